@@ -1,0 +1,25 @@
+"""Errors for the person who made them: what was wanted, what came, what can be done. Caught once, at the door."""
+
+
+class DistractorError(Exception):
+    """Anything that a user can put right; the command line prints it without a traceback, exit status 2."""
+
+
+class TaskError(DistractorError):
+    """A task, an item or a data file is not what it should be."""
+
+
+class ModelError(DistractorError):
+    """A model cannot be found, loaded, trusted or written to."""
+
+
+class EncodeError(DistractorError):
+    """A prompt or an answer cannot be turned into tokens that mean what they should."""
+
+
+class StoreError(DistractorError):
+    """Results cannot be written or read where the user wants them."""
+
+
+class ScalingError(DistractorError):
+    """A curve cannot be judged from the values that came."""

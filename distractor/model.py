@@ -1,0 +1,215 @@
+"""A language model as the rest of the house sees it; the only module that touches transformer_lens and transformers.
+
+Weights are used raw, through `TransformerBridge`: outputs equal the plain Hugging Face model's.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from distractor.device import pick_device
+from distractor.errors import ModelError
+from distractor.site import Part, Site
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+# TransformerLens' names of our parts, the same in every architecture that it wraps.
+HOOKS: Mapping[Part, str] = {
+    "resid_pre": "hook_resid_pre",
+    "resid_post": "hook_resid_post",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "z": "attn.hook_z",
+}
+
+Edit = Callable[[Tensor], Tensor]
+"""From the activation at a site to what stands there instead, of the same shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model: its tokenizer, its sizes, and one way to run it.
+
+    `bos` is the token put before every prompt, or None. `n_params` counts every parameter once, embeddings included.
+    """
+
+    name: str
+    bridge: Any
+    tokenizer: Any
+    n_params: int
+    n_layers: int
+    n_heads: int
+    vocab: int
+    context: int | None
+    bos: int | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tokens have to be."""
+        return next(self.bridge.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights and activations."""
+        return next(self.bridge.parameters()).dtype
+
+    def hook(self, site: Site) -> str:
+        """TransformerLens' name of a site.
+
+        Raises:
+            ModelError: the model has no such layer, part or head.
+        """
+        if not 0 <= site.layer < self.n_layers:
+            raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; {site} was asked for")
+        if site.head is not None and not 0 <= site.head < self.n_heads:
+            raise ModelError(f"{self.name} has heads 0 to {self.n_heads - 1}; {site} was asked for")
+        name = f"blocks.{site.layer}.{HOOKS[site.part]}"
+        if name not in self.bridge.hook_dict:
+            raise ModelError(f"{self.name} has no {site.part} that can be read or written (TransformerLens: {name})")
+        return name
+
+    def log_probs(
+        self,
+        tokens: Int[Tensor, "row pos"],
+        keep: Int[Tensor, " kept"],
+        *,
+        seen: dict[Site, Tensor] | None = None,
+        edits: Mapping[Site, Edit] | None = None,
+    ) -> Float[Tensor, "row kept vocab"]:
+        """Log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
+
+        Rows may be padded on the right: with causal attention, no position sees what comes after it. `seen` names the
+        sites to be read and is filled in; `edits` are applied before that, so that what is seen is what was used.
+        In half precision, the softmax is taken in float32.
+        """
+        hooks: list[tuple[str, Callable[..., Tensor]]] = []
+        hooks += [(self.hook(site), _writer(site, edit)) for site, edit in (edits or {}).items()]
+        hooks += [(self.hook(site), _reader(site, seen)) for site in (seen or {})] if seen is not None else []
+        with self.bridge.hooks(fwd_hooks=hooks):
+            logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False)
+        return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+
+
+def _writer(site: Site, edit: Edit) -> Callable[..., Tensor]:
+    def write(value: Tensor, hook: Any) -> Tensor:
+        if site.head is None:
+            return edit(value)
+        new = value.clone()
+        new[:, :, site.head] = edit(value[:, :, site.head])
+        return new
+
+    return write
+
+
+def _reader(site: Site, seen: dict[Site, Tensor]) -> Callable[..., Tensor]:
+    def read(value: Tensor, hook: Any) -> Tensor:
+        seen[site] = value if site.head is None else value[:, :, site.head]
+        return value
+
+    return read
+
+
+def load(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+) -> Model:
+    """Load a folder written by `save_pretrained`, or a hub id, with its tokenizer.
+
+    Raises:
+        ModelError: no model or tokenizer can be read there, or TransformerLens does not know its architecture.
+    """
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer
+
+    name = name or str(path)
+    device = pick_device(device)
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+            bridge = TransformerBridge.boot_transformers(
+                str(path), revision=revision, device=device, dtype=DTYPES[dtype], tokenizer=tokenizer
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(
+                f"{name}: no model could be loaded from {path} ({first}); wanted is a folder written by "
+                "`save_pretrained` with config.json, weights and tokenizer, or a Hugging Face hub id"
+            ) from error
+    return wrap(bridge, tokenizer, name=name)
+
+
+def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
+    """A `TransformerBridge` and a fast tokenizer that are already in memory, as a `Model`.
+
+    Raises:
+        ModelError: the tokenizer is a slow one, which cannot say which characters a token covers, or a weight is NaN.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(f"{name}: a fast tokenizer (tokenizer.json) is needed; this one is a {type(tokenizer).__name__}")
+    bridge.eval().requires_grad_(False)
+    first = tokenizer("a").input_ids[:1]
+    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else None
+    context = getattr(bridge.cfg, "n_ctx", None)
+    return Model(
+        name=name,
+        bridge=bridge,
+        tokenizer=tokenizer,
+        n_params=int(bridge.n_params_total),
+        n_layers=int(bridge.cfg.n_layers),
+        n_heads=int(bridge.cfg.n_heads),
+        vocab=int(bridge.cfg.d_vocab),
+        context=int(context) if context and not math.isinf(context) else None,
+        bos=bos,
+    )
+
+
+@torch.inference_mode()
+def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Part]) -> None:
+    """Make sure that writing to `parts` bites in this model: several hooks of TransformerLens 4.3 silently do not.
+
+    At every layer, writing back what was read must change nothing, and writing zeros must change the logits.
+
+    Raises:
+        ModelError: the edit does nothing, or writing back what was read is no identity; nothing computed through this
+            hook could be trusted.
+    """
+    keep = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
+    clean = model.log_probs(tokens, keep)
+    for part in parts:
+        for layer in range(model.n_layers):
+            site = Site(layer, part)
+            same = model.log_probs(tokens, keep, edits={site: lambda value: value.clone()})
+            zero = model.log_probs(tokens, keep, edits={site: torch.zeros_like})
+            seen: dict[Site, Tensor] = {site: torch.empty(0)}
+            model.log_probs(tokens, keep, seen=seen)
+            if not torch.equal(same, clean):
+                raise ModelError(f"{model.name}: writing back what was read at {site} changes the output")
+            if torch.equal(zero, clean) and bool(seen[site].any()):
+                raise ModelError(
+                    f"{model.name}: writing to {site} does nothing in this architecture, so its effect cannot be measured"
+                )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' progress bars out of the way of ours while a model loads."""
+    from transformers.utils import logging
+
+    was_on = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_on:
+            logging.enable_progress_bar()

@@ -1,0 +1,48 @@
+"""What is computed from the two answers' log-probabilities: pure functions on arrays whose last axis is `answer`.
+
+Throughout, `log_probs[..., 0]` is log p(true answer) and `log_probs[..., 1]` is log p(distractor answer), in nats.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from distractor.task import Answer
+
+LogProbs = Float[ndarray, "*rest answer=2"]
+Values = Float[ndarray, "*rest"]
+
+
+def logit_gap(log_probs: LogProbs) -> Values:
+    """How far the true answer is ahead of the distractor's, in nats; negative where the distractor wins."""
+    return log_probs[..., Answer.TRUE] - log_probs[..., Answer.DISTRACTOR]
+
+
+def preference(log_probs: LogProbs) -> Values:
+    """Distractor preference p(distractor) / (p(true) + p(distractor)), between 0 and 1."""
+    return np.exp(-np.logaddexp(0, logit_gap(log_probs)))
+
+
+def coverage(log_probs: LogProbs) -> Values:
+    """p(true) + p(distractor): the probability mass on any offered answer, between 0 and 1."""
+    return np.exp(log_probs).sum(-1)
+
+
+def accuracy(log_probs: LogProbs, right: Answer) -> Values:
+    """1 where the right answer has the higher probability, 0 where it has the lower, ½ on an exact tie."""
+    gap = logit_gap(log_probs)
+    ahead = gap if right is Answer.TRUE else -gap
+    return np.where(ahead == 0, 0.5, (ahead > 0).astype(log_probs.dtype))
+
+
+def true_pull(gap_conflict: Values, gap_congruent: Values) -> Values:
+    """T = ½ [gap(conflict) − gap(congruent)]: what the true cue moves, in nats."""
+    return (gap_conflict - gap_congruent) / 2
+
+
+def distractor_pull(gap_conflict: Values, gap_congruent: Values, gap_neutral: Values) -> Values:
+    """D = gap(neutral) − ½ [gap(conflict) + gap(congruent)]: the pull to the distractor's answer, in nats.
+
+    What pulls that way whatever the true cue says. Exactly: gap(conflict) = gap(neutral) + T − D.
+    """
+    return gap_neutral - (gap_conflict + gap_congruent) / 2

@@ -1,0 +1,181 @@
+"""Every forward pass, hook and edit in the house, through what `Model` shows."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from distractor.encode import Encoded, Encoding, Role, Tokens
+from distractor.errors import EncodeError, ModelError
+from distractor.model import Edit, Model
+from distractor.site import Site
+from distractor.task import Condition, Item
+
+TOKENS_A_PASS = 8_192
+LOGITS_A_PASS = 2**25
+"""What one forward pass may hold, in tokens and in logits: fixed, so that results do not depend on the machine."""
+
+
+def rows_a_pass(length: int, kept: int, vocab: int, batch_size: int | None = None) -> int:
+    """How many prompts of `length` tokens go through the model together, if `kept` positions are unembedded."""
+    return batch_size or max(1, min(TOKENS_A_PASS // length, LOGITS_A_PASS // (kept * vocab)))
+
+
+@torch.inference_mode()
+def score(
+    model: Model, items: Sequence[Item], rows: Sequence[Encoded], batch_size: int | None = None
+) -> Float[np.ndarray, "item answer=2"]:
+    """Log-probability of both answers behind each prompt, in nats, summed over the answer's tokens.
+
+    Prompts of equal length go through together, so nothing is padded; answers of one token share their prompt's pass.
+
+    Raises:
+        ModelError: a log-probability is NaN; the item is named.
+    """
+    wanted: dict[tuple[int, int], dict[Tokens, list[tuple[int, int, Tokens]]]] = defaultdict(lambda: defaultdict(list))
+    for index, row in enumerate(rows):
+        for answer, tokens in enumerate(row.answers):
+            shown = row.prompt + tokens[:-1]
+            wanted[len(shown), len(tokens)][shown].append((index, answer, tokens))
+
+    found = np.full((len(rows), 2), np.nan)
+    for (length, kept), prompts in sorted(wanted.items()):
+        keep = torch.arange(length - kept, length, device=model.device)
+        size = rows_a_pass(length, kept, model.vocab, batch_size)
+        for part in _chunks(list(prompts), size):
+            log_probs = model.log_probs(torch.tensor(part, device=model.device), keep)
+            for shown, row_log_probs in zip(part, log_probs, strict=True):
+                for index, answer, tokens in prompts[shown]:
+                    target = torch.tensor(tokens, device=model.device)
+                    found[index, answer] = row_log_probs.gather(1, target[:, None]).double().sum().item()
+    _refuse_nan(model, items, found)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Prompts of the same items under aligned conditions, side by side.
+
+    `tokens` is padded on the right to the longest item; `lengths` is the same under each condition, since the
+    conditions are aligned. `answers` are the first tokens of the true and the distractor answer.
+    """
+
+    conditions: tuple[Condition, ...]
+    items: tuple[Item, ...]
+    tokens: Int[Tensor, "condition item pos"]
+    lengths: Int[Tensor, " item"]
+    answers: Int[Tensor, "item answer=2"]
+    roles: tuple[tuple[tuple[Role, ...], ...], ...]  # [condition][item][pos]
+
+
+def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> Batch:
+    """The items that are posed under all of `conditions`, aligned.
+
+    Raises:
+        EncodeError: prompts differ in length, or an item's two answers begin with the same token, so that one token
+            cannot tell them apart.
+    """
+    kept = encoding.complete(conditions)
+    rows = [[encoding.rows[c][i] for i in kept] for c in conditions]
+    items = tuple(encoding.items[i] for i in kept)
+    table: list[list[Encoded]] = [[row for row in line if row is not None] for line in rows]
+    for item, posed in zip(items, zip(*table, strict=True), strict=True):
+        if len({len(row.prompt) for row in posed}) > 1:
+            counts = ", ".join(f"{c} {len(row.prompt)}" for c, row in zip(conditions, posed, strict=True))
+            raise EncodeError(f"item {item.id} has prompts of different length ({counts} tokens); they cannot be aligned")
+        first, second = (answer[0] for answer in posed[0].answers)
+        if first == second:
+            raise EncodeError(
+                f"item {item.id}: {item.true!r} and {item.distractor!r} both begin with token {first}, so no single-token "
+                "reading can tell them apart; choose words that differ at once"
+            )
+    longest = max(len(row.prompt) for row in table[0])
+    tokens = torch.zeros(len(conditions), len(kept), longest, dtype=torch.long)
+    for c, line in enumerate(table):
+        for i, row in enumerate(line):
+            tokens[c, i, : len(row.prompt)] = torch.tensor(row.prompt)
+    return Batch(
+        conditions=tuple(conditions),
+        items=items,
+        tokens=tokens.to(model.device),
+        lengths=torch.tensor([len(row.prompt) for row in table[0]], device=model.device),
+        answers=torch.tensor([[row.answers[0][0], row.answers[1][0]] for row in table[0]], device=model.device),
+        roles=tuple(tuple(row.roles for row in line) for line in table),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a model answered to a batch, and what was seen on the way.
+
+    `log_probs` are those of the answers' first tokens at each prompt's last position; `seen[site]` has the axes
+    [condition item pos] and the site's own behind them. Padded positions hold numbers without meaning.
+    """
+
+    model: Model
+    batch: Batch
+    log_probs: Float[Tensor, "condition item answer=2"]
+    seen: Mapping[Site, Tensor]
+
+    @property
+    def gap(self) -> Float[Tensor, "condition item"]:
+        """The logit gap in nats."""
+        return self.log_probs[..., 0] - self.log_probs[..., 1]
+
+    def again(self, edits: Mapping[Site, Tensor]) -> "Run":
+        """The same prompts with the activations at the sites of `edits`, shaped like `seen`, put in their place."""
+        return observe(self.model, self.batch, edits=edits)
+
+
+@torch.inference_mode()
+def observe(
+    model: Model, batch: Batch, sites: Sequence[Site] = (), edits: Mapping[Site, Tensor] | None = None
+) -> Run:
+    """Run a batch and look at `sites`; with `edits`, after putting other activations in place.
+
+    Raises:
+        ModelError: a log-probability is NaN; the item is named.
+    """
+    tokens = rearrange(batch.tokens, "condition item pos -> (condition item) pos")
+    last = (batch.lengths - 1).repeat(len(batch.conditions))
+    answers = batch.answers.repeat(len(batch.conditions), 1)
+    flat = {site: value.flatten(0, 1) for site, value in (edits or {}).items()}
+    log_probs, seen = [], defaultdict(list)
+    every_row = torch.arange(len(tokens), device=model.device)
+    for rows in every_row.split(rows_a_pass(tokens.shape[1], 1, model.vocab)):
+        keep, place = last[rows].unique(return_inverse=True)
+        here: dict[Site, Tensor] = dict.fromkeys(sites, torch.empty(0))
+        found = model.log_probs(
+            tokens[rows], keep, seen=here, edits={site: _put(value[rows]) for site, value in flat.items()}
+        )
+        log_probs.append(found[torch.arange(len(rows)), place].gather(1, answers[rows]))
+        for site, value in here.items():
+            seen[site].append(value)
+    split = partial(rearrange, pattern="(condition item) ... -> condition item ...", condition=len(batch.conditions))
+    answered = split(torch.cat(log_probs))
+    _refuse_nan(model, batch.items, answered.double().sum(0).cpu().numpy())
+    return Run(model, batch, answered, {site: split(torch.cat(values)) for site, values in seen.items()})
+
+
+def _put(value: Tensor) -> Edit:
+    return lambda _: value
+
+
+def _chunks(rows: list[Tokens], size: int) -> Iterator[list[Tokens]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _refuse_nan(model: Model, items: Sequence[Item], log_probs: Float[np.ndarray, "item answer"]) -> None:
+    broken = [item.id for item, row in zip(items, log_probs, strict=True) if np.isnan(row).any()]
+    if broken:
+        raise ModelError(
+            f"{model.name}: the log-probabilities of {len(broken)} items are not numbers (NaN), first {broken[0]}; the "
+            "weights are damaged, or the dtype is too narrow: try --dtype float32"
+        )
