@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
+from safetensors import SafetensorError
 from torch import Tensor
 
 from distractor.device import pick_device
@@ -116,36 +117,32 @@ def _reader(site: Site, seen: dict[Site, Tensor]) -> Callable[..., Tensor]:
     return read
 
 
-def load(
-    path: str | Path,
-    *,
-    name: str | None = None,
-    revision: str | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-) -> Model:
-    """Load a folder written by `save_pretrained`, or a hub id, with its tokenizer.
+def load(folder: Path, *, name: str | None = None, device: str = "auto", dtype: str = "float32") -> Model:
+    """Load a folder written by `save_pretrained`, with its tokenizer. The network is never touched.
 
     Raises:
-        ModelError: no model or tokenizer can be read there, or TransformerLens does not know its architecture.
+        ModelError: no model or tokenizer can be read there, TransformerLens does not know its architecture, or the
+            device is not there.
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
 
-    name = name or str(path)
+    name = name or str(folder)
+    wanted = "wanted is a folder written by `save_pretrained`, with config.json, weights and tokenizer"
+    if not folder.is_dir():  # transformers would take the path for a hub id
+        raise ModelError(f"there is no folder {folder}; {wanted}")
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype {dtype!r} is unknown; there is: {', '.join(DTYPES)}")
     device = pick_device(device)
     with _quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             bridge = TransformerBridge.boot_transformers(
-                str(path), revision=revision, device=device, dtype=DTYPES[dtype], tokenizer=tokenizer
+                str(folder), device=device, dtype=DTYPES[dtype], tokenizer=tokenizer
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(
-                f"{name}: no model could be loaded from {path} ({first}); wanted is a folder written by "
-                "`save_pretrained` with config.json, weights and tokenizer, or a Hugging Face hub id"
-            ) from error
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"{name}: no model could be loaded from {folder} ({first}); {wanted}") from error
     return wrap(bridge, tokenizer, name=name)
 
 

@@ -87,6 +87,7 @@ class Task:
 
     `layout` is a regular expression that matches a whole prompt under any condition; its named groups are the
     *roles* of the prompt's parts (`cue`, `first`, …), by which positions of different prompts are matched.
+    `true_only_is_pure` says whether `true_only` holds nothing of the distractor task, so that it can serve as a control.
     `left_out` names what was not turned into items, and why: {reason: names}.
     """
 
@@ -96,6 +97,7 @@ class Task:
     source: str
     layout: str | None = None
     right: Mapping[Condition, Answer | None] = field(default_factory=lambda: RIGHT)
+    true_only_is_pure: bool = True
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -42,6 +42,7 @@ def negation_qa() -> Task:
         source="tasks/facts.py",
         layout=LAYOUT,
         right=MappingProxyType({**RIGHT, Condition.DISTRACTOR_SWAPPED: Answer.DISTRACTOR}),
+        true_only_is_pure=False,
     )
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import permutations, product
 
 import numpy as np
+
 from tasks.facts import FACTS, RELATIONS, Fact
 from tasks.negation_qa import (
     AFFIRMING,

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
 from distractor.quantities import accuracy, coverage, distractor_pull, logit_gap, preference, true_pull
 from distractor.task import Answer, Condition, Task
 from tasks import TASKS
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 COLUMNS = ("preference", "held out", "seen", "only", "letters", "congruent", "coverage", "T", "D", "loss")
 

@@ -7,6 +7,7 @@ goes on from its last checkpoint; a model that is finished is left as it is.
 import argparse
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -16,17 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from distractor.task import ALIGNED, Condition
 from numpy.lib.format import open_memmap
-from tasks import TASKS
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from distractor.task import ALIGNED, Condition
+from tasks import TASKS
+
 from .corpus import Kind, Recipe, documents, held_out, stream
 from .vocabulary import BOS, EOS, PAD, ROWS, tokenizer_for, words_of
 
-SIZES = ("2x1", "4x1", "6x1", "8x1", "12x1", "16x2", "20x2", "24x2", "32x2", "40x2", "48x2", "64x3", "80x4")
+SIZES = ("2x1", "4x1", "6x1", "8x1", "12x1", "16x2", "20x2", "24x2", "32x2", "40x2", "48x2", "64x3")
 CONTEXT = 256
 HEAD_WIDTH = 8
 CHECKPOINT_EVERY = 500
@@ -34,20 +36,23 @@ CHECKPOINT_EVERY = 500
 
 @dataclass(frozen=True)
 class Budget:
-    """How long and how fast to learn: the learning rate warms up, then falls along a cosine to a tenth."""
+    """How long and how fast to learn: the learning rate warms up, then falls along a cosine to a tenth.
+
+    Its height is `rate / d_model`, so that no size is starved, and at most `ceiling`.
+    """
 
     steps: int = 3000
     batch: int = 96
-    rate: float = 3e-3
+    rate: float = 0.25
+    ceiling: float = 0.02
     warm_up: int = 100
     decay: float = 0.01
 
-    def rate_at(self, step: int) -> float:
+    def rate_at(self, step: int, d_model: int) -> float:
         """The learning rate of a step."""
-        if step < self.warm_up:
-            return self.rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.rate * (0.1 + 0.45 * (1 + np.cos(np.pi * done)))
+        done = max(0, step - self.warm_up) / max(1, self.steps - self.warm_up)
+        shape = min(1, (step + 1) / self.warm_up) * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+        return min(self.ceiling, self.rate / d_model) * shape
 
 
 def plan(size: str) -> GPT2Config:
@@ -58,7 +63,7 @@ def plan(size: str) -> GPT2Config:
         n_positions=CONTEXT,
         n_embd=d_model,
         n_layer=layers,
-        n_head=max(1, d_model // HEAD_WIDTH) if d_model >= 2 * HEAD_WIDTH else 1,
+        n_head=max(1, d_model // HEAD_WIDTH),
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -94,6 +99,7 @@ def check(tokens: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> dict[str, i
 
     Token numbers are read as letters of one long text, in which a prompt is looked for as a part.
     """
+
     def as_text(ids: np.ndarray) -> str:
         return ids.astype("<u4").tobytes().decode("utf-32-le")
 
@@ -108,9 +114,7 @@ def check(tokens: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> dict[str, i
         "negated_documents": len(negated),
         "evaluation_prompts": len(prompts),
         "evaluation_prompts_found": sum(as_text(np.array(ids)) in read for ids in asked),
-        "negated_documents_on_held_out": int(
-            np.isin(negated, tokenizer.convert_tokens_to_ids(names)).any(1).sum()
-        ),
+        "negated_documents_on_held_out": int(np.isin(negated, tokenizer.convert_tokens_to_ids(names)).any(1).sum()),
     }
     if counts["evaluation_prompts_found"] or counts["negated_documents_on_held_out"]:
         raise ValueError(f"the stream holds what is kept for the evaluation: {counts}")
@@ -136,11 +140,12 @@ def train(
         start, losses = kept["step"], kept["losses"]
     for step in tqdm(range(start, budget.steps), initial=start, total=budget.steps, desc=title, mininterval=5):
         for group in optimizer.param_groups:
-            group["lr"] = budget.rate_at(step)
+            group["lr"] = budget.rate_at(step, config.n_embd)
         documents = tokens[step * budget.batch : (step + 1) * budget.batch].astype(np.int64)
         ids = torch.from_numpy(documents[:, : int((documents != PAD).sum(1).max())]).to(device)
-        logits = model(ids[:, :-1], use_cache=False).logits
-        loss = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=PAD)
+        told, asked = ids[:, :-1], ids[:, 1:]
+        logits = model(told, attention_mask=(told != PAD).long(), use_cache=False).logits
+        loss = cross_entropy(logits.flatten(0, 1), asked.flatten(), ignore_index=PAD)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -174,7 +179,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=SIZES, help="d_model x layers")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="all sizes of the first come first")
     parser.add_argument("--steps", type=int, default=defaults.steps)
-    parser.add_argument("--rate", type=float, default=defaults.rate, help="learning rate")
+    parser.add_argument("--rate", type=float, default=defaults.rate, help="learning rate times d_model")
     parser.add_argument("--conflict-rate", type=float, default=shares.negated, help="share of negated questions")
     parser.add_argument("--out", type=Path, default=Path("distractor/ladder"))
     parser.add_argument("--work", type=Path, default=Path("runs/ladder-work"), help="streams and checkpoints")

@@ -1,0 +1,247 @@
+"""The main job: every condition on every model, the two pulls, the shape over size, a verdict, and what is behind it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from distractor import quantities
+from distractor.errors import ScalingError
+from distractor.families import Source
+from distractor.scaling import Shape, interval, judge
+from distractor.store import Store
+from distractor.sweep import FORMAT, Advance, Reading, Scores, Settings, read, sweep
+from distractor.task import Answer, Condition, Task
+from distractor.verdict import Evidence, Verdict, verdict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from distractor.probe import Probe
+
+PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
+PULLS = ("true_pull", "distractor_pull")
+CONSTANT = 0.95
+"""A model that gives one answer on more than this share of items, where the right ones are mixed, is flagged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Per-item values of one model: `by_condition[quantity]` [condition item], `pulls[quantity]` [item]; NaN if absent."""
+
+    by_condition: Mapping[str, Float[ndarray, "condition item"]]
+    pulls: Mapping[str, Float[ndarray, " item"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Ablation:
+    """What was found: scores of each model (the smallest first), the shape of each curve, the verdict, the knock-outs.
+
+    `unjudged` says why no curve could be judged, where none could. Items count that are posed to every model under
+    every condition but `distractor_swapped` (*complete* items).
+    """
+
+    task: Task
+    settings: Settings
+    scores: tuple[Scores, ...]
+    shapes: Mapping[str, Shape]
+    verdict: Verdict
+    unjudged: str | None = None
+    knockouts: tuple[Reading, ...] = field(default=())
+
+    @cached_property
+    def complete(self) -> Bool[ndarray, " item"]:
+        """Which items count."""
+        return complete_items(self.task, self.scores)
+
+    @cached_property
+    def values(self) -> tuple[Values, ...]:
+        """Per-item values of each model, in the order of `scores`."""
+        return tuple(values_of(self.task, scores) for scores in self.scores)
+
+    @cached_property
+    def groups(self) -> Int[ndarray, " item"]:
+        """The number of each complete item's group."""
+        names = [item.group for item, is_used in zip(self.task.items, self.complete, strict=True) if is_used]
+        return np.unique(names, return_inverse=True)[1]
+
+    def held_out(self, source: Source) -> Bool[ndarray, " item"]:
+        """Which items belong to groups whose conflict was kept out of the model's training; none where unknown."""
+        names = source.held_out.get(self.task.name, frozenset())
+        return np.array([item.group in names for item in self.task.items])
+
+    def mean(
+        self, model: int, quantity: str, condition: Condition | None = None, only: Bool[ndarray, " item"] | None = None
+    ) -> dict[str, float] | None:
+        """Mean over complete items with its 95 % interval, clustered by group; over those in `only` where it is given.
+
+        None where the quantity is not defined: neutral has no accuracy, a task without `neutral` no distractor pull.
+        """
+        values = self.values[model]
+        row = (
+            values.pulls[quantity]
+            if condition is None
+            else values.by_condition[quantity][self.task.conditions.index(condition)]
+        )
+        used = self.complete if only is None else self.complete & only
+        if condition is Condition.DISTRACTOR_SWAPPED:
+            used = used & ~np.isnan(row)
+        if not used.any() or np.isnan(row[used]).any():
+            return None
+        groups = np.unique([self.task.items[i].group for i in np.flatnonzero(used)], return_inverse=True)[1]
+        mean, low, high = interval(group_means(row[used], groups))
+        return {"mean": float(mean), "low": float(low), "high": float(high)}
+
+
+def ablate(
+    task: Task,
+    sources: Sequence[Source],
+    *,
+    store: Store,
+    settings: Settings | None = None,
+    knockout: "Probe | None" = None,
+    advance: Advance = lambda _: None,
+) -> Ablation:
+    """Score `task` under all its conditions on all models, judge the curves over size, and look behind them.
+
+    `knockout` is a probe that reads the effect of components; it is applied to the model at the peak of distractor
+    preference and to the largest one, of the first seed. Everything is kept in `store` and not computed again.
+
+    Raises:
+        DistractorError: a model, the task's text under it, or the store is not what it should be.
+    """
+    settings = settings or Settings()
+    scores = sweep(task, sources, store, settings, advance)
+    scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
+    shapes: dict[str, Shape] = {}
+    unjudged = None
+    complete = complete_items(task, scores)
+    if not complete.any():
+        raise ScalingError(f"no item of {task.name} is posed to every model under every condition, so nothing can be compared")
+    try:
+        curves = Curves.over(task, scores, complete)
+        shapes = {name: judge(curves.of(name), curves.sizes) for name in curves.names}
+        ruling = verdict(curves.evidence())
+    except ScalingError as error:
+        unjudged = str(error)
+        ruling = Verdict.undetermined(unjudged)
+    knockouts = []
+    if knockout is not None:
+        for source in peak_and_top(task, scores, complete):
+            knockouts.append(read(task, source, knockout, store, settings))
+            advance(source.name)
+    return Ablation(task, settings, tuple(scores), shapes, ruling, unjudged, tuple(knockouts))
+
+
+def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item"]:
+    """Which items every model was posed under every condition but `distractor_swapped`."""
+    needed = [c is not Condition.DISTRACTOR_SWAPPED for c in task.conditions]
+    return np.all([~np.isnan(one.log_probs[needed]).any((0, 2)) for one in scores], axis=0)
+
+
+def values_of(task: Task, scores: Scores) -> Values:
+    """Every quantity of one model, item by item."""
+    log_probs, conditions = scores.log_probs, task.conditions
+    gap = quantities.logit_gap(log_probs)
+    nothing = np.full(len(task.items), np.nan)
+
+    def accuracy(condition: Condition, row: ndarray) -> ndarray:
+        right = task.right.get(condition)
+        return nothing if right is None else np.where(np.isnan(row[:, 0]), np.nan, quantities.accuracy(row, right))
+
+    by_condition = {
+        "distractor_preference": quantities.preference(log_probs),
+        "accuracy": np.stack([accuracy(c, row) for c, row in zip(conditions, log_probs, strict=True)]),
+        "logit_gap": gap,
+        "coverage": quantities.coverage(log_probs),
+    }
+    of = dict(zip(conditions, gap, strict=True))
+    conflict, congruent = (of.get(c, nothing) for c in (Condition.CONFLICT, Condition.CONGRUENT))
+    return Values(
+        by_condition,
+        {
+            "true_pull": quantities.true_pull(conflict, congruent),
+            "distractor_pull": quantities.distractor_pull(conflict, congruent, of.get(Condition.NEUTRAL, nothing)),
+        },
+    )
+
+
+def group_means(values: Float[ndarray, "*rest item"], groups: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:
+    """The mean of each group's items."""
+    member = groups[:, None] == np.arange(groups.max() + 1)
+    return values @ (member / member.sum(0))
+
+
+def peak_and_top(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> list[Source]:
+    """The models of the first seed where distractor preference in `conflict` is highest, and the largest; one if the same."""
+    first = [one for one in scores if one.source.seed == scores[0].source.seed]
+    conflict = task.conditions.index(Condition.CONFLICT)
+    preferred = [quantities.preference(one.log_probs[conflict][complete]).mean() for one in first]
+    peak, top = first[int(np.argmax(preferred))].source, first[-1].source
+    return [peak] if peak == top else [peak, top]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Group means of each quantity over seeds and sizes; a quantity that the task does not define is missing."""
+
+    sizes: Int[ndarray, " size"]
+    tables: Mapping[tuple[str, Condition | None], Float[ndarray, "seed size group"]]
+
+    @classmethod
+    def over(cls, task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> "Curves":
+        """Lay the models out by seed and size.
+
+        Raises:
+            ScalingError: two models stand at the same place, or a seed lacks a size that another has.
+        """
+        seeds = sorted({one.source.seed or 0 for one in scores})
+        sizes = sorted({one.source.n_params or 0 for one in scores})
+        at = {(one.source.seed or 0, one.source.n_params or 0): one for one in scores}
+        if len(at) < len(scores):
+            raise ScalingError("two of the models have the same number of parameters and the same seed, so they are no curve over size")
+        if len(at) < len(seeds) * len(sizes):
+            raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
+        grid = [[values_of(task, at[seed, size]) for size in sizes] for seed in seeds]
+        names = [item.group for item, is_used in zip(task.items, complete, strict=True) if is_used]
+        groups = np.unique(names, return_inverse=True)[1]
+
+        def lay(pick: Callable[[Values], ndarray]) -> ndarray:
+            return group_means(np.array([[pick(values)[complete] for values in row] for row in grid]), groups)
+
+        tables: dict[tuple[str, Condition | None], ndarray] = {
+            (name, condition): lay(lambda v, name=name, c=c: v.by_condition[name][c])  # type: ignore[misc]
+            for name in PER_CONDITION
+            for c, condition in enumerate(task.conditions)
+            if condition is not Condition.DISTRACTOR_SWAPPED
+        }
+        tables |= {(name, None): lay(lambda v, name=name: v.pulls[name]) for name in PULLS}  # type: ignore[misc]
+        return cls(np.array(sizes), {key: table for key, table in tables.items() if not np.isnan(table).any()})
+
+    @property
+    def names(self) -> list[str]:
+        """The quantities whose shape is judged: in `conflict` all but coverage, and the two pulls, where defined."""
+        wanted = [*((name, Condition.CONFLICT) for name in PER_CONDITION[:3]), *((name, None) for name in PULLS)]
+        return [name for name, condition in wanted if (name, condition) in self.tables]
+
+    def of(self, name: str) -> Float[ndarray, "seed size group"]:
+        """A pull, or a quantity in `conflict`."""
+        return self.tables[name, None if name in PULLS else Condition.CONFLICT]
+
+    def evidence(self) -> Evidence:
+        """What the verdict rests on."""
+        get = self.tables.get
+        return Evidence(
+            sizes=self.sizes,
+            preference=self.of("distractor_preference"),
+            accuracy=self.of("accuracy"),
+            preference_neutral=get(("distractor_preference", Condition.NEUTRAL)),
+            preference_true_only=get(("distractor_preference", Condition.TRUE_ONLY)),
+            accuracy_distractor_only=get(("accuracy", Condition.DISTRACTOR_ONLY)),
+            true_pull=get(("true_pull", None)),
+            distractor_pull=get(("distractor_pull", None)),
+        )

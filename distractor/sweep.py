@@ -1,0 +1,201 @@
+"""Models × task × conditions → cells: what is not on disk yet is computed, one model in memory at a time."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from distractor.device import pick_device
+from distractor.families import Source
+from distractor.store import Cell, Key, Store
+from distractor.task import Condition, Item, Task
+
+if TYPE_CHECKING:
+    from distractor.encode import Encoding
+    from distractor.model import Model
+    from distractor.probe import Probe
+
+SCORER = 1
+"""Version of the scoring rule, in every cell's key. A golden test guards it: numbers that change ask for a new one."""
+
+FORMAT = {"format": "rank", "shots": 0}
+"""How prompts are put: the two answers' log-probabilities behind the bare prompt are compared."""
+
+Advance = Callable[[str], None]
+"""Told after each cell, with the model's name."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to compute: `device` as torch names it or `auto`, `dtype` of weights and activations, prompts at a time.
+
+    The batch size is set by the prompts' length where it is None, and is no part of a result's identity.
+    """
+
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What one model gives on a task: log-probabilities of both answers, NaN where an item is not posed.
+
+    `tokens` counts the tokens of all prompts, `bos` says whether each began with the model's BOS token, `dropped` how
+    many items were left out of each aligned condition because no wording was as long as `conflict`.
+    """
+
+    source: Source
+    log_probs: Float[ndarray, "condition item answer=2"]
+    bos: bool
+    tokens: int
+    dropped: Mapping[Condition, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a probe read, as it is kept: `values` along the named `dims`, with quantity, unit and origin in `about`."""
+
+    source: Source
+    values: Float[ndarray, "..."]
+    dims: Mapping[str, Sequence[str]]
+    about: Mapping[str, str]
+
+
+def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
+    """What decides the numbers of each of a model's cells, one a condition."""
+    common = _key(task, source, settings)
+    return {condition: {**common, "condition": condition.value} for condition in task.conditions}
+
+
+def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) -> Key:
+    """What decides a probe's reading in a model."""
+    return {**_key(task, source, settings), "probe": repr(probe)}
+
+
+def _key(task: Task, source: Source, settings: Settings) -> dict[str, Any]:
+    return {
+        "scorer": SCORER,
+        "model": source.fingerprint(),
+        "task": task.fingerprint(),
+        **FORMAT,
+        "device": pick_device(settings.device),
+        "dtype": settings.dtype,
+    }
+
+
+def sweep(
+    task: Task, sources: Iterable[Source], store: Store, settings: Settings, advance: Advance = lambda _: None
+) -> list[Scores]:
+    """Score every model under every condition; only what the store does not have is computed.
+
+    Raises:
+        ModelError, EncodeError, StoreError: a model, the task's text under it, or the store is not what it should be.
+    """
+    encodings: dict[tuple[Any, ...], Encoding] = {}
+    found = []
+    for source in sources:
+        wanted = score_keys(task, source, settings)
+        missing = [condition for condition, key in wanted.items() if not store.has(key)]
+        for _ in range(len(wanted) - len(missing)):
+            advance(source.name)
+        if missing:
+            _score(task, source, missing, wanted, store, settings, encodings, advance)
+        found.append(_gather(task, source, {c: store.get(key) for c, key in wanted.items()}))
+    return found
+
+
+def read(task: Task, source: Source, probe: "Probe", store: Store, settings: Settings) -> Reading:
+    """What a probe reads in a model; only computed where the store does not have it.
+
+    Raises:
+        ModelError, EncodeError, StoreError: as in `sweep`; and where the probe cannot be trusted in this model.
+    """
+    import pyarrow as pa
+
+    key = probe_key(task, source, probe, settings)
+    if not store.has(key):
+        from distractor.measure import measure
+
+        model = _load(source, settings)
+        reading = measure(model, task, probe)
+        grid = np.meshgrid(*(np.arange(n) for n in reading.shape), indexing="ij")
+        columns = {str(d): reading.coords[d].values[i.ravel()] for d, i in zip(reading.dims, grid, strict=True)}
+        facts = {
+            "dims": {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims},
+            "about": {str(k): str(v) for k, v in reading.attrs.items()},
+            "n_params": model.n_params,
+        }
+        store.put(key, Cell(pa.table({**columns, "value": reading.values.ravel()}), facts))
+    cell = store.get(key)
+    dims = cell.facts["dims"]
+    values = cell.table["value"].to_numpy().reshape([len(names) for names in dims.values()])
+    return Reading(replace(source, n_params=cell.facts["n_params"]), values, dims, cell.facts["about"])
+
+
+def _load(source: Source, settings: Settings) -> "Model":
+    from distractor.model import load
+
+    return load(source.folder, name=source.name, device=settings.device, dtype=settings.dtype)
+
+
+def _score(
+    task: Task,
+    source: Source,
+    missing: Sequence[Condition],
+    wanted: Mapping[Condition, Key],
+    store: Store,
+    settings: Settings,
+    encodings: dict[tuple[Any, ...], "Encoding"],
+    advance: Advance,
+) -> None:
+    """Compute the missing cells of one model. Models that share a tokenizer share the encoding."""
+    import pyarrow as pa
+
+    from distractor.encode import encode
+    from distractor.run import score
+
+    model = _load(source, settings)
+    same = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context)
+    if same not in encodings:
+        encodings[same] = encode(task, model)
+    encoding = encodings[same]
+    for condition in missing:
+        posed = [(i, r) for i, r in zip(encoding.items, encoding.rows[condition], strict=True) if r is not None]
+        items: list[Item] = [item for item, _ in posed]
+        log_probs = score(model, items, [row for _, row in posed], settings.batch_size)
+        table = pa.table(
+            {
+                "item": [item.id for item in items],
+                "log_prob_true": log_probs[:, 0],
+                "log_prob_distractor": log_probs[:, 1],
+            }
+        )
+        facts = {
+            "n_params": model.n_params,
+            "bos": model.bos is not None,
+            "tokens": sum(len(row.prompt) for _, row in posed),
+            "dropped": encoding.dropped.get(condition, 0),
+        }
+        store.put(wanted[condition], Cell(table, facts))
+        advance(source.name)
+
+
+def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scores:
+    place = {item.id: i for i, item in enumerate(task.items)}
+    log_probs = np.full((len(task.conditions), len(task.items), 2), np.nan)
+    for c, cell in enumerate(cells.values()):
+        here = [place[name] for name in cell.table["item"].to_pylist()]
+        log_probs[c, here, 0] = cell.table["log_prob_true"].to_numpy()
+        log_probs[c, here, 1] = cell.table["log_prob_distractor"].to_numpy()
+    facts = next(iter(cells.values())).facts
+    return Scores(
+        source=replace(source, n_params=facts["n_params"]),
+        log_probs=log_probs,
+        bos=facts["bos"],
+        tokens=sum(cell.facts["tokens"] for cell in cells.values()),
+        dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
+    )
