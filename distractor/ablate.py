@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,13 +14,11 @@ from distractor.errors import ScalingError
 from distractor.families import Source
 from distractor.scaling import Shape, interval, judge
 from distractor.store import Store
-from distractor.sweep import FORMAT, Advance, Reading, Scores, Settings, read, sweep
-from distractor.task import Answer, Condition, Task
+from distractor.sweep import Advance, Reading, Scores, Settings, read, sweep
+from distractor.task import Condition, Task
 from distractor.verdict import Evidence, Verdict, verdict
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from distractor.probe import Probe
 
 PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
@@ -37,11 +35,19 @@ class Values:
     pulls: Mapping[str, Float[ndarray, " item"]]
 
 
+class Mean(NamedTuple):
+    """A mean with the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True, eq=False)
 class Ablation:
     """What was found: scores of each model (the smallest first), the shape of each curve, the verdict, the knock-outs.
 
-    `unjudged` says why no curve could be judged, where none could. Items count that are posed to every model under
+    `unjudged` says why there is no verdict, where there is none. Items count that are posed to every model under
     every condition but `distractor_swapped` (*complete* items).
     """
 
@@ -49,7 +55,7 @@ class Ablation:
     settings: Settings
     scores: tuple[Scores, ...]
     shapes: Mapping[str, Shape]
-    verdict: Verdict
+    verdict: Verdict | None
     unjudged: str | None = None
     knockouts: tuple[Reading, ...] = field(default=())
 
@@ -63,38 +69,47 @@ class Ablation:
         """Per-item values of each model, in the order of `scores`."""
         return tuple(values_of(self.task, scores) for scores in self.scores)
 
-    @cached_property
-    def groups(self) -> Int[ndarray, " item"]:
-        """The number of each complete item's group."""
-        names = [item.group for item, is_used in zip(self.task.items, self.complete, strict=True) if is_used]
-        return np.unique(names, return_inverse=True)[1]
-
     def held_out(self, source: Source) -> Bool[ndarray, " item"]:
         """Which items belong to groups whose conflict was kept out of the model's training; none where unknown."""
         names = source.held_out.get(self.task.name, frozenset())
         return np.array([item.group in names for item in self.task.items])
 
-    def mean(
-        self, model: int, quantity: str, condition: Condition | None = None, only: Bool[ndarray, " item"] | None = None
-    ) -> dict[str, float] | None:
-        """Mean over complete items with its 95 % interval, clustered by group; over those in `only` where it is given.
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        """The models of each size, the smallest first, as places in `scores`: one for each seed."""
+        by_size: dict[int, list[int]] = {}
+        for place, one in enumerate(self.scores):
+            by_size.setdefault(one.source.n_params or 0, []).append(place)
+        return tuple(tuple(by_size[n]) for n in sorted(by_size))
 
-        None where the quantity is not defined: neutral has no accuracy, a task without `neutral` no distractor pull.
+    def mean(
+        self,
+        models: Sequence[int],
+        quantity: str,
+        condition: Condition | None = None,
+        only: Bool[ndarray, " item"] | None = None,
+    ) -> Mean | None:
+        """Mean over models and complete items with its 95 % interval over groups of items (these weights: level 1).
+
+        `models` are places in `scores`; `only` narrows the items. A pull has no condition. None where the quantity is
+        not defined: neutral has no accuracy, a task without congruent prompts no pulls.
         """
-        values = self.values[model]
-        row = (
-            values.pulls[quantity]
-            if condition is None
-            else values.by_condition[quantity][self.task.conditions.index(condition)]
-        )
+        tables = [self.values[model] for model in models]
+        if condition is None:
+            row = np.mean([values.pulls[quantity] for values in tables], axis=0)
+        else:
+            place = self.task.conditions.index(condition)
+            row = np.mean([values.by_condition[quantity][place] for values in tables], axis=0)
         used = self.complete if only is None else self.complete & only
         if condition is Condition.DISTRACTOR_SWAPPED:
             used = used & ~np.isnan(row)
-        if not used.any() or np.isnan(row[used]).any():
-            return None
         groups = np.unique([self.task.items[i].group for i in np.flatnonzero(used)], return_inverse=True)[1]
-        mean, low, high = interval(group_means(row[used], groups))
-        return {"mean": float(mean), "low": float(low), "high": float(high)}
+        if np.isnan(row[used]).any() or len(set(groups)) < 2:
+            return None
+        limits = None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
+        counts = np.bincount(groups).astype(float)
+        mean, low, high = interval(group_means(row[used], groups), counts=counts, limits=limits)
+        return Mean(float(mean), float(low), float(high))
 
 
 def ablate(
@@ -113,22 +128,24 @@ def ablate(
 
     Raises:
         DistractorError: a model, the task's text under it, or the store is not what it should be.
+
     """
     settings = settings or Settings()
     scores = sweep(task, sources, store, settings, advance)
     scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
-    shapes: dict[str, Shape] = {}
-    unjudged = None
     complete = complete_items(task, scores)
     if not complete.any():
-        raise ScalingError(f"no item of {task.name} is posed to every model under every condition, so nothing can be compared")
+        raise ScalingError(
+            f"no item of {task.name} is posed to every model under every condition, so nothing can be compared"
+        )
+    shapes: dict[str, Shape] = {}
+    ruling, unjudged = None, None
     try:
         curves = Curves.over(task, scores, complete)
         shapes = {name: judge(curves.of(name), curves.sizes) for name in curves.names}
-        ruling = verdict(curves.evidence())
+        ruling = verdict(curves.evidence(task))
     except ScalingError as error:
         unjudged = str(error)
-        ruling = Verdict.undetermined(unjudged)
     knockouts = []
     if knockout is not None:
         for source in peak_and_top(task, scores, complete):
@@ -140,7 +157,8 @@ def ablate(
 def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item"]:
     """Which items every model was posed under every condition but `distractor_swapped`."""
     needed = [c is not Condition.DISTRACTOR_SWAPPED for c in task.conditions]
-    return np.all([~np.isnan(one.log_probs[needed]).any((0, 2)) for one in scores], axis=0)
+    is_complete: ndarray = np.all([~np.isnan(one.log_probs[needed]).any((0, 2)) for one in scores], axis=0)
+    return is_complete
 
 
 def values_of(task: Task, scores: Scores) -> Values:
@@ -161,11 +179,13 @@ def values_of(task: Task, scores: Scores) -> Values:
     }
     of = dict(zip(conditions, gap, strict=True))
     conflict, congruent = (of.get(c, nothing) for c in (Condition.CONFLICT, Condition.CONGRUENT))
+    # Where a task has no neutral prompt, its answers' labels are balanced, and the gap there is taken as 0.
+    neutral = of.get(Condition.NEUTRAL, np.zeros(len(task.items)))
     return Values(
         by_condition,
         {
             "true_pull": quantities.true_pull(conflict, congruent),
-            "distractor_pull": quantities.distractor_pull(conflict, congruent, of.get(Condition.NEUTRAL, nothing)),
+            "distractor_pull": quantities.distractor_pull(conflict, congruent, neutral),
         },
     )
 
@@ -173,7 +193,8 @@ def values_of(task: Task, scores: Scores) -> Values:
 def group_means(values: Float[ndarray, "*rest item"], groups: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:
     """The mean of each group's items."""
     member = groups[:, None] == np.arange(groups.max() + 1)
-    return values @ (member / member.sum(0))
+    means: ndarray = values @ (member / member.sum(0))
+    return means
 
 
 def peak_and_top(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> list[Source]:
@@ -189,7 +210,7 @@ def peak_and_top(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, "
 class Curves:
     """Group means of each quantity over seeds and sizes; a quantity that the task does not define is missing."""
 
-    sizes: Int[ndarray, " size"]
+    sizes: tuple[float, ...]
     tables: Mapping[tuple[str, Condition | None], Float[ndarray, "seed size group"]]
 
     @classmethod
@@ -198,12 +219,15 @@ class Curves:
 
         Raises:
             ScalingError: two models stand at the same place, or a seed lacks a size that another has.
+
         """
         seeds = sorted({one.source.seed or 0 for one in scores})
         sizes = sorted({one.source.n_params or 0 for one in scores})
         at = {(one.source.seed or 0, one.source.n_params or 0): one for one in scores}
         if len(at) < len(scores):
-            raise ScalingError("two of the models have the same number of parameters and the same seed, so they are no curve over size")
+            raise ScalingError(
+                "two of the models have the same number of parameters and the same seed, so they are no curve over size"
+            )
         if len(at) < len(seeds) * len(sizes):
             raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
         grid = [[values_of(task, at[seed, size]) for size in sizes] for seed in seeds]
@@ -220,7 +244,7 @@ class Curves:
             if condition is not Condition.DISTRACTOR_SWAPPED
         }
         tables |= {(name, None): lay(lambda v, name=name: v.pulls[name]) for name in PULLS}  # type: ignore[misc]
-        return cls(np.array(sizes), {key: table for key, table in tables.items() if not np.isnan(table).any()})
+        return cls(tuple(map(float, sizes)), {key: table for key, table in tables.items() if not np.isnan(table).any()})
 
     @property
     def names(self) -> list[str]:
@@ -232,16 +256,26 @@ class Curves:
         """A pull, or a quantity in `conflict`."""
         return self.tables[name, None if name in PULLS else Condition.CONFLICT]
 
-    def evidence(self) -> Evidence:
-        """What the verdict rests on."""
+    def evidence(self, task: Task) -> Evidence:
+        """What the verdict rests on.
+
+        Raises:
+            ScalingError: the task has no `congruent` prompts, so that the pulls cannot be told apart.
+
+        """
+        if any((name, None) not in self.tables for name in PULLS):
+            raise ScalingError(
+                f"{task.name} has no congruent prompts, so true and distractor pull cannot be told apart"
+            )
         get = self.tables.get
         return Evidence(
             sizes=self.sizes,
             preference=self.of("distractor_preference"),
             accuracy=self.of("accuracy"),
+            true_pull=self.of("true_pull"),
+            distractor_pull=self.of("distractor_pull"),
             preference_neutral=get(("distractor_preference", Condition.NEUTRAL)),
             preference_true_only=get(("distractor_preference", Condition.TRUE_ONLY)),
             accuracy_distractor_only=get(("accuracy", Condition.DISTRACTOR_ONLY)),
-            true_pull=get(("true_pull", None)),
-            distractor_pull=get(("distractor_pull", None)),
+            true_only_is_pure=task.true_only_is_pure,
         )

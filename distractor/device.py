@@ -14,6 +14,7 @@ def pick_device(device: str) -> str:
 
     Raises:
         ModelError: the named device is not there.
+
     """
     has_driver = Path("/dev/nvidiactl").exists() or platform.system() == "Windows"
     has_apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")
@@ -26,5 +27,7 @@ def pick_device(device: str) -> str:
         return next(name for name in there if there[name])
     if not there.get(device.split(":")[0], False):
         has = ", ".join(name for name in there if there[name])
-        raise ModelError(f"device {device!r} was asked for, but here is only {has}; leave --device out to take the best")
+        raise ModelError(
+            f"device {device!r} was asked for, but here is only {has}; leave --device out to take the best"
+        )
     return device

@@ -55,6 +55,7 @@ def encode(task: Task, model: Model) -> Encoding:
     Raises:
         EncodeError: the tokenizer lacks a word, merges across the end of a prompt, cannot tell the answers apart, a
             prompt is longer than the model's context, or no item is left.
+
     """
     prompts: list[dict[Condition, Encoded]] = []
     kept: list[Item] = []

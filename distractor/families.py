@@ -30,7 +30,7 @@ class Source:
     seed: int | None = None
     step: int | None = None
     n_params: int | None = None
-    held_out: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    held_out: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -51,6 +51,7 @@ def find_models(names: Sequence[str], *, offline: bool = False) -> tuple[Source,
 
     Raises:
         ModelError: a name means nothing that is there, or one curve would mix families.
+
     """
     found = [source for name in names for source in _find(name, offline=offline)]
     if len({source.family for source in found}) > 1:

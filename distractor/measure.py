@@ -15,6 +15,7 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
     Raises:
         EncodeError: the task's text does not fit the model.
         ModelError: a hook that the probe writes to does nothing in this model.
+
     """
     together = batch(encoding or encode(task, model), model, probe.conditions)
     if probe.writes:

@@ -54,18 +54,21 @@ class Model:
     @property
     def device(self) -> torch.device:
         """Where the tokens have to be."""
-        return next(self.bridge.parameters()).device
+        device: torch.device = next(self.bridge.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
         """The type of the weights and activations."""
-        return next(self.bridge.parameters()).dtype
+        dtype: torch.dtype = next(self.bridge.parameters()).dtype
+        return dtype
 
     def hook(self, site: Site) -> str:
         """TransformerLens' name of a site.
 
         Raises:
             ModelError: the model has no such layer, part or head.
+
         """
         if not 0 <= site.layer < self.n_layers:
             raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; {site} was asked for")
@@ -123,6 +126,7 @@ def load(folder: Path, *, name: str | None = None, device: str = "auto", dtype: 
     Raises:
         ModelError: no model or tokenizer can be read there, TransformerLens does not know its architecture, or the
             device is not there.
+
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
@@ -151,9 +155,12 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
 
     Raises:
         ModelError: the tokenizer is a slow one, which cannot say which characters a token covers, or a weight is NaN.
+
     """
     if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(f"{name}: a fast tokenizer (tokenizer.json) is needed; this one is a {type(tokenizer).__name__}")
+        raise ModelError(
+            f"{name}: a fast tokenizer (tokenizer.json) is needed; this one is a {type(tokenizer).__name__}"
+        )
     bridge.eval().requires_grad_(False)
     first = tokenizer("a").input_ids[:1]
     bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else None
@@ -180,6 +187,7 @@ def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Pa
     Raises:
         ModelError: the edit does nothing, or writing back what was read is no identity; nothing computed through this
             hook could be trusted.
+
     """
     keep = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
     clean = model.log_probs(tokens, keep)

@@ -37,6 +37,7 @@ def score(
 
     Raises:
         ModelError: a log-probability is NaN; the item is named.
+
     """
     wanted: dict[tuple[int, int], dict[Tokens, list[tuple[int, int, Tokens]]]] = defaultdict(lambda: defaultdict(list))
     for index, row in enumerate(rows):
@@ -80,6 +81,7 @@ def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> 
     Raises:
         EncodeError: prompts differ in length, or an item's two answers begin with the same token, so that one token
             cannot tell them apart.
+
     """
     kept = encoding.complete(conditions)
     rows = [[encoding.rows[c][i] for i in kept] for c in conditions]
@@ -88,7 +90,9 @@ def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> 
     for item, posed in zip(items, zip(*table, strict=True), strict=True):
         if len({len(row.prompt) for row in posed}) > 1:
             counts = ", ".join(f"{c} {len(row.prompt)}" for c, row in zip(conditions, posed, strict=True))
-            raise EncodeError(f"item {item.id} has prompts of different length ({counts} tokens); they cannot be aligned")
+            raise EncodeError(
+                f"item {item.id} has prompts of different length ({counts} tokens); they cannot be aligned"
+            )
         first, second = (answer[0] for answer in posed[0].answers)
         if first == second:
             raise EncodeError(
@@ -134,13 +138,12 @@ class Run:
 
 
 @torch.inference_mode()
-def observe(
-    model: Model, batch: Batch, sites: Sequence[Site] = (), edits: Mapping[Site, Tensor] | None = None
-) -> Run:
+def observe(model: Model, batch: Batch, sites: Sequence[Site] = (), edits: Mapping[Site, Tensor] | None = None) -> Run:
     """Run a batch and look at `sites`; with `edits`, after putting other activations in place.
 
     Raises:
         ModelError: a log-probability is NaN; the item is named.
+
     """
     tokens = rearrange(batch.tokens, "condition item pos -> (condition item) pos")
     last = (batch.lengths - 1).repeat(len(batch.conditions))

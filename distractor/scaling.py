@@ -172,9 +172,7 @@ class Shape:
         }
 
 
-def judge(
-    values: Values, sizes: Sequence[float], *, delta: float = DELTA, seed: int = 0, draws: int = 2000
-) -> Shape:
+def judge(values: Values, sizes: Sequence[float], *, delta: float = DELTA, seed: int = 0, draws: int = 2000) -> Shape:
     """Say what shape `values` have over `sizes`, for these weights and for models like these.
 
     `sizes` ascend (parameters, tokens, FLOPs or steps); `delta` is in the unit of the values. Raises ScalingError
@@ -226,7 +224,7 @@ def judge_weights(
         return max(float(1 + len(most) - np.searchsorted(most, deviate)) / (1 + draws), alone) if t > 0 else 1.0
 
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
-        return rng.multivariate_normal(np.zeros(n_sizes), covariance, count, method="eigh"), half[None]
+        return _normal(rng, covariance, count), half[None]
 
     return _read(1, curve, sizes, half, error, p_value, delta, noise)
 
@@ -255,8 +253,9 @@ def judge_models(values: Values, sizes: Sequence[float], *, delta: float = DELTA
     q = studentized_range_quantile(1 - 2 * ALPHA, n_sizes, degrees)
 
     def error(spread: Float[ndarray, "*rest size"]) -> Float[ndarray, "*rest size size"]:
-        squared: ndarray = (spread[..., :, None] + spread[..., None, :]) / (2 * n_seeds) + of_groups / 2
-        return np.sqrt(squared)
+        both = spread[..., :, None] + spread[..., None, :]
+        of_pair: ndarray = np.sqrt(both / (2 * n_seeds) + of_groups / 2)
+        return of_pair
 
     floor = np.maximum(error(spread), _tiny(values))
 
@@ -265,7 +264,7 @@ def judge_models(values: Values, sizes: Sequence[float], *, delta: float = DELTA
 
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
         total = covariance + np.diag(spread) / n_seeds
-        means = rng.multivariate_normal(np.zeros(n_sizes), total, count, method="eigh")
+        means = _normal(rng, total, count)
         drawn = spread * rng.chisquare(n_seeds - 1, (count, n_sizes)) / (n_seeds - 1)
         return means, q * error(_at_least_mean(drawn))
 
@@ -373,7 +372,9 @@ def check(values: Values, sizes: Sequence[float], name: str = "values") -> None:
     for before, after in pairwise(sizes):
         if not before < after:
             what = "twice" if before == after else f"before {after:g}"
-            raise ScalingError(f"sizes must ascend, each once; {before:g} came {what}. Sort them, and put seeds on an axis")
+            raise ScalingError(
+                f"sizes must ascend, each once; {before:g} came {what}. Sort them; seeds are an axis of their own"
+            )
     if n_groups < 2:
         raise ScalingError(
             f"errors come from the spread over item groups: at least 2, better {FEW_GROUPS}; {n_groups} came"
@@ -400,8 +401,8 @@ def studentized_range_tail(q: float, k: int, degrees: float) -> float:
     from scipy.special import gammaln, ndtr
 
     width = 1 / np.sqrt(2 * degrees)
-    s, ds = _nodes(max(0.0, 1 - 9 * width), 1 + 11 * width, 56)
-    z, dz = _nodes(-8.5, 8.5, 80)
+    s, ds = _nodes(max(0.0, 1 - 9 * width), 1 + 11 * width, 64)
+    z, dz = _nodes(-8.5, 8.5, 100)
     log_density = (degrees - 1) * np.log(s) - degrees * s**2 / 2
     log_density += np.log(2) + degrees / 2 * np.log(degrees / 2) - gammaln(degrees / 2)
     of_error = ds * np.exp(log_density)
@@ -412,7 +413,7 @@ def studentized_range_tail(q: float, k: int, degrees: float) -> float:
 
 @lru_cache(maxsize=64)
 def studentized_range_quantile(share: float, k: int, degrees: float) -> float:
-    """The `share` quantile of the studentized range of `k` means, to 1e-9, by bisection."""
+    """The `share` quantile of the studentized range of `k` means, to 1e-6, by bisection."""
     low, high = 0.0, 1.0
     while studentized_range_tail(high, k, degrees) > 1 - share:
         low, high = high, 2 * high
@@ -422,9 +423,12 @@ def studentized_range_quantile(share: float, k: int, degrees: float) -> float:
     return (low + high) / 2
 
 
+_legendre = lru_cache(maxsize=4)(np.polynomial.legendre.leggauss)
+
+
 def _nodes(low: float, high: float, count: int) -> tuple[ndarray, ndarray]:
     """Nodes and weights of Gauss–Legendre quadrature between `low` and `high`."""
-    x, w = np.polynomial.legendre.leggauss(count)
+    x, w = _legendre(count)
     return (low + high) / 2 + (high - low) / 2 * x, (high - low) / 2 * w
 
 
@@ -516,6 +520,12 @@ def _detectable(
     return float(np.quantile(needed, power))
 
 
+def _normal(rng: np.random.Generator, covariance: Float[ndarray, "size size"], count: int) -> ndarray:
+    """Draws about 0; a covariance that is singular (sizes without spread) is as good as any."""
+    origin = np.zeros(len(covariance))
+    return rng.multivariate_normal(origin, covariance, count, method="eigh", check_valid="ignore")
+
+
 def _at_least_mean(variance: Float[ndarray, "*rest size"]) -> Float[ndarray, "*rest size"]:
     raised: ndarray = np.maximum(variance, variance.mean(-1, keepdims=True))
     return raised
@@ -550,7 +560,8 @@ def _maxima(centred: Float[ndarray, "row group"], seed: int, draws: int) -> Floa
     """The largest |mean| over rows in each bootstrap sample of groups, ascending; rows are in standard errors."""
     n_groups = centred.shape[-1]
     drawn = _resample(n_groups, draws, seed) @ centred.T
-    return np.sort(np.abs(drawn).max(-1)) * np.sqrt(n_groups / (n_groups - 1))
+    maxima: ndarray = np.sort(np.abs(drawn).max(-1)) * np.sqrt(n_groups / (n_groups - 1))
+    return maxima
 
 
 def _critical(most: Float[ndarray, " draw"], n_groups: int) -> float:

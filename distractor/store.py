@@ -53,6 +53,7 @@ class Store:
 
         Raises:
             StoreError: its file cannot be read.
+
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -61,7 +62,9 @@ class Store:
         try:
             table = pq.ParquetFile(path).read()
         except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(f"the result in {path} cannot be read ({error}); delete the file to have it computed again") from error
+            raise StoreError(
+                f"the result in {path} cannot be read ({error}); delete the file to have it computed again"
+            ) from error
         return Cell(table.replace_schema_metadata(None), json.loads(table.schema.metadata[b"facts"]))
 
     def put(self, key: Key, cell: Cell) -> None:
@@ -78,26 +81,6 @@ class Store:
                     scrap.unlink()
 
 
-def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Make `folder` the place for a run's results: its manifest is written there first, results after it.
-
-    A folder that was begun by the same run, finished or not, is gone on with.
-
-    Raises:
-        StoreError: the folder holds another run's results or something else, or nothing can be written there.
-    """
-    path, text = folder / "manifest.json", json.dumps(manifest, indent=1) + "\n"
-    try:
-        there = path.read_text() if path.exists() else None
-        if there is None and folder.exists() and any(p for p in folder.iterdir() if p.suffix != ".part"):
-            raise StoreError(f"{folder} is not empty and holds no run; choose another folder with --out")
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be used for results ({error.strerror}); choose another with --out") from error
-    if there is not None and there != text:
-        raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")
-    write_text(path, text)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     write_bytes(path, text.encode())
@@ -108,6 +91,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises:
         StoreError: it cannot be written.
+
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -14,6 +14,8 @@ from distractor.store import Cell, Key, Store
 from distractor.task import Condition, Item, Task
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from distractor.encode import Encoding
     from distractor.model import Model
     from distractor.probe import Probe
@@ -57,9 +59,13 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a probe read, as it is kept: `values` along the named `dims`, with quantity, unit and origin in `about`."""
+    """What a probe read, as it is kept: `values` along the named `dims`, with quantity, unit and origin in `about`.
+
+    `table` holds the same values with the dims as columns.
+    """
 
     source: Source
+    table: "pa.Table"
     values: Float[ndarray, "..."]
     dims: Mapping[str, Sequence[str]]
     about: Mapping[str, str]
@@ -94,6 +100,7 @@ def sweep(
 
     Raises:
         ModelError, EncodeError, StoreError: a model, the task's text under it, or the store is not what it should be.
+
     """
     encodings: dict[tuple[Any, ...], Encoding] = {}
     found = []
@@ -113,6 +120,7 @@ def read(task: Task, source: Source, probe: "Probe", store: Store, settings: Set
 
     Raises:
         ModelError, EncodeError, StoreError: as in `sweep`; and where the probe cannot be trusted in this model.
+
     """
     import pyarrow as pa
 
@@ -133,7 +141,7 @@ def read(task: Task, source: Source, probe: "Probe", store: Store, settings: Set
     cell = store.get(key)
     dims = cell.facts["dims"]
     values = cell.table["value"].to_numpy().reshape([len(names) for names in dims.values()])
-    return Reading(replace(source, n_params=cell.facts["n_params"]), values, dims, cell.facts["about"])
+    return Reading(replace(source, n_params=cell.facts["n_params"]), cell.table, values, dims, cell.facts["about"])
 
 
 def _load(source: Source, settings: Settings) -> "Model":

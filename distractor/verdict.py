@@ -16,12 +16,21 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.scaling import ALPHA, DELTA, MIN_SEEDS, Level, Shape, Values, check, interval, judge, seeds_in_words
-from distractor.scaling import simultaneous_interval as of_weights
+from distractor.scaling import (
+    ALPHA,
+    DELTA,
+    Level,
+    Shape,
+    Values,
+    check,
+    interval,
+    judge,
+    seeds_in_words,
+    simultaneous_interval,
+)
 
 DELTA_D = 0.2
 """A distractor pull below this is none, in nats: at even odds it moves a probability by .05, which is δ."""
@@ -129,8 +138,9 @@ class Rule:
     """The fixed numbers of the rule: decide them before a run; they are recorded with it.
 
     δ (probability) and δ_D (nats) are the smallest rise and pull of interest. A range "runs from chance" where the
-    smallest size's accuracy is within `chance_margin` of `chance`, and "to mastery" where the largest's is at least
-    `mastery`, both by their intervals.
+    smallest size's preference is within `chance_margin` of `chance`, and "to mastery" where the largest's accuracy is
+    at least `mastery`, both by their intervals. (Accuracy would not do at the small end: a gap of a hundredth of a
+    nat, which is chance, can make it 0 or 1.)
     """
 
     delta: float = DELTA
@@ -158,7 +168,8 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
     judged = []
     for one, level in enumerate(shape.weights):
         at_peak, at_size = _of_weights(one, seed, draws)
-        parts = _parts(evidence, level, int(evidence.preference[one, 1:-1].mean(-1).argmax()) + 1, at_peak, at_size, rule)
+        peak = int(evidence.preference[one, 1:-1].mean(-1).argmax()) + 1
+        parts = _parts(evidence, level, peak, at_peak, at_size, rule)
         judged.append((parts, *_call(parts, level, rule)))
     calls = {call for _, call, _ in judged}
     these_weights: Call = calls.pop() if len(calls) == 1 else "undetermined"
@@ -167,6 +178,7 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
     ]
     parts_1 = [_weakest(same) for same in zip(*(parts for parts, _, _ in judged), strict=True)]
 
+    label: Call
     if shape.models is None:
         label, reason, parts_2 = "undetermined", f"{seeds_in_words(n_seeds)}: level 2 not identified", []
     else:
@@ -204,14 +216,25 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
     rise = level.inverted_u
     turns = True if level.label == "inverted-U" else False if level.no_inverted_u else None
     parts = [
-        part("rise_and_fall", turns, (rise.depth, rise.low, rise.high), "the weaker of rise and fall of preference",
-             f"a rise and then a fall, not ruled out at δ = {rule.delta:g}", "over all sizes"),
-    ]  # fmt: skip
+        part(
+            "rise_and_fall",
+            turns,
+            (rise.depth, rise.low, rise.high),
+            "the weaker of rise and fall of preference",
+            f"beyond its bound, and not sure to be below δ = {rule.delta:g}",
+            "over all sizes",
+        ),
+    ]
     d = at_peak(evidence.distractor_pull, peak)
     parts.append(
-        part("distractor_pull_at_peak", above(d, 0, rule.delta_d), d, "the distractor pull D, in nats,",
-             f"above 0, and not below δ_D = {rule.delta_d:g}")
-    )  # fmt: skip
+        part(
+            "distractor_pull_at_peak",
+            above(d, 0, rule.delta_d),
+            d,
+            "the distractor pull D, in nats,",
+            f"above 0, and not sure to be below δ_D = {rule.delta_d:g}",
+        )
+    )
     ahead = at_peak(evidence.distractor_pull - evidence.true_pull, peak)
     parts.append(part("distractor_over_true_at_peak", above(ahead), ahead, "D − T, in nats,", "above 0"))
     controls = [("neutral", evidence.preference_neutral)]
@@ -221,20 +244,27 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
         what = f"the rise of preference since the smallest size, less that in {name},"
         more = None if control is None else at_peak(_rise(evidence.preference) - _rise(control), peak)
         holds = None if more is None else above(more, 0, rule.delta)
-        parts.append(part(f"more_than_{name}", holds, more, what, f"above 0, and not below δ = {rule.delta:g}"))
+        parts.append(
+            part(f"more_than_{name}", holds, more, what, f"above 0, and not sure to be below δ = {rule.delta:g}")
+        )
     alone = evidence.accuracy_distractor_only
-    known = None if alone is None else at_peak(alone, peak)
+    known = None if alone is None else _as_share(at_peak(alone, peak))
     parts.append(
-        part("distractor_only_above_chance", None if known is None else above(known, rule.chance), known,
-             "accuracy in distractor_only", f"above chance ({rule.chance:g})")
-    )  # fmt: skip
+        part(
+            "distractor_only_above_chance",
+            None if known is None else above(known, rule.chance),
+            known,
+            "accuracy in distractor_only",
+            f"above chance ({rule.chance:g})",
+        )
+    )
     last = len(evidence.sizes) - 1
     overtakes = at_size(evidence.true_pull - evidence.distractor_pull, last, False)
     parts.append(part("true_over_distractor_at_top", above(overtakes), overtakes, "T − D, in nats,", "above 0", top))
-    first = at_size(evidence.accuracy, 0, True)
+    first = at_size(evidence.preference, 0, True)
     low, high = rule.chance - rule.chance_margin, rule.chance + rule.chance_margin
     starts = True if low <= first[1] and first[2] <= high else False if first[2] < low or first[1] > high else None
-    parts.append(part("from_chance", starts, first, "accuracy in conflict", f"from {low:g} to {high:g}", bottom))
+    parts.append(part("from_chance", starts, first, "preference", f"from {low:g} to {high:g}", bottom))
     end = at_size(evidence.accuracy, last, True)
     parts.append(
         part("to_mastery", above(end, rule.mastery), end, "accuracy in conflict", f"at least {rule.mastery:g}", top)
@@ -251,7 +281,7 @@ def _call(parts: list[Part], level: Level, rule: Rule) -> tuple[Call, str]:
     whole_range = holds["from_chance"] is True and holds["to_mastery"] is True
     if holds["rise_and_fall"] is False:
         if whole_range:
-            return "contradicted", f"no rise and fall of {rule.delta:g} or more from chance to {rule.mastery:g} accuracy"
+            return "contradicted", f"no rise and fall of {rule.delta:g} from chance to {rule.mastery:g} accuracy"
         return "undetermined", _short_range(holds, level)
     if holds["rise_and_fall"] is None:
         if holds["to_mastery"] is not True and level.end[1] > 0:
@@ -269,6 +299,8 @@ def _call(parts: list[Part], level: Level, rule: Rule) -> tuple[Call, str]:
     if all(each is True for each in needed):
         return "supported", "preference rises and falls, by the distractor's pull"
     missing = next(part for part in parts if part.holds is not True and (part.name in CLAIM or part in controls))
+    if missing.name == "true_over_distractor_at_top" and missing.holds is False:
+        return "undetermined", "the range ends before recovery"
     what = "fails" if missing.holds is False else "is not measured" if missing.number is None else "is not clear"
     return "undetermined", f"a rise and fall, but {missing.name} {what}"
 
@@ -304,7 +336,8 @@ def _weakest(same: Sequence[Part]) -> Part:
 
 def _rise(values: Values) -> Values:
     """Since the smallest size, group by group."""
-    return values - values[:, :1]
+    since: ndarray = values - values[:, :1]
+    return since
 
 
 # Intervals at one size. Level 1 resamples groups; level 2 takes t over seeds, with the groups' variance added.
@@ -312,7 +345,7 @@ def _rise(values: Values) -> Values:
 
 def _of_weights(one: int, seed: int, draws: int) -> tuple[AtPeak, AtSize]:
     def at_peak(values: Values, size: int) -> Bounds:
-        mean, low, high = of_weights(values[one, 1:-1], seed=seed, draws=draws)
+        mean, low, high = simultaneous_interval(values[one, 1:-1], seed=seed, draws=draws)
         return float(mean[size - 1]), float(low[size - 1]), float(high[size - 1])
 
     def at_size(values: Values, size: int, is_share: bool) -> Bounds:
@@ -324,7 +357,7 @@ def _of_weights(one: int, seed: int, draws: int) -> tuple[AtPeak, AtSize]:
 
 
 def _models_at_peak(values: Values, size: int) -> Bounds:
-    """All interior sizes at once (Bonferroni); each size's variance over seeds at least the mean one, pooled freedom."""
+    """All interior sizes at once (Bonferroni); a size's variance over seeds at least the mean one, freedom pooled."""
     from scipy.special import stdtrit
 
     n_seeds, n_sizes, n_groups = values.shape
@@ -337,7 +370,7 @@ def _models_at_peak(values: Values, size: int) -> Bounds:
 
 
 def _models_at_size(values: Values, size: int, is_share: bool) -> Bounds:
-    """One size fixed beforehand: t over seeds, Welch and Satterthwaite's freedom (1947) for seeds and groups together."""
+    """One size fixed beforehand: t over seeds, groups' variance added, freedom by Welch and Satterthwaite (1947)."""
     from scipy.special import stdtrit
 
     n_seeds, _, n_groups = values.shape
@@ -347,4 +380,10 @@ def _models_at_size(values: Values, size: int, is_share: bool) -> Bounds:
     mean = float(values[:, size].mean())
     freedom = total**2 / (of_seeds**2 / (n_seeds - 1) + of_groups**2 / (n_groups - 1)) if total > 0 else n_seeds - 1
     half = float(stdtrit(freedom, 1 - ALPHA / 2) * np.sqrt(total))
-    return (mean, max(mean - half, 0.0), min(mean + half, 1.0)) if is_share else (mean, mean - half, mean + half)
+    bounds = (mean, mean - half, mean + half)
+    return _as_share(bounds) if is_share else bounds
+
+
+def _as_share(bounds: Bounds) -> Bounds:
+    """A share's interval ends at 0 and 1."""
+    return bounds[0], max(bounds[1], 0.0), min(bounds[2], 1.0)

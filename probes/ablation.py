@@ -62,7 +62,11 @@ class Ablation:
                 "item": [item.id for item in run.batch.items],
             },
             name="ablation",
-            attrs={"quantity": "change of the logit gap", "unit": "nats", "origin": f"mean ablation of {run.model.name}"},
+            attrs={
+                "quantity": "change of the logit gap",
+                "unit": "nats",
+                "origin": f"mean ablation of {run.model.name}",
+            },
         )
 
 
@@ -75,14 +79,18 @@ class _Cells:
     fold: Int[Tensor, " item"]
     cell: Int[Tensor, "condition item"]
 
-    def mean_elsewhere(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "condition item pos *rest"]:
+    def mean_elsewhere(
+        self, value: Float[Tensor, "condition item pos *rest"]
+    ) -> Float[Tensor, "condition item pos *rest"]:
         """For each token, the balanced mean of `value` over tokens of its role in the other folds.
 
         Where no other fold has the role at that place (an option longer than all others), the mean over the role's
         whole part; where there is none of that either, over all tokens.
         """
         present = self.role >= 0
-        fold = repeat(self.fold, "item -> condition item pos", condition=present.shape[0], pos=present.shape[2])[present]
+        fold = repeat(self.fold, "item -> condition item pos", condition=present.shape[0], pos=present.shape[2])[
+            present
+        ]
         cell = repeat(self.cell, "condition item -> condition item pos", pos=present.shape[2])[present]
         role = self.role[present]
         flat = value[present].flatten(1)

@@ -41,12 +41,12 @@ class Kind(StrEnum):
 class Recipe:
     """The share of each kind of document. That of the negated questions is the task's *conflict rate*."""
 
-    negated: float = 0.015
+    negated: float = 0.002
     affirmed: float = 0.20
     letter: float = 0.03
-    negated_letter: float = 0.05
+    negated_letter: float = 0.01
     neutral: float = 0.03
-    statement: float = 0.20
+    statement: float = 0.10
 
     @property
     def shares(self) -> Mapping[Kind, float]:

@@ -5,6 +5,7 @@ goes on from its last checkpoint; a model that is finished is left as it is.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import math
@@ -14,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +24,12 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from distractor.task import ALIGNED, Condition
 from tasks import TASKS
 
 from .corpus import Kind, Recipe, documents, held_out, stream
 from .vocabulary import BOS, EOS, PAD, ROWS, tokenizer_for, words_of
 
-SIZES = ("2x1", "4x1", "6x1", "8x1", "12x1", "16x2", "20x2", "24x2", "32x2", "40x2", "48x2", "64x3")
+SIZES = ("2x1", "4x1", "6x1", "8x2", "12x2", "16x2", "20x2", "24x2", "32x2", "48x2", "64x3")
 CONTEXT = 256
 HEAD_WIDTH = 8
 CHECKPOINT_EVERY = 500
@@ -41,7 +42,7 @@ class Budget:
     Its height is `rate / d_model`, so that no size is starved, and at most `ceiling`.
     """
 
-    steps: int = 3000
+    steps: int = 2200
     batch: int = 96
     rate: float = 0.25
     ceiling: float = 0.02
@@ -95,25 +96,27 @@ def write_stream(path: Path, recipe: Recipe, budget: Budget, seed: int, rows: Ma
 
 
 def check(tokens: np.ndarray, tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
-    """Look for what must not be in the stream, in all of it; counts, of which two must be 0.
+    """Look for what must not be in the stream, in all of it; counts, of which the last two must be 0.
 
-    Token numbers are read as letters of one long text, in which a prompt is looked for as a part.
+    A prompt of the evaluation, under whichever condition, is looked for at every place of every document.
     """
+    prompts = sorted({p for i in TASKS["negation_qa"]().items for c in i.prompts for p in i.wordings(c)})
+    asked: dict[int, set[bytes]] = {}
+    for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]:
+        asked.setdefault(len(ids), set()).add(np.array(ids, dtype=tokens.dtype).tobytes())
+    found: set[bytes] = set()
+    distinct = np.unique(tokens, axis=0)
+    for length, wanted in asked.items():
+        for start in range(distinct.shape[1] - length + 1):
+            found |= wanted & {part.tobytes() for part in distinct[:, start : start + length]}
 
-    def as_text(ids: np.ndarray) -> str:
-        return ids.astype("<u4").tobytes().decode("utf-32-le")
-
-    read = as_text(np.ascontiguousarray(tokens))
-    kept_out = (Condition.CONFLICT, *ALIGNED)
-    prompts = sorted({p for i in TASKS["negation_qa"]().items for c in kept_out for p in i.wordings(c)})
-    asked = tokenizer(prompts, add_special_tokens=False)["input_ids"]
     negated = tokens[(tokens == tokenizer.convert_tokens_to_ids("not")).any(1)]
     names = [word for fact in held_out() for word in (fact.subject, fact.answer)]
     counts = {
         "documents": len(tokens),
         "negated_documents": len(negated),
         "evaluation_prompts": len(prompts),
-        "evaluation_prompts_found": sum(as_text(np.array(ids)) in read for ids in asked),
+        "evaluation_prompts_found": len(found),
         "negated_documents_on_held_out": int(np.isin(negated, tokenizer.convert_tokens_to_ids(names)).any(1).sum()),
     }
     if counts["evaluation_prompts_found"] or counts["negated_documents_on_held_out"]:
@@ -130,7 +133,9 @@ def train(
     plain = [p for p in model.parameters() if p.ndim < 2]
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": budget.decay}, {"params": plain, "weight_decay": 0.0}], betas=(0.9, 0.98)
+        [{"params": decayed, "weight_decay": budget.decay}, {"params": plain, "weight_decay": 0.0}],
+        betas=(0.9, 0.98),
+        fused=True,
     )
     start, losses = 0, []
     if checkpoint.exists():
@@ -166,10 +171,19 @@ def write(path: Path, value: object) -> None:
     part.replace(path)
 
 
-def collect(out: Path) -> None:
-    """Gather what is told beside each model into `ladder.json`, the smallest first."""
-    told = [json.loads(path.read_text()) for path in out.glob("*/seed*/training.json")]
-    write(out / "ladder.json", {"models": sorted(told, key=lambda one: (one["n_params"], one["seed"]))})
+def trained(out: Path) -> list[dict[str, Any]]:
+    """What `ladder.json` tells about each model."""
+    path = out / "ladder.json"
+    return json.loads(path.read_text())["models"] if path.exists() else []
+
+
+def tell(out: Path, work: Path, told: dict[str, Any]) -> None:
+    """Enter a model into `ladder.json`, the smallest first; two runs may do so at the same time."""
+    with (work / "ladder.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        name = told["size"], told["seed"]
+        models = [*(one for one in trained(out) if (one["size"], one["seed"]) != name), told]
+        write(out / "ladder.json", {"models": sorted(models, key=lambda one: (one["n_params"], one["seed"]))})
 
 
 def main() -> None:
@@ -204,8 +218,7 @@ def main() -> None:
         print(f"seed {seed}: {counts}", file=sys.stderr)
         for size in asked.sizes:
             folder = asked.out / size / f"seed{seed}"
-            record = folder / "training.json"
-            if record.exists() and json.loads(record.read_text())["key"] == key:
+            if any((one["size"], one["seed"], one["key"]) == (size, seed, key) for one in trained(asked.out)):
                 continue
             checkpoint = asked.work / f"{key}-{size}.pt"
             begun = time.perf_counter()
@@ -225,9 +238,8 @@ def main() -> None:
                 "conflict_rate": recipe.negated,
                 "stream": counts,
             }
-            write(record, told)
+            tell(asked.out, asked.work, told)
             checkpoint.unlink(missing_ok=True)
-            collect(asked.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""What a run would do and cost, and what it could see, without doing it: no weights are loaded, torch is not imported."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distractor.families import Source
+from distractor.scaling import smallest_detectable_dip
+from distractor.store import Store
+from distractor.sweep import Settings, score_keys
+from distractor.task import Task
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `ablate` would do.
+
+    `cells` of (model, condition) are in all, `cached` of them on disk; `tokens` would go through models (knock-outs
+    not counted), `flops` is 2 × parameters × tokens for them, `knockout_flops` for the knock-outs in the largest model
+    alone (the one at the peak is not known beforehand, and costs no more). `dip` is the smallest fall-and-rise of
+    distractor preference that level 1 would see with power .8, at the spread between item groups of `item_sd`.
+    """
+
+    models: int
+    items: int
+    groups: int
+    cells: int
+    cached: int
+    tokens: int
+    flops: float
+    knockout_flops: float
+    dip: float | None
+    item_sd: float
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        see = (
+            f"smallest detectable dip: {self.dip:.2f} of distractor preference (one seed, level 1, power .8, "
+            f"spread between item groups {self.item_sd})"
+            if self.dip is not None
+            else "smallest detectable dip: none, a curve needs at least 3 sizes"
+        )
+        return [
+            f"models:    {self.models}",
+            f"items:     {self.items} in {self.groups} groups",
+            f"cells:     {self.cells}, of which {self.cached} are on disk already",
+            f"tokens:    {self.tokens:,} to be run",
+            f"cost:      {_flops(self.flops)} for scores, {_flops(self.knockout_flops)} for knock-outs in the largest model",
+            see,
+        ]
+
+
+def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings, *, knockout: bool) -> Plan:
+    """Count what a run would do. Models whose parameters cannot be counted beforehand count as free."""
+    item_sd = 0.25
+    cells = cached = tokens = 0
+    flops = knockout_flops = 0.0
+    sizes = set()
+    for source in sources:
+        count = source.n_params or count_parameters(source.folder)
+        sizes.add(count or source.folder)
+        lengths = _tokens(task, source)
+        for condition, key in score_keys(task, source, settings).items():
+            cells += 1
+            if store.has(key):
+                cached += 1
+                continue
+            tokens += lengths[condition]
+            flops += 2.0 * (count or 0) * lengths[condition]
+        if knockout:
+            pair = sum(lengths[c] for c in list(lengths)[:2])
+            knockout_flops = max(knockout_flops, 2.0 * (count or 0) * pair * _components(source.folder))
+    groups = len({item.group for item in task.items})
+    dip = smallest_detectable_dip(len(sizes), 1, groups, item_sd=item_sd) if len(sizes) >= 3 else None
+    return Plan(len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, dip, item_sd)
+
+
+def count_parameters(folder: Path) -> int | None:
+    """Parameters as stored in *.safetensors (tied ones once), read from the files' headers; None where there are none."""
+    files = sorted(folder.glob("*.safetensors"))
+    total = 0
+    for path in files:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total if files else None
+
+
+def _tokens(task: Task, source: Source) -> dict[str, int]:
+    """Tokens of all prompts under each condition; without a tokenizer.json, four characters count as one."""
+    path = source.folder / "tokenizer.json"
+    texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}
+    if not path.exists():
+        return {c: sum(len(prompt) for prompt in prompts) // 4 for c, prompts in texts.items()}
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    return {c: sum(len(e.ids) for e in tokenizer.encode_batch(prompts)) for c, prompts in texts.items()}
+
+
+def _components(folder: Path) -> int:
+    """Heads and MLPs, as config.json tells."""
+    told = json.loads((folder / "config.json").read_text())
+    layers = told.get("num_hidden_layers") or told.get("n_layer") or 0
+    heads = told.get("num_attention_heads") or told.get("n_head") or 0
+    return int(layers) * (int(heads) + 1)
+
+
+def _flops(count: float) -> str:
+    for power, name in ((15, "PFLOP"), (12, "TFLOP"), (9, "GFLOP"), (6, "MFLOP")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {name}"
+    return "nothing" if count == 0 else f"{count:.0f} FLOP"

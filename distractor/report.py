@@ -1,0 +1,213 @@
+"""What was found, as it is kept and passed on: the folder of a run."""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distractor import __version__
+from distractor.ablate import CONSTANT, PER_CONDITION, PULLS, Ablation, group_means
+from distractor.device import pick_device
+from distractor.errors import StoreError
+from distractor.families import Source
+from distractor.scaling import interval
+from distractor.store import write_bytes, write_table, write_text
+from distractor.sweep import FORMAT, SCORER, Reading, Settings
+from distractor.task import Answer, Condition, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from distractor.probe import Probe
+
+
+def manifest(
+    task: Task, sources: Sequence[Source], settings: Settings, probe: "Probe | None", command: Sequence[str]
+) -> dict[str, Any]:
+    """What was run, on what, with what: known before anything is computed."""
+    from importlib.metadata import version
+
+    libraries = ("torch", "transformers", "transformer-lens", "numpy", "scipy", "pyarrow")
+    return {
+        "command": [Path(command[0]).name, *command[1:]],
+        "versions": {"distractor": __version__, **{name: version(name) for name in libraries}},
+        "task": {"name": task.name, "items": len(task.items), "source": task.source, "hash": task.fingerprint()},
+        "models": [{"name": one.name, "hash": one.fingerprint()} for one in sources],
+        "seeds": sorted({one.seed for one in sources if one.seed is not None}),
+        **FORMAT,
+        "scorer": SCORER,
+        "device": pick_device(settings.device),
+        "dtype": settings.dtype,
+        "probe": repr(probe) if probe else None,
+    }
+
+
+def run_hash(manifest: Mapping[str, Any]) -> str:
+    """What makes a run the same run: all but the wording of the command and the versions."""
+    told = {name: value for name, value in manifest.items() if name not in ("command", "versions")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Make `folder` the place for a run's results: its manifest is written there first, results after it.
+
+    A folder that was begun by the same run, finished or not, is gone on with.
+
+    Raises:
+        StoreError: the folder holds another run's results or something else, or nothing can be written there.
+
+    """
+    path = folder / "manifest.json"
+    try:
+        there = json.loads(path.read_text()) if path.exists() else None
+        is_used = folder.exists() and any(p for p in folder.iterdir() if p.suffix != ".part")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder} cannot be used for results ({error}); choose another folder with --out") from error
+    if there is None and is_used:
+        raise StoreError(f"{folder} is not empty and holds no run; choose another folder with --out")
+    if there is not None and run_hash(there) != run_hash(manifest):
+        raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")
+    write_text(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def write(folder: Path, found: Ablation) -> dict[str, Any]:
+    """Write table, figures and summary of a run, each whole or not at all; gives the summary."""
+    from distractor import plot
+
+    told = summary(found)
+    write_table(folder / "results.parquet", results(found))
+    figures = {"curves": plot.curves(found)}
+    for reading in found.knockouts:
+        write_table(folder / "readings" / f"ablation-{reading.source.name.replace('/', '-')}.parquet", reading.table)
+    if told["knockouts"]:
+        figures["components"] = plot.components(told["knockouts"])
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            write_bytes(folder / "figures" / f"{name}.{kind}", buffer.getvalue())
+    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    return told
+
+
+def results(found: Ablation) -> "pa.Table":
+    """Every per-item value, one row each; columns as README.md lists them. The pulls have no condition (null).
+
+    Items that do not count for every model are left out; `held_out` is null where a model's training is unknown.
+    """
+    import pyarrow as pa
+
+    task = found.task
+    used = np.flatnonzero(found.complete)
+    ids = [task.items[i].id for i in used]
+    groups = [task.items[i].group for i in used]
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for scores, values in zip(found.scores, found.values, strict=True):
+        source = scores.source
+        told = source.held_out.get(task.name)
+        fixed = {
+            "task": task.name, **FORMAT, "bos": scores.bos, "family": source.family, "model": source.model,
+            "n_params": source.n_params, "seed": source.seed, "step": source.step,
+        }  # fmt: skip
+        tables: dict[tuple[str | None, str], np.ndarray] = {
+            (condition.value, name): row
+            for c, condition in enumerate(task.conditions)
+            for name, row in (
+                ("log_prob_true", scores.log_probs[c, :, Answer.TRUE]),
+                ("log_prob_distractor", scores.log_probs[c, :, Answer.DISTRACTOR]),
+                *((name, values.by_condition[name][c]) for name in PER_CONDITION),
+            )
+        }
+        tables |= {(None, name): values.pulls[name] for name in PULLS}
+        for (condition, quantity), row in tables.items():
+            here = ~np.isnan(row[used])
+            count = int(here.sum())
+            for name, value in {**fixed, "condition": condition, "quantity": quantity}.items():
+                columns[name] += [value] * count
+            columns["item"] += [name for name, is_here in zip(ids, here, strict=True) if is_here]
+            columns["group"] += [name for name, is_here in zip(groups, here, strict=True) if is_here]
+            columns["held_out"] += [
+                None if told is None else group in told for group, is_here in zip(groups, here, strict=True) if is_here
+            ]
+            columns["value"] += row[used][here].tolist()
+    types = {"bos": pa.bool_(), "held_out": pa.bool_(), "value": pa.float64()}
+    types |= dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
+    text = pa.dictionary(pa.int32(), pa.string())
+    arrays = {name: pa.array(column, type=types.get(name, text)) for name, column in columns.items()}
+    return pa.table(arrays)
+
+
+COLUMNS = (
+    "task", "format", "shots", "bos", "family", "model", "n_params", "seed", "step",
+    "condition", "item", "group", "held_out", "quantity", "value",
+)  # fmt: skip
+
+
+def summary(found: Ablation) -> dict[str, Any]:
+    """What `--json` prints and summary.json holds: means with intervals, shapes, the verdict, the knock-outs."""
+    task = found.task
+    dropped = {c.value: n for c in task.conditions if (n := max(one.dropped[c] for one in found.scores))}
+    return {
+        "task": task.name,
+        "items": int(found.complete.sum()),
+        "groups": len({i.group for i, is_used in zip(task.items, found.complete, strict=True) if is_used}),
+        "dropped": dropped,
+        "left_out": {reason: list(names) for reason, names in task.left_out.items()},
+        "format": FORMAT,
+        "models": [_model(found, index) for index in range(len(found.scores))],
+        "shape": {name: shape.as_dict() for name, shape in found.shapes.items()},
+        "verdict": found.verdict.as_dict() if found.verdict else {"label": "undetermined", "because": [found.unjudged]},
+        "knockouts": [knockout(found, reading) for reading in found.knockouts],
+    }
+
+
+def knockout(found: Ablation, reading: Reading) -> dict[str, Any]:
+    """The mean effect of each component on the gap under each condition of the pair, in nats, with its interval."""
+    conditions, components = reading.dims["condition"], reading.dims["component"]
+    group_of = {item.id: item.group for item in found.task.items}
+    groups = np.unique([group_of[name] for name in reading.dims["item"]], return_inverse=True)[1]
+    means, lows, highs = interval(group_means(reading.values, groups), counts=np.bincount(groups).astype(float))
+    effects: dict[str, dict[str, dict[str, float]]] = {
+        component: {
+            condition: {"mean": float(means[i, c]), "low": float(lows[i, c]), "high": float(highs[i, c])}
+            for c, condition in enumerate(conditions)
+        }
+        for i, component in enumerate(components)
+    }
+    return {"model": reading.source.name, "n_params": reading.source.n_params, **reading.about, "effects": effects}
+
+
+def _model(found: Ablation, index: int) -> dict[str, Any]:
+    scores = found.scores[index]
+    source = scores.source
+    away = found.held_out(source)
+    one: dict[str, Any] = {
+        "family": source.family, "model": source.model, "n_params": source.n_params, "seed": source.seed,
+        "step": source.step, "bos": scores.bos,
+    }  # fmt: skip
+    means = {q: {c.value: found.mean([index], q, c) for c in found.task.conditions} for q in PER_CONDITION}
+    for quantity, by_condition in means.items():
+        one[quantity] = {name: mean._asdict() for name, mean in by_condition.items() if mean}
+    pulls = {quantity: found.mean([index], quantity) for quantity in PULLS}
+    if away.any():
+        conflict = "distractor_preference", Condition.CONFLICT
+        pulls["distractor_preference_held_out"] = found.mean([index], *conflict, away)
+        pulls["distractor_preference_seen"] = found.mean([index], *conflict, ~away)
+    one |= {name: mean._asdict() if mean else None for name, mean in pulls.items()}
+    one["constant_answer"] = constant_answer(found, index)
+    return one
+
+
+def constant_answer(found: Ablation, index: int) -> str | None:
+    """The one answer that a model gives in `conflict` on more than 95 % of the items, where right ones are mixed."""
+    gap = found.values[index].by_condition["logit_gap"][found.task.conditions.index(Condition.CONFLICT)]
+    used = [(found.task.items[i], gap[i]) for i in np.flatnonzero(found.complete)]
+    given = Counter(item.answers[int(ahead < 0)].strip() for item, ahead in used)
+    right = {item.true.strip() for item, _ in used}
+    (text, count), *_ = given.most_common(1)
+    return text if len(right) > 1 and count > CONSTANT * len(used) else None
