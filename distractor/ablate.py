@@ -1,5 +1,6 @@
 """The main job: every condition on every model, the two pulls, the shape over size, a verdict, and what is behind it."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -188,6 +189,16 @@ def values_of(task: Task, scores: Scores) -> Values:
             "distractor_pull": quantities.distractor_pull(conflict, congruent, neutral),
         },
     )
+
+
+def constant_answer(found: Ablation, index: int) -> str | None:
+    """The one answer that a model gives in `conflict` on more than 95 % of the items, where right ones are mixed."""
+    gap = found.values[index].by_condition["logit_gap"][found.task.conditions.index(Condition.CONFLICT)]
+    used = [(found.task.items[i], gap[i]) for i in np.flatnonzero(found.complete)]
+    given = Counter(item.answers[int(ahead < 0)].strip() for item, ahead in used)
+    right = {item.true.strip() for item, _ in used}
+    (text, count), *_ = given.most_common(1)
+    return text if len(right) > 1 and count > CONSTANT * len(used) else None
 
 
 def group_means(values: Float[ndarray, "*rest item"], groups: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:

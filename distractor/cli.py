@@ -223,12 +223,15 @@ def _progress(total: int) -> "Iterator[Advance]":
 def _print(found: "Ablation", told: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
 
-    from distractor.table import WIDTH, components_table, models_table, sentences
+    from distractor.table import WIDTH, components_table, models_table, notes, verdict_table
 
-    console = Console(width=WIDTH, highlight=False, soft_wrap=False)
+    console = Console(width=WIDTH, highlight=False)
     console.print(models_table(found))
-    for line in sentences(found):
-        console.print(line, markup=False)
+    for note in notes(found):
+        console.print(note, markup=False)
+    console.print()
+    console.print(verdict_table(found))
     for knockout in told["knockouts"]:
+        console.print()
         console.print(components_table(knockout))
-    console.print(f"Results, figures and summary: {folder}", markup=False)
+    console.print(f"\nResults, figures and summary: {folder}", markup=False)

@@ -7,6 +7,7 @@ prompt's own. Spaces at the end of a prompt belong to the answer. No special tok
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from distractor.errors import EncodeError
 from distractor.model import Model
@@ -53,8 +54,8 @@ def encode(task: Task, model: Model) -> Encoding:
     """Turn every prompt of a task into tokens.
 
     Raises:
-        EncodeError: the tokenizer lacks a word, merges across the end of a prompt, cannot tell the answers apart, a
-            prompt is longer than the model's context, or no item is left.
+        EncodeError: the tokenizer lacks a word or has more tokens than the model, merges across the end of a prompt,
+            or cannot tell the answers apart; a prompt is empty or longer than the model's context; or no item is left.
 
     """
     prompts: list[dict[Condition, Encoded]] = []
@@ -87,13 +88,14 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
     spaces = text[len(prompt) :]
     plain = model.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)
     ids: Tokens = tuple(plain.input_ids)
-    unknown = model.tokenizer.unk_token_id
-    if unknown is not None and unknown in ids:
-        start, end = plain.offset_mapping[ids.index(unknown)]
+    unknown = _unknown(prompt, plain, model)
+    if unknown is not None:
         raise EncodeError(
-            f"{model.name}: its tokenizer has no token for {prompt[start:end]!r} (item {item.id} of {task.name}); "
+            f"{model.name}: its tokenizer has no token for {unknown!r} (item {item.id} of {task.name}); "
             "use a model whose vocabulary covers the task's text"
         )
+    if not ids:
+        raise EncodeError(f"item {item.id} of {task.name} has an empty prompt: {text!r}; write one")
     first, second = (_answer(item, prompt, ids, spaces + answer, model) for answer in item.answers)
     if first[: len(second)] == second[: len(first)]:
         raise EncodeError(
@@ -102,11 +104,16 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
             "other words for the answers"
         )
     bos: Tokens = () if model.bos is None else (model.bos,)
-    longest = len(bos) + len(ids) + max(len(first), len(second))
+    longest = len(bos) + len(ids) + max(len(first), len(second)) - 1  # the answer's last token is never read
     if model.context is not None and longest > model.context:
         raise EncodeError(
-            f"{model.name}: item {item.id} of {task.name} is {longest} tokens long with its answer, the model's context "
-            f"{model.context}; use a model with a longer context or shorter items"
+            f"{model.name}: item {item.id} of {task.name} takes {longest} positions with its answer, the model's context "
+            f"has {model.context}; use a model with a longer context or shorter items"
+        )
+    if max(ids + first + second) >= model.vocab:
+        raise EncodeError(
+            f"{model.name}: its tokenizer has tokens that the model has not (number {max(ids + first + second)} of "
+            f"{model.vocab}); the two do not belong together"
         )
     roles = _roles(task.roles(prompt), plain.offset_mapping, prompt)
     return Encoded(bos + ids, (first, second), ((("bos", 0),) if bos else ()) + roles)
@@ -114,30 +121,46 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
 
 def _answer(item: Item, prompt: str, ids: Tokens, answer: str, model: Model) -> Tokens:
     """The tokens of `answer` behind `prompt`, whose own tokens are `ids`."""
-    whole: Tokens = tuple(model.tokenizer(prompt + answer, add_special_tokens=False).input_ids)
+    both = model.tokenizer(prompt + answer, add_special_tokens=False, return_offsets_mapping=True)
+    if _unknown(prompt + answer, both, model) is not None:
+        raise EncodeError(
+            f"{model.name}: its tokenizer has no token for the answer {answer!r} of item {item.id}; "
+            "use a model whose vocabulary covers the task's text"
+        )
+    whole: Tokens = tuple(both.input_ids)
     tokens = whole[len(ids) :]
     if whole[: len(ids)] != ids or not tokens:
         raise EncodeError(
             f"{model.name}: in item {item.id} the tokenizer merges the end of the prompt with the answer {answer!r}, so "
             "the answer has no probability of its own; let the answer begin with a space, or the prompt end in one"
         )
-    if model.tokenizer.unk_token_id in tokens:
-        raise EncodeError(f"{model.name}: its tokenizer has no token for the answer {answer!r} of item {item.id}")
     return tokens
 
 
-def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, int]], prompt: str) -> tuple[Role, ...]:
-    """Each token's role: the part of the layout that its first visible character lies in, `frame` outside of all.
+def _unknown(text: str, encoded: Any, model: Model) -> str | None:
+    """The first piece of `text` that became the unknown token, or that no token covers: some tokenizers drop it silently."""
+    covered = bytearray(len(text))
+    for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
+        if token == model.tokenizer.unk_token_id:
+            return text[start:end]
+        covered[start:end] = b"\1" * (end - start)
+    return next(
+        (sign for sign, is_there in zip(text, covered, strict=True) if not is_there and not sign.isspace()), None
+    )
 
-    A stretch of frame is named by how many parts come before it, frame0, frame1, …; the last token of a prompt is always the `slot`.
+
+def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, int]], prompt: str) -> tuple[Role, ...]:
+    """Each token's role: the part of the layout that its first visible character lies in.
+
+    What lies in no part is named by the part that comes next, `before cue`, or `rest` behind the last one: so a frame has
+    the same name in prompts that lack some part further back. The last token of a prompt is always the `slot`.
     """
+    parts = sorted(spans.items(), key=lambda part: part[1])
     names: list[str] = []
-    parts_before = 0
     for start, end in offsets:
         visible = next((k for k in range(start, end) if not prompt[k].isspace()), start)
-        role = next((name for name, (first, last) in spans.items() if first <= visible < last), None)
-        parts_before += role is not None and role not in names
-        names.append(role or f"frame{parts_before}")
+        ahead = next(((name, first) for name, (first, last) in parts if visible < last), None)
+        names.append("rest" if ahead is None else ahead[0] if ahead[1] <= visible else f"before {ahead[0]}")
     names[-1] = "slot"
     left = Counter(names)
     roles: list[Role] = []

@@ -1,19 +1,32 @@
 """Which models belong together, and where they are: from what a user writes to folders on disk. Text only, no torch."""
 
+import difflib
 import hashlib
 import json
+import os
+import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from distractor.errors import ModelError
 from distractor.task import nearest
 
 LADDER = Path(__file__).parent / "ladder"
+TEXTS = ("*.json", "*.model", "*.txt")
 WEIGHTS = ("*.safetensors", "*.bin")
-HASHED = (*WEIGHTS, "*.json", "*.model", "*.txt")
+HASHED = (*WEIGHTS, *TEXTS)
 """The files of a model folder that decide what it computes."""
+
+HUB_SECONDS = 3.0
+"""How long the hub is waited for; its own client tries for half a minute."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +52,20 @@ class Source:
         return f"{self.family}/{self.model}{seed}" if self.family == "ladder" else self.model
 
     def fingerprint(self) -> str:
-        """A hash of the files that decide what the model computes."""
-        return _hash_of(self.folder)
+        """A hash of the files that decide what the model computes.
+
+        Raises:
+            ModelError: a file cannot be read, or there is none.
+
+        """
+        try:
+            files = sorted({path for pattern in HASHED for path in self.folder.glob(pattern) if path.is_file()})
+            stamps = [(path, *_stamp(path)) for path in files if path.name != "training.json"]
+            if not stamps:
+                raise ModelError(f"{self.name}: there is no model in {self.folder} any more")
+            return _hash_of(tuple(stamps))
+        except OSError as error:
+            raise ModelError(f"{self.name}: {error.filename} cannot be read ({error.strerror})") from error
 
 
 def find_models(names: Sequence[str], *, offline: bool = False) -> tuple[Source, ...]:
@@ -53,13 +78,15 @@ def find_models(names: Sequence[str], *, offline: bool = False) -> tuple[Source,
         ModelError: a name means nothing that is there, or one curve would mix families.
 
     """
-    found = [source for name in names for source in _find(name, offline=offline)]
+    found = list(dict.fromkeys(source for name in names for source in _find(name, offline=offline)))
     if len({source.family for source in found}) > 1:
         raise ModelError(
             "the ladder and other models were asked for together, but one curve is drawn over one family; "
             "run them one after the other"
         )
-    return tuple(dict.fromkeys(found))
+    # Two folders of the same name are told apart by their whole paths.
+    count = Counter(source.name for source in found)
+    return tuple(replace(s, model=str(s.folder)) if count[s.name] > 1 else s for s in found)
 
 
 def ladder() -> tuple[Source, ...]:
@@ -85,14 +112,18 @@ def ladder() -> tuple[Source, ...]:
 
 def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
     first, *rest = name.rstrip("/").split("/")
-    if first == "ladder" and not Path(name).is_dir():
+    if first == "ladder":
         return _rungs(name, rest)
     path = Path(name).expanduser()
-    if path.is_dir():
-        return (_folder(path, path.resolve().name),)
-    looks_like_path = name[:1] in "./~" or "\\" in name or len(rest) > 1 or (bool(rest) and Path(first).exists())
-    if looks_like_path:
-        raise ModelError(f"there is no folder {name!r}; wanted is one written by `save_pretrained`")
+    if name and path.is_dir():
+        return (_folder(path.resolve(), path.resolve().name),)
+    if name and path.exists():
+        raise ModelError(f"{name!r} is a file; wanted is a model's whole folder, as written by `save_pretrained`")
+    if name[:1] in tuple("./~") or name[-1:] == "/" or "\\" in name or len(rest) > 1 or (rest and Path(first).exists()):
+        raise ModelError(
+            f"there is no folder {name!r}{_beside(path)}; wanted is one written by `save_pretrained` (what looks like a "
+            "path is not looked for on the hub)"
+        )
     if not rest:
         raise ModelError(
             f"there is no model {name!r}: {nearest(name, ['ladder'])}; a folder is given by its path, a hub id as owner/name"
@@ -101,72 +132,124 @@ def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
     return (_folder(_snapshot(hub_id, revision or None, offline=offline), name),)
 
 
+def _beside(path: Path) -> str:
+    """Folders of nearly that name in the same place, for a message."""
+    try:
+        there = [other.name for other in path.parent.iterdir() if other.is_dir()]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, there, n=3)
+    return f", did you mean {' or '.join(str(path.parent / name) for name in close)}?" if close else ""
+
+
 def _rungs(name: str, rest: Sequence[str]) -> tuple[Source, ...]:
     everything = ladder()
     found = tuple(s for s in everything if f"{s.model}/seed{s.seed}".split("/")[: len(rest)] == list(rest))
     if not found:
         known = {f"ladder/{s.model}" for s in everything} | {f"ladder/{s.model}/seed{s.seed}" for s in everything}
-        raise ModelError(f"there is no model {name!r}: {nearest(name, known)}")
+        hint = f"; the folder is given as ./{name}" if Path(name).is_dir() else ""
+        raise ModelError(f"there is no model {name!r}: {nearest(name, known)}{hint}")
     return found
 
 
 def _folder(path: Path, model: str) -> Source:
-    if not (path / "config.json").is_file() or not any(f for pattern in WEIGHTS for f in path.glob(pattern)):
+    if lacking := _lacking(path):
+        here = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "no files"
         raise ModelError(
-            f"{path} is no model: it has {', '.join(sorted(p.name for p in path.iterdir())[:5]) or 'no files'}; wanted are "
-            "config.json, weights (*.safetensors) and a tokenizer, as written by `save_pretrained`"
+            f"{path} is no model: it lacks {lacking} and has {here}; wanted are config.json, weights (*.safetensors) and a "
+            "tokenizer, as written by `save_pretrained`"
         )
     return Source(family="models", model=model, folder=path)
 
 
+def _lacking(path: Path) -> str | None:
+    """What a folder misses to be a model."""
+    if not (path / "config.json").is_file():
+        return "config.json"
+    if not any(file.is_file() for pattern in WEIGHTS for file in path.glob(pattern)):
+        return "weights"
+    try:
+        indices = [json.loads(index.read_text()) for index in path.glob("*.index.json")]
+        wanted = [set(index["weight_map"].values()) for index in indices]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "an index of its weights that can be read"
+    # There may be an index for each kind of weights, and the files of one kind only.
+    lost = [[name for name in sorted(names) if not (path / name).is_file()] for names in wanted]
+    return None if not lost or [] in lost else lost[0][0]
+
+
 def _snapshot(hub_id: str, revision: str | None, *, offline: bool) -> Path:
-    """The folder of the hub's cache that holds a model, fetched if need be."""
-    import os
+    """The folder of the hub's cache that holds a model, fetched if need be.
 
+    Raises:
+        ModelError: it is not in the cache, and it cannot or must not be fetched.
+
+    """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt"]
-    try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    if offline or os.environ.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}:
-        raise ModelError(f"{hub_id} is not in the cache, and fetching it was forbidden (--offline or HF_HUB_OFFLINE)")
-    if not _hub_answers():
-        raise ModelError(
-            f"{hub_id} is not in the cache, and the Hugging Face hub cannot be reached; connect, or give a local folder"
+    def snapshot(weights: str, *, local: bool = False) -> Path:
+        patterns = [*TEXTS, weights]
+        found = snapshot_download(
+            hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"], local_files_only=local
         )
+        return Path(found)
+
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        cached = snapshot(WEIGHTS[0], local=True)
+    except LocalEntryNotFoundError as error:
+        # What other tools left out may be nothing that is needed here.
+        cached = Path(getattr(error, "snapshot_path", "") or "/nowhere")
+    except HFValidationError as error:
+        raise ModelError(f"{hub_id!r} is neither a folder nor a hub id, which has the form owner/name") from error
+    if not _lacking(cached):
+        return cached
+    missing = f"there is no folder {hub_id!r}, and as a hub id it is not in the cache"
+    if offline or os.environ.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}:
+        raise ModelError(f"{missing}; fetching it was forbidden (--offline or HF_HUB_OFFLINE)")
+    if not _hub_answers():
+        raise ModelError(f"{missing}; the Hugging Face hub cannot be reached: connect, or give a local folder")
+    try:
+        fetched = snapshot(WEIGHTS[0])
+        return snapshot("pytorch_model*.bin") if _lacking(fetched) else fetched
+    except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{hub_id} could not be fetched from the Hugging Face hub: {first}") from error
+        raise ModelError(f"{missing}; it could not be fetched: {first}") from error
 
 
 def _hub_answers() -> bool:
-    """Whether a connection to the hub (or the proxy to it) can be opened within two seconds; its own retries take 23 s."""
-    import os
-    import socket
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies
+    """Whether a connection to the hub, or to the proxy that leads there, can be opened in time.
 
-    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    address = urlsplit(getproxies().get(urlsplit(hub).scheme, hub))
-    port = address.port or {"http": 80, "https": 443}.get(address.scheme, 443)
-    try:
-        socket.create_connection((address.hostname or "", port), timeout=2).close()
-    except OSError:
-        return False
-    return True
+    In a thread, because looking up a name knows no time limit, and a name may have many addresses.
+    """
+    hub = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    proxy = None if proxy_bypass(hub.hostname or "") else getproxies().get(hub.scheme)
+    address = urlsplit(proxy if "://" in proxy else f"//{proxy}") if proxy else hub
+    port = address.port or {"http": 80, "https": 443}.get(address.scheme, 80)
+    answered = Event()
+
+    def knock() -> None:
+        with suppress(OSError):
+            socket.create_connection((address.hostname or "", port), timeout=HUB_SECONDS).close()
+            answered.set()
+
+    knocking = Thread(target=knock, daemon=True)
+    knocking.start()
+    knocking.join(HUB_SECONDS)
+    return answered.is_set()
 
 
-@lru_cache
-def _hash_of(folder: Path) -> str:
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file does."""
+    told = path.stat()
+    return told.st_ino, told.st_size, told.st_mtime_ns
+
+
+@cache
+def _hash_of(stamps: tuple[tuple[Any, ...], ...]) -> str:
+    """The hash of files that are named with their stamps, so that each is read once as long as it does not change."""
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in HASHED for path in folder.glob(pattern)}):
-        if path.name == "training.json":
-            continue
+    for path, *_ in stamps:
         with path.open("rb") as file:
             digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

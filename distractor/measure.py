@@ -18,6 +18,7 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
 
     """
     together = batch(encoding or encode(task, model), model, probe.conditions)
+    run = observe(model, together, probe.sites(model))
     if probe.writes:
         check_hooks(model, together.tokens[0, :1, : together.lengths[0]], probe.writes)
-    return probe(observe(model, together, probe.sites(model)))
+    return probe(run)

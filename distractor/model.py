@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from distractor.device import pick_device
 from distractor.errors import ModelError
@@ -32,6 +33,9 @@ HOOKS: Mapping[Part, str] = {
 
 Edit = Callable[[Tensor], Tensor]
 """From the activation at a site to what stands there instead, of the same shape."""
+
+Read = Callable[[Tensor], object]
+"""Takes the activation at a site; what it returns is not looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,40 +88,64 @@ class Model:
         tokens: Int[Tensor, "row pos"],
         keep: Int[Tensor, " kept"],
         *,
-        seen: dict[Site, Tensor] | None = None,
+        reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
     ) -> Float[Tensor, "row kept vocab"]:
         """Log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
 
-        Rows may be padded on the right: with causal attention, no position sees what comes after it. `seen` names the
-        sites to be read and is filled in; `edits` are applied before that, so that what is seen is what was used.
-        In half precision, the softmax is taken in float32.
+        Rows may be padded on the right: with causal attention, no position sees what comes after it. `edits` come before
+        `reads`, so that what is seen is what was used. In half precision, the last softmax is taken in float32.
         """
         hooks: list[tuple[str, Callable[..., Tensor]]] = []
         hooks += [(self.hook(site), _writer(site, edit)) for site, edit in (edits or {}).items()]
-        hooks += [(self.hook(site), _reader(site, seen)) for site in (seen or {})] if seen is not None else []
-        with self.bridge.hooks(fwd_hooks=hooks):
+        hooks += [(self.hook(site), _reader(site, read)) for site, read in (reads or {}).items()]
+        with self._arithmetic(), self.bridge.hooks(fwd_hooks=hooks):
             logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False)
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
+        """Attention in float64 where plain transformers computes it so: in its default implementation, not its eager one."""
+        is_double = self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False)
+        return _DoubleSoftmax() if is_double else contextlib.nullcontext()
+
+
+class _DoubleSoftmax(TorchFunctionMode):
+    """The softmax of float64 scores stays in float64; TransformerLens takes it in float32 and costs seven digits."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.nn.functional.softmax and args[0].dtype == torch.float64:
+            kwargs["dtype"] = None
+        return func(*args, **kwargs)
+
+
+# Activations are copied on the way in and out: some models go on computing in the same memory.
 
 
 def _writer(site: Site, edit: Edit) -> Callable[..., Tensor]:
     def write(value: Tensor, hook: Any) -> Tensor:
-        if site.head is None:
-            return edit(value)
-        new = value.clone()
-        new[:, :, site.head] = edit(value[:, :, site.head])
-        return new
+        old = _at(site, value)
+        new = edit(old)
+        if new.shape != old.shape:
+            raise ValueError(f"{site} is {list(old.shape)} here; {list(new.shape)} was to be written")
+        written = value.clone()
+        _at(site, written)[...] = new
+        return written
 
     return write
 
 
-def _reader(site: Site, seen: dict[Site, Tensor]) -> Callable[..., Tensor]:
-    def read(value: Tensor, hook: Any) -> Tensor:
-        seen[site] = value if site.head is None else value[:, :, site.head]
+def _reader(site: Site, read: Read) -> Callable[..., Tensor]:
+    def look(value: Tensor, hook: Any) -> Tensor:
+        read(_at(site, value).clone())
         return value
 
-    return read
+    return look
+
+
+def _at(site: Site, value: Tensor) -> Tensor:
+    """The part of a hook's activation that the site means."""
+    return value if site.head is None else value[:, :, site.head]
 
 
 def load(folder: Path, *, name: str | None = None, device: str = "auto", dtype: str = "float32") -> Model:
@@ -154,7 +182,7 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
     """A `TransformerBridge` and a fast tokenizer that are already in memory, as a `Model`.
 
     Raises:
-        ModelError: the tokenizer is a slow one, which cannot say which characters a token covers, or a weight is NaN.
+        ModelError: the tokenizer is a slow one, which cannot say which characters a token covers.
 
     """
     if not getattr(tokenizer, "is_fast", False):
@@ -162,8 +190,8 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
             f"{name}: a fast tokenizer (tokenizer.json) is needed; this one is a {type(tokenizer).__name__}"
         )
     bridge.eval().requires_grad_(False)
-    first = tokenizer("a").input_ids[:1]
-    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else None
+    with_bos = [tokenizer.bos_token_id, *tokenizer("a", add_special_tokens=False).input_ids]
+    puts_bos = tokenizer("a").input_ids[: len(with_bos)] == with_bos
     context = getattr(bridge.cfg, "n_ctx", None)
     return Model(
         name=name,
@@ -174,7 +202,7 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
         n_heads=int(bridge.cfg.n_heads),
         vocab=int(bridge.cfg.d_vocab),
         context=int(context) if context and not math.isinf(context) else None,
-        bos=bos,
+        bos=tokenizer.bos_token_id if puts_bos else None,
     )
 
 
@@ -182,7 +210,8 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
 def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Part]) -> None:
     """Make sure that writing to `parts` bites in this model: several hooks of TransformerLens 4.3 silently do not.
 
-    At every layer, writing back what was read must change nothing, and writing zeros must change the logits.
+    At every layer, writing back what was read must change nothing, and after writing NaN the logits must be NaN, whatever
+    the weights are (0 times NaN is NaN).
 
     Raises:
         ModelError: the edit does nothing, or writing back what was read is no identity; nothing computed through this
@@ -191,19 +220,19 @@ def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Pa
     """
     keep = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
     clean = model.log_probs(tokens, keep)
-    for part in parts:
-        for layer in range(model.n_layers):
-            site = Site(layer, part)
-            same = model.log_probs(tokens, keep, edits={site: lambda value: value.clone()})
-            zero = model.log_probs(tokens, keep, edits={site: torch.zeros_like})
-            seen: dict[Site, Tensor] = {site: torch.empty(0)}
-            model.log_probs(tokens, keep, seen=seen)
-            if not torch.equal(same, clean):
-                raise ModelError(f"{model.name}: writing back what was read at {site} changes the output")
-            if torch.equal(zero, clean) and bool(seen[site].any()):
-                raise ModelError(
-                    f"{model.name}: writing to {site} does nothing in this architecture, so its effect cannot be measured"
-                )
+    for site in (Site(layer, part) for part in parts for layer in range(model.n_layers)):
+        seen: list[Tensor] = []
+        same = model.log_probs(tokens, keep, edits={site: torch.clone}, reads={site: seen.append})
+        if not torch.equal(same, clean):
+            raise ModelError(f"{model.name}: writing back what was read at {site} changes the output")
+        broken = model.log_probs(tokens, keep, edits={site: lambda value: torch.full_like(value, math.nan)})
+        if not bool(broken.isnan().all()):
+            raise ModelError(
+                f"{model.name}: writing to {site} does nothing in this architecture, so its effect cannot be measured"
+            )
+        shape = seen[0].shape
+        if site.part == "z" and (len(shape) != 4 or shape[2] != model.n_heads):
+            raise ModelError(f"{model.name}: {site} is {list(shape)} here; wanted is [row pos head d_head]")
 
 
 @contextlib.contextmanager

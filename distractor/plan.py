@@ -2,15 +2,22 @@
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from distractor.errors import ModelError
 from distractor.families import Source
 from distractor.scaling import smallest_detectable_dip
 from distractor.store import Store
 from distractor.sweep import Settings, score_keys
 from distractor.task import Task
+
+BUFFER = re.compile(r"\.(?:attn|attention)\.(?:bias|masked_bias)$|\.inv_freq$")
+"""Causal masks and rotary frequencies that older checkpoints store among the weights; no parameters."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +85,33 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
 
 
 def count_parameters(folder: Path) -> int | None:
-    """Parameters as stored in *.safetensors (tied ones once), read from the files' headers; None where there are none."""
+    """Parameters as stored in *.safetensors (tied ones once), read from the files' headers; None where there are none.
+
+    Raises:
+        ModelError: a file is damaged.
+
+    """
     files = sorted(folder.glob("*.safetensors"))
     total = 0
     for path in files:
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        with _readable(path), path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                raise ValueError("its header is cut off")
+            header: dict[str, Any] = json.loads(file.read(length))
+            stored = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+        total += sum(math.prod(shape) for name, shape in stored.items() if not BUFFER.search(name))
     return total if files else None
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ModelError(
+            f"{path} cannot be read ({error}); take the model's files again from where they came"
+        ) from error
 
 
 def _tokens(task: Task, source: Source) -> dict[str, int]:
@@ -96,13 +122,16 @@ def _tokens(task: Task, source: Source) -> dict[str, int]:
         return {c: sum(len(prompt) for prompt in prompts) // 4 for c, prompts in texts.items()}
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+    with _readable(path):
+        tokenizer = Tokenizer.from_str(path.read_text())
     return {c: sum(len(e.ids) for e in tokenizer.encode_batch(prompts)) for c, prompts in texts.items()}
 
 
 def _components(folder: Path) -> int:
     """Heads and MLPs, as config.json tells."""
-    told = json.loads((folder / "config.json").read_text())
+    path = folder / "config.json"
+    with _readable(path):
+        told = dict(json.loads(path.read_text()))
     layers = told.get("num_hidden_layers") or told.get("n_layer") or 0
     heads = told.get("num_attention_heads") or told.get("n_head") or 0
     return int(layers) * (int(heads) + 1)

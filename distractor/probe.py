@@ -1,7 +1,7 @@
 """What a probe is: settings, the sites that it needs, and a pure call from a run to a reading."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from xarray import DataArray
 
@@ -11,6 +11,7 @@ from distractor.site import Part, Site
 from distractor.task import Condition
 
 
+@runtime_checkable
 class Probe(Protocol):
     """A reader of runs. Its settings are its fields; it does not load, print, plot or save."""
 

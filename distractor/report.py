@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distractor import __version__
-from distractor.ablate import CONSTANT, PER_CONDITION, PULLS, Ablation, group_means
+from distractor.ablate import PER_CONDITION, PULLS, Ablation, constant_answer, group_means
 from distractor.device import pick_device
 from distractor.errors import StoreError
 from distractor.families import Source
@@ -201,13 +200,3 @@ def _model(found: Ablation, index: int) -> dict[str, Any]:
     one |= {name: mean._asdict() if mean else None for name, mean in pulls.items()}
     one["constant_answer"] = constant_answer(found, index)
     return one
-
-
-def constant_answer(found: Ablation, index: int) -> str | None:
-    """The one answer that a model gives in `conflict` on more than 95 % of the items, where right ones are mixed."""
-    gap = found.values[index].by_condition["logit_gap"][found.task.conditions.index(Condition.CONFLICT)]
-    used = [(found.task.items[i], gap[i]) for i in np.flatnonzero(found.complete)]
-    given = Counter(item.answers[int(ahead < 0)].strip() for item, ahead in used)
-    right = {item.true.strip() for item, _ in used}
-    (text, count), *_ = given.most_common(1)
-    return text if len(right) > 1 and count > CONSTANT * len(used) else None

@@ -79,11 +79,16 @@ def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> 
     """The items that are posed under all of `conditions`, aligned.
 
     Raises:
-        EncodeError: prompts differ in length, or an item's two answers begin with the same token, so that one token
-            cannot tell them apart.
+        EncodeError: no item is posed under all of them; prompts differ in length; an item's two answers begin with the
+            same token, so that one token cannot tell them apart, or with other tokens under another condition.
 
     """
     kept = encoding.complete(conditions)
+    if not kept:
+        raise EncodeError(
+            f"no item of {encoding.task.name} is posed under all of {', '.join(conditions)}; it has "
+            f"{', '.join(encoding.task.conditions)}"
+        )
     rows = [[encoding.rows[c][i] for i in kept] for c in conditions]
     items = tuple(encoding.items[i] for i in kept)
     table: list[list[Encoded]] = [[row for row in line if row is not None] for line in rows]
@@ -98,6 +103,11 @@ def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> 
             raise EncodeError(
                 f"item {item.id}: {item.true!r} and {item.distractor!r} both begin with token {first}, so no single-token "
                 "reading can tell them apart; choose words that differ at once"
+            )
+        if len({tuple(answer[0] for answer in row.answers) for row in posed}) > 1:
+            raise EncodeError(
+                f"item {item.id}: its answers begin with other tokens under {conditions[0]} than under another condition; "
+                "let all its prompts end in the same way"
             )
     longest = max(len(row.prompt) for row in table[0])
     tokens = torch.zeros(len(conditions), len(kept), longest, dtype=torch.long)
@@ -142,24 +152,28 @@ def observe(model: Model, batch: Batch, sites: Sequence[Site] = (), edits: Mappi
     """Run a batch and look at `sites`; with `edits`, after putting other activations in place.
 
     Raises:
-        ModelError: a log-probability is NaN; the item is named.
+        ModelError: a log-probability is NaN; the item is named. Or a site does not exist, or is never reached.
 
     """
     tokens = rearrange(batch.tokens, "condition item pos -> (condition item) pos")
     last = (batch.lengths - 1).repeat(len(batch.conditions))
     answers = batch.answers.repeat(len(batch.conditions), 1)
     flat = {site: value.flatten(0, 1) for site, value in (edits or {}).items()}
-    log_probs, seen = [], defaultdict(list)
+    log_probs: list[Tensor] = []
+    seen: dict[Site, list[Tensor]] = {site: [] for site in sites}
     every_row = torch.arange(len(tokens), device=model.device)
-    for rows in every_row.split(rows_a_pass(tokens.shape[1], 1, model.vocab)):
+    for rows in every_row.split(rows_a_pass(tokens.shape[1], len(last.unique()), model.vocab)):
         keep, place = last[rows].unique(return_inverse=True)
-        here: dict[Site, Tensor] = dict.fromkeys(sites, torch.empty(0))
         found = model.log_probs(
-            tokens[rows], keep, seen=here, edits={site: _put(value[rows]) for site, value in flat.items()}
+            tokens[rows],
+            keep,
+            reads={site: values.append for site, values in seen.items()},
+            edits={site: _put(value[rows]) for site, value in flat.items()},
         )
         log_probs.append(found[torch.arange(len(rows)), place].gather(1, answers[rows]))
-        for site, value in here.items():
-            seen[site].append(value)
+    for site, values in seen.items():
+        if not values:
+            raise ModelError(f"{model.name}: {site} is never reached in this architecture, so it cannot be read")
     split = partial(rearrange, pattern="(condition item) ... -> condition item ...", condition=len(batch.conditions))
     answered = split(torch.cat(log_probs))
     _refuse_nan(model, batch.items, answered.double().sum(0).cpu().numpy())
@@ -176,9 +190,9 @@ def _chunks(rows: list[Tokens], size: int) -> Iterator[list[Tokens]]:
 
 
 def _refuse_nan(model: Model, items: Sequence[Item], log_probs: Float[np.ndarray, "item answer"]) -> None:
-    broken = [item.id for item, row in zip(items, log_probs, strict=True) if np.isnan(row).any()]
+    broken = [item.id for item, row in zip(items, log_probs, strict=True) if not np.isfinite(row).all()]
     if broken:
         raise ModelError(
-            f"{model.name}: the log-probabilities of {len(broken)} items are not numbers (NaN), first {broken[0]}; the "
-            "weights are damaged, or the dtype is too narrow: try --dtype float32"
+            f"{model.name}: the log-probabilities of {len(broken)} of {len(items)} items are not finite (NaN), first "
+            f"{broken[0]}; the weights are damaged, or the dtype is too narrow: try --dtype float32"
         )

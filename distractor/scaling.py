@@ -22,6 +22,7 @@ from distractor.errors import ScalingError
 
 Label = Literal["positive", "inverse", "U-shaped", "inverted-U", "flat", "undetermined"]
 Values = Float[ndarray, "seed size group"]
+Size = float | int
 
 DELTA = 0.05
 """A rise or fall smaller than this is of no interest; on the probability scale, fixed before a run."""
@@ -53,8 +54,9 @@ class Turn:
     depth: float
     low: float
     high: float
-    turning_point: float | None
-    turning_set: tuple[float, ...]
+    at_most: float
+    turning_point: Size | None
+    turning_set: tuple[Size, ...]
     p_left: float
     p_right: float
 
@@ -90,12 +92,12 @@ class Level:
     @property
     def no_u(self) -> bool:
         """Ruled out: a fall and then a rise of δ or more."""
-        return self.u.high < self.delta
+        return self.u.at_most < self.delta
 
     @property
     def no_inverted_u(self) -> bool:
         """Ruled out: a rise and then a fall of δ or more."""
-        return self.inverted_u.high < self.delta
+        return self.inverted_u.at_most < self.delta
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, as they stand in summary.json."""
@@ -128,7 +130,7 @@ class Shape:
 
     weights: tuple[Level, ...]
     models: Level | None
-    turning_point: float | None
+    turning_point: Size | None
     n_groups: int
     warnings: tuple[str, ...]
 
@@ -172,7 +174,7 @@ class Shape:
         }
 
 
-def judge(values: Values, sizes: Sequence[float], *, delta: float = DELTA, seed: int = 0, draws: int = 2000) -> Shape:
+def judge(values: Values, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0, draws: int = 2000) -> Shape:
     """Say what shape `values` have over `sizes`, for these weights and for models like these.
 
     `sizes` ascend (parameters, tokens, FLOPs or steps); `delta` is in the unit of the values. Raises ScalingError
@@ -195,7 +197,7 @@ def judge(values: Values, sizes: Sequence[float], *, delta: float = DELTA, seed:
 
 def judge_weights(
     values: Float[ndarray, "size group"],
-    sizes: Sequence[float],
+    sizes: Sequence[Size],
     *,
     delta: float = DELTA,
     seed: int = 0,
@@ -226,10 +228,13 @@ def judge_weights(
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
         return _normal(rng, covariance, count), half[None]
 
-    return _read(1, curve, sizes, half, error, p_value, delta, noise)
+    from scipy.special import stdtrit
+
+    alone = float(stdtrit(n_groups - 1, 1 - ALPHA / 2)) * error
+    return _read(1, curve, sizes, half, alone, error, p_value, delta, noise)
 
 
-def judge_models(values: Values, sizes: Sequence[float], *, delta: float = DELTA, seed: int = 0) -> Level:
+def judge_models(values: Values, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0) -> Level:
     """Level 2, models like these: a bound for all pairs of sizes at once, from at least three seeds.
 
     With m the mean over S seeds at each of K sizes, v the variance over seeds, u = max(v, mean v) (a size whose few
@@ -268,7 +273,13 @@ def judge_models(values: Values, sizes: Sequence[float], *, delta: float = DELTA
         drawn = spread * rng.chisquare(n_seeds - 1, (count, n_sizes)) / (n_seeds - 1)
         return means, q * error(_at_least_mean(drawn))
 
-    return _read(2, curve, sizes, q * floor, floor, p_value, delta, noise, seed)
+    from scipy.special import stdtrit
+
+    # Of one pair alone: Welch and Satterthwaite's freedom, since one noisy size would be misjudged by the pooled one.
+    seeds = (spread[:, None] ** 2 + spread**2) / n_seeds**2 / (n_seeds - 1) + of_groups**2 / (n_groups - 1)
+    freedom = np.minimum((2 * floor**2) ** 2 / np.maximum(seeds, 1e-300), degrees)
+    alone = stdtrit(freedom, 1 - ALPHA / 2) * np.sqrt(2) * floor
+    return _read(2, curve, sizes, q * floor, alone, floor, p_value, delta, noise, seed)
 
 
 def smallest_detectable_dip(
@@ -362,7 +373,7 @@ def simultaneous_interval(
     return mean, mean - half, mean + half
 
 
-def check(values: Values, sizes: Sequence[float], name: str = "values") -> None:
+def check(values: Values, sizes: Sequence[Size], name: str = "values") -> None:
     """Raise ScalingError, saying what was wanted and what came, unless `values` can be judged over `sizes`."""
     n_sizes, n_groups = values.shape[1:]
     if n_sizes != len(sizes):
@@ -396,7 +407,7 @@ def seeds_in_words(n_seeds: int) -> str:
 # The studentized range: scipy.stats has it, but its import alone takes about a second in a cached command.
 
 
-def studentized_range_tail(q: float, k: int, degrees: float) -> float:
+def studentized_range_tail(q: float, k: int, degrees: float | int) -> float:
     """P(range of `k` means > q standard errors), the error estimated with `degrees` of freedom (Tukey 1949)."""
     from scipy.special import gammaln, ndtr
 
@@ -412,7 +423,7 @@ def studentized_range_tail(q: float, k: int, degrees: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def studentized_range_quantile(share: float, k: int, degrees: float) -> float:
+def studentized_range_quantile(share: float, k: int, degrees: float | int) -> float:
     """The `share` quantile of the studentized range of `k` means, to 1e-6, by bisection."""
     low, high = 0.0, 1.0
     while studentized_range_tail(high, k, degrees) > 1 - share:
@@ -443,8 +454,9 @@ Noise = Callable[[np.random.Generator, int], tuple[ndarray, ndarray]]
 def _read(
     level: int,
     curve: Float[ndarray, " size"],
-    sizes: Sequence[float],
+    sizes: Sequence[Size],
     half: Float[ndarray, "size size"],
+    alone: Float[ndarray, "size size"],
     error: Float[ndarray, "size size"],
     p_value: Callable[[float], float],
     delta: float,
@@ -452,6 +464,9 @@ def _read(
     seed: int = 0,
 ) -> Level:
     """`half[i, j]` bounds the rise from i to j, `error[i, j]` is its standard error, `p_value` reads their ratio.
+
+    `alone[i, j]` bounds that pair by itself, 97.5 % to each side. It is enough to rule a turn out: a turn of δ has two
+    fixed legs, and to miss it one of these two bounds must fail, at most 5 % however many pairs there are.
 
     `noise` draws means and bounds as they would come from a flat curve.
 
@@ -461,15 +476,15 @@ def _read(
     ruled out at δ.
     """
     rise = curve[None, :] - curve[:, None]
-    u = _turn(-1, curve, sizes, half, error, p_value)
-    inverted = _turn(1, curve, sizes, half, error, p_value)
+    u = _turn(-1, curve, sizes, half, alone, error, p_value)
+    inverted = _turn(1, curve, sizes, half, alone, error, p_value)
     clear = np.triu(np.abs(rise) > half)
     ways: tuple[tuple[Turn, Label], ...] = ((u, "U-shaped"), (inverted, "inverted-U"))
-    turns = sorted(((turn.depth, name) for turn, name in ways if turn.is_clear and turn.high >= delta), reverse=True)
-    ruled_out = u.high < delta and inverted.high < delta
+    turns = sorted(((turn.depth, name) for turn, name in ways if turn.is_clear and turn.at_most >= delta), reverse=True)
+    ruled_out = u.at_most < delta and inverted.at_most < delta
     one_way = ruled_out or not ((rise > 0) & clear).any() or not ((rise < 0) & clear).any()
     label: Label = "undetermined"
-    if (np.abs(rise) + half)[~np.eye(len(curve), dtype=bool)].max() < delta:
+    if (np.abs(rise) + alone)[~np.eye(len(curve), dtype=bool)].max() < delta:
         label = "flat"
     elif len(turns) == 1 or (len(turns) == 2 and turns[0][0] >= 2 * turns[1][0]):
         label = turns[0][1]
@@ -486,8 +501,9 @@ def _read(
 def _turn(
     sign: int,
     curve: Float[ndarray, " size"],
-    sizes: Sequence[float],
+    sizes: Sequence[Size],
     half: Float[ndarray, "size size"],
+    alone: Float[ndarray, "size size"],
     error: Float[ndarray, "size size"],
     p_value: Callable[[float], float],
 ) -> Turn:
@@ -504,6 +520,7 @@ def _turn(
         depth=float(depths.max()),
         low=float(lows.max()),
         high=float(highs.max()),
+        at_most=float(weaker_leg(ahead + alone).max()),
         turning_point=sizes[1 + int(depths.argmax())] if depths.max() > 0 else None,
         turning_set=tuple(sizes[j] for j in members),
         p_left=p_value(float((ahead / error)[:clearest, clearest].max())),
@@ -586,6 +603,6 @@ def _resample(n_groups: int, draws: int, seed: int) -> Float[ndarray, "draw grou
     return shares
 
 
-def _plain(size: float | None) -> float | int | None:
+def _plain(size: Size | None) -> Size | None:
     """A size as it is written: whole where it is whole."""
     return int(size) if size is not None and float(size).is_integer() else size

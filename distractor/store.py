@@ -6,10 +6,10 @@ hash of everything that decides its numbers. Cells are shared between runs.
 
 import hashlib
 import json
-import os
+import secrets
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ class Store:
 
     def path(self, key: Key) -> Path:
         """Where the cell of `key` is or will be."""
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(_text(key).encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest[2:]}.parquet"
 
     def has(self, key: Key) -> bool:
@@ -52,7 +52,7 @@ class Store:
         """The cell of `key`.
 
         Raises:
-            StoreError: its file cannot be read.
+            StoreError: its file cannot be read, is damaged, or holds another cell.
 
         """
         import pyarrow as pa
@@ -60,25 +60,68 @@ class Store:
 
         path = self.path(key)
         try:
-            table = pq.ParquetFile(path).read()
-        except (OSError, pa.ArrowInvalid) as error:
+            table = pq.ParquetFile(path, page_checksum_verification=True).read()
+            header = table.schema.metadata or {}
+            facts = json.loads(header[b"facts"])
+            if header[b"seal"].decode() != _seal(key, facts, table):
+                raise ValueError("it is damaged or holds another cell")
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise StoreError(
                 f"the result in {path} cannot be read ({error}); delete the file to have it computed again"
             ) from error
-        return Cell(table.replace_schema_metadata(None), json.loads(table.schema.metadata[b"facts"]))
+        return Cell(table.replace_schema_metadata(None), facts)
 
     def put(self, key: Key, cell: Cell) -> None:
-        """Keep a cell; nothing is seen of it until all of it is there."""
-        path = self.path(key)
-        header = {"key": json.dumps(key, sort_keys=True), "facts": json.dumps(cell.facts, sort_keys=True)}
-        write_table(path, cell.table.replace_schema_metadata(header))
+        """Keep a cell; nothing is seen of it until all of it is there.
+
+        Raises:
+            StoreError: it cannot be written.
+
+        """
+        header = {"key": _text(key), "facts": _text(cell.facts), "seal": _seal(key, cell.facts, cell.table)}
+        with self._explained():
+            _replace(self.path(key), _parquet(cell.table.replace_schema_metadata(header)))
+
+    def make_ready(self) -> None:
+        """Make sure that cells can be kept, before anything is computed.
+
+        Raises:
+            StoreError: they cannot.
+
+        """
+        with self._explained():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            trial = self.folder / f"trial.{secrets.token_hex(4)}.part"
+            trial.touch()
+            trial.unlink()
 
     def clear_scraps(self) -> None:
         """Delete what killed runs left half-written more than a day ago."""
-        for scrap in self.folder.glob("*/*.part"):
+        for scrap in self.folder.rglob("*.part"):
             with suppress(OSError):
                 if time.time() - scrap.stat().st_mtime > DAY:
                     scrap.unlink()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"results cannot be kept in {self.folder} ({error.strerror}); run from a folder that can be written "
+                "and has room"
+            ) from error
+
+
+def _text(told: Mapping[str, Any]) -> str:
+    """The same text for the same content."""
+    return json.dumps(told, sort_keys=True)
+
+
+def _seal(key: Key, facts: Mapping[str, Any], table: "pa.Table") -> str:
+    """What shows that a cell's header is its own and whole; the values have Parquet's checksums."""
+    told = [_text(key), _text(facts), table.schema.remove_metadata().to_string(), str(table.num_rows)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -93,23 +136,35 @@ def write_bytes(path: Path, content: bytes) -> None:
         StoreError: it cannot be written.
 
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        _replace(path, content)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written ({error.strerror}); choose another place with --out") from error
 
 
 def write_table(path: Path, table: "pa.Table") -> None:
     """Write a table as Parquet, whole or not at all; the same table gives the same bytes."""
+    write_bytes(path, _parquet(table))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put a file in place in one step; its name while it is written is shared with no other process or thread."""
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _parquet(table: "pa.Table") -> bytes:
     import io
 
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    write_bytes(path, buffer.getvalue())
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()

@@ -110,6 +110,7 @@ def sweep(
         for _ in range(len(wanted) - len(missing)):
             advance(source.name)
         if missing:
+            store.make_ready()
             _score(task, source, missing, wanted, store, settings, encodings, advance)
         found.append(_gather(task, source, {c: store.get(key) for c, key in wanted.items()}))
     return found
@@ -128,6 +129,7 @@ def read(task: Task, source: Source, probe: "Probe", store: Store, settings: Set
     if not store.has(key):
         from distractor.measure import measure
 
+        store.make_ready()
         model = _load(source, settings)
         reading = measure(model, task, probe)
         grid = np.meshgrid(*(np.arange(n) for n in reading.shape), indexing="ij")

@@ -1,119 +1,150 @@
 """From what was found to tables and sentences for the terminal, at most 100 columns wide."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
-from distractor.ablate import Ablation, Mean
+from distractor.ablate import CONSTANT, Ablation, Mean, constant_answer
 from distractor.task import Condition
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+from distractor.verdict import Part
 
 WIDTH = 100
 TOP_COMPONENTS = 8
+ACCURACIES = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
+ASKED = {
+    "rise_and_fall": "preference rises and falls",
+    "distractor_pull_at_peak": "D > 0 at the peak",
+    "distractor_over_true_at_peak": "D > T at the peak",
+    "more_than_neutral": "it rises more than in neutral",
+    "more_than_true_only": "it rises more than in true_only",
+    "distractor_only_above_chance": "distractor_only above chance",
+    "true_over_distractor_at_top": "T > D in the largest",
+    "from_chance": "the smallest is at chance",
+    "to_mastery": "the largest masters the task",
+}
+"""What each part of the verdict asks, in the words of the table; the full sentences stand in summary.json."""
 
 
-def models_table(found: Ablation) -> Table:
+def models_table(found: Ablation) -> Group:
     """One row a size: accuracies, distractor preference, coverage and the two pulls, each a mean over the seeds."""
     seeds = len(found.sizes[0])
     groups = len({item.group for item, is_used in zip(found.task.items, found.complete, strict=True) if is_used})
-    table = Table(
-        title=f"{found.task.name}: {int(found.complete.sum())} items in {groups} groups, "
-        f"{len(found.sizes)} sizes × {seeds} seed{'s' * (seeds > 1)}",
-        caption="accuracy: share of items whose right answer is likelier; preference: for the distractor's answer in "
-        "conflict,\nwith 95 % interval over item groups; T, D: true and distractor pull in nats. Means over seeds.",
-        title_justify="left",
-        caption_justify="left",
-        box=None,
-        header_style="bold",
-        pad_edge=False,
+    title = (
+        f"{found.task.name}: {int(found.complete.sum())} items in {groups} groups, {len(found.sizes)} sizes × "
+        f"{seeds} seed{'s' * (seeds > 1)} (means; 95 % intervals over groups)"
     )
     has_held_out = any(found.held_out(one.source).any() for one in found.scores)
-    table.add_column("size\n")
-    table.add_column("parameters\n", justify="right")
-    for name in ("conflict", "distr. only", "true only"):
-        table.add_column("accuracy\n" + name, justify="right")
-    table.add_column("preference\nin conflict", justify="right")
-    if has_held_out:
-        table.add_column("\nheld out", justify="right")
-    for name in ("coverage\n", "T\n", "D\n"):
+    table = _plain_table("\nsize", "\nparameters", "accuracy\nconflict", "accuracy\ndistr. only", "accuracy\ntrue only")
+    table.add_column("preference\nin conflict", justify="right", no_wrap=True)
+    for name in ("held\nout", "\ncoverage", "T\nnats", "D\nnats")[not has_held_out :]:
         table.add_column(name, justify="right")
     for models in found.sizes:
         source = found.scores[models[0]].source
         shown = found.mean(models, "distractor_preference", Condition.CONFLICT)
-        row = [
-            source.model if len(source.model) <= 24 else f"…{source.model[-23:]}",
+        away = found.mean(models, "distractor_preference", Condition.CONFLICT, found.held_out(source))
+        table.add_row(
+            source.model if len(source.model) <= 20 else f"…{source.model[-19:]}",
             f"{source.n_params:,}",
-            *(
-                _number(found, models, "accuracy", c)
-                for c in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
-            ),
+            *(_mean_in(found, models, "accuracy", condition) for condition in ACCURACIES),
             _with_interval(shown),
-        ]
-        if has_held_out:
-            away = found.mean(models, "distractor_preference", Condition.CONFLICT, found.held_out(source))
-            row.append(_plain(away))
-        pulls = (_plain(found.mean(models, pull)) for pull in ("true_pull", "distractor_pull"))
-        table.add_row(*row, _number(found, models, "coverage", Condition.CONFLICT), *pulls)
-    return table
+            *([_plain(away)] if has_held_out else []),
+            _mean_in(found, models, "coverage", Condition.CONFLICT),
+            *(_plain(found.mean(models, pull)) for pull in ("true_pull", "distractor_pull")),
+        )
+    return Group(Text(title, style="bold"), table)
 
 
-def sentences(found: Ablation) -> Iterator[str]:
-    """What the curves say, a line each: the peak, the shape at both levels, the verdict and its parts."""
-    preferred = [found.mean(models, "distractor_preference", Condition.CONFLICT) for models in found.sizes]
-    place = max(range(len(preferred)), key=lambda k: preferred[k].mean if preferred[k] else 0.0)  # type: ignore[union-attr]
-    models = found.sizes[place]
-    source = found.scores[models[0]].source
-    yield (
-        f"Peak: preference for the distractor's answer is highest at {source.model} ({source.n_params:,} parameters), "
-        f"{_with_interval(preferred[place])}; there T = {_plain(found.mean(models, 'true_pull'))}, "
-        f"D = {_plain(found.mean(models, 'distractor_pull'))} nats."
-    )
+def notes(found: Ablation) -> Iterator[str]:
+    """What a reader must know of the numbers: items that were left out, models that always say the same."""
+    for reason, names in found.task.left_out.items():
+        yield f"Left out of the task ({reason}): {', '.join(names)}."
+    for condition in found.task.conditions:
+        if count := max(one.dropped[condition] for one in found.scores):
+            what = "items" if condition is Condition.CONGRUENT else f"{condition} prompts"
+            yield f"{count} {what} dropped: no wording of {condition} has as many tokens as conflict under this tokenizer."
+    constant = {
+        found.scores[m].source.name: text for m in range(len(found.scores)) if (text := constant_answer(found, m))
+    }
+    if constant:
+        told = ", ".join(f"{name} ({text})" for name, text in list(constant.items())[:4])
+        more = f" and {len(constant) - 4} more" if len(constant) > 4 else ""
+        yield (
+            f"The same answer on more than {CONSTANT:.0%} of the conflict items: {told}{more}; "
+            "their accuracy means nothing."
+        )
+
+
+def verdict_table(found: Ablation) -> Group:
+    """The peak, the shape at both levels, each part of the claim with its number, and the verdict in one line."""
+    lines = [Text(_peak(found))]
     if found.verdict is None:
-        yield f"Verdict: undetermined; {found.unjudged}."
-        return
+        return Group(*lines, Text(f"Verdict: undetermined ({found.unjudged})", style="bold"))
     shape = found.shapes["distractor_preference"]
     told = shape.as_dict()
-    one_of = ", ".join(level.label for level in shape.weights)
-    yield f"Level 1, these weights: distractor preference over size is {shape.label_level_1} (by seed: {one_of})."
-    yield (
-        f"Level 2, models like these: {shape.models.label}, rise p = {_p(told['p_left'])}, fall p = {_p(told['p_right'])}, "
-        f"turning between {told['turning_low']:,.0f} and {told['turning_high']:,.0f} parameters."
-        if shape.models and told["turning_low"] is not None
-        else f"Level 2, models like these: {shape.models.label if shape.models else 'not identified (fewer than 3 seeds)'}."
-    )
-    yield f"Smallest dip that could have been seen: {told['smallest_detectable_dip']:.2f}."
-    for part in found.verdict.because:
-        mark = {True: "yes", False: "no", None: "?"}[part.holds]
-        yield f"  [{mark}] {part.sentence}"
-    yield f"Verdict: {found.verdict.sentence}"
+    level_2 = shape.models.label if shape.models else "not identified (fewer than 3 seeds)"
+    by_seed = ", ".join(level.label for level in shape.weights)
+    lines.append(Text(f"Shape over size: these weights (level 1, by seed): {by_seed};"))
+    lines.append(Text(f"models like these (level 2): {level_2}."))
+    if told["turning_low"] is not None:
+        lines.append(
+            Text(
+                f"Level {told['level']}: rise p {_p(told['p_left'])}, fall p {_p(told['p_right'])}; it turns between "
+                f"{told['turning_low']:,.0f} and {told['turning_high']:,.0f} parameters; a dip of "
+                f"{told['smallest_detectable_dip']:.2f} could have been seen."
+            )
+        )
+    table = _plain_table("what the hypothesis asks", "these weights (level 1)", "models like these (level 2)")
+    parts = {(part.name, part.level): part for part in found.verdict.because}
+    for name in dict.fromkeys(part.name for part in found.verdict.because):
+        table.add_row(ASKED.get(name, name.replace("_", " ")), *(_part(parts.get((name, level))) for level in (1, 2)))
+    return Group(*lines, table, Text(f"Verdict: {found.verdict.sentence}", style="bold"))
 
 
-def components_table(knockout: "Mapping[str, Any]") -> Table:
+def components_table(knockout: Mapping[str, Any]) -> Group:
     """The components whose knock-out moves the gap in conflict most, with the change under both conditions of the pair."""
     effects = knockout["effects"]
-    order = sorted(effects, key=lambda name: -abs(effects[name]["conflict"]["mean"]))
-    table = Table(
-        title=f"Knocked out in {knockout['model']} ({knockout['n_params']:,} parameters): change of the logit gap in nats; "
-        f"{min(TOP_COMPONENTS, len(order))} of {len(order)} components",
-        title_justify="left",
-        box=None,
-        header_style="bold",
-        pad_edge=False,
-    )
-    table.add_column("component")
+    order = sorted(effects, key=lambda name: -abs(effects[name]["conflict"]["mean"]))[:TOP_COMPONENTS]
     conditions = list(next(iter(effects.values())))
-    for condition in conditions:
-        table.add_column(condition, justify="right")
-    for name in order[:TOP_COMPONENTS]:
+    table = _plain_table("component", *conditions)
+    for name in order:
         table.add_row(name, *(_with_interval(Mean(**effects[name][condition])) for condition in conditions))
+    title = (
+        f"Knocked out in {knockout['model']} ({knockout['n_params']:,} parameters): change of the logit gap in nats, "
+        f"the {len(order)} largest of {len(effects)}"
+    )
+    return Group(Text(title, style="bold"), table)
+
+
+def _plain_table(*columns: str) -> Table:
+    """Without lines: the first column to the left, numbers to the right."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
     return table
 
 
-def _number(found: Ablation, models: tuple[int, ...], quantity: str, condition: Condition) -> str:
+def _peak(found: Ablation) -> str:
+    preferred = [found.mean(models, "distractor_preference", Condition.CONFLICT) for models in found.sizes]
+    models, mean = max(zip(found.sizes, preferred, strict=True), key=lambda pair: pair[1].mean if pair[1] else 0.0)
+    source = found.scores[models[0]].source
+    true, distractor = (_plain(found.mean(models, pull)) for pull in ("true_pull", "distractor_pull"))
+    return (
+        f"Peak: {source.model} ({source.n_params:,} parameters) prefers the distractor's answer at "
+        f"{_with_interval(mean)}; T = {true}, D = {distractor} nats."
+    )
+
+
+def _part(part: Part | None) -> str:
+    if part is None or part.number is None or part.low is None or part.high is None:
+        return "–"
+    mark = {True: "yes", False: "no", None: "?"}[part.holds]
+    return f"{_with_interval(Mean(part.number, part.low, part.high))} {mark:>3}"
+
+
+def _mean_in(found: Ablation, models: Sequence[int], quantity: str, condition: Condition) -> str:
     return _plain(found.mean(models, quantity, condition)) if condition in found.task.conditions else "–"
 
 

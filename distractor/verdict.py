@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
@@ -24,6 +25,7 @@ from distractor.scaling import (
     DELTA,
     Level,
     Shape,
+    Size,
     Values,
     check,
     interval,
@@ -37,6 +39,8 @@ DELTA_D = 0.2
 
 Call = Literal["supported", "contradicted", "undetermined"]
 Bounds = tuple[float, float, float]
+Same = Float[ndarray, "_ _ _"]
+"""`seed size group` again; that they are the same ones is checked by `Evidence`, with a message for the user."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,14 @@ class Evidence:
     distractor's cue (for negation_qa it does not, and only `neutral` serves as the control without the cue).
     """
 
-    sizes: tuple[float, ...]
+    sizes: tuple[Size, ...]
     preference: Values
-    accuracy: Values
-    true_pull: Values
-    distractor_pull: Values
-    preference_neutral: Values | None = None
-    preference_true_only: Values | None = None
-    accuracy_distractor_only: Values | None = None
+    accuracy: Same
+    true_pull: Same
+    distractor_pull: Same
+    preference_neutral: Same | None = None
+    preference_true_only: Same | None = None
+    accuracy_distractor_only: Same | None = None
     true_only_is_pure: bool = True
 
     def __post_init__(self) -> None:
@@ -229,7 +233,7 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
     parts.append(
         part(
             "distractor_pull_at_peak",
-            above(d, 0, rule.delta_d),
+            above(d, 0.0, rule.delta_d),
             d,
             "the distractor pull D, in nats,",
             f"above 0, and not sure to be below δ_D = {rule.delta_d:g}",
@@ -243,7 +247,7 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
     for name, control in controls:
         what = f"the rise of preference since the smallest size, less that in {name},"
         more = None if control is None else at_peak(_rise(evidence.preference) - _rise(control), peak)
-        holds = None if more is None else above(more, 0, rule.delta)
+        holds = None if more is None else above(more, 0.0, rule.delta)
         parts.append(
             part(f"more_than_{name}", holds, more, what, f"above 0, and not sure to be below δ = {rule.delta:g}")
         )

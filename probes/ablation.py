@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from xarray import DataArray
 
+from distractor.errors import TaskError
 from distractor.model import Model
 from distractor.run import Batch, Run
 from distractor.site import Part, Site
@@ -30,11 +31,19 @@ class Ablation:
 
     The reading is the total effect gap(knocked out) − gap(as it was), in nats [component condition item]: negative
     where the component works for the true answer, positive where it works for the distractor's.
+
+    Raises:
+        TaskError: all items are of one group, so that there is no other to take a mean over.
+
     """
 
     folds: int = 5
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
     writes: tuple[Part, ...] = ("z", "mlp_out")
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ValueError(f"{self.folds} folds leave no other items to take a mean over; at least 2 are needed")
 
     def sites(self, model: Model) -> Sequence[Site]:
         """The values of all heads and the output of the MLP of each layer."""
@@ -133,6 +142,11 @@ def _cells(batch: Batch, folds: int) -> _Cells:
         for i, row in enumerate(line):
             role[c, i, : len(row)] = [number[r] for r in row]
     groups = list(dict.fromkeys(item.group for item in batch.items))
+    if len(groups) < 2:
+        raise TaskError(
+            f"all {len(batch.items)} items are of the group {groups[0]!r}, and mean ablation takes its means over other "
+            "groups; take more items"
+        )
     labels = list(dict.fromkeys(item.true for item in batch.items))
     cell = [[c * len(labels) + labels.index(i.true) for i in batch.items] for c in range(len(batch.conditions))]
     device = batch.tokens.device

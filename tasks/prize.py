@@ -43,6 +43,9 @@ OFFICIAL = {
 }
 """The official file of each task that is read here."""
 
+COLUMNS = ("prompt", "classes", "answer_index")
+"""What is read of each row."""
+
 NEGATION = re.compile(r" not\b|n't")
 AFFIRMED = "|".join(AFFIRMING)
 LAYOUT = (
@@ -56,6 +59,7 @@ def read(task: str, path: Path) -> Task:
 
     Raises:
         TaskError: the task has no official file here, or `path` is not that file; the first bad line is named.
+
     """
     if task not in OFFICIAL:
         raise TaskError(f"no official file is read for the task {task!r}: {nearest(task, OFFICIAL)}")
@@ -69,6 +73,7 @@ def check(task: str, path: Path) -> None:
 
     Raises:
         TaskError: it is not; says how it differs.
+
     """
     wanted, content = OFFICIAL[task], path.read_bytes()
     came = hashlib.sha256(content).hexdigest()
@@ -84,35 +89,43 @@ def read_rows(path: Path) -> list[Row]:
 
     Raises:
         TaskError: the file cannot be read or a line is not such a row; file and line (from 1) are named.
+
     """
+    if not path.is_file():
+        raise TaskError(f"there is no file {path}; wanted is the user's own copy of an official file of the prize")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not by splitlines(): a string may hold characters at which only Python breaks lines.
+        *lines, last = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path} cannot be read as UTF-8 text ({error}); wanted are JSON lines") from error
-    rows = [_row(index, line, f"{path}, line {index + 1}") for index, line in enumerate(lines)]
-    if not rows:
-        raise TaskError(f"{path} is empty; wanted are JSON lines with the columns prompt, classes and answer_index")
-    return rows
+    lines += [last] if last else []
+    if not lines:
+        raise TaskError(f"{path} is empty; wanted are JSON lines with the columns {', '.join(COLUMNS)}")
+    return [_row(index, line, f"{path}, line {index + 1}") for index, line in enumerate(lines)]
 
 
 def _row(index: int, line: str, where: str) -> Row:
     try:
         told: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TaskError(f"{where}: no JSON ({error.msg}); wanted is one object a line") from error
-    missing = [name for name in ("prompt", "classes", "answer_index") if not isinstance(told, dict) or name not in told]
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"{where}: no JSON ({error}); wanted is one object a line") from error
+    missing = [name for name in COLUMNS if not isinstance(told, dict) or name not in told]
     if missing:
-        raise TaskError(f"{where}: the columns {', '.join(missing)} are missing; wanted are prompt, classes, answer_index")
+        raise TaskError(f"{where}: missing: {', '.join(missing)}; wanted are the columns {', '.join(COLUMNS)}")
+    prompt, classes, answer = (told[name] for name in COLUMNS)
+    if not isinstance(prompt, str) or not prompt:
+        raise TaskError(f"{where}: prompt is {prompt!r}; wanted is a text")
     try:
-        classes = tuple(map(str, ast.literal_eval(told["classes"])))
-    except (ValueError, SyntaxError, TypeError) as error:
-        raise TaskError(f"{where}: classes is {told['classes']!r}; wanted is a list in a string, \"[' A', ' B']\"") from error
-    answer = told["answer_index"]
-    if len(set(classes)) != 2 or len(classes) != 2:
-        raise TaskError(f"{where}: there are {len(set(classes))} different classes; two are wanted")
-    if answer not in (0, 1):
+        listed = ast.literal_eval(classes)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
+        raise TaskError(f"{where}: classes is {classes!r}; wanted is a list in a string, \"[' A', ' B']\"")
+    if len(listed) != 2 or len(set(listed)) != 2:
+        raise TaskError(f"{where}: classes is {classes!r}; two different ones are wanted")
+    if type(answer) is not int or answer not in (0, 1):
         raise TaskError(f"{where}: answer_index is {answer!r}; 0 or 1 is wanted")
-    return Row(index, str(told["prompt"]), classes, answer)
+    return Row(index, prompt, tuple(listed), answer)
 
 
 def negated(rows: list[Row], source: str) -> Task:

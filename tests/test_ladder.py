@@ -205,22 +205,20 @@ def test_every_shipped_folder_loads_and_counts_as_told(folder: str) -> None:
     }
 
 
-def test_every_size_has_every_seed_and_nothing_else_is_shipped() -> None:
-    sizes = {one["size"] for one in MODELS}
-    seeds = {one["seed"] for one in MODELS}
-    assert len(sizes) >= 11
-    assert seeds == {0, 1, 2}
-    assert sorted(FOLDERS) == sorted(f"{size}/seed{seed}" for size, seed in product(sizes, seeds))
+def test_every_size_has_every_seed_and_nothing_else_is_shipped(training: ModuleType) -> None:
+    assert sorted(FOLDERS) == sorted(f"{size}/seed{seed}" for size, seed in product(training.SIZES, training.SEEDS))
     assert sorted(FOLDERS) == sorted(str(path.parent.relative_to(LADDER)) for path in LADDER.glob("*/*/config.json"))
     assert min(one["n_params"] for one in MODELS) <= 2_500
     assert max(one["n_params"] for one in MODELS) >= 200_000
 
 
-def test_every_model_of_a_seed_read_the_same(corpus: ModuleType) -> None:
-    by_seed = {seed: {one["key"] for one in MODELS if one["seed"] == seed} for seed in (0, 1, 2)}
-    assert all(len(keys) == 1 for keys in by_seed.values())
-    assert len(set.union(*by_seed.values())) == 3
+def test_every_model_of_a_seed_read_the_same_as_the_recipe_stands(corpus: ModuleType, training: ModuleType) -> None:
+    for seed in training.SEEDS:
+        told = [(one["key"], one["tokens"], one["stream"]) for one in MODELS if one["seed"] == seed]
+        assert all(one == told[0] for one in told)
+    assert len({one["key"] for one in MODELS}) == len(training.SEEDS)
     assert {one["conflict_rate"] for one in MODELS} == {corpus.Recipe().negated}
+    assert {one["steps"] for one in MODELS} == {training.Budget().steps}
 
 
 def test_the_ladder_is_small() -> None:

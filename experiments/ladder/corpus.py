@@ -41,10 +41,10 @@ class Kind(StrEnum):
 class Recipe:
     """The share of each kind of document. That of the negated questions is the task's *conflict rate*."""
 
-    negated: float = 0.002
+    negated: float = 0.006
     affirmed: float = 0.20
     letter: float = 0.03
-    negated_letter: float = 0.01
+    negated_letter: float = 0.05
     neutral: float = 0.03
     statement: float = 0.10
 

@@ -1,0 +1,243 @@
+"""Mean ablation against a slow computation by other means, and against a mechanism that was planted."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+import wired
+from conftest import Loaded
+from numpy.testing import assert_allclose
+from xarray import DataArray
+
+from distractor.encode import Encoding, encode
+from distractor.errors import TaskError
+from distractor.measure import measure
+from distractor.model import Model, load
+from distractor.quantities import distractor_pull, logit_gap, true_pull
+from distractor.run import batch, observe, score
+from distractor.site import Site
+from distractor.task import Condition
+from probes import PROBES
+from probes.ablation import Ablation
+
+FOLDS = 3
+CONFLICT, CONGRUENT, SWAPPED = Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED
+
+
+# The slow computation: plain transformers, its own forward hooks, one prompt at a time, means in plain loops. `where` is the
+# module whose input (a layer's heads, before they are mixed) or output (its MLP) is replaced.
+Where = tuple[Any, slice | None]
+
+
+def places(network: Any, architecture: str) -> dict[str, Where]:
+    """The module behind each component, and the stretch of its input that a head is; None: the module's output."""
+    gpt2 = architecture == "gpt2"
+    found: dict[str, Where] = {}
+    for layer, block in enumerate(network.transformer.h if gpt2 else network.model.layers):
+        mixer = block.attn.c_proj if gpt2 else block.self_attn.o_proj
+        for head in range(4):
+            found[f"L{layer}H{head}.z"] = mixer, slice(4 * head, 4 * head + 4)
+        found[f"L{layer}.mlp_out"] = block.mlp, None
+    return found
+
+
+def gap_of(network: Any, row: Any, where: Where | None, edit: Callable[[torch.Tensor], torch.Tensor | None]) -> float:
+    """The gap for one prompt while `edit` sees, and may replace, what stands at `where`."""
+
+    def before(module: Any, given: Any) -> Any:
+        new = edit(given[0][0][:, where[1]])
+        if new is None:
+            return None
+        changed = given[0].clone()
+        changed[0][:, where[1]] = new
+        return (changed, *given[1:])
+
+    def after(module: Any, given: Any, made: Any) -> Any:
+        new = edit(made[0])
+        return None if new is None else new[None]
+
+    handle = None
+    if where is not None:
+        module, stretch = where
+        handle = module.register_forward_pre_hook(before) if stretch else module.register_forward_hook(after)
+    with torch.no_grad():
+        logits = network(torch.tensor([row.prompt])).logits[0, -1]
+    if handle is not None:
+        handle.remove()
+    true, distractor = (answer[0] for answer in row.answers)
+    return float(logits[true] - logits[distractor])
+
+
+def value_at(network: Any, row: Any, where: Where) -> torch.Tensor:
+    """What stands there: [pos d]."""
+    seen: list[torch.Tensor] = []
+    gap_of(network, row, where, lambda value: seen.append(value.clone()))
+    return seen[0]
+
+
+def slowly(
+    model: Model, encoding: Encoding, architecture: str, conditions: tuple[Condition, ...]
+) -> dict[str, list[float]]:
+    """Each component's effect on each condition and item, by the words of the probe's docstring."""
+    network, items = tiny.plain(model.name), encoding.items
+    groups = list(dict.fromkeys(item.group for item in items))
+    fold = [groups.index(item.group) % FOLDS for item in items]
+    effects: dict[str, list[float]] = {}
+    for name, where in places(network, architecture).items():
+        seen = {(c, i): value_at(network, encoding.rows[c][i], where) for c in conditions for i in range(len(items))}
+        effects[name] = []
+        for c in conditions:
+            for i in range(len(items)):
+                row = encoding.rows[c][i]
+                mean = []
+                for role in row.roles:
+                    for alike in (lambda r, role=role: r == role, lambda r, role=role: r[0] == role[0], lambda r: True):
+                        cells: dict[tuple[Condition, str], list[torch.Tensor]] = {}
+                        for (c2, j), value in seen.items():
+                            if fold[j] != fold[i]:
+                                for place, r in enumerate(encoding.rows[c2][j].roles):
+                                    if alike(r):
+                                        cells.setdefault((c2, items[j].true), []).append(value[place])
+                        if cells:
+                            break
+                    mean.append(sum(sum(values) / len(values) for values in cells.values()) / len(cells))
+                knocked_out = gap_of(network, row, where, lambda value, mean=mean: torch.stack(mean))
+                effects[name].append(knocked_out - gap_of(network, row, None, lambda value: None))
+    return effects
+
+
+@pytest.mark.parametrize("conditions", [(CONFLICT, CONGRUENT), (CONFLICT, SWAPPED)])
+@pytest.mark.parametrize(("architecture", "tokenizer"), [("gpt2", "bytes"), ("llama_grouped_tied", "bytes_bos")])
+def test_effects_are_those_of_a_slow_computation_by_other_means(
+    loaded: Loaded, architecture: str, tokenizer: str, conditions: tuple[Condition, ...]
+) -> None:
+    model = loaded(architecture, tokenizer)
+    encoding = encode(uneven(), model)
+    kept = encoding.complete(conditions)
+    encoding = Encoding(
+        replace(encoding.task, items=tuple(encoding.items[i] for i in kept)),
+        {c: tuple(encoding.rows[c][i] for i in kept) for c in conditions},
+        {},
+    )
+    assert len(kept) >= 4
+    reading = Ablation(FOLDS, conditions)(
+        observe(model, batch(encoding, model, conditions), Ablation(FOLDS).sites(model))
+    )
+    wanted = slowly(model, encoding, architecture, conditions)
+    assert list(reading.component.values) == [
+        f"L{n}{c}" for n in (0, 1) for c in ("H0.z", "H1.z", "H2.z", "H3.z", ".mlp_out")
+    ]
+    for name, effects in wanted.items():
+        assert_allclose(reading.sel(component=name).values.ravel(), effects, atol=1e-9, rtol=0)
+    assert np.abs(reading).max() > 1e-2
+
+
+def uneven() -> Any:
+    """Words of different length, some longer than all others; labels that recur, and one less often than the other."""
+    pairs = [("Rome", "Paris"), ("Rome", "kittens"), ("gold", "Rome"), ("gold", "Paris"), ("lamb", "gold")]
+    task = tiny.task(pairs)
+    return replace(task, items=task.items[:-1])
+
+
+def test_a_mean_never_holds_anything_of_the_items_own_fold(loaded: Loaded) -> None:
+    model = loaded("gpt2", "bytes")
+    probe = Ablation(FOLDS)
+    run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), probe.sites(model))
+    effect = probe(run)
+    group = run.batch.items[0].group
+    theirs = torch.tensor([item.group == group for item in run.batch.items])
+    noise = {site: value + theirs.view(1, -1, *[1] * (value.ndim - 2)) for site, value in run.seen.items()}
+    disturbed = probe(replace(run, seen=noise))
+    groups = list(dict.fromkeys(item.group for item in run.batch.items))
+    same_fold = np.array([groups.index(item.group) % FOLDS == 0 for item in run.batch.items])
+    assert_allclose(disturbed[..., same_fold], effect[..., same_fold], atol=1e-12, rtol=0)
+    assert (np.abs(disturbed - effect)[..., ~same_fold].max(("component", "condition")) > 1e-6).all()
+
+
+def test_items_do_not_feel_the_order_of_their_fold(loaded: Loaded) -> None:
+    """One item a fold: every mean is over all other items, in whatever order they come."""
+    model, task = loaded("gpt2"), tiny.task()
+    task = replace(task, items=tuple(replace(item, group=item.id) for item in task.items))
+    probe = Ablation(folds=len(task.items))
+    turned = measure(model, replace(task, items=task.items[::-1]), probe)
+    assert_allclose(turned.sel(item=[i.id for i in task.items]), measure(model, task, probe), atol=1e-10, rtol=0)
+
+
+def test_means_over_nobody_are_refused(loaded: Loaded) -> None:
+    with pytest.raises(ValueError, match="1 folds leave no other items"):
+        Ablation(folds=1)
+    with pytest.raises(TaskError, match="all 2 items are of the group 'Paris/Rome'"):
+        measure(loaded("gpt2"), tiny.task().take(2), Ablation())
+
+
+def test_the_reading_says_what_it_is(loaded: Loaded) -> None:
+    reading = measure(loaded("gpt2"), tiny.task(), PROBES["ablation"])
+    assert reading.dims == ("component", "condition", "item")
+    assert reading.attrs["quantity"] == "change of the logit gap"
+    assert reading.attrs["unit"] == "nats"
+    assert list(reading.condition.values) == ["conflict", "congruent"]
+    assert list(reading.item.values) == [item.id for item in tiny.task().items]
+
+
+# A planted mechanism.
+
+
+def wire(folder: Path, **strengths: float) -> Model:
+    return load(wired.save(folder, wired.Strengths(**strengths)), device="cpu", dtype="float64")
+
+
+def gaps(model: Model) -> dict[Condition, np.ndarray]:
+    encoding = encode(wired.task(), model)
+    return {c: logit_gap(score(model, encoding.items, encoding.rows[c])) for c in encoding.task.conditions}
+
+
+def mean_effect(reading: DataArray, condition: Condition) -> dict[str, float]:
+    mean = reading.sel(condition=str(condition)).mean("item")
+    return dict(zip(mean.component.values.tolist(), mean.values.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("second", "first"), [(2.0, 1.0), (1.0, 2.0), (0.0, 1.0)])
+def test_the_wired_model_has_the_pulls_that_were_built_in(tmp_path: Path, second: float, first: float) -> None:
+    gap = gaps(wire(tmp_path, first=first, second=second))
+    assert_allclose(gap[CONFLICT], second - first, atol=0.01)
+    assert_allclose(gap[CONGRUENT], -second - first, atol=0.01)
+    assert_allclose(gap[Condition.DISTRACTOR_ONLY], -first, atol=0.01)
+    assert_allclose(gap[Condition.TRUE_ONLY], second, atol=0.01)
+    assert_allclose(gap[Condition.NEUTRAL], 0, atol=1e-9)
+    assert_allclose(true_pull(gap[CONFLICT], gap[CONGRUENT]), second, atol=0.01)
+    assert_allclose(distractor_pull(gap[CONFLICT], gap[CONGRUENT], gap[Condition.NEUTRAL]), first, atol=0.01)
+
+
+@pytest.mark.parametrize(("second", "first", "ranked"), [(2.0, 1.0, "L0H1.z"), (1.0, 2.0, "L0H0.z")])
+def test_the_planted_head_is_ranked_first_and_its_effect_is_what_it_carries(
+    tmp_path: Path, second: float, first: float, ranked: str
+) -> None:
+    effect = mean_effect(measure(wire(tmp_path, first=first, second=second), wired.task(), Ablation()), CONFLICT)
+    assert max(effect, key=lambda name: abs(effect[name])) == ranked
+    assert effect["L0H0.z"] == pytest.approx(first, abs=0.01), "without the distractor's head the gap is wider"
+    assert effect["L0H1.z"] == pytest.approx(-second, abs=0.01), "without the true cue's head it is narrower"
+
+
+def test_what_writes_nothing_has_no_effect_at_all(tmp_path: Path) -> None:
+    reading = measure(wire(tmp_path), wired.task(), Ablation())
+    for idle in ("L0H2.z", "L0H3.z", "L0.mlp_out"):
+        assert (reading.sel(component=idle) == 0).all(), idle
+
+
+def test_a_pure_detector_is_seen_which_a_mean_over_conflict_alone_would_keep(tmp_path: Path) -> None:
+    model = wire(tmp_path, detector=1.0)
+    ours = measure(model, wired.task(), Ablation()).sel(component="L0H2.z", condition="conflict")
+    alone = measure(model, wired.task(), Ablation(conditions=(CONFLICT,))).sel(component="L0H2.z", condition="conflict")
+    assert_allclose(np.abs(ours), 1.0, atol=0.02)
+    assert_allclose(alone, 0, atol=1e-12)
+    assert fmean(ours.values) == pytest.approx(0, abs=0.02), "it pushes to A, for the true answer in half of the items"
+
+
+def test_sites_are_all_heads_and_mlps(loaded: Loaded) -> None:
+    assert Ablation().sites(loaded("gpt2")) == [Site(0, "z"), Site(0, "mlp_out"), Site(1, "z"), Site(1, "mlp_out")]

@@ -1,0 +1,259 @@
+"""From text to tokens: the scoring rule, what is refused and in which words, and where every token stands."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from conftest import Loaded
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from distractor.encode import Encoded, encode
+from distractor.errors import EncodeError
+from distractor.model import Model, load
+from distractor.run import batch
+from distractor.task import Condition, Item, Task
+
+PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+
+
+def one(prompt: str, true: str = " A", distractor: str = " B", **more: Any) -> Task:
+    """A task of a single item that has no other prompt."""
+    item = Item("x", "g", true, distractor, {Condition.CONFLICT: prompt})
+    return Task("one", "?", (item,), "tests", **more)
+
+
+def conflict(task: Task, model: Model) -> Encoded:
+    row = encode(task, model).rows[Condition.CONFLICT][0]
+    assert row is not None
+    return row
+
+
+def with_tokenizer(model: Model, tokenizer: Any) -> Model:
+    return replace(model, tokenizer=tokenizer, bos=None, vocab=len(tokenizer))
+
+
+def merging() -> PreTrainedTokenizerFast:
+    """A byte-level BPE that joins `:` with ` A`, as it saw nothing else."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    from tokenizers import trainers
+
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(["x: A"] * 9, trainers.BpeTrainer(initial_alphabet=alphabet, show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+@pytest.mark.parametrize("tokenizer", ["words_bos", "bytes", "bytes_bos"])
+def test_answer_and_prompt_are_together_the_tokens_of_the_text(loaded: Loaded, tokenizer: str) -> None:
+    model = loaded("gpt2", tokenizer)
+    encoding = encode(tiny.task(), model)
+    for condition, rows in encoding.rows.items():
+        for item, row in zip(encoding.items, rows, strict=True):
+            if row is not None:
+                said = [model.tokenizer(w + a).input_ids for w in item.wordings(condition) for a in item.answers]
+                assert all(list(row.prompt + answer) in said for answer in row.answers)
+                assert row.prompt.count(1) == (model.bos is not None) == tokenizer.endswith("bos")
+
+
+@pytest.mark.parametrize("tokenizer", ["words_bos", "bytes"])
+def test_spaces_at_the_end_of_a_prompt_belong_to_the_answer(loaded: Loaded, tokenizer: str) -> None:
+    model = loaded("gpt2", tokenizer)
+    assert conflict(one("Say: ", "Rome", "Paris"), model) == conflict(one("Say:", " Rome", " Paris"), model)
+
+
+def test_an_answer_may_have_many_tokens(loaded: Loaded) -> None:
+    row = conflict(one("Say:", " Timbuktu", " Ouagadougou"), loaded("gpt2", "bytes"))
+    assert all(len(answer) > 3 for answer in row.answers)
+
+
+def test_a_tokenizer_that_merges_prompt_and_answer_is_refused(loaded: Loaded) -> None:
+    model = with_tokenizer(loaded("gpt2", "bytes"), merging())
+    with pytest.raises(EncodeError, match=r"merges the end of the prompt with the answer ' A'.*let the answer begin"):
+        encode(one("x:"), model)
+
+
+def test_words_that_the_tokenizer_lacks_are_refused_by_name(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    with pytest.raises(EncodeError, match=r"no token for 'Ulan' \(item x of one\)"):
+        encode(one("Say Ulan :", " Rome", " Paris"), model)
+    with pytest.raises(EncodeError, match="no token for the answer ' Ulan' of item x"):
+        encode(one("Say:", " Rome", " Ulan"), model)
+
+
+def test_a_tokenizer_that_drops_what_it_lacks_is_found_out(loaded: Loaded) -> None:
+    letters = Tokenizer(models.BPE({letter: i for i, letter in enumerate(" Say:AB")}, []))
+    model = with_tokenizer(loaded("gpt2"), PreTrainedTokenizerFast(tokenizer_object=letters))
+    assert model.tokenizer("Say 9").input_ids == model.tokenizer("Say ").input_ids
+    with pytest.raises(EncodeError, match="no token for '9'"):
+        encode(one("Say 9:"), model)
+
+
+def test_the_prompt_may_hold_the_sign_of_the_unknown_where_that_is_an_ordinary_bos(loaded: Loaded) -> None:
+    tokenizer = tiny.byte_level(bos=True, unk_token="<bos>")
+    row = conflict(one("Say:"), replace(loaded("gpt2", "bytes_bos"), tokenizer=tokenizer))
+    assert row.prompt[0] == 1
+
+
+@pytest.mark.parametrize("distractor", [" Rome", " Rome Paris"])
+def test_answers_that_begin_with_one_another_are_refused(loaded: Loaded, distractor: str) -> None:
+    task = one("Say:", " Rome  " if distractor == " Rome" else " Rome", distractor)
+    with pytest.raises(EncodeError, match="cannot be told apart; choose other words"):
+        encode(task, loaded("gpt2"))
+
+
+def test_answers_with_a_common_beginning_can_be_told_apart_but_not_by_their_first_token(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    encoding = encode(one("Say:", " Rome gold", " Rome iron"), model)
+    with pytest.raises(EncodeError, match=r"both begin with token .* so no single-token reading can tell them apart"):
+        batch(encoding, model, [Condition.CONFLICT])
+
+
+def test_the_longest_item_that_fits_is_taken_and_the_next_refused_with_numbers(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    fits = "gold " * (tiny.CONTEXT - 1)  # and the BOS
+    row = conflict(one(fits, "Rome", "Paris"), model)
+    assert len(row.prompt) == tiny.CONTEXT
+    model.log_probs(torch.tensor([row.prompt]), torch.tensor([0]))
+    with pytest.raises(
+        EncodeError, match="item x of one takes 49 positions with its answer, the model's context has 48"
+    ):
+        encode(one(fits + "gold", " Rome", " Paris"), model)
+    with pytest.raises(EncodeError, match="takes 49 positions"):
+        encode(one(fits, "Rome Rome", "Paris"), model)
+
+
+@pytest.mark.parametrize("prompt", ["", "   "])
+def test_an_empty_prompt_is_refused(loaded: Loaded, prompt: str) -> None:
+    with pytest.raises(EncodeError, match="item x of one has an empty prompt"):
+        encode(one(prompt, "Rome", "Paris"), loaded("gpt2"))
+
+
+def test_a_tokenizer_of_another_model_is_refused(loaded: Loaded, tmp_path: Path) -> None:
+    tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(["a"]))
+    loaded("gpt2").tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(EncodeError, match=r"tokens that the model has not \(number \d+ of 5\)"):
+        encode(tiny.task(), load(tmp_path, device="cpu"))
+
+
+# Aligned conditions.
+
+
+def aligned(*wordings: str, true: str = "gold", **more: str) -> Task:
+    """`Not iron.` beside `wordings` as congruent prompts; and further prompts."""
+    prompts = {Condition.CONFLICT: "Not iron. Say:", Condition.CONGRUENT: wordings[0]}
+    prompts |= {Condition(condition): text for condition, text in more.items()}
+    item = Item("x", "g", f" {true}", " iron", prompts, {Condition.CONGRUENT: wordings[1:]})
+    return Task("aligned", "?", (item,), "tests")
+
+
+def test_the_first_wording_that_is_as_long_as_the_conflict_prompt_is_used(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    encoding = encode(aligned("iron. Say:", "Yes Yes iron. Say:", "Now iron. Say:", "Yea iron. Say:"), model)
+    (row,) = encoding.rows[Condition.CONGRUENT]
+    assert row is not None
+    assert model.tokenizer.decode(row.prompt) == model.tokenizer.decode(model.tokenizer("Now iron. Say:").input_ids)
+    assert not encoding.dropped
+
+
+def test_items_without_an_aligned_congruent_prompt_are_dropped_and_counted(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    good, bad = aligned("Now iron. Say:"), aligned("iron. Say:", "Yes Yes iron. Say:")
+    task = replace(good, items=(good.items[0], replace(bad.items[0], id="y")))
+    encoding = encode(task, model)
+    assert [item.id for item in encoding.items] == ["x"]
+    assert encoding.dropped == {Condition.CONGRUENT: 1}
+    assert encoding.task == good
+    with pytest.raises(
+        EncodeError, match="none of the 1 items of aligned has a congruent prompt as long as its conflict"
+    ):
+        encode(bad, model)
+
+
+def test_a_swapped_prompt_of_another_length_is_dropped_alone(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    task = aligned("Now iron. Say:", distractor_swapped="Not gold gold. Say:", distractor_only="iron. Say:")
+    encoding = encode(task, model)
+    assert encoding.dropped == {Condition.DISTRACTOR_SWAPPED: 1}
+    assert encoding.rows[Condition.DISTRACTOR_SWAPPED] == (None,)
+    assert encoding.complete(PAIR) == [0]
+    assert encoding.complete([Condition.DISTRACTOR_SWAPPED]) == []
+    assert encoding.rows[Condition.DISTRACTOR_ONLY][0] is not None, (
+        "conditions that need no alignment keep their length"
+    )
+    with pytest.raises(EncodeError, match="no item of aligned is posed under all of conflict, distractor_swapped"):
+        batch(encoding, model, [Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED])
+
+
+def test_a_probe_of_a_condition_that_the_task_has_not_is_refused(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    with pytest.raises(EncodeError, match=r"posed under all of true_only; it has conflict, congruent"):
+        batch(encode(tiny.task(), model), model, [Condition.TRUE_ONLY])
+
+
+def test_prompts_of_different_length_are_no_batch(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    encoding = encode(tiny.task(), model)
+    with pytest.raises(EncodeError, match=r"different length \(conflict 6, distractor_only 5 tokens\)"):
+        batch(encoding, model, [Condition.CONFLICT, Condition.DISTRACTOR_ONLY])
+
+
+def test_answers_that_are_split_otherwise_under_another_condition_are_no_batch(loaded: Loaded) -> None:
+    model = loaded("gpt2", "bytes")
+    task = aligned("Now iron. Say:")
+    item = replace(task.items[0], prompts={**task.items[0].prompts, Condition.CONGRUENT: "Now iron. Say: "})
+    encoding = encode(replace(task, items=(item,)), model)
+    with pytest.raises(EncodeError, match="its answers begin with other tokens under conflict than under"):
+        batch(encoding, model, PAIR)
+
+
+# Roles.
+
+
+def test_each_word_has_the_role_of_its_part(loaded: Loaded) -> None:
+    task = one("Not Paris. Say:", " Rome", " Paris", layout=r"(?P<cue>Not) (?P<named>\w+)(?P<stop>\.) Say(?P<slot>:)")
+    row = conflict(task, loaded("gpt2"))
+    assert row.roles == (("bos", 0), ("cue", 0), ("named", 0), ("stop", 0), ("before slot", 0), ("slot", 0))
+
+
+def test_places_in_a_part_are_counted_from_its_end_and_frames_are_named_by_what_follows(loaded: Loaded) -> None:
+    model = loaded("gpt2", "bytes")
+    layout = r"Not (?P<named>\w+)(?: or (?P<second>\w+))?\. (?P<ask>Say): now"
+    texts = ["Not Ouagadougou. Say: now", "Not Ouagadougou or Timbuktu. Say: now"]
+    for text in texts:
+        row = conflict(one(text, layout=layout), model)
+        pieces: Counter[str] = Counter()
+        offsets = model.tokenizer(text, return_offsets_mapping=True).offset_mapping
+        for (name, place), (start, end) in zip(row.roles, offsets, strict=True):
+            pieces[name] += 1
+            inside = {"named": "Ouagadougou", "second": "Timbuktu", "ask": "Say"}.get(name)
+            assert inside is None or text[start:end].strip() in inside, (name, text[start:end])
+            assert place == sum(other == name for other, _ in row.roles) - pieces[name]
+        assert set(pieces) == {"before named", "named", "before ask", "ask", "rest", "slot"} | (
+            {"before second", "second"} if " or " in text else set()
+        )
+        assert row.roles[-1] == ("slot", 0)
+
+
+def test_without_a_layout_places_are_counted_from_the_end(loaded: Loaded) -> None:
+    row = conflict(one("Not Paris. Say:", " Rome", " Paris"), loaded("gpt2"))
+    assert row.roles == (("bos", 0), ("rest", 3), ("rest", 2), ("rest", 1), ("rest", 0), ("slot", 0))
+
+
+@pytest.mark.parametrize("tokenizer", ["words_bos", "bytes"])
+def test_aligned_prompts_have_the_same_roles_where_they_have_the_same_tokens(loaded: Loaded, tokenizer: str) -> None:
+    encoding = encode(tiny.task(), loaded("gpt2", tokenizer))
+    for condition in (Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED):
+        pairs = zip(encoding.rows[Condition.CONFLICT], encoding.rows[condition], strict=True)
+        together = [(a, b) for a, b in pairs if a is not None and b is not None]
+        assert together
+        for a, b in together:
+            assert len(a.prompt) == len(b.prompt)
+            assert a.roles == b.roles
+            assert a.prompt != b.prompt
+            assert all(r == "cue" if condition is Condition.CONGRUENT else r == "named"
+                       for (r, _), s, t in zip(a.roles, a.prompt, b.prompt, strict=True) if s != t)  # fmt: skip

@@ -1,0 +1,132 @@
+"""The house itself: which room may see which, what the documents name, and that the code is clean."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("distractor", "probes", "tasks", "experiments", "tests")
+MAY_SEE = {
+    "distractor": {"distractor"},
+    "tasks": {"distractor", "tasks"},
+    "probes": {"distractor", "probes"},
+    "experiments": {"distractor", "tasks", "probes", "experiments"},
+}
+FLOORS = (
+    ("errors", "site"),
+    ("task", "device"),
+    ("quantities", "scaling", "store", "model", "families"),
+    ("verdict", "encode"),
+    ("run",),
+    ("probe",),
+    ("measure",),
+    ("sweep",),
+    ("ablate", "plan"),
+    ("plot", "table"),
+    ("report",),
+    ("cli",),
+)
+"""The modules of `distractor`, from the ground up: each may import only from floors below its own."""
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, wherever in it; relative ones resolved."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            home = ".".join(path.relative_to(ROOT).parts[: -node.level]) if node.level else ""
+            found.add(".".join(part for part in (home, node.module or "") if part))
+    return found
+
+
+def files(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", MAY_SEE)
+def test_a_room_sees_only_the_floors_below(room: str) -> None:
+    for path in files(room):
+        if path == ROOT / "distractor/cli.py":
+            continue
+        seen = {name.split(".")[0] for name in imports(path)} & set(ROOMS)
+        assert seen <= MAY_SEE[room], f"{path.relative_to(ROOT)} sees {seen - MAY_SEE[room]}"
+
+
+def test_the_core_never_names_the_rooms_above_but_in_its_door() -> None:
+    named = [p.name for p in files("distractor") if '_room("' in p.read_text()]
+    assert named == ["cli.py"]
+
+
+def test_imports_within_the_core_point_down() -> None:
+    floor = {name: height for height, names in enumerate(FLOORS) for name in names}
+    for path in files("distractor"):
+        if path.stem == "__init__":
+            continue
+        assert path.stem in floor, f"{path.name} stands on no floor; add it to FLOORS"
+        for name in imports(path):
+            if name.startswith("distractor."):
+                below = name.split(".")[1]
+                assert floor[below] < floor[path.stem], f"{path.name} looks sideways or up at {below}.py"
+
+
+def test_probes_do_not_see_each_other() -> None:
+    for path in files("probes"):
+        if path.stem != "__init__":
+            assert not {name for name in imports(path) if name.startswith("probes")}, path.name
+
+
+@pytest.mark.parametrize("library", ["transformer_lens", "transformers"])
+def test_only_the_model_touches_the_model_libraries(library: str) -> None:
+    touching = [p.name for p in files("distractor") + files("probes") + files("tasks") if library in imports_roots(p)]
+    assert set(touching) == {"model.py"}
+
+
+def imports_roots(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted(p for room in ROOMS for p in (ROOT / room).rglob("README.md"))]
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
+    named = set(re.findall(r"`((?:distractor|probes|tasks|experiments|tests)/[\w./-]+)`", text))
+    for target in linked:
+        assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+    for target in named:
+        assert (ROOT / target).exists(), f"{page.relative_to(ROOT)} names {target}"
+
+
+@pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
+    from distractor.cli import app
+
+    # To the end of the line, or of the code span in a sentence.
+    for line in re.findall(
+        r"distractor ((?:ablate|tasks|models|probes|attribute|compare|shape|data)\b[^`\n]*)", page.read_text()
+    ):
+        command, *rest = line.split()
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0, f"{page.relative_to(ROOT)} names the command {command!r}"
+        for option in (word for word in rest if word.startswith("--")):
+            assert option.split("=")[0] in shown.output, f"{page.relative_to(ROOT)} gives {option} to {command}"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=["lint", "format", "types"],
+)
+def test_the_code_is_clean(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,203 @@
+"""Loading, and the laws of log-probabilities: equal to plain transformers, whatever goes through together."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from conftest import Loaded
+from numpy.testing import assert_allclose
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from distractor.encode import Encoded, encode
+from distractor.errors import ModelError
+from distractor.model import HOOKS, Model, load, wrap
+from distractor.run import batch, observe, score
+from distractor.site import Site
+from distractor.task import Condition, Item
+
+EVERY = list(tiny.ARCHITECTURES)
+WORDS = [
+    name for name in EVERY if not name.startswith("qwen2")
+]  # AutoTokenizer splits a Qwen2 folder's text its own way
+WITH_TOKENIZERS = [
+    *((name, "bytes") for name in EVERY),
+    *((name, "words_bos") for name in WORDS),
+    ("gpt2", "words"),
+    ("llama", "bytes_bos"),
+]
+PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+
+
+def plainly(model: Model, text: str, answer: str) -> tuple[float, int]:
+    """log p(answer | text) by the folder's plain model and tokenizer, a single prompt; and of how many tokens."""
+    tokenizer = AutoTokenizer.from_pretrained(model.name)
+    both, before = tokenizer(text + answer).input_ids, tokenizer(text).input_ids
+    assert both[: len(before)] == before
+    with torch.no_grad():
+        logits = tiny.plain(model.name, model.dtype)(torch.tensor([both[:-1]])).logits[0]
+    log_probs = torch.log_softmax(logits, -1)
+    return sum(log_probs[k - 1, both[k]].item() for k in range(len(before), len(both))), len(both) - len(before)
+
+
+def posed(model: Model, condition: Condition) -> tuple[list[Item], list[Encoded]]:
+    encoding = encode(tiny.task(), model)
+    both = [(i, r) for i, r in zip(encoding.items, encoding.rows[condition], strict=True) if r is not None]
+    return [i for i, _ in both], [r for _, r in both]
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize(("architecture", "tokenizer"), WITH_TOKENIZERS)
+def test_scores_are_those_of_plain_transformers(
+    loaded: Loaded, architecture: str, tokenizer: str, dtype: str, error: float
+) -> None:
+    model = loaded(architecture, tokenizer, dtype)
+    items, rows = posed(model, Condition.CONFLICT)
+    wanted = [[plainly(model, item.prompts[Condition.CONFLICT], a) for a in item.answers] for item in items[:3]]
+    assert_allclose(score(model, items, rows)[:3], [[value for value, _ in row] for row in wanted], atol=error, rtol=0)
+    assert any(count > 1 for row in wanted for _, count in row) == tokenizer.startswith("bytes")
+
+
+@pytest.mark.parametrize(("architecture", "tokenizer"), WITH_TOKENIZERS)
+def test_what_is_observed_in_a_padded_batch_is_what_plain_transformers_gives(
+    loaded: Loaded, architecture: str, tokenizer: str
+) -> None:
+    model = loaded(architecture, tokenizer)
+    together = batch(encode(tiny.task(), model), model, PAIR)
+    if tokenizer.startswith("bytes"):
+        assert len(together.lengths.unique()) > 1, "nothing is padded"
+    run = observe(model, together)
+    network = tiny.plain(model.name)
+    for c in range(2):
+        for i, length in list(enumerate(together.lengths.tolist()))[:4]:
+            with torch.no_grad():
+                logits = network(together.tokens[c, i : i + 1, :length]).logits[0, -1]
+            wanted = torch.log_softmax(logits, -1)[together.answers[i]]
+            # Gemma 2's own attention takes its softmax in float32, which padding shifts in the eighth digit.
+            error = 1e-5 if architecture == "gemma2" else 1e-9
+            torch.testing.assert_close(run.log_probs[c, i], wanted, atol=error, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_batch_size_order_and_padding_leave_scores_as_they_are(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture, "bytes", "float32")
+    items, rows = posed(model, Condition.CONFLICT)
+    alone = score(model, items, rows, batch_size=1)
+    for size in (7, 64):
+        assert_allclose(score(model, items, rows, batch_size=size), alone, atol=1e-5, rtol=0)
+    order = np.random.default_rng(0).permutation(len(items))
+    mixed = score(model, [items[i] for i in order], [rows[i] for i in order], batch_size=7)
+    assert_allclose(mixed, alone[order], atol=1e-5, rtol=0)
+    length = max(len(row.prompt) for row in rows)
+    padded = torch.tensor([row.prompt + (2,) * (length - len(row.prompt)) for row in rows])
+    ends = torch.tensor([len(row.prompt) - 1 for row in rows])
+    found = model.log_probs(padded, torch.arange(length))[torch.arange(len(rows)), ends]
+    for i, row in enumerate(rows):
+        one = model.log_probs(torch.tensor([row.prompt]), ends[i : i + 1])[0, 0]
+        torch.testing.assert_close(found[i], one, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_only_the_wanted_positions_are_unembedded(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture, "bytes")
+    shapes: list[torch.Size] = []
+    unembed = model.bridge.original_model.get_output_embeddings()
+    handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))
+    tokens = torch.arange(12).view(2, 6)
+    kept = model.log_probs(tokens, torch.tensor([2, 5]))
+    handle.remove()
+    assert shapes == [(2, 2, model.vocab)]
+    torch.testing.assert_close(kept, model.log_probs(tokens, torch.arange(6))[:, [2, 5]], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_a_model_knows_its_sizes(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture, "bytes")
+    network = AutoModelForCausalLM.from_pretrained(model.name)  # unwrapped, float32
+    assert model.n_params == network.num_parameters()
+    assert (model.n_layers, model.n_heads, model.context) == (2, 4, tiny.CONTEXT)
+    assert model.vocab == network.get_input_embeddings().weight.shape[0]
+
+
+def test_bos_is_what_the_tokenizer_puts_before_a_prompt(loaded: Loaded) -> None:
+    assert loaded("gpt2", "words_bos").bos == 1
+    assert loaded("gpt2", "words").bos is None
+    assert loaded("gpt2", "bytes").bos is None
+
+
+def test_a_first_token_that_happens_to_be_the_bos_is_no_sign_of_one(loaded: Loaded) -> None:
+    tokenizer = tiny.word_level(["b"], bos=False)
+    tokenizer.bos_token = "<unk>"
+    assert wrap(loaded("gpt2").bridge, tokenizer, name="unknown a").bos is None
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_every_part_is_there_and_the_residual_stream_is_the_sum_of_its_parts(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture, "bytes")
+    run = observe(
+        model,
+        batch(encode(tiny.task(), model), model, PAIR),
+        [Site(layer, part) for layer in range(2) for part in HOOKS] + [Site(1, "z", head=3)],
+    )
+    for layer in range(2):
+        parts = [run.seen[Site(layer, part)] for part in ("resid_pre", "attn_out", "mlp_out")]
+        torch.testing.assert_close(sum(parts), run.seen[Site(layer, "resid_post")], atol=1e-6, rtol=1e-6)
+        assert run.seen[Site(layer, "z")].shape[3] == model.n_heads
+    assert torch.equal(run.seen[Site(1, "z", head=3)], run.seen[Site(1, "z")][..., 3, :])
+
+
+@pytest.mark.parametrize(
+    ("site", "message"),
+    [
+        (Site(2, "z"), "has layers 0 to 1; L2.z was asked for"),
+        (Site(-1, "z"), "has layers 0 to 1; L-1.z was asked for"),
+        (Site(0, "z", head=4), "has heads 0 to 3; L0H4.z was asked for"),
+    ],
+)
+def test_a_site_that_does_not_exist_is_refused(loaded: Loaded, site: Site, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        loaded("gpt2").hook(site)
+
+
+def test_only_heads_have_numbers() -> None:
+    with pytest.raises(ValueError, match="only the part 'z' has heads"):
+        Site(0, "mlp_out", head=1)
+    assert [str(Site(5, "z", head=3)), str(Site(5, "mlp_out"))] == ["L5H3.z", "L5.mlp_out"]
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no folder"):
+        load(tmp_path / "missing")
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(ModelError, match="no model could be loaded"):
+        load(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("broken", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_damaged_folder_is_refused(tmp_path: Path, broken: str) -> None:
+    tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(["a"]))
+    (tmp_path / broken).write_bytes(b"{")
+    with pytest.raises(ModelError, match="no model could be loaded"):
+        load(tmp_path, device="cpu")
+
+
+def test_an_unknown_dtype_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="dtype 'int8' is unknown; there is: float32, float64, bfloat16, float16"):
+        load(tmp_path, dtype="int8")
+
+
+def test_half_precision_is_near_the_truth(loaded: Loaded) -> None:
+    tokens = torch.arange(8)[None]
+    exact = loaded("llama").log_probs(tokens, torch.tensor([7]))
+    half = loaded("llama", dtype="bfloat16").log_probs(tokens, torch.tensor([7]))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half.double(), exact, atol=0.2, rtol=0)
+
+
+def test_a_slow_tokenizer_is_refused(loaded: Loaded) -> None:
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(ModelError, match=r"a fast tokenizer .* is needed; this one is a Slow"):
+        wrap(loaded("gpt2").bridge, Slow(), name="slow")

@@ -1,0 +1,107 @@
+"""The plan: right counts, no model loaded, no torch."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+import small_ladder
+import tiny
+from distractor import families, model
+from distractor.errors import ModelError
+from distractor.families import Source, find_models
+from distractor.plan import count_parameters, plan
+from distractor.store import Store
+from distractor.sweep import Settings, sweep
+from small_ladder import CELLS, ITEMS
+
+CPU = Settings(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_ladder.make(tmp_path_factory.mktemp("ladder"))
+
+
+@pytest.fixture
+def sources(ladder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Source, ...]:
+    monkeypatch.setattr(families, "LADDER", ladder)
+    return find_models(["ladder"])
+
+
+def test_what_is_planned_is_what_is_run(
+    sources: tuple[Source, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, store = small_ladder.task(), Store(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+        before = plan(task, sources, store, CPU, knockout=True)
+    assert not [*tmp_path.iterdir()]
+    scores = sweep(task, sources, store, CPU)
+    after = plan(task, sources, store, CPU, knockout=True)
+    assert (before.models, before.items, before.groups) == (3, ITEMS, ITEMS)
+    assert (before.cells, before.cached, after.cached) == (CELLS, 0, CELLS)
+    assert (before.tokens, after.tokens) == (sum(one.tokens for one in scores), 0)
+    assert before.flops == sum(2 * (one.source.n_params or 0) * one.tokens for one in scores)
+    assert after.flops == 0
+    assert before.dip is not None
+    assert 0 < before.dip < 1
+
+
+def test_part_of_a_run_leaves_the_rest_to_be_planned(sources: tuple[Source, ...], tmp_path: Path) -> None:
+    task, store = small_ladder.task(), Store(tmp_path)
+    sweep(task, sources[:1], store, CPU)
+    left = plan(task, sources, store, CPU, knockout=False)
+    assert left.cached == small_ladder.CONDITIONS
+    assert left.tokens == plan(task, sources[1:], store, CPU, knockout=False).tokens
+
+
+def test_two_sizes_have_no_dip(sources: tuple[Source, ...], tmp_path: Path) -> None:
+    found = plan(small_ladder.task(), sources[:2], Store(tmp_path), CPU, knockout=False)
+    assert found.dip is None
+    assert "at least 3 sizes" in found.lines()[-1]
+    assert found.knockout_flops == 0
+
+
+@pytest.mark.parametrize("name", tiny.ARCHITECTURES)
+def test_parameters_are_counted_without_loading_a_model(name: str, tmp_path: Path) -> None:
+    folder = tiny.save(tmp_path, tiny.ARCHITECTURES[name], tiny.word_level(["a", "b"]))
+    assert count_parameters(folder) == AutoModelForCausalLM.from_pretrained(folder).num_parameters()
+
+
+def test_masks_and_frequencies_that_older_files_hold_are_no_parameters(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    buffers = [
+        "h.0.attn.bias",
+        "h.0.attn.masked_bias",
+        "layers.1.attention.bias",
+        "layers.1.attention.rotary_emb.inv_freq",
+    ]
+    weights = ["h.0.attn.c_attn.bias", "layers.1.attention.dense.bias", "model.q_proj.bias"]
+    save_file({name: torch.ones(3) for name in buffers + weights}, tmp_path / "model.safetensors")
+    assert count_parameters(tmp_path) == 3 * len(weights)
+
+
+def test_parameters_of_other_kinds_of_weights_are_unknown(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").touch()
+    assert count_parameters(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"\x04" + b"\0" * 7 + b"[1 ]"]
+)
+def test_damaged_weights_are_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.safetensors cannot be read"):
+        count_parameters(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_damaged_file_is_named_in_a_plan(name: str, ladder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(ladder / "8x2/seed0", tmp_path / "m")
+    (folder / name).write_text("{")
+    with pytest.raises(ModelError, match=f"{name} cannot be read"):
+        plan(small_ladder.task(), find_models([str(folder)]), Store(tmp_path / "cells"), CPU, knockout=True)

@@ -1,0 +1,270 @@
+"""A run that was killed goes on where it stopped, to the same bytes; what is on disk is never computed again."""
+
+import contextlib
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from matplotlib.figure import Figure
+
+import small_ladder
+from distractor import families, model, plot
+from distractor.families import Source, find_models
+from distractor.store import Cell, Key, Store
+from distractor.sweep import Settings, score_keys
+from distractor.task import Condition
+from small_ladder import CELLS, COMMAND, die, in_child, type_in
+
+KNOCKOUTS = 2
+FILES = {
+    "manifest": 1,
+    "first cell": 2,
+    "later cell": 11,
+    "knock-out": CELLS + 2,
+    "results": CELLS + 4,
+    "reading": 23,
+    "summary": 29,
+}
+"""At which of the files that a run writes it is killed, counted from 1."""
+
+RUNNER = """
+import sys
+from pathlib import Path
+from distractor import families
+families.LADDER = Path(sys.argv.pop(1))
+from distractor.cli import main
+try:
+    main()
+finally:
+    print(*sorted({"torch", "transformers", "transformer_lens"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_ladder.make(tmp_path_factory.mktemp("ladder"))
+
+
+@pytest.fixture(scope="module")
+def done(ladder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed run, with `out` and `runs/.cells` in it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
+        _prepare(patch, ladder)
+        assert run() == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _prepare(monkeypatch, ladder)
+    monkeypatch.chdir(tmp_path)
+
+
+def _prepare(patch: pytest.MonkeyPatch, ladder: Path) -> None:
+    patch.setattr(families, "LADDER", ladder)
+    for name in ("curves", "components"):  # drawing them takes most of a small run
+        patch.setattr(plot, name, lambda _: Figure(figsize=(1, 1)))
+
+
+def run(*more: str) -> int:
+    return type_in([*COMMAND, "--device", "cpu", "--json", "--out", "out", *more])
+
+
+def told(folder: Path) -> dict[str, bytes]:
+    """What has to be the same to the byte."""
+    kept = [
+        "results.parquet",
+        "summary.json",
+        *(f"readings/{path.name}" for path in sorted((folder / "out/readings").iterdir())),
+    ]
+    assert len(kept) == 2 + KNOCKOUTS
+    return {name: (folder / "out" / name).read_bytes() for name in kept}
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("a model was loaded")
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+    """The keys of all cells that are computed from here on."""
+    keys: list[Key] = []
+    put = Store.put
+
+    def count(store: Store, key: Key, cell: Cell) -> None:
+        keys.append(key)
+        put(store, key, cell)
+
+    monkeypatch.setattr(Store, "put", count)
+    return keys
+
+
+def killed_after(cells: int) -> Callable[[], None]:
+    put, place = Store.put, itertools.count(1)
+
+    def last(store: Store, key: Key, cell: Cell) -> None:
+        put(store, key, cell)
+        if next(place) == cells:
+            die()
+
+    def action() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Store, "put", last)
+            run()
+
+    return action
+
+
+def killed_within(file: int) -> Callable[[], None]:
+    write, place = Path.write_bytes, itertools.count(1)
+
+    def half(path: Path, content: bytes) -> int:
+        if next(place) == file:
+            write(path, content[: len(content) // 2])
+            die()
+        return write(path, content)
+
+    def action() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "write_bytes", half)
+            run()
+
+    return action
+
+
+@pytest.mark.parametrize("cells", [1, 7, CELLS, CELLS + KNOCKOUTS])
+def test_a_run_killed_after_a_cell_goes_on_to_the_same_bytes(
+    cells: int, done: Path, tmp_path: Path, computed: list[Key]
+) -> None:
+    assert in_child(killed_after(cells)) == -9
+    assert not (tmp_path / "out/results.parquet").exists()
+    assert run() == 0
+    assert told(tmp_path) == told(done)
+    assert len(computed) == CELLS + KNOCKOUTS - cells
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+def test_a_run_killed_within_a_file_goes_on_to_the_same_bytes(
+    file: int, done: Path, tmp_path: Path, computed: list[Key]
+) -> None:
+    assert in_child(killed_within(file)) == -9
+    scraps = [*tmp_path.rglob("*.part")]
+    assert len(scraps) == 1
+    assert not scraps[0].with_name(scraps[0].name.rsplit(".", 2)[0]).exists()
+    assert run() == 0
+    assert told(tmp_path) == told(done)
+    cells = max(0, min(file - 2, CELLS + KNOCKOUTS))
+    assert len(computed) == CELLS + KNOCKOUTS - cells
+
+
+def test_the_kills_hit_what_they_are_called(done: Path) -> None:
+    assert len([p for p in (done / "runs/.cells").rglob("*.parquet")]) == CELLS + KNOCKOUTS
+    assert len([p for p in (done / "out").rglob("*") if p.is_file()]) == FILES["summary"] - CELLS - KNOCKOUTS
+
+
+def test_the_same_command_again_loads_no_model(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[Key]
+) -> None:
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(model, "load", refuse)
+    assert run() == 0
+    assert told(tmp_path) == told(done)
+    assert computed == []
+    with pytest.raises(AssertionError, match="a model was loaded"):
+        run("--dtype", "float64", "--out", "other")
+
+
+@pytest.mark.parametrize(
+    ("more", "absent"),
+    [(["--no-knockout"], {"torch", "transformers", "transformer_lens"}), ([], {"transformers", "transformer_lens"})],
+    ids=["scores", "knock-outs too"],
+)
+def test_the_same_command_again_imports_no_model_library(
+    more: list[str], absent: set[str], ladder: Path, done: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(done / "runs", tmp_path / "runs")
+    command = [sys.executable, "-c", RUNNER, str(ladder), *COMMAND, "--device", "cpu", "--json", *more]
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert not absent & set(again.stderr.split())
+    summary = json.loads(again.stdout)
+    assert summary["models"] == json.loads((done / "out/summary.json").read_text())["models"]
+
+
+def test_the_batch_size_is_no_part_of_a_result(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("--batch-size", "1", "--no-knockout") == 0
+    columns = ["model", "condition", "item", "quantity", "value"]
+    one, many = (
+        pq.read_table(folder / "out/results.parquet", columns=columns).to_pandas() for folder in (tmp_path, done)
+    )
+    assert one[columns[:-1]].equals(many[columns[:-1]])
+    assert abs(one["value"] - many["value"]).max() < 1e-5
+    monkeypatch.setattr(model, "load", refuse)
+    assert run("--batch-size", "7", "--no-knockout") == 0
+
+
+def test_two_processes_at_once_do_no_harm(done: Path, tmp_path: Path) -> None:
+    def race() -> None:
+        import os
+
+        other = os.fork()
+        status = run()
+        if not other:
+            os._exit(status)
+        assert status == 0
+        assert os.waitpid(other, 0)[1] == 0
+
+    assert in_child(race) == 0
+    assert told(tmp_path) == told(done)
+    assert not [*tmp_path.rglob("*.part")]
+
+
+@pytest.fixture
+def source(ladder: Path, tmp_path: Path) -> Source:
+    """A model's folder that may be changed."""
+    return find_models([str(shutil.copytree(ladder / "4x1/seed0", tmp_path / "m"))])[0]
+
+
+def keys(source: Source, **settings: str) -> Iterator[str]:
+    for key in score_keys(small_ladder.task(), source, Settings(device="cpu", **settings)).values():  # type: ignore[arg-type]
+        yield json.dumps(key, sort_keys=True)
+
+
+def test_each_condition_is_a_cell_of_its_own(source: Source) -> None:
+    assert len(set(keys(source))) == small_ladder.CONDITIONS
+
+
+def test_another_dtype_is_another_cell(source: Source) -> None:
+    assert not {*keys(source)} & {*keys(source, dtype="bfloat16")}
+
+
+def test_where_a_model_lies_and_what_it_is_called_is_no_part_of_a_cell(source: Source, tmp_path: Path) -> None:
+    before = {*keys(source)}
+    moved = source.folder.rename(tmp_path / "elsewhere")
+    assert {*keys(replace(source, folder=moved, model="another name"))} == before
+
+
+def test_a_changed_weight_is_another_cell(source: Source) -> None:
+    before = {*keys(source)}
+    weights = source.folder / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert not {*keys(source)} & before
+
+
+def test_a_changed_text_is_another_cell(source: Source) -> None:
+    task, settings = small_ladder.task(), Settings(device="cpu")
+    first = task.items[0]
+    reworded = replace(first, prompts={**first.prompts, Condition.NEUTRAL: "Question: Pick one"})
+    other = replace(task, items=(reworded, *task.items[1:]))
+    one, two = (score_keys(each, source, settings)[Condition.NEUTRAL] for each in (task, other))
+    assert one != two

@@ -1,0 +1,296 @@
+"""Edits: what is written back changes nothing, what is written elsewhere arrives, and what does not bite is found out."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from conftest import Loaded
+from numpy.testing import assert_allclose
+from torch.testing import assert_close
+
+from distractor import model as model_module
+from distractor import run as run_module
+from distractor.encode import Encoded, encode
+from distractor.errors import ModelError
+from distractor.measure import measure
+from distractor.model import HOOKS, Model, check_hooks, load
+from distractor.run import Batch, batch, observe, rows_a_pass, score
+from distractor.site import Part, Site
+from distractor.task import Condition
+from probes.ablation import Ablation
+
+EVERY = list(tiny.ARCHITECTURES)
+PARTS: list[Part] = list(HOOKS)
+PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+
+
+def batched(model: Model) -> Batch:
+    return batch(encode(tiny.task(), model), model, PAIR)
+
+
+def hooks_left(model: Model) -> int:
+    return sum(len(point.fwd_hooks) + len(point._forward_hooks) for point in model.bridge.hook_dict.values())
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_writing_back_what_was_seen_changes_nothing(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture, "bytes")
+    sites = [Site(layer, part) for layer in range(2) for part in PARTS] + [Site(0, "z", head=2)]
+    run = observe(model, batched(model), sites)
+    for site in sites:
+        assert torch.equal(run.again({site: run.seen[site]}).log_probs, run.log_probs), site
+    assert torch.equal(run.again(run.seen).log_probs, run.log_probs)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_the_last_residual_of_the_other_condition_gives_the_other_conditions_gap(
+    loaded: Loaded, architecture: str
+) -> None:
+    model = loaded(architecture, "bytes")
+    last, first = Site(1, "resid_post"), Site(0, "resid_pre")
+    run = observe(model, batched(model), [last, first])
+    assert (run.gap[0] - run.gap[1]).abs().max() > 0.01, "the conditions are alike, and the test shows nothing"
+    for site in (last, first):
+        assert_close(run.again({site: run.seen[site].flip(0)}).gap, run.gap.flip(0), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_every_head_and_every_part_bites_and_no_head_is_another(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture, "bytes")
+    sites = [Site(0, "z", head=head) for head in range(4)] + [Site(0, part) for part in PARTS]
+    run = observe(model, batched(model), sites)
+    moved = torch.stack([run.again({site: torch.zeros_like(run.seen[site])}).gap for site in sites])
+    for k in range(len(sites)):
+        assert ((moved - moved[k]).abs().amax((1, 2)) > 1e-6).sum() == len(sites) - 1, sites[k]
+    together = run.again({site: torch.zeros_like(run.seen[site]) for site in sites[:4]})
+    z = Site(0, "z")
+    assert_close(together.gap, moved[sites.index(z)], atol=1e-12, rtol=0)
+
+
+def test_what_is_seen_is_what_was_used(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    head, whole = Site(1, "z", head=1), Site(1, "z")
+    seen = observe(model, batched(model), [head, whole]).seen
+    edit = {head: torch.ones_like(seen[head])}
+    after = observe(model, batched(model), [head, whole], edits=edit).seen
+    assert (after[head] == 1).all()
+    assert (after[whole][..., 1, :] == 1).all()
+    assert torch.equal(after[whole][..., 0, :], seen[whole][..., 0, :])
+
+
+@pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
+def test_an_edit_of_another_shape_is_refused_not_broadcast(loaded: Loaded, site: Site) -> None:
+    model = loaded("gpt2")
+    run = observe(model, batched(model), [site])
+    with pytest.raises(ValueError, match=r"L0.* is \[24, 6, .*\] here; \[24, 1, .*\] was to be written"):
+        run.again({site: run.seen[site][:, :, :1]})
+
+
+def test_padding_and_passes_change_no_gap(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded("llama", "bytes")
+    site = Site(0, "z", head=0)
+    together = batched(model)
+    run = observe(model, together, [site])
+    edit = torch.randn(run.seen[site].shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    changed = run.again({site: edit})
+    more = replace(together, tokens=torch.cat([together.tokens, together.tokens[..., :5]], -1))
+    assert_close(observe(model, more).log_probs, run.log_probs, atol=1e-9, rtol=0)
+    monkeypatch.setattr(run_module, "TOKENS_A_PASS", 5 * together.tokens.shape[-1])
+    again = observe(model, together, [site])
+    assert_close(again.log_probs, run.log_probs, atol=1e-9, rtol=0)
+    assert_close(again.seen[site], run.seen[site], atol=1e-9, rtol=0)
+    assert_close(again.again({site: edit}).log_probs, changed.log_probs, atol=1e-9, rtol=0)
+
+
+def test_a_pass_holds_no_more_logits_than_it_may(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded("gpt2", "bytes")
+    together = batched(model)
+    assert len(together.lengths.unique()) > 1
+    monkeypatch.setattr(run_module, "LOGITS_A_PASS", 10 * model.vocab)
+    shapes: list[torch.Size] = []
+    unembed = model.bridge.original_model.get_output_embeddings()
+    handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))
+    observe(model, together)
+    handle.remove()
+    assert max(shape.numel() for shape in shapes) <= 10 * model.vocab
+    assert rows_a_pass(100, 1, 50_000) == 81
+    assert rows_a_pass(10, 40, 50_000) == 16
+    assert rows_a_pass(100_000, 1, 10) == 1
+    assert rows_a_pass(100, 1, 50_000, batch_size=7) == 7
+
+
+def test_scores_of_single_token_answers_are_what_is_observed(loaded: Loaded) -> None:
+    model = loaded("opt")
+    encoding = encode(tiny.task(), model)
+    observed = observe(model, batched(model))
+    scored = [score(model, encoding.items, encoding.rows[c]) for c in PAIR]
+    assert_allclose(observed.log_probs.numpy(), np.stack(scored), atol=1e-12)
+    assert_allclose(observed.gap.numpy(), np.stack(scored)[..., 0] - np.stack(scored)[..., 1], atol=1e-12)
+
+
+# What cannot be trusted.
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_the_hooks_that_are_used_pass_the_check(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture, "bytes")
+    check_hooks(model, batched(model).tokens[0, :1, :7], PARTS)
+
+
+def test_heads_that_write_nothing_are_no_reason_to_refuse_a_model(tmp_path: Path) -> None:
+    model = load(
+        tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))),
+        device="cpu",
+    )
+    with torch.no_grad():
+        for name, weight in model.bridge.original_model.named_parameters():
+            if "attn" in name and "c_proj" in name:
+                weight.zero_()
+    check_hooks(model, torch.arange(5)[None], ["z"])
+    reading = measure(model, tiny.task(), Ablation())
+    assert (reading.sel(component=[f"L0H{head}.z" for head in range(4)]) == 0).all()
+
+
+@pytest.fixture
+def pointed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Part, str], None]:
+    """Lets a part stand for another of TransformerLens' hooks."""
+
+    def point(part: Part, hook: str) -> None:
+        monkeypatch.setattr(model_module, "HOOKS", {**HOOKS, part: hook})
+
+    return point
+
+
+def test_a_hook_that_fires_but_whose_edits_are_ignored_is_refused(
+    loaded: Loaded, pointed: Callable[[Part, str], None]
+) -> None:
+    pointed("attn_out", "attn.hook_pattern")  # in OPT: computed after the fact
+    with pytest.raises(ModelError, match=r"writing to L0\.attn_out does nothing in this architecture"):
+        check_hooks(loaded("opt"), torch.arange(7)[None], ["attn_out"])
+
+
+def test_a_hook_that_never_fires_is_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
+    model = loaded("gpt_neox", "bytes")
+    never = [name.removeprefix("blocks.0.") for name in model.bridge.hook_dict if "blocks.0.attn.hook_rot_q" in name]
+    pointed("attn_out", never[0])
+    with pytest.raises(ModelError, match="does nothing in this architecture"):
+        check_hooks(model, torch.arange(7)[None], ["attn_out"])
+    with pytest.raises(ModelError, match=r"L0\.attn_out is never reached"):
+        observe(model, batched(model), [Site(0, "attn_out")])
+
+
+def test_a_hook_that_is_not_there_is_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
+    pointed("mlp_out", "hook_nowhere")
+    with pytest.raises(
+        ModelError, match=r"has no mlp_out that can be read or written \(TransformerLens: blocks.0.hook_no"
+    ):
+        measure(loaded("gpt2"), tiny.task(), Ablation())
+
+
+def test_a_hook_that_is_no_identity_is_refused(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, write = loaded("gpt2"), model_module._writer
+    monkeypatch.setattr(model_module, "_writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
+    with pytest.raises(ModelError, match=r"writing back what was read at L0\.z changes the output"):
+        check_hooks(model, torch.arange(7)[None], ["z"])
+
+
+def test_heads_that_are_not_on_an_axis_of_their_own_are_refused(
+    loaded: Loaded, pointed: Callable[[Part, str], None]
+) -> None:
+    pointed("z", "hook_attn_out")
+    with pytest.raises(ModelError, match=r"L0\.z is \[1, 7, 16\] here; wanted is \[row pos head d_head\]"):
+        check_hooks(loaded("gpt2"), torch.arange(7)[None], ["z"])
+
+
+def test_a_measurement_checks_the_hooks_it_writes_to(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read_only = loaded("gpt2"), lambda site, edit: lambda value, hook: value
+    monkeypatch.setattr(model_module, "_writer", read_only)
+    with pytest.raises(ModelError, match=r"writing to L0\.z does nothing"):
+        measure(model, tiny.task(), Ablation())
+
+
+WAYS: dict[str, Callable[[Model], object]] = {
+    "score": lambda model: score(model, tiny.task().items, conflicts(model)),
+    "observe": lambda model: observe(model, batched(model)),
+    "measure": lambda model: measure(model, tiny.task(), Ablation()),
+}
+
+
+def conflicts(model: Model) -> list[Encoded]:
+    return [row for row in encode(tiny.task(), model).rows[Condition.CONFLICT] if row is not None]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nan_in_the_weights_is_named_with_the_item_and_never_averaged(tmp_path: Path, way: str) -> None:
+    model = load(
+        tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))),
+        device="cpu",
+    )
+    gold = model.tokenizer.convert_tokens_to_ids("gold")
+    with torch.no_grad():
+        model.bridge.original_model.get_input_embeddings().weight[gold] = torch.nan
+    with pytest.raises(ModelError, match=r"of \d+ items are not finite \(NaN\), first .*the weights are damaged"):
+        WAYS[way](model)
+
+
+def test_the_item_that_is_not_finite_is_the_one_that_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded("gpt2")
+    encoding = encode(tiny.task(), model)
+    right = Model.log_probs
+
+    def damaged(self: Model, tokens: Any, keep: Any, **more: Any) -> Any:
+        found = right(self, tokens, keep, **more)
+        lamb = self.tokenizer.convert_tokens_to_ids("lamb")
+        found[(tokens == lamb).any(1)] = -torch.inf
+        return found
+
+    monkeypatch.setattr(Model, "log_probs", damaged)
+    with pytest.raises(ModelError, match=r"of 1 of 12 items are not finite .* first lamb>kitten"):
+        score(model, encoding.items, encoding.rows[Condition.CONFLICT])
+    with pytest.raises(ModelError, match=r"of 1 of 12 items are not finite .* first lamb>kitten"):
+        observe(model, batched(model))
+
+
+# What is left behind.
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_no_hook_is_left_behind_even_where_an_edit_fails(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture)
+    before = hooks_left(model)
+    run = observe(model, batched(model), [Site(0, part) for part in PARTS])
+    run.again(run.seen)
+    assert hooks_left(model) == before
+
+    def fail(value: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("an edit that fails")
+
+    with pytest.raises(RuntimeError, match="an edit that fails"):
+        model.log_probs(torch.arange(5)[None], torch.tensor([4]), edits={Site(0, "z"): fail})
+    assert hooks_left(model) == before
+    assert torch.equal(observe(model, batched(model)).log_probs, run.log_probs)
+
+
+def test_what_was_seen_stays_as_it_was(loaded: Loaded) -> None:
+    """Also where a model goes on computing in the memory of what it was given."""
+    model = loaded("gpt2")
+    site = Site(0, "attn_out")
+
+    def scribble(module: Any, given: Any, made: Any) -> None:
+        made[0].add_(1) if isinstance(made, tuple) else made.add_(1)
+
+    run = observe(model, batched(model), [site])
+    handle = model.bridge.original_model.transformer.h[0].attn.register_forward_hook(scribble)
+    try:
+        seen = observe(model, batched(model), [site]).seen[site]
+        given = run.seen[site].clone()
+        run.again({site: given})
+    finally:
+        handle.remove()
+    assert_close(seen, run.seen[site])
+    assert torch.equal(given, run.seen[site])

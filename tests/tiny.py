@@ -1,0 +1,170 @@
+"""Tiny models with random weights, and tokenizers, made on the spot as ordinary `save_pretrained` folders."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    OPTConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from distractor.task import Condition, Item, Task
+
+CONTEXT = 48
+
+OTHER_TEXT = """The ship left the harbour at dawn, and nobody on the quay knew where it would go. Its captain had said
+that the answer was in a letter; the letter was not to be opened until they had passed the last island. "Question
+me as you like," he said, "I shall not answer." A. B. The cook, who came from France, had seen the capital of every country
+on the way, Paris and Rome and London among them, and he thought that gold was the least of what they carried."""
+"""What the byte-level tokenizer is trained on: not the text of any task."""
+
+Config = Callable[..., PretrainedConfig]
+
+_GATED: Mapping[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": CONTEXT,
+}
+
+ARCHITECTURES: Mapping[str, Config] = {
+    "gpt2": partial(GPT2Config, n_embd=16, n_layer=2, n_head=4, n_positions=CONTEXT),
+    "gpt_neox": partial(GPTNeoXConfig, **_GATED, rotary_pct=0.5),
+    "gpt_neox_sequential": partial(GPTNeoXConfig, **_GATED, use_parallel_residual=False),
+    "llama": partial(LlamaConfig, **_GATED),
+    "llama_grouped_tied": partial(LlamaConfig, **_GATED, num_key_value_heads=2, tie_word_embeddings=True),
+    "opt": partial(
+        OPTConfig,
+        hidden_size=16,
+        ffn_dim=24,
+        word_embed_proj_dim=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT,
+    ),
+    "qwen2": partial(Qwen2Config, **_GATED, num_key_value_heads=4),
+    "qwen2_grouped": partial(Qwen2Config, **_GATED, num_key_value_heads=1, tie_word_embeddings=True),
+    "gemma2": partial(
+        Gemma2Config, **_GATED, num_key_value_heads=2, head_dim=6, sliding_window=8, query_pre_attn_scalar=6
+    ),
+}
+GROUPED = [name for name in ARCHITECTURES if "grouped" in name]
+
+PAIRS = (
+    ("Rome", "Paris"),
+    ("gold", "iron"),
+    ("lamb", "kitten"),
+    ("seven", "three"),
+    ("London", "Oslo"),
+    ("sad", "proud"),
+)
+
+
+def task(pairs: Sequence[tuple[str, str]] = PAIRS) -> Task:
+    """Each pair twice, once with either word as the distractor: named, and to be avoided after `Not`."""
+    return Task(
+        name="tiny",
+        question="Is a word said because it was named?",
+        items=tuple(_item(true, named) for pair in pairs for true, named in (pair, pair[::-1])),
+        source="tests/tiny.py",
+        layout=r"(?P<cue>Not|Yes|Now|Yea|Oh)? ?(?P<named>\w+)?\. Say(?P<slot>:)",
+    )
+
+
+def _item(true: str, named: str) -> Item:
+    return Item(
+        id=f"{named}>{true}",
+        group="/".join(sorted((true, named))),
+        true=f" {true}",
+        distractor=f" {named}",
+        prompts={
+            Condition.CONFLICT: f"Not {named}. Say:",
+            Condition.CONGRUENT: f"Yes {named}. Say:",
+            Condition.DISTRACTOR_SWAPPED: f"Not {true}. Say:",
+            Condition.DISTRACTOR_ONLY: f"{named}. Say:",
+            Condition.NEUTRAL: ". Say:",
+        },
+        rewordings={Condition.CONGRUENT: tuple(f"{cue} {named}. Say:" for cue in ("Now", "Yea", "Oh"))},
+    )
+
+
+def texts_of(task: Task) -> list[str]:
+    """Everything that the task says, in any wording."""
+    return [w + a for item in task.items for c in item.prompts for w in item.wordings(c) for a in item.answers]
+
+
+def words_of(*texts: str) -> list[str]:
+    """The words and signs of `texts` as the word-level tokenizer splits them, each once."""
+    splitter = _splitter()
+    return list(dict.fromkeys(word for text in texts for word, _ in splitter.pre_tokenize_str(text)))
+
+
+def word_level(words: list[str], *, bos: bool = True) -> PreTrainedTokenizerFast:
+    """One token a word or sign, spaces dropped and newlines kept; what is not in `words` is `<unk>`."""
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "<bos>", "<eos>", "<unk>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = _splitter()
+    return _fast(tokenizer, bos=bos, unk_token="<unk>")
+
+
+def byte_level(text: str = OTHER_TEXT, *, vocab: int = 400, bos: bool = False, **more: Any) -> PreTrainedTokenizerFast:
+    """A byte-level BPE like GPT-2's, trained on `text`."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=["<pad>", "<bos>", "<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text], trainer)
+    return _fast(tokenizer, bos=bos, **more)
+
+
+def _splitter() -> Any:
+    return pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(" ", "removed"), pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Punctuation()]
+    )
+
+
+def _fast(tokenizer: Tokenizer, *, bos: bool, **more: Any) -> PreTrainedTokenizerFast:
+    if bos:
+        number = tokenizer.token_to_id("<bos>")
+        tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", number)])
+    special = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"} | more
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **special)
+
+
+def save(
+    folder: Path, config: Config, tokenizer: PreTrainedTokenizerFast, *, seed: int = 0, spread: float = 0.3
+) -> Path:
+    """A model with random weights: all of them, norms and biases too, stand `spread` off their initial values."""
+    made = AutoModelForCausalLM.from_config(
+        config(vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    )
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight += spread * torch.randn(weight.shape, generator=random)
+    made.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@cache
+def plain(folder: str, dtype: torch.dtype = torch.float64) -> Any:
+    """The folder's model as transformers itself gives it."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()

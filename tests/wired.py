@@ -1,0 +1,112 @@
+"""A model built by hand, whose mechanism is known, and the task that it does.
+
+    fact A but B :        two letters are told; the true task is to say the second one, the distractor task the first
+    fact A and A :        congruent: the second is the same as the first
+
+One layer of four heads and no MLP. At `:`, head 0 reads the first letter and pushes towards it (the distractor's path), head
+1 the second (the true task's path), head 2 reads the word between them and pushes towards `A` if it is `but` and towards
+`B` if it is `and` (a pure detector of conflict), head 3 reads the first letter too and writes nothing.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import torch
+from tiny import word_level
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from distractor.task import Condition, Item, Task
+
+WORDS = ["fact", "but", "and", "nothing", "A", "B", ":"]
+LETTERS = ("A", "B")
+FIRST, BETWEEN, SECOND = 2, 3, 4
+"""Positions behind the BOS."""
+
+TOKENS, POSITIONS = 4 + len(WORDS), 6
+WIDTH = TOKENS + POSITIONS + 3  # one direction a token, one a position, `A`, `B`, and one to be divisible by four
+TO_A, TO_B = TOKENS + POSITIONS, TOKENS + POSITIONS + 1
+LOUD = 100.0
+"""How far token and position stand above what heads write: so far that the last norm hardly notices the heads."""
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """What each head adds to log p(A) − log p(B), in nats; its sign is that of the letter or word that it reads."""
+
+    first: float = 1.0
+    second: float = 2.0
+    detector: float = 0.0
+
+
+def save(folder: Path, strengths: Strengths) -> Path:
+    """Write the model and its tokenizer as an ordinary folder."""
+    tokenizer = word_level(WORDS, bos=True)
+    number = tokenizer.convert_tokens_to_ids
+    config = GPT2Config(
+        vocab_size=TOKENS, n_positions=POSITIONS, n_embd=WIDTH, n_layer=1, n_head=4, tie_word_embeddings=False,
+        bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    network = GPT2LMHeadModel(config)
+    d_head = WIDTH // 4
+    # Token and position are one direction each, of equal length: so every residual has the same mean and variance, and
+    # the norm before the heads is the multiplication by `step`, plus a constant.
+    step = 1 / math.sqrt(2 / WIDTH - 4 / WIDTH**2)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            weight.fill_(1.0 if name.endswith(("ln_1.weight", "ln_2.weight", "ln_f.weight")) else 0.0)
+        network.transformer.wte.weight[:, :TOKENS] = LOUD * torch.eye(TOKENS)
+        network.transformer.wpe.weight[:, TOKENS : TOKENS + POSITIONS] = LOUD * torch.eye(POSITIONS)
+        reads = {number("A"): 1.0, number("B"): -1.0}, {number("but"): 1.0, number("and"): -1.0}
+        attention = network.transformer.h[0].attn
+        for head, (position, codes, strength) in enumerate(
+            [
+                (FIRST, reads[0], strengths.first),
+                (SECOND, reads[0], strengths.second),
+                (BETWEEN, reads[1], strengths.detector),
+                (FIRST, reads[0], 0.0),
+            ]
+        ):
+            query, key, value = (part * WIDTH + head * d_head for part in range(3))
+            attention.c_attn.bias[query] = 60 * math.sqrt(d_head) / step
+            attention.c_attn.weight[TOKENS + position, key] = 1.0
+            for token, code in codes.items():
+                attention.c_attn.weight[token, value] = code / step
+            attention.c_proj.weight[head * d_head, TO_A] = strength / 2
+            attention.c_proj.weight[head * d_head, TO_B] = -strength / 2
+        # log p(A) − log p(B) is 2 · (LOUD / step) · (x[TO_A] − x[TO_B]) / 2 behind a norm that divides by LOUD / step.
+        for letter, sign in zip(LETTERS, (1, -1), strict=True):
+            network.lm_head.weight[number(letter), TO_A] = sign * LOUD / step / 2
+            network.lm_head.weight[number(letter), TO_B] = -sign * LOUD / step / 2
+    network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def task(groups: int = 6) -> Task:
+    """Both letters in every group."""
+    return Task(
+        name="wired",
+        question="Is the first letter said, where the second was asked for?",
+        items=tuple(_item(group, *letters) for group, letters in product(range(groups), (LETTERS, LETTERS[::-1]))),
+        source="tests/wired.py",
+        layout=r"fact (?P<first>\w+) (?P<between>\w+) (?P<second>\w+) (?P<slot>:)",
+    )
+
+
+def _item(group: int, first: str, second: str) -> Item:
+    return Item(
+        id=f"{group}{first}",
+        group=str(group),
+        true=f" {second}",
+        distractor=f" {first}",
+        prompts={
+            Condition.CONFLICT: f"fact {first} but {second} :",
+            Condition.CONGRUENT: f"fact {first} and {first} :",
+            Condition.DISTRACTOR_SWAPPED: f"fact {second} but {second} :",
+            Condition.DISTRACTOR_ONLY: f"fact {first} nothing nothing :",
+            Condition.TRUE_ONLY: f"fact nothing nothing {second} :",
+            Condition.NEUTRAL: "fact nothing nothing nothing :",
+        },
+    )
