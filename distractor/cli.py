@@ -65,10 +65,11 @@ def _door(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(__version__)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -131,7 +132,7 @@ def ablate(
     chosen = _task(task, data)
     # All rows of a file are used: its order is nobody's random draw, so a first part would be no sample.
     chosen = chosen if data else chosen.take(items)
-    sources = find_models(models or ["ladder"], offline=offline)
+    sources = find_models(models or ["ladder"], offline=offline or plan)
     settings = Settings(device=device, dtype=dtype.value, batch_size=batch_size)
     store = Store(CELLS)
     if plan:
@@ -147,8 +148,9 @@ def ablate(
     probe = _room("probes").PROBES["ablation"] if knockout else None
     manifest = report.manifest(chosen, sources, settings, probe, sys.argv)
     folder = out or Path("runs") / f"ablate-{chosen.name}-{report.run_hash(manifest)[:8]}"
-    report.open_run(folder, manifest)
+    store.make_ready()
     store.clear_scraps()
+    report.open_run(folder, manifest)
     with _progress(len(sources) * len(chosen.conditions) + 2 * knockout) as advance:
         found = run(chosen, sources, store=store, settings=settings, knockout=probe, advance=advance)
     told = report.write(folder, found)
@@ -196,16 +198,16 @@ def _task(name: str, data: Path | None) -> "Task":
 
 def _room(name: str) -> ModuleType:
     """`tasks` or `probes`, the packages beside this one, and not a file of that name in the user's folder."""
-    import importlib
+    import importlib.util
 
-    module = importlib.import_module(name)
-    home = Path(__file__).parent.parent
-    where = Path(module.__file__ or "")
-    if not where.is_relative_to(home) or where.parent.name == home.name:
+    first = name.split(".")[0]
+    found = importlib.util.find_spec(first)
+    origin = found.origin if found else None
+    if origin is None or Path(origin).resolve() != Path(__file__).resolve().parent.parent / first / "__init__.py":
         raise TaskError(
-            f"{where} hides this toolkit's package {name!r}; rename it, or run `distractor` from another folder"
+            f"{origin or first} hides this toolkit's package {first!r}; rename it, or run `distractor` from another folder"
         )
-    return module
+    return importlib.import_module(name)
 
 
 @contextmanager

@@ -47,7 +47,8 @@ class Encoding:
 
     def complete(self, conditions: Sequence[Condition]) -> list[int]:
         """Indices of the items that are posed under all of `conditions`."""
-        return [i for i in range(len(self.items)) if all(self.rows[c][i] is not None for c in conditions)]
+        absent = (None,) * len(self.items)
+        return [i for i in range(len(self.items)) if all(self.rows.get(c, absent)[i] is not None for c in conditions)]
 
 
 def encode(task: Task, model: Model) -> Encoding:

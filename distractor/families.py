@@ -206,7 +206,7 @@ def _snapshot(hub_id: str, revision: str | None, *, offline: bool) -> Path:
         return cached
     missing = f"there is no folder {hub_id!r}, and as a hub id it is not in the cache"
     if offline or os.environ.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}:
-        raise ModelError(f"{missing}; fetching it was forbidden (--offline or HF_HUB_OFFLINE)")
+        raise ModelError(f"{missing}; fetching it was forbidden (--offline, --plan or HF_HUB_OFFLINE)")
     if not _hub_answers():
         raise ModelError(f"{missing}; the Hugging Face hub cannot be reached: connect, or give a local folder")
     try:

@@ -67,7 +67,7 @@ def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
         is_used = folder.exists() and any(p for p in folder.iterdir() if p.suffix != ".part")
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder} cannot be used for results ({error}); choose another folder with --out") from error
-    if there is None and is_used:
+    if (there is None and is_used) or (there is not None and not isinstance(there, dict)):
         raise StoreError(f"{folder} is not empty and holds no run; choose another folder with --out")
     if there is not None and run_hash(there) != run_hash(manifest):
         raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")

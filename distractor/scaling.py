@@ -45,10 +45,11 @@ class Turn:
     """One way to turn, U-shaped or inverted-U. At a turning point both legs must be there: the weaker one counts.
 
     `depth` is the weaker leg of the deepest turn of the averaged curve (negative where the curve does not turn this
-    way), `low` and `high` its bounds, simultaneous over all pairs of sizes: the turn is clear where `low` > 0, and
-    every turn deeper than `high` is ruled out. `turning_set` are the interior sizes that no other size beats beyond
-    the bound. `p_left` and `p_right` are the legs' p-values, simultaneous over all pairs, where the weaker leg is
-    clearest (as a rule the turning point itself); both are at most .05 exactly where `low` > 0.
+    way), `low` and `high` its bounds, simultaneous over all pairs of sizes: the turn is clear where `low` > 0. A turn
+    deeper than `at_most` is ruled out: this bound need not be simultaneous (see `_read`). `turning_set` are the
+    interior sizes that no other size beats beyond the bound. `p_left` and `p_right` are the legs' p-values,
+    simultaneous over all pairs, where the weaker leg is clearest (as a rule the turning point itself); both are at
+    most .05 exactly where `low` > 0.
     """
 
     depth: float
@@ -113,6 +114,7 @@ class Level:
             "depth": turn.depth,
             "depth_low": turn.low,
             "depth_high": turn.high,
+            "depth_at_most": turn.at_most,
             "end": dict(zip(("mean", "low", "high"), self.end, strict=True)),
             "no_u": self.no_u,
             "no_inverted_u": self.no_inverted_u,
@@ -228,9 +230,7 @@ def judge_weights(
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
         return _normal(rng, covariance, count), half[None]
 
-    from scipy.special import stdtrit
-
-    alone = float(stdtrit(n_groups - 1, 1 - ALPHA / 2)) * error
+    alone = _t(n_groups - 1) * error
     return _read(1, curve, sizes, half, alone, error, p_value, delta, noise)
 
 
@@ -273,12 +273,10 @@ def judge_models(values: Values, sizes: Sequence[Size], *, delta: float = DELTA,
         drawn = spread * rng.chisquare(n_seeds - 1, (count, n_sizes)) / (n_seeds - 1)
         return means, q * error(_at_least_mean(drawn))
 
-    from scipy.special import stdtrit
-
     # Of one pair alone: Welch and Satterthwaite's freedom, since one noisy size would be misjudged by the pooled one.
     seeds = (spread[:, None] ** 2 + spread**2) / n_seeds**2 / (n_seeds - 1) + of_groups**2 / (n_groups - 1)
     freedom = np.minimum((2 * floor**2) ** 2 / np.maximum(seeds, 1e-300), degrees)
-    alone = stdtrit(freedom, 1 - ALPHA / 2) * np.sqrt(2) * floor
+    alone = _t(freedom) * np.sqrt(2) * floor
     return _read(2, curve, sizes, q * floor, alone, floor, p_value, delta, noise, seed)
 
 
@@ -541,6 +539,13 @@ def _normal(rng: np.random.Generator, covariance: Float[ndarray, "size size"], c
     """Draws about 0; a covariance that is singular (sizes without spread) is as good as any."""
     origin = np.zeros(len(covariance))
     return rng.multivariate_normal(origin, covariance, count, method="eigh", check_valid="ignore")
+
+
+def _t(freedom: Any) -> Any:
+    """The 97.5 % point of Student's t: a number for a number, an array for an array."""
+    from scipy.special import stdtrit
+
+    return stdtrit(freedom, 1 - ALPHA / 2)
 
 
 def _at_least_mean(variance: Float[ndarray, "*rest size"]) -> Float[ndarray, "*rest size"]:

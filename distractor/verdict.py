@@ -223,7 +223,7 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
         part(
             "rise_and_fall",
             turns,
-            (rise.depth, rise.low, rise.high),
+            (rise.depth, rise.low, rise.at_most),
             "the weaker of rise and fall of preference",
             f"beyond its bound, and not sure to be below δ = {rule.delta:g}",
             "over all sizes",

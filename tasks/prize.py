@@ -47,7 +47,8 @@ COLUMNS = ("prompt", "classes", "answer_index")
 """What is read of each row."""
 
 NEGATION = re.compile(r" not\b|n't")
-AFFIRMED = "|".join(AFFIRMING)
+# An affirming word is the cue only where no negation follows: some questions have one of their own.
+AFFIRMED = rf"(?:{'|'.join(AFFIRMING)})\b(?![^\n]* not\b|[^\n]*n't)"
 LAYOUT = (
     rf".*?\nQuestion: (?:(?P<before>.*?)(?P<cue> not\b|n't|{AFFIRMED})(?P<after>.*?)|(?P<question>.*?))"
     r"\nA\. (?P<first>.*?)\nB\. (?P<second>.*?)\nAnswer(?P<slot>:)"

@@ -50,7 +50,6 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     Tokenizers: `words` and `bytes`, the same with a BOS as `words_bos` and `bytes_bos`.
     """
     import tiny
-
     from distractor.model import load
 
     @cache

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
-import wired
-from conftest import Loaded
 from numpy.testing import assert_allclose
 from xarray import DataArray
 
+import tiny
+import wired
+from conftest import Loaded
 from distractor.encode import Encoding, encode
 from distractor.errors import TaskError
 from distractor.measure import measure
@@ -112,8 +112,14 @@ def slowly(
     return effects
 
 
-@pytest.mark.parametrize("conditions", [(CONFLICT, CONGRUENT), (CONFLICT, SWAPPED)])
-@pytest.mark.parametrize(("architecture", "tokenizer"), [("gpt2", "bytes"), ("llama_grouped_tied", "bytes_bos")])
+@pytest.mark.parametrize(
+    ("architecture", "tokenizer", "conditions"),
+    [
+        ("gpt2", "bytes", (CONFLICT, CONGRUENT)),
+        ("gpt2", "words_bos", (CONFLICT, SWAPPED)),
+        ("llama_grouped_tied", "bytes_bos", (CONFLICT, CONGRUENT)),
+    ],
+)
 def test_effects_are_those_of_a_slow_computation_by_other_means(
     loaded: Loaded, architecture: str, tokenizer: str, conditions: tuple[Condition, ...]
 ) -> None:
@@ -140,7 +146,7 @@ def test_effects_are_those_of_a_slow_computation_by_other_means(
 
 def uneven() -> Any:
     """Words of different length, some longer than all others; labels that recur, and one less often than the other."""
-    pairs = [("Rome", "Paris"), ("Rome", "kittens"), ("gold", "Rome"), ("gold", "Paris"), ("lamb", "gold")]
+    pairs = [("Rome", "Paris"), ("Rome", "kitten"), ("gold", "Rome"), ("gold", "Paris"), ("lamb", "gold")]
     task = tiny.task(pairs)
     return replace(task, items=task.items[:-1])
 
@@ -182,7 +188,7 @@ def test_the_reading_says_what_it_is(loaded: Loaded) -> None:
     assert reading.attrs["quantity"] == "change of the logit gap"
     assert reading.attrs["unit"] == "nats"
     assert list(reading.condition.values) == ["conflict", "congruent"]
-    assert list(reading.item.values) == [item.id for item in tiny.task().items]
+    assert list(reading.coords["item"].values) == [item.id for item in tiny.task().items]
 
 
 # A planted mechanism.

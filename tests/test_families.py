@@ -287,15 +287,15 @@ def test_what_cannot_be_a_hub_id_is_said_to_be_none(name: str, attempts: list[st
 def test_whatever_the_hub_answers_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    class Odd(Exception):
+    class OddError(Exception):
         pass
 
     def hub(*_: object, local_files_only: bool, **__: object) -> str:
-        raise LocalEntryNotFoundError("nothing here") if local_files_only else Odd("401 Client Error\nmore")
+        raise LocalEntryNotFoundError("nothing here") if local_files_only else OddError("401 Client Error\nmore")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
     monkeypatch.setattr(families, "_hub_answers", lambda: True)
-    with pytest.raises(ModelError, match="could not be fetched: 401 Client Error$"):
+    with pytest.raises(ModelError, match=r"could not be fetched: 401 Client Error$"):
         find_models(["owner/name"])
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
-from conftest import Loaded
 from numpy.testing import assert_allclose
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import tiny
+from conftest import Loaded
 from distractor.encode import Encoded, encode
 from distractor.errors import ModelError
 from distractor.model import HOOKS, Model, load, wrap

@@ -88,6 +88,13 @@ def test_the_roles_of_a_prompt_name_its_parts(write: Write) -> None:
         assert "cue" not in task.roles(item.prompts[Condition.DISTRACTOR_ONLY])
 
 
+def test_an_affirming_word_of_the_questions_own_is_not_taken_for_the_cue(write: Write) -> None:
+    task = made(row("A kite that also sails is not a kind of"), write=write)
+    text = task.items[0].prompts[Condition.CONFLICT]
+    first, last = task.roles(text)["cue"]
+    assert text[first:last] == " not"
+
+
 def test_a_line_ends_where_json_lines_end_and_nowhere_else(write: Write) -> None:
     odd = row("A kite\u2028is not\x85a kind of")
     assert prize.read_rows(write(odd, ROWS[1]))[0].prompt == odd["prompt"]
@@ -204,9 +211,16 @@ def test_no_official_question_keeps_its_negation_without_the_cue(neqa: Task) -> 
         question = {c: text.partition("Question: ")[2].partition("\nA. ")[0] for c, text in item.prompts.items()}
         assert re.search(r"\bnot\b|n't", question[Condition.CONFLICT])
         assert not re.search(r"\bnot\b|n't", question[Condition.DISTRACTOR_ONLY])
-        assert not re.search(r"\bnot\b|n't| {2}", question[Condition.CONGRUENT])
+        assert not re.search(r"\bnot\b|n't", question[Condition.CONGRUENT])
         rest = {text.partition("\nA. ")[2] for text in item.prompts.values()}
         assert len(rest) == 1
+
+
+def test_the_cue_of_every_official_question_is_its_negation(neqa: Task) -> None:
+    for item in neqa.items:
+        text = item.prompts[Condition.CONFLICT]
+        first, last = neqa.roles(text)["cue"]
+        assert text[first:last] in {" not", "n't"}
 
 
 def test_a_changed_official_file_is_refused(official: Path, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
-from conftest import Loaded
 from numpy.testing import assert_allclose
 from torch.testing import assert_close
 
+import tiny
+from conftest import Loaded
 from distractor import model as model_module
 from distractor import run as run_module
 from distractor.encode import Encoded, encode
@@ -64,12 +64,15 @@ def test_every_head_and_every_part_bites_and_no_head_is_another(loaded: Loaded, 
     model = loaded(architecture, "bytes")
     sites = [Site(0, "z", head=head) for head in range(4)] + [Site(0, part) for part in PARTS]
     run = observe(model, batched(model), sites)
-    moved = torch.stack([run.again({site: torch.zeros_like(run.seen[site])}).gap for site in sites])
-    for k in range(len(sites)):
-        assert ((moved - moved[k]).abs().amax((1, 2)) > 1e-6).sum() == len(sites) - 1, sites[k]
-    together = run.again({site: torch.zeros_like(run.seen[site]) for site in sites[:4]})
-    z = Site(0, "z")
-    assert_close(together.gap, moved[sites.index(z)], atol=1e-12, rtol=0)
+    random = torch.Generator().manual_seed(0)
+    noise = {site: torch.randn(run.seen[site].shape, generator=random, dtype=torch.float64) for site in sites}
+    moved = torch.stack([run.again({site: noise[site]}).gap for site in sites] + [run.gap])
+    for k, site in enumerate(sites):
+        assert ((moved - moved[k]).abs().amax((1, 2)) > 1e-6).sum() == len(sites), site
+    heads = sites[:4]
+    whole = torch.stack([noise[site] for site in heads], -2)
+    one_by_one = run.again({site: noise[site] for site in heads}).gap
+    assert_close(run.again({Site(0, "z"): whole}).gap, one_by_one, atol=1e-12, rtol=0)
 
 
 def test_what_is_seen_is_what_was_used(loaded: Loaded) -> None:
@@ -81,6 +84,19 @@ def test_what_is_seen_is_what_was_used(loaded: Loaded) -> None:
     assert (after[head] == 1).all()
     assert (after[whole][..., 1, :] == 1).all()
     assert torch.equal(after[whole][..., 0, :], seen[whole][..., 0, :])
+
+
+@pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
+def test_an_edit_leaves_what_it_replaces_as_it_was(loaded: Loaded, site: Site) -> None:
+    came: list[torch.Tensor] = []
+
+    def edit(value: torch.Tensor) -> torch.Tensor:
+        came.extend([value, value.clone()])
+        return torch.zeros_like(value)
+
+    loaded("gpt2").log_probs(torch.arange(5)[None], torch.tensor([4]), edits={site: edit})
+    assert came[0].any()
+    assert torch.equal(*came)
 
 
 @pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
@@ -117,7 +133,11 @@ def test_a_pass_holds_no_more_logits_than_it_may(loaded: Loaded, monkeypatch: py
     handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))
     observe(model, together)
     handle.remove()
+    assert len(shapes) > 1
     assert max(shape.numel() for shape in shapes) <= 10 * model.vocab
+
+
+def test_rows_a_pass_keep_tokens_and_logits_in_bounds() -> None:
     assert rows_a_pass(100, 1, 50_000) == 81
     assert rows_a_pass(10, 40, 50_000) == 16
     assert rows_a_pass(100_000, 1, 10) == 1
@@ -143,14 +163,11 @@ def test_the_hooks_that_are_used_pass_the_check(loaded: Loaded, architecture: st
 
 
 def test_heads_that_write_nothing_are_no_reason_to_refuse_a_model(tmp_path: Path) -> None:
-    model = load(
-        tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))),
-        device="cpu",
-    )
-    with torch.no_grad():
-        for name, weight in model.bridge.original_model.named_parameters():
-            if "attn" in name and "c_proj" in name:
-                weight.zero_()
+    words = tiny.words_of(*tiny.texts_of(tiny.task()))
+    network = tiny.plain(str(tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(words))))
+    network.transformer.h[0].attn.c_proj.weight.data.zero_()
+    network.save_pretrained(tmp_path)
+    model = load(tmp_path, device="cpu")
     check_hooks(model, torch.arange(5)[None], ["z"])
     reading = measure(model, tiny.task(), Ablation())
     assert (reading.sel(component=[f"L0H{head}.z" for head in range(4)]) == 0).all()
@@ -166,6 +183,7 @@ def pointed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Part, str], None]:
     return point
 
 
+@pytest.mark.filterwarnings("ignore:A hook on self_attn.hook_pattern returned a modified tensor")
 def test_a_hook_that_fires_but_whose_edits_are_ignored_is_refused(
     loaded: Loaded, pointed: Callable[[Part, str], None]
 ) -> None:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-import tiny
 
+import tiny
 from distractor.errors import TaskError
 from distractor.task import Answer, Condition, Item, Task, nearest
 

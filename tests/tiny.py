@@ -66,7 +66,7 @@ PAIRS = (
     ("Rome", "Paris"),
     ("gold", "iron"),
     ("lamb", "kitten"),
-    ("seven", "three"),
+    ("hen", "ten"),
     ("London", "Oslo"),
     ("sad", "proud"),
 )

@@ -14,10 +14,10 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from tiny import word_level
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from distractor.task import Condition, Item, Task
+from tiny import word_level
 
 WORDS = ["fact", "but", "and", "nothing", "A", "B", ":"]
 LETTERS = ("A", "B")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from distractor.scaling import Level, judge_models, judge_weights
+from distractor.scaling import DELTA, Level, judge_models, judge_weights
 from distractor.verdict import Evidence, verdict
 
 LADDERS = 1000
@@ -194,6 +194,17 @@ def planted(
     )
 
 
+EXCLUSIONS = (  # level, sizes, seeds, groups, seed noise
+    (2, 5, 3, 400, 0.005),
+    (2, 11, 3, 400, 0.005),
+    (2, 11, 5, 400, 0.005),
+    (2, 11, 5, 400, 0.02),
+    (1, 5, 1, 400, 0.0),
+    (1, 11, 1, 400, 0.0),
+    (1, 11, 1, 1000, 0.0),
+)
+
+
 def share(count: int, of: int) -> str:
     """As a percentage with one decimal."""
     return f"{100 * count / of:.1f}"
@@ -267,6 +278,35 @@ def power_and_coverage(ladders: int, rng: np.random.Generator) -> str:
     return table(head, rows)
 
 
+def false_exclusions(ladders: int, rng: np.random.Generator) -> str:
+    """How often "no U" is said of a curve that turns by exactly δ, and of one that does not turn (there it is right)."""
+    rows, worst = [], (-1.0, "")
+    for level, k, s, groups, sd in EXCLUSIONS:
+        cells = []
+        for rise in (DELTA, 0.0):
+            truth, said = np.full(k, 0.5), 0
+            truth[k // 2] += rise
+            for _ in range(ladders):
+                values = curve_ladder(truth, s, groups, ITEMS, sd, 1.0, rng)
+                judged = (
+                    judge_models(values, range(k)) if level == 2 else judge_weights(values[0], range(k), draws=DRAWS)
+                )
+                said += judged.no_inverted_u
+            cells.append(share(said, ladders))
+            if rise:
+                worst = max(worst, (100 * said / ladders, f"level {level}, {k} × {s}, {groups} groups, noise {sd:g}"))
+        rows.append([str(level), f"{k} × {s}", str(groups), f"{sd:g}", *cells])
+    head = [
+        "level",
+        "sizes × seeds",
+        "groups",
+        "seed noise",
+        "a turn of δ ruled out (false)",
+        "no turn ruled out (right)",
+    ]
+    return f"{table(head, rows)}\n\nWorst: {worst[0]:.1f} % ({worst[1]})."
+
+
 def confusion(ladders: int, rng: np.random.Generator) -> str:
     """The verdict over planted worlds, both levels, with little and with much noise."""
     kinds = ("supported", "contradicted", "undetermined")
@@ -305,6 +345,13 @@ TABLES: tuple[tuple[str, str, Callable[[int, np.random.Generator], str], int], .
         "Power, and the set of turning points",
         "Preference rises from .5 by the stated amount, highest at one size, and falls to .05.",
         power_and_coverage,
+        1,
+    ),
+    (
+        "No U",
+        f"How often a rise and fall of δ = {DELTA:g} is ruled out, where it is there (at one size of a flat curve) and "
+        "where it is not.",
+        false_exclusions,
         1,
     ),
     (

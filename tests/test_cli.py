@@ -1,0 +1,295 @@
+"""The front door: quick to answer, one message for each mistake, nothing half-written, and numbers on stdout alone."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import GPT2Config
+
+import small_ladder
+import tiny
+from distractor import families, model
+from small_ladder import CELLS, COMMAND, type_in
+from tasks import TASKS
+
+SCRIPT = Path(sys.executable).parent / "distractor"
+HEAVY = {"torch", "numpy", "pandas", "pyarrow", "jaxtyping", "scipy", "matplotlib", "transformers", "transformer_lens"}
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_ladder.make(tmp_path_factory.mktemp("ladder"))
+
+
+@pytest.fixture(autouse=True)
+def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "LADDER", ladder)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model may be loaded."""
+    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+
+
+def script(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """The installed command in a process of its own."""
+    return subprocess.run([SCRIPT, *command], capture_output=True, text=True, env={**os.environ, **env})
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def refused(captured: Any, *words: str) -> None:
+    """One message, on stderr, with all of `words` in it; no traceback."""
+    assert captured.out == ""
+    message = " ".join(captured.err.split())
+    assert message.count("Error: ") == 1
+    assert "Traceback" not in message
+    for word in words:
+        assert word in message, message
+
+
+def test_help_comes_at_once() -> None:
+    taken = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        assert script("--help").returncode == 0
+        taken.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+    assert min(taken) <= 0.4, taken
+
+
+def test_the_door_opens_without_heavy_libraries() -> None:
+    code = "import sys, distractor.cli; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(shown.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["ablate", "tasks", "models"])
+def test_every_command_has_a_help_page(command: str) -> None:
+    shown = script(command, "--help", COLUMNS="100", TERM="dumb")
+    assert shown.returncode == 0
+    assert "Usage" in shown.stdout
+
+
+def test_ablate_helps_with_examples() -> None:
+    shown = script("ablate", "--help", COLUMNS="100", TERM="dumb").stdout
+    assert "distractor ablate --task negation_qa" in shown
+
+
+def test_the_version_is_printed() -> None:
+    from distractor import __version__
+
+    assert script("--version").stdout.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["ablate", "--task", "negation"], ["no task 'negation'", "did you mean negation_qa?"]),
+        ([*COMMAND, "--models", "ladder/8x3"], ["no model 'ladder/8x3'", "ladder/8x2"]),
+        ([*COMMAND, "--models", "lader"], ["did you mean ladder?"]),
+        ([*COMMAND, "--models", "./nowhere"], ["there is no folder './nowhere'"]),
+        ([*COMMAND, "--models", "empty"], ["is no model", "lacks config.json", "save_pretrained"]),
+        ([*COMMAND, "--models", "owner/name", "--offline"], ["owner/name", "forbidden"]),
+        ([*COMMAND, "--models", "ladder", "--models", "mine"], ["one after the other"]),
+        ([*COMMAND, "--device", "cuda"], ["device 'cuda'", "here is only cpu"]),
+        ([*COMMAND, "--device", "cuda:0"], ["device 'cuda:0'", "here is only cpu"]),
+        ([*COMMAND, "--device", "gpu"], ["device 'gpu'", "leave --device out"]),
+        ([*COMMAND, "--data", "none.jsonl"], ["there is no file none.jsonl"]),
+        ([*COMMAND, "--data", "broken.jsonl"], ["broken.jsonl, line 2: no JSON"]),
+        ([*COMMAND, "--data", "column.jsonl"], ["column.jsonl, line 1: missing: answer_index"]),
+        ([*COMMAND, "--data", "other.jsonl"], ["not the official neqa_classification.jsonl", "SHA-256"]),
+        ([*COMMAND, "--out", "a.file"], ["a.file", "choose another folder with --out"]),
+        ([*COMMAND, "--out", "a.file/below"], ["a.file/below", "--out"]),
+        ([*COMMAND, "--out", "full"], ["full is not empty and holds no run"]),
+        ([*COMMAND, "--out", "foreign"], ["foreign holds the results of another run"]),
+    ],
+    ids=lambda given: " ".join(given[-2:]) if isinstance(given, list) and "--" in "".join(given) else "",
+)
+@pytest.mark.usefixtures("unloaded")
+def test_a_mistake_is_one_message_and_leaves_nothing(
+    command: list[str], words: list[str], ladder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = json.dumps({"prompt": "Question: x not\nA. y\nB. z\nAnswer:", "classes": "[' A', ' B']", "answer_index": 0})
+    (tmp_path / "broken.jsonl").write_text(f"{sound}\n{{\n")
+    (tmp_path / "column.jsonl").write_text('{"prompt": "", "classes": ""}\n')
+    (tmp_path / "other.jsonl").write_text(f"{sound}\n")
+    (tmp_path / "a.file").write_text("mine")
+    for folder in ("empty", "full", "foreign"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    (tmp_path / "foreign" / "manifest.json").write_text('{"scorer": 0}')
+    shutil.copytree(ladder / "8x1/seed0", tmp_path / "mine")
+    before = files(tmp_path)
+    assert type_in(command) == 2
+    refused(capsys.readouterr(), *words)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_cells_that_cannot_be_kept_are_refused_before_a_model_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    assert type_in([*COMMAND, "--out", "elsewhere", "--device", "cpu"]) == 2
+    refused(capsys.readouterr(), "runs/.cells", "run from a folder that can be written")
+
+
+def test_a_hub_id_without_a_network_is_told_before_torch_is_imported() -> None:
+    code = (
+        "import sys\nfrom distractor.cli import main\n"
+        "try: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "cache"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = subprocess.run(
+        [sys.executable, "-c", code, *COMMAND, "--models", "owner/name"], capture_output=True, text=True, env=env
+    )
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 5
+    assert done.returncode == 2
+    assert done.stderr.count("Error: ") == 1
+    assert "cannot be reached: connect, or give a local folder" in " ".join(done.stderr.split())
+    assert done.stderr.split()[-1] == "False"
+
+
+def test_a_hub_id_in_the_cache_can_be_planned_offline(ladder: Path, tmp_path: Path) -> None:
+    home = tmp_path / "cache" / "hub" / "models--owner--name"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(ladder / "8x2/seed0", home / "snapshots" / ("0" * 40))
+    done = script(*COMMAND, "--models", "owner/name", "--offline", "--plan", "--device", "cpu", HF_HOME="cache")
+    assert done.returncode == 0, done.stderr
+    assert "models:    1" in done.stdout
+
+
+def folder_with(tmp_path: Path, tokenizer: Any = None, context: int = 48) -> Path:
+    made = partial(GPT2Config, n_embd=8, n_layer=1, n_head=2, n_positions=context)
+    return tiny.save(tmp_path / "model", made, tokenizer or tiny.word_level(small_ladder.words()))
+
+
+def same_letters() -> Any:
+    """A tokenizer to which B is A."""
+    from tokenizers import Regex, normalizers
+
+    tokenizer = tiny.word_level(small_ladder.words())
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex(r"\bB\b"), "A")
+    return tokenizer
+
+
+def test_a_tokenizer_without_the_words_is_told_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder_with(tmp_path, tiny.word_level(["Question", ":", "The"]))
+    assert type_in([*COMMAND, "--models", "model"]) == 2
+    refused(capsys.readouterr(), "model: its tokenizer has no token for", "whose vocabulary covers")
+
+
+def test_answers_that_cannot_be_told_apart_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder_with(tmp_path, same_letters())
+    assert type_in([*COMMAND, "--models", "model"]) == 2
+    refused(capsys.readouterr(), "' A'", "' B'", "cannot be told apart")
+
+
+def test_a_prompt_longer_than_the_context_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder_with(tmp_path, context=8)
+    assert type_in([*COMMAND, "--models", "model"]) == 2
+    refused(capsys.readouterr(), "the model's context has 8", "longer context")
+
+
+def test_weights_that_are_no_numbers_are_named_and_nothing_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = folder_with(tmp_path) / "model.safetensors"
+    weights = load_file(path)
+    weights["transformer.h.0.mlp.c_fc.weight"][0, 0] = float("nan")
+    save_file(weights, path, metadata={"format": "pt"})
+    assert type_in([*COMMAND, "--models", "model"]) == 2
+    refused(capsys.readouterr(), "model: the log-probabilities of", "NaN", "first capital/", "damaged")
+    assert not [*(tmp_path / "runs/.cells").rglob("*.parquet")]
+    assert not [*tmp_path.rglob("results.parquet")]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_damaged_model_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder_with(tmp_path) / name
+    path.write_bytes(path.read_bytes()[:20])
+    assert type_in([*COMMAND, "--models", "model"]) == 2
+    refused(capsys.readouterr(), "model: no model could be loaded from")
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_plan_computes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert type_in([*COMMAND, "--plan", "--device", "cpu"]) == 0
+    shown = capsys.readouterr()
+    assert f"cells:     {CELLS}, of which 0 are on disk already" in shown.out
+    assert "smallest detectable dip" in shown.out
+    assert shown.err == ""
+    assert files(tmp_path) == []
+
+
+def no_nan(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def test_a_run_prints_numbers_on_stdout_and_progress_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*COMMAND, "--device", "cpu", "--out", "out"]
+    assert type_in([*command, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out, parse_constant=no_nan)
+    assert summary == json.loads((tmp_path / "out/summary.json").read_text())
+    assert [one["model"] for one in summary["models"]] == list(small_ladder.SIZES)
+    for name in ("manifest.json", "results.parquet", "figures/curves.png", "figures/curves.svg"):
+        assert (tmp_path / "out" / name).stat().st_size
+
+    # Another run is not written over it; the same one, told to people, is.
+    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}
+    assert type_in([*command[:3], "--items", "11", *command[5:]]) == 2
+    refused(capsys.readouterr(), "out holds the results of another run", "--out")
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")} == before
+    assert type_in(command) == 0
+    shown = capsys.readouterr()
+    assert "Verdict" in shown.out
+    assert "Results, figures and summary: out" in shown.out
+    assert all(size in shown.out for size in small_ladder.SIZES)
+    assert "Verdict" not in shown.err
+
+
+def test_a_users_files_of_the_rooms_names_do_not_disturb(tmp_path: Path) -> None:
+    for name in ("tasks.py", "probes.py"):
+        (tmp_path / name).write_text("raise RuntimeError('mine')\n")
+    for name in ("tasks", "ladder"):
+        (tmp_path / name).mkdir()
+    shown = script("tasks")
+    assert shown.returncode == 0, shown.stderr
+    assert "negation_qa" in shown.stdout
+    planned = script(*COMMAND, "--plan", "--device", "cpu")
+    assert planned.returncode == 0, planned.stderr
+
+
+def test_a_users_file_that_does_hide_a_room_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("TASKS = {}\n")
+    shown = script("tasks", PYTHONPATH=str(tmp_path))
+    assert shown.returncode == 2
+    assert "Traceback" not in shown.stderr
+    message = " ".join(shown.stderr.split())
+    assert "tasks.py hides this toolkit's package 'tasks'" in message
+
+
+def test_what_there_is_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert type_in(["tasks"]) == 0
+    assert f"{len(TASKS['negation_qa']().items)} items in " in capsys.readouterr().out
+    assert type_in(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"ladder/{size}" in shown for size in small_ladder.SIZES)
