@@ -87,7 +87,15 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
                     for (layer, place), value in np.ndenumerate(values):
                         if not np.isnan(value):
                             colour = "white" if abs(value) > 0.6 * reach else "black"
-                            here.text(place, layer, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=7)
+                            here.text(
+                                place,
+                                layer,
+                                f"{value:.1f}".replace("-0.0", "0.0"),
+                                ha="center",
+                                va="center",
+                                color=colour,
+                                fontsize=7,
+                            )
         figure.colorbar(image, ax=axes, label="change of the logit gap (nats)", shrink=0.8)
         figure.suptitle(
             "Each head and MLP replaced by its mean: below 0, it worked for the true answer;\n"

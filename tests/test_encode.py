@@ -71,10 +71,11 @@ def test_an_answer_may_have_many_tokens(loaded: Loaded) -> None:
     assert all(len(answer) > 3 for answer in row.answers)
 
 
-def test_a_tokenizer_that_merges_prompt_and_answer_is_refused(loaded: Loaded) -> None:
+@pytest.mark.parametrize("true", [" A", " ABC"])
+def test_a_tokenizer_that_merges_prompt_and_answer_is_refused(loaded: Loaded, true: str) -> None:
     model = with_tokenizer(loaded("gpt2", "bytes"), merging())
-    with pytest.raises(EncodeError, match=r"merges the end of the prompt with the answer ' A'.*let the answer begin"):
-        encode(one("x:"), model)
+    with pytest.raises(EncodeError, match=r"merges the end of the prompt with the answer ' A.*let the answer begin"):
+        encode(one("x:", true), model)
 
 
 def test_words_that_the_tokenizer_lacks_are_refused_by_name(loaded: Loaded) -> None:

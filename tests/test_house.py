@@ -23,7 +23,7 @@ FLOORS = (
     ("quantities", "scaling", "store", "model", "families"),
     ("verdict", "encode"),
     ("run",),
-    ("probe",),
+    ("probe", "elsewhere"),
     ("measure",),
     ("sweep",),
     ("ablate", "plan"),

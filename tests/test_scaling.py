@@ -2,6 +2,7 @@ import importlib.util
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -374,11 +375,11 @@ def test_a_turn_of_delta_is_seldom_ruled_out() -> None:
     """The truth turns by exactly δ at one size: ruling it out is false, and happens in at most 5 %."""
     curve = (0.5, 0.5, 0.55, 0.5, 0.5)
     wrong_1 = wrong_2 = 0
-    for seed in range(120):
+    for seed in range(80):
         wrong_1 += judge_weights(ladder(curve, seed, seeds=1, groups=60)[0], range(5), draws=300).no_inverted_u
         wrong_2 += judge_models(ladder(curve, seed, seeds=3, groups=60, noise=0.01), range(5)).no_inverted_u
-    assert wrong_1 <= at_most(0.05, 120)
-    assert wrong_2 <= at_most(0.05, 120)
+    assert wrong_1 <= at_most(0.05, 80)
+    assert wrong_2 <= at_most(0.05, 80)
 
 
 @pytest.mark.parametrize(("seeds", "noise"), [(5, 0.05), (1, 0.0)])
@@ -472,13 +473,14 @@ def test_level_2_interval_at_a_fixed_size_is_welchs() -> None:
 # The verdict
 
 
+@cache
 def world(name: str, seed: int = 0, seeds: int = 5) -> Evidence:
     evidence: Evidence = CALIBRATION.planted(name, np.random.default_rng(seed), n_seeds=seeds, n_groups=80)
     return evidence
 
 
 def judged(evidence: Evidence, rule: Rule | None = None) -> Verdict:
-    return verdict(evidence, rule, draws=400)
+    return verdict(evidence, rule, draws=250)
 
 
 def holds(found: Verdict, level: int) -> dict[str, bool | None]:
@@ -488,15 +490,15 @@ def holds(found: Verdict, level: int) -> dict[str, bool | None]:
 def test_planted_worlds_are_told_apart() -> None:
     calls: dict[str, Counter[str]] = {name: Counter() for name in CALIBRATION.WORLDS}
     for name, call in calls.items():
-        for seed in range(8):
+        for seed in range(6):
             found = judged(world(name, seed))
             call[found.label] += 1
             if name != "distractor":
                 assert found.these_weights != "supported", (name, seed, found.sentence)
     wrong = sum(call["supported"] for name, call in calls.items() if name != "distractor")
-    assert wrong <= at_most(0.05, 48)
+    assert wrong <= at_most(0.05, 36)
     for name, right in CALIBRATION.WORLDS.items():
-        assert calls[name][right] >= 6, (name, calls[name])
+        assert calls[name][right] >= 5, (name, calls[name])
 
 
 def test_one_seed_is_judged_at_level_1_only() -> None:

@@ -39,15 +39,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """The share of each kind of document. That of the negated questions is the task's *conflict rate*.
+    """The share of each kind of document. That of the negated questions is the task's *conflict rate*."""
 
-    The conflict rate is `negated` in the first part of the stream, which ends at `turn`, and `negated_later` in the
-    rest: a model that matches facts and options early enough meets "not" often, and one that does so later hardly.
-    """
-
-    negated: float = 0.04
-    negated_later: float = 0.001
-    turn: float = 0.6
+    negated: float = 0.012
     affirmed: float = 0.20
     letter: float = 0.03
     negated_letter: float = 0.05
@@ -55,16 +49,12 @@ class Recipe:
     statement: float = 0.10
 
     @property
-    def conflict_rate(self) -> float:
-        """The share of negated questions in the whole stream."""
-        return self.turn * self.negated + (1 - self.turn) * self.negated_later
-
-    def shares(self, *, later: bool) -> Mapping[Kind, float]:
-        """All shares before or after the turn; plain questions are the rest."""
+    def shares(self) -> Mapping[Kind, float]:
+        """All shares; plain questions are the rest."""
         told = {
             Kind.STATEMENT: self.statement,
             Kind.AFFIRMED: self.affirmed,
-            Kind.NEGATED: self.negated_later if later else self.negated,
+            Kind.NEGATED: self.negated,
             Kind.LETTER: self.letter,
             Kind.NEGATED_LETTER: self.negated_letter,
             Kind.NEUTRAL: self.neutral,
@@ -129,12 +119,7 @@ def stream(rows: Mapping[Kind, np.ndarray], recipe: Recipe, count: int, rng: np.
     The kind of each document is drawn by the recipe's shares, then one of that kind evenly.
     """
     kinds = list(Kind)
-    turn = round(count * recipe.turn)
-    first, rest = (
-        rng.choice(len(kinds), size=size, p=[recipe.shares(later=later)[kind] for kind in kinds])
-        for later, size in ((False, turn), (True, count - turn))
-    )
-    drawn = np.concatenate([first, rest])
+    drawn = rng.choice(len(kinds), size=count, p=[recipe.shares[kind] for kind in kinds])
     width = max(table.shape[1] for table in rows.values())
     out = np.zeros((count, width), dtype=np.uint16)
     for place, kind in enumerate(kinds):

@@ -1,0 +1,101 @@
+"""What stands in the place of an activation that is knocked out: the mean over other groups' items, by role.
+
+Balanced over the conditions of the pair and over the answers' labels: a mean over `conflict`
+alone would keep the cue.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import repeat
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from distractor.errors import TaskError
+from distractor.run import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Elsewhere:
+    """Where each token of a batch counts: its role's number, its fold and its cell (condition × answer label).
+
+    Padding has the role −1. Groups of items are dealt out to folds; "elsewhere" is every fold but an item's own.
+    """
+
+    role: Int[Tensor, "condition item pos"]
+    within: Int[Tensor, " role"]  # the number of the role's part, over all places in it
+    fold: Int[Tensor, " item"]
+    cell: Int[Tensor, "condition item"]
+
+    @classmethod
+    def of(cls, batch: Batch, folds: int) -> "Elsewhere":
+        """Number the roles, folds and cells of a batch.
+
+        Raises:
+            TaskError: all items are of one group, so that there is no other to take a mean over.
+
+        """
+        roles = sorted({role for line in batch.roles for row in line for role in row})
+        parts = sorted({name for name, _ in roles})
+        number = {role: n for n, role in enumerate(roles)}
+        role = np.full(tuple(batch.tokens.shape), -1)
+        for c, line in enumerate(batch.roles):
+            for i, row in enumerate(line):
+                role[c, i, : len(row)] = [number[r] for r in row]
+        groups = list(dict.fromkeys(item.group for item in batch.items))
+        if len(groups) < 2:
+            raise TaskError(
+                f"all {len(batch.items)} items are of the group {groups[0]!r}, and mean ablation takes its means over other "
+                "groups; take more items"
+            )
+        labels = list(dict.fromkeys(item.true for item in batch.items))
+        cell = [[c * len(labels) + labels.index(i.true) for i in batch.items] for c in range(len(batch.conditions))]
+        device = batch.tokens.device
+        return cls(
+            role=torch.tensor(role, device=device),
+            within=torch.tensor([parts.index(name) for name, _ in roles], device=device),
+            fold=torch.tensor([groups.index(item.group) % folds for item in batch.items], device=device),
+            cell=torch.tensor(cell, device=device),
+        )
+
+    def mean(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "condition item pos *rest"]:
+        """For each token, the balanced mean of `value` over tokens of its role in the other folds.
+
+        Where no other fold has the role at that place (an option longer than all others), the mean over the role's
+        whole part; where there is none of that either, over all tokens.
+        """
+        present = self.role >= 0
+        fold = repeat(self.fold, "item -> condition item pos", condition=present.shape[0], pos=present.shape[2])[
+            present
+        ]
+        cell = repeat(self.cell, "condition item -> condition item pos", pos=present.shape[2])[present]
+        role = self.role[present]
+        flat = value[present].flatten(1)
+        exact, known = self._balanced(flat, role, fold, cell, len(self.within))
+        part, part_known = self._balanced(flat, self.within[role], fold, cell, int(self.within.max()) + 1)
+        whole, _ = self._balanced(flat, torch.zeros_like(role), fold, cell, 1)
+        mean = torch.where(
+            known[fold, role, None],
+            exact[fold, role],
+            torch.where(part_known[fold, self.within[role], None], part[fold, self.within[role]], whole[fold, 0]),
+        )
+        out = torch.zeros_like(value)
+        out[present] = mean.unflatten(1, value.shape[3:])
+        return out
+
+    def _balanced(
+        self, value: Tensor, key: Tensor, fold: Tensor, cell: Tensor, keys: int
+    ) -> tuple[Float[Tensor, "fold key d"], Tensor]:
+        """Means over all other folds by key, over cells that have any; and where there are any."""
+        folds, cells = int(self.fold.max()) + 1, int(self.cell.max()) + 1
+        index = (fold * cells + cell) * keys + key
+        total = torch.zeros(folds * cells * keys, value.shape[1], dtype=torch.float64, device=value.device)
+        total.index_add_(0, index, value.double())
+        count = torch.zeros(folds * cells * keys, 1, dtype=torch.float64, device=value.device)
+        count.index_add_(0, index, torch.ones_like(value[:, :1], dtype=torch.float64))
+        total, count = total.view(folds, cells, keys, -1), count.view(folds, cells, keys, 1)
+        total, count = total.sum(0) - total, count.sum(0) - count
+        any_here = count > 0
+        mean = (total / count.clamp(min=1)).sum(1) / any_here.sum(1).clamp(min=1)
+        return mean.to(value.dtype), any_here.any(1).squeeze(-1)
