@@ -41,7 +41,7 @@ class Kind(StrEnum):
 class Recipe:
     """The share of each kind of document. That of the negated questions is the task's *conflict rate*."""
 
-    negated: float = 0.012
+    negated: float = 0.008
     affirmed: float = 0.20
     letter: float = 0.03
     negated_letter: float = 0.05
