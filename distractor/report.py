@@ -76,6 +76,8 @@ def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def write(folder: Path, found: Ablation) -> dict[str, Any]:
     """Write table, figures and summary of a run, each whole or not at all; gives the summary."""
+    import matplotlib as mpl
+
     from distractor import plot
 
     told = summary(found)
@@ -88,7 +90,8 @@ def write(folder: Path, found: Ablation) -> dict[str, Any]:
     for name, figure in figures.items():
         for kind in ("png", "svg"):
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            with mpl.rc_context(plot.STYLE):  # the drawing's names of parts are made up while it is saved
+                figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
             write_bytes(folder / "figures" / f"{name}.{kind}", buffer.getvalue())
     write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
     return told

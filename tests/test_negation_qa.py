@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def ask(oracle: Oracle, task: Task) -> dict[str, float]:
         return [np.log(given[answer.strip()]) for answer in item.answers]
 
     log_probs = np.array([[answers(item, c) for item in task.items] for c in task.conditions])
-    values = values_of(task, Scores(Source("oracles", "one", None), log_probs, False, 0, {}))  # type: ignore[arg-type]
+    values = values_of(task, Scores(Source("oracles", "one", Path("oracles")), log_probs, False, 0, {}))
     accuracy = dict(zip(task.conditions, values.by_condition["accuracy"].mean(1), strict=True))
     return {**accuracy, "T": values.pulls["true_pull"].mean(), "D": values.pulls["distractor_pull"].mean()}
 
