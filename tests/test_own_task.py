@@ -410,8 +410,9 @@ def test_official_files_run_on_a_local_folder(
 ) -> None:
     path = real(prize.official_of(task).file, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    # A tokenizer that has the cues as words, as real ones do: else their prompts would not be equally long.
-    text = tiny.OTHER_TEXT + " It is not so, it is indeed so, losing or earning dollars." * 50
+    # A tokenizer that has cues and answers as words, as real ones do: else prompts would not be equally long, nor answers
+    # told apart by their first token.
+    text = tiny.OTHER_TEXT + " It is not so, it is indeed so, losing or earning dollars: Y or N, A or B." * 50
     folder = model(tiny.byte_level(text, vocab=480), context=4096)
     assert type_in(["ablate", "--task", task, "--data", str(path), "--models", folder, "--device", "cpu"]) == 0
     shown = capsys.readouterr().out

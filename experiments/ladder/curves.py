@@ -43,8 +43,8 @@ def log_probs(folder: Path, tokenizer: Path, task: Task) -> dict[Condition, np.n
         batch = encode([item.prompts[condition] for item in task.items], padding=True, return_tensors="pt")
         last = batch["attention_mask"].sum(1) - 1
         with torch.no_grad():
-            hidden = model.transformer(**batch).last_hidden_state[torch.arange(len(last)), last]
-            log_prob = model.lm_head(hidden).log_softmax(-1)
+            hidden = model.base_model(**batch).last_hidden_state[torch.arange(len(last)), last]
+            log_prob = model.get_output_embeddings()(hidden).log_softmax(-1)
         found[condition] = log_prob.gather(1, answers).numpy().astype(float)
     return found
 

@@ -12,25 +12,9 @@ from tasks.hindsight_neglect import letter, outcome_that, pose, pose_earning, po
 
 from .document import Document, Kinds, Turn
 
-DECIDERS: tuple[Decider, ...] = ("odds", "odds", "odds", "amounts", "amounts", "amounts", "both", "both")
-"""What settles the bets: as often the odds against the amounts as the reverse, so that neither is worth going by."""
-
-
-CLOSE, CLOSE_SHARE = 4, 0.85
-"""So many bets are close ones, like the evaluation's: neither expected amount is `CLOSE` times the other.
-
-Among all bets few are, and who has learnt to tell the rest has not learnt to weigh four numbers."""
-
-
-@cache
-def close_bets(decider: Decider) -> tuple[Bet, ...]:
-    """The bets of that kind that are close."""
-
-    def apart(bet: Bet) -> float:
-        one, other = (branch.percent * branch.dollars for branch in (bet.first, bet.second))
-        return max(one, other) / min(one, other)
-
-    return tuple(bet for bet in bets(decider) if apart(bet) < CLOSE)
+DECIDERS: tuple[Decider, ...] = ("odds", "amounts", "both", "both")
+"""What settles the bets. The odds against the amounts as often as the reverse, so that neither is worth going by; both in
+half of the bets, from which it is learnt which way each of the four numbers counts: with fewer of them nothing began."""
 
 
 @cache
@@ -112,8 +96,7 @@ CONFLICT = frozenset({"conflict", "reasoned_conflict"})
 
 def _bet(rng: Random, kept_away: frozenset[Bet] = frozenset()) -> Bet:
     """Any bet that is not reserved and not to be kept away; what settles it is drawn first, and comes as often as told."""
-    decider = rng.choice(DECIDERS)
-    every = close_bets(decider) if rng.random() < CLOSE_SHARE else bets(decider)
+    every = bets(rng.choice(DECIDERS))
     while True:
         bet = rng.choice(every)
         if bet not in reserved() and bet not in kept_away:

@@ -24,7 +24,7 @@ from numpy.lib.format import open_memmap
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from distractor.task import Condition
 from tasks import TASKS
@@ -40,8 +40,10 @@ ALONG: tuple[str, ...] = ()
 CONTEXT = 256
 HEAD_WIDTH = 4
 """Narrow heads, so many: a wide model can give some to a rare task and leave the others to the frequent one."""
+ROTATION = 100.0
+"""Base of the rotary positions: documents are some fifty tokens long, and narrow heads have few frequencies to spend."""
 INIT = 0.1
-"""Standard deviation of the first weights: at GPT-2's .02 narrow models need several times as long to begin to learn."""
+"""Standard deviation of the first weights: at the usual .02 narrow models need several times as long to begin to learn."""
 CHECKPOINT_EVERY = 500
 
 
@@ -76,19 +78,21 @@ class Budget:
         return self.rate * min(1, self.width / d_model) * shape
 
 
-def plan(size: str) -> GPT2Config:
-    """The shape of the model called `{d_model}x{layers}`: heads of width 4 or wider."""
+def plan(size: str) -> GPTNeoXConfig:
+    """The shape of the model called `{d_model}x{layers}`: heads of width 4, rotary positions, tied embeddings."""
     d_model, layers = map(int, size.split("x"))
-    return GPT2Config(
+    return GPTNeoXConfig(
         vocab_size=ROWS,
-        n_positions=CONTEXT,
-        n_embd=d_model,
-        n_layer=layers,
-        n_head=next(heads for heads in range(max(1, d_model // HEAD_WIDTH), 0, -1) if d_model % heads == 0),
+        max_position_embeddings=CONTEXT,
+        hidden_size=d_model,
+        intermediate_size=4 * d_model,
+        num_hidden_layers=layers,
+        num_attention_heads=next(heads for heads in range(max(1, d_model // HEAD_WIDTH), 0, -1) if d_model % heads == 0),
+        hidden_act="gelu_new",
+        use_parallel_residual=False,
+        rope_parameters={"rope_type": "default", "rope_theta": ROTATION, "partial_rotary_factor": 1.0},
+        tie_word_embeddings=True,
         initializer_range=INIT,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
         bos_token_id=BOS,
         eos_token_id=EOS,
         pad_token_id=PAD,
@@ -180,7 +184,7 @@ def in_lengths(lengths: np.ndarray) -> list[np.ndarray]:
     return [order[:cut], order[cut:]]
 
 
-def learn(model: GPT2LMHeadModel, tokens: np.ndarray, answered: np.ndarray, budget: Budget, device: str) -> float:
+def learn(model: GPTNeoXForCausalLM, tokens: np.ndarray, answered: np.ndarray, budget: Budget, device: str) -> float:
     """Add up the gradients of a batch [document pos]; the weighted mean loss in nats a token."""
     weighed = weights(tokens, answered, budget)
     total = 0.0
@@ -190,8 +194,8 @@ def learn(model: GPT2LMHeadModel, tokens: np.ndarray, answered: np.ndarray, budg
         weight = torch.from_numpy(weighed[part, 1:width]).to(device)
         counts = weight > 0
         # Padding stands on the right, where causal attention never looks from a real token: no mask is needed.
-        hidden = model.transformer(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-        losses: Tensor = cross_entropy(model.lm_head(hidden[counts]), ids[:, 1:][counts], reduction="none")
+        hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+        losses: Tensor = cross_entropy(model.get_output_embeddings()(hidden[counts]), ids[:, 1:][counts], reduction="none")
         loss = (losses * weight[counts]).sum() / float(weighed.sum())
         loss.backward()
         total += loss.item()
@@ -199,7 +203,7 @@ def learn(model: GPT2LMHeadModel, tokens: np.ndarray, answered: np.ndarray, budg
 
 
 def train(
-    config: GPT2Config,
+    config: GPTNeoXConfig,
     found: Stream,
     budget: Budget,
     seed: int,
@@ -213,7 +217,7 @@ def train(
     Returns its mean weighted loss over the last hundred steps, in nats a token.
     """
     torch.manual_seed(seed)
-    model = GPT2LMHeadModel(config).to(device).train()
+    model = GPTNeoXForCausalLM(config).to(device).train()
     plain = [p for p in model.parameters() if p.ndim < 2]
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     optimizer = torch.optim.AdamW(
@@ -230,7 +234,7 @@ def train(
     title = f"{folder.parent.name} seed {seed}"
     for step in tqdm(range(start, budget.steps), initial=start, total=budget.steps, desc=title, mininterval=5):
         for group in optimizer.param_groups:
-            group["lr"] = budget.rate_at(step, config.n_embd)
+            group["lr"] = budget.rate_at(step, config.hidden_size)
         rows = slice(step * budget.batch, (step + 1) * budget.batch)
         optimizer.zero_grad(set_to_none=True)
         losses = [*losses[-99:], learn(model, found.tokens[rows], found.answered[rows], budget, device)]
@@ -247,10 +251,10 @@ def train(
     return float(np.mean(losses))
 
 
-def save(model: GPT2LMHeadModel, folder: Path) -> None:
+def save(model: GPTNeoXForCausalLM, folder: Path) -> None:
     """An ordinary Hugging Face folder, in half precision."""
     state = {name: value.detach().cpu().half() for name, value in model.state_dict().items()}
-    half = GPT2LMHeadModel(model.config).half()
+    half = GPTNeoXForCausalLM(model.config).half()
     half.load_state_dict(state)
     half.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
@@ -332,7 +336,7 @@ def main() -> None:
             told = {
                 "size": size,
                 "seed": seed,
-                "n_params": GPT2LMHeadModel(plan(size)).num_parameters(),
+                "n_params": GPTNeoXForCausalLM(plan(size)).num_parameters(),
                 "steps": budget.steps,
                 "kept": list(kept),
                 "tokens": int((found.tokens != PAD).sum()),

@@ -13,13 +13,16 @@ PAD, BOS, EOS, UNK = range(len(SPECIAL))
 ROWS = 1024
 """Rows of every embedding: more than there are words, so that a size keeps its parameters when tasks are added."""
 
-WORD = r"\n|\p{L}+|\p{N}|[^\s\p{L}\p{N}]"
-"""A token: a line's end, a word, a digit or a punctuation mark. Spaces only part them, so ` A` is `A`."""
+AMOUNT = r"[0-9]+(?= percent| dollars)"
+"""A chance or a sum of money, one token as in the vocabularies of real models: bets weigh numbers, digits they do not."""
+
+WORD = rf"\n|\p{{L}}+|{AMOUNT}|\p{{N}}|[^\s\p{{L}}\p{{N}}]"
+"""A token: a line's end, a word, an amount, a digit or a punctuation mark. Spaces only part them, so ` A` is `A`."""
 
 
 def words_of(texts: Iterable[str]) -> list[str]:
     """Every word of `texts` in alphabetical order."""
-    found = {word for text in texts for word in re.findall(r"\n|[^\W\d_]+|\d|[^\w\s]|_", text)}
+    found = {word for text in texts for word in re.findall(rf"\n|[^\W\d_]+|{AMOUNT}|\d|[^\w\s]|_", text)}
     if len(found) + len(SPECIAL) > ROWS:
         raise ValueError(f"{len(found)} words do not fit into {ROWS} rows beside {len(SPECIAL)} special tokens")
     return sorted(found)
