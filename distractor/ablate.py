@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from distractor import quantities
-from distractor.composed import Composed, compose
+from distractor.curves.composed import Composed, compose
 from distractor.errors import ScalingError
 from distractor.families import Source
 from distractor.scaling import Shape, delta_of, interval, judge

@@ -221,10 +221,11 @@ def attribute(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
 ) -> None:
     """Read where in models, and in the prompt, the answers come from: figures and tables of the top sites."""
-    from distractor import attribute_report, report
-    from distractor.attribute import attribute as run
-    from distractor.attribute import check, count
+    from distractor import report
     from distractor.families import find_models
+    from distractor.sites import attribute_report
+    from distractor.sites.attribute import attribute as run
+    from distractor.sites.attribute import check, count
     from distractor.store import Store
     from distractor.sweep import Settings
 
@@ -247,7 +248,7 @@ def attribute(
         return
     from rich.console import Console
 
-    from distractor.site_table import WIDTH, tables
+    from distractor.sites.site_table import WIDTH, tables
 
     console = Console(width=WIDTH, highlight=False)
     for table in tables(found):
@@ -407,9 +408,10 @@ def shape(
 
     A table has the columns size, item and value (and seed, group, family, task, …), or size, mean and n (or se).
     """
-    from distractor import report, shape_report
-    from distractor.curve_file import Wanted, paths_of, read_curve
-    from distractor.shape import cut_of, judge_curve
+    from distractor import report
+    from distractor.curves import shape_report
+    from distractor.curves.curve_file import Wanted, paths_of, read_curve
+    from distractor.curves.shape import cut_of, judge_curve
 
     wanted = Wanted.of(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from distractor.ablate import Ablation, Curves, composed_of
-from distractor.curve_file import Curve
+from distractor.curves.curve_file import Curve
+from distractor.curves.published import Published
+from distractor.curves.shape import Judged, Parts, parts_of
 from distractor.errors import ScalingError
-from distractor.published import Published
-from distractor.shape import Judged, Parts, parts_of
 from distractor.task import Condition
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.errors import ScalingError
-from distractor.pairs import (
+from distractor.curves.pairs import (
     ALPHA,
     Label,
     Pairs,
@@ -40,8 +39,9 @@ from distractor.pairs import (
     turning_set,
     weaker_leg,
 )
-from distractor.second_opinion import SecondOpinion, second_opinion
-from distractor.studentized_range import studentized_range_quantile, studentized_range_tail
+from distractor.curves.second_opinion import SecondOpinion, second_opinion
+from distractor.curves.studentized_range import studentized_range_quantile, studentized_range_tail
+from distractor.errors import ScalingError
 
 Values = Float[ndarray, "seed size group"]
 Means = Float[ndarray, "seed size"]

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.curves.pairs import ALPHA, covariance_of_items
 from distractor.errors import ScalingError
-from distractor.pairs import ALPHA, covariance_of_items
 from distractor.scaling import (
     DELTA,
     DELTA_D,

@@ -214,7 +214,7 @@ class _Slot:
 
     def __init__(self, run: "Run") -> None:
         from distractor.errors import ModelError
-        from distractor.stream import at_slot, is_close
+        from distractor.sites.stream import at_slot, is_close
 
         self.run, model = run, run.model
         if not model.is_sum:
@@ -257,7 +257,7 @@ class _Slot:
 
         from distractor.errors import ModelError
         from distractor.run import observe
-        from distractor.stream import at_slot, is_close
+        from distractor.sites.stream import at_slot, is_close
 
         model = self.run.model
         parts: tuple[Part, ...] = ("z", "mlp_out", "attn_out")

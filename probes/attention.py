@@ -35,7 +35,7 @@ class Attention:
         import torch
         from xarray import DataArray
 
-        from distractor.positions import Positions, example
+        from distractor.sites.positions import Positions, example
 
         positions = Positions.of(run.batch)
         found = []

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from numpy import ndarray
     from xarray import DataArray
 
-    from distractor.exchange_map import ExchangeMap
     from distractor.model import Model
     from distractor.run import Run
+    from distractor.sites.exchange_map import ExchangeMap
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class AttributionPatching:
         import numpy as np
         import torch
 
-        from distractor.agreement import sample
-        from distractor.exchange import first_order, grad_drop
-        from distractor.exchange_map import ExchangeMap
+        from distractor.sites.agreement import sample
+        from distractor.sites.exchange import first_order, grad_drop
+        from distractor.sites.exchange_map import ExchangeMap
 
         cells = ExchangeMap.of(run, self.parts, self.roles)
         found = first_order(
@@ -106,8 +106,8 @@ def _self_check(cells: "ExchangeMap", values: "dict[str, ndarray]", checked: "nd
     """How each estimate agrees with the exact effects, map by map."""
     import numpy as np
 
-    from distractor.agreement import agreement
-    from distractor.exchange_map import DIRECTIONS
+    from distractor.sites.agreement import agreement
+    from distractor.sites.exchange_map import DIRECTIONS
 
     gap = cells.denominator
     is_there = gap["low"] is not None and gap["low"] * gap["high"] > 0

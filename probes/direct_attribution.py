@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.model import Model
-    from distractor.positions import Positions
     from distractor.run import Run
+    from distractor.sites.positions import Positions
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DirectAttribution:
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """What the layers write at the slot, and what their heads mix; by role, also patterns and values."""
-        from distractor import stream
+        from distractor.sites import stream
 
         parts: tuple[Part, ...] = ("z", "pattern", "v") if self.by_role else ("z",)
         return stream.sites(model) + [Site(layer, part) for layer in range(model.n_layers) for part in parts]
@@ -52,8 +52,8 @@ class DirectAttribution:
         import torch
         from xarray import DataArray
 
-        from distractor.positions import Positions, example
-        from distractor.stream import Stream
+        from distractor.sites.positions import Positions, example
+        from distractor.sites.stream import Stream
 
         with torch.inference_mode():
             stream, positions = Stream.of(run), Positions.of(run.batch)
@@ -103,7 +103,7 @@ class DirectAttribution:
 
 def _z(run: "Run", layer: int) -> "Tensor":
     """The heads' values at the slot: [head condition item d_head]."""
-    from distractor.stream import at_slot
+    from distractor.sites.stream import at_slot
 
     return at_slot(run, Site(layer, "z")).double().permute(2, 0, 1, 3)
 
@@ -138,7 +138,7 @@ def _alone_at(slot: int, value: "Tensor", positions: "Positions") -> "Tensor":
 
 def _check(run: "Run", total: "Tensor", values: "Tensor") -> None:
     from distractor.errors import ModelError
-    from distractor.stream import TOLERANCE
+    from distractor.sites.stream import TOLERANCE
 
     off = (total - run.gap).abs().max()
     if not off <= TOLERANCE[run.model.dtype] * max(1.0, float(values.abs().sum(0).max())):

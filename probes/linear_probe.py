@@ -105,7 +105,7 @@ def _features(run: "Run", sites: Sequence[Site]) -> "Tensor":
     """The residual stream at the slot: [stage row d_model], a row for each condition and item."""
     import torch
 
-    from distractor.stream import at_slot
+    from distractor.sites.stream import at_slot
 
     return torch.stack([at_slot(run, site).flatten(0, 1).double().cpu() for site in sites])
 

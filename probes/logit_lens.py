@@ -37,7 +37,7 @@ class LogitLens:
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """What enters the first layer, and what every layer writes and leaves."""
-        from distractor import stream
+        from distractor.sites import stream
 
         return stream.sites(model)
 
@@ -50,7 +50,7 @@ class LogitLens:
         from distractor import quantities
         from distractor.errors import ModelError
         from distractor.run import rows_a_pass
-        from distractor.stream import TOLERANCE, Stream
+        from distractor.sites.stream import TOLERANCE, Stream
 
         shape = run.gap.shape
         answers = run.batch.answers.repeat(shape[0], 1)

@@ -17,14 +17,14 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor import run as run_module
-from distractor.effects import judge
 from distractor.encode import encode
 from distractor.errors import EncodeError, ModelError, TaskError
-from distractor.exchange import exchanged
 from distractor.measure import measure
 from distractor.model import Model, load
 from distractor.run import Run, batch, observe
 from distractor.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
+from distractor.sites.effects import judge
+from distractor.sites.exchange import exchanged
 from distractor.task import Condition
 from probes.activation_patching import ActivationPatching
 

@@ -14,8 +14,8 @@ from conftest import Loaded
 from distractor.encode import encode
 from distractor.measure import measure
 from distractor.model import load
-from distractor.positions import Positions, label
 from distractor.run import batch
+from distractor.sites.positions import Positions, label
 from distractor.task import Condition
 from probes.attention import Attention
 

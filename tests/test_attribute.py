@@ -16,15 +16,16 @@ from rich.console import Console
 
 import small_ladder
 import wired
-from distractor import attribute_report, families, maps, model
+from distractor import families, model
 from distractor import run as run_module
-from distractor.attribute import Attribution, attribute, check, count, kind_of
 from distractor.errors import ModelError, TaskError
 from distractor.families import Source
 from distractor.measure import measure
-from distractor.site_table import WIDTH, tables, top
+from distractor.sites import attribute_report, maps
+from distractor.sites.attribute import Attribution, attribute, check, count, kind_of
+from distractor.sites.site_table import WIDTH, tables, top
+from distractor.sites.strengths import Chosen, choose, first_half, losses, strength
 from distractor.store import Store
-from distractor.strengths import Chosen, choose, first_half, losses, strength
 from distractor.sweep import Reader, Reading, Settings
 from distractor.task import Condition
 from probes import PROBES

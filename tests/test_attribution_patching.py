@@ -17,14 +17,14 @@ from torch.utils._pytree import tree_leaves
 import tiny
 import wired
 from conftest import Loaded
-from distractor import agreement, exchange
 from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.exchange import exchanged, first_order, grad_drop
 from distractor.measure import measure
 from distractor.model import Model, load, wrap
 from distractor.run import Batch, batch, observe
 from distractor.site import HEAD_PARTS, STREAM_PARTS, Part, Site
+from distractor.sites import agreement, exchange
+from distractor.sites.exchange import exchanged, first_order, grad_drop
 from distractor.task import Condition
 from probes.activation_patching import ActivationPatching
 from probes.attribution_patching import AttributionPatching

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distractor.curve_file import Wanted, curve_of, parse_size, read_curve
+from distractor.curves.curve_file import Wanted, curve_of, parse_size, read_curve
 from distractor.errors import ScalingError
 
 SIZES = (1000, 2000, 4000)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from distractor.first import MIN_SIZES, decline, isotonic, onset, order
+from distractor.sites.first import MIN_SIZES, decline, isotonic, onset, order
 
 SIZES = np.geomspace(1e3, 1e6, 13)
 X = np.log(SIZES)

@@ -19,20 +19,29 @@ MAY_SEE = {
     "experiments": {"distractor", "tasks", "probes", "experiments"},
 }
 FLOORS = (
-    ("errors", "hub", "site", "agreement", "studentized_range", "second_opinion"),
-    ("task", "device", "pairs"),
-    ("quantities", "scaling", "published", "store", "model", "families", "posed"),
-    ("verdict", "encode", "effects", "composed", "curve_file", "export", "depth", "first"),
-    ("run", "shape"),
-    ("probe", "elsewhere", "positions", "stream", "exchange"),
-    ("measure", "exchange_map"),
+    ("errors", "hub", "site", "sites.agreement", "curves.studentized_range", "curves.second_opinion"),
+    ("task", "device", "curves.pairs"),
+    ("quantities", "scaling", "curves.published", "store", "model", "families", "posed"),
+    (
+        "verdict",
+        "encode",
+        "export",
+        "curves.composed",
+        "curves.curve_file",
+        "sites.effects",
+        "sites.depth",
+        "sites.first",
+    ),
+    ("run", "curves.shape"),
+    ("probe", "elsewhere", "sites.positions", "sites.stream", "sites.exchange"),
+    ("measure", "sites.exchange_map"),
     ("sweep",),
-    ("ablate", "plan", "strengths"),
-    ("attribute",),
+    ("ablate", "plan", "sites.strengths"),
+    ("sites.attribute",),
     ("plot", "table"),
-    ("maps", "site_table"),
+    ("sites.maps", "sites.site_table"),
     ("report",),
-    ("attribute_report", "shape_report"),
+    ("sites.attribute_report", "curves.shape_report"),
     ("cli",),
 )
 """The modules of `distractor`, from the ground up: each may import only from floors below its own."""
@@ -73,11 +82,11 @@ def test_imports_within_the_core_point_down() -> None:
     for path in files("distractor"):
         if path.stem == "__init__":
             continue
-        assert path.stem in floor, f"{path.name} stands on no floor; add it to FLOORS"
-        for name in imports(path):
-            if name.startswith("distractor."):
-                below = name.split(".")[1]
-                assert floor[below] < floor[path.stem], f"{path.name} looks sideways or up at {below}.py"
+        here = ".".join(path.relative_to(ROOT / "distractor").with_suffix("").parts)
+        assert here in floor, f"{here} stands on no floor; add it to FLOORS"
+        for name in imports(path) & {f"distractor.{module}" for module in floor}:
+            below = name.removeprefix("distractor.")
+            assert floor[below] < floor[here], f"{here} looks sideways or up at {below}"
 
 
 def test_probes_do_not_see_each_other() -> None:

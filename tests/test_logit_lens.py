@@ -14,14 +14,14 @@ from transformers import OPTConfig
 import tiny
 import wired
 from conftest import Loaded
-from distractor.attribute import Attribution
-from distractor.depth import parting
 from distractor.encode import encode
 from distractor.errors import ModelError
 from distractor.measure import measure
 from distractor.model import Model, load
 from distractor.quantities import coverage, logit_gap, preference
 from distractor.run import batch, observe
+from distractor.sites.attribute import Attribution
+from distractor.sites.depth import parting
 from distractor.task import Condition
 from probes.logit_lens import LogitLens
 

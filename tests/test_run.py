@@ -17,11 +17,11 @@ from distractor import model as model_module
 from distractor import run as run_module
 from distractor.encode import Encoded, encode
 from distractor.errors import ModelError
-from distractor.exchange import exchanged, first_order
 from distractor.measure import measure
 from distractor.model import HOOKS, Model, check_hooks, load
 from distractor.run import Batch, batch, observe, rows_a_pass, score
 from distractor.site import Part, Site
+from distractor.sites.exchange import exchanged, first_order
 from distractor.task import Condition
 from probes.ablation import Ablation
 

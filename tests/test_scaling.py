@@ -11,8 +11,9 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
+from distractor.curves.pairs import Pairs, labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
+from distractor.curves.studentized_range import studentized_range_quantile, studentized_range_tail
 from distractor.errors import ScalingError
-from distractor.pairs import Pairs, labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
 from distractor.scaling import (
     Level,
     interval,
@@ -22,7 +23,6 @@ from distractor.scaling import (
     simultaneous_interval,
     smallest_detectable_dip,
 )
-from distractor.studentized_range import studentized_range_quantile, studentized_range_tail
 from distractor.verdict import Evidence, Rule, Verdict, _models_at_peak, _models_at_size, verdict
 
 SIZES = (2000, 4000, 8000, 16000, 32000, 64000, 128000)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from distractor.second_opinion import (
+from distractor.curves.second_opinion import (
     TOO_FEW,
     LindMehlum,
     TwoLines,

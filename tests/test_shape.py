@@ -12,12 +12,12 @@ import pytest
 from numpy import ndarray
 
 from distractor import plot
-from distractor.composed import compose, composed
-from distractor.curve_file import Curve, Wanted, curve_of
+from distractor.curves.composed import compose, composed
+from distractor.curves.curve_file import Curve, Wanted, curve_of
+from distractor.curves.published import find_published, published, what_there_is
+from distractor.curves.shape import CAUTION, Judged, judge_curve, parts_of
 from distractor.errors import ScalingError
-from distractor.published import find_published, published, what_there_is
 from distractor.scaling import judge_means
-from distractor.shape import CAUTION, Judged, judge_curve, parts_of
 
 SIZES = tuple(1000 * 2**k for k in range(9))
 U = (0.5, 0.45, 0.3, 0.15, 0.1, 0.3, 0.6, 0.85, 0.95)

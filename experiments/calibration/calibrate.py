@@ -19,7 +19,15 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from distractor.pairs import Pairs, labels, pairs_of_means, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
+from distractor.curves.pairs import (
+    Pairs,
+    labels,
+    pairs_of_means,
+    pairs_of_models,
+    pairs_of_weights,
+    turning_set,
+    weaker_leg,
+)
 from distractor.scaling import DELTA, judge_models, judge_weights
 from distractor.verdict import CLAIM, Evidence, Verdict, verdict
 

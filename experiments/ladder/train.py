@@ -87,7 +87,9 @@ def plan(size: str) -> GPTNeoXConfig:
         hidden_size=d_model,
         intermediate_size=4 * d_model,
         num_hidden_layers=layers,
-        num_attention_heads=next(heads for heads in range(max(1, d_model // HEAD_WIDTH), 0, -1) if d_model % heads == 0),
+        num_attention_heads=next(
+            heads for heads in range(max(1, d_model // HEAD_WIDTH), 0, -1) if d_model % heads == 0
+        ),
         hidden_act="gelu_new",
         use_parallel_residual=False,
         rope_parameters={"rope_type": "default", "rope_theta": ROTATION, "partial_rotary_factor": 1.0},
@@ -195,7 +197,9 @@ def learn(model: GPTNeoXForCausalLM, tokens: np.ndarray, answered: np.ndarray, b
         counts = weight > 0
         # Padding stands on the right, where causal attention never looks from a real token: no mask is needed.
         hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-        losses: Tensor = cross_entropy(model.get_output_embeddings()(hidden[counts]), ids[:, 1:][counts], reduction="none")
+        losses: Tensor = cross_entropy(
+            model.get_output_embeddings()(hidden[counts]), ids[:, 1:][counts], reduction="none"
+        )
         loss = (losses * weight[counts]).sum() / float(weighed.sum())
         loss.backward()
         total += loss.item()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distractor.published import Published, published
+from distractor.curves.published import Published, published
 from distractor.scaling import Shape, judge_means
 
 N = 100

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.curves.pairs import ALPHA, in_order, resample
 from distractor.errors import ScalingError
-from distractor.pairs import ALPHA, in_order, resample
 from distractor.scaling import Size, Values, check
 
 Same = Float[ndarray, "_ _ _"]

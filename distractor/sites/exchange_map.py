@@ -12,12 +12,12 @@ from numpy import ndarray
 from torch import Tensor
 from xarray import DataArray
 
-from distractor.effects import mean_interval
 from distractor.errors import ScalingError, TaskError
-from distractor.exchange import exchanged
-from distractor.positions import Positions, example
 from distractor.run import Run
 from distractor.site import HEAD_PARTS, Part, Site
+from distractor.sites.effects import mean_interval
+from distractor.sites.exchange import exchanged
+from distractor.sites.positions import Positions, example
 from distractor.task import nearest
 
 DIRECTIONS = ("noising", "denoising")

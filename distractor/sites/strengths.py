@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.effects import mean_interval
 from distractor.families import Source
 from distractor.site import Site
+from distractor.sites.effects import mean_interval
 from distractor.sweep import Reading
 from distractor.task import Condition
 

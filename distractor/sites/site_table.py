@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distractor.attribute import UNSIGNED, Attribution, Cells, kind_of, varying
+from distractor.sites.attribute import UNSIGNED, Attribution, Cells, kind_of, varying
 from distractor.sweep import Reading
 from distractor.task import Condition
 

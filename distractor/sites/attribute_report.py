@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distractor import report
-from distractor.attribute import Attribution, Cells, kind_of
 from distractor.errors import ModelError
 from distractor.families import Source
-from distractor.first import Order
-from distractor.site_table import parting_sentence, top
+from distractor.sites.attribute import Attribution, Cells, kind_of
+from distractor.sites.first import Order
+from distractor.sites.site_table import parting_sentence, top
+from distractor.sites.strengths import Strength
 from distractor.store import write_table, write_text
-from distractor.strengths import Strength
 from distractor.sweep import Reading, Settings
 from distractor.task import Condition, Task
 
@@ -66,7 +66,7 @@ def write(folder: Path, found: Attribution, *, item: str | None = None, heads: S
 
 def figures(found: Attribution, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
     """Every figure by its file's name."""
-    from distractor import maps
+    from distractor.sites import maps
 
     draw = {
         "lens": maps.lens,

@@ -12,9 +12,9 @@ from rich.console import Group
 from rich.text import Text
 
 from distractor import __version__
-from distractor.curve_file import Wanted
+from distractor.curves.curve_file import Wanted
+from distractor.curves.shape import Judged
 from distractor.report import write_figures
-from distractor.shape import Judged
 from distractor.store import write_text
 from distractor.table import plain_table
 

@@ -14,14 +14,14 @@ from numpy import ndarray
 
 from distractor import quantities
 from distractor.ablate import Mean, Values, complete_items, group_means, values_of
-from distractor.depth import Parting, parting
-from distractor.effects import judge
 from distractor.errors import DistractorError, ModelError, TaskError
 from distractor.families import Source
-from distractor.first import Order, order
 from distractor.scaling import interval
+from distractor.sites.depth import Parting, parting
+from distractor.sites.effects import judge
+from distractor.sites.first import Order, order
+from distractor.sites.strengths import Strength, choose, site_of, strength
 from distractor.store import Store
-from distractor.strengths import Strength, choose, site_of, strength
 from distractor.sweep import Advance, Reader, Reading, Scores, Settings, sweep
 from distractor.task import ALIGNED, Condition, Task, nearest
 

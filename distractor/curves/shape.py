@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.curve_file import Curve
+from distractor.curves.curve_file import Curve
+from distractor.curves.published import Published, find_published
 from distractor.errors import ScalingError
-from distractor.published import Published, find_published
 from distractor.scaling import (
     SHARES,
     Level,

@@ -1,0 +1,1 @@
+"""Places within a model: what an exchange there changes, how sure that is, which moves first, and how it is drawn."""
