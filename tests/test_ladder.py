@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from distractor.task import Condition
 from tasks import TASKS
@@ -146,7 +146,7 @@ def test_a_batch_in_two_parts_gives_the_gradients_of_the_whole(training: ModuleT
     budget = training.Budget(answer=3)
     tokens, answered = stream.tokens[:24], stream.answered[:24]
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(training.plan("8x1")).double()
+    model = GPTNeoXForCausalLM(training.plan("8x1")).double()
     told = training.learn(model, tokens, answered, budget, "cpu")
     got = [weight.grad.clone() for weight in model.parameters()]
     model.zero_grad()

@@ -32,36 +32,37 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "negation_qa": {
             "statement": 6,
-            "open_question": 20,
-            "plain": 35,
+            "open_question": 16,
+            "plain": 30,
             "affirmed": 20,
+            "named": 12,
             "letter": 4,
             "negated_letter": 5,
             "neutral": 3,
             "several": 3,
             "reasoned": 3,
             "reasoned_negated": 0.05,
-            "negated": 0.65,
+            "negated": 0.9,
         },
         "hindsight_neglect": {
-            "agreeing": 35,
-            "earning": 22,
-            "open_bet": 28,
+            "agreeing": 24,
+            "earning": 15,
+            "open_bet": 62,
             "neutral": 4,
             "several": 2,
-            "reasoned": 4,
+            "reasoned": 2,
             "reasoned_conflict": 0.3,
-            "conflict": 3,
+            "conflict": 5,
         },
         "quote_repetition": {
-            "famous": 35,
-            "agreeing": 22,
-            "unfamiliar": 28,
+            "famous": 10,
+            "agreeing": 5,
+            "unfamiliar": 50,
             "neutral": 6,
             "several": 4,
             "reasoned": 3,
             "reasoned_altered": 0.5,
-            "altered": 7,
+            "altered": 25,
         },
         "redefine_math": {
             "plain": 45,
@@ -81,7 +82,7 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 A task's *conflict rate* is the share of its kinds of conflict."""
 
 TASK_SHARES: Mapping[str, float] = MappingProxyType(
-    {"negation_qa": 70, "hindsight_neglect": 6, "quote_repetition": 18, "redefine_math": 6}
+    {"negation_qa": 48, "hindsight_neglect": 22, "quote_repetition": 18, "redefine_math": 12}
 )
 """Of all documents, how many are of which task: parts as well. Matching facts takes longest, quotes are learnt soon."""
 

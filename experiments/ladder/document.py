@@ -22,3 +22,13 @@ Kinds = Mapping[str, Callable[[Random], Document]]
 def text_of(document: Document) -> str:
     """The document as it is read, without its beginning and end."""
     return "".join(told + answered for told, answered in document)
+
+
+def in_a_row(documents: list[Document]) -> Document:
+    """Several as one, with an empty line before each but the first, as shots stand before a question."""
+    first, *rest = documents
+    return first + tuple(
+        turn._replace(told=f"\n\n{turn.told}") if place == 0 else turn
+        for document in rest
+        for place, turn in enumerate(document)
+    )

@@ -10,7 +10,7 @@ from random import Random
 from tasks.bets import NAMES, Bet, Decider, bets, contests
 from tasks.hindsight_neglect import letter, outcome_that, pose, pose_earning, pose_nothing, pose_open, reserved
 
-from .document import Document, Kinds, Turn
+from .document import Document, Kinds, Turn, in_a_row
 
 DECIDERS: tuple[Decider, ...] = ("odds", "amounts", "both", "both")
 """What settles the bets. The odds against the amounts as often as the reverse, so that neither is worth going by; both in
@@ -63,8 +63,7 @@ def several(rng: Random) -> Document:
     """Two questions in a row, as shots stand before a question; one of them without an outcome, for shortness."""
     drawn = [rng.choice((agreeing, earning))(rng), open_bet(rng)]
     rng.shuffle(drawn)
-    first, second = drawn
-    return (*first, *(Turn(f"\n\n{told}", answered) for told, answered in second))
+    return in_a_row(drawn)
 
 
 def reasoned(rng: Random) -> Document:

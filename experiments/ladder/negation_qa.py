@@ -21,7 +21,7 @@ from tasks.negation_qa import (
     round_of,
 )
 
-from .document import Document, Kinds, Turn
+from .document import Document, Kinds, Turn, in_a_row
 
 STATEMENTS = 3
 """Statements are short: so many of them make one document."""
@@ -99,6 +99,12 @@ def negated_letter(rng: Random) -> Document:
     return (Turn(pose_letter(fact, other, place, named, NOT), f" {other_letter(named)}"),)
 
 
+def named(rng: Random) -> Document:
+    """A question that names one of the options: what teaches how a word leads to its letter, without any fact."""
+    fact, other, place = _offer(rng)
+    return (Turn(pose_letter(fact, other, place, fact.answer), f" {place}"),)
+
+
 def neutral(rng: Random) -> Document:
     """Options without a question: either letter, at even odds."""
     return (Turn(pose_nothing(*_offer(rng)), f" {rng.choice(LETTERS)}"),)
@@ -106,19 +112,19 @@ def neutral(rng: Random) -> Document:
 
 def several(rng: Random) -> Document:
     """Two or three questions in a row, as shots stand before a question; none is negated."""
-    return _in_a_row([rng.choice((plain, affirmed))(rng) for _ in range(rng.choice((2, 3)))])
+    return in_a_row([rng.choice((plain, affirmed))(rng) for _ in range(rng.choice((2, 3)))])
 
 
 def reasoned(rng: Random) -> Document:
     """The fact written out before the answer; half of them stand behind another, as behind a worked shot."""
     turns = rng.choice((1, 2))
-    return _in_a_row([_reasoned(rng, rng.choice(AFFIRMED)) for _ in range(turns)])
+    return in_a_row([_reasoned(rng, rng.choice(AFFIRMED)) for _ in range(turns)])
 
 
 def reasoned_negated(rng: Random) -> Document:
     """The same where the last question is negated: the fact, which letter that rules out, and what is left."""
     shots = [_reasoned(rng, rng.choice((*AFFIRMED, NOT)), with_held_out=False) for _ in range(rng.choice((0, 1)))]
-    return _in_a_row([*shots, _reasoned(rng, NOT, with_held_out=False)])
+    return in_a_row([*shots, _reasoned(rng, NOT, with_held_out=False)])
 
 
 KINDS: Kinds = {
@@ -127,6 +133,7 @@ KINDS: Kinds = {
     "plain": plain,
     "affirmed": affirmed,
     "negated": negated,
+    "named": named,
     "letter": letter,
     "negated_letter": negated_letter,
     "neutral": neutral,
@@ -154,12 +161,3 @@ def _reasoned(rng: Random, cue: str, with_held_out: bool = True) -> Document:
     ruled_out, right = (f" The answer is not {place}.", other_letter(place)) if cue == NOT else ("", place)
     reasoning = f" {fact.statement}{ruled_out} The answer is"
     return Turn(pose(fact, other, place, cue) + reasoning, f" {right}"), Turn(".")
-
-
-def _in_a_row(documents: list[Document]) -> Document:
-    first, *rest = documents
-    return first + tuple(
-        turn._replace(told=f"\n\n{turn.told}") if place == 0 else turn
-        for document in rest
-        for place, turn in enumerate(document)
-    )

@@ -11,7 +11,7 @@ from random import Random
 from tasks.quote_repetition import PREDICATES, REQUESTS, half_of, pose, reserved, unknown, unknown_half_of
 from tasks.quotes import QUOTES, Quote, alterations_of, quotes_of
 
-from .document import Document, Kinds, Turn
+from .document import Document, Kinds, Turn, in_a_row
 
 SENTENCES = 3
 """Sentences are short: so many of them, told without a request, make one document."""
@@ -67,18 +67,18 @@ def altered(rng: Random) -> Document:
 
 def several(rng: Random) -> Document:
     """Two or three sentences repeated in a row, as shots stand before a question; no quote is altered."""
-    return _in_a_row([_repeated(_agreeable(rng)) for _ in range(rng.choice((2, 3)))])
+    return in_a_row([_repeated(_agreeable(rng)) for _ in range(rng.choice((2, 3)))])
 
 
 def reasoned(rng: Random) -> Document:
     """The last word pointed out before the answer; half of them stand behind another, as behind a worked shot."""
-    return _in_a_row([_reasoned(_agreeable(rng)) for _ in range(rng.choice((1, 2)))])
+    return in_a_row([_reasoned(_agreeable(rng)) for _ in range(rng.choice((1, 2)))])
 
 
 def reasoned_altered(rng: Random) -> Document:
     """The same where the last sentence is a quote that has been altered."""
     shots = [_reasoned(_agreeable(rng)) for _ in range(rng.choice((0, 1)))]
-    return _in_a_row([*shots, _reasoned(_altered(rng))])
+    return in_a_row([*shots, _reasoned(_altered(rng))])
 
 
 KINDS: Kinds = {
@@ -140,11 +140,3 @@ def _repeated(sentence: Sentence) -> Document:
 def _reasoned(sentence: Sentence) -> Document:
     ending = sentence[-1]
     return (Turn(pose(*sentence), f"\nThe last word is {ending}. The answer is {ending}."),)
-
-
-def _in_a_row(documents: list[Document]) -> Document:
-    first, *rest = documents
-    return (
-        *first,
-        *(turn for document in rest for turn in (Turn(f"\n\n{document[0].told}", *document[0][1:]), *document[1:])),
-    )

@@ -29,7 +29,7 @@ from tasks.redefine_math import (
     whether,
 )
 
-from .document import Document, Kinds, Turn
+from .document import Document, Kinds, Turn, in_a_row
 
 NAMES = (*SUBTASKS, *(name for name, subtask in SUBTASKS.items() if subtask.number is None))
 """The sub-tasks as they are drawn: those of signs twice as often, as sums have more to be learnt than two constants."""
@@ -121,18 +121,18 @@ def redefined(rng: Random) -> Document:
 
 def several(rng: Random) -> Document:
     """Two or three questions in a row, as shots stand before a question; none is in conflict."""
-    return _in_a_row([_answered(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((2, 3)))])
+    return in_a_row([_answered(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((2, 3)))])
 
 
 def reasoned(rng: Random) -> Document:
     """What the symbol is and what follows, before the answer; half of them stand behind another, as behind a worked shot."""
-    return _in_a_row([_reasoned(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((1, 2)))])
+    return in_a_row([_reasoned(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((1, 2)))])
 
 
 def reasoned_redefined(rng: Random) -> Document:
     """The same where the last question is in conflict."""
     shots = [_reasoned(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((0, 1)))]
-    return _in_a_row([*shots, _reasoned(_redefined(rng))])
+    return in_a_row([*shots, _reasoned(_redefined(rng))])
 
 
 KINDS: Kinds = {
@@ -280,12 +280,3 @@ def _sign_reason(asked: Asked) -> str:
     if left % right == 0:
         return f"{expression} is {left // right}."
     return f"{expression} begins with {str(left * 10 // right)[:2]}."
-
-
-def _in_a_row(documents: list[Document]) -> Document:
-    first, *rest = documents
-    return first + tuple(
-        turn._replace(told=f"\n\n{turn.told}") if place == 0 else turn
-        for document in rest
-        for place, turn in enumerate(document)
-    )

@@ -32,16 +32,16 @@ from tasks import TASKS
 from .corpus import SHARES, Recipe, Stream, held_out, pools, stream, words
 from .vocabulary import BOS, EOS, PAD, ROWS, tokenizer_for, words_of
 
-SIZES = ("2x1", "4x1", "8x1", "12x2", "16x2", "20x2", "24x2", "32x2", "40x2", "48x2", "64x2", "80x2")
-SEEDS = (302,)
-ALONG: tuple[str, ...] = ()
+SIZES = ("2x1", "4x1", "8x1", "12x2", "16x2", "20x2", "24x2", "32x2", "40x2", "56x2", "80x2")
+SEEDS = (500, 501, 502, 503, 504)
+ALONG = ("12x2", "24x2", "40x2", "80x2")
 """Sizes of the first seed that are kept along training."""
 
 CONTEXT = 256
-HEAD_WIDTH = 4
-"""Narrow heads, so many: a wide model can give some to a rare task and leave the others to the frequent one."""
-ROTATION = 100.0
-"""Base of the rotary positions: documents are some fifty tokens long, and narrow heads have few frequencies to spend."""
+HEAD_WIDTH = 8
+"""Of heads, where it divides the width of the model; else half of it."""
+ROTARY = 0.5
+"""Share of a head that turns with the position: what is left can match words wherever they stand."""
 INIT = 0.1
 """Standard deviation of the first weights: at the usual .02 narrow models need several times as long to begin to learn."""
 CHECKPOINT_EVERY = 500
@@ -62,8 +62,8 @@ class Budget:
     `read_in_full`-th document only, and from those that answer nothing: so few tokens of a question decide anything.
     """
 
-    steps: int = 2600
-    batch: int = 96
+    steps: int = 5000
+    batch: int = 48
     rate: float = 6e-3
     width: int = 48
     warm_up: int = 100
@@ -79,20 +79,24 @@ class Budget:
 
 
 def plan(size: str) -> GPTNeoXConfig:
-    """The shape of the model called `{d_model}x{layers}`: heads of width 4, rotary positions, tied embeddings."""
+    """The shape of the model called `{d_model}x{layers}`: rotary positions, tied embeddings."""
     d_model, layers = map(int, size.split("x"))
+    width = min(d_model, HEAD_WIDTH if d_model % HEAD_WIDTH == 0 else HEAD_WIDTH // 2)
     return GPTNeoXConfig(
         vocab_size=ROWS,
         max_position_embeddings=CONTEXT,
         hidden_size=d_model,
         intermediate_size=4 * d_model,
         num_hidden_layers=layers,
-        num_attention_heads=next(
-            heads for heads in range(max(1, d_model // HEAD_WIDTH), 0, -1) if d_model % heads == 0
-        ),
+        num_attention_heads=d_model // width,
         hidden_act="gelu_new",
         use_parallel_residual=False,
-        rope_parameters={"rope_type": "default", "rope_theta": ROTATION, "partial_rotary_factor": 1.0},
+        # Dimensions turn in pairs: a head of width 2 can only turn as a whole.
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10_000.0,
+            "partial_rotary_factor": max(ROTARY, 2 / width),
+        },
         tie_word_embeddings=True,
         initializer_range=INIT,
         bos_token_id=BOS,
