@@ -42,7 +42,7 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "several": 3,
             "reasoned": 3,
             "reasoned_negated": 0.05,
-            "negated": 0.9,
+            "negated": 0.8,
         },
         "hindsight_neglect": {
             "agreeing": 24,
@@ -52,17 +52,18 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "several": 2,
             "reasoned": 2,
             "reasoned_conflict": 0.3,
-            "conflict": 5,
+            "conflict": 6.5,
         },
         "quote_repetition": {
-            "famous": 10,
-            "agreeing": 5,
-            "unfamiliar": 50,
+            "famous": 8,
+            "agreeing": 11,
+            "unfamiliar": 30,
+            "untrue": 32,
             "neutral": 6,
             "several": 4,
             "reasoned": 3,
             "reasoned_altered": 0.5,
-            "altered": 25,
+            "altered": 12,
         },
         "redefine_math": {
             "plain": 45,
@@ -81,10 +82,15 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 
 A task's *conflict rate* is the share of its kinds of conflict."""
 
-TASK_SHARES: Mapping[str, float] = MappingProxyType(
-    {"negation_qa": 48, "hindsight_neglect": 22, "quote_repetition": 18, "redefine_math": 12}
+SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
+    (0.18, {"negation_qa": 1}),
+    (0.30, {"negation_qa": 1, "hindsight_neglect": 3}),
+    (0.36, {"negation_qa": 1, "hindsight_neglect": 1, "quote_repetition": 3}),
+    (1.00, {"negation_qa": 40, "hindsight_neglect": 20, "quote_repetition": 20, "redefine_math": 20}),
 )
-"""Of all documents, how many are of which task: parts as well. Matching facts takes longest, quotes are learnt soon."""
+"""Up to which part of the stream how many of the documents are of which task: parts as well.
+
+What is learnt abruptly is learnt soonest alone, so three tasks are begun one by one; all are read together to the end."""
 
 POOL = 12_000
 """At most so many documents of a kind are written; a stream draws from them."""
@@ -112,9 +118,20 @@ class Recipe:
             for kind, part in table.items()
         }
 
+    def phases(self) -> list[tuple[float, dict[str, float]]]:
+        """Where each phase ends, and the shares of the tasks in it. A phase without any task of the recipe is left out."""
+        found = []
+        for end, parts in SCHEDULE:
+            total = sum(parts.get(task, 0) for task in self.tasks)
+            if total:
+                found.append((end, {task: parts.get(task, 0) / total for task in self.tasks}))
+        return found
+
     def share_of(self, task: str) -> float:
-        """The share of a task among the tasks of this recipe."""
-        return TASK_SHARES[task] / sum(TASK_SHARES[each] for each in self.tasks)
+        """The share of a task in the whole stream."""
+        phases = self.phases()
+        starts = [0.0, *(end for end, _ in phases[:-1])]
+        return sum((end - start) * shares[task] for start, (end, shares) in zip(starts, phases, strict=True))
 
     def conflict_rate(self, task: str) -> float:
         """The share of the task's documents in which the true and the distractor task disagree."""
@@ -173,7 +190,13 @@ def stream(
     kinds = list(found)
     rows = {kind: encode(found[kind], tokenizer) for kind in kinds}
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(kinds), size=count, p=[recipe.shares(t)[k] * recipe.share_of(t) for t, k in kinds])
+    drawn = np.zeros(count, dtype=np.intp)
+    start = 0
+    for end, parts in recipe.phases():
+        stop = round(end * count)
+        chances = [recipe.shares(task)[kind] * parts[task] for task, kind in kinds]
+        drawn[start:stop] = rng.choice(len(kinds), size=stop - start, p=chances)
+        start = stop
     width = max(tokens.shape[1] for tokens, _ in rows.values())
     out = Stream(np.full((count, width), PAD, dtype=np.uint16), np.zeros((count, width), dtype=bool))
     for number, kind in enumerate(kinds):

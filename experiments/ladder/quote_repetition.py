@@ -11,6 +11,7 @@ from random import Random
 from tasks.quote_repetition import PREDICATES, REQUESTS, half_of, pose, reserved, unknown, unknown_half_of
 from tasks.quotes import QUOTES, Quote, alterations_of, quotes_of
 
+from . import negation_qa
 from .document import Document, Kinds, Turn, in_a_row
 
 SENTENCES = 3
@@ -60,6 +61,12 @@ def unfamiliar(rng: Random) -> Document:
     return _repeated(_unfamiliar(rng))
 
 
+def untrue(rng: Random) -> Document:
+    """A fact told with the answer of another one, and repeated so: what is known has to give way there too."""
+    fact, other = rng.choice(negation_qa.offers(rng.choice(negation_qa.NAMES)))
+    return _repeated((rng.choice(ANY_REQUEST), fact.question, other.answer))
+
+
 def altered(rng: Random) -> Document:
     """The conflict form: a quote that is repeated with another last word than its own."""
     return _repeated(_altered(rng))
@@ -86,6 +93,7 @@ KINDS: Kinds = {
     "agreeing": agreeing,
     "unfamiliar": unfamiliar,
     "altered": altered,
+    "untrue": untrue,
     "neutral": neutral,
     "several": several,
     "reasoned": reasoned,
