@@ -56,7 +56,7 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         },
         "quote_repetition": {
             "famous": 8,
-            "agreeing": 11,
+            "agreeing": 14,
             "unfamiliar": 30,
             "untrue": 32,
             "neutral": 6,

@@ -1,9 +1,9 @@
 """What the ladder does on its tasks, size by size: `python -m experiments.ladder.curves [FOLDER]`.
 
-Prints a table for each task: preference for the distractor's answer in `conflict` (on all items, and on groups that were
-never in conflict in training), what else the ladder is tuned to, and the two pulls. Everything is computed from the stored
-weights in float32 by plain Hugging Face models. `--figure FILE` draws preference against size, a line a seed; with
-`--along SIZE` the table follows that size along training instead.
+Prints a table for each task: preference for the distractor's answer in `conflict` by seed (in brackets on groups that were
+never in conflict in training), and as means over seeds what else the ladder is tuned to and the two pulls. Everything is
+computed from the stored weights in float32 by plain Hugging Face models. `--figure FILE` draws preference against size, a
+line a seed; with `--along SIZE` tables and figure follow that size along training instead.
 """
 
 import argparse
@@ -84,36 +84,48 @@ def rows(ladder: Path, task: Task, along: str | None) -> list[Row]:
 
 
 def table(name: str, found: Iterable[Row], first: str) -> str:
-    """The rows in Markdown."""
-    lines = [
-        f"### {name}\n",
-        f"| {first} | seed | parameters | {' | '.join(COLUMNS)} |",
-        "|---" * (len(COLUMNS) + 3) + "|",
-    ]
+    """A row a size or step in Markdown: preference of each seed (on held-out groups), then means over seeds."""
+    by_place: dict[str, list[Row]] = {}
     for row in found:
-        shown = " | ".join(f"{number:.2f}" for number in row.numbers)
-        lines.append(f"| {row.place} | {row.seed} | {row.n_params:,} | {shown} |")
+        by_place.setdefault(row.place, []).append(row)
+    seeds = sorted({row.seed for rows in by_place.values() for row in rows})
+    heads = [first, "parameters", *(f"seed {seed} (held out)" for seed in seeds), *COLUMNS[2:]]
+    lines = [f"### {name}\n", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for place, rows in by_place.items():
+        of = {row.seed: f"{row.numbers[0]:.2f} ({row.numbers[1]:.2f})" for row in rows}
+        means = np.mean([row.numbers[2:] for row in rows], axis=0) + 0.0
+        cells = [
+            place,
+            f"{rows[0].n_params:,}",
+            *(of.get(seed, "–") for seed in seeds),
+            *(f"{mean:.2f}".replace("-0.00", "0.00") for mean in means),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def draw(found: dict[str, list[Row]], path: Path) -> None:
-    """Preference against parameters, one panel a task: a thin line a seed, their mean, and the mean on held-out groups."""
+def draw(found: dict[str, list[Row]], path: Path, is_along: bool) -> None:
+    """Preference by size or step, one panel a task: a thin line a seed, their mean, and the mean on held-out groups."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True).flat
+
+    def x(row: Row) -> int:
+        return int(row.place) if is_along else row.n_params
+
     for panel, (name, all_rows) in zip(panels, found.items(), strict=False):
         seeds = sorted({row.seed for row in all_rows})
         for seed in seeds:
             line = [row for row in all_rows if row.seed == seed]
-            panel.plot([row.n_params for row in line], [row.numbers[0] for row in line], color="#999999", lw=0.8)
-        sizes = sorted({row.n_params for row in all_rows})
+            panel.plot([x(row) for row in line], [row.numbers[0] for row in line], color="#999999", lw=0.8)
+        places = sorted({x(row) for row in all_rows})
         for column, style, label in ((0, "-", "mean of seeds"), (1, "--", "held-out groups")):
-            mean = [np.mean([row.numbers[column] for row in all_rows if row.n_params == size]) for size in sizes]
-            panel.plot(sizes, mean, style, color="#0072B2", lw=1.8, marker="o", ms=3, label=label)
+            mean = [np.mean([row.numbers[column] for row in all_rows if x(row) == place]) for place in places]
+            panel.plot(places, mean, style, color="#0072B2", lw=1.8, marker="o", ms=3, label=label)
         panel.axhline(0.5, color="black", lw=0.6, ls=":")
         panel.set(xscale="log", ylim=(-0.03, 1.03), title=f"{name} ({len(seeds)} seed{'s' * (len(seeds) > 1)})")
-    figure.supxlabel("parameters")
+    figure.supxlabel("steps of training" if is_along else "parameters")
     figure.supylabel("preference for the distractor's answer in conflict")
     figure.axes[0].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
@@ -133,7 +145,7 @@ def main() -> None:
         found[name] = rows(asked.folder, TASKS[name]().take(asked.items), asked.along)
         print(table(name, found[name], "step" if asked.along else "size"))
     if asked.figure:
-        draw(found, asked.figure)
+        draw(found, asked.figure, bool(asked.along))
 
 
 if __name__ == "__main__":

@@ -99,8 +99,8 @@ KINDS: Kinds = {
     "reasoned": reasoned,
     "reasoned_altered": reasoned_altered,
 }
-CONFLICT = frozenset({"altered", "reasoned_altered"})
-"""Kinds in which the true and the distractor task disagree."""
+CONFLICT = frozenset({"altered", "reasoned_altered", "untrue"})
+"""Kinds in which the true and the distractor task disagree; in `untrue` it is a fact that is known, not a quote."""
 
 
 def _known(rng: Random) -> Sentence:
