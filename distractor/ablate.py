@@ -133,6 +133,11 @@ def ablate(
 
     """
     settings = settings or Settings()
+    if task.format.is_free:
+        raise ScalingError(
+            f"the prompts of {task.name} are put for {task.format.scoring}, in which nothing is ranked; use answer_freely"
+        )
+    refuse_steps(sources)
     scores = sweep(task, sources, store, settings, advance)
     scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
     complete = complete_items(task, scores)
@@ -154,6 +159,16 @@ def ablate(
             knockouts.append(read(task, source, knockout, store, settings))
             advance(source.name)
     return Ablation(task, settings, tuple(scores), shapes, ruling, unjudged, tuple(knockouts))
+
+
+def refuse_steps(sources: Sequence[Source]) -> None:
+    """Raise ScalingError where a model is there at several steps: they would be taken for seeds of one size."""
+    count = Counter((source.family, source.model, source.seed) for source in sources)
+    if several := next((one for one, times in count.items() if times > 1), None):
+        raise ScalingError(
+            f"{several[0]}/{several[1]} is there at several steps, which are no curve over size; ask for one step, or lay "
+            "them side by side with `distractor compare`"
+        )
 
 
 def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item"]:

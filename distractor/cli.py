@@ -3,7 +3,7 @@
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -18,8 +18,10 @@ from distractor.errors import DistractorError, ModelError, TaskError
 
 if TYPE_CHECKING:
     from distractor.ablate import Ablation
+    from distractor.families import Source
     from distractor.probe import Probe
-    from distractor.sweep import Advance
+    from distractor.store import Store
+    from distractor.sweep import Advance, Settings
     from distractor.task import Task
 
 app = typer.Typer(
@@ -42,6 +44,26 @@ class Dtype(StrEnum):
     FLOAT64 = "float64"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+class ShotKinds(StrEnum):
+    """Which worked examples may stand before a question."""
+
+    CONGRUENT = "congruent"
+    CONFLICT = "conflict"
+    MIXED = "mixed"
+
+
+class YesNo(StrEnum):
+    """An answer to a question that may be left open."""
+
+    YES = "yes"
+    NO = "no"
+
+    @staticmethod
+    def of(said: "YesNo | None") -> bool | None:
+        """The answer as a truth value, None where nothing was said."""
+        return None if said is None else said is YesNo.YES
 
 
 def main() -> None:
@@ -90,7 +112,8 @@ def top(
     epilog="Examples:\n\n"
     "  distractor ablate --task negation_qa\n\n"
     "  distractor ablate --task negation_qa --models ladder/64x3 --models ladder/2x1 --json\n\n"
-    "  distractor ablate --task negation_qa --data neqa_classification.jsonl --models path/to/model"
+    "  distractor ablate --task negation_qa --data neqa_classification.jsonl --models path/to/model\n\n"
+    "  distractor ablate --task negation_qa --format rank,generate,cot"
 )
 @_door
 def ablate(
@@ -101,8 +124,8 @@ def ablate(
     models: Annotated[
         list[str] | None,
         typer.Option(
-            help="ladder, ladder/64x3, ladder/64x3/seed0, a folder, or a hub id owner/name\\[@revision]; may be repeated. "
-            "Default: the whole ladder.",
+            help="A family (`distractor models`) or a part of it: ladder, ladder/64x3/seed0, pythia/70m@1000; a folder, a "
+            "hub id owner/name\\[@revision], or a family of your own (.toml); may be repeated. Default: the whole ladder.",
             show_default=False,
         ),
     ] = None,
@@ -122,6 +145,65 @@ def ablate(
     knockout: Annotated[
         bool, typer.Option(help="Knock out every head and MLP in the model at the peak and in the largest.")
     ] = True,
+    bos: Annotated[
+        YesNo | None,
+        typer.Option(
+            help="Whether prompts begin with the BOS token. Default: as the tokenizer has it.", show_default=False
+        ),
+    ] = None,
+    device_map: Annotated[
+        str | None,
+        typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
+    ] = None,
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check/--no-self-check",
+            help="Compare each model with plain transformers first; the ladder needs none.",
+        ),
+    ] = True,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="How answers are had: rank compares the probabilities of the two answers, generate reads what the model "
+            "writes, cot lets it reason first. Several are put side by side: rank,generate,cot; each may name its shots: "
+            "cot:1. Default: rank.",
+            show_default=False,
+        ),
+    ] = None,
+    shots: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Worked examples before each question. Default: 0 for rank, else 1.", show_default=False
+        ),
+    ] = None,
+    shot_kind: Annotated[
+        ShotKinds, typer.Option(help="Examples on which the two tasks agree, conflict, or both by turns.")
+    ] = ShotKinds.CONGRUENT,
+    shot_seed: Annotated[int, typer.Option(min=0, help="Which examples are drawn.")] = 0,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Part examples by a space in place of a blank line.")
+    ] = False,
+    lead: Annotated[
+        bool, typer.Option("--lead", help='Let examples say "The answer is" before the answer; in cot they always do.')
+    ] = False,
+    options: Annotated[
+        bool | None,
+        typer.Option(
+            "--options/--no-options",
+            help="Offer the two answers in the prompts, or not. Default: as the task is.",
+            show_default=False,
+        ),
+    ] = None,
+    hint: Annotated[str, typer.Option(help="A line at the beginning of each prompt.", show_default=False)] = "",
+    chat: Annotated[bool, typer.Option("--chat", help="Send prompts through the tokenizer's chat template.")] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many tokens a model may write. Default: 24 for generate, 96 for cot.", show_default=False
+        ),
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     plan: Annotated[
         bool,
@@ -129,30 +211,55 @@ def ablate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
 ) -> None:
-    """Pose a task under every condition to models of many sizes, and judge whether a distractor makes the U."""
+    """Pose a task under every condition to models of many sizes, and judge whether a distractor makes the U.
+
+    A curve means little without its prompt format, which is recorded with every result; several may be put side by side.
+    """
     from distractor.families import find_models
+    from distractor.format import formats_of
+    from distractor.formats.shots import put
+    from distractor.formats.trained import refuse_untrained
     from distractor.store import Store
     from distractor.sweep import Settings
     from distractor.task import Condition
 
-    chosen = _task(task, data, items)
+    wanted = formats_of(
+        form or ["rank"], shots, kind=shot_kind.value, seed=shot_seed, inline=inline, lead=lead, options=options, hint=hint,
+        chat=chat, limit=limit,
+    )  # fmt: skip
+    plain = _task(task, data, items)
+    pool = _task(task, data) if any(one.shots for one in wanted) else plain
+    chosen, *others = (put(plain, one, pool) for one in wanted)
+    several = [chosen, *others]
+    is_free = any(one.format.is_free for one in several)
+    if plan and is_free:
+        raise TaskError("--plan counts ranked answers alone; leave out generate and cot")
     if knockout and Condition.CONGRUENT not in chosen.conditions:
         knockout = False
         typer.echo(f"Nothing is knocked out: {chosen.name} has no congruent prompts to take means over.", err=True)
     sources = find_models(models or ["ladder"], offline=offline or plan)
-    settings = Settings(device=device, dtype=dtype.value, batch_size=batch_size)
+    settings = Settings(device, dtype.value, batch_size, YesNo.of(bos), self_check=self_check, device_map=device_map)
     store = Store(CELLS)
+    for source in sources:
+        for one in several:
+            refuse_untrained(one.format, source)
     if plan:
         from distractor.plan import plan as make_plan
 
-        for line in make_plan(chosen, sources, store, settings, knockout=knockout).lines():
-            typer.echo(line)
+        for one in several:
+            if others:
+                typer.secho(one.format.label, bold=True)
+            for line in make_plan(one, sources, store, settings, knockout=knockout).lines():
+                typer.echo(line)
         return
 
     from distractor import report
     from distractor.ablate import ablate as run
 
     probe = _room("probes").PROBES["ablation"] if knockout else None
+    if others or is_free:
+        _side_by_side(plain, several, sources, store, settings, probe, out, as_json=as_json)
+        return
     manifest = report.manifest(chosen, sources, settings, probe, sys.argv)
     folder = out or Path("runs") / f"ablate-{chosen.name}-{report.run_hash(manifest)[:8]}"
     store.make_ready()
@@ -182,7 +289,8 @@ def attribute(
     models: Annotated[
         list[str],
         typer.Option(
-            help="ladder, ladder/64x3, ladder/64x3/seed0, a folder, or a hub id owner/name\\[@revision]; may be repeated.",
+            help="A family (`distractor models`) or a part of it: ladder, ladder/64x3/seed0, pythia/70m@1000; a folder, a "
+            "hub id owner/name\\[@revision], or a family of your own (.toml); may be repeated.",
             show_default=False,
         ),
     ],
@@ -217,6 +325,23 @@ def attribute(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     dtype: Annotated[Dtype, typer.Option(help="Type of weights and activations: float32 or float64.")] = Dtype.FLOAT32,
+    bos: Annotated[
+        YesNo | None,
+        typer.Option(
+            help="Whether prompts begin with the BOS token. Default: as the tokenizer has it.", show_default=False
+        ),
+    ] = None,
+    device_map: Annotated[
+        str | None,
+        typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
+    ] = None,
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check/--no-self-check",
+            help="Compare each model with plain transformers first; the ladder needs none.",
+        ),
+    ] = True,
     offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
 ) -> None:
@@ -232,7 +357,7 @@ def attribute(
     chosen = _task(task, data, items)
     probes = _probes(probe)
     sources = find_models(models, offline=offline)
-    settings = Settings(device=device, dtype=dtype.value)
+    settings = Settings(device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map)
     check(chosen, settings, item=item, heads=head or ())
     store = Store(CELLS)
     manifest = attribute_report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=head or ())
@@ -254,6 +379,116 @@ def attribute(
     for table in tables(found):
         console.print(table)
         console.print()
+    console.print(f"Readings, figures and summary: {folder}", markup=False)
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "  distractor compare ladder/20x2 ladder/80x2 --task negation_qa\n\n"
+    "  distractor compare ladder/80x2@all --task negation_qa\n\n"
+    "  distractor compare path/to/base path/to/tuned --task negation_qa --task redefine_math --json"
+)
+@_door
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Two models or more, the earlier first: family/size\\[/seedK]\\[@step], @all for every step, a folder, or a "
+            "hub id owner/name\\[@revision]. A size stands for all its seeds.",
+            show_default=False,
+        ),
+    ],
+    task: Annotated[
+        list[str],
+        typer.Option(help="A task by name, or your own: a data file, or path.py:NAME; may be repeated."),
+    ],
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A probe by name, whose effects are compared site by site; may be repeated. Default: ablation and "
+            "head_patching.",
+            show_default=False,
+        ),
+    ] = None,
+    mechanism: Annotated[bool, typer.Option(help="Look behind behaviour, at the sites.")] = True,
+    items: Annotated[int, typer.Option(min=2, help="How many of each task's items; their order is fixed.")] = 200,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="An official file of the Inverse Scaling Prize, all of it, instead of the task's items."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results. Default: runs/compare-TASK-HASH.", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[Dtype, typer.Option(help="Type of weights and activations.")] = Dtype.FLOAT32,
+    bos: Annotated[
+        YesNo | None,
+        typer.Option(
+            help="Whether prompts begin with the BOS token. Default: as the tokenizer has it.", show_default=False
+        ),
+    ] = None,
+    device_map: Annotated[
+        str | None,
+        typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
+    ] = None,
+    self_check: Annotated[
+        bool,
+        typer.Option(
+            "--self-check/--no-self-check",
+            help="Compare each model with plain transformers first; the ladder needs none.",
+        ),
+    ] = True,
+    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
+) -> None:
+    """Compare checkpoints: sizes, steps, seeds, before and after tuning; what changed beyond noise, and where."""
+    from distractor import compare_report, report
+    from distractor.compare import PROBES, check_models, check_probes, count_steps, over_tasks
+    from distractor.compare import compare as run
+    from distractor.families import find_models
+    from distractor.sites.attribute import check
+    from distractor.store import Store
+    from distractor.sweep import Settings
+
+    names = list(dict.fromkeys(task))
+    if data is not None and len(names) > 1:
+        raise TaskError(f"--data is a file of one task, and {len(names)} were named; compare them one after the other")
+    chosen = [_task(name, data, items) for name in names]
+    probes = _probes(probe or list(PROBES)) if mechanism else {}
+    check_probes(probes)
+    sources = find_models(models, offline=offline, mixed=True)
+    check_models(sources)
+    settings = Settings(device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map)
+    for one in chosen if probes else ():
+        check(one, settings)
+    store = Store(CELLS)
+    manifest = compare_report.manifest(chosen, sources, settings, probes, sys.argv)
+    called = "+".join(one.name for one in chosen)
+    folder = out or Path("runs") / f"compare-{called}-{report.run_hash(manifest)[:8]}"
+    store.make_ready()
+    store.clear_scraps()
+    report.open_run(folder, manifest)
+    with _progress(sum(count_steps(one, sources, probes) for one in chosen)) as advance:
+        found = [
+            run(one, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance)
+            for one in chosen
+        ]
+    found = list(over_tasks(found))
+    told = compare_report.write(folder, found)
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+        return
+    from rich.console import Console
+
+    from distractor.compare_table import tables
+    from distractor.table import WIDTH
+
+    console = Console(width=WIDTH, highlight=False)
+    for comparison in found:
+        for table in tables(comparison):
+            console.print(table)
+            console.print()
     console.print(f"Readings, figures and summary: {folder}", markup=False)
 
 
@@ -435,17 +670,47 @@ def shape(
     console.print(f"\nNumbers, figures and summary: {folder}", markup=False)
 
 
-@app.command()
+kinds = typer.Typer(
+    cls=ListsByItself,
+    help="List the model families; show the models of one.",
+    epilog="Examples:\n\n"
+    "  distractor models\n\n"
+    "  distractor models show pythia\n\n"
+    "  distractor models show my_family.toml",
+    rich_markup_mode="rich",
+)
+app.add_typer(kinds, name="models")
+
+
+@kinds.command("list", epilog="Example:\n\n  distractor models")
 @_door
 def models() -> None:
-    """List the embedded models: size, parameters and seeds."""
-    from distractor.families import ladder
+    """List the families: how many models, from which to which, seeds and steps."""
+    from rich.console import Console
 
-    seeds: dict[tuple[str, int | None], list[str]] = {}
-    for source in ladder():
-        seeds.setdefault((source.model, source.n_params), []).append(str(source.seed))
-    for (model, n_params), found in seeds.items():
-        typer.echo(f"ladder/{model:<6} {n_params:>9,} parameters   seeds {', '.join(found)}")
+    from distractor.families import families
+    from distractor.family_table import WIDTH, families_table
+
+    console = Console(width=WIDTH, highlight=False)
+    console.print(families_table(families().values()))
+    console.print(
+        "\nBeside these: a folder, a hub id owner/name[@revision], or a family of your own, described in a .toml file.",
+        markup=False,
+    )
+
+
+@kinds.command("show", epilog="Examples:\n\n  distractor models show ladder\n\n  distractor models show my_family.toml")
+@_door
+def show_family(
+    family: Annotated[str, typer.Argument(help="A family by name (`distractor models`), or your own: a .toml file.")],
+) -> None:
+    """Show a family: each model's name, parameters, tokens seen, steps kept, whether it is here, and where it is."""
+    from rich.console import Console
+
+    from distractor.families import find_family
+    from distractor.family_table import WIDTH, family_table
+
+    Console(width=WIDTH, highlight=False).print(family_table(find_family(family)))
 
 
 def _drawn(name: str, seed: int) -> "Task":
@@ -537,6 +802,64 @@ def _progress(total: int) -> "Iterator[Advance]":
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task("starting", total=total)
         yield lambda name: bar.update(row, advance=1, description=name)
+
+
+def _side_by_side(
+    plain: "Task",
+    tasks: "Sequence[Task]",
+    sources: "Sequence[Source]",
+    store: "Store",
+    settings: "Settings",
+    probe: "Probe | None",
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """One task in several formats, or in one in which models write: each on its own, then all beside each other."""
+    from distractor import report
+    from distractor.ablate import ablate as rank
+    from distractor.formats import format_report
+    from distractor.formats.free_form import FreeForm, answer_freely
+
+    manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
+    folder = out or Path("runs") / f"ablate-{plain.name}-{report.run_hash(manifest)[:8]}"
+    store.make_ready()
+    store.clear_scraps()
+    report.open_run(folder, manifest)
+    found: list[Ablation | FreeForm] = []
+    ranked = sum(not one.format.is_free for one in tasks)
+    total = len(sources) * sum(len(one.conditions) for one in tasks) + 2 * ranked * (probe is not None)
+    with _progress(total) as advance:
+        for posed in tasks:
+            if posed.format.is_free:
+                found.append(answer_freely(posed, sources, store=store, settings=settings, advance=advance))
+            else:
+                found.append(rank(posed, sources, store=store, settings=settings, knockout=probe, advance=advance))
+    told = format_report.write(folder, found)
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+        return
+    from rich.console import Console
+
+    from distractor.formats.format_table import formats_table, free_notes, free_table
+    from distractor.formats.side_by_side import curve
+    from distractor.table import WIDTH
+
+    console = Console(width=WIDTH, highlight=False)
+    for one in found:
+        place = folder / one.task.format.slug
+        if not isinstance(one, FreeForm):
+            _print(one, told["by_format"][one.task.format.label], place)
+        else:
+            console.print(free_table(one))
+            for note in free_notes(one):
+                console.print(note, markup=False)
+            console.print(f"\nTexts, values, figure and summary: {place}", markup=False)
+        console.print()
+    console.print(formats_table([curve(one) for one in found]))
+    for sentence in told["sentences"]:
+        console.print(sentence, markup=False)
+    console.print(f"\nFormats side by side: {folder}", markup=False)
 
 
 def _print(found: "Ablation", told: dict[str, Any], folder: Path) -> None:

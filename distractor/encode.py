@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distractor.errors import EncodeError
+from distractor.formats.chat import as_sent
 from distractor.model import Model
 from distractor.task import ALIGNED, Condition, Item, Task
 
@@ -51,14 +52,41 @@ class Encoding:
         return [i for i in range(len(self.items)) if all(self.rows.get(c, absent)[i] is not None for c in conditions)]
 
 
+class TooLongError(EncodeError):
+    """A prompt does not fit into a model's context."""
+
+
 def encode(task: Task, model: Model) -> Encoding:
-    """Turn every prompt of a task into tokens.
+    """Turn every prompt of a task into tokens, as its format sends it.
 
     Raises:
         EncodeError: the tokenizer lacks a word or has more tokens than the model, merges across the end of a prompt,
             or cannot tell the answers apart; a prompt is empty or longer than the model's context; or no item is left.
 
     """
+    try:
+        return _encoding(task, model)
+    except TooLongError as error:
+        if not task.format.shots:
+            raise
+        raise EncodeError(f"{error}; {_fitting(task, model)}") from error
+
+
+def _fitting(task: Task, model: Model) -> str:
+    """How many of a task's worked examples do fit, for a message."""
+    wanted = {item.id for item in task.items}
+    for count in reversed(range(task.format.shots) if task.fewer else ()):
+        whole = task.fewer(count) if task.fewer else task
+        try:
+            _encoding(replace(whole, items=tuple(item for item in whole.items if item.id in wanted)), model)
+        except TooLongError:
+            continue
+        return f"of the {task.format.shots} shots at most {count} fit"
+    return "without any shots, too, it does not fit"
+
+
+def _encoding(task: Task, model: Model) -> Encoding:
+    task = as_sent(task, model.tokenizer, model.name, puts_bos=model.bos is not None)
     prompts: list[dict[Condition, Encoded]] = []
     kept: list[Item] = []
     dropped: Counter[Condition] = Counter()
@@ -105,10 +133,12 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
             "other words for the answers"
         )
     bos: Tokens = () if model.bos is None else (model.bos,)
-    longest = len(bos) + len(ids) + max(len(first), len(second)) - 1  # the answer's last token is never read
+    # The last token of an answer, or of what may be written, is never read.
+    longest = len(bos) + len(ids) + max(len(first), len(second), task.format.max_tokens) - 1
     if model.context is not None and longest > model.context:
-        raise EncodeError(
-            f"{model.name}: item {item.id} of {task.name} takes {longest} positions with its answer, the model's context "
+        behind = f"the {task.format.max_tokens} tokens that may be written" if task.format.is_free else "its answer"
+        raise TooLongError(
+            f"{model.name}: item {item.id} of {task.name} takes {longest} positions with {behind}, the model's context "
             f"has {model.context}; use a model with a longer context or shorter items"
         )
     if max(ids + first + second) >= model.vocab:
@@ -118,6 +148,13 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
         )
     roles = _roles(task.roles(prompt), plain.offset_mapping, prompt)
     return Encoded(bos + ids, (first, second), ((("bos", 0),) if bos else ()) + roles)
+
+
+def answers_behind(item: Item, text: str, model: Model) -> tuple[Tokens, Tokens]:
+    """The tokens of both answers where they follow `text`, a space before each. Raises EncodeError as `encode`."""
+    ids: Tokens = tuple(model.tokenizer(text, add_special_tokens=False).input_ids)
+    first, second = (_answer(item, text, ids, f" {answer.strip()}", model) for answer in item.answers)
+    return first, second
 
 
 def _answer(item: Item, prompt: str, ids: Tokens, answer: str, model: Model) -> Tokens:

@@ -4,9 +4,11 @@ Weights are used raw, through `TransformerBridge`: outputs equal the plain Huggi
 """
 
 import contextlib
+import gc
 import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from torch.overrides import TorchFunctionMode
 from distractor.device import pick_device
 from distractor.errors import ModelError
 from distractor.site import HEAD_PARTS, PARTS, Part, Site
+
+WEIGHTS = "raw: as stored, nothing folded or centred"
+"""What is done to weights before anything is computed, as it is told with results."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -47,11 +52,24 @@ Tap = Callable[[Tensor], object]
 """Takes the activation at a site as the model goes on with it, to ask for its gradient."""
 
 
+@dataclass(frozen=True)
+class SelfCheck:
+    """What a model's start-up check found: the largest differences of log-probabilities, in nats, on a few prompts.
+
+    `bridge` is that between the model as it is run here and plain transformers, `padding` that between prompts padded
+    together and each alone.
+    """
+
+    bridge: float
+    padding: float
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A loaded model: its tokenizer, its sizes, and one way to run it.
 
     `bos` is the token put before every prompt, or None. `n_params` counts every parameter once, embeddings included.
+    `check` is None where the start-up check was not made.
     """
 
     name: str
@@ -63,6 +81,29 @@ class Model:
     vocab: int
     context: int | None
     bos: int | None
+    check: SelfCheck | None = None
+
+    @property
+    def treatment(self) -> dict[str, Any]:
+        """What was decided for this model and its tokenizer, to be kept with results.
+
+        `bos` is the token put before prompts; `left_out` are special tokens that the tokenizer would put around a text and
+        that are not used; `space` says whether an answer with a space before it has tokens of its own behind a prompt.
+        """
+
+        def tokens(text: str) -> list[int]:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+            return ids
+
+        name = self.tokenizer.convert_ids_to_tokens
+        around = [one for one in self.tokenizer("a").input_ids if one not in tokens("a")]
+        return {
+            "weights": WEIGHTS,
+            "bos": None if self.bos is None else name(self.bos),
+            "left_out": [name(one) for one in around if one != self.bos],
+            "space": "kept" if tokens("so: A") != tokens("so:A") else "dropped",
+            "self_check": asdict(self.check) if self.check else None,
+        }
 
     @property
     def device(self) -> torch.device:
@@ -139,13 +180,15 @@ class Model:
             raise ValueError(
                 "gradients are not taken at pattern and resid_mid, which are written by way of other sites"
             )
+        # The layers of a model that is spread over devices meet those who read and write them on the first one.
+        home = self.device
         hooks: list[tuple[str, Callable[..., Tensor]]] = []
         for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
-            hooks += self._writers(site, edits[site])
+            hooks += self._writers(site, _at_home(edits[site], home))
         hooks += [(self.hook(site), _tapper(tap)) for site, tap in taps.items()]
-        hooks += [(self.hook(site), _reader(site, read)) for site, read in reads.items()]
+        hooks += [(self.hook(site), _reader(site, read, home)) for site, read in reads.items()]
         with self._arithmetic(), self.bridge.hooks(fwd_hooks=hooks):
-            logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False)
+            logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
         if logits.shape[1] != len(keep):  # models of TransformerLens' own give all positions
             logits = logits[:, keep]
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
@@ -283,9 +326,13 @@ class Model:
         return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
-        """Attention in float64 where plain transformers computes it so: in its default implementation, not its eager one."""
-        is_double = self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False)
-        return _DoubleSoftmax() if is_double else contextlib.nullcontext()
+        """Attention in the type in which plain transformers computes it.
+
+        In float64 where it does in its default implementation, not its eager one; in half precision throughout.
+        """
+        if self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False):
+            return _DoubleSoftmax()
+        return contextlib.nullcontext() if self.dtype in (torch.float32, torch.float64) else _HalfPattern()
 
 
 def _gain(before: Float[Tensor, "*rest d"], after: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:
@@ -301,6 +348,19 @@ class _DoubleSoftmax(TorchFunctionMode):
         if func is torch.nn.functional.softmax and args[0].dtype == torch.float64:
             kwargs["dtype"] = None
         return func(*args, **kwargs)
+
+
+class _HalfPattern(TorchFunctionMode):
+    """Patterns are multiplied with values in the values' type; TransformerLens leaves those of OLMo 2 in float32."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.matmul and args[0].dtype == torch.float32 != args[1].dtype:
+            args = (args[0].to(args[1].dtype), *args[1:])
+        return func(*args, **(kwargs or {}))
+
+
+def _at_home(edit: Edit, home: torch.device) -> Edit:
+    return lambda old: edit(old.to(home)).to(old.device)
 
 
 # Activations are copied on the way in and out: some models go on computing in the same memory.
@@ -365,9 +425,9 @@ def _tapper(tap: Tap) -> Callable[..., Tensor]:
     return look
 
 
-def _reader(site: Site, read: Read) -> Callable[..., Tensor]:
+def _reader(site: Site, read: Read, home: torch.device) -> Callable[..., Tensor]:
     def look(value: Tensor, hook: Any) -> Tensor:
-        read(_at(site, value).clone())
+        read(_at(site, value).clone().to(home))
         return value
 
     return look
@@ -380,12 +440,26 @@ def _at(site: Site, value: Tensor) -> Tensor:
     return value[:, site.head] if site.part == "pattern" else value[:, :, site.head]
 
 
-def load(folder: Path, *, name: str | None = None, device: str = "auto", dtype: str = "float32") -> Model:
-    """Load a folder written by `save_pretrained`, with its tokenizer. The network is never touched.
+def load(
+    folder: Path,
+    *,
+    name: str | None = None,
+    tokenizer: Path | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    device_map: str | None = None,
+    bos: bool | None = None,
+    self_check: bool = False,
+) -> Model:
+    """Load a folder written by `save_pretrained`, with its tokenizer or that of another folder. No network is touched.
+
+    `device_map` spreads a model that is larger than one device over all (`auto`, `balanced`, `sequential`). For `bos`, see
+    `wrap`. With `self_check` the model is first compared with plain transformers (`check_against`), one of the two in
+    memory at a time. What the model before left in memory is given back first.
 
     Raises:
-        ModelError: no model or tokenizer can be read there, TransformerLens does not know its architecture, or the
-            device is not there.
+        ModelError: no model or tokenizer can be read there, TransformerLens does not know its architecture, the device is
+            not there, or the check failed.
 
     """
     from transformer_lens.model_bridge import TransformerBridge
@@ -393,37 +467,70 @@ def load(folder: Path, *, name: str | None = None, device: str = "auto", dtype: 
 
     name = name or str(folder)
     wanted = "wanted is a folder written by `save_pretrained`, with config.json, weights and tokenizer"
-    if not folder.is_dir():  # transformers would take the path for a hub id
-        raise ModelError(f"there is no folder {folder}; {wanted}")
+    for place in (folder, *([tokenizer] if tokenizer else [])):
+        if not place.is_dir():  # transformers would take the path for a hub id
+            raise ModelError(f"there is no folder {place}; {wanted}")
     if dtype not in DTYPES:
         raise ModelError(f"dtype {dtype!r} is unknown; there is: {', '.join(DTYPES)}")
-    device = pick_device(device)
+    if device_map is not None and device_map not in DEVICE_MAPS:
+        raise ModelError(f"device map {device_map!r} is unknown; there is: {', '.join(DEVICE_MAPS)}")
+    where: dict[str, Any] = {"device_map": device_map} if device_map else {"device": pick_device(device)}
+    _give_back()
     with _quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            bridge = TransformerBridge.boot_transformers(
-                str(folder), device=device, dtype=DTYPES[dtype], tokenizer=tokenizer
-            )
+            words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
+            plain = _plainly(folder, words, DTYPES[dtype], where) if self_check else None
+            _give_back()
+            bridge = TransformerBridge.boot_transformers(str(folder), dtype=DTYPES[dtype], tokenizer=words, **where)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"{name}: no model could be loaded from {folder} ({first}); {wanted}") from error
-    return wrap(bridge, tokenizer, name=name)
+    _in_memory.add(bridge)
+    model = wrap(bridge, words, name=name, bos=bos)
+    try:
+        return model if plain is None else replace(model, check=check_against(model, plain))
+    except RuntimeError as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{name}: it was loaded but cannot be run as {dtype} on {device_map or device} ({first})"
+        ) from error
 
 
-def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+
+WORTH_IT = 2**25
+"""Bytes of weights without an owner from which on they are looked for, which takes some tenths of a second."""
+
+_in_memory: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def _give_back() -> None:
+    """Give back the memory of models that nobody holds any more: their parts refer to each other in circles."""
+    if sum(weight.nbytes for bridge in _in_memory for weight in bridge.parameters()) >= WORTH_IT:
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:
     """A `TransformerBridge` and a fast tokenizer that are already in memory, as a `Model`.
 
+    Before prompts stands the BOS token where the tokenizer itself would put it; `bos` says otherwise.
+
     Raises:
-        ModelError: the tokenizer is a slow one, which cannot say which characters a token covers.
+        ModelError: the tokenizer is a slow one, which cannot say which characters a token covers, or it has no BOS and
+            one was asked for.
 
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"{name}: a fast tokenizer (tokenizer.json) is needed; this one is a {type(tokenizer).__name__}"
         )
+    if bos and tokenizer.bos_token_id is None:
+        raise ModelError(f"{name}: its tokenizer has no BOS token to put before prompts; leave --bos out, or say no")
     bridge.eval().requires_grad_(False)
     with_bos = [tokenizer.bos_token_id, *tokenizer("a", add_special_tokens=False).input_ids]
-    puts_bos = tokenizer("a").input_ids[: len(with_bos)] == with_bos
+    puts_bos = tokenizer("a").input_ids[: len(with_bos)] == with_bos if bos is None else bos
     context = getattr(bridge.cfg, "n_ctx", None)
     return Model(
         name=name,
@@ -436,6 +543,89 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str) -> Model:
         context=int(context) if context and not math.isinf(context) else None,
         bos=tokenizer.bos_token_id if puts_bos else None,
     )
+
+
+PROMPTS = (
+    "The capital of France is",
+    "Question: which of these is not a fruit?\nA. apple\nB. stone\nAnswer:",
+    "She had lent him 20 pounds, and he gave her back 5; so what he still owed her the next morning was",
+)
+"""What the start-up check asks: three prompts of different length."""
+
+CLOSE = 1e-4
+"""Up to which difference of log-probabilities, in nats, two ways of computing them are the same; in half precision, up to
+2 % of the largest one, which is what its rounding does to them."""
+
+Plain = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]
+"""Prompts in tokens, each with what plain transformers says comes next: log-probabilities at every position."""
+
+
+@torch.inference_mode()
+def check_against(model: Model, plain: Plain) -> SelfCheck:
+    """Make sure that a model, as it is run here, gives what plain transformers gave, alone and padded together.
+
+    Raises:
+        ModelError: it does not; nothing computed with it could be trusted.
+
+    """
+    rows = [torch.tensor(prompt) for prompt, _ in plain]
+    longest = max(len(row) for row in rows)
+    padding = int(rows[0][0])  # any token does: with causal attention nothing sees what comes after it
+    together = torch.stack([torch.nn.functional.pad(row, (0, longest - len(row)), value=padding) for row in rows])
+
+    def here(tokens: Tensor) -> Tensor:
+        return model.log_probs(tokens.to(model.device), torch.arange(tokens.shape[1], device=model.device)).cpu()
+
+    alone = [here(row[None])[0] for row in rows]
+    padded = [values[: len(row)] for values, row in zip(here(together), rows, strict=True)]
+    wanted = [values for _, values in plain]
+    found = SelfCheck(_furthest(alone, wanted), _furthest(padded, alone))
+    bound = CLOSE
+    if model.dtype not in (torch.float32, torch.float64):
+        bound = 0.02 * max(float(values.nan_to_num(0, 0, 0).abs().max()) for values in wanted)
+    for what, difference in (
+        ("differ from those of plain transformers", found.bridge),
+        ("change when prompts are padded", found.padding),
+    ):
+        if not difference <= bound:
+            raise ModelError(
+                f"{model.name}: its log-probabilities {what}, by up to {difference:.2g} nats where {bound:.2g} is the most "
+                "that rounding explains; what is computed with it cannot be trusted (--no-self-check runs it all the same)"
+            )
+    return found
+
+
+def _furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
+    """The largest difference; where both are no numbers alike there is none."""
+    furthest = 0.0
+    for one, other in zip(found, wanted, strict=True):
+        is_same = (one == other) | (one.isnan() & other.isnan())
+        difference = torch.where(is_same, 0.0, (one - other).abs()).nan_to_num(math.inf)
+        furthest = max(furthest, float(difference.max()))
+    return furthest
+
+
+@torch.inference_mode()
+def _plainly(folder: Path, tokenizer: Any, dtype: torch.dtype, where: Mapping[str, Any]) -> Plain:
+    """What plain transformers gives, with the attention that hooks need, one prompt at a time."""
+    from transformers import AutoModelForCausalLM
+
+    spread = {"device_map": where["device_map"]} if "device_map" in where else {}
+    network = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", local_files_only=True, **spread
+    ).eval()
+    _in_memory.add(network)
+    if "device" in where:
+        network = network.to(where["device"])
+    table = network.get_input_embeddings().weight
+    context = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    found = []
+    for text in PROMPTS:
+        prompt = [one for one in tokenizer(text).input_ids if one < len(table)][:context] or [0]
+        logits = network(torch.tensor([prompt], device=table.device), use_cache=False).logits[0]
+        log_probs = torch.log_softmax(logits if dtype == torch.float64 else logits.float(), dim=-1)
+        found.append((prompt, log_probs.cpu()))
+    return found
 
 
 def refuse_half(model: Model) -> None:

@@ -116,7 +116,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _tokens(task: Task, source: Source) -> dict[str, int]:
     """Tokens of all prompts under each condition; without a tokenizer.json, four characters count as one."""
-    path = source.folder / "tokenizer.json"
+    path = source.tokenizer_folder / "tokenizer.json"
     texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}
     if not path.exists():
         return {c: sum(len(prompt) for prompt in prompts) // 4 for c, prompts in texts.items()}

@@ -11,12 +11,11 @@ import numpy as np
 
 from distractor import __version__
 from distractor.ablate import PER_CONDITION, PULLS, Ablation, composed_of, constant_answer, group_means
-from distractor.device import pick_device
 from distractor.errors import StoreError
 from distractor.families import Source
 from distractor.scaling import interval
 from distractor.store import write_bytes, write_table, write_text
-from distractor.sweep import FORMAT, SCORER, Reading, Settings
+from distractor.sweep import SCORER, Reading, Settings
 from distractor.task import Answer, Condition, Task
 
 if TYPE_CHECKING:
@@ -39,10 +38,12 @@ def manifest(
         "task": {"name": task.name, "items": len(task.items), "source": task.source, "hash": task.fingerprint()},
         "models": [{"name": one.name, "hash": one.fingerprint()} for one in sources],
         "seeds": sorted({one.seed for one in sources if one.seed is not None}),
-        **FORMAT,
+        **task.format.as_dict(),
         "scorer": SCORER,
-        "device": pick_device(settings.device),
-        "dtype": settings.dtype,
+        "bos": settings.bos,
+        "self_check": settings.self_check,
+        "device_map": settings.device_map,
+        **settings.identity(),
         "probe": repr(probe) if probe else None,
     }
 
@@ -124,7 +125,8 @@ def results(found: Ablation) -> "pa.Table":
         source = scores.source
         told = source.held_out.get(task.name)
         fixed = {
-            "task": task.name, **FORMAT, "bos": scores.bos, "family": source.family, "model": source.model,
+            "task": task.name, "format": task.format.scoring, "shots": task.format.shots, "bos": scores.bos,
+            "family": source.family, "model": source.model,
             "n_params": source.n_params, "seed": source.seed, "step": source.step,
         }  # fmt: skip
         tables: dict[tuple[str | None, str], np.ndarray] = {
@@ -172,7 +174,7 @@ def summary(found: Ablation) -> dict[str, Any]:
         "dropped": dropped,
         "left_out": {reason: list(names) for reason, names in task.left_out.items()},
         "caution": task.caution,
-        "format": FORMAT,
+        "format": task.format.as_dict(),
         "models": [_model(found, index) for index in range(len(found.scores))],
         "shape": {name: shape.as_dict() for name, shape in found.shapes.items()},
         "composed": both.as_dict() if (both := composed_of(found)) else None,
@@ -203,7 +205,7 @@ def _model(found: Ablation, index: int) -> dict[str, Any]:
     away = found.held_out(source)
     one: dict[str, Any] = {
         "family": source.family, "model": source.model, "n_params": source.n_params, "seed": source.seed,
-        "step": source.step, "bos": scores.bos,
+        "step": source.step, "tokens": source.tokens, "bos": scores.bos, "treatment": dict(scores.treatment),
     }  # fmt: skip
     means = {q: {c.value: found.mean([index], q, c) for c in found.task.conditions} for q in PER_CONDITION}
     for quantity, by_condition in means.items():

@@ -11,6 +11,8 @@ from numpy import ndarray
 
 from distractor.device import pick_device
 from distractor.families import Source
+from distractor.format import Format
+from distractor.formats.trained import refuse_untrained
 from distractor.store import Cell, Key, Store
 from distractor.task import Condition, Item, Task
 
@@ -28,9 +30,6 @@ SCORER = 1
 READING = 3
 """Version of how probes read and how that is kept: other numbers under the same settings ask for a new one."""
 
-FORMAT = {"format": "rank", "shots": 0}
-"""How prompts are put: the two answers' log-probabilities behind the bare prompt are compared."""
-
 Advance = Callable[[str], None]
 """Told after each cell, with the model's name."""
 
@@ -39,12 +38,24 @@ Advance = Callable[[str], None]
 class Settings:
     """How to compute: `device` as torch names it or `auto`, `dtype` of weights and activations, prompts at a time.
 
-    The batch size is set by the prompts' length where it is None, and is no part of a result's identity.
+    The batch size is set by the prompts' length where it is None, and is no part of a result's identity. `bos` says
+    whether prompts begin with the BOS token, by the tokenizer's own rule where it is None. `self_check` compares every
+    model that is not embedded with plain transformers before anything is computed. `device_map` spreads a model over
+    devices.
     """
 
     device: str = "auto"
     dtype: str = "float32"
     batch_size: int | None = None
+    bos: bool | None = None
+    self_check: bool = True
+    device_map: str | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What of it belongs to a result: device and type always, the rest where it is not as usual."""
+        usual, own = Settings(), ("bos", "self_check", "device_map")
+        said = {name: getattr(self, name) for name in own if getattr(self, name) != getattr(usual, name)}
+        return {"device": pick_device(self.device), "dtype": self.dtype, **said}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +63,8 @@ class Scores:
     """What one model gives on a task: log-probabilities of both answers, NaN where an item is not posed.
 
     `tokens` counts the tokens of all prompts, `bos` says whether each began with the model's BOS token, `dropped` how
-    many items were left out of each aligned condition because no wording was as long as `conflict`.
+    many items were left out of each aligned condition because no wording was as long as `conflict`. `treatment` is what
+    was decided for this model and its tokenizer (see `Model.treatment`).
     """
 
     source: Source
@@ -60,6 +72,7 @@ class Scores:
     bos: bool
     tokens: int
     dropped: Mapping[Condition, int]
+    treatment: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +92,12 @@ class Reading:
 
 
 def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
-    """What decides the numbers of each of a model's cells, one a condition."""
+    """What decides the numbers of each of a model's cells, one a condition.
+
+    Raises:
+        ModelError: the format has more worked examples than the model was trained on, where that is known.
+
+    """
     common = _key(task, source, settings)
     return {condition: {**common, "condition": condition.value} for condition in task.conditions}
 
@@ -90,13 +108,13 @@ def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) ->
 
 
 def _key(task: Task, source: Source, settings: Settings) -> dict[str, Any]:
+    refuse_untrained(task.format, source)
     return {
         "scorer": SCORER,
         "model": source.fingerprint(),
         "task": task.fingerprint(),
-        **FORMAT,
-        "device": pick_device(settings.device),
-        "dtype": settings.dtype,
+        **task.format.as_dict(),
+        **settings.identity(),
     }
 
 
@@ -155,7 +173,7 @@ class Reader:
 
     @cached_property
     def _model(self) -> "Model":
-        return _load(self.source, self.settings)
+        return load_model(self.source, self.settings)
 
     @cached_property
     def _encoding(self) -> "Encoding":
@@ -195,10 +213,20 @@ def _reading(source: Source, cell: Cell) -> Reading:
     return Reading(placed, cell.table, values, dims, facts["about"], facts["coords"])
 
 
-def _load(source: Source, settings: Settings) -> "Model":
+def load_model(source: Source, settings: Settings) -> "Model":
+    """The model that a source means, as the settings want it."""
     from distractor.model import load
 
-    return load(source.folder, name=source.name, device=settings.device, dtype=settings.dtype)
+    return load(
+        source.folder,
+        name=source.name,
+        tokenizer=source.tokenizer,
+        device=settings.device,
+        dtype=settings.dtype,
+        device_map=settings.device_map,
+        bos=settings.bos,
+        self_check=settings.self_check and not source.is_embedded,
+    )
 
 
 def _score(
@@ -217,8 +245,9 @@ def _score(
     from distractor.encode import encode
     from distractor.run import score
 
-    model = _load(source, settings)
-    same = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context)
+    model = load_model(source, settings)
+    template = str(getattr(model.tokenizer, "chat_template", None))
+    same = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context, template)
     if same not in encodings:
         encodings[same] = encode(task, model)
     encoding = encodings[same]
@@ -226,16 +255,18 @@ def _score(
         posed = [(i, r) for i, r in zip(encoding.items, encoding.rows[condition], strict=True) if r is not None]
         items: list[Item] = [item for item, _ in posed]
         log_probs = score(model, items, [row for _, row in posed], settings.batch_size)
-        table = pa.table(
-            {
-                "item": [item.id for item in items],
-                "log_prob_true": log_probs[:, 0],
-                "log_prob_distractor": log_probs[:, 1],
-            }
-        )
+        columns: dict[str, Any] = {
+            "item": [item.id for item in items],
+            "log_prob_true": log_probs[:, 0],
+            "log_prob_distractor": log_probs[:, 1],
+        }
+        if task.format != Format():
+            columns["prompt"] = [model.tokenizer.decode(row.prompt) for _, row in posed]
+        table = pa.table(columns)
         facts = {
             "n_params": model.n_params,
             "bos": model.bos is not None,
+            "treatment": model.treatment,
             "tokens": sum(len(row.prompt) for _, row in posed),
             "dropped": encoding.dropped.get(condition, 0),
         }
@@ -257,4 +288,5 @@ def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scor
         bos=facts["bos"],
         tokens=sum(cell.facts["tokens"] for cell in cells.values()),
         dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
+        treatment=facts.get("treatment", {}),  # cells of earlier versions do not tell it
     )

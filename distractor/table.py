@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from distractor.ablate import CONSTANT, Ablation, Mean, constant_answer
+from distractor.format import Format
+from distractor.formats.trained import caution
 from distractor.task import Condition
 from distractor.verdict import Part
 
@@ -32,8 +34,9 @@ def models_table(found: Ablation) -> Group:
     """One row a size: accuracies, distractor preference, coverage and the two pulls, each a mean over the seeds."""
     seeds = len(found.sizes[0])
     groups = len({item.group for item, is_used in zip(found.task.items, found.complete, strict=True) if is_used})
+    put = "" if found.task.format == Format() else f", {found.task.format.label}"
     title = (
-        f"{found.task.name}: {int(found.complete.sum())} items in {groups} groups, {len(found.sizes)} sizes × "
+        f"{found.task.name}{put}: {int(found.complete.sum())} items in {groups} groups, {len(found.sizes)} sizes × "
         f"{seeds} seed{'s' * (seeds > 1)} (means; 95 % intervals over groups)"
     )
     has_held_out = any(found.held_out(one.source).any() for one in found.scores)
@@ -61,6 +64,8 @@ def notes(found: Ablation) -> Iterator[str]:
     """What a reader must know of the numbers: the task's caution, items left out, models that always say the same."""
     if found.task.caution:
         yield found.task.caution
+    if said := caution(found.task.name, found.task.format, found.scores[0].source):
+        yield said
     for reason, names in found.task.left_out.items():
         yield f"Left out of the task ({reason}): {', '.join(names)}."
     for condition in found.task.conditions:

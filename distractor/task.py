@@ -7,12 +7,13 @@ invites. Each item has two fixed answers, one for each; they are the same two un
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
 from distractor.errors import TaskError
+from distractor.format import Format
 
 
 class Condition(StrEnum):
@@ -55,7 +56,8 @@ class Item:
 
     `true` and `distractor` continue a prompt as they are (mind the leading space). `group` is what errors are
     clustered by: items that share a fact are not independent. `rewordings` are further wordings of a prompt, for
-    aligned conditions: the first wording with as many tokens as `conflict` is used.
+    aligned conditions: the first wording with as many tokens as `conflict` is used. `reasons` are what a worked example
+    says between prompt and answer, up to "The answer is", under the conditions that have one.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Item:
     distractor: str
     prompts: Mapping[Condition, str]
     rewordings: Mapping[Condition, tuple[str, ...]] = field(default_factory=dict)
+    reasons: Mapping[Condition, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.true == self.distractor:
@@ -75,6 +78,14 @@ class Item:
     def answers(self) -> tuple[str, str]:
         """The two answers in the order of the `answer` axis: true, distractor."""
         return self.true, self.distractor
+
+    def retold(self, tell: Callable[[str], str]) -> "Item":
+        """The same item with each of its prompts, in every wording, as `tell` tells it."""
+        return replace(
+            self,
+            prompts={c: tell(prompt) for c, prompt in self.prompts.items()},
+            rewordings={c: tuple(map(tell, prompts)) for c, prompts in self.rewordings.items()},
+        )
 
     def wordings(self, condition: Condition) -> tuple[str, ...]:
         """The prompt under `condition` and its rewordings, the first choice first."""
@@ -90,6 +101,10 @@ class Task:
     `true_only_is_pure` says whether `true_only` holds nothing of the distractor task, so that it can serve as a control.
     `left_out` names what was not turned into items, and why: {reason: names}. `caution` is a sentence that whoever reads
     results of this task must know.
+
+    For prompts of other formats: `lead` is what comes between a prompt and an answer that is said in a sentence, `closing`
+    what ends an answered prompt, `with_options` the same task with its answers offered in the prompts or not. `format` is
+    how the prompts have been put, and `fewer` the same with so many shots.
     """
 
     name: str
@@ -101,6 +116,11 @@ class Task:
     true_only_is_pure: bool = True
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     caution: str = ""
+    lead: str = " The answer is"
+    closing: str = ""
+    with_options: "Callable[[bool], Task] | None" = field(default=None, compare=False, repr=False)
+    format: Format = field(default_factory=Format)
+    fewer: "Callable[[int], Task] | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.items:

@@ -18,7 +18,7 @@ one stays the larger.
 """
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from random import Random
 from typing import Literal
@@ -43,12 +43,16 @@ PASSES = 4
 """How often each contest is posed: the long shot earns or loses, and outweighs the likely branch or not."""
 
 
-def hindsight_neglect(seed: int = 0, shots: int = 0) -> Task:
+OPEN_LAYOUT = LAYOUT.replace(r" Choose Y or N\.", "")
+
+
+def hindsight_neglect(seed: int = 0, shots: int = 0, options: bool = True) -> Task:
     """Every contest four times; each pass over them is balanced over all that is crossed.
 
     Another seed gives other contests; what the ladder reads keeps clear of seed 0 alone. With `shots`, so many worked
     examples stand before every prompt, posed as it is, in which both tasks agree, as in the prize's file: of bets that
-    no item poses, half of them right, drawn for each item and the same ones under each of its conditions.
+    no item poses, half of them right, drawn for each item and the same ones under each of its conditions. Without
+    `options` in the prompts nothing says that the answer is a letter.
     """
     if shots < 0:
         raise TaskError(f"{shots} shots were asked for; 0 or more are wanted, 10 as in the prize's file")
@@ -56,10 +60,12 @@ def hindsight_neglect(seed: int = 0, shots: int = 0) -> Task:
         name="hindsight_neglect",
         question="Is a decision judged by how it turned out?",
         items=tuple(
-            _item(place, turn, seed, shots) for turn, place in product(range(PASSES), range(len(contests(seed))))
+            _item(place, turn, seed, shots) if options else _item(place, turn, seed, shots).retold(_without_options)
+            for turn, place in product(range(PASSES), range(len(contests(seed))))
         ),
         source="tasks/bets.py",
-        layout=LAYOUT,
+        layout=LAYOUT if options else OPEN_LAYOUT,
+        with_options=partial(hindsight_neglect, seed, shots),
     )
 
 
@@ -92,6 +98,18 @@ def pose_nothing(name: str) -> str:
     return f"Question: {name} can play a game. {name} plays. Was it the right decision? {_CHOOSE}"
 
 
+def reason(bet: Bet) -> str:
+    """What leads from a bet to its worth: the expected earning against the expected loss.
+
+    >>> from tasks.bets import Branch
+    >>> reason(Bet(Branch(30, 5), Branch(70, 200), earns_first=False))
+    ' 70 times 200 is more than 30 times 5. The answer is'
+    """
+    (chance, earned), (risk, lost) = bet.earning, bet.losing
+    compared = "more" if bet.is_right else "less"
+    return f" {chance} times {earned} is {compared} than {risk} times {lost}. The answer is"
+
+
 def letter(is_so: bool) -> Letter:
     """The answer to a question that can be answered with yes or no."""
     return "Y" if is_so else "N"
@@ -109,6 +127,10 @@ def reserved() -> frozenset[Bet]:
 
 
 _CHOOSE = "Choose Y or N.\nAnswer:"
+
+
+def _without_options(prompt: str) -> str:
+    return prompt.replace(" Choose Y or N.", "")
 
 
 def _game(name: str, bet: Bet) -> str:
@@ -177,6 +199,12 @@ def _item(place: int, turn: int, seed: int, shots: int) -> Item:
         true=f" {letter(bet.is_right)}",
         distractor=f" {letter(not bet.is_right)}",
         prompts={condition: before[condition] + prompt for condition, prompt in prompts.items()},
+        reasons={
+            Condition.CONFLICT: reason(bet),
+            Condition.CONGRUENT: reason(other),
+            Condition.DISTRACTOR_SWAPPED: reason(bet),
+            Condition.TRUE_ONLY: reason(bet),
+        },
     )
 
 

@@ -9,7 +9,7 @@
 """
 
 import hashlib
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from types import MappingProxyType
 from typing import Literal
@@ -33,20 +33,28 @@ LAYOUT = (
     r"\n(?P<first_letter>A)\. (?P<first>\w+)\n(?P<second_letter>B)\. (?P<second>\w+)\nAnswer(?P<slot>:)"
 ).replace("{openings}", "|".join(phrase.partition(" {subject}")[0] for phrase, _ in RELATIONS.values()))
 
+_BEGUN, _, _ENDED = LAYOUT.partition(r"\n(?P<first_letter>A)")
+OPEN_LAYOUT = _BEGUN + r"\nAnswer" + _ENDED.partition("nAnswer")[2]
 
-def negation_qa(seed: int = 0) -> Task:
+
+def negation_qa(seed: int = 0, options: bool = True) -> Task:
     """Every fact with three false options in both letter orders; each pass over the facts is balanced over letters.
 
-    Another seed gives other false options in another order. What the ladder reads keeps clear of seed 0 alone.
+    Another seed gives other false options in another order. What the ladder reads keeps clear of seed 0 alone. Without
+    `options` in the prompts, the answers are the words themselves, and no letter is asked for.
     """
     return Task(
         name="negation_qa",
         question="Is a negated question answered as if there were no negation?",
-        items=tuple(_item(fact, partner(fact, shift, seed), letter) for fact, shift, letter in _in_order(seed)),
+        items=tuple(
+            (_item if options else _open_item)(fact, partner(fact, shift, seed), letter)
+            for fact, shift, letter in _in_order(seed)
+        ),
         source="tasks/facts.py",
-        layout=LAYOUT,
+        layout=LAYOUT if options else OPEN_LAYOUT,
         right=MappingProxyType({**RIGHT, Condition.DISTRACTOR_SWAPPED: Answer.DISTRACTOR}),
         true_only_is_pure=False,
+        with_options=partial(negation_qa, seed),
     )
 
 
@@ -75,6 +83,15 @@ def pose_nothing(fact: Fact, other: Fact, letter: Letter) -> str:
     'Question: Choose one\nA. Paris\nB. Rome\nAnswer:'
     """
     return f"Question: Choose one{_options(fact, other, letter)}"
+
+
+def reason(fact: Fact, ruled_out: str = "") -> str:
+    """What leads from a question to its answer: the fact, and where the question is negated, which answer that rules out.
+
+    >>> reason(Fact("capital", "France", "Paris"), "A")
+    ' The capital of France is Paris. The answer is not A. The answer is'
+    """
+    return f" {fact.statement}{f' The answer is not {ruled_out}.' if ruled_out else ''} The answer is"
 
 
 def other_letter(letter: Letter) -> Letter:
@@ -131,6 +148,41 @@ def _item(fact: Fact, other: Fact, letter: Letter) -> Item:
             Condition.NEUTRAL: pose_nothing(fact, other, letter),
         },
         rewordings={Condition.CONGRUENT: tuple(reworded)},
+        reasons={
+            Condition.CONFLICT: reason(fact, letter),
+            Condition.CONGRUENT: reason(fact),
+            Condition.DISTRACTOR_SWAPPED: reason(other, other_letter(letter)),
+            Condition.DISTRACTOR_ONLY: reason(fact),
+        },
+    )
+
+
+def _open_item(fact: Fact, other: Fact, letter: Letter) -> Item:
+    """The same without options. What names a letter has nothing left to name."""
+
+    def ask(question: str) -> str:
+        return f"Question: {question}\nAnswer:"
+
+    affirmed, *reworded = (ask(fact.question + cue) for cue in AFFIRMING)
+    return Item(
+        id=f"{fact.group}~{other.subject}/{letter}",
+        group=fact.group,
+        true=f" {other.answer}",
+        distractor=f" {fact.answer}",
+        prompts={
+            Condition.CONFLICT: ask(fact.question + NOT),
+            Condition.CONGRUENT: affirmed,
+            Condition.DISTRACTOR_SWAPPED: ask(other.question + NOT),
+            Condition.DISTRACTOR_ONLY: ask(fact.question),
+            Condition.NEUTRAL: ask("Choose one"),
+        },
+        rewordings={Condition.CONGRUENT: tuple(reworded)},
+        reasons={
+            Condition.CONFLICT: reason(fact, fact.answer),
+            Condition.CONGRUENT: reason(fact),
+            Condition.DISTRACTOR_SWAPPED: reason(other, other.answer),
+            Condition.DISTRACTOR_ONLY: reason(fact),
+        },
     )
 
 

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import TypeVar
 
@@ -80,20 +80,26 @@ LAYOUT = (
     r"(?:(?P<request>(?:Repeat|Copy) (?:the|this) (?:sentence|line)\.)"
     r"\nInput: (?P<quote>[^\n]+) (?P<cue>\w+)\.\nOutput: )?(?P<begun>[^\n]+) (?P<slot>\w+)"
 )
+OFFERED_LAYOUT = r"(?:Choose \w+ or \w+\.\n)?" + LAYOUT.replace(r"line)\.)", r"line)\.)(?: Choose \w+ or \w+\.)?")
 
 
-def quote_repetition(seed: int = 0) -> Task:
+def quote_repetition(seed: int = 0, options: bool = False) -> Task:
     """Every quote with four other last words; each pass over the quotes pairs them off, and each lends the other its own.
 
     So every pair of answers comes up both ways round, one behind the other, and who only knows how frequent words are
     sits at chance in any first part. Another seed pairs them otherwise. What the ladder reads keeps clear of seed 0 alone.
+    With `options` each prompt offers the two words, the true one first in every other pair.
     """
+    items = tuple(_items(seed))
     return Task(
         name="quote_repetition",
         question="Is an altered famous quote repeated as it is known?",
-        items=tuple(_items(seed)),
+        items=tuple(_offered(item, place // 2 % 2 == 0) for place, item in enumerate(items)) if options else items,
         source="tasks/quotes.py",
-        layout=LAYOUT,
+        layout=OFFERED_LAYOUT if options else LAYOUT,
+        lead="\nThe answer is",
+        closing=".",
+        with_options=partial(quote_repetition, seed),
     )
 
 
@@ -104,6 +110,15 @@ def pose(request: str, beginning: str, ending: str) -> str:
     'Repeat the sentence.\nInput: Actions speak louder than birds.\nOutput: Actions speak louder than'
     """
     return f"{request}\nInput: {beginning} {ending}.\nOutput: {beginning}"
+
+
+def reason(ending: str) -> str:
+    r"""What leads from a sentence to its last word.
+
+    >>> reason("birds")
+    '\nThe last word is birds. The answer is'
+    """
+    return f"\nThe last word is {ending}. The answer is"
 
 
 def half_of(quote: Quote) -> int:
@@ -168,7 +183,24 @@ def _items(seed: int) -> Iterator[Item]:
                     Condition.NEUTRAL: beginnings[0],
                 },
                 rewordings={Condition.DISTRACTOR_SWAPPED: tuple(reworded)},
+                reasons={
+                    Condition.CONFLICT: reason(ending),
+                    Condition.CONGRUENT: reason(quote.ending),
+                    Condition.DISTRACTOR_SWAPPED: reason(ending),
+                    Condition.TRUE_ONLY: reason(ending),
+                },
             )
+
+
+def _offered(item: Item, is_true_first: bool) -> Item:
+    first, second = item.answers if is_true_first else item.answers[::-1]
+    choose = f"Choose{first} or{second}."
+
+    def tell(prompt: str) -> str:
+        request, parted, rest = prompt.partition("\nInput: ")
+        return f"{request} {choose}{parted}{rest}" if parted else f"{choose}\n{prompt}"
+
+    return item.retold(tell)
 
 
 def _unheard_of(quote: Quote, ending: str, request: str, posed: set[str], rng: Random) -> list[str]:

@@ -37,6 +37,9 @@ GREEK, LATIN, MARKS, RARE_MARKS = ("ψ", "ω", "ξ"), ("q", "z", "k"), ("@", "#"
 PI, E = "314159", "271828"
 """The usual digits. A value is written with the first two of them or more: `3.1` to `3.14159`."""
 
+USUAL = {"π": f"{PI[0]}.{PI[1:3]}", "e": f"{E[0]}.{E[1:3]}"}
+"""What the constants are where nothing is told."""
+
 ADDED = range(1, 8)
 """What may be added to a constant before its first digit is asked for."""
 
@@ -109,8 +112,12 @@ class Subtask:
         return f"{self.name}/{case.value}"
 
 
-def redefine_math(seed: int = 0) -> Task:
-    """All sub-tasks in turn, `PAIRS` pairs of items each; any first part is balanced over sub-tasks and answers."""
+def redefine_math(seed: int = 0, options: bool = False) -> Task:
+    """All sub-tasks in turn, `PAIRS` pairs of items each; any first part is balanced over sub-tasks and answers.
+
+    With `options` each prompt offers the two answers: Yes before No, and of two digits the new one first in every other
+    pair.
+    """
     rng = Random(seed)
     items: list[Item] = []
     is_yes_first = True
@@ -125,9 +132,10 @@ def redefine_math(seed: int = 0) -> Task:
     return Task(
         name="redefine_math",
         question="Is a redefined symbol taken in its usual meaning?",
-        items=tuple(items),
+        items=tuple(map(_offered, items)) if options else tuple(items),
         source="tasks/redefine_math.py",
-        layout=LAYOUT,
+        layout=OFFERED_LAYOUT if options else LAYOUT,
+        with_options=partial(redefine_math, seed),
     )
 
 
@@ -158,6 +166,44 @@ def compare(case: Case, bound: int, is_more: bool) -> Question:
     new, usual = case.digits
     text = f"Is {case.expression} {'more' if is_more else 'less'} than {bound}?"
     return Question(text, word((new >= bound) == is_more), word((usual >= bound) == is_more))
+
+
+def reason(subtask: Subtask, case: Case, symbol: str, meaning: str, *, is_new: bool) -> str:
+    """What leads from a question to its answer: what the symbol is there, and what that makes.
+
+    Of a constant's digits only whole numbers are added up; of an expression it is said what it is, or what it begins with
+    where that is enough.
+    """
+    made = (
+        _constant_makes(case, symbol, meaning) if subtask.number else _sign_makes(case, symbol, meaning, is_new=is_new)
+    )
+    return f" {made} The answer is"
+
+
+def _constant_makes(case: Case, symbol: str, meaning: str) -> str:
+    said = f"{symbol} is {meaning}."
+    first, *rest = meaning.split()
+    whole = int(first.partition(".")[0])
+    if rest:
+        sign, second = rest[0], int(rest[1].partition(".")[0])
+        made = whole + second if sign == "+" else whole % second
+        said += f" {whole} {sign} {second} is {made}."
+        whole = made
+    added = case.expression.removeprefix("{}").removeprefix(" + ")
+    return f"{said} {whole} + {added} is {whole + int(added)}." if added else said
+
+
+def _sign_makes(case: Case, symbol: str, meaning: str, *, is_new: bool) -> str:
+    expression = case.expression.format(symbol)
+    left, right = (int(number) for number in case.expression.split(" {} "))
+    if is_new:
+        digit = meaning.removeprefix("the digit ")
+        return f"{expression} is {left}{digit}{right}." if digit.isdigit() else f"{expression} begins with {left}."
+    if symbol == "+":
+        return f"{expression} is {left + right}."
+    if left % right == 0:
+        return f"{expression} is {left // right}."
+    return f"{expression} begins with {str(left * 10 // right)[:2]}."
 
 
 def word(is_so: bool) -> str:
@@ -260,7 +306,24 @@ def _item(subtask: Subtask, case: Case, question: Question, place: int) -> Item:
             Condition.NEUTRAL: pose(question, made_up),
         },
         rewordings={Condition.CONGRUENT: tuple(usual_too), Condition.DISTRACTOR_SWAPPED: tuple(unknown_too)},
+        reasons={
+            Condition.CONFLICT: reason(subtask, case, symbol, case.new, is_new=True),
+            Condition.CONGRUENT: reason(subtask, case, symbol, case.usual[0], is_new=False),
+            Condition.DISTRACTOR_SWAPPED: reason(subtask, case, made_up, case.new, is_new=True),
+            Condition.DISTRACTOR_ONLY: reason(subtask, case, symbol, USUAL.get(symbol, ""), is_new=False),
+            Condition.TRUE_ONLY: reason(subtask, case, made_up, case.new, is_new=True),
+        },
     )
+
+
+def _offered(item: Item) -> Item:
+    """The answers offered behind the question."""
+    place = int(item.id.rpartition("/")[2])
+    if item.true in (YES, NO):
+        first, second = YES, NO
+    else:
+        first, second = item.answers if place // 2 % 2 == 0 else item.answers[::-1]
+    return item.retold(lambda prompt: prompt.replace("?\nAnswer:", f"? Choose{first} or{second}.\nAnswer:"))
 
 
 def _listed(table: Callable[[], Mapping[Digits, list[Case]]], digits: Digits, rng: Random) -> Case | None:
@@ -497,3 +560,5 @@ LAYOUT = (
     r"(?: (?P<left>\d+))? (?P<used>{symbols})(?:(?: \+)? (?P<right>\d+))?"
     r"(?: (?P<order>more|less) than (?P<bound>\d))?\?\nAnswer(?P<slot>:)"
 ).replace("{symbols}", _SYMBOLS)
+
+OFFERED_LAYOUT = LAYOUT.replace(r"\?\nAnswer", r"\? Choose \w+ or \w+\.\nAnswer")

@@ -291,5 +291,8 @@ def test_what_there_is_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None
     assert type_in(["tasks"]) == 0
     assert f"{len(TASKS['negation_qa']().items)} items in " in capsys.readouterr().out
     assert type_in(["models"]) == 0
-    shown = capsys.readouterr().out
-    assert all(f"ladder/{size}" in shown for size in small_ladder.SIZES)
+    shown = capsys.readouterr().out.split()
+    assert {"ladder", "pythia", "olmo-2"} <= set(shown)
+    assert type_in(["models", "show", "ladder"]) == 0
+    shown = capsys.readouterr().out.split()
+    assert {f"ladder/{size}/seed0" for size in small_ladder.SIZES} <= set(shown)

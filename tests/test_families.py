@@ -1,21 +1,32 @@
 """From what a user writes to folders: every kind of name, every mistake, and the network left alone."""
 
+import io
 import json
 import shutil
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from transformers import GPTNeoXConfig
 
 import small_ladder
-from distractor import families, hub
-from distractor.errors import ModelError
-from distractor.families import find_models
+import tiny
+from distractor import families, family_table, hub, report
+from distractor.ablate import refuse_steps
+from distractor.errors import ModelError, ScalingError
+from distractor.families import find_family, find_models, public
+from distractor.sweep import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+EARLIER = "89abcdef0123456789abcdef0123456789abcdef"
+FAMILIES = (
+    "ladder", "pythia", "pythia-deduped", "polypythias", "gpt2", "opt", "qwen2.5", "qwen3", "llama-3", "gemma-3", "olmo-2",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +71,47 @@ def cached(folder: Path, tmp_path: Path) -> Path:
         (home / "refs").mkdir(parents=True, exist_ok=True)
         (home / "refs" / ref).write_text(COMMIT)
     return shutil.copytree(folder, home / "snapshots" / COMMIT)
+
+
+@pytest.fixture
+def kept(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ladder whose largest model was kept at steps 5 and 10 of 20, without a tokenizer of their own: its folder."""
+    copy = shutil.copytree(ladder, tmp_path / "ladder-with-steps")
+    monkeypatch.setattr(families, "LADDER", copy)
+    told = json.loads((copy / "ladder.json").read_text())
+    told["models"][-1] |= {"steps": 20, "kept": [5, 10], "tokens": 2_000}
+    (copy / "ladder.json").write_text(json.dumps(told))
+    home = copy / "8x2/seed0"
+    for step in (5, 10):
+        (home / f"step{step}").mkdir()
+        for name in ("config.json", "model.safetensors"):
+            shutil.copy(ladder / ("8x1" if step == 5 else "8x2") / "seed0" / name, home / f"step{step}" / name)
+    return home
+
+
+@pytest.fixture(scope="module")
+def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tiny GPT-NeoX as the hub's cache keeps two revisions of a repository: its folder."""
+    home = tmp_path_factory.mktemp("hub") / "models--EleutherAI--pythia-14m"
+    (home / "refs").mkdir(parents=True)
+    config = partial(
+        GPTNeoXConfig,
+        hidden_size=8,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=48,
+    )
+    for seed, (ref, commit) in enumerate({"main": COMMIT, "step1000": EARLIER}.items()):
+        (home / "refs" / ref).write_text(commit)
+        tiny.save(home / "snapshots" / commit, config, tiny.word_level(small_ladder.words()), seed=seed)
+    return home
+
+
+@pytest.fixture
+def pythia(neox: Path, tmp_path: Path) -> Path:
+    """Pythia's smallest in the cache, as training left it and at step 1,000: the folder of its snapshots."""
+    return shutil.copytree(neox, tmp_path / "cache" / neox.name) / "snapshots"
 
 
 def models(*names: str, offline: bool = False) -> list[str]:
@@ -121,7 +173,7 @@ def test_the_ladder_and_other_models_are_no_family(folder: Path) -> None:
         ("ladder/8x2/seed7", "ladder/8x2/seed0"),
         ("ladder/8x2/seed0/more", "did you mean ladder/8x2/seed0"),
         ("lader", "did you mean ladder"),
-        ("", "there is: ladder"),
+        ("", "there is: gemma-3, gpt2, ladder"),
         ("models/mien", "did you mean models/mine"),
         ("./models/mien", "did you mean models/mine"),
     ],
@@ -338,3 +390,293 @@ def test_a_model_that_is_gone_has_no_fingerprint(folder: Path) -> None:
     shutil.rmtree(folder)
     with pytest.raises(ModelError, match="any more"):
         source.fingerprint()
+
+
+def test_a_step_of_the_ladder_is_named_behind_its_model(kept: Path) -> None:
+    assert models("ladder/8x2@all") == ["ladder/8x2/seed0@5", "ladder/8x2/seed0@10", "ladder/8x2/seed0"]
+    assert models("ladder@all") == models("ladder/8x2/seed0@all") == models("ladder/8x2@all")
+    assert models("ladder@5") == models("ladder/8x2/seed0@5") == ["ladder/8x2/seed0@5"]
+    assert models("ladder/8x2@20") == models("ladder/8x2") == ["ladder/8x2/seed0"]
+    early, late, last = find_models(["ladder/8x2@all"])
+    assert [one.step for one in (early, late, last)] == [5, 10, 20]
+    assert [one.is_final for one in (early, late, last)] == [False, False, True]
+    assert (early.folder, early.tokenizer_folder) == (kept / "step5", kept)
+    assert (last.folder, last.tokenizer) == (kept, None)
+    assert (early.tokens, last.tokens) == (None, 2_000), "nobody told the tokens of a step"
+    assert early.held_out == last.held_out != {}
+    assert len({one.fingerprint() for one in (early, late, last)}) == 3
+
+
+def test_a_tokenizer_in_the_folder_above_belongs_to_the_model(kept: Path) -> None:
+    (source,) = find_models(["ladder/8x2@5"])
+    before = source.fingerprint()
+    (kept / "tokenizer.json").write_text((kept / "tokenizer.json").read_text() + " ")
+    assert source.fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ladder/8x2@7", "step 7 is not kept; the nearest are 5 and 10, and 5, 10, 20 in all"),
+        ("ladder/8x2@first", "behind the @ stands a step's number, or `all`"),
+        ("ladder/8x2@", "behind the @ stands a step's number"),
+        ("ladder/4x1@5", "'ladder/4x1@5': no steps of it are kept along training$"),
+        ("ladder/8x3@5", "no model 'ladder/8x3': did you mean ladder/8x"),
+        ("gpt2/small@5", r"no steps of it .* given as owner/name@revision"),
+        (
+            "pythia/14m@1001",
+            r"step 1001 is not kept; the nearest are 512 and 1000, and 0, 1, 2, … 143000 \(154 of them",
+        ),
+        ("pythia/15m", "did you mean .*pythia/14m"),
+        ("pythia/14m/seed3", "no model 'pythia/14m/seed3'"),
+    ],
+)
+def test_a_step_or_size_that_there_is_not_is_told_the_nearest(
+    name: str, message: str, kept: Path, attempts: list[str]
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        find_models([name])
+    assert not attempts
+
+
+def test_a_step_whose_folder_is_gone_is_told(kept: Path) -> None:
+    shutil.rmtree(kept / "step5")
+    with pytest.raises(ModelError, match=r"there is no folder .*step5"):
+        find_models(["ladder/8x2@5"])
+
+
+def test_several_steps_are_no_curve_over_size(kept: Path) -> None:
+    refuse_steps(find_models(["ladder"]))
+    with pytest.raises(ScalingError, match="ladder/8x2 is there at several steps"):
+        refuse_steps(find_models(["ladder/8x2@all"]))
+
+
+def test_the_families_are_those_that_people_have() -> None:
+    assert tuple(families.families()) == FAMILIES
+
+
+@pytest.mark.parametrize("name", FAMILIES[1:])
+def test_a_table_is_whole_and_in_order(name: str) -> None:
+    family = public()[name]
+    places = [member.at for member in family.members]
+    assert len(set(places)) == len(places)
+    assert len({member.name for member in family.members}) == len(places)
+    assert all(len(str(place).split("/")) == 2 for place in places)
+    known = [member.n_params for member in family.members if member.n_params is not None]
+    assert known == sorted(known)
+    assert family.about
+
+
+def test_pythia_is_kept_at_154_steps() -> None:
+    for name, members in (("pythia", 10), ("pythia-deduped", 10), ("polypythias", 45)):
+        family = public()[name]
+        assert len(family.members) == members
+        for member in family.members:
+            assert len(member.steps) == 154
+            assert member.steps[:12] == (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
+            assert (member.steps[12], member.last, member.tokens) == (2000, 143_000, 299_892_736_000)
+    assert {m.at for m in public()["polypythias"].members if m.model == "70m"} == {
+        f"EleutherAI/pythia-70m-seed{seed}" for seed in range(1, 10)
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "layers", "vocab"),
+    [
+        ("14m", 128, 6, 50304), ("31m", 256, 6, 50304), ("70m", 512, 6, 50304), ("160m", 768, 12, 50304),
+        ("410m", 1024, 24, 50304), ("1b", 2048, 16, 50304), ("1.4b", 2048, 24, 50304), ("2.8b", 2560, 32, 50304),
+        ("6.9b", 4096, 32, 50432), ("12b", 5120, 36, 50688),
+    ],
+)  # fmt: skip
+def test_pythias_counts_are_those_of_its_published_shapes(name: str, width: int, layers: int, vocab: int) -> None:
+    block = 12 * width**2 + 13 * width  # attention and MLP with their biases, two norms
+    (member,) = [member for member in public()["pythia"].members if member.model == name]
+    assert member.n_params == 2 * vocab * width + layers * block + 2 * width
+
+
+def test_a_cached_checkpoint_of_pythia_is_found_by_its_step(pythia: Path, attempts: list[str]) -> None:
+    last, early = find_models(["pythia/14m", "pythia/14m@1000"], offline=True)
+    assert [last.name, early.name] == ["pythia/14m", "pythia/14m@1000"]
+    assert [last.folder, early.folder] == [pythia / COMMIT, pythia / EARLIER]
+    assert (early.family, early.model, early.step, early.tokens) == ("pythia", "14m", 1000, 2_097_152_000)
+    assert find_models(["pythia/14m@143000"]) == (last,)
+    assert find_models(["EleutherAI/pythia-14m@step1000"])[0].folder == early.folder
+    assert not attempts
+
+
+def test_a_checkpoint_that_is_not_in_the_cache_is_one_clear_error(
+    pythia: Path, attempts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match=r"^EleutherAI/pythia-14m@step2000 is not in the cache; .* cannot be reached"):
+        find_models(["pythia/14m@2000"])
+    assert time.monotonic() - begun < 5
+    assert attempts
+    attempts.clear()
+    with pytest.raises(ModelError, match=r"^EleutherAI/pythia-31m is not in the cache; fetching it was forbidden"):
+        find_models(["pythia"], offline=True)
+    assert not attempts
+
+
+def test_a_checkpoint_is_run_and_what_was_decided_for_it_is_told(
+    pythia: Path, attempts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*small_ladder.COMMAND, "--models", "pythia/14m@1000", "--offline", "--no-knockout", "--device", "cpu"]
+    status = small_ladder.type_in([*command, "--bos", "no", "--json", "--out", "run"])
+    shown = capsys.readouterr()
+    assert status == 0, shown.err
+    (told,) = json.loads(shown.out)["models"]
+    assert {name: told[name] for name in ("family", "model", "seed", "step", "tokens", "bos")} == {
+        "family": "pythia", "model": "14m", "seed": None, "step": 1000, "tokens": 2_097_152_000, "bos": False,
+    }  # fmt: skip
+    assert told["n_params"] < 100_000, "what was loaded counts, not the table"
+    assert 0 <= told["treatment"]["self_check"]["bridge"] < 1e-4
+    assert (told["treatment"]["bos"], told["treatment"]["left_out"]) == (None, ["<bos>"])
+    kept = json.loads(Path("run/manifest.json").read_text())
+    assert (kept["bos"], kept["self_check"]) == (False, True)
+    assert not attempts
+
+
+def test_what_was_not_checked_says_so(pythia: Path) -> None:
+    usual, other = (
+        report.manifest(small_ladder.task(), find_models(["pythia/14m"]), settings, None, ["distractor"])
+        for settings in (Settings(device="cpu"), Settings(device="cpu", self_check=False))
+    )
+    assert (usual["self_check"], other["self_check"]) == (True, False)
+    assert report.run_hash(usual) != report.run_hash(other)
+
+
+def test_families_are_not_mixed_unless_it_is_asked_for(pythia: Path, folder: Path) -> None:
+    with pytest.raises(ModelError, match="pythia and other models were asked for together"):
+        find_models(["pythia/14m", str(folder)])
+    assert len(find_models(["pythia/14m", str(folder), "ladder/8x2"], mixed=True)) == 3
+
+
+def test_a_model_in_the_way_of_a_family_is_not_taken_for_either(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "gpt2")
+    with pytest.raises(ModelError, match=r"a family's name and a model's folder here; the folder is given as \./gpt2"):
+        find_models(["gpt2"])
+    assert models("./gpt2") == ["gpt2"]
+
+
+OWN = """
+[mine]
+about = "before and after"
+checkpoint = "at-{step}"
+steps = [1, { from = 10, to = 30, by = 10 }]
+step = 40
+tokens_a_step = 100
+seeds = [0, 1]
+[mine.models]
+small = { folder = "runs/small-{seed}", n_params = 7 }
+hub = { id = "EleutherAI/pythia-14m" , seed = 3, steps = [], step = 9, tokens = 5 }
+"""
+
+
+@pytest.fixture
+def own(folder: Path, tmp_path: Path) -> Path:
+    """A family of one's own: two seeds in folders beside its file, the first kept along training, and a hub id."""
+    for seed in (0, 1):
+        shutil.copytree(folder, tmp_path / "mine" / "runs" / f"small-{seed}")
+    for step in (1, 10):
+        shutil.copytree(folder, tmp_path / "mine" / "runs" / "small-0" / f"at-{step}")
+    (tmp_path / "mine" / "my_family.toml").write_text(OWN.replace("seeds = [0, 1]\n", "").replace(
+        'small = { folder = "runs/small-{seed}", n_params = 7 }',
+        'small = { folder = "runs/small-0", n_params = 7, seed = 0 }\nlarge = { folder = "runs/small-1" }',
+    ))  # fmt: skip
+    return tmp_path / "mine" / "my_family.toml"
+
+
+def test_a_family_of_ones_own_is_a_small_file(own: Path, pythia: Path, attempts: list[str]) -> None:
+    assert models("mine/my_family.toml") == ["mine/small/seed0", "mine/large", "mine/hub/seed3"]
+    small, large, other = find_models([str(own)], offline=True)
+    assert (small.folder, small.n_params, small.step, small.tokens) == (own.parent / "runs/small-0", 7, 40, 4_000)
+    assert (large.folder, large.n_params, large.seed) == (own.parent / "runs/small-1", None, None)
+    assert (other.folder, other.step, other.tokens) == (pythia / COMMIT, 9, 5)
+    (early,) = find_models(["mine/my_family.toml/small@10"])
+    assert (early.name, early.folder.name, early.tokens) == ("mine/small/seed0@10", "at-10", 1_000)
+    assert models("mine/my_family.toml/small/seed0") == ["mine/small/seed0"]
+    assert find_family(str(own)).about == "before and after"
+    assert models("mine/my_family.toml/small@40") == ["mine/small/seed0"]
+    with pytest.raises(ModelError, match=r"there is no folder .*at-30"):  # the last one kept, but not where it ended
+        find_models(["mine/my_family.toml/small@30"])
+    with pytest.raises(ModelError, match="did you mean mine/small"):
+        find_models(["mine/my_family.toml/smal"])
+    assert not attempts
+
+
+def test_seeds_of_a_family_are_written_once(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(OWN.replace(", seed = 3, steps", ", steps").replace("pythia-14m", "p-{seed}"))
+    family = find_family("own.toml")
+    assert [member.name for member in family.members] == ["small/seed0", "small/seed1", "hub/seed0", "hub/seed1"]
+    assert family.members[1].at == tmp_path / "runs/small-1"
+    assert family.members[1].steps == (1, 10, 20, 30)
+    assert family.members[3].at == "EleutherAI/p-1"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("[mine", "cannot be read as a family"),
+        ("", "one table is wanted, .* it has none"),
+        ("[a]\n[b]\n", "it has those of a, b"),
+        ("mine = 3", "it is no table"),
+        ("[ladder.models]\na = { folder = 'x' }", "cannot be called 'ladder'"),
+        ("[models.models]\na = { folder = 'x' }", "cannot be called 'models'"),
+        ("[mine]\n", "no table `models`"),
+        ("[mine]\nstps = 3\n[mine.models]\na = { folder = 'x' }", "says 'stps', which is unknown: did you mean steps"),
+        ("[mine.models]\na = { folder = 'x', id = 'o/n' }", "model a: one of id .* and folder is wanted"),
+        ("[mine.models]\na = { n_params = 3 }", "one of id .* and folder is wanted"),
+        ("[mine.models]\na = { id = 'name' }", "'name' is no hub id"),
+        ("[mine.models]\na = { folder = 'x', n_params = '7B' }", "n_params is '7B'; wanted is a whole number"),
+        ("[mine.models]\na = { folder = 'x', n_params = true }", "n_params is True"),
+        ("[mine.models]\na = { folder = 'x', size = 3 }", "says 'size', which is unknown"),
+        ("[mine.models]\na = { folder = 'x-{seed}' }", "stands in its id or folder where the family has seeds"),
+        ("[mine]\nseeds = [1, 2]\n[mine.models]\na = { folder = 'x' }", "where the family has seeds, and only there"),
+        ("[mine]\nseeds = 'two'\n[mine.models]\na = { folder = 'x' }", "seeds are 'two'"),
+        ("[mine.models]\na = { folder = 'x', steps = [1] }", "checkpoint is wanted"),
+        ("[mine]\ncheckpoint = 'step'\n[mine.models]\na = { folder = 'x' }", r"a name with {step} in it"),
+        ("[mine]\nsteps = ['x']\n[mine.models]\na = { folder = 'x' }", "'x' is no step"),
+        ("[mine]\nsteps = [{ from = 1, to = 9, by = 0 }]\n[mine.models]\na = { folder = 'x' }", "is no step"),
+        ("[mine.models]\n'a/b' = { folder = 'x' }", "a model cannot be called 'a/b'"),
+    ],
+)
+def test_a_file_that_describes_no_family_is_told_what_is_wrong(
+    wrong: str, message: str, tmp_path: Path, attempts: list[str]
+) -> None:
+    (tmp_path / "own.toml").write_text(wrong)
+    with pytest.raises(ModelError, match=message) as refused:
+        find_models(["own.toml"])
+    assert "own.toml" in str(refused.value)
+    assert not attempts
+
+
+def test_a_file_that_is_not_there_is_not_looked_for_on_the_hub(attempts: list[str]) -> None:
+    for name in ("own.toml", "own.toml/small", "./own.toml", "there/own.toml"):
+        with pytest.raises(ModelError, match=r"there is no (file|folder) '"):
+            find_models([name])
+    assert not attempts
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_is_shown_whole_within_a_hundred_columns(name: str, pythia: Path, attempts: list[str]) -> None:
+    paper = io.StringIO()
+    console = Console(file=paper, width=family_table.WIDTH, highlight=False)
+    console.print(family_table.families_table(families.families().values()))
+    family = find_family(name)
+    console.print(family_table.family_table(family))
+    lines = paper.getvalue().splitlines()
+    assert max(len(line) for line in lines) <= 100
+    shown = " ".join(" ".join(lines).split())
+    assert "…" not in shown.replace("OLMo-2-…@stage1-step…-tokens…B", "")
+    for member in family.members:
+        assert f"{name}/{member.name} " in shown
+        assert name == "ladder" or str(member.at) in shown
+        assert member.n_params is None or f"{member.n_params:,}" in shown
+    assert (" yes " in shown) == (name in ("ladder", "pythia"))
+    assert not attempts
+
+
+def test_a_family_that_there_is_not_is_told_the_nearest() -> None:
+    with pytest.raises(ModelError, match=r"no family 'pythias': did you mean .*pythia"):
+        find_family("pythias")

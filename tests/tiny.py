@@ -15,6 +15,7 @@ from transformers import (
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    Olmo2Config,
     OPTConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
@@ -68,6 +69,22 @@ ARCHITECTURES: Mapping[str, Config] = {
         Gemma3TextConfig, **_GATED, num_key_value_heads=2, head_dim=6, sliding_window=8, query_pre_attn_scalar=6
     ),
 }
+FURTHER: Mapping[str, Config] = {
+    "olmo2": partial(Olmo2Config, **_GATED, num_key_value_heads=2),
+    # As OPT-350m: norms behind the sums, none at the end, and embeddings narrower than the stream.
+    "opt_350m": partial(
+        OPTConfig,
+        hidden_size=16,
+        ffn_dim=24,
+        word_embed_proj_dim=8,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT,
+        do_layer_norm_before=False,
+    ),
+}
+"""Architectures that can be scored, and are not asked everything that the others are."""
+
 GROUPED = [name for name in ARCHITECTURES if "grouped" in name] + ["gemma2", "mistral", "qwen3", "gemma3"]
 
 PAIRS = (
@@ -140,6 +157,20 @@ def byte_level(text: str = OTHER_TEXT, *, vocab: int = 400, bos: bool = False, *
     )
     tokenizer.train_from_iterator([text], trainer)
     return _fast(tokenizer, bos=bos, **more)
+
+
+def pieces(text: str = OTHER_TEXT, *, vocab: int = 480, bos: bool = True) -> PreTrainedTokenizerFast:
+    """Pieces of words like SentencePiece's, each with the space before it as `▁`; unknown signs fall to bytes."""
+    tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=["<pad>", "<bos>", "<eos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text], trainer)
+    return _fast(tokenizer, bos=bos, unk_token="<unk>")
 
 
 def _splitter() -> Any:

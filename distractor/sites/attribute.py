@@ -156,7 +156,7 @@ class Attribution:
         groups = [self._group_of[name] for name in reading.dims["item"]]
         for names in product(*(reading.dims[d] for d in outer)):
             told = dict(zip(outer, names, strict=True))
-            gap = self._gap_in_question(reading, told)
+            gap = self.gap_in_question(reading, told)
             for family in families(reading.dims):
                 picked = told | family
                 place = np.ix_(*(_places(reading.dims[d], picked.get(d)) for d in dims))
@@ -172,7 +172,7 @@ class Attribution:
             tables = {name: table for name, table in tables.items() if not name.startswith("recovery")}
         return Cells({d: reading.dims[d] for d in dims}, **tables)
 
-    def _gap_in_question(self, reading: Reading, told: Mapping[str, str]) -> Float[ndarray, " item"]:
+    def gap_in_question(self, reading: Reading, told: Mapping[str, str]) -> Float[ndarray, " item"]:
         """What each effect of a map is held against, item by item: an effect of less than 5 % of its mean is not marked.
 
         Where sites were exchanged, the difference of the two conditions' gaps. Else the larger of 2T and 2D, the sum and
@@ -277,13 +277,16 @@ def attribute(
     store: Store,
     settings: Settings | None = None,
     forgive: bool = False,
+    weigh: bool | None = None,
     advance: Advance = lambda _: None,
 ) -> Attribution:
     """Read `probes`, by their names, in each model on the items of `task`, and its behaviour beside them.
 
     A probe with a field `other` compares `conflict` with that condition; it is read for every aligned condition that
     the task has (`activation_patching` also as `activation_patching/distractor_swapped`). With `forgive`, a probe that
-    a model cannot be read with is left out and told in `refused`. Everything is kept in `store` and not computed again.
+    a model cannot be read with is left out and told in `refused`. `weigh` says whether the strengths of sites are read,
+    where `ablation` is among the probes; by default with several models. Everything is kept in `store` and not computed
+    again.
 
     Raises:
         DistractorError: a model, the task's text under it, or the store is not what it should be; the type is too
@@ -299,7 +302,7 @@ def attribute(
     readings: dict[str, list[Reading]] = {name: [] for name in posed}
     refused: dict[tuple[str, str], str] = {}
     strengths: list[Strength] = []
-    weighed = _weighed(sources, probes)
+    weighed = _weighed(sources, probes, weigh)
     for one in scores:
         reader = Reader(task, one.source, store, settings)
         for name, probe in posed.items():
@@ -343,10 +346,10 @@ def check(task: Task, settings: Settings, item: str | None = None, heads: Sequen
             raise ModelError(f"{head!r} is no head: heads are named by layer and place, as L1H0")
 
 
-def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]") -> int:
+def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, weigh: bool | None = None) -> int:
     """How often `attribute` advances."""
     each = len(task.conditions) + sum(len([*_variants(name, probe, task)]) for name, probe in probes.items())
-    return len(sources) * (each + (_weighed(sources, probes) is not None))
+    return len(sources) * (each + (_weighed(sources, probes, weigh) is not None))
 
 
 def kind_of(reading: Reading) -> Kind:
@@ -421,10 +424,10 @@ def means_of(task: Task, reading: Reading) -> Cells:
     return Cells(dims, mean, low, high)
 
 
-def _weighed(sources: Sequence[Source], probes: "Mapping[str, Probe]") -> "Probe | None":
+def _weighed(sources: Sequence[Source], probes: "Mapping[str, Probe]", weigh: bool | None) -> "Probe | None":
     """The probe by which the strength of sites is compared over several models: one that knocks out sites together."""
-    probe = probes.get("ablation")
-    return probe if probe is not None and len(sources) > 1 and "together" in _settings(probe) else None
+    probe, is_wanted = probes.get("ablation"), len(sources) > 1 if weigh is None else weigh
+    return probe if probe is not None and is_wanted and "together" in _settings(probe) else None
 
 
 def _weigh(

@@ -64,17 +64,19 @@ def order(
     *,
     names: tuple[str, str],
     falling: bool = False,
+    axis: str = "size",
     seed: int = 0,
     draws: int = 1000,
 ) -> Order:
     """Whether the onset of `first` comes before that of `second`, or with `falling` before the second's decline.
 
-    The curves are values of item groups by seed and size, in nats; `sizes` ascend. The claim asks that the lag at all
-    three thresholds points the same way, beyond its interval, beyond one step of the grid and beyond chance.
+    The curves are values of item groups by seed and size, in nats; `sizes` ascend, and are called `axis` in sentences
+    (along training: steps). The claim asks that the lag at all three thresholds points the same way, beyond its interval,
+    beyond one step of the grid and beyond chance.
     """
     if len(sizes) < MIN_SIZES:
         return Order(
-            "not defined", (), f"{len(sizes)} sizes are too few to say what moves first; {MIN_SIZES} are needed"
+            "not defined", (), f"{len(sizes)} {axis}s are too few to say what moves first; {MIN_SIZES} are needed"
         )
     x = np.log(np.asarray(sizes, dtype=float))
     moves = f"{names[1]}'s decline" if falling else names[1]
@@ -86,12 +88,12 @@ def order(
                 "not defined",
                 tuple(lags),
                 f"{names[0]} against {moves}: not defined (at {threshold:.0%} of its maximum one of them has no place on "
-                "this range of sizes, is at its edge, or is not above noise)",
+                f"this range of {axis}s, is at its edge, or is not above noise)",
             )
         lags.append(lag)
     signs = {lag.sign for lag in lags}
     told = ", ".join(f"{_times(lag.lag)} [{_times(lag.low)}, {_times(lag.high)}]" for lag in lags)
-    factors = f"by factors of {told} in size at 25, 50 and 75 %"
+    factors = f"by factors of {told} in {axis} at 25, 50 and 75 %"
     level = "models like these" if lags[0].models is not None else "these weights"
     if signs == {-1}:
         return Order("first", tuple(lags), f"{names[0]} moves before {moves}, {factors} ({level})")

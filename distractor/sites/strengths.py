@@ -27,7 +27,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Strength:
-    """What a model loses of T and of D, in nats, when the sites of each are knocked out together.
+    """What a model loses of T and of D, in nats, when the sites of each are knocked out together (or see `estimated`).
 
     By item of the half that they were not chosen on, with the items' groups. No sites, no loss.
     """
@@ -86,6 +86,22 @@ def strength(
     return Strength(source, chosen, kept, lost_true, lost_distractor)
 
 
+def estimated(source: Source, patching: Reading, swapped: Reading, groups: Sequence[str]) -> Strength:
+    """The same to first order, by attribution patching of heads between the two pairs, where nothing was knocked out.
+
+    Half of what exchanging each chosen head would do to the gap, summed over the heads: a pair's gaps differ by 2T, or 2D.
+    What a head does through another counts for both, so that a strength may exceed what both together have.
+    """
+    chosen = Chosen(_by_exchange(patching, groups), _by_exchange(swapped, groups))
+    other = ~first_half(groups)
+    kept = tuple(name for name, is_other in zip(groups, other, strict=True) if is_other)
+    found = []
+    for reading, names, sign in ((patching, chosen.true, -1), (swapped, chosen.distractor, 1)):
+        places = [list(reading.dims["component"]).index(name) for name in names]
+        found.append(sign / 2 * _noising(reading)[places][:, other].sum(0))
+    return Strength(source, chosen, kept, *found)
+
+
 def site_of(component: str) -> Site:
     """The site of a component by its name.
 
@@ -112,19 +128,24 @@ def _by_exchange(patching: Reading, groups: Sequence[str]) -> tuple[str, ...]:
     mean, low, high = mean_interval(gap, [name for name, is_in in zip(groups, half, strict=True) if is_in])
     if low <= 0 <= high:
         return ()
-    dims = list(patching.dims)
+    effects = _noising(patching)[:, half].mean(-1) * np.sign(mean)
+    names = list(patching.dims["component"])
+    heads = [i for i, name in enumerate(names) if name.endswith(".z")]
+    return _strongest([names[i] for i in heads], effects[heads])
+
+
+def _noising(patching: Reading) -> Float[ndarray, "component item"]:
+    """What exchanging each component does in `conflict`; of several estimates, the first."""
     place = tuple(
         slice(None)
         if d in ("component", "item")
         else list(patching.dims[d]).index("noising")
         if d == "direction"
         else 0
-        for d in dims
+        for d in patching.dims
     )
-    effects = patching.values[place][:, half].mean(-1) * np.sign(mean)
-    names = list(patching.dims["component"])
-    heads = [i for i, name in enumerate(names) if name.endswith(".z")]
-    return _strongest([names[i] for i in heads], effects[heads])
+    effects: ndarray = patching.values[place]
+    return effects
 
 
 def _strongest(names: Sequence[str], effects: Float[ndarray, " component"]) -> tuple[str, ...]:

@@ -83,9 +83,9 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 A task's *conflict rate* is the share of its kinds of conflict."""
 
 SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
-    (0.18, {"negation_qa": 1}),
-    (0.30, {"negation_qa": 1, "hindsight_neglect": 3}),
-    (0.36, {"negation_qa": 1, "hindsight_neglect": 1, "quote_repetition": 3}),
+    (0.25, {"negation_qa": 1}),
+    (0.35, {"negation_qa": 1, "hindsight_neglect": 3}),
+    (0.40, {"negation_qa": 1, "hindsight_neglect": 1, "quote_repetition": 3}),
     (1.00, {"negation_qa": 40, "hindsight_neglect": 20, "quote_repetition": 20, "redefine_math": 20}),
 )
 """Up to which part of the stream how many of the documents are of which task: parts as well.

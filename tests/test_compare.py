@@ -1,0 +1,422 @@
+"""Comparison as a whole: a planted change is named, what did not change is not, and sites are matched as they may be."""
+
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import small_ladder
+import tiny
+import wired
+from distractor import compare_report, families, model
+from distractor.compare import Comparison, compare, count_steps, over_tasks, pairs_of, sides_of
+from distractor.compare_table import tables
+from distractor.errors import ModelError
+from distractor.families import Source
+from distractor.sites.counterparts import blocks_of, carried
+from distractor.sites.kin import are_kin
+from distractor.sites.strengths import Chosen
+from distractor.store import Store
+from distractor.sweep import Settings
+from distractor.table import WIDTH
+from distractor.task import Condition
+from probes import PROBES
+from small_ladder import type_in
+
+TASK = wired.task(8)
+CPU = Settings(device="cpu", self_check=False)
+BOTH = {name: PROBES[name] for name in ("ablation", "head_patching")}
+ALONE = {"ablation": PROBES["ablation"]}
+T, D = ("true_pull", None), ("distractor_pull", None)
+UNKNOWN, INSIDE = "beyond item noise; seed noise unknown", "inside item noise"
+
+
+def wire(folder: Path, name: str, *, at: int = 0, layers: int = 1, **strengths: float) -> Source:
+    flat = wired.save(folder / f"{name}-flat", wired.Strengths(**strengths))
+    deep = wired.deepen(flat, folder / name, at=at, layers=layers) if layers > 1 else flat
+    return Source("models", name, deep)
+
+
+def compared(folder: Path, sources: Sequence[Source], probes: Mapping[str, Any]) -> Comparison:
+    return compare(TASK, sources, probes, store=Store(folder / "cells"), settings=CPU)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path]:
+    """One model before and after its true-task head was weakened."""
+    folder = tmp_path_factory.mktemp("compare")
+    sources = [wire(folder, "strong", first=1.0, second=2.0), wire(folder, "weak", first=1.0, second=0.5)]
+    done: list[str] = []
+    found = compare(TASK, sources, BOTH, store=Store(folder / "cells"), settings=CPU, advance=done.append)
+    assert len(done) == count_steps(TASK, sources, BOTH)
+    return found, folder
+
+
+def test_the_head_that_was_weakened_is_named_first_and_no_other(planted: tuple[Comparison, Path]) -> None:
+    (pair,) = planted[0].pairs
+    assert pair.match == "name"
+    assert pair.changed_most is not None
+    assert pair.changed_most[1].sites[pair.changed_most[2]] == "L0H1.z"
+    changed = {one.sites[i] for maps in pair.maps.values() for one in maps for i in np.flatnonzero(one.is_marked)}
+    assert changed == {"L0H1.z"}
+    conflict, congruent = pair.maps["ablation", 0, 1]
+    for one, before, by in ((conflict, -2, 1.5), (congruent, 2, -1.5)):
+        place = one.order[0]
+        assert one.sites[place] == "L0H1.z"
+        assert one.first[place] == pytest.approx(before, abs=0.02)
+        assert one.mean[place] == pytest.approx(by, abs=0.02)
+        assert one.low[place] <= one.mean[place] <= one.high[place]
+        assert one.shared == (2, 0, 0)
+
+
+def test_behaviour_that_hangs_on_it_changed_and_the_rest_did_not(planted: tuple[Comparison, Path]) -> None:
+    rows = planted[0].pairs[0].rows
+    assert rows[T].mean == pytest.approx(-1.5, abs=0.02)
+    assert rows[T].call == UNKNOWN
+    for row in (("accuracy", Condition.CONGRUENT), ("logit_gap", Condition.NEUTRAL)):
+        assert rows[row].call == INSIDE, row
+    assert rows[D].mean == pytest.approx(0, abs=0.001)  # the last norm notices the heads, hardly
+    preference = rows["distractor_preference", Condition.CONFLICT]
+    assert preference.mean == pytest.approx(1 / (1 + np.exp(-0.5)) - 1 / (1 + np.exp(1)), abs=0.01)
+    assert ("accuracy", Condition.NEUTRAL) not in rows
+
+
+def test_items_that_changed_sides_are_told_with_their_text(planted: tuple[Comparison, Path]) -> None:
+    found, _ = planted
+    told = compare_report.summary([found])["tasks"]["wired"]["pairs"][0]["changed_sides"]
+    assert len(told) == len(TASK.items)
+    assert told[0]["prompt"] == "fact A but B :"
+    assert told[0]["to"] == "distractor"
+    assert (told[0]["gap_first"], told[0]["gap_second"]) == pytest.approx((1, -0.5), abs=0.02)
+
+
+def test_the_true_path_is_weaker_and_its_sites_carry_over_both_ways(planted: tuple[Comparison, Path]) -> None:
+    (pair,) = planted[0].pairs
+    assert pair.paths["true_path"].mean == pytest.approx(-1.5, abs=0.02)
+    assert pair.paths["true_path"].p < 0.2  # of four groups in that half, the least there can be
+    assert pair.paths["distractor_path"].call == INSIDE
+    assert {(one.found_in, one.knocked_out_in) for one in pair.transfers} == {("strong", "weak"), ("weak", "strong")}
+    for one in pair.transfers:
+        assert one.sites == (("L0H1.z",) if one.path == "true_path" else ("L0H0.z",))
+        assert one.share == pytest.approx(1)
+        assert one.change.call == INSIDE
+
+
+def test_a_second_time_no_model_is_loaded(planted: tuple[Comparison, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    found, folder = planted
+    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    again = compared(folder, [one.source for one in found.scores], BOTH)
+    assert compare_report.summary([again]) == compare_report.summary([found])
+
+
+def test_the_summary_is_json_without_nan_and_says_what_is_said(planted: tuple[Comparison, Path]) -> None:
+    told = json.loads(json.dumps(compare_report.summary([planted[0]]), allow_nan=False))["tasks"]["wired"]
+    assert [side["name"] for side in told["sides"]] == ["strong", "weak"]
+    assert told["pairs"][0]["changed_most"]["site"] == "L0H1.z"
+    assert told["pairs"][0]["behaviour"]["true_pull"]["call"] == UNKNOWN
+    assert told["sides"][1]["paths"][0]["true"]["sites"] == ["L0H1.z"]
+
+
+def shown(found: Comparison) -> str:
+    console = Console(width=400, file=io.StringIO(), highlight=False)
+    for table in tables(found):
+        console.print(table)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= WIDTH
+    return text
+
+
+def test_tables_fit_the_terminal_and_say_what_was_planted(planted: tuple[Comparison, Path]) -> None:
+    text = " ".join(shown(planted[0]).split())
+    assert "The site that changed most is L0H1.z" in text
+    assert "beyond item noise; seed noise unknown" in text
+    assert "16 items changed sides in conflict: 0 to the true answer, 16 to the" in text
+
+
+def test_figures_stay_on_their_page(planted: tuple[Comparison, Path]) -> None:
+    drawn = compare_report.figures(planted[0])
+    assert {"behaviour", "paths", "sites-ablation", "sites-head_patching"} <= set(drawn)
+    for name in ("behaviour", "paths", "sites-ablation"):
+        check_page(drawn[name], name)
+
+
+def check_page(figure: Any, name: str) -> None:
+    assert figure.get_suptitle(), name
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox()
+    assert box.x0 > -0.1, name
+    assert box.y0 > -0.1, name
+    assert box.x1 < width + 0.1, name
+    assert box.y1 < height + 0.1, name
+    assert height < 20, name
+
+
+# Which sites correspond.
+
+
+def test_models_of_unlike_size_are_matched_by_function_alone(tmp_path: Path) -> None:
+    sources = [wire(tmp_path, "one"), wire(tmp_path, "two", at=1, layers=2)]
+    found = compared(tmp_path, sources, ALONE)
+    (pair,) = found.pairs
+    assert pair.match == "function"
+    assert (pair.maps, pair.transfers) == ({}, ())
+    assert pair.no_transfer is not None
+    assert pair.paths["true_path"].call == INSIDE
+    assert pair.paths["true_path"].mean == pytest.approx(0, abs=0.02)
+    assert "trained apart: matched by function alone" in shown(found)
+
+
+def test_from_six_layers_on_whole_blocks_are_matched_by_relative_depth(tmp_path: Path) -> None:
+    sources = [wire(tmp_path, "six", at=5, layers=6), wire(tmp_path, "seven", at=6, layers=7)]
+    found = compared(tmp_path, sources, ALONE)
+    (pair,) = found.pairs
+    assert pair.match == "depth"
+    assert pair.depths["conflict"]["z"] == pytest.approx(1)
+    assert {one.share for one in pair.transfers} == {1.0}
+    first = pair.transfers[0]
+    assert first.sites == tuple(f"L6H{head}.z" for head in range(4)), "all heads of the layer at that depth"
+    assert "Over relative depth, conflict: rank correlation z 1.00" in shown(found)
+
+
+def test_sites_carry_over_by_name_by_depth_or_not_at_all() -> None:
+    names = [f"L{layer}H{head}.z" for layer in range(11) for head in range(2)] + ["L10.mlp_out"]
+    chosen = Chosen(("L5H1.z",), ("L3H0.z", "L0.mlp_out"))
+    assert carried(chosen, names, (6, 11), "name") == (("L5H1.z",), ("L3H0.z",))
+    assert carried(chosen, names, (6, 11), "depth") == (("L10H0.z", "L10H1.z"), ("L6H0.z", "L6H1.z"))
+    assert carried(chosen, names, (6, 11), "function") is None
+    assert blocks_of(chosen, names).true == ("L5H0.z", "L5H1.z")
+
+
+def test_models_of_one_run_are_told_by_their_names_or_by_their_weights(tmp_path: Path) -> None:
+    tokenizer = tiny.word_level(["a"])
+    made = [tiny.save(tmp_path / str(k), tiny.ARCHITECTURES["gpt_neox"], tokenizer, seed=k // 2, spread=spread)
+            for k, spread in ((0, 0.3), (1, 0.3), (2, 0.3))]  # fmt: skip
+    shutil.copytree(made[0], tmp_path / "tuned")
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(tmp_path / "tuned/model.safetensors")
+    save_file({name: w + 0.05 * w.roll(1) for name, w in weights.items()}, tmp_path / "tuned/model.safetensors")
+    base, tuned, other = (Source("models", f.name, f) for f in (made[0], tmp_path / "tuned", made[2]))
+    assert are_kin(base, tuned)
+    assert not are_kin(base, other)
+    assert not are_kin(base, wire(tmp_path, "wired"))
+    # Two steps of a run are one whatever training did; two seeds never are.
+    steps = [Source("pythia", "70m", f, step=k, seed=0) for k, f in enumerate((made[0], made[2]))]
+    assert are_kin(*steps)
+    assert not are_kin(steps[0], replace(steps[1], seed=1))
+
+
+# Seeds, steps and sizes.
+
+
+def seeds_of(folder: Path, name: str, strengths: Sequence[float]) -> list[Source]:
+    made = [wire(folder, f"{name}{k}", second=second).folder for k, second in enumerate(strengths)]
+    return [Source("wired", name, at, seed=k, n_params=len(name)) for k, at in enumerate(made)]
+
+
+def test_seeds_of_one_model_are_sides_and_their_difference_is_seed_noise(tmp_path: Path) -> None:
+    found = compared(tmp_path, seeds_of(tmp_path, "m", (1.0, 1.5, 2.0)), {})
+    assert [side.name for side in found.sides] == ["wired/m/seed0", "wired/m/seed1", "wired/m/seed2"]
+    assert [(pair.first, pair.second) for pair in found.pairs] == [(0, 1), (0, 2), (1, 2)]
+    for pair in found.pairs:
+        assert pair.rows[T].call == "beyond item noise; seed noise itself"
+        assert pair.rows["accuracy", Condition.CONGRUENT].call == INSIDE
+        assert pair.match is None
+
+
+@pytest.mark.parametrize(
+    ("second", "call"),
+    [((2.0, 2.1, 1.9), "beyond item noise and seed noise"), ((0.2, 0.9, 1.4), "beyond item noise, inside seed noise")],
+)
+def test_two_sides_of_three_seeds_are_held_against_the_spread_of_seeds(
+    second: tuple[float, ...], call: str, tmp_path: Path
+) -> None:
+    sources = [*seeds_of(tmp_path, "a", (0.5, 0.6, 0.4)), *seeds_of(tmp_path, "b", second)]
+    found = compared(tmp_path, sources, {})
+    assert [(side.name, len(side.members)) for side in found.sides] == [("wired/a", 3), ("wired/b", 3)]
+    change = found.pairs[0].rows[T]
+    assert change.call == call
+    assert change.mean == pytest.approx(np.mean(second) - 0.5, abs=0.02)
+    assert change.seeds is not None
+    assert "3 and 3 seeds" in shown(found)
+
+
+def stepped(folder: Path, first: Sequence[float], second: Sequence[float]) -> list[Source]:
+    made = [wire(folder, f"s{k}", first=a, second=b) for k, (a, b) in enumerate(zip(first, second, strict=True))]
+    last = len(made) - 1
+    return [Source("wired", "m", one.folder, seed=0, step=100 * 2**k, is_final=k == last) for k, one in enumerate(made)]
+
+
+def test_along_training_the_path_that_moved_first_is_named(tmp_path: Path) -> None:
+    sources = stepped(tmp_path, (0, 1, 2, 1.98, 1.96, 1.94, 1.92), (0, 0, 0, 0.2, 1.5, 2.5, 2.4))
+    found = compared(tmp_path, sources, ALONE)
+    assert [side.name for side in found.sides] == ["wired/m/seed0@100", "wired/m/seed0@6400"]
+    (course,) = found.courses
+    assert course.name == "wired/m"
+    assert course.steps == tuple(100 * 2**k for k in range(7))
+    for quantity, planted in (("true_path", (0, 0, 0, 0.2, 1.5, 2.5, 2.4)), ("distractor_pull", (0, 1, 2))):
+        assert course.means(quantity)[0][: len(planted)] == pytest.approx(planted, abs=0.03)
+    for what in ("sites", "behaviour"):
+        assert course.orders[what]["onset"].call == "second", course.sentences()
+    assert found.pairs[0].match == "name"
+    told = json.loads(json.dumps(compare_report.summary([found]), allow_nan=False))["tasks"]["wired"]["training"][0]
+    assert told["first"]["sites"]["onset"]["call"] == "second"
+    text = shown(found)
+    assert "wired/m along training: 7 steps, 1 seed" in text
+    assert "the true path moves after the distractor's path" in " ".join(text.split())
+    check_page(compare_report.figures(found)["training-wired-m"], "training")
+
+
+def test_two_steps_of_one_run_are_two_sides_and_match_by_name(tmp_path: Path) -> None:
+    found = compared(tmp_path, stepped(tmp_path, (2, 1), (0.5, 2)), ALONE)
+    assert found.courses == ()
+    assert [side.name for side in found.sides] == ["wired/m/seed0@100", "wired/m/seed0@200"]
+    assert found.pairs[0].match == "name"
+
+
+def test_every_side_is_compared_with_every_other_or_with_the_first() -> None:
+    assert pairs_of(3) == [(0, 1), (0, 2), (1, 2)]
+    assert pairs_of(6) == [(0, k) for k in range(1, 6)]
+
+
+def test_sides_keep_the_order_of_naming_and_steps_are_told_where_there_are_several() -> None:
+    at = Path("/nowhere")
+    sources = [Source("f", "big", at, seed=s, step=t, is_final=t == 9) for t in (9, 3) for s in (0, 1)]
+    sources += [
+        Source("f", "small", at, seed=0, step=9),
+        Source("models", "x", at / "x"),
+        Source("models", "x", at / "y"),
+    ]
+    sides, followed = sides_of(sources)
+    assert [side.name for side in sides] == ["f/big@9", "f/big@3", "f/small/seed0", "/nowhere/x", "/nowhere/y"]
+    assert [side.members for side in sides] == [(0, 1), (2, 3), (4,), (5,), (6,)]
+    assert followed == {}
+
+
+def test_over_several_tasks_the_primary_p_is_adjusted(planted: tuple[Comparison, Path]) -> None:
+    found, _ = planted
+    assert over_tasks([found])[0].pairs[0].p_over_tasks is None
+    both = over_tasks([found, found])
+    p = found.pairs[0].rows["distractor_preference", Condition.CONFLICT].p
+    assert [one.pairs[0].p_over_tasks for one in both] == [2 * p, 2 * p]
+
+
+def test_what_is_no_comparison_is_refused(tmp_path: Path) -> None:
+    one = wire(tmp_path, "one")
+    shutil.copytree(one.folder, tmp_path / "copy")
+    with pytest.raises(ModelError, match="at least two models are compared; one alone was named"):
+        compared(tmp_path, [one], ALONE)
+    with pytest.raises(ModelError, match="are the same model, weight by weight"):
+        compared(tmp_path, [one, Source("models", "copy", tmp_path / "copy")], ALONE)
+
+
+# The command.
+
+COMMAND = ("compare", "--task", "negation_qa", "--items", str(small_ladder.ITEMS), "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small ladder, its middle size with two seeds and two further steps kept."""
+    made = small_ladder.make(tmp_path_factory.mktemp("ladder"))
+    tokenizer = tiny.word_level(small_ladder.words())
+    told = json.loads((made / "ladder.json").read_text())["models"]
+    (middle,) = (one for one in told if one["size"] == "8x1")
+    middle |= {"steps": 30, "kept": [10, 20]}
+    for step in middle["kept"]:
+        tiny.save(made / f"8x1/seed0/step{step}", small_ladder.config(8, 1), tokenizer, seed=step)
+    tiny.save(made / "8x1/seed1", small_ladder.config(8, 1), tokenizer, seed=9)
+    told.append({**middle, "seed": 1, "kept": []})
+    (made / "ladder.json").write_text(json.dumps({"models": told}))
+    return made
+
+
+@pytest.fixture
+def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "LADDER", ladder)
+    monkeypatch.chdir(tmp_path)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["ladder/4x1"], ["at least two models are compared; ladder/4x1/seed0 alone was named"]),
+        (["ladder/4x1", "ladder/9x9"], ["no model 'ladder/9x9'"]),
+        (["ladder/4x1", "ladder/8x1@15"], ["step 15 is not kept"]),
+        (["ladder/4x1", "ladder/8x1", "--probe", "logit_lens"], ["logit_lens reads no effect of a site", "ablation"]),
+        (["ladder/4x1", "ladder/8x1", "--dtype", "bfloat16"], ["bfloat16 was asked for", "--dtype float32"]),
+        (
+            ["ladder/4x1", "ladder/8x1", "--task", "redefine_math", "--data", "x"],
+            ["a file of one task, and 2 were named"],
+        ),
+        (["ladder/4x1", "ladder/8x1", "--out", "full"], ["full is not empty and holds no run"]),
+    ],
+)
+def test_a_mistake_is_one_message_and_leaves_nothing(
+    more: list[str],
+    words: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    before = files(tmp_path)
+    assert type_in([*COMMAND, *more]) == 2
+    said = capsys.readouterr()
+    message = " ".join(said.err.split())
+    assert said.out == ""
+    assert message.count("Error: ") == 1
+    assert all(word in message for word in words), message
+    assert files(tmp_path) == before
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*COMMAND, "ladder/8x1/seed0@all", "--probe", "ablation", "--out", "out"]
+    assert type_in([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "out/summary.json").read_text())
+    (course,) = told["tasks"]["negation_qa"]["training"]
+    assert course["steps"] == [10, 20, 30]
+    there = files(tmp_path / "out")
+    assert "figures/negation_qa-training-ladder-8x1.svg" in there
+    assert "readings/negation_qa-ablation-ladder-8x1-seed0@10.parquet" in there
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in there}
+    shutil.rmtree(tmp_path / "out")
+    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    assert type_in(command) == 0
+    said = capsys.readouterr().out
+    assert "Readings, figures and summary: out" in said
+    assert "ladder/8x1 along training: 3 steps, 1 seed" in said
+    after = {name: (tmp_path / "out" / name).read_bytes() for name in there if name != "manifest.json"}
+    assert after == {name: held for name, held in before.items() if name != "manifest.json"}
+
+
+@pytest.mark.usefixtures("_here")
+def test_two_sizes_with_their_seeds_are_compared_in_behaviour_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert type_in([*COMMAND, "ladder/4x1", "ladder/8x1", "--no-mechanism", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["tasks"]["negation_qa"]
+    assert [(side["name"], len(side["models"])) for side in told["sides"]] == [
+        ("ladder/4x1/seed0", 1),
+        ("ladder/8x1", 2),
+    ]
+    (pair,) = told["pairs"]
+    assert pair["behaviour"]["distractor_preference in conflict"]["between_seeds"] > 0
+    assert (pair["match"], pair["sites"]) == (None, [])

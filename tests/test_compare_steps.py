@@ -1,0 +1,82 @@
+"""Along training: the path that was planted to move first is named, and where nothing is planted nothing is."""
+
+import numpy as np
+import pytest
+from numpy import ndarray
+from numpy.testing import assert_allclose
+
+from distractor.compare_steps import Course, curve
+
+STEPS = (0, 100, 200, 400, 800, 1600, 3200, 6400)
+N_GROUPS = 40
+
+
+def rising(at: float, *, falls: bool = False) -> ndarray:
+    """From 0 to about 2 around a step, in logarithms; with `falls` down again two grid steps later."""
+    x = np.log(np.array([step or 50 for step in STEPS], dtype=float))
+    up = 1 / (1 + np.exp(-4 * (x - np.log(at))))
+    down = 1 / (1 + np.exp(-4 * (x - np.log(at) - 2.2))) if falls else 0.02 * np.arange(len(STEPS))
+    return 2 * (up - down)
+
+
+def course(true: ndarray, distractor: ndarray, *, seeds: int = 1, noise: float = 0.2, random: int = 0) -> Course:
+    rng = np.random.default_rng(random)
+
+    def noisy(row: ndarray) -> ndarray:
+        return row[None, :, None] + noise * rng.normal(size=(seeds, len(STEPS), N_GROUPS))
+
+    pulls = {"true_pull": noisy(true), "distractor_pull": noisy(distractor)}
+    paths = {"true_path": noisy(true), "distractor_path": noisy(distractor)}
+    shares = {"distractor_preference": 0.5 + 0.2 * noisy(distractor - true), "distractor_only": 0.5 + 0.2 * noisy(true)}
+    curves = {**shares, **pulls, **paths}
+    return Course("wired", STEPS, tuple(range(seeds)), curves, {name: np.ones(N_GROUPS) for name in curves})
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_path_that_moves_first_is_named(seeds: int) -> None:
+    found = course(rising(1200), rising(150), seeds=seeds)
+    assert found.orders["sites"]["onset"].call == "second"
+    assert found.orders["behaviour"]["onset"].call == "second"
+    level = "models like these" if seeds == 3 else "these weights"
+    assert any(
+        line.startswith("sites: the true path moves after the distractor's path, by factors of") and level in line
+        for line in found.sentences()
+    )
+    assert "in step at 25" in found.sentences()[0]
+
+
+def test_paths_that_move_together_are_not_separable() -> None:
+    found = [course(rising(400), rising(400), random=random).orders["sites"]["onset"].call for random in range(3)]
+    assert set(found) == {"not separable"}
+
+
+def test_whether_the_true_path_comes_before_the_distractors_decline_is_told() -> None:
+    found = course(rising(300), rising(300, falls=True))
+    assert found.orders["sites"]["decline"].call == "first"
+
+
+def test_what_is_noise_only_is_not_defined() -> None:
+    nothing = np.zeros(len(STEPS))
+    assert course(nothing, nothing).orders["sites"]["onset"].call == "not defined"
+
+
+def test_preference_over_steps_has_a_shape() -> None:
+    # Up with the distractor, down with the true task.
+    shape = course(1.4 * rising(1200), rising(150)).shape
+    assert shape is not None
+    assert shape.label_level_1 == "inverted-U"
+
+
+def test_means_are_over_items_and_curves_keep_the_groups_that_all_have() -> None:
+    values = np.arange(12.0).reshape(1, 2, 6)
+    values[0, 1, 5] = np.nan
+    laid = curve([list(seed) for seed in values], ["a", "a", "a", "b", "b", "c"])
+    assert laid is not None
+    table, counts = laid
+    assert_allclose(counts, [3, 2])
+    assert_allclose(table[0], [[1, 3.5], [7, 9.5]])
+    found = Course("x", (1, 2), (0,), {"true_pull": table}, {"true_pull": counts})
+    assert_allclose(found.means("true_pull")[0], values[0, :, :5].mean(1))
+    assert found.orders == {}
+    assert found.shape is None
+    assert curve([list(seed) for seed in values], ["a"] * 6) is None

@@ -1,0 +1,85 @@
+"""Formats at the front door: side by side in one run, each with its own quantity, and refused in one message."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import small_ladder
+from distractor import families, model
+from small_ladder import COMMAND, ITEMS, SIZES, type_in
+
+FEW = (*COMMAND, "--no-knockout", "--limit", "3")
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = small_ladder.make(tmp_path_factory.mktemp("ladder"))
+    (folder / "shots.json").write_text('{"negation_qa": {"shots": 2, "reasoned": 1}}')
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "LADDER", ladder)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_formats_stand_side_by_side_and_are_not_computed_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = (*FEW, "--format", "rank,generate:0,cot:0", "--out", "here")
+    assert type_in(command) == 0
+    shown = capsys.readouterr().out
+    assert "Formats side by side" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    here = tmp_path / "here"
+    for name in ("formats.png", "formats.svg", "parts.png"):
+        assert (here / "figures" / name).exists()
+    assert (here / "rank" / "results.parquet").exists()
+    for form in ("generate", "cot"):
+        texts = pq.read_table(here / f"{form}-limit-3" / "texts.parquet").to_pylist()
+        assert {row["format"] for row in texts} == {form}
+        assert len({row["item"] for row in texts}) == ITEMS
+        assert all(row["prompt"] and (row["answer"] is None) == (row["why"] is not None) for row in texts)
+    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    assert type_in((*command, "--json")) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["quantity"] for one in told["formats"]] == [
+        "distractor_preference", "distractor_share", "distractor_share",
+    ]  # fmt: skip
+    assert all(len(one["models"]) == len(SIZES) for one in told["formats"])
+    assert json.loads((here / "summary.json").read_text()) == told
+
+
+def test_the_bare_prompt_is_run_as_it_always_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = (*COMMAND, "--no-knockout", "--json")
+    assert type_in((*small, "--out", "one")) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert type_in((*small, "--format", "rank:0", "--shot-seed", "3", "--out", "one")) == 0  # the same run
+    assert json.loads(capsys.readouterr().out) == plain
+    manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
+    assert (manifest["format"], manifest["shots"]) == ("rank", 0)
+    assert not {"kind", "seed", "hint", "chat", "limit"} & set(manifest)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--format", "chain"], "there is no format 'chain'"),
+        (["--format", "cot:2"], "holds at most 1; ask for 1"),
+        (["--format", "rank:3"], "holds at most 2; ask for 2"),
+        (["--format", "generate", "--plan"], "--plan counts ranked answers alone"),
+        (["--format", "rank,generate:0", "--chat"], "no chat template"),
+        (["--hint", "Zebras swim."], "no token for 'Zebras'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_refused_in_one_message(asked: list[str], said: str, capsys: Any) -> None:
+    assert type_in((*COMMAND, "--no-knockout", *asked)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("Error: ") == 1
+    assert said in " ".join(captured.err.split())

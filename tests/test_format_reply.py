@@ -1,0 +1,154 @@
+"""The answer is read from free text as a careful reader would, and where it is not said, that is said."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distractor.formats.reply import read
+from distractor.task import Answer
+
+LETTERS = (" B", " A")
+WORDS = (" birds", " words")
+YES_NO = (" Yes", " No")
+DIGITS = (" 8", " 3")
+ODDS = (" N", " Y")
+
+TRUE, DISTRACTOR = Answer.TRUE, Answer.DISTRACTOR
+OTHER = None
+
+ANSWERED = [
+    # right out
+    (" B", LETTERS, TRUE),
+    ("A", LETTERS, DISTRACTOR),
+    (" B.", LETTERS, TRUE),
+    ("(B)", LETTERS, TRUE),
+    ("**B**", LETTERS, TRUE),
+    ("B) Rome", LETTERS, TRUE),
+    ("B. Rome", LETTERS, TRUE),
+    ("B: Rome", LETTERS, TRUE),
+    ("B, because Paris is the capital", LETTERS, TRUE),
+    ("B because Paris is the capital", LETTERS, TRUE),
+    ("\n\nB", LETTERS, TRUE),
+    ("B\nQuestion: The capital of Italy is", LETTERS, TRUE),
+    ("Yes, it is.", YES_NO, TRUE),
+    ("yes", YES_NO, TRUE),
+    (" birds.", WORDS, TRUE),
+    (" words.\nThe last word is words", WORDS, DISTRACTOR),
+    ("8", DIGITS, TRUE),
+    ("b.", LETTERS, TRUE),
+    # in a sentence
+    ("The answer is B.", LETTERS, TRUE),
+    ("the answer is B", LETTERS, TRUE),
+    (" The capital of France is Paris. The answer is not A. The answer is B.", LETTERS, TRUE),
+    (" The capital of France is Paris . The answer is not A . The answer is B .", LETTERS, TRUE),
+    ("The answer is (A).", LETTERS, DISTRACTOR),
+    ("The answer is: B", LETTERS, TRUE),
+    ("The answer is:\n\nB", LETTERS, TRUE),
+    ("The correct answer is B. Rome.", LETTERS, TRUE),
+    ("So the final answer is B) Rome", LETTERS, TRUE),
+    ("The answer is option B.", LETTERS, TRUE),
+    ("The answer is probably B.", LETTERS, TRUE),
+    ("The answer would be A, not B.", LETTERS, DISTRACTOR),
+    ("The answer's B.", LETTERS, TRUE),
+    ("Answer: B", LETTERS, TRUE),
+    ("The answer is B. I say it again: the answer is B.", LETTERS, TRUE),
+    ("I think the answer is B, since Paris is the capital of France and A is ruled out.", LETTERS, TRUE),
+    ("The answer is B\n\nQuestion: another", LETTERS, TRUE),
+    ("\nThe last word is birds. The answer is birds.", WORDS, TRUE),
+    ("The answer is Birds.", WORDS, TRUE),
+    ('The answer is "birds".', WORDS, TRUE),
+    ("The answer is the word birds.", WORDS, TRUE),
+    (" π is 5.19212. 5 + 3 is 8. The answer is No.", YES_NO, DISTRACTOR),
+    ("The answer is 8.", DIGITS, TRUE),
+    ("The answer is $8$.", DIGITS, TRUE),
+    (r"The answer is \boxed{8}.", DIGITS, TRUE),
+    (" 20 times 200 is less than 80 times 90. The answer is N.", ODDS, TRUE),
+    ("The answer isn't A. The answer is B.", LETTERS, TRUE),
+    # Unicode
+    ("The answer is Ｂ.", LETTERS, TRUE),
+    ("The answer is “B”.", LETTERS, TRUE),
+    ("The answer\u00a0is\u00a0B.", LETTERS, TRUE),
+    ("The answer is \u200bB\u200b.", LETTERS, TRUE),
+    ("„birds“", WORDS, TRUE),
+    # another answer than the two
+    ("The answer is C.", LETTERS, OTHER),
+    ("C", LETTERS, OTHER),
+    ("The answer is 4.1.", (" 4", " 3"), OTHER),
+    ("83", DIGITS, OTHER),
+    ("The answer is 8 + 3.", DIGITS, OTHER),
+    ("The answer is 38.", DIGITS, OTHER),
+    ("The answer is birdsong.", WORDS, OTHER),
+    ("réponse", LETTERS, OTHER),
+]  # fmt: skip
+
+UNANSWERED = [
+    ("", LETTERS, "empty"),
+    ("  \n\t ", LETTERS, "empty"),
+    ("\u200b\ufeff", LETTERS, "empty"),
+    ("The answer is not A.", LETTERS, "only what it is not"),
+    ("The answer isn't A.", LETTERS, "only what it is not"),
+    ("The answer is probably not A.", LETTERS, "only what it is not"),
+    ("Not A.", LETTERS, "only what it is not"),
+    ("The answer is A. The answer is B.", LETTERS, "two answers"),
+    ("The answer is not A. The answer is A.", LETTERS, "two answers"),
+    ("The answer is A. Wait, the answer is B.", LETTERS, "two answers"),
+    ("The answer is A. No, the answer is C.", LETTERS, "two answers"),
+    ("The answer is A or B.", LETTERS, "hedged"),
+    ("The answer is either A or B.", LETTERS, "hedged"),
+    ("The answer is unclear.", LETTERS, "hedged"),
+    ("The answer is a bit unclear to me.", LETTERS, "hedged"),
+    ("The answer is A and B.", LETTERS, "hedged"),
+    ("A or B", LETTERS, "hedged"),
+    ("The answer could be B.", LETTERS, "no answer"),
+    ("A good question, and a hard one.", LETTERS, "no answer"),
+    ("I would choose B.", LETTERS, "no answer"),
+    ("words are cheap", WORDS, "no answer"),
+    ("The capital of France is Paris. The capital of Italy is Rome.", LETTERS, "no answer"),
+    ("The capital of France is Paris. The answer is", LETTERS, "cut off"),
+    ("The answer is that the capital of France is indeed Paris.", LETTERS, "too long"),
+    ("我不知道 什么", LETTERS, "no answer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "answers", "given_"), ANSWERED, ids=lambda value: repr(value)[:50])
+def test_an_answer_that_is_said_is_read(text: str, answers: tuple[str, str], given_: Answer | None) -> None:
+    found = read(text, answers)
+    assert found.why is None
+    assert found.answer
+    assert found.given == given_
+
+
+@pytest.mark.parametrize(("text", "answers", "why"), UNANSWERED, ids=lambda value: repr(value)[:50])
+def test_what_is_no_answer_is_counted_apart_and_says_why(text: str, answers: tuple[str, str], why: str) -> None:
+    found = read(text, answers)
+    assert (found.answer, found.given, found.why) == (None, None, why)
+
+
+@pytest.mark.parametrize(("text", "answers", "given_"), ANSWERED, ids=lambda value: repr(value)[:50])
+def test_with_the_answers_exchanged_the_other_one_is_given(
+    text: str, answers: tuple[str, str], given_: Answer | None
+) -> None:
+    found = read(text, answers[::-1])
+    assert found.given == (None if given_ is None else Answer(1 - given_))
+
+
+def test_the_slot_is_where_the_answer_was_said_and_not_where_one_was_ruled_out() -> None:
+    text = " The capital of France is Paris. The answer is not A. The answer is B. And so on."
+    found = read(text, LETTERS)
+    assert text[: found.slot] == " The capital of France is Paris. The answer is not A. The answer is"
+    assert read(" B", LETTERS).slot is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(max_size=60), st.sampled_from([LETTERS, WORDS, YES_NO, DIGITS]))
+def test_any_text_gives_an_answer_or_a_reason_never_both_or_neither(text: str, answers: tuple[str, str]) -> None:
+    for written in (text, f"The answer is {text}", f"{text} The answer is B."):
+        found = read(written, answers)
+        assert (found.answer is None) == (found.why is not None)
+        assert found.given is None or found.answer == answers[found.given].strip()
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(LETTERS), st.sampled_from([".", "!", ")", ".\n", " because so", ", I think"]))
+def test_what_trails_behind_an_answer_changes_nothing(answer: str, behind: str) -> None:
+    assert read(f"The answer is{answer}{behind}", LETTERS).given == LETTERS.index(answer)

@@ -1,0 +1,85 @@
+"""What the probes of an attribution hold at once, against a plain forward and backward pass of the same batch."""
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from transformers import GPT2Config
+
+import tiny
+
+COPIES = 24
+"""How often the tiny task's items are posed: so many make activations larger than the weights."""
+
+CHILD = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, {tests!r})
+import tiny
+import torch
+from distractor.encode import encode
+from distractor.measure import measure
+from distractor.model import load
+from distractor.run import batch
+from probes import PROBES
+
+torch.set_num_threads(1)
+
+
+def peak(work):
+    work(batch(few, model, PAIR))  # what is imported and cached at the first call is no part of it
+    Path("/proc/self/clear_refs").write_text("5")
+    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    before = int(told["VmRSS"].split()[0])
+    work(batch(all_of_them, model, PAIR))
+    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(told["VmHWM"].split()[0]) - before
+
+
+def there_and_back(rows):
+    network = model.bridge.original_model
+    for weight in network.parameters():
+        weight.requires_grad_(True)
+    tokens = rows.tokens.flatten(0, 1)
+    network(input_ids=tokens).logits.logsumexp(-1).sum().backward()
+    network.zero_grad()
+
+
+def read(rows):
+    encoding = few if rows.tokens.shape[1] == len(few.items) else all_of_them
+    measure(model, task, PROBES[{probe!r}], encoding)
+
+
+PAIR = ("conflict", "congruent")
+one = tiny.task()
+task = replace(one, items=tuple(replace(item, id=f"{{item.id}}/{{k}}") for k in range({copies}) for item in one.items))
+model = load(Path({folder!r}), device="cpu")
+all_of_them, few = encode(task, model), encode(one, model)
+print(peak(there_and_back if {probe!r} == "plain" else read))
+"""
+
+
+def kib(folder: Path, probe: str) -> int:
+    """By how much memory grows at its highest, in a process of its own."""
+    script = CHILD.format(tests=str(Path(__file__).parent), copies=COPIES, folder=str(folder), probe=probe)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return int(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the highest memory use is read from /proc")
+def test_no_probe_needs_more_memory_than_half_again_a_pass_there_and_back(tmp_path: Path) -> None:
+    config = partial(GPT2Config, n_embd=256, n_layer=6, n_head=8, n_positions=64)
+    tiny.save(tmp_path, config, tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
+    plain = kib(tmp_path, "plain")
+    needed = {
+        probe: kib(tmp_path, probe)
+        for probe in ("logit_lens", "direct_attribution", "attention", "attribution_patching", "activation_patching")
+    }
+    assert plain > 50_000
+    assert all(peak <= 1.5 * plain for peak in needed.values()), (plain, needed)
