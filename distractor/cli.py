@@ -443,9 +443,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
 ) -> None:
     """Compare checkpoints: sizes, steps, seeds, before and after tuning; what changed beyond noise, and where."""
-    from distractor import compare_report, report
+    from distractor import report
     from distractor.compare import PROBES, check_models, check_probes, count_steps, over_tasks
     from distractor.compare import compare as run
+    from distractor.comparison import report as compare_report
     from distractor.families import find_models
     from distractor.sites.attribute import check
     from distractor.store import Store
@@ -481,7 +482,7 @@ def compare(
         return
     from rich.console import Console
 
-    from distractor.compare_table import tables
+    from distractor.comparison.table import tables
     from distractor.table import WIDTH
 
     console = Console(width=WIDTH, highlight=False)
@@ -818,7 +819,7 @@ def _side_by_side(
     """One task in several formats, or in one in which models write: each on its own, then all beside each other."""
     from distractor import report
     from distractor.ablate import ablate as rank
-    from distractor.formats import format_report
+    from distractor.formats import report as format_report
     from distractor.formats.free_form import FreeForm, answer_freely
 
     manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
@@ -841,8 +842,8 @@ def _side_by_side(
         return
     from rich.console import Console
 
-    from distractor.formats.format_table import formats_table, free_notes, free_table
     from distractor.formats.side_by_side import curve
+    from distractor.formats.table import formats_table, free_notes, free_table
     from distractor.table import WIDTH
 
     console = Console(width=WIDTH, highlight=False)

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.ablate import PER_CONDITION, PULLS, Mean, Values, complete_items, values_of
-from distractor.compare_noise import Change, changes, halves_differ, holm
-from distractor.compare_steps import MIN_STEPS, PATHS, Course, curve
+from distractor.comparison.noise import Change, changes, halves_differ, holm
+from distractor.comparison.steps import MIN_STEPS, PATHS, Course, curve
 from distractor.errors import DistractorError, ModelError, ScalingError
 from distractor.families import Source
 from distractor.scaling import interval

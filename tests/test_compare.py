@@ -15,9 +15,10 @@ from rich.console import Console
 import small_ladder
 import tiny
 import wired
-from distractor import compare_report, families, model
+from distractor import families, model
 from distractor.compare import Comparison, compare, count_steps, over_tasks, pairs_of, sides_of
-from distractor.compare_table import tables
+from distractor.comparison import report as compare_report
+from distractor.comparison.table import tables
 from distractor.errors import ModelError
 from distractor.families import Source
 from distractor.sites.counterparts import blocks_of, carried

@@ -5,7 +5,7 @@ import pytest
 from numpy import ndarray
 from numpy.testing import assert_allclose
 
-from distractor.compare_noise import _do_halves_differ, changes, group_sums, halves_differ, holm, sign_flips
+from distractor.comparison.noise import _do_halves_differ, changes, group_sums, halves_differ, holm, sign_flips
 from distractor.errors import ScalingError
 from distractor.sites.effects import mean_interval, sign_flip_p
 

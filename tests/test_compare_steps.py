@@ -5,7 +5,7 @@ import pytest
 from numpy import ndarray
 from numpy.testing import assert_allclose
 
-from distractor.compare_steps import Course, curve
+from distractor.comparison.steps import Course, curve
 
 STEPS = (0, 100, 200, 400, 800, 1600, 3200, 6400)
 N_GROUPS = 40

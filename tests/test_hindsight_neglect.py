@@ -401,7 +401,7 @@ def test_no_document_tells_a_bet_as_an_item_of_seed_0_does(documents: dict[str, 
     assert not kept & told
     assert not asked & {item.prompts[c] for item in items for c in POSED}
     # But the other way round they are told.
-    assert len({bet[::-1] for bet in kept} & told) > 600
+    assert len({bet[::-1] for bet in kept} & told) > 500
 
 
 def test_no_document_in_conflict_tells_a_bet_of_a_held_out_group(
@@ -477,12 +477,12 @@ def test_answers_odds_and_amounts_give_nothing_away_in_documents(
         assert abs(last["Y"] - last["N"]) <= 4 * len(texts) ** 0.5, kind
     for kind in ("agreeing", "conflict", "open_bet"):
         told = [read(prompt) for text in documents[kind] for prompt in questions(text)]
-        # As many where the odds are against the amounts and win as where they lose; in a quarter both agree.
+        # As many where the odds are against the amounts and win as where they lose; in half of them both agree.
         for numbers in ("chance", "dollars"):
             right = np.mean([
                 (getattr(one, numbers)["earning"] > getattr(one, numbers)["losing"]) == one.is_right for one in told
             ])  # fmt: skip
-            assert right == pytest.approx(5 / 8, abs=0.03), (kind, numbers)
+            assert right == pytest.approx(3 / 4, abs=0.03), (kind, numbers)
 
 
 def test_documents_are_as_long_as_the_ladder_can_learn_from(documents: dict[str, list[str]]) -> None:

@@ -108,7 +108,8 @@ def read(prompt: str) -> tuple[str | None, bool]:
     if last in "AB":
         return last, "not" in words
     is_cue = last in {"not", "indeed", "surely", "also", "really"}
-    answer = ANSWER_OF.get(" ".join(words) if is_cue else question)
+    named = last if question.startswith("The answer is ") else None  # the ladder reads of options that are named
+    answer = named or ANSWER_OF.get(" ".join(words) if is_cue else question)
     return next((letter for letter in "AB" if option_of(prompt, letter) == answer), None), last == "not"
 
 

@@ -15,7 +15,7 @@ from distractor import report
 from distractor.ablate import ablate
 from distractor.families import Source, find_models
 from distractor.format import Format, formats_of
-from distractor.formats import format_plot
+from distractor.formats import plot as format_plot
 from distractor.formats.free_form import FreeForm, answer_freely
 from distractor.formats.shots import put
 from distractor.formats.side_by_side import Curve, Found, curve, flattens

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from distractor.compare import PRIMARY, Comparison, Pair
-from distractor.compare_noise import Change
-from distractor.compare_steps import Course
+from distractor.comparison.noise import Change
+from distractor.comparison.steps import Course
 from distractor.sites.counterparts import MapChange
 from distractor.table import WIDTH, plain_table
 from distractor.task import Condition

@@ -41,7 +41,7 @@ def manifest(
 
 def write(folder: Path, found: Sequence[Found]) -> dict[str, Any]:
     """Write each format's results into a folder of its own, and the formats side by side; returns the summary."""
-    from distractor.formats import format_plot
+    from distractor.formats import plot as format_plot
 
     told = []
     for one in found:
@@ -65,7 +65,7 @@ def write(folder: Path, found: Sequence[Found]) -> dict[str, Any]:
 
 def write_free(folder: Path, found: FreeForm) -> dict[str, Any]:
     """Write the texts, the values, the figure and the summary of one format in which models write."""
-    from distractor.formats import format_plot
+    from distractor.formats import plot as format_plot
 
     told = summary(found)
     write_table(folder / "texts.parquet", texts(found))

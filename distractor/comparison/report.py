@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor import compare_plot, report
+from distractor import report
 from distractor.compare import Comparison, Pair, Row, Transfer
-from distractor.compare_noise import Change
-from distractor.compare_steps import Course
+from distractor.comparison import plot as compare_plot
+from distractor.comparison.noise import Change
+from distractor.comparison.steps import Course
 from distractor.families import Source
 from distractor.sites.counterparts import MapChange
 from distractor.store import write_table, write_text

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from distractor.compare import Comparison, Pair, Row
-from distractor.compare_noise import Change
-from distractor.compare_steps import Course
+from distractor.comparison.noise import Change
+from distractor.comparison.steps import Course
 from distractor.plot import COLOURS, MARKERS, PULLS, SERIES, STYLE
 from distractor.sites.counterparts import MapChange
 from distractor.task import Condition
