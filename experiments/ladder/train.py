@@ -54,8 +54,7 @@ RESERVED = (Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPE
 class Budget:
     """How long and how fast every size learns: the rate warms up, stays, and falls to a tenth along the last quarter.
 
-    It is the same for all models up to `width`, and falls as 1 / d_model above: at 80 and 96 the full rate left facts less
-    well matched than at 64.
+    It is the same for all models up to `width`, and falls as 1 / d_model above.
 
     The loss weighs an answered token `answer` times as much as a told one, and takes told tokens from every
     `read_in_full`-th document only, and from those that answer nothing: so few tokens of a question decide anything.
