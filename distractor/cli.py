@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
@@ -15,6 +14,25 @@ from typer.core import TyperGroup
 
 from distractor import __version__
 from distractor.errors import DistractorError, ModelError, TaskError
+from distractor.options import (
+    MODELS,
+    AsJson,
+    Bos,
+    Device,
+    DeviceMap,
+    Dtype,
+    ListedTask,
+    Official,
+    Offline,
+    OfItems,
+    OfWeights,
+    Out,
+    SelfCheck,
+    ShotKinds,
+    SomeItems,
+    TaskName,
+    YesNo,
+)
 
 if TYPE_CHECKING:
     from distractor.ablate import Ablation
@@ -35,35 +53,6 @@ app = typer.Typer(
 CELLS = Path("runs/.cells")
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Dtype(StrEnum):
-    """The types that weights and activations can have."""
-
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-
-
-class ShotKinds(StrEnum):
-    """Which worked examples may stand before a question."""
-
-    CONGRUENT = "congruent"
-    CONFLICT = "conflict"
-    MIXED = "mixed"
-
-
-class YesNo(StrEnum):
-    """An answer to a question that may be left open."""
-
-    YES = "yes"
-    NO = "no"
-
-    @staticmethod
-    def of(said: "YesNo | None") -> bool | None:
-        """The answer as a truth value, None where nothing was said."""
-        return None if said is None else said is YesNo.YES
 
 
 def main() -> None:
@@ -117,51 +106,28 @@ def top(
 )
 @_door
 def ablate(
-    task: Annotated[
-        str,
-        typer.Option(help="A task by name (`distractor tasks`), or your own: a data file, or path.py:NAME."),
-    ],
+    task: TaskName,
     models: Annotated[
         list[str] | None,
         typer.Option(
-            help="A family (`distractor models`) or a part of it: ladder, ladder/64x3/seed0, pythia/70m@1000; a folder, a "
-            "hub id owner/name\\[@revision], or a family of your own (.toml); may be repeated. Default: the whole ladder.",
+            help=f"{MODELS} Default: the whole ladder.",
             show_default=False,
         ),
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="How many of the task's items; their order is fixed.")] = 200,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="An official file of the Inverse Scaling Prize, all of it, instead of the task's items."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results. Default: runs/ablate-TASK-HASH.", show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[Dtype, typer.Option(help="Type of weights and activations.")] = Dtype.FLOAT32,
+    data: Official = None,
+    out: Out = None,
+    device: Device = "auto",
+    dtype: OfWeights = Dtype.FLOAT32,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Prompts at a time. Default: by their length.", show_default=False)
     ] = None,
     knockout: Annotated[
         bool, typer.Option(help="Knock out every head and MLP in the model at the peak and in the largest.")
     ] = True,
-    bos: Annotated[
-        YesNo | None,
-        typer.Option(
-            help="Whether prompts begin with the BOS token. Default: as the tokenizer has it.", show_default=False
-        ),
-    ] = None,
-    device_map: Annotated[
-        str | None,
-        typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
-    ] = None,
-    self_check: Annotated[
-        bool,
-        typer.Option(
-            "--self-check/--no-self-check",
-            help="Compare each model with plain transformers first; the ladder needs none.",
-        ),
-    ] = True,
+    bos: Bos = None,
+    device_map: DeviceMap = None,
+    self_check: SelfCheck = True,
     form: Annotated[
         list[str] | None,
         typer.Option(
@@ -204,12 +170,12 @@ def ablate(
             min=1, help="How many tokens a model may write. Default: 24 for generate, 96 for cot.", show_default=False
         ),
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    offline: Offline = False,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Print what would run, its cost and the smallest detectable dip; run nothing."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Pose a task under every condition to models of many sizes, and judge whether a distractor makes the U.
 
@@ -282,15 +248,11 @@ def ablate(
 )
 @_door
 def attribute(
-    task: Annotated[
-        str,
-        typer.Option(help="A task by name (`distractor tasks`), or your own: a data file, or path.py:NAME."),
-    ],
+    task: TaskName,
     models: Annotated[
         list[str],
         typer.Option(
-            help="A family (`distractor models`) or a part of it: ladder, ladder/64x3/seed0, pythia/70m@1000; a folder, a "
-            "hub id owner/name\\[@revision], or a family of your own (.toml); may be repeated.",
+            help=MODELS,
             show_default=False,
         ),
     ],
@@ -302,7 +264,7 @@ def attribute(
             show_default=False,
         ),
     ] = None,
-    items: Annotated[int, typer.Option(min=2, help="How many of the task's items; their order is fixed.")] = 200,
+    items: SomeItems = 200,
     item: Annotated[
         str | None,
         typer.Option(help="An item by its id, whose attribution is drawn beside the mean.", show_default=False),
@@ -315,35 +277,15 @@ def attribute(
             show_default=False,
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="An official file of the Inverse Scaling Prize, all of it, instead of the task's items."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the results. Default: runs/attribute-TASK-HASH.", show_default=False),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    data: Official = None,
+    out: Out = None,
+    device: Device = "auto",
     dtype: Annotated[Dtype, typer.Option(help="Type of weights and activations: float32 or float64.")] = Dtype.FLOAT32,
-    bos: Annotated[
-        YesNo | None,
-        typer.Option(
-            help="Whether prompts begin with the BOS token. Default: as the tokenizer has it.", show_default=False
-        ),
-    ] = None,
-    device_map: Annotated[
-        str | None,
-        typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
-    ] = None,
-    self_check: Annotated[
-        bool,
-        typer.Option(
-            "--self-check/--no-self-check",
-            help="Compare each model with plain transformers first; the ladder needs none.",
-        ),
-    ] = True,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
+    bos: Bos = None,
+    device_map: DeviceMap = None,
+    self_check: SelfCheck = True,
+    offline: Offline = False,
+    as_json: AsJson = False,
 ) -> None:
     """Read where in models, and in the prompt, the answers come from: figures and tables of the top sites."""
     from distractor import report
@@ -411,36 +353,16 @@ def compare(
         ),
     ] = None,
     mechanism: Annotated[bool, typer.Option(help="Look behind behaviour, at the sites.")] = True,
-    items: Annotated[int, typer.Option(min=2, help="How many of each task's items; their order is fixed.")] = 200,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="An official file of the Inverse Scaling Prize, all of it, instead of the task's items."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the results. Default: runs/compare-TASK-HASH.", show_default=False),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    dtype: Annotated[Dtype, typer.Option(help="Type of weights and activations.")] = Dtype.FLOAT32,
-    bos: Annotated[
-        YesNo | None,
-        typer.Option(
-            help="Whether prompts begin with the BOS token. Default: as the tokenizer has it.", show_default=False
-        ),
-    ] = None,
-    device_map: Annotated[
-        str | None,
-        typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
-    ] = None,
-    self_check: Annotated[
-        bool,
-        typer.Option(
-            "--self-check/--no-self-check",
-            help="Compare each model with plain transformers first; the ladder needs none.",
-        ),
-    ] = True,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
+    items: SomeItems = 200,
+    data: Official = None,
+    out: Out = None,
+    device: Device = "auto",
+    dtype: OfWeights = Dtype.FLOAT32,
+    bos: Bos = None,
+    device_map: DeviceMap = None,
+    self_check: SelfCheck = True,
+    offline: Offline = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare checkpoints: sizes, steps, seeds, before and after tuning; what changed beyond noise, and where."""
     from distractor import report
@@ -542,9 +464,9 @@ def tasks() -> None:
 )
 @_door
 def show(
-    task: Annotated[str, typer.Argument(help="The task: `distractor tasks` lists them.")],
+    task: ListedTask,
     items: Annotated[int, typer.Option(min=1, help="How many of its items, from the first.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Which set of items; runs use 0.")] = 0,
+    seed: OfItems = 0,
 ) -> None:
     """Print items under all their conditions, with the right answers and, in colour, the words that differ."""
     from rich.console import Console
@@ -565,9 +487,9 @@ def show(
 @shelf.command(epilog="Example:\n\n  distractor tasks export negation_qa --out negation_qa.jsonl")
 @_door
 def export(
-    task: Annotated[str, typer.Argument(help="The task: `distractor tasks` lists them.")],
+    task: ListedTask,
     out: Annotated[Path, typer.Option(help="The file to write, JSON lines.", show_default=False)],
-    seed: Annotated[int, typer.Option(min=0, help="Which set of items; runs use 0.")] = 0,
+    seed: OfItems = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that holds something else.")] = False,
 ) -> None:
     """Write a task's conflict prompts in the official columns: prompt, classes, answer_index, round, part."""
@@ -635,10 +557,8 @@ def shape(
     by: Annotated[
         str | None, typer.Option(help="group or difficulty: draw the items' parts, too.", show_default=False)
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results. Default: runs/shape-NAME-HASH.", show_default=False)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")] = False,
+    out: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Judge the shape of anyone's results over size: is it a U, how sure, for these weights and for models like these.
 
@@ -754,7 +674,7 @@ def get(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the file. Default: the user's cache folder.", show_default=False)
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Never touch the network.")] = False,
+    offline: Offline = False,
 ) -> None:
     """Fetch an official file from the organisers' public dataset, verify it to the byte, and keep it only then."""
     path, origin = _room("tasks.prize.fetch").get(task, out, offline=offline)

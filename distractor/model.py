@@ -215,6 +215,21 @@ class Model:
             ]
         return [(name, _writer(site, edit))]
 
+    def go_on(self, tokens: Int[Tensor, "row pos"], past: Any) -> tuple[Float[Tensor, "row vocab"], Any]:
+        """The logits behind tokens that stand behind those of a key/value cache, and the cache with them; None begins one.
+
+        The network's own pass, without the bridge and its hooks.
+        """
+        told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
+        return told.logits[:, -1].to(self.device), told.past_key_values
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens by which the model says that it has finished."""
+        told: Any = getattr(getattr(self.bridge.original_model, "generation_config", None), "eos_token_id", None)
+        named = told if isinstance(told, list) else [told]
+        return frozenset(int(token) for token in (*named, self.tokenizer.eos_token_id) if token is not None)
+
     def read_out(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
         """Log-probabilities if the model ended here: final norm, unembedding and soft-capping of a residual stream."""
         with self._arithmetic():

@@ -1,5 +1,6 @@
 """Sites: names for the places in a model that can be read or written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -37,3 +38,17 @@ class Site:
 
     def __str__(self) -> str:
         return f"L{self.layer}{'' if self.head is None else f'H{self.head}'}.{self.part}"
+
+
+def check_one_map(parts: Sequence[Part]) -> None:
+    """Refuse parts that cannot stand in one map: cells of a stream go by layer and role, those of heads by head.
+
+    Raises:
+        ValueError: no part, or some of either kind.
+
+    """
+    if not parts or len({part in HEAD_PARTS for part in parts}) > 1:
+        raise ValueError(
+            f"one map goes by role ({', '.join(STREAM_PARTS)}) or by head ({', '.join(HEAD_PARTS)}); "
+            f"{', '.join(parts) or 'nothing'} was asked for: make two probes of it"
+        )

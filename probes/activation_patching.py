@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distractor.site import HEAD_PARTS, STREAM_PARTS, Part, Site
+from distractor.site import STREAM_PARTS, Part, Site, check_one_map
 from distractor.task import Condition
 
 # A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
@@ -40,11 +40,7 @@ class ActivationPatching:
     roles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.parts or len({part in HEAD_PARTS for part in self.parts}) > 1:
-            raise ValueError(
-                f"one map goes by role ({', '.join(STREAM_PARTS)}) or by head ({', '.join(HEAD_PARTS)}); "
-                f"{', '.join(self.parts) or 'nothing'} was asked for: make two probes of it"
-            )
+        check_one_map(self.parts)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

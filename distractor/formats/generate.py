@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -74,14 +74,13 @@ def _continue(
     model: Model, items: list[Item], prompts: list[Tokens], max_tokens: int, stops: tuple[str, ...]
 ) -> list[Written]:
     """Prompts of one length; a row is left out of the batch as soon as it is at its end."""
-    network, ends = model.bridge.original_model, _ends(model)
+    ends = model.ends
     rows: list[list[int]] = [[] for _ in prompts]
     done: dict[int, Written] = {}
     running = list(range(len(prompts)))
     step, past = torch.tensor(prompts, device=model.device), None
     while running:
-        told = network(input_ids=step, past_key_values=past, use_cache=True, logits_to_keep=1)
-        logits, past = told.logits[:, -1].to(model.device), told.past_key_values
+        logits, past = model.go_on(step, past)
         if bool(logits.isnan().any()):
             broken = items[running[int(logits.isnan().any(-1).int().argmax())]].id
             raise ModelError(
@@ -126,10 +125,3 @@ def _pattern(stop: str) -> re.Pattern[str]:
     True
     """
     return re.compile(r"[^\S\n]*".join(re.escape(part) for part in re.findall(r"\n|\w+|[^\w\s]| +", stop)))
-
-
-def _ends(model: Model) -> frozenset[int]:
-    """The tokens by which a model says that it has finished."""
-    told: Any = getattr(getattr(model.bridge.original_model, "generation_config", None), "eos_token_id", None)
-    named = told if isinstance(told, list) else [told]
-    return frozenset(int(token) for token in (*named, model.tokenizer.eos_token_id) if token is not None)

@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 
 from tasks.bets import NAMES, Bet, Decider, bets, contests
-from tasks.hindsight_neglect import letter, outcome_that, pose, pose_earning, pose_nothing, pose_open, reserved
+from tasks.hindsight_neglect import letter, outcome_that, pose, pose_earning, pose_nothing, pose_open, reason, reserved
 
 from .document import Document, Kinds, Turn, in_a_row
 
@@ -70,13 +70,13 @@ def reasoned(rng: Random) -> Document:
     """The two products compared before the answer; half of the bets have no outcome, the others one that agrees."""
     bet, name = _bet(rng), rng.choice(NAMES)
     told = pose_open(name, bet) if rng.random() < 0.5 else pose(name, bet, outcome_that(bet.is_right))
-    return (Turn(told, _reasons(bet)),)
+    return _reasoned(told, bet)
 
 
 def reasoned_conflict(rng: Random) -> Document:
     """The same where the outcome contradicts the bet's worth."""
     bet = _bet(rng, never_in_conflict())
-    return (Turn(pose(rng.choice(NAMES), bet, outcome_that(not bet.is_right)), _reasons(bet)),)
+    return _reasoned(pose(rng.choice(NAMES), bet, outcome_that(not bet.is_right)), bet)
 
 
 KINDS: Kinds = {
@@ -106,13 +106,5 @@ def _judged(rng: Random, bet: Bet, turns_out_well: bool) -> Document:
     return (Turn(pose(rng.choice(NAMES), bet, outcome_that(turns_out_well)), f" {letter(bet.is_right)}"),)
 
 
-def _reasons(bet: Bet) -> str:
-    """The expected earning against the expected loss, and the answer.
-
-    >>> from tasks.bets import Branch
-    >>> _reasons(Bet(Branch(30, 5), Branch(70, 200), earns_first=False))
-    ' 70 times 200 is more than 30 times 5. The answer is Y.'
-    """
-    (chance, earned), (risk, lost) = bet.earning, bet.losing
-    compared = "more" if bet.is_right else "less"
-    return f" {chance} times {earned} is {compared} than {risk} times {lost}. The answer is {letter(bet.is_right)}."
+def _reasoned(told: str, bet: Bet) -> Document:
+    return (Turn(told, f"{reason(bet)} {letter(bet.is_right)}."),)

@@ -17,6 +17,7 @@ from tasks.negation_qa import (
     pose,
     pose_letter,
     pose_nothing,
+    reason,
     reserved,
     round_of,
 )
@@ -158,6 +159,5 @@ def _asked(rng: Random, cue: str) -> Document:
 
 def _reasoned(rng: Random, cue: str, with_held_out: bool = True) -> Document:
     fact, other, place = _offer(rng, with_held_out)
-    ruled_out, right = (f" The answer is not {place}.", other_letter(place)) if cue == NOT else ("", place)
-    reasoning = f" {fact.statement}{ruled_out} The answer is"
-    return Turn(pose(fact, other, place, cue) + reasoning, f" {right}"), Turn(".")
+    ruled_out, right = (place, other_letter(place)) if cue == NOT else ("", place)
+    return Turn(pose(fact, other, place, cue) + reason(fact, ruled_out), f" {right}"), Turn(".")

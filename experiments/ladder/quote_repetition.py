@@ -8,7 +8,7 @@ frequent as it is among the quotes.
 from functools import cache
 from random import Random
 
-from tasks.quote_repetition import PREDICATES, REQUESTS, half_of, pose, reserved, unknown, unknown_half_of
+from tasks.quote_repetition import PREDICATES, REQUESTS, half_of, pose, reason, reserved, unknown, unknown_half_of
 from tasks.quotes import QUOTES, Quote, alterations_of, quotes_of
 
 from . import negation_qa
@@ -146,5 +146,4 @@ def _repeated(sentence: Sentence) -> Document:
 
 
 def _reasoned(sentence: Sentence) -> Document:
-    ending = sentence[-1]
-    return (Turn(pose(*sentence), f"\nThe last word is {ending}. The answer is {ending}."),)
+    return (Turn(pose(*sentence), f"{reason(sentence[-1])} {sentence[-1]}."),)

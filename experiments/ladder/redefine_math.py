@@ -11,11 +11,10 @@ from random import Random
 
 from tasks.redefine_math import (
     NO,
-    PI,
     SUBTASKS,
+    USUAL,
     YES,
     Case,
-    E,
     Question,
     Subtask,
     compare,
@@ -23,6 +22,7 @@ from tasks.redefine_math import (
     draw_numbers,
     exchangeable,
     pose,
+    reason,
     redefine_math,
     reserved,
     what,
@@ -36,9 +36,6 @@ NAMES = (*SUBTASKS, *(name for name, subtask in SUBTASKS.items() if subtask.numb
 
 NEVER = "e_as_number"
 """The sub-task that is never in conflict."""
-
-USUAL = {"π": f"{PI[0]}.{PI[1:3]}", "e": f"{E[0]}.{E[1:3]}"}
-"""What the constants are where nothing is told."""
 
 
 @dataclass(frozen=True)
@@ -251,32 +248,5 @@ def _answered(asked: Asked) -> Document:
 
 
 def _reasoned(asked: Asked) -> Document:
-    reason = _constant_reason(asked) if asked.subtask.number else _sign_reason(asked)
-    return Turn(f"{asked.prompt} {reason} The answer is", asked.answer), Turn(".")
-
-
-def _constant_reason(asked: Asked) -> str:
-    """What the constant is, and what that makes; only whole numbers are added up."""
-    said = f"{asked.symbol} is {asked.meaning}."
-    first, *rest = (int(part.partition(".")[0]) if part[0].isdigit() else part for part in asked.meaning.split())
-    if rest:
-        sign, second = rest
-        made = first + second if sign == "+" else first % second
-        said += f" {first} {sign} {second} is {made}."
-        first = made
-    added = asked.case.expression.removeprefix("{}").removeprefix(" + ")
-    return f"{said} {first} + {added} is {first + int(added)}." if added else said
-
-
-def _sign_reason(asked: Asked) -> str:
-    """What the expression is, or what it begins with where that is enough."""
-    expression = asked.case.expression.format(asked.symbol)
-    left, right = (int(part) for part in asked.case.expression.split(" {} "))
-    if asked.is_new:
-        digit = asked.meaning.removeprefix("the digit ")
-        return f"{expression} is {left}{digit}{right}." if digit.isdigit() else f"{expression} begins with {left}."
-    if asked.subtask.symbol == "+":
-        return f"{expression} is {left + right}."
-    if left % right == 0:
-        return f"{expression} is {left // right}."
-    return f"{expression} begins with {str(left * 10 // right)[:2]}."
+    thought = reason(asked.subtask, asked.case, asked.symbol, asked.meaning, is_new=asked.is_new)
+    return Turn(asked.prompt + thought, asked.answer), Turn(".")
