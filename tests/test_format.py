@@ -225,7 +225,7 @@ def test_reasoning_is_worded_as_in_the_ladders_training(name: str) -> None:
         from tasks.hindsight_neglect import reason as why
 
         for bet in bets("both")[:200]:
-            assert f"{why(bet)} {letter(bet.is_right)}." == module._reasons(bet)
+            assert text_of(module._reasoned("", bet)) == f"{why(bet)} {letter(bet.is_right)}."
     elif name == "quote_repetition":
         for item in task.items[:50]:
             ending = item.true.strip()
