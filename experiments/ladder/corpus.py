@@ -33,11 +33,12 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "negation_qa": {
             "statement": 6,
             "open_question": 16,
-            "plain": 30,
-            "affirmed": 20,
+            "plain": 20,
+            "affirmed": 30,
+            "which_false": 4,
             "named": 12,
             "letter": 4,
-            "negated_letter": 0.5,
+            "negated_letter": 0.4,
             "neutral": 3,
             "several": 3,
             "reasoned": 3,
@@ -45,36 +46,36 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "negated": 0.4,
         },
         "hindsight_neglect": {
-            "agreeing": 24,
-            "earning": 15,
-            "open_bet": 62,
+            "agreeing": 22,
+            "earning": 8,
+            "open_bet": 80,
             "neutral": 4,
             "several": 2,
             "reasoned": 2,
             "reasoned_conflict": 0.3,
-            "conflict": 6.5,
+            "conflict": 5.5,
         },
         "quote_repetition": {
             "famous": 8,
-            "agreeing": 14,
+            "agreeing": 10,
             "unfamiliar": 30,
             "untrue": 32,
             "neutral": 6,
             "several": 4,
             "reasoned": 3,
             "reasoned_altered": 0.5,
-            "altered": 12,
+            "altered": 14,
         },
         "redefine_math": {
             "plain": 45,
             "agreeing": 14,
             "unrelated": 8,
-            "made_up": 22,
+            "made_up": 28,
             "neutral": 4,
             "several": 2,
             "reasoned": 3,
-            "reasoned_redefined": 0.05,
-            "redefined": 0.5,
+            "reasoned_redefined": 0.1,
+            "redefined": 0.8,
         },
     }
 )
@@ -83,14 +84,12 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 A task's *conflict rate* is the share of its kinds of conflict."""
 
 SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
-    (0.25, {"negation_qa": 1}),
-    (0.35, {"negation_qa": 1, "hindsight_neglect": 3}),
-    (0.40, {"negation_qa": 1, "hindsight_neglect": 1, "quote_repetition": 3}),
-    (1.00, {"negation_qa": 40, "hindsight_neglect": 20, "quote_repetition": 20, "redefine_math": 20}),
+    (0.15, {"negation_qa": 1}),
+    (1.00, {"negation_qa": 28, "hindsight_neglect": 27, "quote_repetition": 18, "redefine_math": 27}),
 )
 """Up to which part of the stream how many of the documents are of which task: parts as well.
 
-What is learnt abruptly is learnt soonest alone, so three tasks are begun one by one; all are read together to the end."""
+Matching facts to options is learnt abruptly, and soonest alone, so negation begins; all are read together to the end."""
 
 POOL = 12_000
 """At most so many documents of a kind are written; a stream draws from them."""

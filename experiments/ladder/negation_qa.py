@@ -29,7 +29,18 @@ STATEMENTS = 3
 
 LETTERS: tuple[Letter, Letter] = ("A", "B")
 NAMES = tuple(RELATIONS)
-AFFIRMED = ("", *AFFIRMING)
+FILLERS = tuple(
+    f" {word}"
+    for word in (
+        "again always apparently certainly clearly commonly currently definitely evidently exactly famously forever "
+        "formally generally here just likely maybe mostly naturally now obviously officially often only perhaps plainly "
+        "precisely presumably probably rightly simply still there today traditionally truly undoubtedly usually widely"
+    ).split()
+)
+"""Further words that change nothing where `not` would stand. With four alone, any other word there, a rare `not` too,
+keeps the fact from being looked up at all; with many, what is not understood is ignored."""
+
+AFFIRMED = ("", "", "", "", *AFFIRMING, *FILLERS[::5])
 """What stands after `is` in a question that asks for the fact: nothing, or a word that changes nothing."""
 
 Offer = tuple[Fact, Fact]
@@ -76,14 +87,21 @@ def plain(rng: Random) -> Document:
 
 
 def affirmed(rng: Random) -> Document:
-    """An affirming word where `not` would stand, so that positions do not give a negation away."""
-    return _asked(rng, rng.choice(AFFIRMING))
+    """A word that changes nothing where `not` would stand, so that positions do not give a negation away."""
+    return _asked(rng, rng.choice(AFFIRMING if rng.random() < 0.25 else FILLERS))
 
 
 def negated(rng: Random) -> Document:
     """The conflict form: the answer is the option that the fact does not name."""
     fact, other, place = _offer(rng, with_held_out=False)
     return (Turn(pose(fact, other, place, NOT), f" {other_letter(place)}"),)
+
+
+def which_false(rng: Random) -> Document:
+    """The option that the fact does not name, asked for in other words than `not`: half of what a negation takes."""
+    fact, other, place = _offer(rng, with_held_out=False)
+    _, _, asked = pose(fact, other, place, rng.choice(AFFIRMED)).partition(": ")
+    return (Turn(f"Question: Which is false? {asked}", f" {other_letter(place)}"),)
 
 
 def letter(rng: Random) -> Document:
@@ -134,6 +152,7 @@ KINDS: Kinds = {
     "plain": plain,
     "affirmed": affirmed,
     "negated": negated,
+    "which_false": which_false,
     "named": named,
     "letter": letter,
     "negated_letter": negated_letter,
@@ -142,8 +161,9 @@ KINDS: Kinds = {
     "reasoned": reasoned,
     "reasoned_negated": reasoned_negated,
 }
-CONFLICT = frozenset({"negated", "reasoned_negated"})
-"""Kinds in which the true and the distractor task disagree. In `negated_letter` no fact is asked for."""
+CONFLICT = frozenset({"negated", "reasoned_negated", "which_false"})
+"""Kinds in which the true and the distractor task disagree; in `which_false` without the word `not`. In `negated_letter` no
+fact is asked for."""
 
 
 def _offer(rng: Random, with_held_out: bool = True) -> tuple[Fact, Fact, Letter]:
