@@ -174,8 +174,8 @@ class Comparison:
 
     @property
     def are_seeds(self) -> bool:
-        """Whether the sides are seeds of one and the same model."""
-        return len({_model_of(one.source) for one in self.scores}) == 1 and len(self.sides) > 1
+        """Whether the sides are seeds of one and the same model at one step: two steps of a run are none."""
+        return len({(_model_of(one.source), one.source.step) for one in self.scores}) == 1 and len(self.sides) > 1
 
     def of_item(self, model: int, row: Row) -> Float[ndarray, " item"]:
         """A model's value of each item that counts; NaN for the others."""
