@@ -31,7 +31,6 @@ def test_the_page_says_what_was_counted(calibrate: Any, done: Any, tmp_path: Pat
     assert (tmp_path / "README.md").read_text() == (FOLDER / "README.md").read_text()
 
 
-@pytest.mark.slow  # not slow, but true only once the whole table has been run
 def test_every_cell_was_run_on_a_thousand_ladders(calibrate: Any, done: Any) -> None:
     lacking = [f"{c.part}: {c.name}" for c in calibrate.cells() if (c.part, c.name) not in done]
     assert not lacking
