@@ -31,11 +31,10 @@ LETTERS: tuple[Letter, Letter] = ("A", "B")
 NAMES = tuple(RELATIONS)
 FILLERS = tuple(
     f" {word}"
-    for word in (
-        "again always apparently certainly clearly commonly currently definitely evidently exactly famously forever "
-        "formally generally here just likely maybe mostly naturally now obviously officially often only perhaps plainly "
-        "precisely presumably probably rightly simply still there today traditionally truly undoubtedly usually widely"
-    ).split()
+    for word in """again always apparently certainly clearly commonly currently definitely evidently exactly famously
+    forever formally generally here just likely maybe mostly naturally now obviously officially often only perhaps plainly
+    precisely presumably probably rightly simply still there today traditionally truly undoubtedly usually widely
+    """.split()  # noqa: SIM905 (forty words are read as text)
 )
 """Further words that change nothing where `not` would stand. With four alone, any other word there, a rare `not` too,
 keeps the fact from being looked up at all; with many, what is not understood is ignored."""
