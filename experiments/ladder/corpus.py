@@ -35,6 +35,7 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "open_question": 16,
             "plain": 20,
             "affirmed": 30,
+            "not_surprisingly": 5,
             "which_false": 4,
             "named": 12,
             "letter": 4,
@@ -57,8 +58,8 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         },
         "quote_repetition": {
             "famous": 8,
-            "agreeing": 10,
-            "unfamiliar": 30,
+            "agreeing": 8,
+            "unfamiliar": 32,
             "untrue": 32,
             "neutral": 6,
             "several": 4,
@@ -85,7 +86,7 @@ A task's *conflict rate* is the share of its kinds of conflict."""
 
 SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
     (0.15, {"negation_qa": 1}),
-    (1.00, {"negation_qa": 28, "hindsight_neglect": 27, "quote_repetition": 18, "redefine_math": 27}),
+    (1.00, {"negation_qa": 30, "hindsight_neglect": 32, "quote_repetition": 20, "redefine_math": 18}),
 )
 """Up to which part of the stream how many of the documents are of which task: parts as well.
 
