@@ -180,18 +180,38 @@ class Model:
             raise ValueError(
                 "gradients are not taken at pattern and resid_mid, which are written by way of other sites"
             )
-        # The layers of a model that is spread over devices meet those who read and write them on the first one.
         home = self.device
-        hooks: list[tuple[str, Callable[..., Tensor]]] = []
-        for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
-            hooks += self._writers(site, _at_home(edits[site], home))
-        hooks += [(self.hook(site), _tapper(tap)) for site, tap in taps.items()]
-        hooks += [(self.hook(site), _reader(site, read, home)) for site, read in reads.items()]
-        with self._arithmetic(), self.bridge.hooks(fwd_hooks=hooks):
+        with self._arithmetic(), self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
             logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
         if logits.shape[1] != len(keep):  # models of TransformerLens' own give all positions
             logits = logits[:, keep]
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+
+    def go_through(
+        self,
+        tokens: Int[Tensor, "row pos"],
+        cache: Any,
+        *,
+        reads: Mapping[Site, Read] | None = None,
+        edits: Mapping[Site, Edit] | None = None,
+    ) -> None:
+        """Run the layers behind the keys and values of a cache, which are added to it; nothing is unembedded."""
+        nothing = torch.empty(0, dtype=torch.long, device=self.device)
+        with self._arithmetic(), self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})):
+            self.bridge.original_model(
+                input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=nothing
+            )
+
+    def _hooks(
+        self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
+    ) -> list[tuple[str, Callable[..., Tensor]]]:
+        """Edits before reads. The layers of a model that is spread over devices meet those who read and write them on the
+        first one."""
+        hooks: list[tuple[str, Callable[..., Tensor]]] = []
+        for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
+            hooks += self._writers(site, _at_home(edits[site], self.device))
+        hooks += [(self.hook(site), _tapper(tap)) for site, tap in taps.items()]
+        return hooks + [(self.hook(site), _reader(site, read, self.device)) for site, read in reads.items()]
 
     def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Callable[..., Tensor]]]:
         """The hooks that write to a site. Two of TransformerLens' own do not do what they say, and are rewritten.
