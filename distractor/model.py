@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from einops import einsum, rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -50,6 +50,18 @@ Read = Callable[[Tensor], object]
 
 Tap = Callable[[Tensor], object]
 """Takes the activation at a site as the model goes on with it, to ask for its gradient."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where the tokens of a pass stand, and which keys, those in the cache first, each of them sees.
+
+    `distances` says how many positions before the token a key stands.
+    """
+
+    positions: Int[Tensor, "row query"]
+    sees: Bool[Tensor, "row query key"]
+    distances: Int[Tensor, "row query key"]
 
 
 @dataclass(frozen=True)
@@ -187,20 +199,59 @@ class Model:
             logits = logits[:, keep]
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
 
+    def past_of(self, layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
+        """A key/value cache that holds these keys and values of the layers, each [row head pos d_head]."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(layers):
+            cache.update(keys, values, layer)
+        return cache
+
     def go_through(
         self,
         tokens: Int[Tensor, "row pos"],
-        cache: Any,
+        past: Any,
         *,
+        start: int = 0,
+        view: "View | None" = None,
+        keep: Int[Tensor, " kept"] | None = None,
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
-    ) -> None:
-        """Run the layers behind the keys and values of a cache, which are added to it; nothing is unembedded."""
-        nothing = torch.empty(0, dtype=torch.long, device=self.device)
-        with self._arithmetic(), self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})):
-            self.bridge.original_model(
-                input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=nothing
-            )
+    ) -> Float[Tensor, "row kept vocab"]:
+        """Run the layers from `start` on behind the keys and values of a cache, which are added to it.
+
+        What enters layer `start` has to be written there by an edit, if it is not the first. `view` says at which
+        positions the tokens stand and what each of them sees. Nothing is unembedded but the positions `keep`.
+        """
+        keep = torch.empty(0, dtype=torch.long, device=self.device) if keep is None else keep
+        told = {} if view is None else {"attention_mask": self._masks(view), "position_ids": view.positions}
+        with (
+            self._arithmetic(),
+            _left_out(self.bridge.blocks[:start]),
+            self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
+        ):
+            logits = self.bridge.original_model(
+                input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=keep, **told
+            ).logits
+        return logits.to(self.device)
+
+    def _masks(self, view: "View") -> Any:
+        """What is added to attention scores, as the architecture takes it: one table, or one for each kind of layer."""
+        config = self.bridge.original_model.config.get_text_config()
+        window = getattr(config, "sliding_window", None)
+
+        def added(sees: Bool[Tensor, "row query key"]) -> Tensor:
+            nothing = torch.zeros((), dtype=self.dtype, device=sees.device)
+            return torch.where(sees, nothing, torch.finfo(self.dtype).min)[:, None]
+
+        def near() -> Tensor:
+            return added(view.sees if window is None else view.sees & (view.distances < window))
+
+        kinds = getattr(config, "layer_types", None)
+        if kinds is None:
+            return near()
+        return {kind: near() if kind == "sliding_attention" else added(view.sees) for kind in set(kinds)}
 
     def _hooks(
         self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
@@ -392,6 +443,28 @@ class _HalfPattern(TorchFunctionMode):
         if func is torch.matmul and args[0].dtype == torch.float32 != args[1].dtype:
             args = (args[0].to(args[1].dtype), *args[1:])
         return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _left_out(blocks: Sequence[Any]) -> Iterator[None]:
+    """These layers hand on what they are given."""
+    # A bridge's block hands attributes that are set on to the module within it: its own are reached by `vars`.
+    spaces = [vars(block) for block in blocks]
+    before = [space.get("forward") for space in spaces]
+    for space in spaces:
+        space["forward"] = _hand_on
+    try:
+        yield
+    finally:
+        for space, old in zip(spaces, before, strict=True):
+            if old is None:
+                del space["forward"]
+            else:
+                space["forward"] = old
+
+
+def _hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return hidden_states
 
 
 def _at_home(edit: Edit, home: torch.device) -> Edit:

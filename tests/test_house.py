@@ -37,6 +37,7 @@ FLOORS = (
     (
         "verdict",
         "encode",
+        "cut",
         "export",
         "family_table",
         "curves.composed",
