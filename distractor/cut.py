@@ -85,7 +85,8 @@ def pack(
     lines: list[list[int]] = []
     sizes: list[int] = []
     for rests in of_row.values():
-        filled = [(0, len(lines) + k) for k in range(-(-sum(size for size, _ in rests) // ROOM))]
+        count = min(len(rests), -(-sum(size for size, _ in rests) // ROOM))
+        filled = [(0, len(lines) + k) for k in range(count)]
         lines += [[] for _ in filled]
         for size, cell in sorted(rests, key=lambda rest: -rest[0]):  # the longest first, where most is left
             much, line = heapq.heappop(filled)

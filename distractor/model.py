@@ -228,7 +228,7 @@ class Model:
         told = {} if view is None else {"attention_mask": self._masks(view), "position_ids": view.positions}
         with (
             self._arithmetic(),
-            _left_out(self.bridge.blocks[:start]),
+            _left_out(list(self.bridge.blocks)[:start]),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
             logits = self.bridge.original_model(
@@ -304,8 +304,7 @@ class Model:
     def read_out(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
         """Log-probabilities if the model ended here: final norm, unembedding and soft-capping of a residual stream."""
         with self._arithmetic():
-            normed = resid[:, None] if self._final_norm is None else self._final_norm(resid[:, None])
-            logits = self._capped(self.bridge.unembed(normed)[:, 0])
+            logits = self._capped(self.bridge.unembed(self._normed(resid)[:, None])[:, 0])
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
 
     def answer_logits(
@@ -313,7 +312,7 @@ class Model:
     ) -> Float[Tensor, "row answer"]:
         """The logits of some tokens if the model ended here: as `read_out`, without the rest of the vocabulary."""
         with self._arithmetic():
-            normed = resid if self._final_norm is None else self._final_norm(resid[:, None])[:, 0]
+            normed = self._normed(resid)
         component = self.bridge.unembed.original_component
         logits = einsum(normed, component.weight[answers], "row d_model, row answer d_model -> row answer")
         bias = getattr(component, "bias", None)
@@ -397,6 +396,13 @@ class Model:
     def d_model(self) -> int:
         """The width of the residual stream."""
         return int(self.bridge.cfg.d_model)
+
+    def _normed(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row width"]:
+        """What is unembedded of a last residual stream: OPT-350m's has no final norm, and is made narrower."""
+        normed = resid[:, None] if self._final_norm is None else self._final_norm(resid[:, None])
+        inner = getattr(self.bridge.original_model, "model", None)
+        narrow = getattr(getattr(inner, "decoder", None), "project_out", None)
+        return (normed if narrow is None else narrow(normed))[:, 0]
 
     @property
     def _final_norm(self) -> Any:
