@@ -69,7 +69,9 @@ class Packed:
         past = torch.arange(self.known, device=self.first.device)
         before = past < self.first[:, :, None]
         together = self.cells[:, :, None] == self.cells[:, None]
-        distances = self.positions[:, :, None] - torch.cat([past.expand(len(self.rows), -1), self.positions], 1)[:, None]
+        distances = (
+            self.positions[:, :, None] - torch.cat([past.expand(len(self.rows), -1), self.positions], 1)[:, None]
+        )
         sees = torch.cat([before, together & (distances[:, :, self.known :] >= 0)], -1)
         return View(self.positions, sees, distances)
 
@@ -93,24 +95,24 @@ def pack(
             lines[line].append(cell)
             heapq.heappush(filled, (much + size, line))
         sizes += [much for much, _ in sorted(filled, key=lambda one: one[1])]
-    by_size = sorted(range(len(lines)), key=lambda line: -sizes[line])
+    by_size = sorted(range(len(lines)), key=lambda number: -sizes[number])
     while by_size:
         longest = sizes[by_size[0]]
         count = max(1, tokens_a_pass // longest)
-        some, by_size = [lines[line] for line in by_size[:count]], by_size[count:]
+        some, by_size = [lines[number] for number in by_size[:count]], by_size[count:]
         cells = np.full((len(some), longest), -1)
         positions = np.zeros((len(some), longest), dtype=np.int64)
         starts = np.zeros((len(some), longest), dtype=np.int64)
-        for number, line in enumerate(some):
+        for number, together in enumerate(some):
             place = 0
-            for cell in line:
+            for cell in together:
                 start, end = places[1][cell], places[2][places[0][cell]]
                 there = slice(place, place + end - start)
                 cells[number, there], starts[number, there] = cell, start
                 positions[number, there] = np.arange(start, end)
                 place += end - start
         made = (torch.from_numpy(table).to(rows.device) for table in (cells, positions, starts))
-        yield Packed(rows[[line[0] for line in some]], *made)
+        yield Packed(rows[[together[0] for together in some]], *made)
 
 
 @dataclass(frozen=True, eq=False)

@@ -169,11 +169,13 @@ class Model:
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
         taps: Mapping[Site, Tap] | None = None,
+        view: View | None = None,
     ) -> Float[Tensor, "row kept vocab"]:
         """Log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
 
-        Rows may be padded on the right: with causal attention, no position sees what comes after it. `edits` come before
-        `reads`, so that what is seen is what was used. In half precision, the last softmax is taken in float32.
+        Rows may be padded on the right: with causal attention, no position sees what comes after it. `view` says who sees
+        whom where it is not each token all before it. `edits` come before `reads`, so that what is seen is what was used.
+        In half precision, the last softmax is taken in float32.
 
         `taps` make the graph of gradients begin at the first of their sites; they need gradients to be on. What an edit
         of `pattern` is given is NaN, for not every architecture knows the pattern in time: it has to be a value.
@@ -194,7 +196,10 @@ class Model:
             )
         home = self.device
         with self._arithmetic(), self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
-            logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
+            if view is None:
+                logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
+            else:
+                logits = self._network(tokens, view, logits_to_keep=keep, use_cache=False).to(home)
         if logits.shape[1] != len(keep):  # models of TransformerLens' own give all positions
             logits = logits[:, keep]
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
@@ -215,26 +220,29 @@ class Model:
         *,
         start: int = 0,
         view: "View | None" = None,
-        keep: Int[Tensor, " kept"] | None = None,
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
-    ) -> Float[Tensor, "row kept vocab"]:
+    ) -> None:
         """Run the layers from `start` on behind the keys and values of a cache, which are added to it.
 
         What enters layer `start` has to be written there by an edit, if it is not the first. `view` says at which
-        positions the tokens stand and what each of them sees. Nothing is unembedded but the positions `keep`.
+        positions the tokens stand and what each of them sees. Nothing is unembedded.
         """
-        keep = torch.empty(0, dtype=torch.long, device=self.device) if keep is None else keep
-        told = {} if view is None else {"attention_mask": self._masks(view), "position_ids": view.positions}
+        nothing = torch.empty(0, dtype=torch.long, device=self.device)
         with (
             self._arithmetic(),
             _left_out(list(self.bridge.blocks)[:start]),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
-            logits = self.bridge.original_model(
-                input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=keep, **told
-            ).logits
-        return logits.to(self.device)
+            self._network(tokens, view, past_key_values=past, use_cache=True, logits_to_keep=nothing)
+
+    def _network(
+        self, tokens: Int[Tensor, "row pos"], view: View | None, **more: Any
+    ) -> Float[Tensor, "row kept vocab"]:
+        """The logits of the network itself, which takes more than the bridge hands on; hooks work all the same."""
+        told = {} if view is None else {"attention_mask": self._masks(view), "position_ids": view.positions}
+        logits: Tensor = self.bridge.original_model(input_ids=tokens, **told, **more).logits
+        return logits
 
     def _masks(self, view: "View") -> Any:
         """What is added to attention scores, as the architecture takes it: one table, or one for each kind of layer."""
@@ -256,8 +264,7 @@ class Model:
     def _hooks(
         self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
     ) -> list[tuple[str, Callable[..., Tensor]]]:
-        """Edits before reads. The layers of a model that is spread over devices meet those who read and write them on the
-        first one."""
+        """Edits before reads. The layers of a model that is spread over devices meet who reads and writes on the first."""
         hooks: list[tuple[str, Callable[..., Tensor]]] = []
         for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
             hooks += self._writers(site, _at_home(edits[site], self.device))

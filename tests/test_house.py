@@ -47,6 +47,7 @@ FLOORS = (
         "sites.first",
         "sites.kin",
     ),
+    ("tree",),
     ("run", "curves.shape", "comparison.noise", "comparison.steps"),
     ("probe", "formats.generate", "elsewhere", "sites.positions", "sites.stream", "sites.exchange"),
     ("measure", "sites.exchange_map"),

@@ -136,9 +136,11 @@ def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node c
             continue
         same = Site(site.layer + 1, "resid_pre") if site.part == "resid_post" else Site(site.layer, site.part)
         wanted.setdefault(same, {}).setdefault((id(at), site.head), []).append(number)
-    for site, cells in wanted.items():
-        kind = "first" if site == Site(0, "resid_pre") else "slot" if site.layer == last and site.part in AT_SLOT else ""
-        alike.setdefault((kind, tuple(cells)), []).append(site)
+    for site, changes in wanted.items():
+        kind = (
+            "first" if site == Site(0, "resid_pre") else "slot" if site.layer == last and site.part in AT_SLOT else ""
+        )
+        alike.setdefault((kind, tuple(changes)), []).append(site)
     matters = {"": behind & is_there, "first": differs, "slot": behind & is_last}
     size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
     for some in torch.arange(len(batch.items), device=model.device).split(size if wanted else len(batch.items)):

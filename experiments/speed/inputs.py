@@ -22,7 +22,12 @@ SHAPES: Mapping[str, PretrainedConfig] = {
         vocab_size=50304, hidden_size=512, intermediate_size=2048, num_hidden_layers=6, num_attention_heads=8, **_ENDS
     ),
     "pythia-410m": GPTNeoXConfig(
-        vocab_size=50304, hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, **_ENDS
+        vocab_size=50304,
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        **_ENDS,
     ),
     "small-vocabulary": GPT2Config(vocab_size=1024, n_embd=256, n_layer=6, n_head=8, n_positions=256, **_ENDS),
 }

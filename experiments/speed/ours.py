@@ -84,9 +84,7 @@ def attribution_patching(folder: Path) -> Work:
 
     def work() -> np.ndarray:
         found = {site: value[0, 1].mean(0) for site, value in first_order(model, batch, sites).items()}
-        rows = [
-            torch.cat([found[Site(layer, "z")], found[Site(layer, "mlp_out")]]) for layer in range(model.n_layers)
-        ]
+        rows = [torch.cat([found[Site(layer, "z")], found[Site(layer, "mlp_out")]]) for layer in range(model.n_layers)]
         return torch.stack(rows).numpy()
 
     return work
@@ -114,14 +112,14 @@ def long_answers(folder: Path) -> Work:
 
 
 def logit_lens(folder: Path) -> Work:
-    """The gap at the last position behind the attention half and the whole of each layer: [stage item]."""
+    """The gap at the last position before the first layer and behind each: [stage item]; the lens also reads halves."""
     model = load(folder, device="cpu")
     batch = _batch(inputs.pairs(model.vocab, inputs.READ, inputs.SWEPT)[:, :1], inputs.ANSWERS)
     probe = LogitLens()
 
     def work() -> np.ndarray:
         run = observe(model, batch, probe.sites(model), at_slot=probe.at_slot)
-        return np.asarray(probe(run).sel(quantity="logit_gap").values[:, 0])
+        return np.asarray(probe(run).sel(quantity="logit_gap").values[::2, 0])
 
     return work
 

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from ast import literal_eval
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def neqa(folder: Path) -> Work:
     asked = [
         Instance(request_type="loglikelihood", doc={}, arguments=(row["prompt"], choice), idx=k)
         for k, row in enumerate(rows)
-        for choice in row["classes"]
+        for choice in literal_eval(row["classes"])
     ]
 
     def ask(harness: Any) -> np.ndarray:
@@ -122,14 +123,13 @@ def long_answers(folder: Path) -> Work:
 
 
 def logit_lens(folder: Path) -> Work:
-    """`logit_lens`, of two tokens."""
+    """`logit_lens`, of two tokens, behind whole layers alone: it has no stream between the halves of a parallel layer."""
     bridge = _bridge(folder)
     tokens = inputs.pairs(bridge.cfg.d_vocab, inputs.READ, inputs.SWEPT)[:, 0]
-    has_middle = "blocks.0.hook_resid_mid" in bridge.hook_dict
 
     @torch.inference_mode()
     def work() -> np.ndarray:
-        found = their_logit_lens(bridge, tokens, incl_mid=has_middle, vocab=list(inputs.ANSWERS))
+        found = their_logit_lens(bridge, tokens, vocab=list(inputs.ANSWERS))
         values = found.values
         return (values[..., 0] - values[..., 1]).reshape(len(values), -1).numpy()
 
