@@ -56,7 +56,7 @@ def score_all(
     passes = batches([line for _, line in lines], room, mixed=False)
     fewer = [(item, line) for item, of_item in enumerate(rows) for line in branching(of_item)]
     mixed = batches([line for _, line in fewer], room, mixed=True)
-    is_less = len(fewer) < len(lines) or 2 * len(mixed) <= len(passes)
+    is_less = len(fewer) < len(lines) or 2 * len(mixed) <= len(passes) > 0
     if is_less and not why_no_branches(model, [line for _, line in fewer]):
         lines, passes = fewer, mixed
     is_posed = np.array([[row is not None for row in of_item] for of_item in rows]).T[:, :, None]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from xarray import DataArray
 
-    from distractor.encode import Encoding
+    from distractor.encode import Encoded, Encoding
     from distractor.model import Model
     from distractor.probe import Probe
 
@@ -243,7 +243,7 @@ def _score(
     import pyarrow as pa
 
     from distractor.encode import encode
-    from distractor.run import score
+    from distractor.run import score_all
 
     model = load_model(source, settings)
     template = str(getattr(model.tokenizer, "chat_template", None))
@@ -251,10 +251,21 @@ def _score(
     if same not in encodings:
         encodings[same] = encode(task, model)
     encoding = encodings[same]
+    # Worked examples are the same under all conditions, so these are scored together, whichever are missing: what is
+    # computed in one pass does not depend on what is on disk.
+    together = (
+        score_all(model, encoding.items, _rows(encoding, task.conditions), settings.batch_size)
+        if task.format.shots
+        else None
+    )
     for condition in missing:
+        if together is None:
+            (found,) = score_all(model, encoding.items, _rows(encoding, (condition,)), settings.batch_size)
+        else:
+            found = together[task.conditions.index(condition)]
         posed = [(i, r) for i, r in zip(encoding.items, encoding.rows[condition], strict=True) if r is not None]
         items: list[Item] = [item for item, _ in posed]
-        log_probs = score(model, items, [row for _, row in posed], settings.batch_size)
+        log_probs = found[[row is not None for row in encoding.rows[condition]]]
         columns: dict[str, Any] = {
             "item": [item.id for item in items],
             "log_prob_true": log_probs[:, 0],
@@ -272,6 +283,11 @@ def _score(
         }
         store.put(wanted[condition], Cell(table, facts))
         advance(source.name)
+
+
+def _rows(encoding: "Encoding", conditions: Sequence[Condition]) -> "list[list[Encoded | None]]":
+    """Each item's prompts under some conditions."""
+    return [[encoding.rows[condition][k] for condition in conditions] for k in range(len(encoding.items))]
 
 
 def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scores:

@@ -167,6 +167,10 @@ def test_a_condition_that_is_not_posed_is_nan_and_one_that_is_broken_is_named(
         score_all(model, items(5), rows)
 
 
+def test_where_nothing_is_posed_there_is_nothing_to_run(loaded: Loaded) -> None:
+    assert np.isnan(score_all(loaded("gpt2"), items(3), [[None]] * 3)).all()
+
+
 def test_a_tree_holds_every_text_once() -> None:
     rows = texts_of(300)[0]
     (line,) = tree.branching(rows)
