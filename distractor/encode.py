@@ -93,7 +93,7 @@ def _encoding(task: Task, model: Model) -> Encoding:
     for item in task.items:
         conflict = _encode(task, item, item.prompts[Condition.CONFLICT], model)
         fits: dict[Condition, Encoded | None] = {Condition.CONFLICT: conflict}
-        for condition in item.prompts:
+        for condition in (c for c in item.prompts if c is not Condition.CONFLICT):
             wordings = (_encode(task, item, text, model) for text in item.wordings(condition))
             fits[condition] = next(
                 (e for e in wordings if condition not in ALIGNED or len(e.prompt) == len(conflict.prompt)), None
