@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from distractor.device import pick_device
 from distractor.errors import ModelError
 from distractor.site import HEAD_PARTS, PARTS, Part, Site
+from distractor.work import passed
 
 WEIGHTS = "raw: as stored, nothing folded or centred"
 """What is done to weights before anything is computed, as it is told with results."""
@@ -195,6 +196,7 @@ class Model:
                 "gradients are not taken at pattern and resid_mid, which are written by way of other sites"
             )
         home = self.device
+        passed(tokens.numel())
         with self._arithmetic(), self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
             if view is None:
                 logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
@@ -229,6 +231,7 @@ class Model:
         positions the tokens stand and what each of them sees. Nothing is unembedded.
         """
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
+        passed(tokens.numel())
         with (
             self._arithmetic(),
             _left_out(list(self.bridge.blocks)[:start]),
@@ -298,6 +301,7 @@ class Model:
 
         The network's own pass, without the bridge and its hooks.
         """
+        passed(tokens.numel())
         told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
         return told.logits[:, -1].to(self.device), told.past_key_values
 

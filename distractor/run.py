@@ -18,6 +18,7 @@ from distractor.model import Edit, Model, Read
 from distractor.site import Part, Site
 from distractor.task import Condition, Item
 from distractor.tree import Line, batches, branching, lay, texts
+from distractor.work import remark
 
 TOKENS_A_PASS = 4_096
 LOGITS_A_PASS = 2**25
@@ -55,6 +56,8 @@ def score_all(
         ModelError: a log-probability is NaN; the item is named.
 
     """
+    if not rows:
+        return np.empty((1, 0, 2))
     room = partial(rows_a_pass, vocab=model.vocab, batch_size=batch_size)
     lines = [(item, line) for item, of_item in enumerate(rows) for line in texts(of_item)]
     passes = batches([line for _, line in lines], room, mixed=False)
@@ -111,6 +114,8 @@ def why_no_branches(model: Model, lines: Sequence[Line]) -> str:
         except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
             why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
         _no_branches[model.bridge] = why
+        if why:
+            remark(f"{model.name}: every text was scored whole, for passes cannot branch in this model ({why}).")
     return _no_branches[model.bridge]
 
 

@@ -19,7 +19,7 @@ MAY_SEE = {
     "experiments": {"distractor", "tasks", "probes", "experiments"},
 }
 FLOORS = (
-    ("errors", "hub", "site", "sites.agreement", "curves.studentized_range", "curves.second_opinion"),
+    ("errors", "hub", "site", "work", "sites.agreement", "curves.studentized_range", "curves.second_opinion"),
     ("format",),
     ("task", "device", "curves.pairs"),
     (

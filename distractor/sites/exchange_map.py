@@ -19,6 +19,7 @@ from distractor.sites.effects import mean_interval
 from distractor.sites.exchange import exchanged_all
 from distractor.sites.positions import Positions, example
 from distractor.task import nearest
+from distractor.work import remark
 
 DIRECTIONS = ("noising", "denoising")
 """The first condition's prompts (`conflict`) with the other's activations, and the other's prompts with those of `conflict`:
@@ -85,6 +86,10 @@ class ExchangeMap:
         """
         wanted = [(site, None if label is None else self.roles[label]) for site, label in nodes]
         gaps, why_whole = exchanged_all(self.run, wanted)
+        if why_whole:
+            remark(
+                f"{self.run.model.name}: every exchange took a whole pass, for the model cannot be cut ({why_whole})."
+            )
         return gaps - self.run.gap.double(), {"whole_passes": why_whole} if why_whole else {}
 
     def at(self, node: Node, found: Mapping[Site, Float[Tensor, "*rest direction=2 item place"]]) -> Tensor:
