@@ -7,6 +7,7 @@ prompt's own. Spaces at the end of a prompt belong to the answer. No special tok
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from distractor.errors import EncodeError
@@ -206,4 +207,10 @@ def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, in
     for name in names:
         left[name] -= 1
         roles.append((name, left[name]))
-    return tuple(roles)
+    return _once(tuple(roles))
+
+
+@lru_cache(maxsize=1024)
+def _once(roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    """The same roles as one object: most prompts of a task have them in common."""
+    return roles

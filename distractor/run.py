@@ -28,6 +28,9 @@ Larger passes are no quicker: their activations leave a processor's cache, and w
 again as long.
 """
 
+ITEMS_AT_ONCE = 1_000
+"""How many items are laid out together: as many as fill passes well, and so few that their layout takes no room."""
+
 
 def rows_a_pass(length: int, kept: int, vocab: int, batch_size: int | None = None) -> int:
     """How many prompts of `length` tokens go through the model together, if `kept` positions are unembedded."""
@@ -56,8 +59,23 @@ def score_all(
         ModelError: a log-probability is NaN; the item is named.
 
     """
-    if not rows:
-        return np.empty((1, 0, 2))
+    is_posed = np.array([[row is not None for row in of_item] for of_item in rows], dtype=bool)
+    is_posed = is_posed.reshape(len(rows), -1 if rows else 1).T[:, :, None]
+    found = np.where(is_posed, np.zeros(2), np.nan)
+    for start in range(0, len(rows), ITEMS_AT_ONCE):
+        some = slice(start, start + ITEMS_AT_ONCE)
+        _add_log_probs(model, rows[some], batch_size, found[:, some])
+    by_item = rearrange(np.where(is_posed, found, 0), "condition item answer -> item (condition answer)")
+    refuse_nan(model, items, by_item)
+    return found
+
+
+def _add_log_probs(
+    model: Model,
+    rows: Sequence[Sequence[Encoded | None]],
+    batch_size: int | None,
+    found: Float[np.ndarray, "condition item answer=2"],
+) -> None:
     room = partial(rows_a_pass, vocab=model.vocab, batch_size=batch_size)
     lines = [(item, line) for item, of_item in enumerate(rows) for line in texts(of_item)]
     passes = batches([line for _, line in lines], room, mixed=False)
@@ -66,17 +84,11 @@ def score_all(
     is_less = len(fewer) < len(lines) or 2 * len(mixed) <= len(passes) > 0
     if is_less and not why_no_branches(model, [line for _, line in fewer]):
         lines, passes = fewer, mixed
-    is_posed = np.array([[row is not None for row in of_item] for of_item in rows]).T[:, :, None]
-    found = np.where(is_posed, np.zeros(2), np.nan)
     for numbers in passes:
         some = [lines[number] for number in numbers]
         for (item, line), values in zip(some, _behind(model, [line for _, line in some]), strict=True):
             for (condition, answer, _), value in zip(line.questions, values, strict=True):
                 found[condition, item, answer] += value
-    refuse_nan(
-        model, items, rearrange(np.where(is_posed, found, 0), "condition item answer -> item (condition answer)")
-    )
-    return found
 
 
 def _behind(model: Model, lines: Sequence[Line]) -> list[list[float]]:
@@ -247,7 +259,8 @@ def observe(
     split = partial(rearrange, pattern="(condition item) ... -> condition item ...", condition=len(batch.conditions))
     answered = split(torch.cat(log_probs))
     refuse_nan(model, batch.items, answered.double().sum(0).cpu().numpy())
-    return Run(model, batch, answered, {site: split(torch.cat(values)) for site, values in seen.items()})
+    # One site after the other: what has been joined is not kept in pieces as well.
+    return Run(model, batch, answered, {site: split(torch.cat(seen.pop(site))) for site in list(seen)})
 
 
 def _keeper(site: Site, kept: list[Tensor], last: Int[Tensor, " row"] | None) -> Read:
