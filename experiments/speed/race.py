@@ -177,6 +177,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", choices=inputs.SHAPES, default=list(inputs.SHAPES))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--models", type=Path, help="keep the models here, and take those that are here already")
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
     asked = parser.parse_args()
     found: dict[str, Any] = json.loads(asked.results.read_text()) if asked.results.exists() else {"races": {}}
@@ -192,7 +193,9 @@ def main() -> None:
         Side("theirs", asked.threads) as theirs,
     ):
         for shape in asked.shapes:
-            folder = inputs.save(shape, Path(place) / shape, text)
+            folder = (asked.models or Path(place)) / shape
+            if not folder.exists():
+                inputs.save(shape, folder, text)
             for name in asked.races:
                 print(f"{name}, {shape} …", file=sys.stderr, flush=True)
                 found["races"][f"{name} / {shape}"] = race(name, folder, (ours, theirs), asked.pairs)

@@ -27,14 +27,14 @@ def peak() -> int:
     return int(told["VmHWM"].split()[0])
 
 
-def operations(work: Callable[[], np.ndarray]) -> int:
-    """How many operations the matrix products of a piece of work take."""
+def first(work: Callable[[], np.ndarray]) -> tuple[np.ndarray, int]:
+    """What a piece of work gives, and how many operations its matrix products take."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
     with counter:
-        work()
-    return int(counter.get_total_flops())
+        found = work()
+    return found, int(counter.get_total_flops())
 
 
 def main() -> None:
@@ -57,8 +57,8 @@ def main() -> None:
                 work = None
                 gc.collect()
                 work = side.RACES[order["race"]](Path(order["folder"]))
-                np.save(order["values"], work())
-                told["operations"] = operations(work)
+                found, told["operations"] = first(work)
+                np.save(order["values"], found)
             elif order["do"] == "turn":
                 assert work is not None
                 gc.collect()
