@@ -19,7 +19,16 @@ MAY_SEE = {
     "experiments": {"distractor", "tasks", "probes", "experiments"},
 }
 FLOORS = (
-    ("errors", "hub", "options", "site", "sites.agreement", "curves.studentized_range", "curves.second_opinion"),
+    (
+        "errors",
+        "hub",
+        "options",
+        "site",
+        "work",
+        "sites.agreement",
+        "curves.studentized_range",
+        "curves.second_opinion",
+    ),
     ("format",),
     ("task", "device", "curves.pairs"),
     (
@@ -37,6 +46,7 @@ FLOORS = (
     (
         "verdict",
         "encode",
+        "cut",
         "export",
         "family_table",
         "curves.composed",
@@ -46,6 +56,7 @@ FLOORS = (
         "sites.first",
         "sites.kin",
     ),
+    ("tree",),
     ("run", "curves.shape", "comparison.noise", "comparison.steps"),
     ("probe", "formats.generate", "elsewhere", "sites.positions", "sites.stream", "sites.exchange"),
     ("measure", "sites.exchange_map"),

@@ -4,9 +4,9 @@ Texts are kept as cells, one a condition, like scores. The quantity is the *dist
 are the distractor's: another one than preference, which compares probabilities.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from distractor.scaling import Shape, delta_of, interval, judge
 from distractor.store import Cell, Key, Store
 from distractor.sweep import Advance, Settings, load_model, score_keys
 from distractor.task import Answer, Condition, Item, Task
+from distractor.work import computing, from_disk
 
 if TYPE_CHECKING:
     from distractor.encode import Encoded, Encoding, Tokens
@@ -307,9 +308,7 @@ class _Writer:
     def replies(self, advance: Advance) -> Replies:
         keys = text_keys(self.task, self.source, self.settings)
         for condition, key in keys.items():
-            if not self.store.has(key):
-                self.store.make_ready()
-                self.store.put(key, self._write(condition))
+            self._kept(key, partial(self._write, condition))
         cells = {condition: self.store.get(key) for condition, key in keys.items()}
         nothing = np.full((len(keys), len(self.task.items)), np.nan)
         gaps = {"own": nothing, "swapped": nothing.copy()}
@@ -317,9 +316,7 @@ class _Writer:
         for row, (condition, key) in enumerate(keys.items()):
             if self._has_gaps(condition):
                 behind = {**key, "behind": "reasoning"}
-                if not self.store.has(behind):
-                    self.store.put(behind, self._behind(condition, cells))
-                table = self.store.get(behind).table
+                table = self._kept(behind, partial(self._behind, condition, cells)).table
                 here = [place[name] for name in table["item"].to_pylist()]
                 for name, values in gaps.items():
                     values[row, here] = table[name].to_numpy()
@@ -332,6 +329,19 @@ class _Writer:
             bos=facts["bos"],
             dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
         )
+
+    def _kept(self, key: Key, make: Callable[[], Cell]) -> Cell:
+        """The cell of a key, made where the store does not have it."""
+        if self.store.has(key):
+            cell = self.store.get(key)
+            from_disk(cell.facts.get("passes", 0))
+            return cell
+        self.store.make_ready()
+        assert self.encoding.items  # made first: what loading takes is not counted
+        with computing() as work:
+            made = make()
+        self.store.put(key, Cell(made.table, {**made.facts, "passes": work.passes}))
+        return self.store.get(key)
 
     def _has_gaps(self, condition: Condition) -> bool:
         pair = OTHER_REASONING.get(condition)
