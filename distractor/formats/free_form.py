@@ -285,6 +285,14 @@ def text_keys(task: Task, source: Source, settings: Settings) -> dict[Condition,
     return {c: {**key, "writer": WRITER} for c, key in score_keys(task, source, settings).items()}
 
 
+def gap_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
+    """What decides the gaps behind reasonings, of the conditions that have them: both of a pair, in chains of thought."""
+    if task.format.scoring != "cot":
+        return {}
+    keys = text_keys(task, source, settings)
+    return {c: {**keys[c], "behind": "reasoning"} for c, other in OTHER_REASONING.items() if {c, other} <= set(keys)}
+
+
 @dataclass(frozen=True, eq=False)
 class _Writer:
     """One model at its work: loaded once, and only if the store lacks something."""
@@ -310,20 +318,18 @@ class _Writer:
             if not self.store.has(key):
                 self.store.make_ready()
                 self.store.put(key, self._write(condition))
+            advance(self.source.name)
         cells = {condition: self.store.get(key) for condition, key in keys.items()}
         nothing = np.full((len(keys), len(self.task.items)), np.nan)
         gaps = {"own": nothing, "swapped": nothing.copy()}
         place = {item.id: i for i, item in enumerate(self.task.items)}
-        for row, (condition, key) in enumerate(keys.items()):
-            if self._has_gaps(condition):
-                behind = {**key, "behind": "reasoning"}
-                if not self.store.has(behind):
-                    self.store.put(behind, self._behind(condition, cells))
-                table = self.store.get(behind).table
-                here = [place[name] for name in table["item"].to_pylist()]
-                for name, values in gaps.items():
-                    values[row, here] = table[name].to_numpy()
-            advance(self.source.name)
+        for condition, key in gap_keys(self.task, self.source, self.settings).items():
+            if not self.store.has(key):
+                self.store.put(key, self._behind(condition, cells))
+            table = self.store.get(key).table
+            here = [place[name] for name in table["item"].to_pylist()]
+            for name, values in gaps.items():
+                values[self.task.conditions.index(condition), here] = table[name].to_numpy()
         facts = next(iter(cells.values())).facts
         return Replies(
             source=replace(self.source, n_params=facts["n_params"]),
@@ -332,10 +338,6 @@ class _Writer:
             bos=facts["bos"],
             dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
         )
-
-    def _has_gaps(self, condition: Condition) -> bool:
-        pair = OTHER_REASONING.get(condition)
-        return self.task.format.scoring == "cot" and pair is not None and pair in self.task.conditions
 
     def _texts(self, cell: Cell) -> tuple[Text | None, ...]:
         rows = {row["item"]: row for row in cell.table.to_pylist()}
