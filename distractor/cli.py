@@ -208,8 +208,6 @@ def ablate(
     chosen, *others = (put(plain, one, pool) for one in wanted)
     several = [chosen, *others]
     is_free = any(one.format.is_free for one in several)
-    if plan and is_free:
-        raise TaskError("--plan counts ranked answers alone; leave out generate and cot")
     if knockout and Condition.CONGRUENT not in chosen.conditions:
         knockout = False
         typer.echo(f"Nothing is knocked out: {chosen.name} has no congruent prompts to take means over.", err=True)

@@ -296,13 +296,19 @@ class Model:
             ]
         return [(name, _writer(site, edit))]
 
-    def go_on(self, tokens: Int[Tensor, "row pos"], past: Any) -> tuple[Float[Tensor, "row vocab"], Any]:
+    def go_on(
+        self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
+    ) -> tuple[Float[Tensor, "row vocab"], Any]:
         """The logits behind tokens that stand behind those of a key/value cache, and the cache with them; None begins one.
 
-        The network's own pass, without the bridge and its hooks.
+        `rows` are the rows of the cache that go on, where the others are at their end. The same arithmetic as in
+        `log_probs`, so that what is written and what is ranked come of the same numbers.
         """
+        if rows is not None:
+            past.batch_select_indices(torch.tensor(rows, device=self.device))
         passed(tokens.numel())
-        told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
+        with self._arithmetic():
+            told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
         return told.logits[:, -1].to(self.device), told.past_key_values
 
     @property

@@ -83,6 +83,8 @@ def write(folder: Path, found: Ablation) -> dict[str, Any]:
     """
     told = summary(found)
     write_table(folder / "results.parquet", results(found))
+    if any(scores.prompts for scores in found.scores):
+        write_table(folder / "prompts.parquet", prompts(found))
     for reading in found.knockouts:
         write_table(folder / "readings" / f"ablation-{reading.source.name.replace('/', '-')}.parquet", reading.table)
     drawn_from = _drawn_from(folder, told)
@@ -140,6 +142,22 @@ def write_figures(folder: Path, figures: "Mapping[str, Figure]") -> None:
             with mpl.rc_context(plot.STYLE):  # the drawing's names of parts are made up while it is saved
                 figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
             write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
+
+
+def prompts(found: Ablation) -> "pa.Table":
+    """Every prompt as it was sent to each model, one row each, where the format is another than the bare prompt."""
+    import pyarrow as pa
+
+    rows = [
+        (one.source.family, one.source.model, one.source.seed, one.source.step, condition.value, item, prompt)
+        for one in found.scores
+        for condition, sent in one.prompts.items()
+        for item, prompt in sent.items()
+    ]
+    types = {"seed": pa.int64(), "step": pa.int64()}
+    names = ("family", "model", "seed", "step", "condition", "item", "prompt")
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    return pa.table({name: pa.array(column, type=types.get(name, pa.string())) for name, column in columns})
 
 
 def results(found: Ablation) -> "pa.Table":

@@ -67,7 +67,8 @@ class Scores:
 
     `tokens` counts the tokens of all prompts, `bos` says whether each began with the model's BOS token, `dropped` how
     many items were left out of each aligned condition because no wording was as long as `conflict`. `treatment` is what
-    was decided for this model and its tokenizer (see `Model.treatment`).
+    was decided for this model and its tokenizer (see `Model.treatment`). `prompts` are what was sent, by condition and
+    item, where the format is another than the bare prompt.
     """
 
     source: Source
@@ -76,6 +77,7 @@ class Scores:
     tokens: int
     dropped: Mapping[Condition, int]
     treatment: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Mapping[Condition, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,4 +325,9 @@ def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scor
         tokens=sum(cell.facts["tokens"] for cell in cells.values()),
         dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
         treatment=facts.get("treatment", {}),  # cells of earlier versions do not tell it
+        prompts={
+            condition: dict(zip(cell.table["item"].to_pylist(), cell.table["prompt"].to_pylist(), strict=True))
+            for condition, cell in cells.items()
+            if "prompt" in cell.table.column_names
+        },
     )

@@ -286,6 +286,14 @@ def text_keys(task: Task, source: Source, settings: Settings) -> dict[Condition,
     return {c: {**key, "writer": WRITER} for c, key in score_keys(task, source, settings).items()}
 
 
+def gap_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
+    """What decides the gaps behind reasonings, of the conditions that have them: both of a pair, in chains of thought."""
+    if task.format.scoring != "cot":
+        return {}
+    keys = text_keys(task, source, settings)
+    return {c: {**keys[c], "behind": "reasoning"} for c, other in OTHER_REASONING.items() if {c, other} <= set(keys)}
+
+
 @dataclass(frozen=True, eq=False)
 class _Writer:
     """One model at its work: loaded once, and only if the store lacks something."""
@@ -309,18 +317,16 @@ class _Writer:
         keys = text_keys(self.task, self.source, self.settings)
         for condition, key in keys.items():
             self._kept(key, partial(self._write, condition))
+            advance(self.source.name)
         cells = {condition: self.store.get(key) for condition, key in keys.items()}
         nothing = np.full((len(keys), len(self.task.items)), np.nan)
         gaps = {"own": nothing, "swapped": nothing.copy()}
         place = {item.id: i for i, item in enumerate(self.task.items)}
-        for row, (condition, key) in enumerate(keys.items()):
-            if self._has_gaps(condition):
-                behind = {**key, "behind": "reasoning"}
-                table = self._kept(behind, partial(self._behind, condition, cells)).table
-                here = [place[name] for name in table["item"].to_pylist()]
-                for name, values in gaps.items():
-                    values[row, here] = table[name].to_numpy()
-            advance(self.source.name)
+        for condition, key in gap_keys(self.task, self.source, self.settings).items():
+            table = self._kept(key, partial(self._behind, condition, cells)).table
+            here = [place[name] for name in table["item"].to_pylist()]
+            for name, values in gaps.items():
+                values[self.task.conditions.index(condition), here] = table[name].to_numpy()
         facts = next(iter(cells.values())).facts
         return Replies(
             source=replace(self.source, n_params=facts["n_params"]),
@@ -342,10 +348,6 @@ class _Writer:
             made = make()
         self.store.put(key, Cell(made.table, {**made.facts, "passes": work.passes}))
         return self.store.get(key)
-
-    def _has_gaps(self, condition: Condition) -> bool:
-        pair = OTHER_REASONING.get(condition)
-        return self.task.format.scoring == "cot" and pair is not None and pair in self.task.conditions
 
     def _texts(self, cell: Cell) -> tuple[Text | None, ...]:
         rows = {row["item"]: row for row in cell.table.to_pylist()}
