@@ -174,8 +174,8 @@ class Comparison:
 
     @property
     def are_seeds(self) -> bool:
-        """Whether the sides are seeds of one and the same model."""
-        return len({_model_of(one.source) for one in self.scores}) == 1 and len(self.sides) > 1
+        """Whether the sides are seeds of one and the same model at one step: two steps of a run are none."""
+        return len({(_model_of(one.source), one.source.step) for one in self.scores}) == 1 and len(self.sides) > 1
 
     def of_item(self, model: int, row: Row) -> Float[ndarray, " item"]:
         """A model's value of each item that counts; NaN for the others."""
@@ -209,7 +209,7 @@ class Comparison:
             items = next(many[0].dims["item"] for many in examined.readings.values())
             place = {item.id: i for i, item in enumerate(self.task.items)}
             here = np.array([place[name] for name in items])
-            weighed = ~first_half([self.groups[i] for i in here])
+            weighed = ~first_half([self.groups[i] for i in here], self.task.items)
             found[here[weighed]] = one.true if name == PATHS[0] else one.distractor
         return found
 
@@ -426,7 +426,8 @@ def _estimated(read: Attribution) -> Strength | None:
     if list(patching.dims["item"]) != list(swapped.dims["item"]):
         return None
     group_of = {item.id: item.group for item in read.task.items}
-    return estimated(patching.source, patching, swapped, [group_of[v] for v in patching.dims["item"]])
+    groups = [group_of[name] for name in patching.dims["item"]]
+    return estimated(patching.source, patching, swapped, first_half(groups, read.task.items), groups)
 
 
 def _pair(
@@ -518,7 +519,7 @@ def _transfer(
         return []
     group_of = {item.id: item.group for item in found.task.items}
     groups = [group_of[name] for name in items]
-    other = ~first_half(groups)
+    other = ~first_half(groups, found.task.items)
     kept = [group for group, is_other in zip(groups, other, strict=True) if is_other]
     reader = Reader(found.task, found.scores[receiver].source, store, found.settings)
     told = []

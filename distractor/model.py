@@ -132,8 +132,15 @@ class Model:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts that this architecture has: no `resid_mid` where attention and MLP stand side by side (GPT-NeoX)."""
-        return tuple(part for part in PARTS if f"blocks.0.{HOOKS[part]}" in self.bridge.hook_dict)
+        """The parts that this architecture has.
+
+        No `resid_mid` where attention and MLP stand side by side (GPT-NeoX), or norms behind the sums (OPT-350m): what
+        TransformerLens calls so there is the sum behind the MLP.
+        """
+        return tuple(part for part in PARTS if self._has(part, 0))
+
+    def _has(self, part: Part, layer: int) -> bool:
+        return f"blocks.{layer}.{HOOKS[part]}" in self.bridge.hook_dict and (part != "resid_mid" or self.is_sum)
 
     def heads(self, part: Part) -> int:
         """How many heads a part has: fewer keys and values than queries where heads share them."""
@@ -158,7 +165,7 @@ class Model:
         if site.head is not None and not 0 <= site.head < heads:
             raise ModelError(f"{self.name} has heads 0 to {heads - 1}; {site} was asked for")
         name = f"blocks.{site.layer}.{HOOKS[site.part]}"
-        if name not in self.bridge.hook_dict:
+        if not self._has(site.part, site.layer):
             raise ModelError(f"{self.name} has no {site.part} that can be read or written (TransformerLens: {name})")
         return name
 

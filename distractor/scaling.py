@@ -9,7 +9,8 @@ Values come as `seed size group`: the mean of each item group (a fact, a quote, 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -103,8 +104,8 @@ class Turn:
 class Level:
     """What one level says of a curve: a label, both ways to turn, and what was within reach.
 
-    `end` is the difference between the largest and the smallest size with its bounds. `smallest_detectable_dip` is
-    the depth that would be found with a probability of .8, had it been at the turning point and at one size only.
+    `end` is the difference between the largest and the smallest size with its bounds. `detectable` simulates
+    `smallest_detectable_dip`, which is computed when it is asked for.
     """
 
     level: int
@@ -112,8 +113,13 @@ class Level:
     u: Turn
     inverted_u: Turn
     end: tuple[float, float, float]
-    smallest_detectable_dip: float
     delta: float
+    detectable: Callable[[], float] = field(repr=False, compare=False)
+
+    @cached_property
+    def smallest_detectable_dip(self) -> float:
+        """The depth that would be found with a probability of .8, had it been at the turning point and at one size only."""
+        return self.detectable()
 
     @property
     def turn(self) -> Turn:
@@ -160,7 +166,7 @@ class Shape:
 
     `weights` has a level 1 judgement for each seed, `models` the level 2 judgement, None where there are fewer than
     three seeds. `turning_point` is where the seed- and group-averaged curve turns. `n_groups` is None where only means
-    were known. `secondary` is what other procedures say of the seeds' means.
+    were known. `means` are each seed's points over `sizes`.
     """
 
     weights: tuple[Level, ...]
@@ -168,7 +174,13 @@ class Shape:
     turning_point: Size | None
     n_groups: int | None
     warnings: tuple[str, ...]
-    secondary: SecondOpinion
+    means: Means = field(repr=False, compare=False)
+    sizes: tuple[Size, ...]
+
+    @cached_property
+    def secondary(self) -> SecondOpinion:
+        """What other procedures say of the seeds' means."""
+        return second_opinion(self.means, self.sizes)
 
     @property
     def method(self) -> str:
@@ -235,8 +247,8 @@ def judge(values: Values, sizes: Sequence[Size], *, delta: float = DELTA, seed: 
     if idle := [size for size, still in zip(sizes, np.ptp(values, axis=-1).max(0) == 0, strict=True) if still]:
         warnings.append(f"all item groups have the same value at {', '.join(f'{size:g}' for size in idle)}")
     averaged = models or judge_weights(values.mean(0), sizes, delta=delta, seed=seed, draws=draws)
-    secondary = second_opinion(values.mean(-1), sizes)
-    return Shape(weights, models, averaged.turn.turning_point, n_groups, tuple(warnings), secondary)
+    turning_point = averaged.turn.turning_point
+    return Shape(weights, models, turning_point, n_groups, tuple(warnings), values.mean(-1), tuple(sizes))
 
 
 def judge_weights(
@@ -293,8 +305,7 @@ def judge_means(
         warnings.append(f"{seeds_in_words(n_seeds)}: level 2 not identified")
     common = np.sqrt((errors**2).mean(0))
     averaged = models or _judge_means(means.mean(0), common, sizes, delta, seed)
-    secondary = second_opinion(means, sizes)
-    return Shape(weights, models, averaged.turn.turning_point, None, tuple(warnings), secondary)
+    return Shape(weights, models, averaged.turn.turning_point, None, tuple(warnings), means, tuple(sizes))
 
 
 def _judge_means(
@@ -548,23 +559,26 @@ def _read(
     label: Label = str(labels(pairs, delta))  # type: ignore[assignment]
     deeper = u if u.depth > inverted.depth else inverted
     at = len(sizes) // 2 if deeper.turning_point is None else list(sizes).index(deeper.turning_point)
-    means, bounds = noise(np.random.default_rng(seed), 1000)
     end, bound = float(pairs.rise[0, -1]), float(pairs.half[0, -1])
-    detectable = _detectable(means, bounds, at, 0.8)
-    return Level(level, label, u, inverted, (end, end - bound, end + bound), detectable, delta)
+
+    def detectable() -> float:
+        means, bounds = noise(np.random.default_rng(seed), 1000)
+        return _detectable(means, bounds, at, 0.8)
+
+    return Level(level, label, u, inverted, (end, end - bound, end + bound), delta, detectable)
 
 
 def _turn(sign: int, pairs: Pairs, sizes: Sequence[Size], p_value: Callable[[float], float]) -> Turn:
     """The turn of `sign` · curve from rise to fall."""
     ahead = sign * pairs.rise
-    depths, lows = weaker_leg(ahead), weaker_leg(ahead - pairs.half)
+    depths, lows, highs, most = weaker_leg(np.stack([ahead, ahead - pairs.half, ahead + pairs.half, ahead + pairs.alone]))
     clearest = 1 + int(lows.argmax())
     in_errors = ahead / pairs.error
     return Turn(
         depth=float(depths.max()),
         low=float(lows.max()),
-        high=float(weaker_leg(ahead + pairs.half).max()),
-        at_most=float(weaker_leg(ahead + pairs.alone).max()),
+        high=float(highs.max()),
+        at_most=float(most.max()),
         turning_point=sizes[1 + int(depths.argmax())] if depths.max() > 0 else None,
         turning_set=tuple(sizes[1 + int(inner)] for inner in np.flatnonzero(turning_set(pairs, sign))),
         p_left=p_value(float(in_errors[:clearest, clearest].max())),

@@ -64,7 +64,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     @cache
     def folder(architecture: str, name: str) -> Any:
         made = tmp_path_factory.mktemp(f"{architecture}-{name}")
-        return tiny.save(made, tiny.ARCHITECTURES[architecture], tokenizer(name))
+        return tiny.save(made, {**tiny.ARCHITECTURES, **tiny.FURTHER}[architecture], tokenizer(name))
 
     @cache
     def get(architecture: str, tokenizer: str = "words_bos", dtype: str = "float64") -> "Model":

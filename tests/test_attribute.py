@@ -199,14 +199,15 @@ def test_the_sites_of_each_task_are_chosen_and_weighed_for_what_they_carry(
     for one, true, distractor in ((small, 0.5, 2.0), (large, 2.0, 1.0)):
         assert one.mean("true")[0] == pytest.approx(true, abs=0.02)
         assert one.mean("distractor")[0] == pytest.approx(distractor, abs=0.02)
-    half = first_half([item.group for item in TASK.items])
+    half = first_half([item.group for item in TASK.items], TASK.items)
     assert set(small.groups) == {item.group for item, is_first in zip(TASK.items, half, strict=True) if not is_first}
 
 
 def test_by_knock_out_alone_the_same_sites_are_chosen(everything: tuple[Attribution, Store]) -> None:
     found, _ = everything
     groups = [item.group for item in TASK.items]
-    assert choose(found.readings["ablation"][1], groups) == (("L1H1.z",), ("L1H0.z",))
+    half = first_half(groups, TASK.items)
+    assert choose(found.readings["ablation"][1], half, groups) == (("L1H1.z",), ("L1H0.z",))
 
 
 def test_losses_are_those_of_the_two_pulls() -> None:
@@ -222,7 +223,8 @@ def test_losses_are_those_of_the_two_pulls() -> None:
 
 def test_no_sites_have_no_strength(everything: tuple[Attribution, Store]) -> None:
     found, _ = everything
-    one = strength(found.scores[0].source, Chosen((), ()), [item.group for item in TASK.items], None, None)
+    groups = [item.group for item in TASK.items]
+    one = strength(found.scores[0].source, Chosen((), ()), first_half(groups, TASK.items), groups, None, None)
     assert one.mean("true") == (0, 0, 0)
 
 

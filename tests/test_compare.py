@@ -281,6 +281,8 @@ def test_two_steps_of_one_run_are_two_sides_and_match_by_name(tmp_path: Path) ->
     assert found.courses == ()
     assert [side.name for side in found.sides] == ["wired/m/seed0@100", "wired/m/seed0@200"]
     assert found.pairs[0].match == "name"
+    assert not found.are_seeds
+    assert found.pairs[0].rows[T].call == UNKNOWN, "what training changes was called noise of seeds"
 
 
 def test_every_side_is_compared_with_every_other_or_with_the_first() -> None:

@@ -136,8 +136,9 @@ def error_over_seeds(
 def weaker_leg(ahead: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*rest inner"]:
     """At each interior size the smaller of its two legs: `ahead[i, j]` is how far j is beyond i."""
     n_sizes = ahead.shape[-1]
-    legs = [np.minimum(ahead[..., :j, j].max(-1), ahead[..., j + 1 :, j].max(-1)) for j in range(1, n_sizes - 1)]
-    found: ndarray = np.stack(legs, -1)
+    before = np.triu(np.ones((n_sizes, n_sizes), bool), 1)
+    left, right = (np.where(side, ahead, -np.inf).max(-2) for side in (before, before.T))
+    found: ndarray = np.minimum(left, right)[..., 1:-1]
     return found
 
 

@@ -20,7 +20,7 @@ from distractor.scaling import interval
 from distractor.sites.depth import Parting, parting
 from distractor.sites.effects import judge
 from distractor.sites.first import Order, order
-from distractor.sites.strengths import Strength, choose, site_of, strength
+from distractor.sites.strengths import Strength, choose, first_half, site_of, strength
 from distractor.store import Store
 from distractor.sweep import Advance, Reader, Reading, Scores, Settings, sweep
 from distractor.task import ALIGNED, Condition, Task, nearest
@@ -445,13 +445,14 @@ def _weigh(
     groups = [group_of[name] for name in alone.dims["item"]]
     patching, swapped = last("head_patching"), last(f"head_patching/{Condition.DISTRACTOR_SWAPPED}")
     is_same = all(one is None or list(one.dims["item"]) == list(alone.dims["item"]) for one in (patching, swapped))
-    chosen = choose(alone, groups, patching, swapped) if is_same else choose(alone, groups)
+    half = first_half(groups, task.items)
+    chosen = choose(alone, half, groups, patching, swapped) if is_same else choose(alone, half, groups)
     own: Any = probe
     without = [
         reader.read(replace(own, together=tuple(map(site_of, names)))) if names else None
         for names in (chosen.true, chosen.distractor)
     ]
-    return [strength(source, chosen, groups, *without)]
+    return [strength(source, chosen, half, groups, *without)]
 
 
 def _by_name(values: Float[ndarray, " item"], groups: Sequence[str], names: Sequence[str]) -> Float[ndarray, " group"]:

@@ -1,5 +1,6 @@
 """How strong the sites of the true task and of the distractor are: chosen on half of the items, weighed on the other."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,10 +13,14 @@ from distractor.families import Source
 from distractor.site import Site
 from distractor.sites.effects import mean_interval
 from distractor.sweep import Reading
-from distractor.task import Condition
+from distractor.task import Condition, Item
 
 SHARE = 0.8
 """The sites chosen are the strongest that together have this share of all effects of their sign."""
+
+
+Half = Bool[ndarray, " item"]
+"""Which of a reading's items sites are chosen on; on the others they are weighed."""
 
 
 class Chosen(NamedTuple):
@@ -43,10 +48,19 @@ class Strength:
         return mean_interval(getattr(self, quantity), self.groups)
 
 
-def first_half(groups: Sequence[str]) -> Bool[ndarray, " item"]:
-    """The items of every other group, in order of appearance: those that sites are chosen on."""
-    order = {name: i for i, name in enumerate(dict.fromkeys(groups))}
-    return np.array([order[name] % 2 == 0 for name in groups])
+def first_half(groups: Sequence[str], items: Sequence[Item]) -> Bool[ndarray, " item"]:
+    """Which of `groups`, item by item, are those that sites are chosen on: half of the groups of the task's `items`.
+
+    Groups with the same right answers are dealt out in turns, in an order that has nothing to do with that of the items:
+    where one half held more of one answer than the other, a head that is only fond of an answer would be chosen on the
+    one half and do the opposite on the other. Every model's items are halved alike, whichever of them it is posed.
+    """
+    answers: dict[str, list[str]] = {}
+    for item in items:
+        answers.setdefault(item.group, []).append(item.true)
+    order = sorted(answers, key=lambda name: (sorted(answers[name]), zlib.crc32(name.encode()), name))
+    chosen = set(order[::2])
+    return np.array([name in chosen for name in groups])
 
 
 def losses(effects: Float[ndarray, "*rest condition=2 item"]) -> tuple[ndarray, ndarray]:
@@ -59,26 +73,33 @@ def losses(effects: Float[ndarray, "*rest condition=2 item"]) -> tuple[ndarray, 
 
 
 def choose(
-    ablation: Reading, groups: Sequence[str], patching: Reading | None = None, swapped: Reading | None = None
+    ablation: Reading, half: Half, groups: Sequence[str], patching: Reading | None = None, swapped: Reading | None = None
 ) -> Chosen:
-    """The sites of each task, from the first half of the items.
+    """The sites of each task, from the `half` of a reading's items that they are chosen on (`first_half`).
 
     By exchanging heads between conflict and congruent (the true task's) and between conflict and distractor_swapped
     (the distractor's), where both were read; else by what T and D lose when components are knocked out one at a time.
     """
     if patching is not None and swapped is not None:
-        return Chosen(_by_exchange(patching, groups), _by_exchange(swapped, groups))
-    half = first_half(groups)
+        return Chosen(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
     names = list(ablation.dims["component"])
     true, distractor = losses(_pair(ablation)[..., half])
     return Chosen(_strongest(names, true.mean(-1)), _strongest(names, distractor.mean(-1)))
 
 
 def strength(
-    source: Source, chosen: Chosen, groups: Sequence[str], true: Reading | None, distractor: Reading | None
+    source: Source,
+    chosen: Chosen,
+    half: Half,
+    groups: Sequence[str],
+    true: Reading | None,
+    distractor: Reading | None,
 ) -> Strength:
-    """Weigh chosen sites by what is lost without them: readings of `ablation` with all sites of a task together."""
-    other = ~first_half(groups)
+    """Weigh chosen sites by what is lost without them: readings of `ablation` with all sites of a task together.
+
+    On the items outside the `half` that they were chosen on.
+    """
+    other = ~half
     nothing = np.zeros(int(other.sum()))
     lost_true = nothing if true is None else losses(_pair(true)[0][:, other])[0]
     lost_distractor = nothing if distractor is None else losses(_pair(distractor)[0][:, other])[1]
@@ -86,14 +107,14 @@ def strength(
     return Strength(source, chosen, kept, lost_true, lost_distractor)
 
 
-def estimated(source: Source, patching: Reading, swapped: Reading, groups: Sequence[str]) -> Strength:
+def estimated(source: Source, patching: Reading, swapped: Reading, half: Half, groups: Sequence[str]) -> Strength:
     """The same to first order, by attribution patching of heads between the two pairs, where nothing was knocked out.
 
     Half of what exchanging each chosen head would do to the gap, summed over the heads: a pair's gaps differ by 2T, or 2D.
     What a head does through another counts for both, so that a strength may exceed what both together have.
     """
-    chosen = Chosen(_by_exchange(patching, groups), _by_exchange(swapped, groups))
-    other = ~first_half(groups)
+    chosen = Chosen(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
+    other = ~half
     kept = tuple(name for name, is_other in zip(groups, other, strict=True) if is_other)
     found = []
     for reading, names, sign in ((patching, chosen.true, -1), (swapped, chosen.distractor, 1)):
@@ -119,11 +140,10 @@ def _pair(ablation: Reading) -> Float[ndarray, "component condition item"]:
     return pair
 
 
-def _by_exchange(patching: Reading, groups: Sequence[str]) -> tuple[str, ...]:
+def _by_exchange(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[str, ...]:
     """Heads whose output, exchanged, moves the gap as the whole prompt does; none where the two gaps do not differ."""
     import json
 
-    half = first_half(groups)
     gap = np.array(json.loads(patching.about["pair_gap"]))[half]
     mean, low, high = mean_interval(gap, [name for name, is_in in zip(groups, half, strict=True) if is_in])
     if low <= 0 <= high:

@@ -1,0 +1,62 @@
+"""The halves on which sites are chosen and weighed: alike in their answers, so that fondness for one is no strength."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from distractor.families import Source
+from distractor.sites.strengths import choose, first_half, strength
+from distractor.sweep import Reading
+from distractor.task import Condition, Task
+from tasks import TASKS
+
+PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+SOURCE = Source("tiny", "one", Path("one"))
+
+
+def groups_of(task: Task) -> list[str]:
+    return [item.group for item in task.items]
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("items", [40, 100, 200])
+def test_both_halves_hold_as_much_of_every_answer(name: str, items: int) -> None:
+    task = TASKS[name]().take(items)
+    half = first_half(groups_of(task), task.items)
+    assert {g for g, is_in in zip(groups_of(task), half, strict=True) if is_in}.isdisjoint(
+        g for g, is_in in zip(groups_of(task), half, strict=True) if not is_in
+    )
+    assert abs(half.mean() - 0.5) < 0.1
+    answers = np.array([item.true for item in task.items])
+    for answer in set(answers):
+        each = (half & (answers == answer)).sum(), (~half & (answers == answer)).sum()
+        assert abs(each[0] - each[1]) <= 0.05 * items, f"{answer!r} stands {each} times in the halves"
+
+
+@pytest.mark.parametrize("name", ["negation_qa", "hindsight_neglect"])
+def test_a_head_that_is_fond_of_one_answer_serves_neither_task(name: str) -> None:
+    task = TASKS[name]().take(200)
+    answers = [item.true for item in task.items]
+    effect = np.where(np.array(answers) == sorted(answers)[0], 1.0, -1.0)
+    reading = Reading(
+        SOURCE,
+        pa.table({}),
+        np.tile(effect, (1, 2, 1)),
+        {"component": ["L0H0.z"], "condition": [c.value for c in PAIR], "item": [item.id for item in task.items]},
+        {},
+    )
+    groups, half = groups_of(task), first_half(groups_of(task), task.items)
+    one = strength(SOURCE, choose(reading, half, groups), half, groups, reading, reading)
+    assert one.mean("true")[0] == 0
+    assert abs(one.mean("distractor")[0]) < 0.1
+
+
+def test_a_group_keeps_its_half_whichever_items_a_model_is_posed() -> None:
+    task = TASKS["quote_repetition"]().take(60)
+    groups = groups_of(task)
+    whole = dict(zip(groups, first_half(groups, task.items), strict=True))
+    for start in (1, 2, 5):
+        some = groups[start::2]
+        assert dict(zip(some, first_half(some, task.items), strict=True)) == {name: whole[name] for name in some}
