@@ -571,7 +571,9 @@ def _read(
 def _turn(sign: int, pairs: Pairs, sizes: Sequence[Size], p_value: Callable[[float], float]) -> Turn:
     """The turn of `sign` · curve from rise to fall."""
     ahead = sign * pairs.rise
-    depths, lows, highs, most = weaker_leg(np.stack([ahead, ahead - pairs.half, ahead + pairs.half, ahead + pairs.alone]))
+    depths, lows, highs, most = weaker_leg(
+        np.stack([ahead, ahead - pairs.half, ahead + pairs.half, ahead + pairs.alone])
+    )
     clearest = 1 + int(lows.argmax())
     in_errors = ahead / pairs.error
     return Turn(

@@ -4,7 +4,7 @@ What stands at a site is set to zero here and there, in models of random weights
 or one that reaches half of what follows, gives another gap.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from typing import Any
@@ -56,7 +56,13 @@ def without(network: Any, architecture: str, site: Site) -> Iterator[None]:
     """Zeros at a site, in plain transformers."""
     layer = attrgetter(told(LAYERS, architecture))(network)[site.layer]
     attn, mlp = told(ADDED, architecture)
-    after = {"attn_out": attn, "mlp_out": mlp, "q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj"}
+    after = {
+        "attn_out": attn,
+        "mlp_out": mlp,
+        "q": "self_attn.q_proj",
+        "k": "self_attn.k_proj",
+        "v": "self_attn.v_proj",
+    }
 
     def give(module: Any, given: Any, made: Any) -> Any:
         width = (made[0] if isinstance(made, tuple) else made).shape[-1]

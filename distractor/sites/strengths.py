@@ -73,7 +73,11 @@ def losses(effects: Float[ndarray, "*rest condition=2 item"]) -> tuple[ndarray, 
 
 
 def choose(
-    ablation: Reading, half: Half, groups: Sequence[str], patching: Reading | None = None, swapped: Reading | None = None
+    ablation: Reading,
+    half: Half,
+    groups: Sequence[str],
+    patching: Reading | None = None,
+    swapped: Reading | None = None,
 ) -> Chosen:
     """The sites of each task, from the `half` of a reading's items that they are chosen on (`first_half`).
 
