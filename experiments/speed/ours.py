@@ -112,14 +112,18 @@ def long_answers(folder: Path) -> Work:
 
 
 def logit_lens(folder: Path) -> Work:
-    """The gap at the last position before the first layer and behind each: [stage item]; the lens also reads halves."""
+    """The gap at the last position before the first layer, behind its attention half, behind it, and so on: [stage item].
+
+    The halves of parallel layers are read too, and left out of what is given: the rival has none.
+    """
     model = load(folder, device="cpu")
+    step = 1 if "resid_mid" in model.parts else 2
     batch = _batch(inputs.pairs(model.vocab, inputs.READ, inputs.SWEPT)[:, :1], inputs.ANSWERS)
     probe = LogitLens()
 
     def work() -> np.ndarray:
         run = observe(model, batch, probe.sites(model), at_slot=probe.at_slot)
-        return np.asarray(probe(run).sel(quantity="logit_gap").values[::2, 0])
+        return np.asarray(probe(run).sel(quantity="logit_gap").values[::step, 0])
 
     return work
 

@@ -123,13 +123,14 @@ def long_answers(folder: Path) -> Work:
 
 
 def logit_lens(folder: Path) -> Work:
-    """`logit_lens`, of two tokens, behind whole layers alone: it has no stream between the halves of a parallel layer."""
+    """`logit_lens`, of two tokens; it has no stream between the halves of a parallel layer, and reads whole ones there."""
     bridge = _bridge(folder)
+    has_middle = "blocks.0.hook_resid_mid" in bridge.hook_dict
     tokens = inputs.pairs(bridge.cfg.d_vocab, inputs.READ, inputs.SWEPT)[:, 0]
 
     @torch.inference_mode()
     def work() -> np.ndarray:
-        found = their_logit_lens(bridge, tokens, vocab=list(inputs.ANSWERS))
+        found = their_logit_lens(bridge, tokens, incl_mid=has_middle, vocab=list(inputs.ANSWERS))
         values = found.values
         return (values[..., 0] - values[..., 1]).reshape(len(values), -1).numpy()
 
