@@ -56,13 +56,13 @@ def test_formats_stand_side_by_side_and_are_not_computed_twice(
 
 
 def test_a_prompt_that_is_put_otherwise_is_kept_as_it_was_sent(tmp_path: Path) -> None:
-    assert type_in((*COMMAND, "--no-knockout", "--hint", "Paris.", "--out", "hinted")) == 0
+    assert type_in((*COMMAND, "--no-knockout", "--hint", "Answer A.", "--out", "hinted")) == 0
     sent = pq.read_table(tmp_path / "hinted" / "prompts.parquet").to_pylist()
     values = pq.read_table(tmp_path / "hinted" / "results.parquet").to_pylist()
     assert {(row["model"], row["condition"], row["item"]) for row in sent} == {
         (row["model"], row["condition"], row["item"]) for row in values if row["condition"]
     }
-    assert all(row["prompt"].startswith("Paris") for row in sent)
+    assert all(row["prompt"].startswith("Answer A") for row in sent)
 
 
 def test_a_plan_tells_each_format_and_runs_nothing(

@@ -195,13 +195,13 @@ def test_whether_reasoning_flattens_the_dip_is_said(before: list[float], after: 
 
 def test_the_page_on_formats_tells_shapes_dips_and_what_is_written() -> None:
     at_once, reasoned = (
-        over_sizes(replace(many(200), format=Format(scoring, 1)), shares, [1] * 5)
-        for scoring, shares in (("generate", DEEP), ("cot", LEVEL))
+        over_sizes(replace(many(200), format=form), shares, [1] * 5)
+        for form, shares in zip(formats_page.DRAWN[1:], (DEEP, LEVEL), strict=True)
     )
     section = formats_page.Section("many", (at_once, reasoned), tuple(map(curve, (at_once, reasoned))), ("many",))
     short = "\n".join(formats_page.in_short([section]))
-    assert "| many | inverted-U, dip 0.8" in short
-    assert "- many: cot, 1 shot against generate, 1 shot: the dip is flatter, by 0.8" in short
+    assert "| many | –, dip – | inverted-U, dip 0.8" in short
+    assert "- many: cot, 1 shot, limit 32 against generate, 1 shot: the dip is flatter, by 0.8" in short
     told = "\n".join(formats_page.page(section, [one.source for one in at_once.replies]))
     assert "![many by prompt format](many.png)" in told
     assert "| generate, 1 shot | distractor share | 0.10 (m10) | 0.90 (m1000) | 0.10 (m100000) |" in told

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.ablate import Ablation, Mean
+from distractor.ablate import Mean
 from distractor.format import Format
-from distractor.formats.free_form import ENOUGH
+from distractor.formats.free_form import ENOUGH, FreeForm
 from distractor.formats.side_by_side import Found, answered, names_of
 from distractor.scaling import interval
 from distractor.task import Condition
@@ -50,7 +50,8 @@ def dip(found: Found) -> Dip | None:
         return None
     first = np.zeros(len(groups), dtype=bool)
     first[Random("dip").sample(range(len(groups)), len(groups) // 2)] = True
-    depth, places = np.empty(len(groups)), []
+    depth = np.empty(len(groups))
+    places: list[tuple[str, str]] = []
     for half in (first, ~first):
         before, within = _deepest(table[:, half].mean(1))
         depth[~half] = table[before, ~half] - table[within, ~half]
@@ -67,44 +68,40 @@ def less(one: Dip, other: Dip) -> Mean | None:
 
 
 def dip_sentences(found: Sequence[Found]) -> list[str]:
-    """What each format does to the dip, and whether each chain of thought flattens that of the same shots without it."""
+    """What each format does to the dip, and whether chains of thought flatten it."""
     dips = {one.task.format: dip(one) for one in found}
+    return [*(_told(form, own) for form, own in dips.items()), *flattened(dips)]
+
+
+def flattened(dips: Mapping[Format, Dip | None]) -> list[str]:
+    """Whether each chain of thought flattens the dip of answers written at once behind as many examples, or ranked bare."""
     told = []
-    for form, own in dips.items():
-        if own is None:
-            told.append(f"{form.label}: too few sizes have answers enough to speak of a dip.")
-            continue
-        where = " and ".join(dict.fromkeys(f"from {before} to {within}" for before, within in own.places))
-        is_there = "falls" if own.depth.low > 0 else "does not fall beyond chance"
-        told.append(
-            f"{form.label}: accuracy in conflict {is_there} below a smaller size, by {_shown(own.depth)} ({where})."
-        )
-    for form, own in dips.items():
-        if form.scoring == "cot":
-            told += _flattened(form, own, dips)
+    for form in (one for one in dips if one.scoring == "cot"):
+        others = [one for one in dips if one.scoring == "generate" and (one.shots, one.kind) == (form.shots, form.kind)]
+        others += [one for one in dips if one.scoring == "rank" and not one.shots]
+        told += [f"{form.label} against {other.label}: {_compared(dips[form], dips[other])}." for other in others]
     return told
 
 
-def _flattened(form: Format, own: Dip | None, dips: Mapping[Format, Dip | None]) -> list[str]:
-    """What a chain of thought does to the dip of answers that are written at once, behind as many examples, or ranked."""
-    others = [one for one in dips if one.scoring == "generate" and (one.shots, one.kind) == (form.shots, form.kind)]
-    others += [one for one in dips if one.scoring == "rank" and not one.shots]
-    told = []
-    for other in others:
-        against = dips[other]
-        shallower = None if own is None or against is None else less(own, against)
-        if against is None or own is None or shallower is None:
-            said = "cannot be told"
-        elif against.depth.low <= 0:
-            said = f"there is no dip to flatten; the difference is {_shown(shallower)}"
-        elif shallower.low > 0:
-            said = f"the dip is flatter, by {_shown(shallower)}"
-        elif shallower.high < 0:
-            said = f"the dip is deeper, by {_shown(Mean(-shallower.mean, -shallower.high, -shallower.low))}"
-        else:
-            said = f"the dip is not seen to be flatter, the difference is {_shown(shallower)}"
-        told.append(f"{form.label} against {other.label}: {said}.")
-    return told
+def _told(form: Format, own: Dip | None) -> str:
+    if own is None:
+        return f"{form.label}: too few sizes have answers enough to speak of a dip."
+    where = " and ".join(dict.fromkeys(f"from {before} to {within}" for before, within in own.places))
+    is_there = "falls" if own.depth.low > 0 else "does not fall beyond chance"
+    return f"{form.label}: accuracy in conflict {is_there} below a smaller size, by {_shown(own.depth)} ({where})."
+
+
+def _compared(own: Dip | None, other: Dip | None) -> str:
+    shallower = None if own is None or other is None else less(own, other)
+    if shallower is None or other is None:
+        return "cannot be told"
+    if other.depth.low <= 0:
+        return f"there is no dip to flatten; the difference is {_shown(shallower)}"
+    if shallower.low > 0:
+        return f"the dip is flatter, by {_shown(shallower)}"
+    if shallower.high < 0:
+        return f"the dip is deeper, by {_shown(Mean(-shallower.mean, -shallower.high, -shallower.low))}"
+    return f"the dip is not seen to be flatter, the difference is {_shown(shallower)}"
 
 
 def _accuracy(found: Found, sizes: Sequence[Sequence[int]]) -> tuple[Float[ndarray, "size group"], tuple[str, ...]]:
@@ -125,9 +122,10 @@ def _accuracy(found: Found, sizes: Sequence[Sequence[int]]) -> tuple[Float[ndarr
 
 
 def _values(found: Found, model: int, row: int) -> Float[ndarray, " item"]:
-    if isinstance(found, Ablation):
-        return found.values[model].by_condition["accuracy"][row]
-    return found.values(model, "accuracy", Condition.CONFLICT)
+    if isinstance(found, FreeForm):
+        return found.values(model, "accuracy", Condition.CONFLICT)
+    values: ndarray = found.values[model].by_condition["accuracy"][row]
+    return values
 
 
 def _deepest(means: Float[ndarray, " size"]) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from distractor.ablate import Mean, ablate
 from distractor.families import Source, find_models
 from distractor.format import Format, formats_of
 from distractor.formats import plot as format_plot
-from distractor.formats.dip import dip, dip_sentences
+from distractor.formats.dip import dip, dip_sentences, flattened
 from distractor.formats.free_form import FreeForm, answer_freely
 from distractor.formats.shots import put
 from distractor.formats.side_by_side import Curve, Found, curve
@@ -135,16 +135,17 @@ def in_short(sections: Sequence[Section]) -> Iterator[str]:
     yield "## In short\n"
     yield f"| task | {' | '.join(form.label for form in DRAWN)} |"
     yield f"| --- |{' --- |' * len(DRAWN)}"
+    dips = {one.name: {form: dip(found) for form, (found, _) in one.drawn.items()} for one in sections}
     for one in sections:
         cells = []
-        for found, seen in one.drawn.values():
-            deep = dip(found)
-            cells.append(f"{seen.label}, dip {'–' if deep is None else shown(deep.depth)}")
+        for form in DRAWN:
+            deep = dips[one.name].get(form)
+            label = one.drawn[form][1].label if form in one.drawn else "–"
+            cells.append(f"{label}, dip {'–' if deep is None else shown(deep.depth)}")
         yield f"| {one.name} | {' | '.join(cells)} |"
     yield "\nDoes a chain of thought flatten the dip?\n"
-    for one in sections:
-        for sentence in dip_sentences([found for found, _ in one.drawn.values()])[len(DRAWN) :]:
-            yield f"- {one.name}: {sentence}"
+    for name, own in dips.items():
+        yield from (f"- {name}: {sentence}" for sentence in flattened(own))
     yield ""
 
 
