@@ -218,9 +218,9 @@ def constant_answer(found: Ablation, index: int) -> str | None:
 
 
 def group_means(values: Float[ndarray, "*rest item"], groups: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:
-    """The mean of each group's items."""
-    member = groups[:, None] == np.arange(groups.max() + 1)
-    means: ndarray = values @ (member / member.sum(0))
+    """The mean of each group's items: exactly 1 where all of them are, since an interval asks whether a share is."""
+    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
+    means: ndarray = values @ member / member.sum(0)
     return means
 
 

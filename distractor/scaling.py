@@ -425,12 +425,20 @@ def interval(
     low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     if limits is not None:
         bottom, top = limits
-        reach = (1 - (ALPHA / 2) ** (1 / n_groups)) * (top - bottom)
+        reach = unlike(n_groups) * (top - bottom)
         low, high = np.clip(low, bottom, top), np.clip(high, bottom, top)
         low = np.where((rows == top).all(-1), top - reach, low)
         high = np.where((rows == bottom).all(-1), bottom + reach, high)
     shape = values.shape[:-1]
     return mean.reshape(shape), low.reshape(shape), high.reshape(shape)
+
+
+def unlike(n_groups: int, places: int = 1) -> float:
+    """The share of unlike groups that so many like ones cannot rule out (Clopper and Pearson 1934).
+
+    95 %, two-sided; at all of so many `places` at once (Bonferroni).
+    """
+    return float(1 - (ALPHA / 2 / places) ** (1 / n_groups))
 
 
 def simultaneous_interval(
@@ -450,15 +458,27 @@ def simultaneous_interval(
     return mean, mean - half, mean + half
 
 
-def interval_of_models(values: Values) -> tuple[ndarray, ndarray, ndarray]:
+def interval_of_models(
+    values: Values, *, limits: tuple[float, float] | None = None
+) -> tuple[ndarray, ndarray, ndarray]:
     """Level 2's 95 % interval at each size by itself: t over seeds, with the variance of the groups that all share.
 
-    Freedom by Welch and Satterthwaite (1947). Returns (mean, low, high), each `size`. Needs three seeds.
+    Freedom by Welch and Satterthwaite (1947). At one of `limits` it reaches inwards as `interval` does: where all groups
+    of all seeds lie there, seeds and groups show no error, and level 2 is no surer than level 1. Returns (mean, low, high),
+    each `size`. Needs three seeds.
     """
     n_seeds = _enough_seeds(len(values))
     of_seeds = values.mean(-1).var(0, ddof=1) / n_seeds
     of_items = np.maximum(np.diag(covariance_of_items(values)), 0)
-    return _seed_interval(values.mean((0, 2)), of_seeds, of_items, n_seeds, values.shape[-1] - 1)
+    n_groups = values.shape[-1]
+    mean, low, high = _seed_interval(values.mean((0, 2)), of_seeds, of_items, n_seeds, n_groups - 1)
+    if limits is not None:
+        bottom, top = limits
+        reach = unlike(n_groups) * (top - bottom)
+        low, high = np.clip(low, bottom, top), np.clip(high, bottom, top)
+        low = np.where((values == top).all((0, 2)), top - reach, low)
+        high = np.where((values == bottom).all((0, 2)), bottom + reach, high)
+    return mean, low, high
 
 
 def interval_of_seed_means(means: Means, errors: Means) -> tuple[ndarray, ndarray, ndarray]:

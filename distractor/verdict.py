@@ -34,6 +34,7 @@ from distractor.scaling import (
     judge,
     seeds_in_words,
     simultaneous_interval,
+    unlike,
 )
 
 Call = Literal["supported", "contradicted", "undetermined"]
@@ -248,7 +249,7 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
         holds = None if more is None else above(more, rule.delta)
         parts.append(part(f"more_than_{name}", holds, more, what, f"above δ = {rule.delta:g}"))
     alone = evidence.accuracy_distractor_only
-    known = None if alone is None else _as_share(at_peak(alone, peak))
+    known = None if alone is None else _as_share(at_peak(alone, peak), alone)
     parts.append(
         part(
             "distractor_only_above_chance",
@@ -374,8 +375,9 @@ def _models_at_peak(values: Values, size: int) -> Bounds:
 
 def _models_at_size(values: Values, size: int, is_share: bool) -> Bounds:
     """One size fixed beforehand."""
-    mean, low, high = (float(one[0]) for one in interval_of_models(values[:, size : size + 1]))
-    return _as_share((mean, low, high)) if is_share else (mean, low, high)
+    limits = (0.0, 1.0) if is_share else None
+    mean, low, high = (float(one[0]) for one in interval_of_models(values[:, size : size + 1], limits=limits))
+    return mean, low, high
 
 
 def _of_items(values: Values, size: int) -> float:
@@ -383,6 +385,12 @@ def _of_items(values: Values, size: int) -> float:
     return max(float(covariance_of_items(values[:, size : size + 1])[0, 0]), 0.0)
 
 
-def _as_share(bounds: Bounds) -> Bounds:
-    """A share's interval ends at 0 and 1."""
-    return bounds[0], max(bounds[1], 0.0), min(bounds[2], 1.0)
+def _as_share(bounds: Bounds, values: Values) -> Bounds:
+    """An interval at the peak as that of a share: it ends at 0 and 1.
+
+    Where all groups lie at one end they show no error, and it reaches inwards as `interval` does, for all interior sizes
+    at once.
+    """
+    mean, low, high = bounds[0], max(bounds[1], 0.0), min(bounds[2], 1.0)
+    reach = unlike(values.shape[-1], values.shape[1] - 2)
+    return mean, min(low, 1 - reach) if mean == 1 else low, max(high, reach) if mean == 0 else high

@@ -20,6 +20,10 @@ def made(curve: np.ndarray, *, seed: int, seeds: int = 1, groups: int = 60, nois
     return curve[None, :, None] + noise * random.normal(size=(seeds, len(curve), groups))
 
 
+def rise_and_fall() -> np.ndarray:
+    return made(rise(5) - rise(9), seed=2, noise=0.05)
+
+
 def test_isotonic_regression_never_falls_keeps_the_mean_and_leaves_what_rises() -> None:
     random = np.random.default_rng(0)
     y = random.normal(size=50)
@@ -66,6 +70,29 @@ def test_with_seeds_the_lag_is_one_of_models_like_these() -> None:
     assert found.call == "second"
     assert found.lags[0].models is not None
     assert "models like these" in found.sentence
+    for lag in found.lags:
+        low, high = np.exp(lag.models)
+        assert f"{np.exp(lag.lag):.2f} [{low:.2f}, {high:.2f}]" in found.sentence, (
+            "the interval told is not that of seeds"
+        )
+
+
+def test_where_one_seed_lacks_a_threshold_all_are_read_at_level_1() -> None:
+    late, early = made(rise(7), seed=2, seeds=3, noise=0.1), made(rise(4), seed=1, seeds=3, noise=0.1)
+    late[0, 0] = 0.35 * 4  # this seed is beyond a quarter at the smallest size
+    found = order(late, early, SIZES, names=("T", "D"), draws=100)
+    assert all(lag.models is None for lag in found.lags)
+    assert "models like these" not in found.sentence
+
+
+@pytest.mark.parametrize("falling", [False, True])
+def test_what_chance_does_is_that_of_the_noisier_curve(falling: bool) -> None:
+    quiet, loud = made(rise(5), seed=1, noise=0.05), made(rise(5) - rise(9), seed=2, noise=2.0)
+    alone, both = (
+        order(quiet, one, SIZES, names=("T", "D"), falling=falling, draws=50) for one in (rise_and_fall(), loud)
+    )
+    assert both.lags, both.sentence
+    assert all(noisy.by_chance > 3 * still.by_chance for noisy, still in zip(both.lags, alone.lags, strict=True))
 
 
 def test_curves_that_move_together_are_never_told_apart() -> None:

@@ -11,6 +11,8 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
+from distractor.ablate import group_means
+from distractor.curves.curve_file import Wanted, curve_of
 from distractor.curves.pairs import Pairs, labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
 from distractor.curves.studentized_range import studentized_range_quantile, studentized_range_tail
 from distractor.errors import ScalingError
@@ -23,7 +25,7 @@ from distractor.scaling import (
     simultaneous_interval,
     smallest_detectable_dip,
 )
-from distractor.verdict import Evidence, Rule, Verdict, _models_at_peak, _models_at_size, verdict
+from distractor.verdict import Evidence, Rule, Verdict, _as_share, _models_at_peak, _models_at_size, verdict
 
 SIZES = (2000, 4000, 8000, 16000, 32000, 64000, 128000)
 CURVES = {
@@ -506,6 +508,27 @@ def test_level_2_interval_at_a_fixed_size_is_welchs() -> None:
     a, b = np.var(one.mean(-1), ddof=1) / 4, shared_by_seeds(one)
     half = stats.t.ppf(0.975, (a + b) ** 2 / (a**2 / 3 + b**2 / 49)) * (a + b) ** 0.5
     assert _models_at_size(values, 2, False) == pytest.approx((one.mean(), one.mean() - half, one.mean() + half))
+
+
+@pytest.mark.parametrize("items", range(1, 13))
+def test_groups_that_are_all_right_are_right_to_the_last_digit(items: int) -> None:
+    groups = np.repeat(np.arange(30), items)
+    means = group_means(np.ones((2, len(groups))), groups)
+    assert (means == 1).all()
+    rows = [{"size": n, "item": i, "group": i // items, "accuracy": 1} for n in (1, 2, 3) for i in range(30 * items)]
+    values = curve_of(rows, Wanted()).values
+    assert values is not None
+    assert (values == 1).all()
+
+
+def test_where_every_group_of_every_seed_is_right_level_2_is_no_surer_than_level_1() -> None:
+    values = np.ones((3, 5, 20))
+    least = stats.binomtest(20, 20).proportion_ci(method="exact").low
+    assert _models_at_size(values, 4, True) == pytest.approx((1.0, least, 1.0))
+    assert _models_at_size(1 - values, 4, True) == pytest.approx((0.0, 0.0, 1 - least))
+    assert _models_at_size(values, 4, False) == pytest.approx((1.0, 1.0, 1.0))
+    at_once = stats.binomtest(20, 20).proportion_ci(1 - 0.05 / 3, method="exact").low
+    assert _as_share((1.0, 1.0, 1.0), values) == pytest.approx((1.0, at_once, 1.0))
 
 
 # The verdict

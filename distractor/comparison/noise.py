@@ -16,7 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.scaling import MIN_SEEDS
+from distractor.scaling import MIN_SEEDS, unlike
 from distractor.sites.effects import EXACT_GROUPS, mean_interval
 
 ALPHA = 0.05
@@ -249,6 +249,6 @@ def _between_seeds(first: Float[ndarray, "seed used"], second: Float[ndarray, "o
 def _of_counts(values: Float[ndarray, " item"], n_groups: int, low: float, high: float) -> tuple[float, float]:
     """An interval of a difference of counts: where no item differs, by the share of unlike groups that G like ones allow."""
     if (values == 0).all():
-        reach = 1 - (ALPHA / 2) ** (1 / n_groups)
+        reach = unlike(n_groups)
         return -reach, reach
     return max(low, -1.0), min(high, 1.0)

@@ -186,8 +186,8 @@ def _of_items(
         )
     per_item = np.array([[[at[seed, size][name] for name in complete] for size in sizes] for seed in seeds])
     names, place = np.unique([group_of[name] for name in complete], return_inverse=True)
-    member = place[:, None] == np.arange(len(names))
-    values = per_item @ (member / member.sum(0))
+    member = (place[:, None] == np.arange(len(names))).astype(float)
+    values = per_item @ member / member.sum(0)  # sums first: a share of 1 is exactly 1
     left_out = len(group_of) - len(complete)
     notes = [f"{left_out} of {len(group_of)} items were not posed to every model and are left out"] if left_out else []
     return Curve(

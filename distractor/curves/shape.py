@@ -163,7 +163,8 @@ def judge_curve(
             low, high = np.maximum(low, 0), np.minimum(high, 1)
     models_low = models_high = None
     if shape.models is not None and curve.values is not None:
-        _, models_low, models_high = interval_of_models(curve.values)
+        limits = (0.0, 1.0) if curve.quantity in SHARES else None
+        _, models_low, models_high = interval_of_models(curve.values, limits=limits)
     elif shape.models is not None and curve.errors is not None:
         _, models_low, models_high = interval_of_seed_means(curve.means, curve.errors)
     parts = parts_of(curve, cut) if cut else None

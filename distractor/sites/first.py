@@ -1,6 +1,7 @@
 """Which of two curves over size moves first: onsets, the lag between them, and how sure one can be of it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ MAY_FAIL = 0.1
 
 Call = Literal["first", "second", "not separable", "not defined"]
 Curves = Float[ndarray, "seed size group"]
+Places = Float[ndarray, " threshold"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Lag:
     """The lag between two curves' onsets at one threshold, in natural logarithms of size; positive: the first is later.
 
     `low` and `high` bound it over item groups, these weights (level 1); `models` over seeds (level 2), from three on.
-    `by_chance` is what random halves of one curve lag by, in 19 of 20 cases; `step` the larger of the two steps of the
-    grid in which the onsets lie.
+    `by_chance` is what random halves of one curve lag by, in 19 of 20 cases, of the curve where that is more; `step` the
+    larger of the two steps of the grid in which the onsets lie.
     """
 
     threshold: float
@@ -41,9 +43,14 @@ class Lag:
     models: tuple[float, float] | None
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval by which the lag is judged: over seeds where there are enough, else over item groups."""
+        return (self.low, self.high) if self.models is None else self.models
+
+    @property
     def sign(self) -> int:
         """Which way the lag points: 0 where it is not told from none, from chance, or from one step of the grid."""
-        low, high = (self.low, self.high) if self.models is None else self.models
+        low, high = self.bounds
         is_clear = (low > 0 or high < 0) and abs(self.lag) > max(self.step, self.by_chance)
         return int(np.sign(self.lag)) if is_clear else 0
 
@@ -81,8 +88,9 @@ def order(
     x = np.log(np.asarray(sizes, dtype=float))
     moves = f"{names[1]}'s decline" if falling else names[1]
     lags: list[Lag] = []
-    for threshold in THRESHOLDS:
-        lag = _lag(first, second, x, threshold, falling=falling, seed=seed, draws=draws)
+    for threshold, lag in zip(
+        THRESHOLDS, _lags(first, second, x, falling=falling, seed=seed, draws=draws), strict=True
+    ):
         if lag is None:
             return Order(
                 "not defined",
@@ -91,8 +99,10 @@ def order(
                 f"this range of {axis}s, is at its edge, or is not above noise)",
             )
         lags.append(lag)
+    if any(lag.models is None for lag in lags):  # all are read at one level, that which all have
+        lags = [replace(lag, models=None) for lag in lags]
     signs = {lag.sign for lag in lags}
-    told = ", ".join(f"{_times(lag.lag)} [{_times(lag.low)}, {_times(lag.high)}]" for lag in lags)
+    told = ", ".join(f"{_times(lag.lag)} [{', '.join(map(_times, lag.bounds))}]" for lag in lags)
     factors = f"by factors of {told} in {axis} at 25, 50 and 75 %"
     level = "models like these" if lags[0].models is not None else "these weights"
     if signs == {-1}:
@@ -114,18 +124,28 @@ def onset(x: Float[ndarray, " size"], y: Float[ndarray, " size"], threshold: flo
     not above noise, or at the smallest size, or only at the largest (who knows how far it would have gone); and a curve
     that has the share already at the smallest size.
     """
-    peak = int(np.argmax(y >= y.max() - noise))
-    if y.max() <= noise or peak in (0, len(y) - 1):
-        return float("nan")
-    return _crossing(x[: peak + 1], isotonic(y[: peak + 1]), threshold * y[peak])
+    return float(_onsets(x, y, noise, (threshold,))[0])
 
 
 def decline(x: Float[ndarray, " size"], y: Float[ndarray, " size"], threshold: float, noise: float = 0.0) -> float:
     """Where a curve has lost a share of its maximum behind it; NaN where not defined: see `onset`."""
+    return float(_declines(x, y, noise, (threshold,))[0])
+
+
+def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
+    peak = int(np.argmax(y >= y.max() - noise))
+    if y.max() <= noise or peak in (0, len(y) - 1):
+        return np.full(len(thresholds), np.nan)
+    risen = isotonic(y[: peak + 1])
+    return np.array([_crossing(x[: peak + 1], risen, share * y[peak]) for share in thresholds])
+
+
+def _declines(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
     peak = len(y) - 1 - int(np.argmax((y >= y.max() - noise)[::-1]))
     if y.max() <= noise or peak == len(y) - 1:
-        return float("nan")
-    return _crossing(x[peak:], isotonic(y[peak] - y[peak:]), threshold * y[peak])
+        return np.full(len(thresholds), np.nan)
+    lost = isotonic(y[peak] - y[peak:])
+    return np.array([_crossing(x[peak:], lost, share * y[peak]) for share in thresholds])
 
 
 def isotonic(y: Float[ndarray, " size"]) -> Float[ndarray, " size"]:
@@ -143,58 +163,69 @@ def isotonic(y: Float[ndarray, " size"]) -> Float[ndarray, " size"]:
     return np.concatenate([np.full(count, value) for value, count in blocks])
 
 
-def _lag(
-    first: Curves, second: Curves, x: ndarray, threshold: float, *, falling: bool, seed: int, draws: int
-) -> Lag | None:
-    """The lag with its bounds; None where too many draws have none."""
+def _lags(first: Curves, second: Curves, x: ndarray, *, falling: bool, seed: int, draws: int) -> list[Lag | None]:
+    """The lag at each threshold with its bounds; None where too many draws have none."""
     rng = np.random.default_rng(seed)
-    n_groups = first.shape[-1]
-    weights = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws) / n_groups
-    ends = np.array([_between(first, second, x, threshold, row, falling) for row in weights])
-    even = np.full(n_groups, 1 / n_groups)
-    places = _places(first, second, x, threshold, even, falling)
-    own = places[0] - places[1]
-    if np.isnan(own) or np.isnan(ends).mean() > MAY_FAIL:
-        return None
-    low, high = np.nanquantile(ends, [ALPHA / 2, 1 - ALPHA / 2])
-    each = [_between(a[None], b[None], x, threshold, even, falling) for a, b in zip(first, second, strict=True)]
-    return Lag(
-        threshold,
-        own,
-        float(low),
-        float(high),
-        by_chance=_by_chance(first, x, threshold, rng),
-        step=max(float(np.diff(x)[int(np.searchsorted(x, place)) - 1]) for place in places),
-        models=_over_seeds(np.array(each)) if len(each) >= MIN_SEEDS else None,
-    )
+    n_groups, n_seeds = first.shape[-1], len(first)
+    shares = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws) / n_groups
+    even = np.full((1, n_groups), 1 / n_groups)
+    far = _declines if falling else _onsets
+
+    def places(mine: Curves, others: Curves, weights: Float[ndarray, "draw group"]) -> Float[ndarray, "draw two place"]:
+        """Where the one and the other of the seed-averaged curves are, with each group weighted."""
+        noises = _noise(mine), _noise(others)
+        averaged = [weights @ curves.mean(0).T for curves in (mine, others)]
+        return np.array([[_onsets(x, a, noises[0]), far(x, b, noises[1])] for a, b in zip(*averaged, strict=True)])
+
+    own, drawn = places(first, second, even)[0], places(first, second, shares)
+    ends = drawn[:, 0] - drawn[:, 1]
+    each = np.array([places(a[None], b[None], even)[0] for a, b in zip(first, second, strict=True)])
+    state = rng.bit_generator.state
+    by_chance = []
+    for curves, find in ((first, _onsets), (second, far)):
+        rng.bit_generator.state = state  # the same halves of both
+        by_chance.append(_by_chance(curves, x, find, rng))
+    found: list[Lag | None] = []
+    for t, threshold in enumerate(THRESHOLDS):
+        lag = float(own[0, t] - own[1, t])
+        if np.isnan(lag) or np.isnan(ends[:, t]).mean() > MAY_FAIL:
+            found.append(None)
+            continue
+        low, high = np.nanquantile(ends[:, t], [ALPHA / 2, 1 - ALPHA / 2])
+        found.append(
+            Lag(
+                threshold,
+                lag,
+                float(low),
+                float(high),
+                by_chance=float(max(one[t] for one in by_chance)),
+                step=max(float(np.diff(x)[int(np.searchsorted(x, place)) - 1]) for place in own[:, t]),
+                models=_over_seeds(each[:, 0, t] - each[:, 1, t]) if n_seeds >= MIN_SEEDS else None,
+            )
+        )
+    return found
 
 
-def _between(
-    first: Curves, second: Curves, x: ndarray, threshold: float, weights: Float[ndarray, " group"], falling: bool
-) -> float:
-    """The lag between the seed-averaged curves, each group weighted."""
-    a, b = _places(first, second, x, threshold, weights, falling)
-    return a - b
+def _by_chance(curves: Curves, x: ndarray, find: Callable[..., Places], rng: np.random.Generator) -> Places:
+    """How far the places of random halves of the same curve's groups lie apart in 19 of 20 cases, at each threshold.
 
-
-def _places(
-    first: Curves, second: Curves, x: ndarray, threshold: float, weights: Float[ndarray, " group"], falling: bool
-) -> tuple[float, float]:
-    """The onset of the first of the seed-averaged curves, and that (or the decline) of the second."""
-    a, b = (curves.mean(0) @ weights for curves in (first, second))
-    return onset(x, a, threshold, _noise(first)), (decline if falling else onset)(x, b, threshold, _noise(second))
-
-
-def _by_chance(curves: Curves, x: ndarray, threshold: float, rng: np.random.Generator) -> float:
-    """How far the onsets of random halves of the same curve's groups lie apart in 19 of 20 cases."""
+    Infinitely far where most halves have none.
+    """
     n_groups, noise = curves.shape[-1], _noise(curves) * np.sqrt(2)  # of half as many groups
     found = []
     for _ in range(SPLITS):
         half = rng.permutation(n_groups) < n_groups // 2
         a, b = (curves[..., side].mean((0, 2)) for side in (half, ~half))
-        found.append(abs(onset(x, a, threshold, noise) - onset(x, b, threshold, noise)))
-    known = np.array(found)[~np.isnan(found)]
-    return float(np.quantile(known, 1 - ALPHA)) if len(known) else float("inf")
+        found.append(np.abs(find(x, a, noise) - find(x, b, noise)))
+    table = np.array(found)
+    known = ~np.isnan(table)
+    enough = known.mean(0) > 0.5
+    return np.array(
+        [
+            np.quantile(row[is_in], 1 - ALPHA) if e else np.inf
+            for row, is_in, e in zip(table.T, known.T, enough, strict=True)
+        ]
+    )
 
 
 def _over_seeds(lags: Float[ndarray, " seed"]) -> tuple[float, float] | None:
