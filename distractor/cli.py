@@ -31,8 +31,10 @@ from distractor.options import (
     ShotKinds,
     SomeItems,
     TaskName,
+    Threads,
     YesNo,
 )
+from distractor.work import counted
 
 if TYPE_CHECKING:
     from distractor.ablate import Ablation
@@ -61,12 +63,19 @@ def main() -> None:
 
 
 def _door(command: Callable[P, R]) -> Callable[P, R]:
-    """Errors that a user can put right are told in one message, exit status 2, without a traceback."""
+    """Errors that a user can put right are told in one message, exit status 2, without a traceback.
+
+    At the end of a command that went well it is told, on stderr, what it did (`distractor.work`).
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with counted() as work:
+                made = command(*args, **kwargs)
+            for sentence in work.sentences:
+                typer.echo(sentence, err=True)
+            return made
         except DistractorError as error:
             typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
             typer.echo(str(error), err=True)
@@ -127,6 +136,7 @@ def ablate(
     ] = True,
     bos: Bos = None,
     device_map: DeviceMap = None,
+    threads: Threads = None,
     self_check: SelfCheck = True,
     form: Annotated[
         list[str] | None,
@@ -198,13 +208,13 @@ def ablate(
     chosen, *others = (put(plain, one, pool) for one in wanted)
     several = [chosen, *others]
     is_free = any(one.format.is_free for one in several)
-    if plan and is_free:
-        raise TaskError("--plan counts ranked answers alone; leave out generate and cot")
     if knockout and Condition.CONGRUENT not in chosen.conditions:
         knockout = False
         typer.echo(f"Nothing is knocked out: {chosen.name} has no congruent prompts to take means over.", err=True)
     sources = find_models(models or ["ladder"], offline=offline or plan)
-    settings = Settings(device, dtype.value, batch_size, YesNo.of(bos), self_check=self_check, device_map=device_map)
+    settings = Settings(
+        device, dtype.value, batch_size, YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
+    )
     store = Store(CELLS)
     for source in sources:
         for one in several:
@@ -283,6 +293,7 @@ def attribute(
     dtype: Annotated[Dtype, typer.Option(help="Type of weights and activations: float32 or float64.")] = Dtype.FLOAT32,
     bos: Bos = None,
     device_map: DeviceMap = None,
+    threads: Threads = None,
     self_check: SelfCheck = True,
     offline: Offline = False,
     as_json: AsJson = False,
@@ -299,7 +310,9 @@ def attribute(
     chosen = _task(task, data, items)
     probes = _probes(probe)
     sources = find_models(models, offline=offline)
-    settings = Settings(device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map)
+    settings = Settings(
+        device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
+    )
     check(chosen, settings, item=item, heads=head or ())
     store = Store(CELLS)
     manifest = attribute_report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=head or ())
@@ -360,6 +373,7 @@ def compare(
     dtype: OfWeights = Dtype.FLOAT32,
     bos: Bos = None,
     device_map: DeviceMap = None,
+    threads: Threads = None,
     self_check: SelfCheck = True,
     offline: Offline = False,
     as_json: AsJson = False,
@@ -382,7 +396,9 @@ def compare(
     check_probes(probes)
     sources = find_models(models, offline=offline, mixed=True)
     check_models(sources)
-    settings = Settings(device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map)
+    settings = Settings(
+        device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
+    )
     for one in chosen if probes else ():
         check(one, settings)
     store = Store(CELLS)

@@ -15,6 +15,9 @@ from torch import Tensor
 from distractor.errors import TaskError
 from distractor.run import Batch
 
+PART = 2**14
+"""How many tokens are taken to float64 at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Elsewhere:
@@ -113,9 +116,10 @@ class Elsewhere:
         folds, cells = int(self.fold.max()) + 1, int(self.cell.max()) + 1
         index = (fold * cells + cell) * keys + key
         total = torch.zeros(folds * cells * keys, value.shape[1], dtype=torch.float64, device=value.device)
-        total.index_add_(0, index, value.double())
+        for places, part in zip(index.split(PART), value.split(PART), strict=True):
+            total.index_add_(0, places, part.double())
         count = torch.zeros(folds * cells * keys, 1, dtype=torch.float64, device=value.device)
-        count.index_add_(0, index, torch.ones_like(value[:, :1], dtype=torch.float64))
+        count.index_add_(0, index, torch.ones(len(index), 1, dtype=torch.float64, device=value.device))
         total, count = total.view(folds, cells, keys, -1), count.view(folds, cells, keys, 1)
         total, count = total.sum(0) - total, count.sum(0) - count
         any_here = count > 0

@@ -7,6 +7,7 @@ prompt's own. Spaces at the end of a prompt belong to the answer. No special tok
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from distractor.errors import EncodeError
@@ -93,7 +94,7 @@ def _encoding(task: Task, model: Model) -> Encoding:
     for item in task.items:
         conflict = _encode(task, item, item.prompts[Condition.CONFLICT], model)
         fits: dict[Condition, Encoded | None] = {Condition.CONFLICT: conflict}
-        for condition in item.prompts:
+        for condition in (c for c in item.prompts if c is not Condition.CONFLICT):
             wordings = (_encode(task, item, text, model) for text in item.wordings(condition))
             fits[condition] = next(
                 (e for e in wordings if condition not in ALIGNED or len(e.prompt) == len(conflict.prompt)), None
@@ -206,4 +207,10 @@ def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, in
     for name in names:
         left[name] -= 1
         roles.append((name, left[name]))
-    return tuple(roles)
+    return _once(tuple(roles))
+
+
+@lru_cache(maxsize=1024)
+def _once(roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    """The same roles as one object: most prompts of a task have them in common."""
+    return roles

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from einops import einsum, rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from distractor.device import pick_device
 from distractor.errors import ModelError
 from distractor.site import HEAD_PARTS, PARTS, Part, Site
+from distractor.work import passed
 
 WEIGHTS = "raw: as stored, nothing folded or centred"
 """What is done to weights before anything is computed, as it is told with results."""
@@ -50,6 +51,18 @@ Read = Callable[[Tensor], object]
 
 Tap = Callable[[Tensor], object]
 """Takes the activation at a site as the model goes on with it, to ask for its gradient."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where the tokens of a pass stand, and which keys, those in the cache first, each of them sees.
+
+    `distances` says how many positions before the token a key stands.
+    """
+
+    positions: Int[Tensor, "row query"]
+    sees: Bool[Tensor, "row query key"]
+    distances: Int[Tensor, "row query key"]
 
 
 @dataclass(frozen=True)
@@ -164,11 +177,13 @@ class Model:
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
         taps: Mapping[Site, Tap] | None = None,
+        view: View | None = None,
     ) -> Float[Tensor, "row kept vocab"]:
         """Log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
 
-        Rows may be padded on the right: with causal attention, no position sees what comes after it. `edits` come before
-        `reads`, so that what is seen is what was used. In half precision, the last softmax is taken in float32.
+        Rows may be padded on the right: with causal attention, no position sees what comes after it. `view` says who sees
+        whom where it is not each token all before it. `edits` come before `reads`, so that what is seen is what was used.
+        In half precision, the last softmax is taken in float32.
 
         `taps` make the graph of gradients begin at the first of their sites; they need gradients to be on. What an edit
         of `pattern` is given is NaN, for not every architecture knows the pattern in time: it has to be a value.
@@ -187,18 +202,84 @@ class Model:
             raise ValueError(
                 "gradients are not taken at pattern and resid_mid, which are written by way of other sites"
             )
-        # The layers of a model that is spread over devices meet those who read and write them on the first one.
         home = self.device
-        hooks: list[tuple[str, Callable[..., Tensor]]] = []
-        for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
-            hooks += self._writers(site, _at_home(edits[site], home))
-        hooks += [(self.hook(site), _tapper(tap)) for site, tap in taps.items()]
-        hooks += [(self.hook(site), _reader(site, read, home)) for site, read in reads.items()]
-        with self._arithmetic(), self.bridge.hooks(fwd_hooks=hooks):
-            logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
+        passed(tokens.numel())
+        with self._arithmetic(), self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
+            if view is None:
+                logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
+            else:
+                logits = self._network(tokens, view, logits_to_keep=keep, use_cache=False).to(home)
         if logits.shape[1] != len(keep):  # models of TransformerLens' own give all positions
             logits = logits[:, keep]
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+
+    def past_of(self, layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
+        """A key/value cache that holds these keys and values of the layers, each [row head pos d_head]."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(layers):
+            cache.update(keys, values, layer)
+        return cache
+
+    def go_through(
+        self,
+        tokens: Int[Tensor, "row pos"],
+        past: Any,
+        *,
+        start: int = 0,
+        view: "View | None" = None,
+        reads: Mapping[Site, Read] | None = None,
+        edits: Mapping[Site, Edit] | None = None,
+    ) -> None:
+        """Run the layers from `start` on behind the keys and values of a cache, which are added to it.
+
+        What enters layer `start` has to be written there by an edit, if it is not the first. `view` says at which
+        positions the tokens stand and what each of them sees. Nothing is unembedded.
+        """
+        nothing = torch.empty(0, dtype=torch.long, device=self.device)
+        passed(tokens.numel())
+        with (
+            self._arithmetic(),
+            _left_out(list(self.bridge.blocks)[:start]),
+            self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
+        ):
+            self._network(tokens, view, past_key_values=past, use_cache=True, logits_to_keep=nothing)
+
+    def _network(
+        self, tokens: Int[Tensor, "row pos"], view: View | None, **more: Any
+    ) -> Float[Tensor, "row kept vocab"]:
+        """The logits of the network itself, which takes more than the bridge hands on; hooks work all the same."""
+        told = {} if view is None else {"attention_mask": self._masks(view), "position_ids": view.positions}
+        logits: Tensor = self.bridge.original_model(input_ids=tokens, **told, **more).logits
+        return logits
+
+    def _masks(self, view: "View") -> Any:
+        """What is added to attention scores, as the architecture takes it: one table, or one for each kind of layer."""
+        config = self.bridge.original_model.config.get_text_config()
+        window = getattr(config, "sliding_window", None)
+
+        def added(sees: Bool[Tensor, "row query key"]) -> Tensor:
+            nothing = torch.zeros((), dtype=self.dtype, device=sees.device)
+            return torch.where(sees, nothing, torch.finfo(self.dtype).min)[:, None]
+
+        def near() -> Tensor:
+            return added(view.sees if window is None else view.sees & (view.distances < window))
+
+        kinds = getattr(config, "layer_types", None)
+        if kinds is None:
+            return near()
+        return {kind: near() if kind == "sliding_attention" else added(view.sees) for kind in set(kinds)}
+
+    def _hooks(
+        self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
+    ) -> list[tuple[str, Callable[..., Tensor]]]:
+        """Edits before reads. The layers of a model that is spread over devices meet who reads and writes on the first."""
+        hooks: list[tuple[str, Callable[..., Tensor]]] = []
+        for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
+            hooks += self._writers(site, _at_home(edits[site], self.device))
+        hooks += [(self.hook(site), _tapper(tap)) for site, tap in taps.items()]
+        return hooks + [(self.hook(site), _reader(site, read, self.device)) for site, read in reads.items()]
 
     def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Callable[..., Tensor]]]:
         """The hooks that write to a site. Two of TransformerLens' own do not do what they say, and are rewritten.
@@ -222,12 +303,19 @@ class Model:
             ]
         return [(name, _writer(site, edit))]
 
-    def go_on(self, tokens: Int[Tensor, "row pos"], past: Any) -> tuple[Float[Tensor, "row vocab"], Any]:
+    def go_on(
+        self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
+    ) -> tuple[Float[Tensor, "row vocab"], Any]:
         """The logits behind tokens that stand behind those of a key/value cache, and the cache with them; None begins one.
 
-        The network's own pass, without the bridge and its hooks.
+        `rows` are the rows of the cache that go on, where the others are at their end. The same arithmetic as in
+        `log_probs`, so that what is written and what is ranked come of the same numbers.
         """
-        told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
+        if rows is not None:
+            past.batch_select_indices(torch.tensor(rows, device=self.device))
+        passed(tokens.numel())
+        with self._arithmetic():
+            told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
         return told.logits[:, -1].to(self.device), told.past_key_values
 
     @property
@@ -240,8 +328,7 @@ class Model:
     def read_out(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
         """Log-probabilities if the model ended here: final norm, unembedding and soft-capping of a residual stream."""
         with self._arithmetic():
-            normed = resid[:, None] if self._final_norm is None else self._final_norm(resid[:, None])
-            logits = self._capped(self.bridge.unembed(normed)[:, 0])
+            logits = self._capped(self.bridge.unembed(self._normed(resid)[:, None])[:, 0])
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
 
     def answer_logits(
@@ -249,7 +336,7 @@ class Model:
     ) -> Float[Tensor, "row answer"]:
         """The logits of some tokens if the model ended here: as `read_out`, without the rest of the vocabulary."""
         with self._arithmetic():
-            normed = resid if self._final_norm is None else self._final_norm(resid[:, None])[:, 0]
+            normed = self._normed(resid)
         component = self.bridge.unembed.original_component
         logits = einsum(normed, component.weight[answers], "row d_model, row answer d_model -> row answer")
         bias = getattr(component, "bias", None)
@@ -334,6 +421,13 @@ class Model:
         """The width of the residual stream."""
         return int(self.bridge.cfg.d_model)
 
+    def _normed(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row width"]:
+        """What is unembedded of a last residual stream: OPT-350m's has no final norm, and is made narrower."""
+        normed = resid[:, None] if self._final_norm is None else self._final_norm(resid[:, None])
+        inner = getattr(self.bridge.original_model, "model", None)
+        narrow = getattr(getattr(inner, "decoder", None), "project_out", None)
+        return (normed if narrow is None else narrow(normed))[:, 0]
+
     @property
     def _final_norm(self) -> Any:
         return getattr(self.bridge, "ln_final", None)
@@ -379,6 +473,28 @@ class _HalfPattern(TorchFunctionMode):
         if func is torch.matmul and args[0].dtype == torch.float32 != args[1].dtype:
             args = (args[0].to(args[1].dtype), *args[1:])
         return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def _left_out(blocks: Sequence[Any]) -> Iterator[None]:
+    """These layers hand on what they are given."""
+    # A bridge's block hands attributes that are set on to the module within it: its own are reached by `vars`.
+    spaces = [vars(block) for block in blocks]
+    before = [space.get("forward") for space in spaces]
+    for space in spaces:
+        space["forward"] = _hand_on
+    try:
+        yield
+    finally:
+        for space, old in zip(spaces, before, strict=True):
+            if old is None:
+                del space["forward"]
+            else:
+                space["forward"] = old
+
+
+def _hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return hidden_states
 
 
 def _at_home(edit: Edit, home: torch.device) -> Edit:

@@ -67,6 +67,10 @@ DeviceMap = Annotated[
     str | None,
     typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads of the processor. Default: as many as torch takes.", show_default=False),
+]
 SelfCheck = Annotated[
     bool,
     typer.Option(

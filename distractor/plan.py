@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,20 @@ from typing import Any
 
 from distractor.errors import ModelError
 from distractor.families import Source
+from distractor.formats.free_form import gap_keys, text_keys
 from distractor.scaling import smallest_detectable_dip
-from distractor.store import Store
+from distractor.store import Key, Store
 from distractor.sweep import Settings, score_keys
-from distractor.task import Task
+from distractor.task import Condition, Task
 
 BUFFER = re.compile(r"\.(?:attn|attention)\.(?:bias|masked_bias)$|\.inv_freq$")
 """Causal masks and rotary frequencies that older checkpoints store among the weights; no parameters."""
+
+PREFERENCE_SD = 0.25
+"""A group's spread about its own level: typical of preference with a few items a group."""
+
+SHARE_SD = 0.5
+"""The same of a share, at its largest: all texts of a group give one answer, and half of the groups the other."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,10 @@ class Plan:
     not counted), `flops` is 2 × parameters × tokens for them, `knockout_flops` for the knock-outs in the largest model
     alone (the one at the peak is not known beforehand, and costs no more). `dip` is the smallest fall-and-rise of
     distractor preference that level 1 would see with power .8, at the spread between item groups of `item_sd`.
+
+    Where models write (`is_written`), cells hold texts, and of chains of thought the gaps behind them too. Tokens are then
+    the most that there can be, every text as long as it may be; and the dip is that of distractor share, if every text
+    has an answer. What a chat's template puts around a prompt is not counted.
     """
 
     models: int
@@ -40,28 +51,33 @@ class Plan:
     knockout_flops: float
     dip: float | None
     item_sd: float
+    is_written: bool = False
 
     def lines(self) -> list[str]:
         """For the terminal."""
+        quantity, most = ("distractor share", "at most ") if self.is_written else ("distractor preference", "")
+        if_all = ", if every text has an answer" if self.is_written else ""
         see = (
-            f"smallest detectable dip: {self.dip:.2f} of distractor preference (one seed, level 1, power .8, "
-            f"spread between item groups {self.item_sd})"
+            f"smallest detectable dip: {self.dip:.2f} of {quantity} (one seed, level 1, power .8, "
+            f"spread between item groups {self.item_sd}{if_all})"
             if self.dip is not None
             else "smallest detectable dip: none, a curve needs at least 3 sizes"
         )
+        knocked = f", {_flops(self.knockout_flops)} for knock-outs in the largest model"
         return [
             f"models:    {self.models}",
             f"items:     {self.items} in {self.groups} groups",
             f"cells:     {self.cells}, of which {self.cached} are on disk already",
-            f"tokens:    {self.tokens:,} to be run",
-            f"cost:      {_flops(self.flops)} for scores, {_flops(self.knockout_flops)} for knock-outs in the largest model",
+            f"tokens:    {most}{self.tokens:,} to be run",
+            f"cost:      {most}{_flops(self.flops)} for {'texts' if self.is_written else f'scores{knocked}'}",
             see,
         ]
 
 
 def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings, *, knockout: bool) -> Plan:
     """Count what a run would do. Models whose parameters cannot be counted beforehand count as free."""
-    item_sd = 0.25
+    is_written = task.format.is_free
+    item_sd = SHARE_SD if is_written else PREFERENCE_SD
     cells = cached = tokens = 0
     flops = knockout_flops = 0.0
     sizes = set()
@@ -69,19 +85,35 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
         count = source.n_params or count_parameters(source.folder)
         sizes.add(count or source.folder)
         lengths = _tokens(task, source)
-        for condition, key in score_keys(task, source, settings).items():
+        for key, length in _costs(task, source, settings, lengths):
             cells += 1
             if store.has(key):
                 cached += 1
                 continue
-            tokens += lengths[condition]
-            flops += 2.0 * (count or 0) * lengths[condition]
-        if knockout:
+            tokens += length
+            flops += 2.0 * (count or 0) * length
+        if knockout and not is_written:
             pair = sum(lengths[c] for c in list(lengths)[:2])
             knockout_flops = max(knockout_flops, 2.0 * (count or 0) * pair * _components(source.folder))
     groups = len({item.group for item in task.items})
     dip = smallest_detectable_dip(len(sizes), 1, groups, item_sd=item_sd) if len(sizes) >= 3 else None
-    return Plan(len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, dip, item_sd)
+    return Plan(
+        len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, dip, item_sd, is_written
+    )
+
+
+def _costs(
+    task: Task, source: Source, settings: Settings, lengths: Mapping[Condition, int]
+) -> Iterator[tuple[Key, int]]:
+    """Each of a model's cells, and how many tokens go through the model for it; `lengths` are those of all prompts."""
+    if not task.format.is_free:
+        yield from ((key, lengths[c]) for c, key in score_keys(task, source, settings).items())
+        return
+    # The last token that is written is never read; behind both reasonings the same goes for the answer's.
+    most = task.format.max_tokens - 1
+    longest = {c: lengths[c] + most * sum(c in item.prompts for item in task.items) for c in task.conditions}
+    yield from ((key, longest[c]) for c, key in text_keys(task, source, settings).items())
+    yield from ((key, 2 * longest[c]) for c, key in gap_keys(task, source, settings).items())
 
 
 def count_parameters(folder: Path) -> int | None:
@@ -114,7 +146,7 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _tokens(task: Task, source: Source) -> dict[str, int]:
+def _tokens(task: Task, source: Source) -> dict[Condition, int]:
     """Tokens of all prompts under each condition; without a tokenizer.json, four characters count as one."""
     path = source.tokenizer_folder / "tokenizer.json"
     texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}

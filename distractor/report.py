@@ -77,22 +77,57 @@ def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def write(folder: Path, found: Ablation) -> dict[str, Any]:
-    """Write table, figures and summary of a run, each whole or not at all; gives the summary."""
-    from distractor import plot
+    """Write table, figures and summary of a run, each whole or not at all; gives the summary.
 
+    Figures that were drawn of the same numbers by the same code are left as they are: drawing takes seconds.
+    """
     told = summary(found)
     write_table(folder / "results.parquet", results(found))
-    figures = {"curves": plot.curves(found)}
-    for draw in (plot.distractor_alone, plot.pulls, plot.by_difficulty):
-        if figure := draw(found):
-            figures[draw.__name__] = figure
+    if any(scores.prompts for scores in found.scores):
+        write_table(folder / "prompts.parquet", prompts(found))
     for reading in found.knockouts:
         write_table(folder / "readings" / f"ablation-{reading.source.name.replace('/', '-')}.parquet", reading.table)
-    if told["knockouts"]:
-        figures["components"] = plot.components(told["knockouts"])
-    write_figures(folder / "figures", figures)
+    drawn_from = _drawn_from(folder, told)
+    names = _drawn(folder, drawn_from)
+    if names is None:
+        from distractor import plot
+
+        figures = {"curves": plot.curves(found)}
+        for draw in (plot.distractor_alone, plot.pulls, plot.by_difficulty):
+            if figure := draw(found):
+                figures[draw.__name__] = figure
+        if told["knockouts"]:
+            figures["components"] = plot.components(told["knockouts"])
+        write_figures(folder / "figures", figures)
+        names = list(figures)
+    told["figures"] = {"names": names, "drawn_from": drawn_from}
     write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
     return told
+
+
+def _drawn_from(folder: Path, told: Mapping[str, Any]) -> str:
+    """What decides a run's figures: its summary and its values, and what draws them."""
+    from importlib.metadata import version
+
+    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    found.update((folder / "results.parquet").read_bytes())
+    found.update(Path(__file__).with_name("plot.py").read_bytes())
+    found.update(version("matplotlib").encode())
+    return found.hexdigest()[:16]
+
+
+def _drawn(folder: Path, drawn_from: str) -> list[str] | None:
+    """The figures that are there, if they are drawn from this; the summary, written last, says so."""
+    try:
+        told = json.loads((folder / "summary.json").read_text())["figures"]
+        names: list[str] = told["names"] if told["drawn_from"] == drawn_from else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    is_there = all((folder / "figures" / f"{name}.{kind}").exists() for name in names for kind in FIGURE_KINDS)
+    return names if names and is_there else None
+
+
+FIGURE_KINDS = ("png", "svg")
 
 
 def write_figures(folder: Path, figures: "Mapping[str, Figure]") -> None:
@@ -102,11 +137,27 @@ def write_figures(folder: Path, figures: "Mapping[str, Figure]") -> None:
     from distractor import plot
 
     for name, figure in figures.items():
-        for kind in ("png", "svg"):
+        for kind in FIGURE_KINDS:
             buffer = io.BytesIO()
             with mpl.rc_context(plot.STYLE):  # the drawing's names of parts are made up while it is saved
                 figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
             write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
+
+
+def prompts(found: Ablation) -> "pa.Table":
+    """Every prompt as it was sent to each model, one row each, where the format is another than the bare prompt."""
+    import pyarrow as pa
+
+    rows = [
+        (one.source.family, one.source.model, one.source.seed, one.source.step, condition.value, item, prompt)
+        for one in found.scores
+        for condition, sent in one.prompts.items()
+        for item, prompt in sent.items()
+    ]
+    types = {"seed": pa.int64(), "step": pa.int64()}
+    names = ("family", "model", "seed", "step", "condition", "item", "prompt")
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    return pa.table({name: pa.array(column, type=types.get(name, pa.string())) for name, column in columns})
 
 
 def results(found: Ablation) -> "pa.Table":

@@ -1,9 +1,10 @@
 """Every forward pass, hook and edit in the house, through what `Model` shows."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,10 +17,19 @@ from distractor.errors import EncodeError, ModelError
 from distractor.model import Edit, Model, Read
 from distractor.site import Part, Site
 from distractor.task import Condition, Item
+from distractor.tree import Line, batches, branching, lay, texts
+from distractor.work import remark
 
-TOKENS_A_PASS = 8_192
+TOKENS_A_PASS = 4_096
 LOGITS_A_PASS = 2**25
-"""What one forward pass may hold, in tokens and in logits: fixed, so that results do not depend on the machine."""
+"""What one forward pass may hold, in tokens and in logits: fixed, so that results do not depend on the machine.
+
+Larger passes are no quicker: their activations leave a processor's cache, and with 8,192 tokens small models took half
+again as long.
+"""
+
+ITEMS_AT_ONCE = 1_000
+"""How many items are laid out together: as many as fill passes well, and so few that their layout takes no room."""
 
 
 def rows_a_pass(length: int, kept: int, vocab: int, batch_size: int | None = None) -> int:
@@ -27,36 +37,98 @@ def rows_a_pass(length: int, kept: int, vocab: int, batch_size: int | None = Non
     return batch_size or max(1, min(TOKENS_A_PASS // length, LOGITS_A_PASS // (kept * vocab)))
 
 
-@torch.inference_mode()
 def score(
     model: Model, items: Sequence[Item], rows: Sequence[Encoded], batch_size: int | None = None
 ) -> Float[np.ndarray, "item answer=2"]:
-    """Log-probability of both answers behind each prompt, in nats, summed over the answer's tokens.
+    """Log-probability of both answers behind each prompt, in nats, summed over the answer's tokens. See `score_all`."""
+    found: np.ndarray = score_all(model, items, [[row] for row in rows], batch_size)[0]
+    return found
 
-    Prompts of equal length go through together, so nothing is padded; answers of one token share their prompt's pass.
+
+@torch.inference_mode()
+def score_all(
+    model: Model, items: Sequence[Item], rows: Sequence[Sequence[Encoded | None]], batch_size: int | None = None
+) -> Float[np.ndarray, "condition item answer=2"]:
+    """The same for several prompts of each item, one a condition; NaN where an item is not posed.
+
+    What an item's prompts and answers share at their beginning goes through once, and where few prompts are of one length
+    they go through with others: if that saves enough, and the model takes it, which is tried and compared. Else each text
+    goes through whole, with others of its length, so that nothing is padded.
 
     Raises:
         ModelError: a log-probability is NaN; the item is named.
 
     """
-    wanted: dict[tuple[int, int], dict[Tokens, list[tuple[int, int, Tokens]]]] = defaultdict(lambda: defaultdict(list))
-    for index, row in enumerate(rows):
-        for answer, tokens in enumerate(row.answers):
-            shown = row.prompt + tokens[:-1]
-            wanted[len(shown), len(tokens)][shown].append((index, answer, tokens))
-
-    found = np.full((len(rows), 2), np.nan)
-    for (length, kept), prompts in sorted(wanted.items()):
-        keep = torch.arange(length - kept, length, device=model.device)
-        size = rows_a_pass(length, kept, model.vocab, batch_size)
-        for part in _chunks(list(prompts), size):
-            log_probs = model.log_probs(torch.tensor(part, device=model.device), keep)
-            for shown, row_log_probs in zip(part, log_probs, strict=True):
-                for index, answer, tokens in prompts[shown]:
-                    target = torch.tensor(tokens, device=model.device)
-                    found[index, answer] = row_log_probs.gather(1, target[:, None]).double().sum().item()
-    refuse_nan(model, items, found)
+    is_posed = np.array([[row is not None for row in of_item] for of_item in rows], dtype=bool)
+    is_posed = is_posed.reshape(len(rows), -1 if rows else 1).T[:, :, None]
+    found = np.where(is_posed, np.zeros(2), np.nan)
+    for start in range(0, len(rows), ITEMS_AT_ONCE):
+        some = slice(start, start + ITEMS_AT_ONCE)
+        _add_log_probs(model, rows[some], batch_size, found[:, some])
+    by_item = rearrange(np.where(is_posed, found, 0), "condition item answer -> item (condition answer)")
+    refuse_nan(model, items, by_item)
     return found
+
+
+def _add_log_probs(
+    model: Model,
+    rows: Sequence[Sequence[Encoded | None]],
+    batch_size: int | None,
+    found: Float[np.ndarray, "condition item answer=2"],
+) -> None:
+    room = partial(rows_a_pass, vocab=model.vocab, batch_size=batch_size)
+    lines = [(item, line) for item, of_item in enumerate(rows) for line in texts(of_item)]
+    passes = batches([line for _, line in lines], room, mixed=False)
+    fewer = [(item, line) for item, of_item in enumerate(rows) for line in branching(of_item)]
+    mixed = batches([line for _, line in fewer], room, mixed=True)
+    is_less = len(fewer) < len(lines) or 2 * len(mixed) <= len(passes) > 0
+    if is_less and not why_no_branches(model, [line for _, line in fewer]):
+        lines, passes = fewer, mixed
+    for numbers in passes:
+        some = [lines[number] for number in numbers]
+        for (item, line), values in zip(some, _behind(model, [line for _, line in some]), strict=True):
+            for (condition, answer, _), value in zip(line.questions, values, strict=True):
+                found[condition, item, answer] += value
+
+
+def _behind(model: Model, lines: Sequence[Line]) -> list[list[float]]:
+    """The log-probabilities of all tokens that are asked for in each line, by one pass."""
+    tokens, view = lay(lines, model.device)
+    length, kept = tokens.shape[1], max(line.kept for line in lines)
+    log_probs = model.log_probs(tokens, torch.arange(length - kept, length, device=model.device), view=view)
+    asked = [
+        (row, kept - len(line.tokens) + place, token)
+        for row, line in enumerate(lines)
+        for place, of_place in line.asked.items()
+        for *_, token in of_place
+    ]
+    row, place, token = torch.tensor(asked, device=model.device).T
+    values = iter(log_probs[row, place, token].double().tolist())
+    return [[next(values) for _ in line.questions] for line in lines]
+
+
+_no_branches: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
+
+
+def why_no_branches(model: Model, lines: Sequence[Line]) -> str:
+    """Why a model cannot be told who sees whom in a pass; nothing where it can: it is tried on two lines, and compared."""
+    if model.bridge not in _no_branches:
+        first = next((line for line in lines if not line.is_text), lines[0])
+        other = max(lines, key=lambda line: abs(len(line.tokens) - len(first.tokens)))
+        wanted = [_behind(model, [text])[0] for line in (first, other) for text in line.unfolded]
+        try:
+            found = _behind(model, [first, other])
+            off = float(np.abs(np.concatenate(found) - np.concatenate(wanted)).max())
+            allowed = (1e-5 if model.dtype == torch.float64 else 1e-3) * max(
+                1.0, float(np.abs(np.concatenate(wanted)).max())
+            )
+            why = "" if off <= allowed else f"log-probabilities were off by {off:.1e}"
+        except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
+            why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+        _no_branches[model.bridge] = why
+        if why:
+            remark(f"{model.name}: every text was scored whole, for passes cannot branch in this model ({why}).")
+    return _no_branches[model.bridge]
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +259,8 @@ def observe(
     split = partial(rearrange, pattern="(condition item) ... -> condition item ...", condition=len(batch.conditions))
     answered = split(torch.cat(log_probs))
     refuse_nan(model, batch.items, answered.double().sum(0).cpu().numpy())
-    return Run(model, batch, answered, {site: split(torch.cat(values)) for site, values in seen.items()})
+    # One site after the other: what has been joined is not kept in pieces as well.
+    return Run(model, batch, answered, {site: split(torch.cat(seen.pop(site))) for site in list(seen)})
 
 
 def _keeper(site: Site, kept: list[Tensor], last: Int[Tensor, " row"] | None) -> Read:

@@ -15,19 +15,20 @@ from distractor.format import Format
 from distractor.formats.trained import refuse_untrained
 from distractor.store import Cell, Key, Store
 from distractor.task import Condition, Item, Task
+from distractor.work import computing, from_disk
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from xarray import DataArray
 
-    from distractor.encode import Encoding
+    from distractor.encode import Encoded, Encoding
     from distractor.model import Model
     from distractor.probe import Probe
 
 SCORER = 1
 """Version of the scoring rule, in every cell's key. A golden test guards it: numbers that change ask for a new one."""
 
-READING = 3
+READING = 4
 """Version of how probes read and how that is kept: other numbers under the same settings ask for a new one."""
 
 Advance = Callable[[str], None]
@@ -41,7 +42,8 @@ class Settings:
     The batch size is set by the prompts' length where it is None, and is no part of a result's identity. `bos` says
     whether prompts begin with the BOS token, by the tokenizer's own rule where it is None. `self_check` compares every
     model that is not embedded with plain transformers before anything is computed. `device_map` spreads a model over
-    devices.
+    devices. `threads` is how many of the processor's are used, torch's own choice where it is None, and no part of a
+    result's identity either.
     """
 
     device: str = "auto"
@@ -50,6 +52,7 @@ class Settings:
     bos: bool | None = None
     self_check: bool = True
     device_map: str | None = None
+    threads: int | None = None
 
     def identity(self) -> dict[str, Any]:
         """What of it belongs to a result: device and type always, the rest where it is not as usual."""
@@ -64,7 +67,8 @@ class Scores:
 
     `tokens` counts the tokens of all prompts, `bos` says whether each began with the model's BOS token, `dropped` how
     many items were left out of each aligned condition because no wording was as long as `conflict`. `treatment` is what
-    was decided for this model and its tokenizer (see `Model.treatment`).
+    was decided for this model and its tokenizer (see `Model.treatment`). `prompts` are what was sent, by condition and
+    item, where the format is another than the bare prompt.
     """
 
     source: Source
@@ -73,6 +77,7 @@ class Scores:
     tokens: int
     dropped: Mapping[Condition, int]
     treatment: Mapping[str, Any] = field(default_factory=dict)
+    prompts: Mapping[Condition, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +142,10 @@ def sweep(
         if missing:
             store.make_ready()
             _score(task, source, missing, wanted, store, settings, encodings, advance)
-        found.append(_gather(task, source, {c: store.get(key) for c, key in wanted.items()}))
+        cells = {condition: store.get(key) for condition, key in wanted.items()}
+        for condition in cells.keys() - missing:
+            from_disk(cells[condition].facts.get("passes", 0))
+        found.append(_gather(task, source, cells))
     return found
 
 
@@ -167,9 +175,14 @@ class Reader:
             from distractor.measure import measure
 
             self.store.make_ready()
-            reading = measure(self._model, self.task, probe, self._encoding)
-            self.store.put(key, _cell(reading, self._model.n_params))
-        return _reading(self.source, self.store.get(key))
+            model, encoding = self._model, self._encoding
+            with computing() as work:
+                reading = measure(model, self.task, probe, encoding)
+            self.store.put(key, _cell(reading, model.n_params, work.passes))
+            return _reading(self.source, self.store.get(key))
+        cell = self.store.get(key)
+        from_disk(cell.facts.get("passes", 0))
+        return _reading(self.source, cell)
 
     @cached_property
     def _model(self) -> "Model":
@@ -182,7 +195,7 @@ class Reader:
         return encode(self.task, self._model)
 
 
-def _cell(reading: "DataArray", n_params: int) -> Cell:
+def _cell(reading: "DataArray", n_params: int, passes: int) -> Cell:
     """A reading as it is kept: its dims as columns, what else is known of it beside."""
     import pyarrow as pa
 
@@ -201,6 +214,7 @@ def _cell(reading: "DataArray", n_params: int) -> Cell:
             if name not in reading.dims
         },
         "n_params": n_params,
+        "passes": passes,
     }
     return Cell(pa.table({**columns, "value": reading.values.ravel()}), facts)
 
@@ -217,6 +231,10 @@ def load_model(source: Source, settings: Settings) -> "Model":
     """The model that a source means, as the settings want it."""
     from distractor.model import load
 
+    if settings.threads is not None:
+        import torch
+
+        torch.set_num_threads(settings.threads)
     return load(
         source.folder,
         name=source.name,
@@ -243,7 +261,7 @@ def _score(
     import pyarrow as pa
 
     from distractor.encode import encode
-    from distractor.run import score
+    from distractor.run import score_all
 
     model = load_model(source, settings)
     template = str(getattr(model.tokenizer, "chat_template", None))
@@ -251,10 +269,22 @@ def _score(
     if same not in encodings:
         encodings[same] = encode(task, model)
     encoding = encodings[same]
+    # Worked examples are the same under all conditions, so these are scored together, whichever are missing: what is
+    # computed in one pass does not depend on what is on disk.
+    together = None
+    if task.format.shots:
+        with computing() as work:
+            together = score_all(model, encoding.items, _rows(encoding, task.conditions), settings.batch_size)
     for condition in missing:
+        if together is not None:
+            found, passes = together[task.conditions.index(condition)], work.passes // len(task.conditions)
+        else:
+            with computing() as work:
+                (found,) = score_all(model, encoding.items, _rows(encoding, (condition,)), settings.batch_size)
+            passes = work.passes
         posed = [(i, r) for i, r in zip(encoding.items, encoding.rows[condition], strict=True) if r is not None]
         items: list[Item] = [item for item, _ in posed]
-        log_probs = score(model, items, [row for _, row in posed], settings.batch_size)
+        log_probs = found[[row is not None for row in encoding.rows[condition]]]
         columns: dict[str, Any] = {
             "item": [item.id for item in items],
             "log_prob_true": log_probs[:, 0],
@@ -269,9 +299,15 @@ def _score(
             "treatment": model.treatment,
             "tokens": sum(len(row.prompt) for _, row in posed),
             "dropped": encoding.dropped.get(condition, 0),
+            "passes": passes,
         }
         store.put(wanted[condition], Cell(table, facts))
         advance(source.name)
+
+
+def _rows(encoding: "Encoding", conditions: Sequence[Condition]) -> "list[list[Encoded | None]]":
+    """Each item's prompts under some conditions."""
+    return [[encoding.rows[condition][k] for condition in conditions] for k in range(len(encoding.items))]
 
 
 def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scores:
@@ -289,4 +325,9 @@ def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scor
         tokens=sum(cell.facts["tokens"] for cell in cells.values()),
         dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
         treatment=facts.get("treatment", {}),  # cells of earlier versions do not tell it
+        prompts={
+            condition: dict(zip(cell.table["item"].to_pylist(), cell.table["prompt"].to_pylist(), strict=True))
+            for condition, cell in cells.items()
+            if "prompt" in cell.table.column_names
+        },
     )

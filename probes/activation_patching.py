@@ -58,12 +58,14 @@ class ActivationPatching:
 
     def __call__(self, run: "Run") -> "DataArray":
         """The change of each item's gap, site by site."""
-        import torch
-
         from distractor.sites.exchange_map import ExchangeMap
 
         cells = ExchangeMap.of(run, self.parts, self.roles)
-        effects = torch.stack([cells.exact(node) for node in cells.nodes])
+        effects, told = cells.exact(cells.nodes)
         return cells.reading(
-            effects.cpu().numpy(), {}, name="activation_patching", origin=f"activation patching of {run.model.name}"
+            effects.cpu().numpy(),
+            {},
+            name="activation_patching",
+            origin=f"activation patching of {run.model.name}",
+            **told,
         )

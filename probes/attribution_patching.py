@@ -84,8 +84,8 @@ class AttributionPatching:
             values["grad_drop"] = torch.stack([grad_drop(e, node[0].part) for node, e in every]).cpu().numpy()
         values["exact"] = np.full_like(values["gradient"], np.nan)
         checked = sample([Site(site.layer, site.part) for site, _ in cells.nodes], seed=self.seed)
-        for place in checked:
-            values["exact"][place] = cells.exact(cells.nodes[place]).cpu().numpy()
+        exact, how = cells.exact([cells.nodes[place] for place in checked])
+        values["exact"][checked] = exact.cpu().numpy()
         told = _self_check(cells, values, checked)
         return cells.reading(
             np.stack(list(values.values())),
@@ -94,6 +94,7 @@ class AttributionPatching:
             origin=f"attribution patching of {run.model.name}",
             absent="the item has no token with this role, or the exact patch was not run there",
             self_check=json.dumps(told),
+            **how,
             **_warning(told),
         )
 

@@ -84,20 +84,24 @@ def test_every_field_of_a_format_is_in_what_is_recorded_of_it() -> None:
 # Worked examples
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", TASKS)
 def test_examples_never_give_the_item_away(name: str, seed: int) -> None:
-    task, whole = some(name, 40)
-    givers = example_of(whole)
-    for kind in KINDS:
-        for item, plain in zip(put(task, Format(shots=2, kind=kind, seed=seed), whole).items, task.items, strict=True):
-            before = item.prompts[Condition.CONFLICT].removesuffix(plain.prompts[Condition.CONFLICT])
-            *shots, nothing = before.split("\n\n")
-            assert (len(shots), nothing) == (2, "")
-            for shot in shots:
-                assert plain.group not in {giver.group for giver, _ in givers[shot]}
-            said = {text for c in plain.prompts for text in plain.wordings(c)}
-            assert not any(text in before for text in said)
+    """Of any set of items and any draw of examples: neither the item's own group nor what it asks is shown."""
+    whole = TASKS[name](seed=seed % 3)
+    task = whole.take(40)
+    for scoring in ("rank", "cot"):
+        givers = example_of(whole, scoring)
+        for kind in KINDS:
+            posed = put(task, Format(scoring, shots=2, kind=kind, seed=seed), whole)
+            for item, plain in zip(posed.items, task.items, strict=True):
+                before = item.prompts[Condition.CONFLICT].removesuffix(plain.prompts[Condition.CONFLICT])
+                *shots, nothing = before.split("\n\n")
+                assert (len(shots), nothing) == (2, "")
+                for shot in shots:
+                    assert plain.group not in {giver.group for giver, _ in givers[shot]}
+                said = {text for c in plain.prompts for text in plain.wordings(c)}
+                assert not any(text in before for text in said)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -122,14 +126,16 @@ def words_of(item: Item) -> set[str]:
     return set(re.findall(r"\w+", " ".join(texts).lower()))
 
 
-def example_of(whole: Task) -> dict[str, list[tuple[Item, str]]]:
+def example_of(whole: Task, scoring: str = "rank") -> dict[str, list[tuple[Item, str]]]:
     """Every item as an example, and of which kind that is."""
     found: dict[str, list[tuple[Item, str]]] = {}
     for item in whole.items:
         for kind, condition in POSED.items():
             right = whole.right[condition]
             assert right is not None
-            found.setdefault(f"{item.prompts[condition]}{item.answers[right]}{whole.closing}", []).append((item, kind))
+            said = item.answers[right]
+            answered = f"{item.reasons[condition]}{said}." if scoring == "cot" else f"{said}{whole.closing}"
+            found.setdefault(f"{item.prompts[condition]}{answered}", []).append((item, kind))
     return found
 
 

@@ -39,6 +39,7 @@ def test_formats_stand_side_by_side_and_are_not_computed_twice(
     for name in ("formats.png", "formats.svg", "parts.png"):
         assert (here / "figures" / name).exists()
     assert (here / "rank" / "results.parquet").exists()
+    assert not (here / "rank" / "prompts.parquet").exists()  # the bare prompt is the task's own
     for form in ("generate", "cot"):
         texts = pq.read_table(here / f"{form}-limit-3" / "texts.parquet").to_pylist()
         assert {row["format"] for row in texts} == {form}
@@ -52,6 +53,28 @@ def test_formats_stand_side_by_side_and_are_not_computed_twice(
     ]  # fmt: skip
     assert all(len(one["models"]) == len(SIZES) for one in told["formats"])
     assert json.loads((here / "summary.json").read_text()) == told
+
+
+def test_a_prompt_that_is_put_otherwise_is_kept_as_it_was_sent(tmp_path: Path) -> None:
+    assert type_in((*COMMAND, "--no-knockout", "--hint", "Answer A.", "--out", "hinted")) == 0
+    sent = pq.read_table(tmp_path / "hinted" / "prompts.parquet").to_pylist()
+    values = pq.read_table(tmp_path / "hinted" / "results.parquet").to_pylist()
+    assert {(row["model"], row["condition"], row["item"]) for row in sent} == {
+        (row["model"], row["condition"], row["item"]) for row in values if row["condition"]
+    }
+    assert all(row["prompt"].startswith("Answer A") for row in sent)
+
+
+def test_a_plan_tells_each_format_and_runs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    assert type_in((*FEW, "--format", "rank,generate:0,cot:0", "--plan")) == 0
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if ":" not in line] == ["rank", "generate, limit 3", "cot, limit 3"]
+    assert shown.count("of distractor preference") == 1
+    assert shown.count("of distractor share") == 2
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_bare_prompt_is_run_as_it_always_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +94,6 @@ def test_the_bare_prompt_is_run_as_it_always_was(tmp_path: Path, capsys: pytest.
         (["--format", "chain"], "there is no format 'chain'"),
         (["--format", "cot:2"], "holds at most 1; ask for 1"),
         (["--format", "rank:3"], "holds at most 2; ask for 2"),
-        (["--format", "generate", "--plan"], "--plan counts ranked answers alone"),
         (["--format", "rank,generate:0", "--chat"], "no chat template"),
         (["--hint", "Zebras swim."], "no token for 'Zebras'"),
     ],

@@ -16,26 +16,29 @@ from distractor.families import Source
 from distractor.format import Format
 from distractor.formats import free_form, side_by_side
 from distractor.formats import generate as generating
+from distractor.formats.dip import dip, dip_sentences
 from distractor.formats.free_form import FreeForm, Replies, Text, answer_freely
 from distractor.formats.generate import Written
 from distractor.formats.shots import put
+from distractor.formats.side_by_side import curve
 from distractor.model import load
 from distractor.run import score
 from distractor.store import Store
 from distractor.sweep import Settings
 from distractor.task import Condition, Item, Task
+from experiments.formats import formats as formats_page
 
 CONDITIONS = (Condition.CONFLICT, Condition.CONGRUENT)
 NUMBERS = {"true": " No", "distractor": " Yes", "another": " May"}
 
 
-def many(count: int = 40) -> Task:
+def many(count: int = 40, form: Format = Format("cot")) -> Task:  # noqa: B008
     """A task with so many items, each a group of its own."""
     items = [
         Item(f"part{k % 2}/{k}", f"part{k % 2}/{k}", " No", " Yes", {c: f"{c} {k}:" for c in CONDITIONS})
         for k in range(count)
     ]
-    return put(Task("many", "?", tuple(items), "here"), Format("cot"))
+    return put(Task("many", "?", tuple(items), "here"), form)
 
 
 def replies(task: Task, given: Sequence[str | None], size: int, seed: int = 0, **gaps: Any) -> Replies:
@@ -75,9 +78,9 @@ def test_right_in_congruent_is_what_is_the_distractors() -> None:
     assert [right[c] and right[c].mean for c in CONDITIONS] == [0, 1]  # type: ignore[union-attr]
 
 
-def over_sizes(task: Task, shares: Sequence[float], parsed: Sequence[float]) -> FreeForm:
+def over_sizes(task: Task, shares: Sequence[float], parsed: Sequence[float], seed: int = 0) -> FreeForm:
     """Models of growing size that give the distractor's answer at these rates, to all items alike."""
-    count, rng = len(task.items), np.random.default_rng(0)
+    count, rng = len(task.items), np.random.default_rng(seed)
     models = []
     for size, (share, read_) in enumerate(zip(shares, parsed, strict=True)):
         order = rng.random(count).argsort().argsort() / count
@@ -126,6 +129,83 @@ def test_ranked_and_written_answers_are_never_one_quantity() -> None:
     found = over_sizes(many(60), [0.1, 0.5, 0.9], [1, 1, 1])
     assert side_by_side.curve(found).quantity == "distractor_share"
     assert set(side_by_side.parts(found.task)) == {"part0", "part1"}
+
+
+# Dips
+
+
+DEEP, RISING, LEVEL = [0.1, 0.5, 0.9, 0.4, 0.1], [0.9, 0.7, 0.5, 0.3, 0.1], [0.1] * 5
+"""The distractor's share at each size: accuracy dips, rises, or stays high."""
+
+
+def test_a_planted_dip_has_its_depth_and_its_place_and_a_rising_curve_has_none() -> None:
+    deep = dip(over_sizes(many(200), DEEP, [1] * 5))
+    assert deep is not None
+    assert_allclose(deep.depth.mean, 0.8, atol=0.1)
+    assert deep.depth.low > 0.6
+    assert deep.places == (("m10", "m1000"), ("m10", "m1000"))
+    rising = dip(over_sizes(many(200), RISING, [1] * 5))
+    assert rising is not None
+    assert rising.depth.low < 0
+
+
+def test_chance_alone_makes_no_dip() -> None:
+    """Taken where it was chosen, every one of these flat curves would have a dip."""
+    found, naive = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        task = many(40)
+        wrote = [["distractor" if rng.random() < 0.5 else "true" for _ in task.items] for _ in range(6)]
+        models = tuple(replies(task, given, 10 ** (size + 1)) for size, given in enumerate(wrote))
+        depth = dip(FreeForm(task, Settings(), models))
+        assert depth is not None
+        found.append(depth.depth)
+        right = np.array([[g == "true" for g in given] for given in wrote]).mean(1)
+        naive.append(max(right[k] - right[k + 1 :].min() for k in range(5)))
+    assert min(naive) > 0
+    assert abs(np.mean([one.mean for one in found])) < 0.06
+    assert sum(one.low > 0 for one in found) <= 3
+
+
+def test_sizes_without_answers_are_no_part_of_a_dip() -> None:
+    half = dip(over_sizes(many(200), [0.1, 0.9, 0.4, 0.1], [1, 0.5, 1, 1]))
+    assert half is not None
+    assert {name for places in half.places for name in places}.isdisjoint({"m100"})
+    assert dip(over_sizes(many(200), [0.1, 0.9, 0.1], [1, 0.5, 1])) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (DEEP, LEVEL, "the dip is flatter, by 0.8"),
+        (LEVEL, DEEP, "there is no dip to flatten"),
+        (DEEP, DEEP, "not seen to be flatter"),
+        ([0.1, 0.2, 0.4, 0.2, 0.1], DEEP, "the dip is deeper, by 0.5"),
+    ],
+)
+def test_whether_reasoning_flattens_the_dip_is_said(before: list[float], after: list[float], said: str) -> None:
+    at_once = over_sizes(many(200, Format("generate")), before, [1] * 5)
+    reasoned = over_sizes(many(200, Format("cot")), after, [1] * 5)
+    first, second, verdict = dip_sentences([at_once, reasoned])
+    assert first.startswith("generate: accuracy in conflict")
+    assert second.startswith("cot: accuracy in conflict")
+    assert verdict.startswith("cot against generate: ")
+    assert said in verdict
+
+
+def test_the_page_on_formats_tells_shapes_dips_and_what_is_written() -> None:
+    at_once, reasoned = (
+        over_sizes(replace(many(200), format=form), shares, [1] * 5)
+        for form, shares in zip(formats_page.DRAWN[1:], (DEEP, LEVEL), strict=True)
+    )
+    section = formats_page.Section("many", (at_once, reasoned), tuple(map(curve, (at_once, reasoned))), ("many",))
+    short = "\n".join(formats_page.in_short([section]))
+    assert "| many | –, dip – | inverted-U, dip 0.8" in short
+    assert "- many: cot, 1 shot, limit 32 against generate, 1 shot: the dip is flatter, by 0.8" in short
+    told = "\n".join(formats_page.page(section, [one.source for one in at_once.replies]))
+    assert "![many by prompt format](many.png)" in told
+    assert "| generate, 1 shot | distractor share | 0.10 (m10) | 0.90 (m1000) | 0.10 (m100000) |" in told
+    assert "prompt ⏵text" in told
 
 
 # With a model

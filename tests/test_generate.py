@@ -55,6 +55,20 @@ def test_it_is_what_plain_transformers_writes_token_by_token(architecture: str, 
     assert {len(one.tokens) for one in written if one.end == "limit"} <= {LENGTH}
 
 
+@pytest.mark.parametrize("architecture", SIX)
+def test_the_numbers_behind_the_cache_are_those_by_which_answers_are_ranked(loaded: Loaded, architecture: str) -> None:
+    model = loaded(architecture)
+    prompt = torch.tensor(asked(model)[1][:1])
+    with torch.inference_mode():
+        ranked = model.log_probs(prompt, torch.tensor([prompt.shape[1] - 1]))[:, 0]
+        at_once, _ = model.go_on(prompt, None)
+        _, past = model.go_on(prompt[:, :-1], None)
+        behind, _ = model.go_on(prompt[:, -1:], past)
+    close = 1e-6 if architecture == "gemma2" else 1e-12  # its softmax is float32 in float64
+    torch.testing.assert_close(at_once.log_softmax(-1), ranked, rtol=0, atol=1e-12)
+    torch.testing.assert_close(behind.log_softmax(-1), ranked, rtol=0, atol=close)
+
+
 @pytest.mark.parametrize("architecture", ["gpt2", "opt"])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_batch_size_and_company_change_nothing(loaded: Loaded, architecture: str, batch_size: int) -> None:

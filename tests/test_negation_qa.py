@@ -104,13 +104,16 @@ def sure(letter: str) -> Mapping[str, float]:
 def read(prompt: str) -> tuple[str | None, bool]:
     """The letter that a prompt's question points to if a negation is ignored, and whether there is one."""
     question = prompt.removeprefix("Question: ").partition("\n")[0]
-    *words, last = question.split(" ")
+    # What is false, and options that are named, only the ladder is asked about.
+    fact = question.removeprefix("Which is false? ")
+    *words, last = fact.split(" ")
     if last in "AB":
         return last, "not" in words
-    is_cue = last in {"not", "indeed", "surely", "also", "really"}
-    named = last if question.startswith("The answer is ") else None  # the ladder reads of options that are named
-    answer = named or ANSWER_OF.get(" ".join(words) if is_cue else question)
-    return next((letter for letter in "AB" if option_of(prompt, letter) == answer), None), last == "not"
+    named = last if fact.startswith("The answer is ") else None
+    # Whatever stands behind a fact's question is a cue, and only a bare `not` negates.
+    answer = named or next((told for asked, told in ANSWER_OF.items() if f"{fact} ".startswith(f"{asked} ")), None)
+    is_negated = fact != question or last == "not"
+    return next((letter for letter in "AB" if option_of(prompt, letter) == answer), None), is_negated
 
 
 def attentive(prompt: str) -> Mapping[str, float]:
@@ -191,12 +194,13 @@ def test_no_document_poses_what_an_item_of_seed_0_poses(documents: dict[str, lis
 def test_no_document_with_not_names_a_held_out_fact(ladder: ModuleType, documents: dict[str, list[str]]) -> None:
     away = {word for fact in FACTS if fact.group in ladder.held_out() for word in (fact.subject, fact.answer)}
     negated = {kind: [set(text.replace(".", " ").split()) for text in texts] for kind, texts in documents.items()}
-    assert {kind for kind, texts in negated.items() if any("not" in words for words in texts)} == {
-        *ladder.CONFLICT,
-        "negated_letter",
-    }
-    for kind in (*ladder.CONFLICT, "negated_letter"):
-        assert all("not" in words and not words & away for words in negated[kind]), kind
+    with_not = {"negated", "reasoned_negated", "negated_letter", "not_surprisingly"}
+    assert {kind for kind, texts in negated.items() if any("not" in words for words in texts)} == with_not
+    assert all("not" in words for kind in with_not for words in negated[kind])
+    # Nor does one in which the fact is asked for and is not the answer.
+    assert with_not >= ladder.CONFLICT - {"which_false"}
+    for kind in (*with_not, "which_false"):
+        assert all(not words & away for words in negated[kind]), kind
     # But what else is told and asked of the facts names each of them.
     for kind in ("statement", "open_question", "plain", "affirmed", "several", "reasoned"):
         assert away <= set().union(*negated[kind]), kind

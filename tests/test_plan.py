@@ -1,8 +1,10 @@
 """The plan: right counts, no model loaded, no torch."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from transformers import AutoModelForCausalLM
 
@@ -11,9 +13,13 @@ import tiny
 from distractor import families, model
 from distractor.errors import ModelError
 from distractor.families import Source, find_models
+from distractor.format import Format, Scoring
+from distractor.formats.free_form import OTHER_REASONING, answer_freely
+from distractor.formats.shots import put
 from distractor.plan import count_parameters, plan
 from distractor.store import Store
 from distractor.sweep import Settings, sweep
+from distractor.task import Task
 from small_ladder import CELLS, ITEMS
 
 CPU = Settings(device="cpu")
@@ -55,6 +61,45 @@ def test_part_of_a_run_leaves_the_rest_to_be_planned(sources: tuple[Source, ...]
     left = plan(task, sources, store, CPU, knockout=False)
     assert left.cached == small_ladder.CONDITIONS
     assert left.tokens == plan(task, sources[1:], store, CPU, knockout=False).tokens
+
+
+@pytest.mark.parametrize("scoring", ["generate", "cot"])
+def test_of_what_is_written_the_most_is_planned(
+    scoring: Scoring, sources: tuple[Source, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, store = put(small_ladder.task(), Format(scoring, limit=3)), Store(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+        before = plan(task, sources, store, CPU, knockout=True)
+    assert not [*tmp_path.iterdir()]
+    found = answer_freely(task, sources, store=store, settings=CPU)
+    after = plan(task, sources, store, CPU, knockout=True)
+    kept = [*tmp_path.rglob("*.parquet")]
+    assert (before.cells, before.cached) == (len(kept), 0)
+    assert (after.cached, after.tokens, after.flops) == (len(kept), 0, 0)
+
+    def ranked(task: Task) -> int:
+        return plan(task, sources, Store(tmp_path / "none"), CPU, knockout=False).tokens
+
+    bare = small_ladder.task()
+    pair = replace(
+        bare, items=tuple(replace(i, prompts={c: i.prompts[c] for c in OTHER_REASONING}) for i in bare.items)
+    )
+    posed = sum(int(one.posed.sum()) for one in found.replies)
+    behind = 0 if scoring == "generate" else 2 * (ranked(pair) + 2 * 2 * ITEMS * len(sources))
+    assert before.tokens == ranked(bare) + 2 * posed + behind
+    written = [words for path in kept for words in _column(path, "tokens")]
+    assert len(written) == posed
+    assert max(len(words.split()) for words in written) == 3
+    assert before.knockout_flops == 0
+    assert "distractor share" in before.lines()[-1]
+    assert "at most" in before.lines()[-2]
+    assert before.dip > plan(small_ladder.task(), sources, store, CPU, knockout=False).dip  # type: ignore[operator]
+
+
+def _column(path: Path, name: str) -> list[str]:
+    table = pq.read_table(path)
+    return table[name].to_pylist() if name in table.column_names else []
 
 
 def test_two_sizes_have_no_dip(sources: tuple[Source, ...], tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ Texts are kept as cells, one a condition, like scores. The quantity is the *dist
 are the distractor's: another one than preference, which compares probabilities.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from distractor.scaling import Shape, delta_of, interval, judge
 from distractor.store import Cell, Key, Store
 from distractor.sweep import Advance, Settings, load_model, score_keys
 from distractor.task import Answer, Condition, Item, Task
+from distractor.work import computing, from_disk
 
 if TYPE_CHECKING:
     from distractor.encode import Encoded, Encoding, Tokens
@@ -285,6 +286,14 @@ def text_keys(task: Task, source: Source, settings: Settings) -> dict[Condition,
     return {c: {**key, "writer": WRITER} for c, key in score_keys(task, source, settings).items()}
 
 
+def gap_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
+    """What decides the gaps behind reasonings, of the conditions that have them: both of a pair, in chains of thought."""
+    if task.format.scoring != "cot":
+        return {}
+    keys = text_keys(task, source, settings)
+    return {c: {**keys[c], "behind": "reasoning"} for c, other in OTHER_REASONING.items() if {c, other} <= set(keys)}
+
+
 @dataclass(frozen=True, eq=False)
 class _Writer:
     """One model at its work: loaded once, and only if the store lacks something."""
@@ -307,23 +316,17 @@ class _Writer:
     def replies(self, advance: Advance) -> Replies:
         keys = text_keys(self.task, self.source, self.settings)
         for condition, key in keys.items():
-            if not self.store.has(key):
-                self.store.make_ready()
-                self.store.put(key, self._write(condition))
+            self._kept(key, partial(self._write, condition))
+            advance(self.source.name)
         cells = {condition: self.store.get(key) for condition, key in keys.items()}
         nothing = np.full((len(keys), len(self.task.items)), np.nan)
         gaps = {"own": nothing, "swapped": nothing.copy()}
         place = {item.id: i for i, item in enumerate(self.task.items)}
-        for row, (condition, key) in enumerate(keys.items()):
-            if self._has_gaps(condition):
-                behind = {**key, "behind": "reasoning"}
-                if not self.store.has(behind):
-                    self.store.put(behind, self._behind(condition, cells))
-                table = self.store.get(behind).table
-                here = [place[name] for name in table["item"].to_pylist()]
-                for name, values in gaps.items():
-                    values[row, here] = table[name].to_numpy()
-            advance(self.source.name)
+        for condition, key in gap_keys(self.task, self.source, self.settings).items():
+            table = self._kept(key, partial(self._behind, condition, cells)).table
+            here = [place[name] for name in table["item"].to_pylist()]
+            for name, values in gaps.items():
+                values[self.task.conditions.index(condition), here] = table[name].to_numpy()
         facts = next(iter(cells.values())).facts
         return Replies(
             source=replace(self.source, n_params=facts["n_params"]),
@@ -333,9 +336,18 @@ class _Writer:
             dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
         )
 
-    def _has_gaps(self, condition: Condition) -> bool:
-        pair = OTHER_REASONING.get(condition)
-        return self.task.format.scoring == "cot" and pair is not None and pair in self.task.conditions
+    def _kept(self, key: Key, make: Callable[[], Cell]) -> Cell:
+        """The cell of a key, made where the store does not have it."""
+        if self.store.has(key):
+            cell = self.store.get(key)
+            from_disk(cell.facts.get("passes", 0))
+            return cell
+        self.store.make_ready()
+        assert self.encoding.items  # made first: what loading takes is not counted
+        with computing() as work:
+            made = make()
+        self.store.put(key, Cell(made.table, {**made.facts, "passes": work.passes}))
+        return self.store.get(key)
 
     def _texts(self, cell: Cell) -> tuple[Text | None, ...]:
         rows = {row["item"]: row for row in cell.table.to_pylist()}

@@ -79,8 +79,9 @@ def _continue(
     done: dict[int, Written] = {}
     running = list(range(len(prompts)))
     step, past = torch.tensor(prompts, device=model.device), None
+    kept: list[int] | None = None
     while running:
-        logits, past = model.go_on(step, past)
+        logits, past = model.go_on(step, past, kept)
         if bool(logits.isnan().any()):
             broken = items[running[int(logits.isnan().any(-1).int().argmax())]].id
             raise ModelError(
@@ -96,11 +97,10 @@ def _continue(
             end = _end(text, rows[row], ends, stops, max_tokens)
             if end is not None:
                 done[row] = Written(tuple(rows[row]), _cut(text, stops), end)
-        kept = [place for place, row in enumerate(running) if row not in done]
-        if len(kept) < len(running) and kept:
-            past.batch_select_indices(torch.tensor(kept, device=model.device))
-        running = [running[place] for place in kept]
-        step = chosen[kept][:, None]
+        left = [place for place, row in enumerate(running) if row not in done]
+        kept = left if len(left) < len(running) else None
+        running = [running[place] for place in left]
+        step = chosen[left][:, None]
     return [done[row] for row in range(len(prompts))]
 
 

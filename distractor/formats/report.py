@@ -11,8 +11,9 @@ from distractor import report
 from distractor.ablate import Ablation
 from distractor.families import Source
 from distractor.format import Format
+from distractor.formats.dip import dip_sentences
 from distractor.formats.free_form import SHARES, WRITER, FreeForm, Text
-from distractor.formats.side_by_side import Found, accuracy_of_part, curve, flattens, parts, sizes_of
+from distractor.formats.side_by_side import Found, accuracy_of_part, curve, parts, sizes_of
 from distractor.formats.trained import caution
 from distractor.store import write_table, write_text
 from distractor.sweep import Settings
@@ -56,7 +57,7 @@ def write(folder: Path, found: Sequence[Found]) -> dict[str, Any]:
         "task": found[0].task.name,
         "formats": [one.as_dict() for one in curves],
         "parts": {name: _part(found, name) for name in parts(found[0].task)},
-        "sentences": flattens(curves),
+        "sentences": dip_sentences(found),
         "by_format": {one.task.format.label: summary for one, summary in zip(found, told, strict=True)},
     }
     write_text(folder / "summary.json", json.dumps(both, indent=1) + "\n")

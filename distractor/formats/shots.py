@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import NamedTuple
 
 from distractor.errors import TaskError
 from distractor.format import Format, ShotKind
-from distractor.task import Condition, Item, Task
+from distractor.task import Answer, Condition, Item, Task
 
 TURN = "\x1e"
 """What parts the turns of a chat in a prompt, until a model's own template is put in its place."""
@@ -65,10 +66,7 @@ def worked(item: Item, kind: ShotKind, task: Task, form: Format) -> tuple[str, s
 
     """
     condition = POSED[kind]
-    right = task.right.get(condition)
-    if right is None:
-        raise TaskError(f"{task.name} says of {condition} that no answer is right, so it cannot be an example")
-    prompt, answer = item.prompts[condition].rstrip(" "), item.answers[right]
+    prompt, answer = item.prompts[condition].rstrip(" "), item.answers[_right(task, condition)]
     if form.scoring == "cot":
         if condition not in item.reasons:
             raise TaskError(
@@ -81,9 +79,26 @@ def worked(item: Item, kind: ShotKind, task: Task, form: Format) -> tuple[str, s
     return prompt, f"{_spaced(answer) if item.prompts[condition] == prompt else answer}{task.closing}"
 
 
+def _right(task: Task, condition: Condition) -> Answer:
+    """Which answer an example gives."""
+    right = task.right.get(condition)
+    if right is None:
+        raise TaskError(f"{task.name} says of {condition} that no answer is right, so it cannot be an example")
+    return right
+
+
 def _spaced(answer: str) -> str:
     """With one space in front."""
     return f" {answer.strip()}" if answer[:1] != "\n" else answer
+
+
+class _Example(NamedTuple):
+    """What may be shown: an item of the pool, as it is posed and answered there, and every word that it holds."""
+
+    item: Item
+    prompt: str
+    answer: str
+    words: set[str]
 
 
 class _Shots:
@@ -92,57 +107,57 @@ class _Shots:
     def __init__(self, pool: Task, form: Format) -> None:
         self.pool, self.form = pool, form
         self.kinds: tuple[ShotKind, ...] = ("congruent", "conflict") if form.kind == "mixed" else (form.kind,)
-        for kind in self.kinds:
-            if not any(POSED[kind] in item.prompts for item in pool.items):
-                raise TaskError(
-                    f"{pool.name} has no {POSED[kind]} prompts to be {form.kind} shots; choose another kind"
-                )
-        self.words = [_words(item) for item in pool.items]
+        words = [_words(item) for item in pool.items]
+        self.examples = {kind: self._examples(kind, words) for kind in self.kinds}
+        self.answers = {kind: {one.answer for one in every if one} for kind, every in self.examples.items()}
         groups: dict[str, set[str]] = {}
-        for item, words in zip(pool.items, self.words, strict=True):
-            groups.setdefault(item.group, set()).update(words)
-        self.count = Counter(word for words in groups.values() for word in words)
+        for item, own in zip(pool.items, words, strict=True):
+            groups.setdefault(item.group, set()).update(own)
+        self.count = Counter(word for own in groups.values() for word in own)
         self.most = RARE * len(groups)
+
+    def _examples(self, kind: ShotKind, words: Sequence[set[str]]) -> list[_Example | None]:
+        """Each item of the pool as an example of a kind, in the pool's order; None where it is not posed so."""
+        condition, pool = POSED[kind], self.pool
+        if not any(condition in item.prompts for item in pool.items):
+            raise TaskError(f"{pool.name} has no {condition} prompts to be {kind} shots; choose another kind")
+        right = _right(pool, condition)
+        return [
+            _Example(item, item.prompts[condition], item.answers[right], own) if condition in item.prompts else None
+            for item, own in zip(pool.items, words, strict=True)
+        ]
 
     def of(self, item: Item) -> tuple[tuple[str, str], ...]:
         """The examples of an item, one after the other, their answers as evenly as can be."""
         rng = Random(f"shots/{self.form.seed}/{item.id}")
-        order = sorted(range(len(self.pool.items)), key=lambda _: rng.random())
+        order = sorted(range(len(self.pool.items)), key=[rng.random() for _ in self.pool.items].__getitem__)
         turn = int(rng.random() * len(self.kinds))
         asked = {text for condition in item.prompts for text in item.wordings(condition)}
         rare = {word for word in _words(item) if self.count[word] <= self.most}
-        apart = [k for k in order if self.pool.items[k].group != item.group]
-        chosen: list[int] = []
+        taken = {item.group}
         shown: list[tuple[str, str]] = []
         answered: Counter[str] = Counter()
         for place in range(self.form.shots):
             kind = self.kinds[(turn + place) % len(self.kinds)]
-            right = self.pool.right.get(POSED[kind])
-            taken = {self.pool.items[k].group for k in chosen}
-            prompts = {
-                k: one.prompts[POSED[kind]]
-                for k in apart
-                if (one := self.pool.items[k]).group not in taken and POSED[kind] in one.prompts
-            }
-            free = [k for k, prompt in prompts.items() if prompt not in asked]  # another group may pose the same
-            if not free or right is None:
+            fewest = min(answered[answer] for answer in self.answers[kind])
+            best, least = None, None
+            for one in (self.examples[kind][k] for k in order):
+                if one is None or one.item.group in taken or one.prompt in asked:  # another group may pose the same
+                    continue
+                # Whether it contains what is asked, how many words that may tell what that is, how often it is answered so.
+                tells = any(text in one.prompt for text in asked), len(rare & one.words), answered[one.answer]
+                if least is None or tells < least:
+                    best, least = one, tells
+                if least == (False, 0, fewest):
+                    break
+            if best is None:
                 raise TaskError(
                     f"{self.form.shots} {self.form.kind} shots were asked for, but for item {item.id} of {self.pool.name} "
                     f"there are {place} of other groups than its own; ask for fewer, or use more items"
                 )
-
-            def tells(k: int, prompts: dict[int, str] = prompts) -> tuple[bool, int]:
-                """Whether it contains what is asked, and how many words that may tell what that is."""
-                return any(text in prompts[k] for text in asked), len(rare & self.words[k])
-
-            least = {k: tells(k) for k in free}
-            quiet = min(least.values())
-            best = min(
-                (k for k in free if least[k] == quiet), key=lambda k: answered[self.pool.items[k].answers[right]]
-            )
-            chosen.append(best)
-            answered[self.pool.items[best].answers[right]] += 1
-            shown.append(worked(self.pool.items[best], kind, self.pool, self.form))
+            taken.add(best.item.group)
+            answered[best.answer] += 1
+            shown.append(worked(best.item, kind, self.pool, self.form))
         return tuple(shown)
 
 

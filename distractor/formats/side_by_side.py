@@ -4,7 +4,7 @@ Where answers are ranked, the quantity is distractor preference; where they are 
 different things and never share an axis.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,19 @@ def sizes_of(found: Found) -> tuple[int, ...]:
     return tuple(source.n_params or 0 for source in _first(found))
 
 
+def names_of(found: Found) -> tuple[str, ...]:
+    """The name of each size, the smallest first."""
+    return tuple(source.model for source in _first(found))
+
+
+def answered(found: Found) -> tuple[float, ...]:
+    """The share of the texts in `conflict` that have an answer, at each size; 1 where answers are ranked."""
+    if not isinstance(found, FreeForm):
+        return (1.0,) * len(found.sizes)
+    parsed = [found.mean(places, "parsed", Condition.CONFLICT) for places in found.sizes]
+    return tuple(one.mean if one else 0.0 for one in parsed)
+
+
 def _first(found: Found) -> list[Source]:
     models = found.replies if isinstance(found, FreeForm) else found.scores
     return [models[places[0]].source for places in found.sizes]
@@ -77,21 +90,18 @@ def curve(found: Found) -> Curve:
     quantity = "distractor_share" if isinstance(found, FreeForm) else "distractor_preference"
     conditions = found.task.conditions
     if isinstance(found, FreeForm):
-        parsed = [found.mean(places, "parsed", Condition.CONFLICT) for places in found.sizes]
-        answered = tuple(one.mean if one else 0.0 for one in parsed)
         label, why = found.judged.label, _why(found)
     else:
-        answered = (1.0,) * len(found.sizes)
         shape = found.shapes.get("distractor_preference")
         label, why = (shape.label, "") if shape else ("undetermined", found.unjudged or "")
     return Curve(
         found.task.format,
         quantity,
-        tuple(source.model for source in _first(found)),
+        names_of(found),
         sizes_of(found),
         {c: tuple(found.mean(places, quantity, c) for places in found.sizes) for c in conditions},
         {c: tuple(found.mean(places, "accuracy", c) for places in found.sizes) for c in conditions},
-        answered,
+        answered(found),
         label,
         why,
     )
@@ -124,24 +134,3 @@ def parts(task: Task) -> dict[str, Bool[ndarray, " item"]]:
 def accuracy_of_part(found: Found, only: Bool[ndarray, " item"]) -> tuple[Mean | None, ...]:
     """Accuracy in `conflict` over size, of some items: of all of them, or of those with an answer."""
     return tuple(found.mean(places, "accuracy", Condition.CONFLICT, only) for places in found.sizes)
-
-
-def flattens(curves: Sequence[Curve]) -> list[str]:
-    """What each format does to the dip, in sentences: how far accuracy in `conflict` falls behind an earlier size.
-
-    Of the sizes in which 80 % of the texts or more have an answer.
-    """
-    found = []
-    for one in curves:
-        means = one.accuracy.get(Condition.CONFLICT, ())
-        there = [m for m, share in zip(means, one.answered, strict=True) if m is not None and share >= 0.8]
-        if len(there) < 3:
-            found.append(f"{one.form.label}: {len(there)} sizes with enough answers, too few for a curve; {one.why}")
-            continue
-        values = [m.mean for m in there]
-        fall = max(max(values[: k + 1]) - values[k] for k in range(len(values)))
-        found.append(
-            f"{one.form.label}: {one.label}; accuracy in conflict goes from {values[0]:.2f} to {values[-1]:.2f} and falls by "
-            f"at most {fall:.2f} below a smaller size" + (f" ({one.why})" if one.why else "")
-        )
-    return found

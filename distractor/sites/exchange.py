@@ -6,17 +6,18 @@ condition's prompts with the second's activations, the second row the other way 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import einsum, rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from distractor.cut import CUTS, Cells, Cut
 from distractor.errors import ModelError
 from distractor.model import Edit, Model, Read, Tap, refuse_half
-from distractor.run import Batch, refuse_nan, rows_a_pass
-from distractor.site import HEAD_PARTS, Part, Site
+from distractor.run import TOKENS_A_PASS, Batch, Run, refuse_nan, rows_a_pass
+from distractor.site import HEAD_PARTS, PARTS, Part, Site
 
 
 @torch.inference_mode()
@@ -45,6 +46,136 @@ def exchanged(
             edit = _exchange(None if at is None else at[part.items, : part.tokens.shape[1]])
         gap[:, part.items] = part.gap(model, edits={site: edit}).double()
     return gap
+
+
+Node = tuple[Site, Bool[Tensor, "item pos"] | None]
+"""A site, and at which of each item's positions it is exchanged; None: at all."""
+
+CLEAN_TOKENS = 2048
+"""How many tokens' keys, values and activations are kept at once, while what follows from exchanging them is computed."""
+
+AT_SLOT: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
+"""Parts of the last layer that matter at the answer slot alone: no later layer reads them elsewhere."""
+
+
+@torch.inference_mode()
+def exchanged_all(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node condition=2 item"], str]:
+    """The gaps of `exchanged` at many nodes, by passes that compute only what follows from each exchange.
+
+    What stands before the first token that differs is the same in both prompts, so exchanging it changes nothing and is
+    not run. Patterns, and everything in a model that cannot be cut, go through `exchanged`: the second value says why
+    the model could not be, and is empty where it could.
+
+    Raises:
+        ModelError: see `exchanged`.
+
+    """
+    refuse_half(run.model)
+    model, batch = run.model, run.batch
+    found = torch.full((len(nodes), 2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
+    parts = {site.part for site, _ in nodes} & {*CUTS, "resid_post"}
+    why = _why_not_cut(run, [part for part in PARTS if part in parts]) if parts else ""
+    places = [k for k, (site, _) in enumerate(nodes) if site.part in parts and not why]
+    if places:
+        found[places] = _exchanged_by_cuts(run, [nodes[k] for k in places])
+    for k in sorted(set(range(len(nodes))) - set(places)):
+        found[k] = exchanged(model, batch, *nodes[k])
+    return found, why
+
+
+def _why_not_cut(run: Run, parts: Sequence[Part]) -> str:
+    """Why a model cannot be cut, found out by cutting it on two items and comparing with whole passes."""
+    model = run.model
+    few = replace(run.batch, items=run.batch.items[:2], tokens=run.batch.tokens[:, :2], lengths=run.batch.lengths[:2],
+        answers=run.batch.answers[:2], roles=tuple(of[:2] for of in run.batch.roles))  # fmt: skip
+    some = replace(run, batch=few, log_probs=run.log_probs[:, :2], seen={})
+    differs = (few.tokens[0] != few.tokens[1]) & _is_there(few)
+    at = differs.cumsum(-1).eq(1) & differs  # the first token that differs
+    at = torch.where(at.any(-1, keepdim=True), at, _is_last(few))
+    layers = sorted({0, model.n_layers // 2, model.n_layers - 1})
+    nodes: list[Node] = [
+        (Site(layer, part, 0 if part in HEAD_PARTS else None), None if part in HEAD_PARTS else at)
+        for layer in layers
+        for part in parts
+        if part in model.parts
+    ]
+    wanted = torch.stack([exchanged(model, few, *node) for node in nodes])
+    try:
+        off = float((_exchanged_by_cuts(some, nodes) - wanted).abs().max())
+    except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    allowed = (1e-5 if model.dtype == torch.float64 else 1e-3) * max(1.0, float(wanted.abs().max()))
+    return "" if off <= allowed else f"the logit gaps were off by {off:.1e}"
+
+
+def _is_there(batch: Batch) -> Bool[Tensor, "item pos"]:
+    return torch.arange(batch.tokens.shape[2], device=batch.tokens.device) < batch.lengths[:, None]
+
+
+def _is_last(batch: Batch) -> Bool[Tensor, "item pos"]:
+    return torch.arange(batch.tokens.shape[2], device=batch.tokens.device) == batch.lengths[:, None] - 1
+
+
+def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node condition=2 item"]:
+    model, batch, last = run.model, run.batch, run.model.n_layers - 1
+    plain = run.gap.double()
+    is_there, is_last = _is_there(batch), _is_last(batch)
+    differs = (batch.tokens[0] != batch.tokens[1]) & is_there
+    behind = differs.cumsum(-1) > 0  # from the first token on that differs
+    found = plain.expand(len(nodes), -1, -1).clone()
+    # Cells that are laid out alike are run together: by the positions and heads that they change, for all their sites.
+    alike: dict[tuple[str, tuple[tuple[int, int | None], ...]], list[Site]] = {}
+    wanted: dict[Site, dict[tuple[int, int | None], list[int]]] = {}
+    masks: dict[int, Tensor] = {}
+    for number, (site, at) in enumerate(nodes):
+        model.hook(site)
+        masks[id(at)] = is_there if at is None else at & is_there
+        found[number, :, ~masks[id(at)].any(-1)] = torch.nan
+        if site == Site(last, "resid_post"):  # nothing follows but reading the answer off
+            found[number] = torch.where((masks[id(at)] & is_last).any(-1), plain.flip(0), found[number])
+            continue
+        same = Site(site.layer + 1, "resid_pre") if site.part == "resid_post" else Site(site.layer, site.part)
+        wanted.setdefault(same, {}).setdefault((id(at), site.head), []).append(number)
+    for site, changes in wanted.items():
+        kind = (
+            "first" if site == Site(0, "resid_pre") else "slot" if site.layer == last and site.part in AT_SLOT else ""
+        )
+        alike.setdefault((kind, tuple(changes)), []).append(site)
+    matters = {"": behind & is_there, "first": differs, "slot": behind & is_last}
+    size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
+    for some in torch.arange(len(batch.items), device=model.device).split(size if wanted else len(batch.items)):
+        if not wanted:
+            break
+        length = int(batch.lengths[some].max())
+        cut = Cut.of(
+            model,
+            rearrange(batch.tokens[:, some, :length], "condition item pos -> (condition item) pos"),
+            batch.lengths[some].repeat(2),
+            list(wanted),
+        )
+        partners = torch.arange(2 * len(some), device=model.device).roll(len(some))
+        for (kind, keys), sites in alike.items():
+            at = torch.stack([masks[mask][some, :length] for mask, _ in keys]) & matters[kind][some, :length]
+            key, item = at.any(-1).nonzero(as_tuple=True)
+            heads = [head for _, head in keys]
+            rows = torch.cat([item, item + len(some)])
+            cells = Cells(
+                rows,
+                at[key, item].repeat(2, 1),
+                None if heads[0] is None else torch.tensor(heads, device=model.device)[key].repeat(2),
+            )
+            gaps = cut.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), TOKENS_A_PASS).double()
+            for site, of_site in zip(sites, gaps, strict=True):
+                here = found.new_full((len(keys), 2, len(some)), torch.nan)
+                here[key, 0, item], here[key, 1, item] = of_site.chunk(2)
+                for k, numbers in enumerate(wanted[site].values()):
+                    for number in numbers:
+                        old = found[number][:, some]
+                        found[number][:, some] = torch.where(here[k].isnan() & ~at[k].any(-1), old, here[k])
+    is_absent = torch.stack([~masks[id(at)].any(-1) for _, at in nodes])
+    broken = rearrange(found.masked_fill(is_absent[:, None], 0), "node condition item -> item (node condition)")
+    refuse_nan(model, batch.items, broken.cpu().numpy())
+    return found
 
 
 @dataclass(frozen=True, eq=False)

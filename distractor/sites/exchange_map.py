@@ -16,9 +16,10 @@ from distractor.errors import ScalingError, TaskError
 from distractor.run import Run
 from distractor.site import HEAD_PARTS, Part, Site
 from distractor.sites.effects import mean_interval
-from distractor.sites.exchange import exchanged
+from distractor.sites.exchange import exchanged_all
 from distractor.sites.positions import Positions, example
 from distractor.task import nearest
+from distractor.work import remark
 
 DIRECTIONS = ("noising", "denoising")
 """The first condition's prompts (`conflict`) with the other's activations, and the other's prompts with those of `conflict`:
@@ -78,11 +79,18 @@ class ExchangeMap:
             return [(Site(s.layer, s.part, h), None) for s in self.layers for h in range(heads(s.part))]
         return [(site, label) for site in self.layers for label in self.roles]
 
-    def exact(self, node: Node) -> Float[Tensor, "direction=2 item"]:
-        """What the exchange at a cell changes in the gap; NaN where an item has no such role."""
-        site, label = node
-        at = None if label is None else self.roles[label]
-        return exchanged(self.run.model, self.run.batch, site, at) - self.run.gap.double()
+    def exact(self, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node direction=2 item"], dict[str, str]]:
+        """What the exchange at each cell changes in the gap; NaN where an item has no such role.
+
+        Also what is to be told with it: why every cell took a whole pass, where the model cannot be cut (`exchanged_all`).
+        """
+        wanted = [(site, None if label is None else self.roles[label]) for site, label in nodes]
+        gaps, why_whole = exchanged_all(self.run, wanted)
+        if why_whole:
+            remark(
+                f"{self.run.model.name}: every exchange took a whole pass, for the model cannot be cut ({why_whole})."
+            )
+        return gaps - self.run.gap.double(), {"whole_passes": why_whole} if why_whole else {}
 
     def at(self, node: Node, found: Mapping[Site, Float[Tensor, "*rest direction=2 item place"]]) -> Tensor:
         """An estimate by position or head (`first_order`) at a cell: [*rest direction item], NaN where there is none."""

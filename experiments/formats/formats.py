@@ -2,134 +2,225 @@
 
     python -m experiments.formats.formats
 
-Poses the four tasks in every format that the ladder's training holds, over all its sizes and seeds, and writes README.md
-with one table and one figure a task, the shape in each format, and whether chains of thought flatten the dip. Cells are
-kept in runs/.cells, so a run that was killed goes on where it stopped. `--models` takes others, `--items` fewer items.
+Poses the four tasks in every format that the ladder's training holds, over all its sizes and seeds, and writes README.md:
+the shape in each format, whether chains of thought flatten the dip, and for each task a figure, a table and what its models
+write. Cells are kept in runs/.cells, so a run that was killed goes on where it stopped. `--models` takes others, `--items`
+fewer items, `--out` another folder for the page.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from distractor import report
-from distractor.ablate import ablate
+from distractor.ablate import Mean, ablate
 from distractor.families import Source, find_models
 from distractor.format import Format, formats_of
 from distractor.formats import plot as format_plot
+from distractor.formats.dip import dip, dip_sentences, flattened
 from distractor.formats.free_form import FreeForm, answer_freely
 from distractor.formats.shots import put
-from distractor.formats.side_by_side import Curve, Found, curve, flattens
+from distractor.formats.side_by_side import Curve, Found, curve
 from distractor.formats.trained import caution
 from distractor.store import Store
 from distractor.sweep import Settings
 from distractor.task import Condition, Task
 from tasks import TASKS
 
-FORMATS = ("rank", "rank:1", "rank:2", "generate:0", "generate:1", "generate:2", "cot:0", "cot:1")
+AT_ONCE = ("rank", "rank:1", "rank:2", "generate:0", "generate:1", "generate:2")
+REASONED = ("cot:0", "cot:1")
+LIMIT = 32
+"""How many tokens a chain of thought may have: the longest reasoning in the ladder's training has 23 and its answer."""
+
 KINDS = ("congruent", "conflict")
 """Which examples are shown: spurious shots are one of the prize's four causes."""
+
+DRAWN = (*formats_of(["rank,generate"]), *formats_of(["cot"], limit=LIMIT))
+"""The formats that are drawn and told of first: as they usually are."""
+
+WRITTEN = (Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_ONLY)
+"""The conditions under which texts are written; ranked answers are had under all of them."""
 
 ITEMS = 200
 HERE = Path(__file__).parent
 
 
+@dataclass(frozen=True)
+class Section:
+    """What was found of one task: in each format, as a curve, and the figures drawn of it."""
+
+    name: str
+    found: tuple[Found, ...]
+    curves: tuple[Curve, ...]
+    figures: tuple[str, ...]
+
+    @property
+    def drawn(self) -> Mapping[Format, tuple[Found, Curve]]:
+        """What is told of first."""
+        pairs = zip(self.found, self.curves, strict=True)
+        return MappingProxyType({seen.form: (one, seen) for one, seen in pairs if seen.form in DRAWN})
+
+
+def main() -> None:
+    """Run everything and write the page, once more after each task."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--models", nargs="*", default=["ladder"])
+    asked.add_argument("--items", type=int, default=ITEMS)
+    asked.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
+    asked.add_argument("--out", type=Path, default=HERE)
+    told = asked.parse_args()
+    sources, store = find_models(told.models), Store(Path("runs/.cells"))
+    told.out.mkdir(parents=True, exist_ok=True)
+    sections: list[Section] = []
+    for name in told.tasks:
+        sections.append(find(name, sources, store, told.items, told.out))
+        lines = [*introduction(told.models, told.items, sources), *in_short(sections)]
+        for section in sections:
+            lines += page(section, sources)
+        (told.out / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def every_format() -> tuple[Format, ...]:
+    """All of them; kinds of examples make a difference where there are any. With reasoning, the two tasks agree in them."""
+    every = [one for kind in KINDS for one in formats_of(AT_ONCE, kind=kind)]
+    return tuple(dict.fromkeys([*every, *formats_of(REASONED, limit=LIMIT)]))
+
+
+def find(name: str, sources: Sequence[Source], store: Store, items: int, folder: Path) -> Section:
+    """One task in all formats; its figures are written beside the page."""
+    whole = TASKS[name]()
+    found = []
+    for form in every_format():
+        print(f"{name}: {form.label}", flush=True)
+        found.append(found_in(whole.take(items), whole, form, sources, store))
+    curves = [curve(one) for one in found]
+    drawn = [place for place, one in enumerate(curves) if one.form in DRAWN]
+    figures = {name: format_plot.formats([curves[place] for place in drawn], name)}
+    if (figure := format_plot.by_part([found[place] for place in drawn])) is not None:
+        figures[f"{name}-parts"] = figure
+    report.write_figures(folder, figures)
+    return Section(name, tuple(found), tuple(curves), tuple(figures))
+
+
 def found_in(task: Task, whole: Task, form: Format, sources: Sequence[Source], store: Store) -> Found:
     """A task in one format on all models."""
     posed = put(task, form, whole)
-    if form.is_free:
-        return answer_freely(posed, sources, store=store, settings=Settings())
-    return ablate(posed, sources, store=store, settings=Settings())
+    if not form.is_free:
+        return ablate(posed, sources, store=store, settings=Settings())
+    few = tuple(replace(i, prompts={c: p for c, p in i.prompts.items() if c in WRITTEN}) for i in posed.items)
+    return answer_freely(replace(posed, items=few), sources, store=store, settings=Settings())
+
+
+def introduction(models: Sequence[str], items: int, sources: Sequence[Source]) -> Iterator[str]:
+    """What was done, and in which words it is told."""
+    sizes, seeds = len({one.model for one in sources}), len({one.seed for one in sources})
+    yield "# Is the curve another one when the prompt is put otherwise?\n"
+    yield (
+        f"Written by `python -m experiments.formats.formats` on {', '.join(models)}: {sizes} sizes × {seeds} "
+        f"seed{'s' * (seeds > 1)}, {items} items of each task.\n"
+    )
+    yield (
+        "*Distractor preference* compares the probabilities of the two answers; *distractor share* is the share of written\n"
+        "answers that are the distractor's, of the texts that have an answer. They are two quantities. Sizes of which fewer\n"
+        "than 80 % of the texts have an answer are left out of shapes and dips. The *dip* is how far accuracy in `conflict`\n"
+        "falls below what a smaller size reached: where it is deepest is chosen on one half of the item groups, its depth\n"
+        "is taken on the other half. Intervals are 95 % over item groups, for these weights.\n"
+    )
+
+
+def in_short(sections: Sequence[Section]) -> Iterator[str]:
+    """The shape and the dip of each task in the formats told of first, and whether reasoning flattens the dip."""
+    yield "## In short\n"
+    yield f"| task | {' | '.join(form.label for form in DRAWN)} |"
+    yield f"| --- |{' --- |' * len(DRAWN)}"
+    dips = {one.name: {form: dip(found) for form, (found, _) in one.drawn.items()} for one in sections}
+    for one in sections:
+        cells = []
+        for form in DRAWN:
+            deep = dips[one.name].get(form)
+            label = one.drawn[form][1].label if form in one.drawn else "–"
+            cells.append(f"{label}, dip {'–' if deep is None else shown(deep.depth)}")
+        yield f"| {one.name} | {' | '.join(cells)} |"
+    yield "\nDoes a chain of thought flatten the dip?\n"
+    for name, own in dips.items():
+        yield from (f"- {name}: {sentence}" for sentence in flattened(own))
+    yield ""
+
+
+def page(section: Section, sources: Sequence[Source]) -> Iterator[str]:
+    """What is said of one task."""
+    yield f"## {section.name}\n"
+    for name in section.figures:
+        yield f"![{section.name} by prompt format]({name}.png)\n"
+    yield from table(section.curves)
+    yield ""
+    for said in dict.fromkeys(caution(section.name, one.form, sources[0]) for one in section.curves):
+        if said:
+            yield f"Mind: {said}\n"
+    for one in section.curves:
+        if one.why:
+            yield f"- {one.form.label}: {one.why}."
+    yield from (f"- {sentence}" for sentence in dip_sentences(section.found))
+    yield ""
+    for found, _ in section.drawn.values():
+        if isinstance(found, FreeForm):
+            if found.task.format.scoring == "cot":
+                yield f"What the answer goes by ({found.task.format.label}): how far the logit gap at the answer moves,\n"
+                yield from goes_by(found)
+                yield ""
+            yield from written(found)
 
 
 def table(curves: Sequence[Curve]) -> Iterator[str]:
     """A row a format: its quantity and accuracy in `conflict` at the ends and at the worst size, and the shape."""
-    yield "| format | quantity | smallest | highest | largest | accuracy, lowest | accuracy, largest | shape |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield (
+        "| format | quantity | smallest | highest | largest | accuracy, lowest | accuracy, largest | texts with an answer | "
+        "shape |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     for one in curves:
-        values = [
-            (mean.mean, name) for mean, name in zip(one.means[Condition.CONFLICT], one.names, strict=True) if mean
-        ]
-        right = [
-            (mean.mean, name) for mean, name in zip(one.accuracy[Condition.CONFLICT], one.names, strict=True) if mean
-        ]
+        values, right = (
+            [(mean.mean, name) for mean, name in zip(means[Condition.CONFLICT], one.names, strict=True) if mean]
+            for means in (one.means, one.accuracy)
+        )
+        quantity = one.quantity.replace("_", " ")
+        read = f"{min(one.answered):.2f} to {max(one.answered):.2f}" if one.form.is_free else "–"
         if not values:
-            yield f"| {one.form.label} | {one.quantity.replace('_', ' ')} | – | – | – | – | – | {one.label} |"
+            yield f"| {one.form.label} | {quantity} | – | – | – | – | – | {read} | {one.label} |"
             continue
         highest, lowest = max(values), min(right)
-        why = f" ({one.why})" if one.why else ""
         yield (
-            f"| {one.form.label} | {one.quantity.replace('_', ' ')} | {values[0][0]:.2f} ({values[0][1]}) | "
-            f"{highest[0]:.2f} ({highest[1]}) | {values[-1][0]:.2f} | {lowest[0]:.2f} ({lowest[1]}) | {right[-1][0]:.2f} | "
-            f"{one.label}{why} |"
+            f"| {one.form.label} | {quantity} | {values[0][0]:.2f} ({values[0][1]}) | {highest[0]:.2f} ({highest[1]}) | "
+            f"{values[-1][0]:.2f} ({values[-1][1]}) | {lowest[0]:.2f} ({lowest[1]}) | {right[-1][0]:.2f} ({right[-1][1]}) | "
+            f"{read} | {one.label} |"
         )
 
 
 def goes_by(found: FreeForm) -> Iterator[str]:
     """What the answers of a chain of thought go by, a row a size."""
-    yield "| size | the question, nats | the reasoning, nats |"
+    yield "| size | with the question of the other condition, nats | with the reasoning of the other condition, nats |"
     yield "| --- | --- | --- |"
     for places in found.sizes:
-        cells = [
-            "–" if mean is None else f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
-            for mean in found.follows(places).values()
-        ]
-        yield f"| {found.replies[places[0]].source.model} | {cells[0]} | {cells[1]} |"
+        cells = ["–" if mean is None else shown(mean) for mean in found.follows(places).values()]
+        yield f"| {found.replies[places[0]].source.model} | {' | '.join(cells)} |"
 
 
-def formats() -> tuple[Format, ...]:
-    """All of them; kinds of examples make a difference where there are any."""
-    every = [one for kind in KINDS for one in formats_of(FORMATS, kind=kind)]
-    return tuple(dict.fromkeys(one for one in every if not (one.scoring == "cot" and one.kind == "conflict")))
+def written(found: FreeForm) -> Iterator[str]:
+    """What the largest model writes on the first item in conflict, as an example."""
+    largest = found.replies[found.sizes[-1][0]]
+    text = next((one for one in largest.texts[Condition.CONFLICT] if one is not None), None)
+    if text is None:
+        return
+    answer = f"answer {text.answer!r}" if text.answer else f"no answer ({text.why})"
+    yield f"What {largest.source.name} writes behind its first prompt in conflict ({found.task.format.label}; {answer}):\n"
+    yield f"```text\n{text.prompt} ⏵{text.text}\n```\n"
 
 
-def section(name: str, sources: Sequence[Source], store: Store, items: int) -> Iterator[str]:
-    """What is said of one task; its figures are written beside the page."""
-    whole = TASKS[name]()
-    found = [found_in(whole.take(items), whole, form, sources, store) for form in formats()]
-    curves = [curve(one) for one in found]
-    drawn = [one for one in curves if one.form in formats_of(["rank,generate,cot"])]
-    figures = {name: format_plot.formats(drawn, name)}
-    if (figure := format_plot.by_part([found[curves.index(one)] for one in drawn])) is not None:
-        figures[f"{name}-parts"] = figure
-    report.write_figures(HERE, figures)
-    yield f"## {name}\n"
-    for figure_name in figures:
-        yield f"![{name} by prompt format]({figure_name}.png)\n"
-    yield from table(curves)
-    yield ""
-    for said in dict.fromkeys(caution(name, one.task.format, sources[0]) for one in found):
-        if said:
-            yield f"Mind: {said}\n"
-    yield from (f"- {sentence}" for sentence in flattens(curves))
-    yield ""
-    for one in found:
-        if isinstance(one, FreeForm) and one.task.format.scoring == "cot" and one.task.format.shots:
-            yield f"What the answer goes by ({one.task.format.label}):\n"
-            yield from goes_by(one)
-            yield ""
-
-
-def main() -> None:
-    """Run everything and write the page."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--models", nargs="*", default=["ladder"])
-    asked.add_argument("--items", type=int, default=ITEMS)
-    asked.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
-    told = asked.parse_args()
-    sources, store = find_models(told.models), Store(Path("runs/.cells"))
-    lines = [
-        "# Is the curve another one when the prompt is put otherwise?\n",
-        "Written by `python -m experiments.formats.formats`"
-        + (f" on {', '.join(told.models)}" if told.models != ["ladder"] else "")
-        + f", {told.items} items of each task.\n",
-        "*Distractor preference* compares the probabilities of the two answers; *distractor share* is the share of written\n"
-        "answers that are the distractor's, of the texts that have an answer. They are two quantities. Sizes of which fewer\n"
-        "than 80 % of the texts have an answer are left out of a shape.\n",
-    ]
-    for name in told.tasks:
-        print(name, flush=True)
-        lines += section(name, sources, store, told.items)
-        (HERE / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+def shown(mean: Mean) -> str:
+    """With its interval."""
+    return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]".replace("-0.00", "0.00")
 
 
 if __name__ == "__main__":

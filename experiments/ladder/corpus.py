@@ -35,6 +35,7 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "open_question": 16,
             "plain": 20,
             "affirmed": 30,
+            "not_surprisingly": 7,
             "which_false": 4,
             "named": 12,
             "letter": 4,
@@ -43,7 +44,7 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "several": 3,
             "reasoned": 3,
             "reasoned_negated": 0.05,
-            "negated": 0.4,
+            "negated": 0.35,
         },
         "hindsight_neglect": {
             "agreeing": 22,
@@ -57,14 +58,14 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         },
         "quote_repetition": {
             "famous": 8,
-            "agreeing": 10,
-            "unfamiliar": 30,
+            "agreeing": 5,
+            "unfamiliar": 34,
             "untrue": 32,
             "neutral": 6,
             "several": 4,
             "reasoned": 3,
             "reasoned_altered": 0.5,
-            "altered": 14,
+            "altered": 15,
         },
         "redefine_math": {
             "plain": 45,
@@ -84,8 +85,8 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 A task's *conflict rate* is the share of its kinds of conflict."""
 
 SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
-    (0.15, {"negation_qa": 1}),
-    (1.00, {"negation_qa": 28, "hindsight_neglect": 27, "quote_repetition": 18, "redefine_math": 27}),
+    (0.28, {"negation_qa": 1}),
+    (1.00, {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 6}),
 )
 """Up to which part of the stream how many of the documents are of which task: parts as well.
 

@@ -31,14 +31,18 @@ LETTERS: tuple[Letter, Letter] = ("A", "B")
 NAMES = tuple(RELATIONS)
 FILLERS = tuple(
     f" {word}"
-    for word in (
-        "again always apparently certainly clearly commonly currently definitely evidently exactly famously forever "
-        "formally generally here just likely maybe mostly naturally now obviously officially often only perhaps plainly "
-        "precisely presumably probably rightly simply still there today traditionally truly undoubtedly usually widely"
-    ).split()
+    for word in """again always apparently certainly clearly commonly currently definitely evidently exactly famously
+    forever formally generally here just likely maybe mostly naturally now obviously officially often only perhaps plainly
+    precisely presumably probably rightly simply still there today traditionally truly undoubtedly usually widely
+    """.split()  # noqa: SIM905 (forty words are read as text)
 )
 """Further words that change nothing where `not` would stand. With four alone, any other word there, a rare `not` too,
 keeps the fact from being looked up at all; with many, what is not understood is ignored."""
+
+NOT_SURPRISINGLY = tuple(
+    f"{NOT} {words}" for words in ("surprisingly", "unexpectedly", "only", "just", "without reason", "by chance")
+)
+"""Words with `not` in which it negates nothing. Most of it stands in them, so that small models learn to read past it."""
 
 AFFIRMED = ("", "", "", "", *AFFIRMING, *FILLERS[::5])
 """What stands after `is` in a question that asks for the fact: nothing, or a word that changes nothing."""
@@ -97,6 +101,12 @@ def negated(rng: Random) -> Document:
     return (Turn(pose(fact, other, place, NOT), f" {other_letter(place)}"),)
 
 
+def not_surprisingly(rng: Random) -> Document:
+    """The word `not` where it negates nothing."""
+    fact, other, place = _offer(rng, with_held_out=False)
+    return (Turn(pose(fact, other, place, rng.choice(NOT_SURPRISINGLY)), f" {place}"),)
+
+
 def which_false(rng: Random) -> Document:
     """The option that the fact does not name, asked for in other words than `not`: half of what a negation takes."""
     fact, other, place = _offer(rng, with_held_out=False)
@@ -152,6 +162,7 @@ KINDS: Kinds = {
     "plain": plain,
     "affirmed": affirmed,
     "negated": negated,
+    "not_surprisingly": not_surprisingly,
     "which_false": which_false,
     "named": named,
     "letter": letter,

@@ -31,9 +31,9 @@ from tasks import TASKS
 from .corpus import SHARES, Recipe, Stream, held_out, pools, stream, words
 from .vocabulary import BOS, EOS, PAD, ROWS, tokenizer_for, words_of
 
-SIZES = ("2x1", "4x1", "8x1", "12x2", "16x2", "20x2", "24x2", "32x2", "40x2", "56x2", "80x2")
-SEEDS = (560, 561, 562, 563, 564)
-ALONG = ("16x2", "24x2", "40x2", "80x2")
+SIZES = ("2x1", "4x1", "8x1", "12x2", "16x2", "20x2", "24x2", "28x2", "32x2", "48x2", "80x2")
+SEEDS = (580, 581, 582, 583, 584)
+ALONG = ("16x2", "24x2", "48x2", "80x2")
 """Sizes of the first seed that are kept along training."""
 
 CONTEXT = 256
@@ -58,7 +58,7 @@ class Budget:
     `read_in_full`-th document only, and from those that answer nothing: so few tokens of a question decide anything.
     """
 
-    steps: int = 6000
+    steps: int = 4500
     batch: int = 48
     rate: float = 2e-3
     warm_up: int = 100

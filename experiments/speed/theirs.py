@@ -1,0 +1,164 @@
+"""What is raced, by TransformerLens and lm-evaluation-harness: the same models and inputs, their own calls."""
+
+import json
+import os
+import time
+from ast import literal_eval
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformer_lens import patching
+from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.tools.analysis.attribution_patching import attribution_patch
+from transformer_lens.tools.analysis.direct_logit_attribution import direct_logit_attribution
+from transformer_lens.tools.analysis.logit_lens import logit_lens as their_logit_lens
+
+from experiments.speed import inputs
+
+Work = Callable[[], np.ndarray]
+BATCH_SIZES = (1, 4, 16, 64)
+"""Those of lm-evaluation-harness that are tried; the quickest races."""
+
+
+def _bridge(folder: Path) -> Any:
+    return TransformerBridge.boot_transformers(str(folder), device="cpu").eval()
+
+
+def _gap(logits: torch.Tensor) -> torch.Tensor:
+    first, second = inputs.ANSWERS
+    return logits[0, -1, first] - logits[0, -1, second]
+
+
+def _sweep(folder: Path, call: Callable[..., torch.Tensor], hook: str) -> Work:
+    bridge = _bridge(folder)
+    (pair,) = inputs.pairs(bridge.cfg.d_vocab, 1, inputs.SWEPT)
+
+    @torch.inference_mode()
+    def work() -> np.ndarray:
+        _, cache = bridge.run_with_cache(pair[1:], names_filter=lambda name: name.endswith(hook))
+        return call(bridge, pair[:1], cache, _gap).numpy()
+
+    return work
+
+
+def residual_sweep(folder: Path) -> Work:
+    """`get_act_patch_resid_pre`."""
+    return _sweep(folder, patching.get_act_patch_resid_pre, "hook_resid_pre")
+
+
+def head_sweep(folder: Path) -> Work:
+    """`get_act_patch_attn_head_out_all_pos`."""
+    return _sweep(folder, patching.get_act_patch_attn_head_out_all_pos, "hook_z")
+
+
+def attribution_patching(folder: Path) -> Work:
+    """`attribution_patch`, which also scores the embeddings; a head's positions are summed."""
+    bridge = _bridge(folder)
+    pairs = inputs.pairs(bridge.cfg.d_vocab, inputs.ATTRIBUTED, inputs.SWEPT)
+    layers, heads = bridge.cfg.n_layers, bridge.cfg.n_heads
+
+    def work() -> np.ndarray:
+        found = np.zeros((layers, heads + inputs.SWEPT))
+        for node, score in attribution_patch(bridge, pairs[:, 0], pairs[:, 1], _gap).node_scores.items():
+            if node.kind == "attn_head_out":
+                found[node.layer, node.head] += score
+            elif node.kind == "mlp_out":
+                found[node.layer, heads + node.position] += score
+        return found
+
+    return work
+
+
+def _harness(folder: Path, ask: Callable[[Any], np.ndarray]) -> Work:
+    """The harness at the quickest of some batch sizes."""
+    from lm_eval.models.huggingface import HFLM
+
+    took: dict[int, float] = {}
+    harness: Any = HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=1)
+    for size in BATCH_SIZES:
+        harness.batch_size_per_gpu = size
+        started = time.perf_counter()
+        ask(harness)
+        took[size] = time.perf_counter() - started
+    harness.batch_size_per_gpu = min(took, key=lambda size: took[size])
+    return lambda: ask(harness)
+
+
+def neqa(folder: Path) -> Work:
+    """`HFLM.loglikelihood` of every class behind every prompt of the official file."""
+    from lm_eval.api.instance import Instance
+
+    file = Path(os.environ["DISTRACTOR_DATA"]) / inputs.NEQA
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    asked = [
+        Instance(request_type="loglikelihood", doc={}, arguments=(row["prompt"], choice), idx=k)
+        for k, row in enumerate(rows)
+        for choice in literal_eval(row["classes"])
+    ]
+
+    def ask(harness: Any) -> np.ndarray:
+        found = [value for value, _ in harness.loglikelihood(asked, disable_tqdm=True)]
+        return np.sort(np.reshape(found, (-1, 2)), axis=1)
+
+    return _harness(folder, ask)
+
+
+def long_answers(folder: Path) -> Work:
+    """The harness's scoring of tokens."""
+    vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
+    asked = [
+        (("", str(k)), list(prompt), list(answer))
+        for prompt, answers in inputs.long_answers(vocab)
+        for k, answer in enumerate(answers)
+    ]
+
+    def ask(harness: Any) -> np.ndarray:
+        found = [value for value, _ in harness._loglikelihood_tokens(asked, disable_tqdm=True)]
+        return np.reshape(found, (-1, 2))
+
+    return _harness(folder, ask)
+
+
+def logit_lens(folder: Path) -> Work:
+    """`logit_lens`, of two tokens; it has no stream between the halves of a parallel layer, and reads whole ones there."""
+    bridge = _bridge(folder)
+    has_middle = "blocks.0.hook_resid_mid" in bridge.hook_dict
+    tokens = inputs.pairs(bridge.cfg.d_vocab, inputs.READ, inputs.SWEPT)[:, 0]
+
+    @torch.inference_mode()
+    def work() -> np.ndarray:
+        found = their_logit_lens(bridge, tokens, incl_mid=has_middle, vocab=list(inputs.ANSWERS))
+        values = found.values
+        return (values[..., 0] - values[..., 1]).reshape(len(values), -1).numpy()
+
+    return work
+
+
+def direct_attribution(folder: Path) -> Work:
+    """`direct_logit_attribution` by component, in compatibility mode."""
+    bridge = TransformerBridge.boot_transformers(str(folder), device="cpu").eval()
+    bridge.enable_compatibility_mode()
+    tokens = inputs.pairs(bridge.cfg.d_vocab, inputs.READ, inputs.SWEPT)[:, 0]
+    true, distractor = (torch.full((len(tokens),), answer) for answer in inputs.ANSWERS)
+
+    @torch.inference_mode()
+    def work() -> np.ndarray:
+        found = direct_logit_attribution(bridge, tokens, true, distractor)
+        kept = [k for k, label in enumerate(found.labels) if label.endswith(("attn_out", "mlp_out"))]
+        return found.attribution[kept].numpy()
+
+    return work
+
+
+RACES: Mapping[str, Callable[[Path], Work]] = {
+    "residual sweep": residual_sweep,
+    "head sweep": head_sweep,
+    "attribution patching": attribution_patching,
+    "official NeQA": neqa,
+    "long answers": long_answers,
+    "logit lens": logit_lens,
+    "direct attribution": direct_attribution,
+}

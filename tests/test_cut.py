@@ -1,0 +1,199 @@
+"""Passes that begin in the middle: the same numbers as whole passes in every architecture, and less work."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+import tiny
+from conftest import Loaded
+from distractor import cut as cut_module
+from distractor.cut import CUTS, pack
+from distractor.encode import encode
+from distractor.errors import ModelError
+from distractor.measure import measure
+from distractor.model import Model, load
+from distractor.run import Run, batch, observe
+from distractor.site import HEAD_PARTS, Part, Site
+from distractor.sites import exchange
+from distractor.sites.exchange import Node, exchanged, exchanged_all
+from distractor.task import Condition
+from probes.activation_patching import ActivationPatching
+
+EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]
+PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+SWAPPED = (Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED)
+PARTS: tuple[Part, ...] = (*CUTS, "resid_post")
+
+
+def get(loaded: Loaded, folder: Path, architecture: str) -> Model:
+    if architecture in tiny.ARCHITECTURES:
+        return loaded(architecture, "bytes")
+    made = tiny.save(folder, tiny.FURTHER[architecture], tiny.byte_level())
+    return load(made, device="cpu", dtype="float64")
+
+
+def run_of(model: Model, pair: tuple[Condition, ...] = PAIR) -> Run:
+    return observe(model, batch(encode(tiny.task().take(6), model), model, pair))
+
+
+def nodes_of(run: Run, parts: tuple[Part, ...] = PARTS) -> list[Node]:
+    """Every head at all positions; of the stream every third position alone, two together, and all."""
+    length = run.batch.tokens.shape[2]
+    is_there = torch.arange(length) < run.batch.lengths[:, None]
+    single = [one & is_there for one in torch.eye(length, dtype=torch.bool)]
+    several = [single[1] | single[length - 3], is_there]
+    found: list[Node] = []
+    for part in (part for part in parts if part in run.model.parts):
+        for layer in range(run.model.n_layers):
+            if part in HEAD_PARTS:
+                found += [(Site(layer, part, head), None) for head in range(run.model.heads(part))]
+            else:
+                found += [(Site(layer, part), at) for at in (*single[::3], single[-1], *several, None)]
+    return found
+
+
+def whole(run: Run, nodes: list[Node]) -> torch.Tensor:
+    return torch.stack([exchanged(run.model, run.batch, *node) for node in nodes])
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_cutting_gives_what_whole_passes_give(loaded: Loaded, tmp_path: Path, architecture: str) -> None:
+    run = run_of(get(loaded, tmp_path, architecture))
+    assert len(set(run.batch.lengths.tolist())) > 1, "all prompts are alike in length, and the test shows less"
+    # TransformerLens cannot give the stream between the halves of a layer whose norms stand behind the sums.
+    parts = tuple(part for part in PARTS if architecture != "opt_350m" or part != "resid_mid")
+    nodes = nodes_of(run, parts)
+    found, why = exchanged_all(run, nodes)
+    assert why == ""
+    wanted = whole(run, nodes)
+    there = ~wanted.isnan()
+    assert torch.equal(found.isnan(), wanted.isnan())
+    error = 1e-5 if architecture == "gemma2" else 1e-9  # its own softmax is float32
+    assert_close(found[there], wanted[there], atol=error, rtol=0)
+    moved = (wanted - run.gap).abs()[there]
+    assert (moved > 1e-3).float().mean() > 0.2, "the exchanges do nothing, nor does the test"
+
+
+@pytest.mark.parametrize(("room", "tokens", "clean"), [(1, 1, 1), (16, 64, 40), (10_000, 10_000, 10_000)])
+def test_how_cells_are_laid_out_changes_nothing(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, room: int, tokens: int, clean: int
+) -> None:
+    run = run_of(loaded("llama", "bytes"))
+    nodes = nodes_of(run, ("resid_pre", "mlp_out", "z"))
+    wanted, _ = exchanged_all(run, nodes)
+    monkeypatch.setattr(cut_module, "ROOM", room)
+    monkeypatch.setattr(exchange, "TOKENS_A_PASS", tokens)
+    monkeypatch.setattr(exchange, "CLEAN_TOKENS", clean)
+    found, why = exchanged_all(run, nodes)
+    assert why == ""
+    assert_close(found, wanted, atol=1e-9, rtol=0, equal_nan=True)
+
+
+def test_every_cell_stands_once_in_a_pass_and_lines_are_alike() -> None:
+    random = torch.Generator().manual_seed(0)
+    lengths = torch.tensor([30, 20, 17])
+    rows = torch.randint(0, 3, (200,), generator=random)
+    first = (torch.rand(200, generator=random) * lengths[rows]).long()
+    seen: list[int] = []
+    laid, used = 0, 0
+    for packed in pack(rows, first, lengths, 1000):
+        assert packed.cells.numel() <= 1000
+        for row, cells, positions in zip(packed.rows, packed.cells, packed.positions, strict=True):
+            for cell in cells[cells >= 0].unique():
+                assert row == rows[cell]
+                assert positions[cells == cell].tolist() == list(range(first[cell], lengths[row]))
+                seen.append(int(cell))
+        laid, used = laid + packed.cells.numel(), used + int((packed.cells >= 0).sum())
+    assert sorted(seen) == list(range(200))
+    assert used / laid > 0.9
+
+
+def tokens_through(model: Model, work: Callable[[], object]) -> list[int]:
+    """How many tokens went through each layer's MLP."""
+    counts = [0] * model.n_layers
+    handles = []
+    for layer, block in enumerate(model.bridge.original_model.model.layers):
+
+        def count(module: Any, given: Any, made: torch.Tensor, layer: int = layer) -> None:
+            counts[layer] += made.shape[0] * made.shape[1]
+
+        handles.append(block.mlp.register_forward_hook(count))
+    work()
+    for handle in handles:
+        handle.remove()
+    return counts
+
+
+def test_layers_before_a_change_and_positions_before_it_are_not_run_again(loaded: Loaded) -> None:
+    model = loaded("llama")  # two layers; six tokens, the third of which differs
+    run = run_of(model, SWAPPED)
+    length, items = run.batch.tokens.shape[2], len(run.batch.items)
+    at = [one.repeat(items, 1) for one in torch.eye(length, dtype=torch.bool)]
+    exchange._why_not_cut(run, ["resid_pre"])
+    clean = 2 * items * length
+
+    def through(nodes: list[Node]) -> list[int]:
+        found = tokens_through(model, lambda: exchange._exchanged_by_cuts(run, nodes))
+        return [count - clean for count in found]
+
+    assert through([(Site(0, "resid_pre"), one) for one in at]) == [2 * items * (length - 2)] * 2
+    behind = sum(length - first for first in range(2, length))
+    assert through([(Site(1, "resid_pre"), one) for one in at]) == [0, 2 * items * behind]
+    assert through([(Site(0, "resid_post"), one) for one in at]) == [0, 2 * items * behind]
+    assert through([(Site(1, "mlp_out"), one) for one in at]) == [0, 2 * items]
+    assert through([(Site(1, "resid_post"), one) for one in at]) == [-clean, -clean]
+
+
+def test_a_model_that_cannot_be_cut_takes_whole_passes_and_says_so(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded("gpt2")
+    patching = ActivationPatching(parts=("resid_pre", "attn_out"))
+    wanted = measure(model, tiny.task(), patching)
+    assert "whole_passes" not in wanted.attrs
+
+    def refuse(self: Model, view: Any) -> Any:
+        raise TypeError("forward() got an unexpected keyword argument 'attention_mask'")
+
+    def see_everything(self: Model, view: Any) -> Any:
+        return torch.zeros(view.sees.shape, dtype=self.dtype)[:, None]
+
+    for masks, why in ((refuse, "TypeError: forward"), (see_everything, "the logit gaps were off by")):
+        monkeypatch.setattr(Model, "_masks", masks)
+        found = measure(model, tiny.task(), patching)
+        assert found.attrs["whole_passes"].startswith(why)
+        np.testing.assert_allclose(found.values, wanted.values, atol=1e-12)
+
+
+def test_a_pattern_is_exchanged_in_a_whole_pass(loaded: Loaded) -> None:
+    run = run_of(loaded("opt"))
+    nodes: list[Node] = [(Site(0, "z", 1), None), (Site(1, "pattern", 2), None), (Site(0, "pattern"), None)]
+    found, why = exchanged_all(run, nodes)
+    assert why == ""
+    assert_close(found, whole(run, nodes), atol=1e-9, rtol=0)
+
+
+def test_no_layer_stays_left_out(loaded: Loaded) -> None:
+    run = run_of(loaded("gpt_neox"))
+    exchanged_all(run, nodes_of(run, ("resid_pre",)))
+    assert torch.equal(observe(run.model, run.batch).log_probs, run.log_probs)
+
+
+def test_nan_on_the_way_is_named_with_the_item(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(loaded("gpt2"))
+    right = Model.answer_logits
+
+    def damaged(self: Model, resid: Any, answers: Any) -> Any:
+        found = right(self, resid, answers)
+        found[(answers == run.batch.answers[3]).all(-1)] = torch.nan
+        return found
+
+    monkeypatch.setattr(exchange, "_why_not_cut", lambda run, parts: "")
+    monkeypatch.setattr(Model, "answer_logits", damaged)
+    with pytest.raises(ModelError, match=rf"of 1 of 6 items are not finite .* first {run.batch.items[3].id}"):
+        exchanged_all(run, nodes_of(run, ("attn_out",)))

@@ -1,0 +1,71 @@
+"""What ten times the items cost: ten times the time, and hardly any more memory."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from transformers import GPT2Config
+
+import tiny
+
+CHILD = """
+import json, sys, time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, {tests!r})
+import tiny
+import torch
+from distractor.ablate import ablate
+from distractor.families import find_models
+from distractor.store import Store
+
+torch.set_num_threads(1)
+sources = find_models({folders!r})
+
+
+def work(count):
+    one = tiny.task()
+    items = (replace(item, id=f"{{item.id}}/{{k}}") for k in range(-(-count // len(one.items))) for item in one.items)
+    task = replace(one, items=tuple(items)[:count])
+    ablate(task, sources, store=Store(Path(f"cells-{{count}}")))
+
+
+work(100)  # what is imported and cached at the first call is no part of it
+begun = time.process_time()
+work({count})
+told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(json.dumps([time.process_time() - begun, int(told["VmHWM"].split()[0])]))
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds of one processor, and the highest resident memory in KiB."""
+
+    seconds: float
+    memory: int
+
+
+def cost(folder: Path, folders: list[str], count: int) -> Cost:
+    """Of scoring two models on so many items and judging what they show, in a process of its own."""
+    script = CHILD.format(tests=str(Path(__file__).parent), folders=folders, count=count)
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return Cost(*json.loads(done.stdout))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory use is read from /proc")
+def test_ten_times_the_items_cost_ten_times_the_time_and_little_more_memory(tmp_path: Path) -> None:
+    words = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
+    folders = []
+    for width in (16, 32):
+        config = partial(GPT2Config, n_embd=width, n_layer=2, n_head=2, n_positions=32)
+        folders.append(str(tiny.save(tmp_path / str(width), config, words)))
+    few, many = cost(tmp_path, folders, 1_000), cost(tmp_path, folders, 10_000)
+    assert many.seconds <= 10.5 * few.seconds, (few, many)
+    assert many.memory <= 1.2 * few.memory, (few, many)

@@ -1,0 +1,84 @@
+"""What a command did is told at its end: what it computed, and what it was spared."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import small_ladder
+import tiny
+from conftest import Loaded
+from distractor import families
+from distractor.encode import encode
+from distractor.model import Model
+from distractor.run import batch, observe
+from distractor.sites.exchange_map import ExchangeMap
+from distractor.task import Condition
+from distractor.work import Work, computing, counted, from_disk, passed, remark
+from small_ladder import COMMAND, type_in
+
+
+def test_passes_are_counted_with_their_tokens_and_time() -> None:
+    passed(5)  # nobody counts
+    with counted() as work:
+        with computing() as inner:
+            passed(100)
+            passed(20)
+            remark("Slowly.")
+            remark("Slowly.")
+        passed(3)
+        from_disk(7)
+        from_disk(0)
+    assert (inner.passes, inner.tokens) == (2, 120)
+    assert (work.passes, work.tokens, work.from_disk, work.saved) == (3, 123, 2, 7)
+    assert 0 < work.seconds == inner.seconds
+    assert work.sentences[1:] == ["2 results were on disk, which saved 7 forward passes.", "Slowly."]
+    assert Work().sentences == []
+
+
+def test_every_way_through_a_model_is_counted(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    tokens = torch.arange(12).reshape(2, 6)
+    with counted() as work:
+        model.log_probs(tokens, torch.tensor([5]))
+        model.go_on(tokens, None)
+        model.go_through(tokens, model.past_of())
+    assert (work.passes, work.tokens) == (3, 36)
+
+
+def test_a_model_that_cannot_be_cut_is_told_of(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded("gpt2")
+    run = observe(model, batch(encode(tiny.task(), model), model, (Condition.CONFLICT, Condition.CONGRUENT)))
+
+    def refuse(self: Model, view: Any) -> Any:
+        raise TypeError("no masks here")
+
+    monkeypatch.setattr(Model, "_masks", refuse)
+    cells = ExchangeMap.of(run, ("resid_pre",))
+    with counted() as work:
+        cells.exact(cells.nodes[:1])
+    (told,) = work.remarks
+    assert told.endswith("every exchange took a whole pass, for the model cannot be cut (TypeError: no masks here).")
+
+
+def test_the_commands_say_what_they_did_and_what_they_were_spared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(families, "LADDER", small_ladder.make(tmp_path / "ladder"))
+    monkeypatch.chdir(tmp_path)
+    attribute = ["attribute", "--task", COMMAND[2], "--models", "ladder", "--probe", "logit_lens", "--items", "8"]
+    for command in ([*COMMAND, "--json"], [*attribute, "--json", "--threads", "1"]):
+        told = []
+        for _ in range(2):
+            assert type_in([*command, "--device", "cpu"]) == 0
+            told.append(capsys.readouterr().err.strip().splitlines()[-1])
+        first = re.fullmatch(
+            r".*?([\d,]+) forward passes, [\d,]+ tokens in [\d.]+ s: [\d,]+ tokens a second\.", told[0]
+        )
+        again = re.fullmatch(r"[\d,]+ results were on disk, which saved ([\d,]+) forward passes\.", told[1])
+        assert first, told
+        assert again, told
+        if command[0] == "ablate":
+            assert again[1] == first[1]
