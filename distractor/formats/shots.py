@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from distractor.errors import TaskError
 from distractor.format import Format, ShotKind
@@ -106,7 +106,9 @@ class _Shots:
 
     def __init__(self, pool: Task, form: Format) -> None:
         self.pool, self.form = pool, form
-        self.kinds: tuple[ShotKind, ...] = ("congruent", "conflict") if form.kind == "mixed" else (form.kind,)
+        self.kinds: tuple[Literal["congruent", "conflict"], ...] = (
+            ("congruent", "conflict") if form.kind == "mixed" else (form.kind,)
+        )
         words = [_words(item) for item in pool.items]
         self.examples = {kind: self._examples(kind, words) for kind in self.kinds}
         self.answers = {kind: {one.answer for one in every if one} for kind, every in self.examples.items()}
