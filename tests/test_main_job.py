@@ -91,9 +91,9 @@ def test_the_ladder_has_the_sizes_that_it_should(job: Job) -> None:
 def test_preference_rises_and_falls_in_every_seed(job: Job) -> None:
     _, preference = by_size(job, "distractor_preference")
     assert ((preference[:, 0] >= 0.4) & (preference[:, 0] <= 0.6)).all()
-    assert (preference[:, 1:-1].max(1) >= 0.65).all()
+    assert (preference[:, 1:-1].max(1) >= 0.7).all()
     assert (preference[:, -1] <= 0.15).all()
-    # Both legs are clear at level 1. The label may still be "undetermined": seed 13 turns more than once.
+    # Both legs are clear at level 1.
     for seed in job.summary["shape"]["distractor_preference"]["level_1"]["seeds"]:
         assert seed["p_left"] < 0.05
         assert seed["p_right"] < 0.05
@@ -104,6 +104,10 @@ def test_the_largest_are_right_on_facts_that_were_never_negated_in_training(job:
     largest = [one for one in job.summary["models"] if one["n_params"] == top]
     assert all(one["distractor_preference_held_out"]["mean"] <= 0.15 for one in largest)
     assert all(one["accuracy"]["distractor_only"]["mean"] >= 0.95 for one in largest)
+
+
+def test_the_verdict_on_the_ladder_is_supported(job: Job) -> None:
+    assert job.summary["verdict"]["label"] == "supported"
 
 
 def test_the_distractor_pulls_more_at_the_peak_and_less_at_the_top(job: Job) -> None:
