@@ -62,7 +62,7 @@ def test_a_prompt_that_is_put_otherwise_is_kept_as_it_was_sent(tmp_path: Path) -
     assert {(row["model"], row["condition"], row["item"]) for row in sent} == {
         (row["model"], row["condition"], row["item"]) for row in values if row["condition"]
     }
-    assert all(row["prompt"].startswith("Answer A") for row in sent)
+    assert all(row["prompt"].removeprefix("<bos> ").startswith("Answer A") for row in sent)
 
 
 def test_a_plan_tells_each_format_and_runs_nothing(
