@@ -105,7 +105,7 @@ def test_sizes_whose_texts_have_no_answer_are_left_out_and_named() -> None:
     few = over_sizes(many(200), [0.1, 0.5, 0.9], [0.05, 1, 1]).judged
     assert few.shape is None
     assert few.label == "undetermined"
-    assert "3 are needed" in str(few.why)
+    assert "where 3 are needed" in str(few.why)
 
 
 def test_what_the_answer_goes_by_is_split_into_question_and_reasoning_exactly() -> None:

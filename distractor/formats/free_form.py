@@ -205,7 +205,7 @@ class FreeForm:
         left_out = {size: share.mean if share else 0.0 for size, share in parsed.items() if size not in used}
         seeds = sorted({one.source.seed or 0 for one in self.replies})
         if len(used) < 3:
-            why = f"{len(used)} sizes have an answer in {ENOUGH:.0%} of the texts, 3 are needed"
+            why = f"sizes with an answer in {ENOUGH:.0%} of the texts: {len(used)}, where 3 are needed"
             return Judged(None, used, left_out, 0, why)
         if any(sorted(self.replies[m].source.seed or 0 for m in models) != seeds for models in kept):
             return Judged(None, used, left_out, 0, "not every seed has every size")

@@ -66,7 +66,7 @@ def formats(curves: Sequence[Curve], task: str) -> Figure:
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(6.5, 3.2 * len(curves)), 5.6), layout="constrained")
-        grid = figure.subplots(2, len(curves), squeeze=False)
+        grid = figure.subplots(2, len(curves), squeeze=False, sharex=True)
         for column, one in enumerate(curves):
             above, below = grid[:, column]
             for c in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY):

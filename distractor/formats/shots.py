@@ -110,8 +110,12 @@ class _Shots:
             ("congruent", "conflict") if form.kind == "mixed" else (form.kind,)
         )
         words = [_words(item) for item in pool.items]
-        self.examples = {kind: self._examples(kind, words) for kind in self.kinds}
-        self.answers = {kind: {one.answer for one in every if one} for kind, every in self.examples.items()}
+        self.examples: dict[ShotKind, list[_Example | None]] = {
+            kind: self._examples(kind, words) for kind in self.kinds
+        }
+        self.answers: dict[ShotKind, set[str]] = {
+            kind: {one.answer for one in every if one} for kind, every in self.examples.items()
+        }
         groups: dict[str, set[str]] = {}
         for item, own in zip(pool.items, words, strict=True):
             groups.setdefault(item.group, set()).update(own)

@@ -111,9 +111,7 @@ def _why(found: FreeForm) -> str:
     judged = found.judged
     said = []
     if judged.left_out:
-        said.append(
-            f"{len(judged.left_out)} of {len(found.sizes)} sizes have too few answers and are left out of the shape"
-        )
+        said.append(f"left out for too few answers: {len(judged.left_out)} of {len(found.sizes)} sizes")
     if judged.why:
         said.append(judged.why)
     return "; ".join(said)

@@ -19,7 +19,7 @@ from distractor.ablate import Mean, ablate
 from distractor.families import Source, find_models
 from distractor.format import Format, formats_of
 from distractor.formats import plot as format_plot
-from distractor.formats.dip import dip, dip_sentences, flattened
+from distractor.formats.dip import dip, flattened
 from distractor.formats.free_form import FreeForm, answer_freely
 from distractor.formats.shots import put
 from distractor.formats.side_by_side import Curve, Found, curve
@@ -154,53 +154,52 @@ def page(section: Section, sources: Sequence[Source]) -> Iterator[str]:
     yield f"## {section.name}\n"
     for name in section.figures:
         yield f"![{section.name} by prompt format]({name}.png)\n"
-    yield from table(section.curves)
+    yield from table(section.found, section.curves)
     yield ""
     for said in dict.fromkeys(caution(section.name, one.form, sources[0]) for one in section.curves):
         if said:
             yield f"Mind: {said}\n"
-    for one in section.curves:
-        if one.why:
-            yield f"- {one.form.label}: {one.why}."
-    yield from (f"- {sentence}" for sentence in dip_sentences(section.found))
+    yield from (f"- {sentence}" for sentence in flattened({one.task.format: dip(one) for one in section.found}))
     yield ""
     for found, _ in section.drawn.values():
         if isinstance(found, FreeForm):
             if found.task.format.scoring == "cot":
-                yield f"What the answer goes by ({found.task.format.label}): how far the logit gap at the answer moves,\n"
+                yield (
+                    f"What the answer goes by ({found.task.format.label}): how far the logit gap at the answer moves when\n"
+                    "the question of the other condition stands before it, and when the reasoning on that question does.\n"
+                )
                 yield from goes_by(found)
                 yield ""
             yield from written(found)
 
 
-def table(curves: Sequence[Curve]) -> Iterator[str]:
-    """A row a format: its quantity and accuracy in `conflict` at the ends and at the worst size, and the shape."""
+def table(found: Sequence[Found], curves: Sequence[Curve]) -> Iterator[str]:
+    """A row a format: its quantity and accuracy in `conflict` at the ends and at the worst size, the dip and the shape."""
     yield (
-        "| format | quantity | smallest | highest | largest | accuracy, lowest | accuracy, largest | texts with an answer | "
-        "shape |"
+        "| format | quantity | smallest | highest | largest | accuracy, lowest | accuracy, largest | dip of accuracy | "
+        "texts with an answer | shape |"
     )
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-    for one in curves:
+    yield f"|{' --- |' * 10}"
+    for whole, one in zip(found, curves, strict=True):
         values, right = (
-            [(mean.mean, name) for mean, name in zip(means[Condition.CONFLICT], one.names, strict=True) if mean]
+            [
+                f"{mean.mean:.2f} ({name})"
+                for mean, name in zip(means[Condition.CONFLICT], one.names, strict=True)
+                if mean
+            ]
             for means in (one.means, one.accuracy)
         )
-        quantity = one.quantity.replace("_", " ")
+        deep, quantity = dip(whole), one.quantity.replace("_", " ")
         read = f"{min(one.answered):.2f} to {max(one.answered):.2f}" if one.form.is_free else "–"
-        if not values:
-            yield f"| {one.form.label} | {quantity} | – | – | – | – | – | {read} | {one.label} |"
-            continue
-        highest, lowest = max(values), min(right)
-        yield (
-            f"| {one.form.label} | {quantity} | {values[0][0]:.2f} ({values[0][1]}) | {highest[0]:.2f} ({highest[1]}) | "
-            f"{values[-1][0]:.2f} ({values[-1][1]}) | {lowest[0]:.2f} ({lowest[1]}) | {right[-1][0]:.2f} ({right[-1][1]}) | "
-            f"{read} | {one.label} |"
-        )
+        cells = [values[0], max(values), values[-1], min(right), right[-1]] if values else ["–"] * 5
+        label = f"{one.label} ({one.why})" if one.why else one.label
+        told = [one.form.label, quantity, *cells, "–" if deep is None else shown(deep.depth), read, label]
+        yield f"| {' | '.join(told)} |"
 
 
 def goes_by(found: FreeForm) -> Iterator[str]:
     """What the answers of a chain of thought go by, a row a size."""
-    yield "| size | with the question of the other condition, nats | with the reasoning of the other condition, nats |"
+    yield "| size | question, nats | reasoning, nats |"
     yield "| --- | --- | --- |"
     for places in found.sizes:
         cells = ["–" if mean is None else shown(mean) for mean in found.follows(places).values()]
@@ -215,7 +214,8 @@ def written(found: FreeForm) -> Iterator[str]:
         return
     answer = f"answer {text.answer!r}" if text.answer else f"no answer ({text.why})"
     yield f"What {largest.source.name} writes behind its first prompt in conflict ({found.task.format.label}; {answer}):\n"
-    yield f"```text\n{text.prompt} ⏵{text.text}\n```\n"
+    lines = f"{text.prompt} ⏵{text.text}".splitlines()
+    yield "\n".join(["```text", *map(str.rstrip, lines), "```", ""])
 
 
 def shown(mean: Mean) -> str:
