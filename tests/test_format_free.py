@@ -205,6 +205,7 @@ def test_the_page_on_formats_tells_shapes_dips_and_what_is_written() -> None:
     told = "\n".join(formats_page.page(section, [one.source for one in at_once.replies]))
     assert "![many by prompt format](many.png)" in told
     assert "| generate, 1 shot | distractor share | 0.10 (m10) | 0.90 (m1000) | 0.10 (m100000) |" in told
+    assert "| m1000 | 0.00 | – | – |" in told  # nothing that was written there reasons
     assert "prompt ⏵text" in told
 
 

@@ -21,6 +21,7 @@ from distractor.format import Format, formats_of
 from distractor.formats import plot as format_plot
 from distractor.formats.dip import dip, flattened
 from distractor.formats.free_form import FreeForm, answer_freely
+from distractor.formats.reply import read
 from distractor.formats.shots import put
 from distractor.formats.side_by_side import Curve, Found, curve
 from distractor.formats.trained import caution
@@ -198,12 +199,19 @@ def table(found: Sequence[Found], curves: Sequence[Curve]) -> Iterator[str]:
 
 
 def goes_by(found: FreeForm) -> Iterator[str]:
-    """What the answers of a chain of thought go by, a row a size."""
-    yield "| size | question, nats | reasoning, nats |"
-    yield "| --- | --- | --- |"
+    """What the answers of a chain of thought go by, a row a size, and how many texts in `conflict` reason at all."""
+    yield "| size | texts that reason | question, nats | reasoning, nats |"
+    yield "| --- | --- | --- | --- |"
     for places in found.sizes:
         cells = ["–" if mean is None else shown(mean) for mean in found.follows(places).values()]
-        yield f"| {found.replies[places[0]].source.model} | {' | '.join(cells)} |"
+        yield f"| {found.replies[places[0]].source.model} | {reasoned(found, places):.2f} | {' | '.join(cells)} |"
+
+
+def reasoned(found: FreeForm, models: Sequence[int]) -> float:
+    """The share of the texts in `conflict` that come to "The answer is", in place of giving the answer at once."""
+    rows = [zip(found.task.items, found.replies[model].texts[Condition.CONFLICT], strict=True) for model in models]
+    told = [read(text.text, item.answers).slot is not None for row in rows for item, text in row if text is not None]
+    return sum(told) / max(1, len(told))
 
 
 def written(found: FreeForm) -> Iterator[str]:
