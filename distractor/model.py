@@ -694,6 +694,9 @@ CLOSE = 1e-4
 """Up to which difference of log-probabilities, in nats, two ways of computing them are the same; in half precision, up to
 2 % of the largest one, which is what its rounding does to them."""
 
+AGREES = {torch.float64: 1e-5, torch.float32: CLOSE}
+"""How far what a quicker way gives may be from what plain passes give, as a share of the largest, by type."""
+
 Plain = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]
 """Prompts in tokens, each with what plain transformers says comes next: log-probabilities at every position."""
 

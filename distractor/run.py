@@ -14,7 +14,7 @@ from torch import Tensor
 
 from distractor.encode import Encoded, Encoding, Role, Tokens
 from distractor.errors import EncodeError, ModelError
-from distractor.model import Edit, Model, Read
+from distractor.model import AGREES, Edit, Model, Read
 from distractor.site import Part, Site
 from distractor.task import Condition, Item
 from distractor.tree import Line, batches, branching, lay, texts
@@ -119,9 +119,7 @@ def why_no_branches(model: Model, lines: Sequence[Line]) -> str:
         try:
             found = _behind(model, [first, other])
             off = float(np.abs(np.concatenate(found) - np.concatenate(wanted)).max())
-            allowed = (1e-5 if model.dtype == torch.float64 else 1e-3) * max(
-                1.0, float(np.abs(np.concatenate(wanted)).max())
-            )
+            allowed = AGREES.get(model.dtype, 1e-3) * max(1.0, float(np.abs(np.concatenate(wanted)).max()))
             why = "" if off <= allowed else f"log-probabilities were off by {off:.1e}"
         except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
             why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

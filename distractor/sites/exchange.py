@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distractor.cut import CUTS, Cells, Cut
 from distractor.errors import ModelError
-from distractor.model import Edit, Model, Read, Tap, refuse_half
+from distractor.model import AGREES, Edit, Model, Read, Tap, refuse_half
 from distractor.run import TOKENS_A_PASS, Batch, Run, refuse_nan, rows_a_pass
 from distractor.site import HEAD_PARTS, PARTS, Part, Site
 
@@ -104,7 +104,7 @@ def _why_not_cut(run: Run, parts: Sequence[Part]) -> str:
         off = float((_exchanged_by_cuts(some, nodes) - wanted).abs().max())
     except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-    allowed = (1e-5 if model.dtype == torch.float64 else 1e-3) * max(1.0, float(wanted.abs().max()))
+    allowed = AGREES.get(model.dtype, 1e-3) * max(1.0, float(wanted.abs().max()))
     return "" if off <= allowed else f"the logit gaps were off by {off:.1e}"
 
 
