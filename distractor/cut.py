@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from distractor.model import Edit, Model, Read, View
+from distractor.hooks import Edit, Read
+from distractor.model import Model, View
 from distractor.site import Part, Site
 
 ROOM = 128

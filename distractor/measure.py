@@ -6,7 +6,8 @@ from xarray import DataArray
 
 from distractor.encode import Encoding, encode
 from distractor.errors import ModelError
-from distractor.model import Model, check_hooks
+from distractor.hook_check import check_hooks
+from distractor.model import Model
 from distractor.probe import Probe
 from distractor.run import batch, observe
 from distractor.task import Condition, Task

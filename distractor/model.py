@@ -17,40 +17,32 @@ from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from distractor.device import pick_device
 from distractor.errors import ModelError
-from distractor.site import HEAD_PARTS, PARTS, Part, Site
+from distractor.hooks import (
+    HOOKS,
+    DoubleSoftmax,
+    Edit,
+    HalfPattern,
+    Read,
+    Tap,
+    at_home,
+    left_out,
+    mid_writer,
+    pattern_writer,
+    reader,
+    remember,
+    tapper,
+    writer,
+)
+from distractor.site import PARTS, Part, Site
 from distractor.work import passed
 
 WEIGHTS = "raw: as stored, nothing folded or centred"
 """What is done to weights before anything is computed, as it is told with results."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-# TransformerLens' names of our parts, the same in every architecture that it wraps.
-HOOKS: Mapping[Part, str] = {
-    "resid_pre": "hook_resid_pre",
-    "q": "attn.hook_q",
-    "k": "attn.hook_k",
-    "v": "attn.hook_v",
-    "pattern": "attn.hook_pattern",
-    "z": "attn.hook_z",
-    "attn_out": "hook_attn_out",
-    "resid_mid": "hook_resid_mid",
-    "mlp_out": "hook_mlp_out",
-    "resid_post": "hook_resid_post",
-}
-
-Edit = Callable[[Tensor], Tensor]
-"""From the activation at a site to what stands there instead, of the same shape."""
-
-Read = Callable[[Tensor], object]
-"""Takes the activation at a site; what it returns is not looked at."""
-
-Tap = Callable[[Tensor], object]
-"""Takes the activation at a site as the model goes on with it, to ask for its gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +233,7 @@ class Model:
         passed(tokens.numel())
         with (
             self._arithmetic(),
-            _left_out(list(self.bridge.blocks)[:start]),
+            left_out(list(self.bridge.blocks)[:start]),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
             self._network(tokens, view, past_key_values=past, use_cache=True, logits_to_keep=nothing)
@@ -277,9 +269,9 @@ class Model:
         """Edits before reads. The layers of a model that is spread over devices meet who reads and writes on the first."""
         hooks: list[tuple[str, Callable[..., Tensor]]] = []
         for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
-            hooks += self._writers(site, _at_home(edits[site], self.device))
-        hooks += [(self.hook(site), _tapper(tap)) for site, tap in taps.items()]
-        return hooks + [(self.hook(site), _reader(site, read, self.device)) for site, read in reads.items()]
+            hooks += self._writers(site, at_home(edits[site], self.device))
+        hooks += [(self.hook(site), tapper(tap)) for site, tap in taps.items()]
+        return hooks + [(self.hook(site), reader(site, read, self.device)) for site, read in reads.items()]
 
     def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Callable[..., Tensor]]]:
         """The hooks that write to a site. Two of TransformerLens' own do not do what they say, and are rewritten.
@@ -292,16 +284,16 @@ class Model:
         if site.part == "resid_mid":
             before: list[Tensor] = []
             return [
-                (self.hook(Site(site.layer, "resid_pre")), _remember(before)),
-                (self.hook(Site(site.layer, "attn_out")), _mid_writer(site, edit, before)),
+                (self.hook(Site(site.layer, "resid_pre")), remember(before)),
+                (self.hook(Site(site.layer, "attn_out")), mid_writer(site, edit, before)),
             ]
         if site.part == "pattern":
             values: list[Tensor] = []
             return [
-                (self.hook(Site(site.layer, "v")), _remember(values)),
-                (self.hook(Site(site.layer, "z")), _pattern_writer(site, edit, values)),
+                (self.hook(Site(site.layer, "v")), remember(values)),
+                (self.hook(Site(site.layer, "z")), pattern_writer(site, edit, values)),
             ]
-        return [(name, _writer(site, edit))]
+        return [(name, writer(site, edit))]
 
     def go_on(
         self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
@@ -447,135 +439,13 @@ class Model:
         In float64 where it does in its default implementation, not its eager one; in half precision throughout.
         """
         if self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False):
-            return _DoubleSoftmax()
-        return contextlib.nullcontext() if self.dtype in (torch.float32, torch.float64) else _HalfPattern()
+            return DoubleSoftmax()
+        return contextlib.nullcontext() if self.dtype in (torch.float32, torch.float64) else HalfPattern()
 
 
 def _gain(before: Float[Tensor, "*rest d"], after: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:
     """The factors by which a norm without bias multiplied, as it computed them: in float64 some work in float32."""
     return torch.where(before == 0, 0, after / torch.where(before == 0, 1, before))
-
-
-class _DoubleSoftmax(TorchFunctionMode):
-    """The softmax of float64 scores stays in float64; TransformerLens takes it in float32 and costs seven digits."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        if func is torch.nn.functional.softmax and args[0].dtype == torch.float64:
-            kwargs["dtype"] = None
-        return func(*args, **kwargs)
-
-
-class _HalfPattern(TorchFunctionMode):
-    """Patterns are multiplied with values in the values' type; TransformerLens leaves those of OLMo 2 in float32."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.matmul and args[0].dtype == torch.float32 != args[1].dtype:
-            args = (args[0].to(args[1].dtype), *args[1:])
-        return func(*args, **(kwargs or {}))
-
-
-@contextlib.contextmanager
-def _left_out(blocks: Sequence[Any]) -> Iterator[None]:
-    """These layers hand on what they are given."""
-    # A bridge's block hands attributes that are set on to the module within it: its own are reached by `vars`.
-    spaces = [vars(block) for block in blocks]
-    before = [space.get("forward") for space in spaces]
-    for space in spaces:
-        space["forward"] = _hand_on
-    try:
-        yield
-    finally:
-        for space, old in zip(spaces, before, strict=True):
-            if old is None:
-                del space["forward"]
-            else:
-                space["forward"] = old
-
-
-def _hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return hidden_states
-
-
-def _at_home(edit: Edit, home: torch.device) -> Edit:
-    return lambda old: edit(old.to(home)).to(old.device)
-
-
-# Activations are copied on the way in and out: some models go on computing in the same memory.
-
-
-def _writer(site: Site, edit: Edit) -> Callable[..., Tensor]:
-    def write(value: Tensor, hook: Any) -> Tensor:
-        new = _edited(site, edit, _at(site, value))
-        written = value.clone()
-        _at(site, written)[...] = new
-        return written
-
-    return write
-
-
-def _mid_writer(site: Site, edit: Edit, before: list[Tensor]) -> Callable[..., Tensor]:
-    def write(value: Tensor, hook: Any) -> Tensor:
-        old = before[-1] + value
-        return value + (_edited(site, edit, old) - old)  # exactly the same where nothing is edited
-
-    return write
-
-
-def _pattern_writer(site: Site, edit: Edit, values: list[Tensor]) -> Callable[..., Tensor]:
-    def write(value: Tensor, hook: Any) -> Tensor:
-        rows, length, heads, _ = value.shape
-        unknown = value.new_full((rows, heads, length, length), math.nan)
-        new = _edited(site, edit, _at(site, unknown)).to(value.dtype)
-        each = values[-1].repeat_interleave(heads // values[-1].shape[2], 2)
-        written = value.clone()
-        if site.head is None:
-            written[...] = einsum(new, each, "row head query key, row key head d -> row query head d")
-        else:
-            written[:, :, site.head] = new @ each[:, :, site.head]
-        return written
-
-    return write
-
-
-def _edited(site: Site, edit: Edit, old: Tensor) -> Tensor:
-    new = edit(old)
-    if new.shape != old.shape:
-        raise ValueError(f"{site} is {list(old.shape)} here; {list(new.shape)} was to be written")
-    return new
-
-
-def _remember(kept: list[Tensor]) -> Callable[..., Tensor]:
-    def look(value: Tensor, hook: Any) -> Tensor:
-        kept.append(value.clone())
-        return value
-
-    return look
-
-
-def _tapper(tap: Tap) -> Callable[..., Tensor]:
-    def look(value: Tensor, hook: Any) -> Tensor:
-        # A tensor of its own: the gradient is that of all that follows from what stands here, and of nothing else.
-        value = value.view_as(value) if value.requires_grad else value.detach().clone().requires_grad_()
-        tap(value)
-        return value
-
-    return look
-
-
-def _reader(site: Site, read: Read, home: torch.device) -> Callable[..., Tensor]:
-    def look(value: Tensor, hook: Any) -> Tensor:
-        read(_at(site, value).clone().to(home))
-        return value
-
-    return look
-
-
-def _at(site: Site, value: Tensor) -> Tensor:
-    """The part of a hook's activation that the site means."""
-    if site.head is None:
-        return value
-    return value[:, site.head] if site.part == "pattern" else value[:, :, site.head]
 
 
 def load(
@@ -767,112 +637,6 @@ def _plainly(folder: Path, tokenizer: Any, dtype: torch.dtype, where: Mapping[st
         log_probs = torch.log_softmax(logits if dtype == torch.float64 else logits.float(), dim=-1)
         found.append((prompt, log_probs.cpu()))
     return found
-
-
-def refuse_half(model: Model) -> None:
-    """Raise ModelError if the model is too coarse for effects of single sites."""
-    if model.dtype not in (torch.float32, torch.float64):
-        raise ModelError(
-            f"{model.name} was loaded in {str(model.dtype).removeprefix('torch.')}, in whose rounding the effects of most "
-            "sites are lost; use --dtype float32"
-        )
-
-
-@torch.inference_mode()
-def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Part]) -> None:
-    """Make sure that writing to `parts` bites in this model, and wholly: several hooks of TransformerLens 4.3 do not.
-
-    At every layer, writing back what was read must change nothing; after writing NaN the logits must be NaN, whatever the
-    weights are (0 times NaN is NaN); and what is written in a run of other tokens must have there all that followed from
-    it here (see `_carries_over`).
-
-    Parts that the architecture has not are passed over: to write there is an error anyway.
-
-    Raises:
-        ModelError: one of the three fails; nothing computed through this hook could be trusted. Or a part that is written
-            by way of others is asked for in half precision.
-
-    """
-    parts = [part for part in parts if part in model.parts]
-    keep = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
-    if any(part in ("pattern", "resid_mid") for part in parts):
-        refuse_half(model)
-    needed = {need for part in parts for need in (part, *_FOLLOWS.get(part, ()))}
-    seen: dict[Site, list[Tensor]] = {Site(layer, part): [] for part in needed for layer in range(model.n_layers)}
-    clean = model.log_probs(tokens, keep, reads={site: values.append for site, values in seen.items()})
-    here = {site: values[0] for site, values in seen.items() if values}
-    for site in (Site(layer, part) for part in parts for layer in range(model.n_layers)):
-        useless = ModelError(
-            f"{model.name}: writing to {site} does nothing in this architecture, so its effect cannot be measured"
-        )
-        if site not in here:
-            raise useless
-        same = model.log_probs(tokens, keep, edits={site: _put(here[site])})
-        is_rewritten = site.part in ("pattern", "resid_mid")
-        if not (_is_close(same, clean) if is_rewritten else torch.equal(same, clean)):
-            raise ModelError(f"{model.name}: writing back what was read at {site} changes the output")
-        broken = model.log_probs(tokens, keep, edits={site: _put(torch.full_like(here[site], math.nan))})
-        if not bool(broken.isnan().all()):
-            raise useless
-        shape, heads = here[site].shape, model.heads(site.part)
-        axis = 1 if site.part == "pattern" else 2
-        if site.part in HEAD_PARTS and (len(shape) != 4 or shape[axis] != heads):
-            wanted = "[row head query key]" if site.part == "pattern" else "[row pos head d_head]"
-            raise ModelError(f"{model.name}: {site} is {list(shape)} here; wanted is {wanted}")
-        if not _carries_over(model, site, tokens.roll(1, -1), here, clean):
-            raise ModelError(
-                f"{model.name}: writing to {site} does only half the thing in this architecture (what follows from it is "
-                "not what it should be), so its effect cannot be measured"
-            )
-
-
-_FOLLOWS: Mapping[Part, tuple[Part, ...]] = {
-    "q": ("q", "k", "pattern"),
-    "k": ("q", "k", "pattern"),
-    "v": ("pattern", "v", "z"),
-    "pattern": ("pattern", "v", "z"),
-    "z": ("z", "attn_out"),
-}
-"""For a part of a head: the parts that together decide what the last one is."""
-
-
-def _carries_over(
-    model: Model, site: Site, other: Int[Tensor, "row pos"], here: Mapping[Site, Tensor], clean: Tensor
-) -> bool:
-    """Whether what stood at a site here, written in a run of `other` tokens, has there what follows from it alone.
-
-    That is, of the residual stream, the output; of attention and MLP, that the stream behind the layer is the sum; of
-    queries and keys, the pattern; of pattern and values, `z`; of `z`, the output of attention.
-    """
-    keep = torch.tensor([other.shape[1] - 1], device=other.device)
-    reads: dict[Site, list[Tensor]] = {}
-
-    def again(written: Sequence[Part], read: Sequence[Part]) -> Tensor:
-        reads.update({Site(site.layer, part): [] for part in read})
-        edits = {Site(site.layer, part): _put(here[Site(site.layer, part)]) for part in written}
-        return model.log_probs(other, keep, edits=edits, reads={s: values.append for s, values in reads.items()})
-
-    if site.part in ("resid_pre", "resid_mid", "resid_post"):
-        return _is_close(again([site.part], []), clean)
-    if site.part in ("attn_out", "mlp_out"):
-        again([site.part], ["resid_pre", "attn_out", "mlp_out", "resid_post"])
-        before, attn, mlp, after = (values[0] for values in reads.values())
-        return not model.is_sum or _is_close(before + attn + mlp, after)
-    *together, last = _FOLLOWS[site.part]
-    again(together, [last])
-    return _is_close(reads[Site(site.layer, last)][0], here[Site(site.layer, last)])
-
-
-def _is_close(found: Tensor, wanted: Tensor) -> bool:
-    """Equal up to rounding, beside the largest of what was wanted."""
-    error = {torch.float64: 1e-5, torch.float32: 1e-3}.get(
-        wanted.dtype, 5e-2
-    )  # Gemma 2's softmax is float32 in float64
-    return bool((found - wanted).abs().max() <= error * wanted.abs().max())
-
-
-def _put(value: Tensor) -> Edit:
-    return lambda _: value
 
 
 @contextlib.contextmanager

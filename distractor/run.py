@@ -14,7 +14,8 @@ from torch import Tensor
 
 from distractor.encode import Encoded, Encoding, Role, Tokens
 from distractor.errors import EncodeError, ModelError
-from distractor.model import AGREES, Edit, Model, Read
+from distractor.hooks import Edit, Read
+from distractor.model import AGREES, Model
 from distractor.site import Part, Site
 from distractor.task import Condition, Item
 from distractor.tree import Line, batches, branching, lay, texts

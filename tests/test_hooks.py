@@ -6,6 +6,7 @@ or one that reaches half of what follows, gives another gap.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -17,7 +18,8 @@ import tiny
 from conftest import Loaded
 from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.model import Model, check_hooks
+from distractor.hook_check import check_hooks
+from distractor.model import Model
 from distractor.run import Batch, batch, observe
 from distractor.site import Part, Site
 from distractor.task import Condition
@@ -137,7 +139,7 @@ def test_zeros_at_every_site_give_the_gap_of_plain_transformers(loaded: Loaded, 
 
 @pytest.mark.parametrize("architecture", tiny.FURTHER)
 def test_hooks_of_further_architectures_pass_the_check(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+    model = replace(loaded(architecture, "bytes"))
     few = batch(encode(tiny.task(), model), model, PAIR)
     check_hooks(model, few.tokens[0, :1, :7], model.parts)
 

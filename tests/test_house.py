@@ -30,7 +30,7 @@ FLOORS = (
         "curves.second_opinion",
     ),
     ("format",),
-    ("task", "device", "curves.pairs"),
+    ("task", "device", "hooks", "curves.pairs"),
     (
         "formats.reply",
         "formats.shots",
@@ -45,6 +45,7 @@ FLOORS = (
     ("formats.chat", "formats.trained"),
     (
         "verdict",
+        "hook_check",
         "encode",
         "cut",
         "export",

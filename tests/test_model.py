@@ -12,7 +12,8 @@ import tiny
 from conftest import Loaded
 from distractor.encode import Encoded, encode
 from distractor.errors import ModelError
-from distractor.model import HOOKS, Model, load, wrap
+from distractor.hooks import HOOKS
+from distractor.model import Model, load, wrap
 from distractor.run import batch, observe, score
 from distractor.site import Site
 from distractor.task import Condition, Item

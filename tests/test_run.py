@@ -17,8 +17,10 @@ from distractor import model as model_module
 from distractor import run as run_module
 from distractor.encode import Encoded, encode
 from distractor.errors import ModelError
+from distractor.hook_check import check_hooks
+from distractor.hooks import HOOKS
 from distractor.measure import measure
-from distractor.model import HOOKS, Model, check_hooks, load
+from distractor.model import Model, load
 from distractor.run import Batch, batch, observe, rows_a_pass, score
 from distractor.site import Part, Site
 from distractor.sites.exchange import exchanged, first_order
@@ -164,7 +166,7 @@ def test_scores_of_single_token_answers_are_what_is_observed(loaded: Loaded) -> 
 
 @pytest.mark.parametrize("architecture", EVERY)
 def test_the_hooks_that_are_used_pass_the_check(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+    model = replace(loaded(architecture, "bytes"))
     check_hooks(model, batched(model).tokens[0, :1, :7], PARTS)
 
 
@@ -195,11 +197,11 @@ def test_a_hook_that_fires_but_whose_edits_are_ignored_is_refused(
 ) -> None:
     pointed("attn_out", "attn.hook_pattern")  # in OPT: computed after the fact
     with pytest.raises(ModelError, match=r"writing to L0\.attn_out does nothing in this architecture"):
-        check_hooks(loaded("opt"), torch.arange(7)[None], ["attn_out"])
+        check_hooks(replace(loaded("opt")), torch.arange(7)[None], ["attn_out"])
 
 
 def test_a_hook_that_never_fires_is_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
-    model = loaded("gpt_neox", "bytes")
+    model = replace(loaded("gpt_neox", "bytes"))
     never = [name.removeprefix("blocks.0.") for name in model.bridge.hook_dict if "blocks.0.attn.hook_rot_q" in name]
     pointed("attn_out", never[0])
     with pytest.raises(ModelError, match="does nothing in this architecture"):
@@ -213,12 +215,12 @@ def test_a_hook_that_is_not_there_is_refused(loaded: Loaded, pointed: Callable[[
     with pytest.raises(
         ModelError, match=r"has no mlp_out that can be read or written \(TransformerLens: blocks.0.hook_no"
     ):
-        measure(loaded("gpt2"), tiny.task(), Ablation())
+        measure(replace(loaded("gpt2")), tiny.task(), Ablation())
 
 
 def test_a_hook_that_is_no_identity_is_refused(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, write = loaded("gpt2"), model_module._writer
-    monkeypatch.setattr(model_module, "_writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
+    model, write = replace(loaded("gpt2")), model_module.writer
+    monkeypatch.setattr(model_module, "writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
     with pytest.raises(ModelError, match=r"writing back what was read at L0\.z changes the output"):
         check_hooks(model, torch.arange(7)[None], ["z"])
 
@@ -228,14 +230,26 @@ def test_heads_that_are_not_on_an_axis_of_their_own_are_refused(
 ) -> None:
     pointed("z", "hook_attn_out")
     with pytest.raises(ModelError, match=r"L0\.z is \[1, 7, 16\] here; wanted is \[row pos head d_head\]"):
-        check_hooks(loaded("gpt2"), torch.arange(7)[None], ["z"])
+        check_hooks(replace(loaded("gpt2")), torch.arange(7)[None], ["z"])
 
 
 def test_a_measurement_checks_the_hooks_it_writes_to(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, read_only = loaded("gpt2"), lambda site, edit: lambda value, hook: value
-    monkeypatch.setattr(model_module, "_writer", read_only)
+    model, read_only = replace(loaded("gpt2")), lambda site, edit: lambda value, hook: value
+    monkeypatch.setattr(model_module, "writer", read_only)
     with pytest.raises(ModelError, match=r"writing to L0\.z does nothing"):
         measure(model, tiny.task(), Ablation())
+
+
+def test_hooks_are_checked_once_a_model_and_again_in_another_one(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, tokens = replace(loaded("gpt2")), torch.arange(7)[None]
+    check_hooks(model, tokens, ["z"])
+    monkeypatch.setattr(model_module, "writer", lambda site, edit: lambda value, hook: value)
+    check_hooks(model, tokens, ["z"])
+    for other, part in ((model, "attn_out"), (replace(model), "z")):
+        with pytest.raises(ModelError, match=rf"writing to L0\.{part} does nothing"):
+            check_hooks(other, tokens, [part])
 
 
 WAYS: dict[str, Callable[[Model], object]] = {

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from distractor.cut import CUTS, Cells, Cut
 from distractor.errors import ModelError
-from distractor.model import AGREES, Edit, Model, Read, Tap, refuse_half
+from distractor.hook_check import refuse_half
+from distractor.hooks import Edit, Read, Tap
+from distractor.model import AGREES, Model
 from distractor.run import TOKENS_A_PASS, Batch, Run, refuse_nan, rows_a_pass
 from distractor.site import HEAD_PARTS, PARTS, Part, Site
 
