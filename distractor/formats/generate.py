@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -118,6 +119,7 @@ def _cut(text: str, stops: tuple[str, ...]) -> str:
     return text[: min(found)] if found else text
 
 
+@cache
 def _pattern(stop: str) -> re.Pattern[str]:
     r"""A stop string, also where spaces stand between its signs: some tokenizers write a space between any two tokens.
 
