@@ -109,7 +109,7 @@ def top(
 @app.command(
     epilog="Examples:\n\n"
     "  distractor ablate --task negation_qa\n\n"
-    "  distractor ablate --task negation_qa --models ladder/64x3 --models ladder/2x1 --json\n\n"
+    "  distractor ablate --task negation_qa --models ladder/24x2 --models ladder/80x2 --json\n\n"
     "  distractor ablate --task negation_qa --data neqa_classification.jsonl --models path/to/model\n\n"
     "  distractor ablate --task negation_qa --format rank,generate,cot"
 )

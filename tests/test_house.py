@@ -165,6 +165,17 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
             assert option.split("=")[0] in shown.output, f"{page.relative_to(ROOT)} gives {option} to {command}"
 
 
+def test_every_model_of_the_ladder_that_is_named_is_shipped() -> None:
+    from distractor.families import find_models
+
+    told = [ROOT / "distractor/cli.py", ROOT / "distractor/options.py", ROOT / "distractor/families.py"]
+    pages = [page for page in documents() if "ladder" not in page.parent.name]
+    named = {name for page in told + pages for name in re.findall(r"\bladder/\d+x\d+[\w/@]*", page.read_text())}
+    assert named
+    for name in named:
+        assert find_models([name]), f"{name} is named"
+
+
 @pytest.mark.parametrize(
     "command",
     [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
