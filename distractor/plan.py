@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 from distractor.errors import ModelError
 from distractor.families import Source
 from distractor.formats.free_form import gap_keys, text_keys
-from distractor.scaling import smallest_detectable_dip
+from distractor.scaling import MIN_SEEDS, MIN_SIZES, smallest_detectable_dip
 from distractor.store import Key, Store
 from distractor.sweep import Settings, score_keys
 from distractor.task import Condition, Task
@@ -26,6 +27,9 @@ PREFERENCE_SD = 0.25
 SHARE_SD = 0.5
 """The same of a share, at its largest: all texts of a group give one answer, and half of the groups the other."""
 
+SEED_SD = 0.05
+"""The spread between seeds of one size that level 2 is planned for: the largest that the calibration holds."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -34,7 +38,8 @@ class Plan:
     `cells` of (model, condition) are in all, `cached` of them on disk; `tokens` would go through models (knock-outs
     not counted), `flops` is 2 × parameters × tokens for them, `knockout_flops` for the knock-outs in the largest model
     alone (the one at the peak is not known beforehand, and costs no more). `dip` is the smallest fall-and-rise of
-    distractor preference that level 1 would see with power .8, at the spread between item groups of `item_sd`.
+    distractor preference that level 1 would see with power .8, at the spread between item groups of `item_sd`; `dip_of_many`
+    that of level 2, where every size has `seeds` of at least three, at the spread between them of `SEED_SD`.
 
     Where models write (`is_written`), cells hold texts, and of chains of thought the gaps behind them too. Tokens are then
     the most that there can be, every text as long as it may be; and the dip is that of distractor share, if every text
@@ -51,18 +56,22 @@ class Plan:
     knockout_flops: float
     dip: float | None
     item_sd: float
+    seeds: int
+    dip_of_many: float | None
     is_written: bool = False
 
     def lines(self) -> list[str]:
         """For the terminal."""
         quantity, most = ("distractor share", "at most ") if self.is_written else ("distractor preference", "")
-        if_all = ", if every text has an answer" if self.is_written else ""
-        see = (
-            f"smallest detectable dip: {self.dip:.2f} of {quantity} (one seed, level 1, power .8, "
-            f"spread between item groups {self.item_sd}{if_all})"
-            if self.dip is not None
-            else "smallest detectable dip: none, a curve needs at least 3 sizes"
-        )
+        see = ["smallest detectable dip: none, a curve needs at least 3 sizes"]
+        if self.dip is not None:
+            see = [
+                f"smallest detectable dip of {quantity}{', if every text has an answer' * self.is_written} (power .8):",
+                f"  these weights (level 1): {self.dip:.2f}; one seed, spread between item groups {self.item_sd}",
+            ]
+        if self.dip_of_many is not None:
+            told = f"{self.dip_of_many:.2f}; {self.seeds} seeds, spread between seeds {SEED_SD}"
+            see.append(f"  models like these (level 2): {told}")
         knocked = f", {_flops(self.knockout_flops)} for knock-outs in the largest model"
         return [
             f"models:    {self.models}",
@@ -70,7 +79,7 @@ class Plan:
             f"cells:     {self.cells}, of which {self.cached} are on disk already",
             f"tokens:    {most}{self.tokens:,} to be run",
             f"cost:      {most}{_flops(self.flops)} for {'texts' if self.is_written else f'scores{knocked}'}",
-            see,
+            *see,
         ]
 
 
@@ -80,10 +89,10 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
     item_sd = SHARE_SD if is_written else PREFERENCE_SD
     cells = cached = tokens = 0
     flops = knockout_flops = 0.0
-    sizes = set()
+    sizes: Counter[int | Path] = Counter()
     for source in sources:
         count = source.n_params or count_parameters(source.folder)
-        sizes.add(count or source.folder)
+        sizes[count or source.folder] += 1
         lengths = _tokens(task, source)
         for key, length in _costs(task, source, settings, lengths):
             cells += 1
@@ -96,10 +105,17 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
             pair = sum(lengths[c] for c in list(lengths)[:2])
             knockout_flops = max(knockout_flops, 2.0 * (count or 0) * pair * _components(source.folder))
     groups = len({item.group for item in task.items})
-    dip = smallest_detectable_dip(len(sizes), 1, groups, item_sd=item_sd) if len(sizes) >= 3 else None
-    return Plan(
-        len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, dip, item_sd, is_written
+    seeds = min(sizes.values(), default=0)
+    dip, of_many = (
+        smallest_detectable_dip(len(sizes), count, groups, item_sd=item_sd, seed_sd=SEED_SD)
+        if len(sizes) >= MIN_SIZES and count
+        else None
+        for count in (1, seeds if seeds >= MIN_SEEDS else 0)
     )
+    return Plan(
+        len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, dip, item_sd, seeds,
+        of_many, is_written,
+    )  # fmt: skip
 
 
 def _costs(

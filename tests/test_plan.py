@@ -16,7 +16,8 @@ from distractor.families import Source, find_models
 from distractor.format import Format, Scoring
 from distractor.formats.free_form import OTHER_REASONING, answer_freely
 from distractor.formats.shots import put
-from distractor.plan import count_parameters, plan
+from distractor.plan import SEED_SD, count_parameters, plan
+from distractor.scaling import smallest_detectable_dip
 from distractor.store import Store
 from distractor.sweep import Settings, sweep
 from distractor.task import Task
@@ -92,14 +93,28 @@ def test_of_what_is_written_the_most_is_planned(
     assert len(written) == posed
     assert max(len(words.split()) for words in written) == 3
     assert before.knockout_flops == 0
-    assert "distractor share" in before.lines()[-1]
-    assert "at most" in before.lines()[-2]
+    assert "distractor share" in before.lines()[-2]
+    assert "at most" in before.lines()[-3]
     assert before.dip > plan(small_ladder.task(), sources, store, CPU, knockout=False).dip  # type: ignore[operator]
 
 
 def _column(path: Path, name: str) -> list[str]:
     table = pq.read_table(path)
     return table[name].to_pylist() if name in table.column_names else []
+
+
+def test_what_several_seeds_could_see_is_told_beside_what_one_could(
+    sources: tuple[Source, ...], tmp_path: Path
+) -> None:
+    one = plan(small_ladder.task(), sources, Store(tmp_path), CPU, knockout=False)
+    assert one.dip_of_many is None
+    assert not any("level 2" in line for line in one.lines())
+    seeds = [replace(source, seed=seed) for source in sources for seed in range(4)][1:]  # of one size only three
+    found = plan(small_ladder.task(), seeds, Store(tmp_path), CPU, knockout=False)
+    assert (found.seeds, found.dip) == (3, one.dip)
+    assert found.dip_of_many == smallest_detectable_dip(3, 3, ITEMS, item_sd=found.item_sd, seed_sd=SEED_SD)
+    assert f"models like these (level 2): {found.dip_of_many:.2f}; 3 seeds" in found.lines()[-1]
+    assert max(map(len, found.lines())) <= 100
 
 
 def test_two_sizes_have_no_dip(sources: tuple[Source, ...], tmp_path: Path) -> None:
