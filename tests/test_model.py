@@ -54,7 +54,7 @@ def test_scores_are_those_of_plain_transformers(
     model = loaded(architecture, tokenizer, dtype)
     items, rows = posed(model, Condition.CONFLICT)
     wanted = [[plainly(model, item.prompts[Condition.CONFLICT], a) for a in item.answers] for item in items[:3]]
-    if architecture == "gemma2":  # plain transformers takes its softmax in float32, whose last digit hangs on the processor
+    if architecture == "gemma2":  # its softmax is float32 in plain transformers: the last digit hangs on the processor
         error = max(error, 1e-6)
     assert_allclose(score(model, items, rows)[:3], [[value for value, _ in row] for row in wanted], atol=error, rtol=0)
     assert any(count > 1 for row in wanted for _, count in row) == tokenizer.startswith("bytes")
