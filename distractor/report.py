@@ -171,15 +171,16 @@ def results(found: Ablation) -> "pa.Table":
     used = np.flatnonzero(found.complete)
     ids = [task.items[i].id for i in used]
     groups = [task.items[i].group for i in used]
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    blocks: list[tuple[Any, ...]] = []
+    places: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
+    held_out: list[bool | None] = []
     for scores, values in zip(found.scores, found.values, strict=True):
         source = scores.source
-        told = source.held_out.get(task.name)
-        fixed = {
-            "task": task.name, "format": task.format.scoring, "shots": task.format.shots, "bos": scores.bos,
-            "family": source.family, "model": source.model,
-            "n_params": source.n_params, "seed": source.seed, "step": source.step,
-        }  # fmt: skip
+        fixed = (
+            task.name, task.format.scoring, task.format.shots, scores.bos, source.family, source.model,
+            source.n_params, source.seed, source.step,
+        )  # fmt: skip
         tables: dict[tuple[str | None, str], np.ndarray] = {
             (condition.value, name): row
             for c, condition in enumerate(task.conditions)
@@ -190,23 +191,31 @@ def results(found: Ablation) -> "pa.Table":
             )
         }
         tables |= {(None, name): values.pulls[name] for name in PULLS}
-        for (condition, quantity), row in tables.items():
-            here = ~np.isnan(row[used])
-            count = int(here.sum())
-            for name, value in {**fixed, "condition": condition, "quantity": quantity}.items():
-                columns[name] += [value] * count
-            columns["item"] += [name for name, is_here in zip(ids, here, strict=True) if is_here]
-            columns["group"] += [name for name, is_here in zip(groups, here, strict=True) if is_here]
-            columns["held_out"] += [
-                None if told is None else group in told for group, is_here in zip(groups, here, strict=True) if is_here
-            ]
-            columns["value"] += row[used][here].tolist()
-    types = {"bos": pa.bool_(), "held_out": pa.bool_(), "value": pa.float64()}
-    types |= dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
+        for about, row in tables.items():
+            blocks.append((*fixed, *about))
+            places.append(np.flatnonzero(~np.isnan(row[used])))
+            kept.append(row[used][places[-1]])
+        told = source.held_out.get(task.name)
+        held_out += [None if told is None else group in told for group in groups]
+    counts = [len(place) for place in places]
+    block, item = np.repeat(np.arange(len(blocks)), counts), np.concatenate(places)
+    model = block // (len(blocks) // len(found.scores))
+    types = {"bos": pa.bool_()} | dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
     text = pa.dictionary(pa.int32(), pa.string())
-    arrays = {name: pa.array(column, type=types.get(name, text)) for name, column in columns.items()}
-    return pa.table(arrays)
+    columns = {
+        name: pa.array(column, type=types.get(name, text)).take(pa.array(block))
+        for name, column in zip(OF_A_BLOCK, zip(*blocks, strict=True), strict=True)
+    }
+    columns["item"], columns["group"] = (pa.array(names, type=text).take(pa.array(item)) for names in (ids, groups))
+    columns["held_out"] = pa.array(held_out, type=pa.bool_()).take(pa.array(model * len(used) + item))
+    columns["value"] = pa.array(np.concatenate(kept))
+    return pa.table({name: columns[name] for name in COLUMNS})
 
+
+OF_A_BLOCK = (
+    "task", "format", "shots", "bos", "family", "model", "n_params", "seed", "step", "condition", "quantity",
+)  # fmt: skip
+"""Columns that are the same in all rows of one model, condition and quantity."""
 
 COLUMNS = (
     "task", "format", "shots", "bos", "family", "model", "n_params", "seed", "step",

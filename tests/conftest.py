@@ -11,6 +11,8 @@ from jaxtyping import install_import_hook
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
+# Tests run side by side: threads of several commands on few cores would spend their time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Before any of our modules is imported: annotations become contracts.
 install_import_hook(["distractor", "probes"], "contracts.check")

@@ -247,7 +247,7 @@ def in_order(values: Float[ndarray, "*rest row group"]) -> Float[ndarray, "*rest
     return np.ascontiguousarray(np.take_along_axis(values, order[..., None, :], -1))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)  # of all items, and of two parts of them
 def resample(n_groups: int, draws: int, seed: int) -> Float[ndarray, "draw group"]:
     """How often each group is drawn in each bootstrap sample, as shares that sum to 1."""
     counts = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), draws)
