@@ -2,7 +2,7 @@
 
     python -m experiments.formats.formats
 
-Poses the four tasks in every format that the ladder's training holds, over all its sizes and seeds, and writes README.md:
+Poses the four tasks in every format that the ladder's training holds, over its sizes and some seeds, and writes README.md:
 the shape in each format, whether chains of thought flatten the dip, and for each task a figure, a table and what its models
 write. Cells are kept in runs/.cells, so a run that was killed goes on where it stopped. `--models` takes others, `--items`
 fewer items, `--out` another folder for the page.
@@ -44,7 +44,7 @@ DRAWN = (*formats_of(["rank,generate"]), *formats_of(["cot"], limit=LIMIT))
 WRITTEN = (Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_ONLY)
 """The conditions under which texts are written; ranked answers are had under all of them."""
 
-ITEMS = 200
+ITEMS, SEEDS = 100, 3
 HERE = Path(__file__).parent
 
 
@@ -69,10 +69,13 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--models", nargs="*", default=["ladder"])
     asked.add_argument("--items", type=int, default=ITEMS)
+    asked.add_argument("--seeds", type=int, default=SEEDS)
     asked.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     asked.add_argument("--out", type=Path, default=HERE)
     told = asked.parse_args()
-    sources, store = find_models(told.models), Store(Path("runs/.cells"))
+    every = find_models(told.models)
+    seeds = list(dict.fromkeys(one.seed for one in every))[: told.seeds]
+    sources, store = [one for one in every if one.seed in seeds], Store(Path("runs/.cells"))
     told.out.mkdir(parents=True, exist_ok=True)
     sections: list[Section] = []
     for name in told.tasks:
@@ -116,11 +119,12 @@ def found_in(task: Task, whole: Task, form: Format, sources: Sequence[Source], s
 
 def introduction(models: Sequence[str], items: int, sources: Sequence[Source]) -> Iterator[str]:
     """What was done, and in which words it is told."""
-    sizes, seeds = len({one.model for one in sources}), len({one.seed for one in sources})
+    sizes = len({one.model for one in sources})
+    named = ", ".join(str(seed) for seed in dict.fromkeys(one.seed for one in sources) if seed is not None)
     yield "# Is the curve another one when the prompt is put otherwise?\n"
     yield (
-        f"Written by `python -m experiments.formats.formats` on {', '.join(models)}: {sizes} sizes × {seeds} "
-        f"seed{'s' * (seeds > 1)}, {items} items of each task.\n"
+        f"Written by `python -m experiments.formats.formats` on {', '.join(models)}: {sizes} sizes"
+        f"{', seeds ' * bool(named)}{named}; {items} items of each task.\n"
     )
     yield (
         "*Distractor preference* compares the probabilities of the two answers; *distractor share* is the share of written\n"
