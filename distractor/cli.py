@@ -34,6 +34,7 @@ from distractor.options import (
     Threads,
     YesNo,
 )
+from distractor.paper import console
 from distractor.work import counted
 
 if TYPE_CHECKING:
@@ -237,10 +238,7 @@ def ablate(
         _side_by_side(plain, several, sources, store, settings, probe, out, as_json=as_json)
         return
     manifest = report.manifest(chosen, sources, settings, probe, sys.argv)
-    folder = out or Path("runs") / f"ablate-{chosen.name}-{report.run_hash(manifest)[:8]}"
-    store.make_ready()
-    store.clear_scraps()
-    report.open_run(folder, manifest)
+    folder = _opened(store, out, f"ablate-{chosen.name}", manifest)
     with _progress(len(sources) * len(chosen.conditions) + 2 * knockout) as advance:
         found = run(chosen, sources, store=store, settings=settings, knockout=probe, advance=advance)
     told = report.write(folder, found)
@@ -299,7 +297,6 @@ def attribute(
     as_json: AsJson = False,
 ) -> None:
     """Read where in models, and in the prompt, the answers come from: figures and tables of the top sites."""
-    from distractor import report
     from distractor.families import find_models
     from distractor.sites import attribute_report
     from distractor.sites.attribute import attribute as run
@@ -316,25 +313,20 @@ def attribute(
     check(chosen, settings, item=item, heads=head or ())
     store = Store(CELLS)
     manifest = attribute_report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=head or ())
-    folder = out or Path("runs") / f"attribute-{chosen.name}-{report.run_hash(manifest)[:8]}"
-    store.make_ready()
-    store.clear_scraps()
-    report.open_run(folder, manifest)
+    folder = _opened(store, out, f"attribute-{chosen.name}", manifest)
     with _progress(count(chosen, sources, probes)) as advance:
         found = run(chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance)
     told = attribute_report.write(folder, found, item=item, heads=head or ())
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
-    from rich.console import Console
+    from distractor.sites.site_table import tables
 
-    from distractor.sites.site_table import WIDTH, tables
-
-    console = Console(width=WIDTH, highlight=False)
+    paper = console()
     for table in tables(found):
-        console.print(table)
-        console.print()
-    console.print(f"Readings, figures and summary: {folder}", markup=False)
+        paper.print(table)
+        paper.print()
+    paper.print(f"Readings, figures and summary: {folder}", markup=False)
 
 
 @app.command(
@@ -379,7 +371,6 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare checkpoints: sizes, steps, seeds, before and after tuning; what changed beyond noise, and where."""
-    from distractor import report
     from distractor.compare import PROBES, check_models, check_probes, count_steps, over_tasks
     from distractor.compare import compare as run
     from distractor.comparison import report as compare_report
@@ -403,11 +394,7 @@ def compare(
         check(one, settings)
     store = Store(CELLS)
     manifest = compare_report.manifest(chosen, sources, settings, probes, sys.argv)
-    called = "+".join(one.name for one in chosen)
-    folder = out or Path("runs") / f"compare-{called}-{report.run_hash(manifest)[:8]}"
-    store.make_ready()
-    store.clear_scraps()
-    report.open_run(folder, manifest)
+    folder = _opened(store, out, f"compare-{'+'.join(one.name for one in chosen)}", manifest)
     with _progress(sum(count_steps(one, sources, probes) for one in chosen)) as advance:
         found = [
             run(one, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance)
@@ -418,17 +405,14 @@ def compare(
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
-    from rich.console import Console
-
     from distractor.comparison.table import tables
-    from distractor.table import WIDTH
 
-    console = Console(width=WIDTH, highlight=False)
+    paper = console()
     for comparison in found:
         for table in tables(comparison):
-            console.print(table)
-            console.print()
-    console.print(f"Readings, figures and summary: {folder}", markup=False)
+            paper.print(table)
+            paper.print()
+    paper.print(f"Readings, figures and summary: {folder}", markup=False)
 
 
 @app.command("probes", epilog="Example:\n\n  distractor probes")
@@ -485,19 +469,17 @@ def show(
     seed: OfItems = 0,
 ) -> None:
     """Print items under all their conditions, with the right answers and, in colour, the words that differ."""
-    from rich.console import Console
-
     from distractor.posed import about, legend, posed
 
     chosen = _drawn(task, seed)
-    console = Console(width=100, highlight=False)
+    paper = console()
     for line in (f"{chosen.name}: {chosen.question}", *about(chosen)):
-        console.print(line, markup=False)
-    if console.is_terminal and not console.no_color:
-        console.print(legend())
+        paper.print(line, markup=False)
+    if paper.is_terminal and not paper.no_color:
+        paper.print(legend())
     for item in chosen.take(items).items:
-        console.print()
-        console.print(posed(chosen, item))
+        paper.print()
+        paper.print(posed(chosen, item))
 
 
 @shelf.command(epilog="Example:\n\n  distractor tasks export negation_qa --out negation_qa.jsonl")
@@ -598,13 +580,9 @@ def shape(
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
-    from rich.console import Console
-
-    from distractor.table import WIDTH
-
-    console = Console(width=WIDTH, highlight=False)
-    console.print(shape_report.page(judged))
-    console.print(f"\nNumbers, figures and summary: {folder}", markup=False)
+    paper = console()
+    paper.print(shape_report.page(judged))
+    paper.print(f"\nNumbers, figures and summary: {folder}", markup=False)
 
 
 kinds = typer.Typer(
@@ -623,14 +601,12 @@ app.add_typer(kinds, name="models")
 @_door
 def models() -> None:
     """List the families: how many models, from which to which, seeds and steps."""
-    from rich.console import Console
-
     from distractor.families import families
-    from distractor.family_table import WIDTH, families_table
+    from distractor.family_table import families_table
 
-    console = Console(width=WIDTH, highlight=False)
-    console.print(families_table(families().values()))
-    console.print(
+    paper = console()
+    paper.print(families_table(families().values()))
+    paper.print(
         "\nBeside these: a folder, a hub id owner/name[@revision], or a family of your own, described in a .toml file.",
         markup=False,
     )
@@ -642,12 +618,10 @@ def show_family(
     family: Annotated[str, typer.Argument(help="A family by name (`distractor models`), or your own: a .toml file.")],
 ) -> None:
     """Show a family: each model's name, parameters, tokens seen, steps kept, whether it is here, and where it is."""
-    from rich.console import Console
-
     from distractor.families import find_family
-    from distractor.family_table import WIDTH, family_table
+    from distractor.family_table import family_table
 
-    Console(width=WIDTH, highlight=False).print(family_table(find_family(family)))
+    console().print(family_table(find_family(family)))
 
 
 def _drawn(name: str, seed: int) -> "Task":
@@ -729,6 +703,17 @@ def _room(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
+def _opened(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> Path:
+    """The folder of a run, which says what it is of from the start; cells can be kept from here on."""
+    from distractor.report import open_run, run_hash
+
+    folder = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
+    store.make_ready()
+    store.clear_scraps()
+    open_run(folder, manifest)
+    return folder
+
+
 @contextmanager
 def _progress(total: int) -> "Iterator[Advance]":
     """A bar on stderr, gone when the work is done."""
@@ -753,16 +738,12 @@ def _side_by_side(
     as_json: bool,
 ) -> None:
     """One task in several formats, or in one in which models write: each on its own, then all beside each other."""
-    from distractor import report
     from distractor.ablate import ablate as rank
     from distractor.formats import report as format_report
     from distractor.formats.free_form import FreeForm, answer_freely
 
     manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
-    folder = out or Path("runs") / f"ablate-{plain.name}-{report.run_hash(manifest)[:8]}"
-    store.make_ready()
-    store.clear_scraps()
-    report.open_run(folder, manifest)
+    folder = _opened(store, out, f"ablate-{plain.name}", manifest)
     found: list[Ablation | FreeForm] = []
     ranked = sum(not one.format.is_free for one in tasks)
     total = len(sources) * sum(len(one.conditions) for one in tasks) + 2 * ranked * (probe is not None)
@@ -776,41 +757,36 @@ def _side_by_side(
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
-    from rich.console import Console
-
     from distractor.formats.side_by_side import curve
     from distractor.formats.table import formats_table, free_notes, free_table
-    from distractor.table import WIDTH
 
-    console = Console(width=WIDTH, highlight=False)
+    paper = console()
     for one in found:
         place = folder / one.task.format.slug
         if not isinstance(one, FreeForm):
             _print(one, told["by_format"][one.task.format.label], place)
         else:
-            console.print(free_table(one))
+            paper.print(free_table(one))
             for note in free_notes(one):
-                console.print(note, markup=False)
-            console.print(f"\nTexts, values, figure and summary: {place}", markup=False)
-        console.print()
-    console.print(formats_table([curve(one) for one in found]))
+                paper.print(note, markup=False)
+            paper.print(f"\nTexts, values, figure and summary: {place}", markup=False)
+        paper.print()
+    paper.print(formats_table([curve(one) for one in found]))
     for sentence in told["sentences"]:
-        console.print(sentence, markup=False)
-    console.print(f"\nFormats side by side: {folder}", markup=False)
+        paper.print(sentence, markup=False)
+    paper.print(f"\nFormats side by side: {folder}", markup=False)
 
 
 def _print(found: "Ablation", told: dict[str, Any], folder: Path) -> None:
-    from rich.console import Console
+    from distractor.table import components_table, models_table, notes, verdict_table
 
-    from distractor.table import WIDTH, components_table, models_table, notes, verdict_table
-
-    console = Console(width=WIDTH, highlight=False)
-    console.print(models_table(found))
+    paper = console()
+    paper.print(models_table(found))
     for note in notes(found):
-        console.print(note, markup=False)
-    console.print()
-    console.print(verdict_table(found))
+        paper.print(note, markup=False)
+    paper.print()
+    paper.print(verdict_table(found))
     for knockout in told["knockouts"]:
-        console.print()
-        console.print(components_table(knockout))
-    console.print(f"\nResults, figures and summary: {folder}", markup=False)
+        paper.print()
+        paper.print(components_table(knockout))
+    paper.print(f"\nResults, figures and summary: {folder}", markup=False)

@@ -8,8 +8,6 @@ from rich.text import Text
 
 from distractor.families import Family, Member, cached
 
-WIDTH = 100
-
 
 def families_table(families: Iterable[Family]) -> Table:
     """One row a family: its models, smallest and largest, seeds, steps kept along training, and what it is."""

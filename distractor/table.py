@@ -13,7 +13,6 @@ from distractor.formats.trained import caution
 from distractor.task import Condition
 from distractor.verdict import Part
 
-WIDTH = 100
 TOP_COMPONENTS = 8
 ACCURACIES = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
 ASKED = {

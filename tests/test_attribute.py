@@ -21,9 +21,10 @@ from distractor import run as run_module
 from distractor.errors import ModelError, TaskError
 from distractor.families import Source
 from distractor.measure import measure
+from distractor.paper import WIDTH
 from distractor.sites import attribute_report, maps
 from distractor.sites.attribute import Attribution, attribute, check, count, kind_of
-from distractor.sites.site_table import WIDTH, tables, top
+from distractor.sites.site_table import tables, top
 from distractor.sites.strengths import Chosen, choose, first_half, losses, strength
 from distractor.store import Store
 from distractor.sweep import Reader, Reading, Settings

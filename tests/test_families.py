@@ -20,6 +20,7 @@ from distractor import families, family_table, hub, report
 from distractor.ablate import refuse_steps
 from distractor.errors import ModelError, ScalingError
 from distractor.families import find_family, find_models, public
+from distractor.paper import WIDTH
 from distractor.sweep import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -661,7 +662,7 @@ def test_a_file_that_is_not_there_is_not_looked_for_on_the_hub(attempts: list[st
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_is_shown_whole_within_a_hundred_columns(name: str, pythia: Path, attempts: list[str]) -> None:
     paper = io.StringIO()
-    console = Console(file=paper, width=family_table.WIDTH, highlight=False)
+    console = Console(file=paper, width=WIDTH, highlight=False)
     console.print(family_table.families_table(families.families().values()))
     family = find_family(name)
     console.print(family_table.family_table(family))

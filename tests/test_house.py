@@ -23,6 +23,7 @@ FLOORS = (
         "errors",
         "hub",
         "options",
+        "paper",
         "site",
         "work",
         "sites.agreement",

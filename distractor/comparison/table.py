@@ -11,8 +11,9 @@ from rich.text import Text
 from distractor.compare import PRIMARY, Comparison, Pair
 from distractor.comparison.noise import Change
 from distractor.comparison.steps import Course
+from distractor.paper import WIDTH
 from distractor.sites.counterparts import MapChange
-from distractor.table import WIDTH, plain_table
+from distractor.table import plain_table
 from distractor.task import Condition
 
 ITEMS = 6

@@ -7,11 +7,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from distractor.paper import WIDTH
 from distractor.sites.attribute import UNSIGNED, Attribution, Cells, kind_of, varying
 from distractor.sweep import Reading
 from distractor.task import Condition
 
-WIDTH = 100
 TOP = 8
 """How many sites, heads or stages a table shows."""
 

@@ -21,9 +21,9 @@ from distractor.compare import compare
 from distractor.comparison import report as compare_report
 from distractor.comparison.table import tables
 from distractor.families import Source, find_models
+from distractor.paper import WIDTH
 from distractor.store import Store
 from distractor.sweep import Settings, sweep
-from distractor.table import WIDTH
 from distractor.task import Task
 from probes import PROBES
 from tasks import TASKS
