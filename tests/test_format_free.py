@@ -180,6 +180,8 @@ def test_sizes_without_answers_are_no_part_of_a_dip() -> None:
         (DEEP, LEVEL, "the dip is flatter, by 0.8"),
         (LEVEL, DEEP, "there is no dip to flatten"),
         (DEEP, DEEP, "not seen to be flatter"),
+        (DEEP, [0.1, 0.2, 0.3, 0.4, 0.6], "falls less far, by 0.3"),
+        (DEEP, [0.1, 0.2, 0.6, 0.4, 0.2], "the dip is flatter, by 0.3"),
         ([0.1, 0.2, 0.4, 0.2, 0.1], DEEP, "the dip is deeper, by 0.5"),
     ],
 )

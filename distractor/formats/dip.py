@@ -30,12 +30,19 @@ class Dip:
     """The depth of a format's dip for each item group, its mean with its interval over groups, and between which sizes.
 
     `places` are the two choices of (size before, size in the dip), by name. A depth below 0 says that there is no dip.
+    Where accuracy is lowest in the `largest` size, it falls and does not rise again.
     """
 
     form: Format
     by_group: Mapping[str, float]
     depth: Mean
     places: tuple[tuple[str, str], ...]
+    largest: str
+
+    @property
+    def rises_again(self) -> bool:
+        """Whether it is a dip, and no fall that goes on to the largest size."""
+        return all(within != self.largest for _, within in self.places)
 
 
 def dip(found: Found) -> Dip | None:
@@ -56,7 +63,9 @@ def dip(found: Found) -> Dip | None:
         before, within = _deepest(table[:, half].mean(1))
         depth[~half] = table[before, ~half] - table[within, ~half]
         places.append((names[before], names[within]))
-    return Dip(found.task.format, dict(zip(groups, depth.tolist(), strict=True)), _mean(depth), tuple(places))
+    return Dip(
+        found.task.format, dict(zip(groups, depth.tolist(), strict=True)), _mean(depth), tuple(places), names[-1]
+    )
 
 
 def less(one: Dip, other: Dip) -> Mean | None:
@@ -97,6 +106,10 @@ def _compared(own: Dip | None, other: Dip | None) -> str:
         return "cannot be told"
     if other.depth.low <= 0:
         return f"there is no dip to flatten; the difference is {_shown(shallower)}"
+    if shallower.low > 0 and own is not None and own.depth.low > 0 and not own.rises_again:
+        return (
+            f"accuracy falls less far, by {_shown(shallower)}, but it falls to the largest size and does not rise again"
+        )
     if shallower.low > 0:
         return f"the dip is flatter, by {_shown(shallower)}"
     if shallower.high < 0:
