@@ -196,6 +196,19 @@ def test_training_that_was_stopped_goes_on_to_the_same_weights(
     assert (tmp_path / "whole" / "step3" / "model.safetensors").read_bytes() != whole
 
 
+def test_a_stream_is_read_from_a_file_of_its_own_whatever_its_name(
+    training: ModuleType, corpus: ModuleType, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """A conflict rate in a name holds a dot, which must not pass for the beginning of the file's ending."""
+    budget, written = training.Budget(steps=2, batch=16), {}
+    for _ in range(2):
+        for rate in (0.02, 0.5):
+            recipe = corpus.Recipe(tasks=("hindsight_neglect",), conflict={"hindsight_neglect": rate})
+            found = training.write_stream(tmp_path / f"{rate}-2", recipe, budget, 3, tokenizer)
+            assert (written.setdefault(rate, found.tokens.copy()) == found.tokens).all()
+    assert written[0.02].shape != written[0.5].shape or (written[0.02] != written[0.5]).any()
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_the_vocabulary_covers_every_prompt_and_answer(name: str) -> None:
     task = TASKS[name]()

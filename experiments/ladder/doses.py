@@ -27,7 +27,7 @@ from .vocabulary import tokenizer_for, words_of
 
 TASK = "hindsight_neglect"
 RATES = (0.02, 0.05, 0.15, 0.5)
-SIZES = ("2x1", "4x1", "8x1", "12x2", "16x2", "24x2", "32x2")
+SIZES = ("4x1", "12x2", "16x2", "24x2", "32x2")
 STEPS = (500, 1000)
 SEED = 580
 HERE = Path(__file__).parent
@@ -59,11 +59,11 @@ def train_all(out: Path, work: Path) -> None:
     tokenizer.save_pretrained(work / "tokenizer")
     task = TASKS[TASK]()
     away = np.array([item.group in held_out()[TASK] for item in task.items])
-    for steps, rate in product(STEPS, RATES):
+    for steps, rate in product(reversed(STEPS), RATES):
         budget, recipe = Budget(steps=steps), Recipe(tasks=(TASK,), conflict={TASK: rate})
         name = work / f"{rate}-{steps}"
         stream = write_stream(name, recipe, budget, SEED, tokenizer)
-        checked(name.with_suffix(".json"), stream, tokenizer)
+        checked(name.with_name(f"{name.name}.json"), stream, tokenizer)
         for size in SIZES:
             done = cells(out)
             if (rate, steps, size) in done:

@@ -102,7 +102,7 @@ def plan(size: str) -> GPTNeoXConfig:
 
 def write_stream(path: Path, recipe: Recipe, budget: Budget, seed: int, tokenizer: PreTrainedTokenizerFast) -> Stream:
     """The whole stream of a seed, written once and then read where it lies: tokens and marks, [document pos] each."""
-    paths = {part: path.with_suffix(f".{part}.npy") for part in ("tokens", "answered")}
+    paths = {part: path.with_name(f"{path.name}.{part}.npy") for part in ("tokens", "answered")}
     if not all(place.exists() for place in paths.values()):
         count = budget.steps * budget.batch
         drawn = stream(pools(recipe, count, seed), recipe, count, seed, tokenizer)
