@@ -32,6 +32,7 @@ STEPS = (500, 1000)
 SEED = 580
 HERE = Path(__file__).parent
 FIELDS = ("rate", "steps", "size", "n_params", "loss", *COLUMNS)
+LOSSES = (2, 1, 0.5, 0.3)
 COLOURS = ("#0072B2", "#009E73", "#E69F00", "#D55E00")
 
 
@@ -101,13 +102,17 @@ def draw(rows: dict[tuple[float, int, str], dict[str, str]], path: Path) -> None
             line = [row for (r, s, _), row in rows.items() if (r, s) == (rate, steps)]
             sizes = [int(row["n_params"]) for row in line]
             panel.plot(sizes, [float(row["preference"]) for row in line], "o-", color=colour, ms=3, label=f"{rate:g}")
-        panel.set(xscale="log", xlabel="parameters", title=f"{steps:,} steps")
+        panel.set(xscale="log", xlabel="size", title=f"{steps:,} steps")
+        panel.set_xticks(sizes, [row["size"] for row in line], fontsize=7, rotation=45)
+        panel.minorticks_off()
     for rate, colour in zip(RATES, COLOURS, strict=True):
         for steps, style in zip(STEPS, ("o:", "o-"), strict=True):
             line = [row for (r, s, _), row in rows.items() if (r, s) == (rate, steps)]
             loss = [float(row["loss"]) for row in line]
             panels[-1].plot(loss, [float(row["preference"]) for row in line], style, color=colour, ms=3)
-    panels[-1].set(xlabel="training loss, nats", title="both budgets", xscale="log")
+    panels[-1].set(xlabel="training loss, nats", title="both (dotted: 500)", xscale="log")
+    panels[-1].set_xticks(LOSSES, [f"{loss:g}" for loss in LOSSES])
+    panels[-1].minorticks_off()
     panels[-1].invert_xaxis()
     for panel in panels:
         panel.axhline(0.5, color="black", lw=0.6, ls=":")
