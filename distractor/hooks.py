@@ -89,7 +89,10 @@ def at_home(edit: Edit, home: torch.device) -> Edit:
 
 
 def writer(site: Site, edit: Edit) -> Callable[..., Tensor]:
-    """Writes to a site what `edit` makes of what stands there."""
+    """Writes to a site what `edit` makes of what stands there.
+
+    All three writers raise ValueError, as the model runs, where that has another shape.
+    """
 
     def write(value: Tensor, hook: Any) -> Tensor:
         new = _edited(site, edit, _at(site, value))
@@ -101,7 +104,10 @@ def writer(site: Site, edit: Edit) -> Callable[..., Tensor]:
 
 
 def mid_writer(site: Site, edit: Edit, before: list[Tensor]) -> Callable[..., Tensor]:
-    """Writes to the stream before the MLP by way of the attention's output; `before` holds what entered the layer."""
+    """Writes to the stream before the MLP, [row pos d_model], by way of the attention's output.
+
+    `before` holds what entered the layer, of the same shape.
+    """
 
     def write(value: Tensor, hook: Any) -> Tensor:
         old = before[-1] + value
@@ -111,7 +117,10 @@ def mid_writer(site: Site, edit: Edit, before: list[Tensor]) -> Callable[..., Te
 
 
 def pattern_writer(site: Site, edit: Edit, values: list[Tensor]) -> Callable[..., Tensor]:
-    """Writes a pattern by way of what the heads make of it; `values` holds the layer's values."""
+    """Writes a pattern, [row head query key], by way of what the heads make of it.
+
+    `values` holds the layer's values, [row pos head d_head]; heads may share them.
+    """
 
     def write(value: Tensor, hook: Any) -> Tensor:
         rows, length, heads, _ = value.shape

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,10 +88,10 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
     item_sd = SHARE_SD if is_written else PREFERENCE_SD
     cells = cached = tokens = 0
     flops = knockout_flops = 0.0
-    sizes: Counter[int | Path] = Counter()
+    seeds_of: dict[int | Path, set[int | None]] = {}
     for source in sources:
         count = source.n_params or count_parameters(source.folder)
-        sizes[count or source.folder] += 1
+        seeds_of.setdefault(count or source.folder, set()).add(source.seed)
         lengths = _tokens(task, source)
         for key, length in _costs(task, source, settings, lengths):
             cells += 1
@@ -105,13 +104,15 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
             pair = sum(lengths[c] for c in list(lengths)[:2])
             knockout_flops = max(knockout_flops, 2.0 * (count or 0) * pair * _components(source.folder))
     groups = len({item.group for item in task.items})
-    seeds = min(sizes.values(), default=0)
-    dip, of_many = (
-        smallest_detectable_dip(len(sizes), count, groups, item_sd=item_sd, seed_sd=SEED_SD)
-        if len(sizes) >= MIN_SIZES and count
-        else None
-        for count in (1, seeds if seeds >= MIN_SEEDS else 0)
-    )
+    seeds = min(map(len, seeds_of.values()), default=0)
+
+    def seen_by(count: int) -> float | None:
+        """The smallest dip that so many seeds of each size would show."""
+        if len(seeds_of) < MIN_SIZES:
+            return None
+        return smallest_detectable_dip(len(seeds_of), count, groups, item_sd=item_sd, seed_sd=SEED_SD)
+
+    dip, of_many = seen_by(1), seen_by(seeds) if seeds >= MIN_SEEDS else None
     return Plan(
         len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, dip, item_sd, seeds,
         of_many, is_written,

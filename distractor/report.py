@@ -172,10 +172,11 @@ def results(found: Ablation) -> "pa.Table":
     ids = [task.items[i].id for i in used]
     groups = [task.items[i].group for i in used]
     blocks: list[tuple[Any, ...]] = []
+    owners: list[int] = []
     places: list[np.ndarray] = []
     kept: list[np.ndarray] = []
     held_out: list[bool | None] = []
-    for scores, values in zip(found.scores, found.values, strict=True):
+    for model, (scores, values) in enumerate(zip(found.scores, found.values, strict=True)):
         source = scores.source
         fixed = (
             task.name, task.format.scoring, task.format.shots, scores.bos, source.family, source.model,
@@ -193,13 +194,13 @@ def results(found: Ablation) -> "pa.Table":
         tables |= {(None, name): values.pulls[name] for name in PULLS}
         for about, row in tables.items():
             blocks.append((*fixed, *about))
+            owners.append(model)
             places.append(np.flatnonzero(~np.isnan(row[used])))
             kept.append(row[used][places[-1]])
         told = source.held_out.get(task.name)
         held_out += [None if told is None else group in told for group in groups]
     counts = [len(place) for place in places]
     block, item = np.repeat(np.arange(len(blocks)), counts), np.concatenate(places)
-    model = block // (len(blocks) // len(found.scores))
     types = {"bos": pa.bool_()} | dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
     text = pa.dictionary(pa.int32(), pa.string())
     columns = {
@@ -207,7 +208,7 @@ def results(found: Ablation) -> "pa.Table":
         for name, column in zip(OF_A_BLOCK, zip(*blocks, strict=True), strict=True)
     }
     columns["item"], columns["group"] = (pa.array(names, type=text).take(pa.array(item)) for names in (ids, groups))
-    columns["held_out"] = pa.array(held_out, type=pa.bool_()).take(pa.array(model * len(used) + item))
+    columns["held_out"] = pa.array(held_out, type=pa.bool_()).take(pa.array(np.array(owners)[block] * len(used) + item))
     columns["value"] = pa.array(np.concatenate(kept))
     return pa.table({name: columns[name] for name in COLUMNS})
 

@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
 # Tests run side by side: threads of several commands on few cores would spend their time waiting for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # Before any of our modules is imported: annotations become contracts.
 install_import_hook(["distractor", "probes"], "contracts.check")
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 
 Loaded = Callable[..., "Model"]
 """loaded("llama", tokenizer="words", dtype="float64")"""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -102,11 +102,11 @@ def _told(form: Format, own: Dip | None) -> str:
 
 def _compared(own: Dip | None, other: Dip | None) -> str:
     shallower = None if own is None or other is None else less(own, other)
-    if shallower is None or other is None:
+    if shallower is None or own is None or other is None:
         return "cannot be told"
     if other.depth.low <= 0:
         return f"there is no dip to flatten; the difference is {_shown(shallower)}"
-    if shallower.low > 0 and own is not None and own.depth.low > 0 and not own.rises_again:
+    if shallower.low > 0 and own.depth.low > 0 and not own.rises_again:
         return (
             f"accuracy falls less far, by {_shown(shallower)}, but it falls to the largest size and does not rise again"
         )

@@ -5,7 +5,7 @@
 Poses the four tasks in every format that the ladder's training holds, over its sizes and some seeds, and writes README.md:
 the shape in each format, whether chains of thought flatten the dip, and for each task a figure, a table and what its models
 write. Cells are kept in runs/.cells, so a run that was killed goes on where it stopped. `--models` takes others, `--items`
-fewer items, `--out` another folder for the page.
+and `--seeds` more or fewer of them, `--out` another folder for the page.
 """
 
 import argparse
