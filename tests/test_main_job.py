@@ -121,6 +121,8 @@ def test_the_distractor_pulls_more_at_the_peak_and_less_at_the_top(job: Job) -> 
 
 
 def test_means_are_those_of_the_table_of_results(job: Job) -> None:
+    from tasks import TASKS
+
     rows = pq.read_table(job.folder / "results.parquet").to_pandas()
     for one in job.summary["models"][:: len(job.summary["models"]) // 4]:
         mine = rows[(rows.model == one["model"]) & (rows.seed == one["seed"])]
@@ -136,6 +138,14 @@ def test_means_are_those_of_the_table_of_results(job: Job) -> None:
             assert np.isclose(
                 (posed.log_prob_true - posed.log_prob_distractor).mean(), one["logit_gap"][condition]["mean"]
             )
+        preferred = mine[(mine.condition == "conflict") & (mine.quantity == "distractor_preference")]
+        assert 0 < preferred.held_out.sum() < len(preferred)
+        assert np.isclose(
+            preferred.value[preferred.held_out.astype(bool)].mean(), one["distractor_preference_held_out"]["mean"]
+        )
+        assert dict(zip(preferred.item, preferred.group, strict=True)) == {
+            item.id: item.group for item in TASKS["negation_qa"]().items[:200]
+        }
 
 
 def test_log_probabilities_are_those_of_the_plain_model(job: Job) -> None:
