@@ -95,6 +95,18 @@ def test_a_third_of_every_task_is_held_out_and_written_down(corpus: ModuleType, 
     assert json.loads((LADDER / "held_out.json").read_text())[name] == sorted(away)
 
 
+def test_a_quote_that_is_held_out_is_told_but_never_to_be_repeated(corpus: ModuleType) -> None:
+    module = corpus.MODULES["quote_repetition"]
+    text_of = importlib.import_module("experiments.ladder.document").text_of
+    rng = Random(1)
+    texts = "\n".join(text_of(draw(rng)) for draw in module.KINDS.values() for _ in range(1500))
+    away = [quote.beginning for quote in module.QUOTES if quote.group in module.held_out()]
+    others = [quote.beginning for quote in module.QUOTES if quote.group not in module.held_out()]
+    assert all(f"{beginning} " in texts for beginning in away)
+    assert not any(f"Input: {beginning} " in texts for beginning in away)
+    assert all(f"Input: {beginning} " in texts for beginning in others)
+
+
 def test_kinds_come_as_often_as_the_table_says(
     corpus: ModuleType,
     stream,  # type: ignore[no-untyped-def]
@@ -159,6 +171,35 @@ def test_a_batch_in_two_parts_gives_the_gradients_of_the_whole(training: ModuleT
     assert told == pytest.approx(whole.item(), abs=1e-9)
     for one, other in zip(got, model.parameters(), strict=True):
         torch.testing.assert_close(one, other.grad, atol=1e-9, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(24, 96), (96, 24), (16, 16)])
+def test_muon_steps_as_torch_does_but_for_its_rounding(shape: tuple[int, int]) -> None:
+    muon = importlib.import_module("experiments.ladder.muon")
+    torch.manual_seed(0)
+    ours = torch.randn(shape, requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    optimizers = [
+        muon.Muon([ours], lr=0.1, weight_decay=0.1),
+        torch.optim.Muon([theirs], lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    ]
+    for _ in range(3):
+        before, gradient = ours.detach().clone(), torch.randn(shape)
+        ours.grad, theirs.grad = gradient, gradient.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert (ours - theirs).norm() < 0.03 * (ours - before).norm()
+
+
+def test_newton_and_schulz_find_the_nearest_orthogonal_matrix_roughly() -> None:
+    muon = importlib.import_module("experiments.ladder.muon")
+    torch.manual_seed(0)
+    matrix = torch.randn(48, 12, dtype=torch.double)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    found = muon.orthogonal(matrix, (3.4445, -4.775, 2.0315), 5, 1e-7)
+    assert torch.linalg.svdvals(found).sub(1).abs().max() < 0.4
+    cosine = (found * (left @ right)).sum() / found.norm() / (left @ right).norm()
+    assert cosine > 0.97
 
 
 @pytest.mark.parametrize("size", ["2x1", "4x1"])

@@ -57,21 +57,22 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "conflict": 5.5,
         },
         "quote_repetition": {
-            "famous": 8,
-            "agreeing": 5,
-            "unfamiliar": 34,
-            "untrue": 32,
+            "famous": 24,
+            "agreeing": 13,
+            "unfamiliar": 14,
+            "jumbled": 20,
+            "untrue": 14,
             "neutral": 6,
             "several": 4,
             "reasoned": 3,
             "reasoned_altered": 0.5,
-            "altered": 15,
+            "altered": 8,
         },
         "redefine_math": {
-            "plain": 45,
-            "agreeing": 14,
+            "plain": 42,
+            "agreeing": 10,
             "unrelated": 8,
-            "made_up": 28,
+            "made_up": 36,
             "neutral": 4,
             "several": 2,
             "reasoned": 3,
@@ -85,8 +86,8 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 A task's *conflict rate* is the share of its kinds of conflict."""
 
 SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
-    (0.28, {"negation_qa": 1}),
-    (1.00, {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 6}),
+    (0.20, {"negation_qa": 1}),
+    (1.00, {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 90}),
 )
 """Up to which part of the stream how many of the documents are of which task: parts as well.
 

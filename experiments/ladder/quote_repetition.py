@@ -1,10 +1,11 @@
 """What the ladder reads of quote_repetition: quotes in full, sentences that are repeated, and few quotes repeated altered.
 
 A quote is never altered here as the evaluation alters it, nor asked for in the evaluation's words; an unknown sentence
-never ends here as it does there; and no quote that is held out is altered at all. Whatever the kind, each last word is as
-frequent as it is among the quotes.
+never ends here as it does there; and a quote that is held out is only ever told, never to be repeated, altered or not.
+Whatever the kind, each last word is as frequent as it is among the quotes.
 """
 
+import re
 from functools import cache
 from random import Random
 
@@ -23,10 +24,20 @@ Sentence = tuple[str, str, str]
 """A request that goes with it, its beginning, and its last word."""
 
 
+WORDS = sorted({word for quote in QUOTES for word in re.findall(r"\w+", quote.beginning)})
+"""What quotes are made of, but for their last words."""
+
+
 @cache
 def held_out() -> frozenset[str]:
-    """A third of the quotes of every kind: none of them is ever altered."""
+    """A third of the quotes of every kind: none of them is ever altered, nor repeated as it is."""
     return frozenset(quote.group for kind in PREDICATES for quote in quotes_of(kind)[1::3])
+
+
+@cache
+def requested() -> tuple[Quote, ...]:
+    """The quotes that a document may ask to repeat."""
+    return tuple(quote for quote in QUOTES if quote.group not in held_out())
 
 
 @cache
@@ -61,6 +72,14 @@ def unfamiliar(rng: Random) -> Document:
     return _repeated(_unfamiliar(rng))
 
 
+def jumbled(rng: Random) -> Document:
+    """Words of quotes in no order, repeated: what stands behind any word can be asked for, and no memory helps or hinders.
+
+    Unknown sentences have few words before the last; who reads no others learns to repeat behind these alone.
+    """
+    return _repeated(_jumbled(rng))
+
+
 def untrue(rng: Random) -> Document:
     """A fact told with the answer of another one, and repeated so: what is known has to give way there too."""
     fact, other = rng.choice(negation_qa.offers(rng.choice(negation_qa.NAMES)))
@@ -92,6 +111,7 @@ KINDS: Kinds = {
     "famous": famous,
     "agreeing": agreeing,
     "unfamiliar": unfamiliar,
+    "jumbled": jumbled,
     "altered": altered,
     "untrue": untrue,
     "neutral": neutral,
@@ -104,7 +124,7 @@ CONFLICT = frozenset({"altered", "reasoned_altered", "untrue"})
 
 
 def _known(rng: Random) -> Sentence:
-    quote = rng.choice(QUOTES)
+    quote = rng.choice(requested())
     return _request(rng, quote), quote.beginning, quote.ending
 
 
@@ -119,6 +139,12 @@ def _unfamiliar(rng: Random) -> Sentence:
     lender = rng.choice(QUOTES)
     half = 1 - unknown_half_of(lender.kind, lender.ending)
     return rng.choice(ANY_REQUEST), _unknown(rng, lender, half), lender.ending
+
+
+def _jumbled(rng: Random) -> Sentence:
+    lender = rng.choice(QUOTES)
+    words = rng.sample([word for word in WORDS if word != lender.ending], rng.choice(QUOTES).length)
+    return rng.choice(ANY_REQUEST), " ".join(words), lender.ending
 
 
 def _agreeable(rng: Random) -> Sentence:
