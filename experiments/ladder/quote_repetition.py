@@ -2,7 +2,8 @@
 
 A quote is never altered here as the evaluation alters it, nor asked for in the evaluation's words; an unknown sentence
 never ends here as it does there; and a quote that is held out is only ever told, never to be repeated, altered or not.
-Whatever the kind, each last word is as frequent as it is among the quotes.
+Each last word is as frequent as it is among the quotes, or, where quotes are repeated as they are, among those that are not
+held out.
 """
 
 import re

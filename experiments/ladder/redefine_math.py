@@ -48,17 +48,6 @@ NAMES = _times(
 )
 """The sub-tasks as they are drawn: three are about sums, so each of these more seldom."""
 
-IN_CONFLICT = _times(
-    number_as_text=1,
-    plus_as_random_digit=1,
-    plus_as_digit=1,
-    pi_as_number=4,
-    pi_as_sum=3,
-    pi_as_remainder=4,
-    division_as_random_digit=3,
-)
-"""The same where a symbol is redefined against its usual meaning: that of + gives way soonest."""
-
 NEVER = "e_as_number"
 """The sub-task that is never in conflict."""
 
@@ -228,7 +217,7 @@ FREQUENT = (_plain, _agreeing, _made_up)
 
 def _drawn(rng: Random, is_new: bool, is_conflict: bool = False) -> tuple[Subtask, Case, Question]:
     """A question whose right answer is as often yes as no; half are such as may be in conflict, half are any."""
-    subtask = SUBTASKS[rng.choice(IN_CONFLICT if is_conflict else NAMES)]
+    subtask = SUBTASKS[rng.choice(NAMES)]
     form = rng.choice(subtask.forms)
     is_any = not is_conflict and rng.random() < 0.5
     if form == "compare":
