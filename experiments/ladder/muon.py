@@ -1,6 +1,7 @@
 """Muon in single precision: the same steps as `torch.optim.Muon`'s, which rounds its iterations to bfloat16.
 
-Few CPUs have bfloat16 arithmetic; where it is emulated, a step of 80x2 takes twelve times as long as here.
+Few CPUs have bfloat16 arithmetic; where it is emulated, its part of a step of 80x2 takes twelve times as long as here (70 ms
+instead of 6; the gradients take 75).
 """
 
 from collections.abc import Callable
