@@ -1,8 +1,8 @@
 """Every forward pass, hook and edit in the house, through what `Model` shows."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -77,19 +77,34 @@ def _add_log_probs(
     batch_size: int | None,
     found: Float[np.ndarray, "condition item answer=2"],
 ) -> None:
-    room = partial(rows_a_pass, vocab=model.vocab, batch_size=batch_size)
-    lines = [(item, line) for item, of_item in enumerate(rows) for line in texts(of_item)]
-    passes = batches([line for _, line in lines], room, mixed=False)
-    fewer = [(item, line) for item, of_item in enumerate(rows) for line in branching(of_item)]
-    mixed = batches([line for _, line in fewer], room, mixed=True)
-    is_less = len(fewer) < len(lines) or 2 * len(mixed) <= len(passes) > 0
-    if is_less and not why_no_branches(model, [line for _, line in fewer]):
-        lines, passes = fewer, mixed
+    (lines, passes), branched = _layouts(tuple(map(tuple, rows)), model.vocab, batch_size)
+    if branched and not why_no_branches(model, [line for _, line in branched[0]]):
+        lines, passes = branched
     for numbers in passes:
         some = [lines[number] for number in numbers]
         for (item, line), values in zip(some, _behind(model, [line for _, line in some]), strict=True):
             for (condition, answer, _), value in zip(line.questions, values, strict=True):
                 found[condition, item, answer] += value
+
+
+Layout = tuple[Sequence[tuple[int, Line]], Sequence[Sequence[int]]]
+"""Lines, each with the place of its item, and which of them go through together."""
+
+
+@lru_cache(maxsize=8)
+def _layouts(
+    rows: tuple[tuple[Encoded | None, ...], ...], vocab: int, batch_size: int | None
+) -> tuple[Layout, Layout | None]:
+    """Every text for itself, and the lines that branch, if those are less work; models of one encoding share both."""
+    room = partial(rows_a_pass, vocab=vocab, batch_size=batch_size)
+
+    def laid(lines_of: Callable[[Sequence[Encoded | None]], list[Line]], *, mixed: bool) -> Layout:
+        lines = [(item, line) for item, of_item in enumerate(rows) for line in lines_of(of_item)]
+        return lines, batches([line for _, line in lines], room, mixed=mixed)
+
+    plain, branched = laid(texts, mixed=False), laid(branching, mixed=True)
+    is_less = len(branched[0]) < len(plain[0]) or 2 * len(branched[1]) <= len(plain[1]) > 0
+    return plain, branched if is_less else None
 
 
 def _behind(model: Model, lines: Sequence[Line]) -> list[list[float]]:

@@ -146,15 +146,17 @@ def batches(lines: Sequence[Line], room: Callable[[int, int], int], *, mixed: bo
     """
     sizes = [(len(line.tokens), line.kept) for line in lines]
     found: list[list[int]] = []
+    most = 0
     for number in sorted(range(len(lines)), key=lambda k: sizes[k]):
         length, kept = sizes[number]
         here = found[-1] if found else []
         if here:
             (shortest, _), (longest, last) = sizes[here[0]], sizes[here[-1]]
             few = mixed and len(here) * longest < ENOUGH and shortest >= NEAR * length
-            most = max(kept, *(sizes[k][1] for k in here))
-            if (few or (length, kept) == (longest, last)) and len(here) < room(length, most):
+            if (few or (length, kept) == (longest, last)) and len(here) < room(length, max(most, kept)):
                 here.append(number)
+                most = max(most, kept)
                 continue
         found.append([number])
+        most = kept
     return found
