@@ -7,9 +7,11 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from einops import einsum
+from jaxtyping import Int
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -74,6 +76,52 @@ def left_out(blocks: Sequence[Any]) -> Iterator[None]:
                 del space["forward"]
             else:
                 space["forward"] = old
+
+
+@contextlib.contextmanager
+def narrowed(mlp: Any, keep: Int[Tensor, " kept"]) -> Iterator[None]:
+    """An MLP works at the positions `keep` alone, and gives 0 elsewhere."""
+    lengths: list[int] = []
+
+    def take(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not args:
+            return None
+        lengths.append(args[0].shape[1])
+        return args[0][:, keep.to(args[0].device)], *args[1:]
+
+    def widen(_: Any, __: Any, found: Tensor) -> Tensor:
+        if not lengths:
+            return found
+        wide = found.new_zeros(len(found), lengths.pop(), *found.shape[2:])
+        wide[:, keep.to(found.device)] = found
+        return wide
+
+    hung = mlp.register_forward_pre_hook(take), mlp.register_forward_hook(widen)
+    try:
+        yield
+    finally:
+        for one in hung:
+            one.remove()
+
+
+_by_position: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+
+
+def is_by_position(mlp: Any, d_model: int) -> bool:
+    """Whether an MLP gives at a position what it gives there by itself: tried once, on numbers drawn at random.
+
+    So with every usual MLP; not where positions are mixed (RWKV), nor where it cannot be called by itself (OPT, BLOOM).
+    """
+    if mlp not in _by_position:
+        weight = next(mlp.parameters(), torch.zeros(()))
+        some = torch.randn(1, 3, d_model, generator=torch.Generator().manual_seed(0)).to(weight.device, weight.dtype)
+        try:
+            found, alone = mlp(some)[:, -1:], mlp(some[:, -1:])
+            close = 1e-4 if weight.dtype in (torch.float32, torch.float64) else 1e-2
+            _by_position[mlp] = bool((found - alone).abs().max() <= close * found.abs().max())
+        except (TypeError, AttributeError, IndexError, RuntimeError):
+            _by_position[mlp] = False
+    return _by_position[mlp]
 
 
 def _hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -28,8 +28,10 @@ from distractor.hooks import (
     Read,
     Tap,
     at_home,
+    is_by_position,
     left_out,
     mid_writer,
+    narrowed,
     pattern_writer,
     reader,
     remember,
@@ -196,7 +198,12 @@ class Model:
             )
         home = self.device
         passed(tokens.numel())
-        with self._arithmetic(), self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
+        is_plain = not (reads or edits or taps)
+        with (
+            self._arithmetic(),
+            self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)),
+            self._last_mlp_at(keep) if is_plain and len(keep) < tokens.shape[1] else contextlib.nullcontext(),
+        ):
             if view is None:
                 logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
             else:
@@ -237,6 +244,12 @@ class Model:
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
             self._network(tokens, view, past_key_values=past, use_cache=True, logits_to_keep=nothing)
+
+    def _last_mlp_at(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
+        """What the last MLP gives elsewhere than at `keep` reaches no answer, so it is not computed."""
+        mlp = getattr(self.bridge.blocks[-1], "mlp", None)
+        is_spared = mlp is not None and is_by_position(mlp, self.d_model)
+        return narrowed(mlp, keep) if is_spared else contextlib.nullcontext()
 
     def _network(
         self, tokens: Int[Tensor, "row pos"], view: View | None, **more: Any
@@ -584,13 +597,15 @@ def check_against(model: Model, plain: Plain) -> SelfCheck:
     padding = int(rows[0][0])  # any token does: with causal attention nothing sees what comes after it
     together = torch.stack([torch.nn.functional.pad(row, (0, longest - len(row)), value=padding) for row in rows])
 
-    def here(tokens: Tensor) -> Tensor:
-        return model.log_probs(tokens.to(model.device), torch.arange(tokens.shape[1], device=model.device)).cpu()
+    def here(tokens: Tensor, start: int = 0) -> Tensor:
+        return model.log_probs(tokens.to(model.device), torch.arange(start, tokens.shape[1], device=model.device)).cpu()
 
     alone = [here(row[None])[0] for row in rows]
+    ends = [here(row[None], len(row) - 1)[0] for row in rows]  # where less is computed
     padded = [values[: len(row)] for values, row in zip(here(together), rows, strict=True)]
     wanted = [values for _, values in plain]
-    found = SelfCheck(_furthest(alone, wanted), _furthest(padded, alone))
+    furthest = _furthest([*alone, *ends], [*wanted, *(values[-1:] for values in wanted)])
+    found = SelfCheck(furthest, _furthest(padded, alone))
     bound = CLOSE
     if model.dtype not in (torch.float32, torch.float64):
         bound = 0.02 * max(float(values.nan_to_num(0, 0, 0).abs().max()) for values in wanted)

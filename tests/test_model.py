@@ -12,7 +12,7 @@ import tiny
 from conftest import Loaded
 from distractor.encode import Encoded, encode
 from distractor.errors import ModelError
-from distractor.hooks import HOOKS
+from distractor.hooks import HOOKS, is_by_position
 from distractor.model import Model, load, wrap
 from distractor.run import batch, observe, score
 from distractor.site import Site
@@ -58,6 +58,46 @@ def test_scores_are_those_of_plain_transformers(
         error = max(error, 1e-6)
     assert_allclose(score(model, items, rows)[:3], [[value for value, _ in row] for row in wanted], atol=error, rtol=0)
     assert any(count > 1 for row in wanted for _, count in row) == tokenizer.startswith("bytes")
+
+
+@pytest.mark.parametrize("architecture", [*EVERY, *tiny.FURTHER])
+def test_the_last_mlp_works_only_where_something_is_asked_and_the_answers_stay_the_same(
+    loaded: Loaded, architecture: str
+) -> None:
+    model = loaded(architecture, "bytes", "float64")
+    _, rows = posed(model, Condition.CONFLICT)
+    tokens = torch.tensor([row.prompt[:5] for row in rows[:2]])
+    went_through: list[int] = []
+    mlp = model.bridge.blocks[-1].mlp
+    inner = mlp.original_component.register_forward_hook(lambda _, args, __: went_through.append(args[0].shape[1]))
+    with torch.inference_mode():
+        every = model.log_probs(tokens, torch.arange(5))
+        some = model.log_probs(tokens, torch.tensor([1, 4]))
+        seen: list[torch.Tensor] = []
+        read = model.log_probs(tokens, torch.tensor([4]), reads={Site(model.n_layers - 1, "mlp_out"): seen.append})
+    inner.remove()
+    assert_allclose(some, every[:, [1, 4]], atol=1e-9, rtol=0)
+    assert_allclose(read, every[:, [4]], atol=1e-9, rtol=0)
+    assert seen[0].shape[1] == 5
+    assert (seen[0] != 0).all(), "what is read was not computed"
+    if not architecture.startswith("opt"):  # its MLP is no module of its own
+        assert (went_through[0], went_through[-2:]) == (5, [2, 5])
+
+
+@pytest.mark.parametrize("kind", ["mixes", "tuple", "two arguments"])
+def test_an_mlp_that_does_not_act_on_each_position_by_itself_is_not_narrowed(kind: str) -> None:
+    class Odd(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor, *more: torch.Tensor) -> object:
+            if kind == "two arguments":
+                return self.linear(x) + more[0]
+            return self.linear(x + 0.1 * x.roll(1, 1)) if kind == "mixes" else (self.linear(x), None)
+
+    assert not is_by_position(Odd(), 4)
+    assert is_by_position(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 4)), 4)
 
 
 @pytest.mark.parametrize(("architecture", "tokenizer"), WITH_TOKENIZERS)
