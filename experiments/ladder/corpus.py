@@ -86,8 +86,8 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 A task's *conflict rate* is the share of its kinds of conflict."""
 
 SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
-    (0.20, {"negation_qa": 1}),
-    (1.00, {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 90}),
+    (0.28, {"negation_qa": 1}),
+    (1.00, {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 6}),
 )
 """Up to which part of the stream how many of the documents are of which task: parts as well.
 
