@@ -130,14 +130,14 @@ def _drawn(folder: Path, drawn_from: str) -> list[str] | None:
 FIGURE_KINDS = ("png", "svg")
 
 
-def write_figures(folder: Path, figures: "Mapping[str, Figure]") -> None:
-    """Write each figure as PNG and SVG, each whole or not at all; the same figure gives the same bytes."""
+def write_figures(folder: Path, figures: "Mapping[str, Figure]", kinds: Sequence[str] = FIGURE_KINDS) -> None:
+    """Write each figure as PNG and SVG, or one of them, each whole or not at all; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     from distractor import plot
 
     for name, figure in figures.items():
-        for kind in FIGURE_KINDS:
+        for kind in kinds:
             buffer = io.BytesIO()
             with mpl.rc_context(plot.STYLE):  # the drawing's names of parts are made up while it is saved
                 figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)

@@ -63,7 +63,7 @@ def section(called: str, heading: str, names: Sequence[str], task: Task, store: 
     probes = {name: PROBES[name] for name in COMPARED}
     found = compare(task, find_models(names), probes, store=store, settings=Settings(), forgive=True)
     figures = {f"{called}-{name}": figure for name, figure in compare_report.figures(found).items()}
-    report.write_figures(HERE, figures)
+    report.write_figures(HERE, figures, kinds=("png",))
     yield f"## {heading}\n"
     yield f"```bash\ndistractor compare {' '.join(names)} --task {task.name}\n```\n"
     yield from (f"![{heading}]({name}.png)\n" for name in figures)

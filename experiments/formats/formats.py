@@ -104,7 +104,7 @@ def find(name: str, sources: Sequence[Source], store: Store, items: int, folder:
     figures = {name: format_plot.formats([curves[place] for place in drawn], name)}
     if (figure := format_plot.by_part([found[place] for place in drawn])) is not None:
         figures[f"{name}-parts"] = figure
-    report.write_figures(folder, figures)
+    report.write_figures(folder, figures, kinds=("png",))
     return Section(name, tuple(found), tuple(curves), tuple(figures))
 
 

@@ -4,14 +4,16 @@
 
 For each task: chooses the sites of the true task and of the distractor on half of the item groups, in every size of some
 seeds of the ladder; knocks each set out as a whole, and exchanges its heads, on the other half, and there on the items whose
-conflict training never held; and beside each number the same for as many sites drawn at random. Writes a page a task, with
+conflict training never held; and beside each number the same for as many other sites. Writes a page a task, with
 its figures, and README.md, which lists them. Cells are kept in runs/.cells, so a run that was killed goes on where it
 stopped. `--models` takes others, `--items` fewer items, `--seeds` more seeds.
 """
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +46,31 @@ SAID = {"true": "the true task", "distractor": "the distractor"}
 PULL = {"true": "T", "distractor": "D"}
 HERE = Path(__file__).parent
 
+ABOUT = f"""# Which sites are the distractor's, and what replaces them?
+
+Written by `python -m experiments.mechanism.mechanism`. Each page says which models it is of.
+
+Sites are chosen on half of the item groups (by exchanging heads between `conflict` and `congruent` for the
+true task, `conflict` and `distractor_swapped` for the distractor) and weighed on the other. Held-out items are
+those of the other half whose conflict was kept out of training. The null is as many other sites of the same
+kind: only heads are chosen, so only heads are drawn, {DRAWS} sets at random or, where there are fewer, all.
+"""
+
 
 @dataclass(frozen=True)
 class Check:
     """What one set of sites is worth on the items that it was not chosen on, in nats of T or D.
 
-    `held_out` on those of them whose conflict was kept out of training; `random` the losses by as many other sites, drawn at
-    random, each draw's mean. `exchanged` is the summed effect of exchanging the heads one at a time, `gap` what exchanging
-    everything does; both are None where the set has no heads.
+    `held_out` on those of them whose conflict was kept out of training; `random` the losses by as many other sites of the
+    same kind (where heads were chosen, heads), each set's mean. `exchanged` is the summed effect of exchanging the heads one
+    at a time, `gap` what exchanging everything does; both are None where the set has no heads.
     """
 
     names: tuple[str, ...]
     lost: Mean
     held_out: Mean | None
     random: tuple[float, ...]
+    others: int
     exchanged: Mean | None
     gap: Mean
 
@@ -75,10 +88,10 @@ def checked(found: Attribution, place: int, which: str, store: Store) -> Check:
     fresh = np.isin(kept, sorted(source.held_out.get(found.task.name, frozenset())))
     reader = Reader(found.task, source, store, found.settings)
     lost = without(reader, names, which, other)
-    rng, spare = np.random.default_rng(0), [name for name in components if name not in names]
-    count = min(len(names), len(spare))
-    drawn = [sorted(rng.choice(spare, count, replace=False)) for _ in range(DRAWS if count else 0)]
-    random = tuple(float(without(reader, tuple(some), which, other).mean()) for some in drawn)
+    parts = {site_of(name).part for name in names}
+    spare = [name for name in components if name not in names and site_of(name).part in parts]
+    others = min(len(names), len(spare))
+    random = tuple(float(without(reader, some, which, other).mean()) for some in sets_of(spare, others))
     patching = last(
         found, "head_patching" if which == "true" else f"head_patching/{Condition.DISTRACTOR_SWAPPED}", source
     )
@@ -88,9 +101,22 @@ def checked(found: Attribution, place: int, which: str, store: Store) -> Check:
         mean_of(lost, kept),
         mean_of(lost[fresh], [g for g, is_in in zip(kept, fresh, strict=True) if is_in]) if fresh.sum() > 1 else None,
         random,
+        others,
         None if exchanged is None else mean_of(exchanged, kept),
         mean_of(gap, kept),
     )
+
+
+def sets_of(spare: Sequence[str], count: int) -> list[tuple[str, ...]]:
+    """Sets of `count` of the sites: all that there are, or `DRAWS` different ones drawn at random."""
+    if not count:
+        return []
+    if math.comb(len(spare), count) <= DRAWS:
+        return list(combinations(spare, count))
+    rng, found = np.random.default_rng(0), set[tuple[str, ...]]()
+    while len(found) < DRAWS:
+        found.add(tuple(sorted(map(str, rng.choice(spare, count, replace=False)))))
+    return sorted(found)
 
 
 def without(reader: Reader, names: Sequence[str], which: str, other: ndarray) -> ndarray:
@@ -143,12 +169,15 @@ def sentences(found: Attribution, ends: Sequence[int], checks: dict[tuple[int, s
             if not check.names:
                 yield f"No site of {SAID[which]} was found."
                 continue
-            null = f"{np.mean(check.random):.2f}, at most {max(check.random):.2f}" if check.random else "there are none"
+            null = "there are none"
+            size = "as many" if check.others == len(check.names) else f"the only {check.others}"
+            if check.random:
+                null = f"{np.mean(check.random):.2f}, at most {max(check.random):.2f} ({len(check.random)} sets)"
             is_there = check.lost.low > max(0.0, max(check.random, default=0.0))
             yield (
                 f"The sites of {SAID[which]} are {', '.join(check.names)}. Knocked out together, on items that they were not "
                 f"chosen on, they take {told(check.lost)} nats of {PULL[which]} ({told(check.held_out)} on held-out items); "
-                f"as many others at random, {null}: {'beyond' if is_there else 'not told from'} the null."
+                f"{size} others, {null}: {'beyond' if is_there else 'not told from'} the null."
             )
             if check.exchanged is not None and check.gap is not None:
                 yield (
@@ -171,7 +200,7 @@ def seeds_table(found: Attribution) -> Iterator[str]:
         yield f"| {found.scores[places[0]].source.model} | {n_params:,} | {cells} |"
 
 
-def page(task: Task, sources: Sequence[Source], store: Store) -> Iterator[str]:
+def page(task: Task, sources: Sequence[Source], store: Store, models: Sequence[str]) -> Iterator[str]:
     """What is said of one task; its figures are written beside the page."""
     found = attribute(
         task, sources, {name: PROBES[name] for name in READ}, store=store, settings=Settings(), weigh=True
@@ -192,9 +221,13 @@ def page(task: Task, sources: Sequence[Source], store: Store) -> Iterator[str]:
     drawn = {name: figure for name, figure in figures(at_ends).items() if name in wanted}
     if len(first) > 1:
         drawn["across"] = maps.across(found)
-    report.write_figures(HERE, {f"{task.name}-{name}": figure for name, figure in drawn.items()})
+    report.write_figures(HERE, {f"{task.name}-{name}": figure for name, figure in drawn.items()}, kinds=("png",))
     yield f"# {task.name}: the distractor's sites at the peak, and what replaces them at the top\n"
-    yield "Written by `python -m experiments.mechanism.mechanism`; what is asked stands in its [README](README.md).\n"
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(one.seed for one in sources) if seed is not None)
+    yield (
+        f"Written by `python -m experiments.mechanism.mechanism` on {', '.join(models)}: {len(task.items)} items"
+        f"{', seeds ' * bool(seeds)}{seeds}; figures are of the first. What is asked stands in the [README](README.md).\n"
+    )
     yield from (f"{line}\n" for line in sentences(found, ends, checks))
     marked = [int(cells.marked.sum()) for cells in found.cells["chance"] if cells.marked is not None]
     sites = sum(cells.mean.size for cells in found.cells["chance"])
@@ -219,22 +252,12 @@ def main() -> None:
     every = find_models(told_to.models)
     seeds = list(dict.fromkeys(one.seed for one in every))[: told_to.seeds]
     sources, store = [one for one in every if one.seed in seeds], Store(Path("runs/.cells"))
-    lines = [
-        "# Which sites are the distractor's, and what replaces them?\n",
-        "Written by `python -m experiments.mechanism.mechanism`"
-        + (f" on {', '.join(told_to.models)}" if told_to.models != ["ladder"] else "")
-        + f": {told_to.items} items of each task, seeds {', '.join(map(str, seeds))}; figures are of the first.\n",
-        "Sites are chosen on half of the item groups (by exchanging heads between `conflict` and `congruent` for the\n"
-        "true task, `conflict` and `distractor_swapped` for the distractor) and weighed on the other. Held-out items are\n"
-        "those of the other half whose conflict was kept out of training. The null is as many other sites drawn at\n"
-        f"random, {DRAWS} times.\n",
-    ]
     for name in told_to.tasks:
         print(name, flush=True)
-        text = "\n".join(page(TASKS[name]().take(told_to.items), sources, store)).rstrip() + "\n"
+        text = "\n".join(page(TASKS[name]().take(told_to.items), sources, store, told_to.models)).rstrip() + "\n"
         (HERE / f"{name}.md").write_text(text)
-        lines.append(f"- [{name}]({name}.md)")
-        (HERE / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+    there = [f"- [{name}]({name}.md)" for name in TASKS if (HERE / f"{name}.md").exists()]
+    (HERE / "README.md").write_text("\n".join([ABOUT, *there]) + "\n")
 
 
 if __name__ == "__main__":
