@@ -96,22 +96,41 @@ class Ablation:
         `models` are places in `scores`; `only` narrows the items. A pull has no condition. None where the quantity is
         not defined: neutral has no accuracy, a task without congruent prompts no pulls.
         """
+        return self.means(models, [(quantity, condition)], only)[quantity, condition]
+
+    def means(
+        self,
+        models: Sequence[int],
+        wanted: Sequence[tuple[str, Condition | None]],
+        only: Bool[ndarray, " item"] | None = None,
+    ) -> dict[tuple[str, Condition | None], Mean | None]:
+        """The same for several quantities at once, which is quicker."""
         tables = [self.values[model] for model in models]
-        if condition is None:
-            row = np.mean([values.pulls[quantity] for values in tables], axis=0)
-        else:
-            place = self.task.conditions.index(condition)
-            row = np.mean([values.by_condition[quantity][place] for values in tables], axis=0)
-        used = self.complete if only is None else self.complete & only
-        if condition is Condition.DISTRACTOR_SWAPPED:
-            used = used & ~np.isnan(row)
-        groups = np.unique([self.task.items[i].group for i in np.flatnonzero(used)], return_inverse=True)[1]
-        if np.isnan(row[used]).any() or len(set(groups)) < 2:
-            return None
-        limits = None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
-        counts = np.bincount(groups).astype(float)
-        mean, low, high = interval(group_means(row[used], groups), counts=counts, limits=limits)
-        return Mean(float(mean), float(low), float(high))
+        found: dict[tuple[str, Condition | None], Mean | None] = dict.fromkeys(wanted)
+        alike: dict[tuple[bytes, tuple[float, float] | None], list[tuple[str, Condition | None]]] = {}
+        rows: dict[tuple[str, Condition | None], ndarray] = {}
+        for quantity, condition in wanted:
+            if condition is None:
+                row = np.mean([values.pulls[quantity] for values in tables], axis=0)
+            else:
+                place = self.task.conditions.index(condition)
+                row = np.mean([values.by_condition[quantity][place] for values in tables], axis=0)
+            used = self.complete if only is None else self.complete & only
+            if condition is Condition.DISTRACTOR_SWAPPED:
+                used = used & ~np.isnan(row)
+            if not np.isnan(row[used]).any():
+                limits = None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
+                alike.setdefault((used.tobytes(), limits), []).append((quantity, condition))
+                rows[quantity, condition] = row[used]
+        for (used, limits), names in alike.items():
+            places = np.flatnonzero(np.frombuffer(used, dtype=bool))
+            groups = np.unique([self.task.items[i].group for i in places], return_inverse=True)[1]
+            if len(set(groups)) < 2:
+                continue
+            values = group_means(np.stack([rows[name] for name in names]), groups)
+            of_all = interval(values, counts=np.bincount(groups).astype(float), limits=limits)
+            found |= {name: Mean(*map(float, ends)) for name, *ends in zip(names, *of_all, strict=True)}
+        return found
 
 
 def ablate(

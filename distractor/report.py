@@ -269,10 +269,11 @@ def _model(found: Ablation, index: int) -> dict[str, Any]:
         "family": source.family, "model": source.model, "n_params": source.n_params, "seed": source.seed,
         "step": source.step, "tokens": source.tokens, "bos": scores.bos, "treatment": dict(scores.treatment),
     }  # fmt: skip
-    means = {q: {c.value: found.mean([index], q, c) for c in found.task.conditions} for q in PER_CONDITION}
-    for quantity, by_condition in means.items():
-        one[quantity] = {name: mean._asdict() for name, mean in by_condition.items() if mean}
-    pulls = {quantity: found.mean([index], quantity) for quantity in PULLS}
+    conditions = found.task.conditions
+    means = found.means([index], [*((q, c) for q in PER_CONDITION for c in conditions), *((q, None) for q in PULLS)])
+    for quantity in PER_CONDITION:
+        one[quantity] = {c.value: mean._asdict() for c in conditions if (mean := means[quantity, c])}
+    pulls = {quantity: means[quantity, None] for quantity in PULLS}
     if away.any():
         conflict = "distractor_preference", Condition.CONFLICT
         pulls["distractor_preference_held_out"] = found.mean([index], *conflict, away)

@@ -416,11 +416,12 @@ def interval(
     if not np.isfinite(rows).all():
         row, group = np.argwhere(~np.isfinite(rows))[0]
         raise ScalingError(f"the value of group {group} in row {row} is {rows[row, group]}; a mean would hide it")
-    rows = in_order(rows if counts is None else np.vstack([rows, counts]))
-    rows, share = (rows, np.ones(n_groups)) if counts is None else (rows[:-1], rows[-1])
-    weights = resample(n_groups, draws, seed) * share
-    mean = rows @ share / share.sum()
-    drawn = (weights @ rows.T) / weights.sum(-1, keepdims=True)
+    # Each row in an order of its own, so that it has the same interval whichever rows come with it.
+    shares = np.broadcast_to(np.ones(n_groups) if counts is None else counts, rows.shape)
+    rows, shares = in_order(np.stack([rows, shares], 1)).swapaxes(0, 1)
+    weights = resample(n_groups, draws, seed)
+    mean = (rows * shares).sum(-1) / shares.sum(-1)
+    drawn = (weights @ (rows * shares).T) / (weights @ shares.T)
     stretched = mean + (drawn - mean) * np.sqrt(n_groups / (n_groups - 1))
     low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     if limits is not None:

@@ -455,10 +455,9 @@ def test_interval_equals_a_slow_bootstrap_and_weights_groups_by_their_items() ->
     rng = np.random.default_rng(2)
     values, counts = rng.normal(size=(3, 2, 20)), rng.integers(1, 6, 20).astype(float)
     mean, low, high = interval(values, counts=counts, draws=300)
-    order = np.lexsort(np.vstack([values.reshape(6, 20), counts]))
     drawn = np.random.default_rng(0).multinomial(20, [1 / 20] * 20, 300)
     for row in np.ndindex(3, 2):
-        items = np.repeat(values[row], counts.astype(int))
+        items, order = np.repeat(values[row], counts.astype(int)), np.lexsort(np.vstack([values[row], counts]))
         assert mean[row] == pytest.approx(items.mean())
         means = [
             np.repeat(np.repeat(values[row][order], d), np.repeat(counts[order], d).astype(int)).mean() for d in drawn
@@ -485,6 +484,13 @@ def test_the_order_of_groups_does_not_change_an_interval() -> None:
     values = np.random.default_rng(0).normal(size=(4, 30))
     for one, other in zip(interval(values), interval(values[:, ::-1]), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_row_has_the_same_interval_whatever_comes_with_it() -> None:
+    values, counts = np.random.default_rng(1).normal(size=(4, 30)), np.arange(1.0, 31)
+    together = interval(values, counts=counts)
+    for row in range(4):
+        np.testing.assert_allclose([each[row] for each in together], interval(values[row], counts=counts), atol=1e-12)
 
 
 def test_an_interval_at_a_picked_size_is_right_where_a_plain_one_is_not() -> None:
