@@ -172,12 +172,14 @@ class Model:
         edits: Mapping[Site, Edit] | None = None,
         taps: Mapping[Site, Tap] | None = None,
         view: View | None = None,
+        reads_at_keep: bool = False,
     ) -> Float[Tensor, "row kept vocab"]:
         """Log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
 
         Rows may be padded on the right: with causal attention, no position sees what comes after it. `view` says who sees
         whom where it is not each token all before it. `edits` come before `reads`, so that what is seen is what was used.
-        In half precision, the last softmax is taken in float32.
+        With `reads_at_keep`, what `reads` are given is right at the positions `keep` alone, and cheaper. In half precision,
+        the last softmax is taken in float32.
 
         `taps` make the graph of gradients begin at the first of their sites; they need gradients to be on. What an edit
         of `pattern` is given is NaN, for not every architecture knows the pattern in time: it has to be a value.
@@ -198,11 +200,12 @@ class Model:
             )
         home = self.device
         passed(tokens.numel())
-        is_plain = not (reads or edits or taps)
+        is_spared = (reads_at_keep or not reads) and not (edits or taps) and len(keep) < tokens.shape[1]
+        spared = self._last_mlp_at(keep) if is_spared else contextlib.nullcontext()
         with (
             self._arithmetic(),
+            spared,
             self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)),
-            self._last_mlp_at(keep) if is_plain and len(keep) < tokens.shape[1] else contextlib.nullcontext(),
         ):
             if view is None:
                 logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
@@ -248,8 +251,10 @@ class Model:
     def _last_mlp_at(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
         """What the last MLP gives elsewhere than at `keep` reaches no answer, so it is not computed."""
         mlp = getattr(self.bridge.blocks[-1], "mlp", None)
-        is_spared = mlp is not None and is_by_position(mlp, self.d_model)
-        return narrowed(mlp, keep) if is_spared else contextlib.nullcontext()
+        # The module within the bridge's own, so that hooks see positions as ever. OPT has none but the whole layer.
+        inner = mlp.original_component if getattr(mlp, "name", None) else None
+        is_spared = inner is not None and is_by_position(inner, self.d_model)
+        return narrowed(inner, keep) if is_spared else contextlib.nullcontext()
 
     def _network(
         self, tokens: Int[Tensor, "row pos"], view: View | None, **more: Any

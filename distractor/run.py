@@ -265,6 +265,7 @@ def observe(
             keep,
             reads={s: _keeper(s, values, last[rows] if s.part in at_slot else None) for s, values in seen.items()},
             edits={site: _put(value[rows]) for site, value in flat.items()},
+            reads_at_keep=all(site.part in at_slot for site in seen),
         )
         log_probs.append(found[torch.arange(len(rows)), place].gather(1, answers[rows]))
     for site, values in seen.items():

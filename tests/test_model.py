@@ -74,14 +74,17 @@ def test_the_last_mlp_works_only_where_something_is_asked_and_the_answers_stay_t
         every = model.log_probs(tokens, torch.arange(5))
         some = model.log_probs(tokens, torch.tensor([1, 4]))
         seen: list[torch.Tensor] = []
-        read = model.log_probs(tokens, torch.tensor([4]), reads={Site(model.n_layers - 1, "mlp_out"): seen.append})
+        site, end = Site(model.n_layers - 1, "mlp_out"), torch.tensor([4])
+        read = model.log_probs(tokens, end, reads={site: seen.append})
+        model.log_probs(tokens, end, reads={site: seen.append}, reads_at_keep=True)
     inner.remove()
     assert_allclose(some, every[:, [1, 4]], atol=1e-9, rtol=0)
     assert_allclose(read, every[:, [4]], atol=1e-9, rtol=0)
     assert seen[0].shape[1] == 5
     assert (seen[0] != 0).all(), "what is read was not computed"
     if not architecture.startswith("opt"):  # its MLP is no module of its own
-        assert (went_through[0], went_through[-2:]) == (5, [2, 5])
+        assert (went_through[0], went_through[-3:]) == (5, [2, 5, 1])
+    assert_allclose(seen[1][:, 4], seen[0][:, 4], atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["mixes", "tuple", "two arguments"])

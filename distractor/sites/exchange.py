@@ -248,6 +248,10 @@ def _put(value: Tensor) -> Edit:
 # result z, through the softmax, whose saturation is where plain gradients go wrong; the gradient takes over from there.
 
 
+SLOPES = 4
+"""How many times as much a pass holds that is gone back through: every activation is kept."""
+
+
 def first_order(
     model: Model, batch: Batch, sites: Sequence[Site], *, drop_layers: bool = False, through_softmax: bool = True
 ) -> dict[Site, Float[Tensor, "dropped condition=2 item place"]]:
@@ -275,7 +279,7 @@ def first_order(
         for site in sites
     }  # fmt: skip
     softmaxed = [s for s in sites if s.part in ("q", "k", "v", "pattern") and (through_softmax or s.part == "pattern")]
-    for some in _passes(model, batch):
+    for some in _passes(model, batch, times=SLOPES):
         moved = _moved_results(model, batch, some, softmaxed)
         for site, value in _slopes(model, some, sites, moved, drop_layers).items():
             found[site][:, :, some.items, : value.shape[-1]] = value
