@@ -250,7 +250,7 @@ class Model:
 
     def _last_mlp_at(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
         """What the last MLP gives elsewhere than at `keep` reaches no answer, so it is not computed."""
-        mlp = getattr(self.bridge.blocks[-1], "mlp", None)
+        mlp: Any = getattr(self.bridge.blocks[-1], "mlp", None)
         # The module within the bridge's own, so that hooks see positions as ever. OPT has none but the whole layer.
         inner = mlp.original_component if getattr(mlp, "name", None) else None
         is_spared = inner is not None and is_by_position(inner, self.d_model)
