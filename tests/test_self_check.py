@@ -189,6 +189,20 @@ def test_padding_is_looked_at_by_itself(folder: Callable[[str, str], Path]) -> N
         models.check_against(model, rows)
 
 
+def test_what_is_spared_at_the_end_is_looked_at_by_itself(
+    folder: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(folder("gpt2", "bytes"), device="cpu")
+    rows = [
+        (row, model.log_probs(torch.tensor([row]), torch.arange(len(row)))[0]) for row in ([5, 6, 7], [8, 9, 10, 11])
+    ]
+    models.check_against(model, rows)
+    narrowed = models.narrowed
+    monkeypatch.setattr(models, "narrowed", lambda mlp, keep: narrowed(mlp, keep - 1))
+    with pytest.raises(ModelError, match="change when only the last position is asked for"):
+        models.check_against(model, rows)
+
+
 def test_damaged_weights_are_no_fault_of_the_bridge(folder: Callable[[str, str], Path], tmp_path: Path) -> None:
     """They are named where a run meets them, with the item."""
     network = AutoModelForCausalLM.from_pretrained(folder("gpt2", "bytes"))
