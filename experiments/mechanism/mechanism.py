@@ -170,14 +170,16 @@ def sentences(found: Attribution, ends: Sequence[int], checks: dict[tuple[int, s
                 yield f"No site of {SAID[which]} was found."
                 continue
             null = "there are none"
-            size = "as many" if check.others == len(check.names) else f"the only {check.others}"
+            few = "the only other" if check.others == 1 else f"the only {check.others} others"
+            size = "as many others" if check.others == len(check.names) else few
             if check.random:
-                null = f"{np.mean(check.random):.2f}, at most {max(check.random):.2f} ({len(check.random)} sets)"
+                sets = f"{len(check.random)} set{'s' * (len(check.random) > 1)}"
+                null = f"{np.mean(check.random):.2f}, at most {max(check.random):.2f} ({sets})"
             is_there = check.lost.low > max(0.0, max(check.random, default=0.0))
             yield (
                 f"The sites of {SAID[which]} are {', '.join(check.names)}. Knocked out together, on items that they were not "
                 f"chosen on, they take {told(check.lost)} nats of {PULL[which]} ({told(check.held_out)} on held-out items); "
-                f"{size} others, {null}: {'beyond' if is_there else 'not told from'} the null."
+                f"{size}, {null}: {'beyond' if is_there else 'not told from'} the null."
             )
             if check.exchanged is not None and check.gap is not None:
                 yield (
