@@ -106,6 +106,7 @@ class Ablation:
     ) -> dict[tuple[str, Condition | None], Mean | None]:
         """The same for several quantities at once, which is quicker."""
         tables = [self.values[model] for model in models]
+        counted = self.complete if only is None else self.complete & only
         found: dict[tuple[str, Condition | None], Mean | None] = dict.fromkeys(wanted)
         alike: dict[tuple[bytes, tuple[float, float] | None], list[tuple[str, Condition | None]]] = {}
         rows: dict[tuple[str, Condition | None], ndarray] = {}
@@ -115,9 +116,7 @@ class Ablation:
             else:
                 place = self.task.conditions.index(condition)
                 row = np.mean([values.by_condition[quantity][place] for values in tables], axis=0)
-            used = self.complete if only is None else self.complete & only
-            if condition is Condition.DISTRACTOR_SWAPPED:
-                used = used & ~np.isnan(row)
+            used = counted & ~np.isnan(row) if condition is Condition.DISTRACTOR_SWAPPED else counted
             if not np.isnan(row[used]).any():
                 limits = None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
                 alike.setdefault((used.tobytes(), limits), []).append((quantity, condition))

@@ -259,7 +259,6 @@ def ladder() -> Family:
     if not (LADDER / "ladder.json").exists():
         raise ModelError(f"the embedded ladder is missing from {LADDER}; install the package again")
     told = json.loads((LADDER / "ladder.json").read_text())["models"]
-    held_out = json.loads((LADDER / "held_out.json").read_text())
     members = [
         Member(
             model=one["size"],
@@ -277,8 +276,16 @@ def ladder() -> Family:
         members=tuple(members),
         about="embedded: tiny models trained from scratch on a small English, a positive control",
         checkpoint="step{step}",
-        held_out={task: frozenset(names) for task, names in held_out.items()},
+        held_out=_held_out(LADDER / "held_out.json"),
     )
+
+
+def _held_out(path: Path) -> dict[str, frozenset[str]]:
+    """The groups of each task whose conflict was kept out of training, from a JSON object of lists of their names."""
+    told = json.loads(path.read_text())
+    if not all(isinstance(names, list) for names in told.values()):
+        raise TypeError("not lists of names")
+    return {task: frozenset(names) for task, names in told.items()}
 
 
 def read_family(path: Path) -> Family:
@@ -307,7 +314,7 @@ def read_family(path: Path) -> Family:
 
 NUMBERS = ("n_params", "tokens", "step")
 WORDS = {
-    "family": {"about", "models", "checkpoint", "steps", "step", "tokens", "tokens_a_step", "seeds"},
+    "family": {"about", "models", "checkpoint", "steps", "step", "tokens", "tokens_a_step", "seeds", "held_out"},
     "model": {"id", "folder", "seed", "steps", *NUMBERS},
 }
 """What a family's table, and that of each of its models, may say."""
@@ -317,8 +324,9 @@ def _family(name: str, told: Any, path: Path) -> Family:
     """A family as a TOML file tells it.
 
     A family's table says `about`, `checkpoint`, `steps`, `step` (where training ended: what stands under the bare id or in
-    the folder itself), `tokens`, `tokens_a_step`, `seeds` and `models`; a model's, `id` or `folder`, `n_params`, `seed`,
-    and its own `tokens`, `steps` and `step`.
+    the folder itself), `tokens`, `tokens_a_step`, `seeds`, `held_out` (a JSON file of each task's groups whose conflict was
+    kept out of training) and `models`; a model's, `id` or `folder`, `n_params`, `seed`, and its own `tokens`, `steps` and
+    `step`.
     """
 
     def fail(what: str) -> ModelError:
@@ -367,7 +375,16 @@ def _family(name: str, told: Any, path: Path) -> Family:
             place = at.replace("{seed}", str(seed))
             where = place if "id" in one else (path.parent / Path(place).expanduser()).resolve()
             members.append(Member(model, where, seed, one.get("n_params"), tokens, steps, last))
-    return Family(name, tuple(members), str(table.get("about", "")), checkpoint, table.get("tokens_a_step"))
+    held_out = {}
+    if "held_out" in table:
+        try:
+            held_out = _held_out(path.parent / Path(table["held_out"]).expanduser())
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise fail(
+                f"held_out is {table['held_out']!r}; wanted is a JSON file of task and groups ({error})"
+            ) from error
+    about, tokens_a_step = str(table.get("about", "")), table.get("tokens_a_step")
+    return Family(name, tuple(members), about, checkpoint, tokens_a_step, held_out)
 
 
 def _steps_of(told: Any, fail: Callable[[str], ModelError]) -> tuple[int, ...]:

@@ -80,7 +80,7 @@ def left_out(blocks: Sequence[Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def narrowed(mlp: Any, keep: Int[Tensor, " kept"]) -> Iterator[None]:
-    """An MLP works at the positions `keep` alone, and gives 0 elsewhere."""
+    """An MLP, from and to [row pos d_model], works at the positions `keep` alone, and gives 0 elsewhere."""
     lengths: list[int] = []
 
     def take(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:

@@ -96,7 +96,7 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
                             here.text(
                                 place,
                                 layer,
-                                f"{value:.1f}".replace("-0.0", "0.0"),
+                                in_cell(value, reach),
                                 ha="center",
                                 va="center",
                                 color=colour,
@@ -314,6 +314,17 @@ def _curve(axes: "Axes", found: Ablation, sizes: Sequence[int], quantity: str, c
         for size, models in zip(sizes, found.sizes, strict=True):
             each = [found.mean([model], quantity, condition) for model in models]
             axes.plot([size] * len(each), [one.mean for one in each if one], ".", ms=3, color="black", zorder=3)
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number as it is written into a figure: what rounds to 0 has no sign."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def in_cell(value: float, reach: float) -> str:
+    """A number as it is written into a cell of a map whose colours reach so far."""
+    return number(value, 1 if reach >= 1 else 2)
 
 
 def _line(axes: "Axes", sizes: Sequence[int], means: Sequence[Any], label: str, colour: str, marker: str) -> None:

@@ -463,3 +463,11 @@ def test_lines_of_a_prompt_are_broken_where_it_breaks_and_where_they_are_full() 
     lines = maps._lay(words)
     assert [[text for _, text, _ in line] for line in lines] == [["one", "↵"], ["x" * 60], ["y" * 60, "␣"]]
     assert all(start + len(text) <= maps.LINE for line in lines for start, text, _ in line)
+
+
+@pytest.mark.parametrize(
+    ("value", "reach", "text"),
+    [(0.04, 3.0, "0.0"), (-0.04, 3.0, "0.0"), (-0.06, 3.0, "-0.1"), (-0.04, 0.08, "-0.04"), (-0.004, 0.08, "0.00")],
+)
+def test_a_cell_has_the_digits_that_its_map_needs(value: float, reach: float, text: str) -> None:
+    assert plot.in_cell(value, reach) == text

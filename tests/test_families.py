@@ -606,6 +606,16 @@ def test_a_family_of_ones_own_is_a_small_file(own: Path, pythia: Path, attempts:
     assert not attempts
 
 
+def test_groups_whose_conflict_was_held_out_are_told_in_a_file_beside_a_family(own: Path, pythia: Path) -> None:
+    assert find_models([str(own)], offline=True)[0].held_out == {}
+    (own.parent / "away.json").write_text('{"negation_qa": ["capital/France"]}')
+    own.write_text(own.read_text().replace("[mine]\n", '[mine]\nheld_out = "away.json"\n'))
+    assert all(s.held_out == {"negation_qa": {"capital/France"}} for s in find_models([str(own)], offline=True))
+    (own.parent / "away.json").write_text('{"negation_qa": "capital/France"}')
+    with pytest.raises(ModelError, match="wanted is a JSON file of task and groups \\(not lists of names"):
+        find_models([str(own)], offline=True)
+
+
 def test_seeds_of_a_family_are_written_once(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN.replace(", seed = 3, steps", ", steps").replace("pythia-14m", "p-{seed}"))
     family = find_family("own.toml")
@@ -639,6 +649,11 @@ def test_seeds_of_a_family_are_written_once(tmp_path: Path) -> None:
         ("[mine]\ncheckpoint = 'step'\n[mine.models]\na = { folder = 'x' }", r"a name with {step} in it"),
         ("[mine]\nsteps = ['x']\n[mine.models]\na = { folder = 'x' }", "'x' is no step"),
         ("[mine]\nsteps = [{ from = 1, to = 9, by = 0 }]\n[mine.models]\na = { folder = 'x' }", "is no step"),
+        (
+            "[mine]\nheld_out = 'no.json'\n[mine.models]\na = { folder = 'x' }",
+            "held_out is 'no.json'; wanted is a JSON file",
+        ),
+        ("[mine]\nheld_out = 3\n[mine.models]\na = { folder = 'x' }", "held_out is 3; wanted is a JSON file"),
         ("[mine.models]\n'a/b' = { folder = 'x' }", "a model cannot be called 'a/b'"),
     ],
 )

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
-from distractor.plot import COLOURS, MARKERS, PULLS, STYLE
+from distractor.plot import COLOURS, MARKERS, PULLS, STYLE, in_cell, number
 from distractor.sites.attribute import INNER, OWN_MAP, UNSIGNED, Attribution, Cells, families, means_of, varying
 from distractor.sweep import Reading
 from distractor.task import Condition
@@ -193,7 +193,7 @@ def waterfall(found: Attribution, reading: Reading, cells: Cells, item: str | No
             here.barh(len(steps), row.sum(), color=COLOURS[Condition(condition)], height=0.7)
             for y, value in enumerate([*steps, row.sum()]):
                 edge = max(0.0, ends[-1]) if y == len(steps) else max(ends[y], ends[y] - steps[y])
-                here.annotate(_number(value), (edge, y), (3, 0), textcoords="offset points", va="center", fontsize=7)
+                here.annotate(number(value), (edge, y), (3, 0), textcoords="offset points", va="center", fontsize=7)
             here.axvline(0, color="black", lw=0.8)
             here.use_sticky_edges = False
             here.margins(x=0.14)
@@ -351,7 +351,7 @@ def _heat(axes: "Axes", values: ndarray, marked: ndarray | None, reach: float, *
     for (y, x), value in np.ndenumerate(values):
         if numbers and values.size <= NUMBERS and not np.isnan(value):
             colour = "white" if abs(value) > 0.6 * reach else "black"
-            axes.text(x, y, _number(value, 1), ha="center", va="center", color=colour, fontsize=6.5)
+            axes.text(x, y, in_cell(value, reach), ha="center", va="center", color=colour, fontsize=6.5)
         if marked is not None and marked[y, x]:
             axes.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, ec="black", lw=1.1))
     return image
@@ -453,11 +453,6 @@ def _unit(reading: Reading) -> str:
 
 def _reach(tables: Sequence[ndarray]) -> float:
     return max((float(np.nanmax(np.abs(table))) for table in tables if not np.isnan(table).all()), default=1.0) or 1.0
-
-
-def _number(value: float, digits: int = 2) -> str:
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def _short(component: str) -> str:
