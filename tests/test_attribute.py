@@ -16,7 +16,7 @@ from rich.console import Console
 
 import small_ladder
 import wired
-from distractor import families, model
+from distractor import families, model, plot
 from distractor import run as run_module
 from distractor.errors import ModelError, TaskError
 from distractor.families import Source
