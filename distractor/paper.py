@@ -1,4 +1,4 @@
-"""The paper that tables are printed on."""
+"""The paper that tables are printed on, and how numbers are written."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,22 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Columns of a table at most."""
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number as it is shown: what rounds to 0 has no sign."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """A mean and the ends of its interval, as they are shown."""
+    return f"{number(mean)} [{number(low)}, {number(high)}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value as it is shown."""
+    return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
 def console() -> "Console":

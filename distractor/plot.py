@@ -13,6 +13,7 @@ from distractor.curves.curve_file import Curve
 from distractor.curves.published import Published
 from distractor.curves.shape import Judged, Parts, parts_of
 from distractor.errors import ScalingError
+from distractor.paper import number
 from distractor.task import Condition
 
 if TYPE_CHECKING:
@@ -314,12 +315,6 @@ def _curve(axes: "Axes", found: Ablation, sizes: Sequence[int], quantity: str, c
         for size, models in zip(sizes, found.sizes, strict=True):
             each = [found.mean([model], quantity, condition) for model in models]
             axes.plot([size] * len(each), [one.mean for one in each if one], ".", ms=3, color="black", zorder=3)
-
-
-def number(value: float, digits: int = 2) -> str:
-    """A number as it is written into a figure: what rounds to 0 has no sign."""
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def in_cell(value: float, reach: float) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 from distractor.ablate import CONSTANT, Ablation, Mean, constant_answer
 from distractor.format import Format
 from distractor.formats.trained import caution
+from distractor.paper import number, p_value, with_interval
 from distractor.task import Condition
 from distractor.verdict import Part
 
@@ -97,8 +98,8 @@ def verdict_table(found: Ablation) -> Group:
     if told["turning_low"] is not None:
         lines.append(
             Text(
-                f"Level {told['level']}: rise p {_p(told['p_left'])}, fall p {_p(told['p_right'])}; it turns between "
-                f"{told['turning_low']:,.0f} and {told['turning_high']:,.0f} parameters; a dip of "
+                f"Level {told['level']}: rise p {p_value(told['p_left'])}, fall p {p_value(told['p_right'])}; it turns "
+                f"between {told['turning_low']:,.0f} and {told['turning_high']:,.0f} parameters; a dip of "
                 f"{told['smallest_detectable_dip']:.2f} could have been seen."
             )
         )
@@ -155,12 +156,8 @@ def _mean_in(found: Ablation, models: Sequence[int], quantity: str, condition: C
 
 
 def _plain(mean: Mean | None) -> str:
-    return "–" if mean is None else f"{mean.mean:.2f}".replace("-0.00", "0.00")
+    return "–" if mean is None else number(mean.mean)
 
 
 def _with_interval(mean: Mean | None) -> str:
-    return "–" if mean is None else f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]".replace("-0.00", "0.00")
-
-
-def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "< .001"
+    return "–" if mean is None else with_interval(*mean)

@@ -11,7 +11,7 @@ from rich.text import Text
 from distractor.compare import PRIMARY, Comparison, Pair
 from distractor.comparison.noise import Change
 from distractor.comparison.steps import Course
-from distractor.paper import WIDTH
+from distractor.paper import WIDTH, number, p_value, with_interval
 from distractor.sites.counterparts import MapChange
 from distractor.table import plain_table
 from distractor.task import Condition
@@ -85,8 +85,8 @@ def verdict(found: Comparison, pair: Pair) -> list[str]:
         name, one, place = most
         told.append(
             f"The site that changed most is {one.sites[place]} ({name}, {one.name}): by "
-            f"{numbers(one.mean[place], one.low[place], one.high[place])} nats from {one.first[place]:.2f} to "
-            f"{one.second[place]:.2f}."
+            f"{with_interval(one.mean[place], one.low[place], one.high[place])} nats from {number(one.first[place])} to "
+            f"{number(one.second[place])}."
         )
     elif pair.maps:
         told.append(f"No site's effect differs between {first} and {second} beyond item noise.")
@@ -94,7 +94,7 @@ def verdict(found: Comparison, pair: Pair) -> list[str]:
         share = "" if part.share is None else f", {part.share:.0%} of what its own do"
         told.append(
             f"{SHORT[part.path].capitalize()}: the {len(part.sites)} sites found in {part.found_in}, knocked out in "
-            f"{part.knocked_out_in}, take {numbers(*part.foreign)} nats{share} ({numbers(*part.own)}); "
+            f"{part.knocked_out_in}, take {with_interval(*part.foreign)} nats{share} ({with_interval(*part.own)}); "
             f"difference {_said(part.change, of_seeds=False)}."
         )
     if pair.no_transfer:
@@ -104,24 +104,14 @@ def verdict(found: Comparison, pair: Pair) -> list[str]:
 
 def interval(change: Change) -> str:
     """A difference with its interval."""
-    return numbers(change.mean, change.low, change.high)
-
-
-def numbers(mean: float, low: float, high: float) -> str:
-    """A mean with its interval."""
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]".replace("-0.00", "0.00")
-
-
-def p_value(p: float) -> str:
-    """As it stands in tables."""
-    return f"{p:.3f}" if p >= 0.001 else "< .001"
+    return with_interval(change.mean, change.low, change.high)
 
 
 def _said(change: Change, *, of_seeds: bool = True) -> str:
     if not of_seeds:
         return "beyond item noise" if change.is_beyond_items else "inside item noise"
     if change.seeds is not None and change.is_beyond_items:
-        return f"{change.call} (over seeds {numbers(change.mean, change.seeds.low, change.seeds.high)})"
+        return f"{change.call} (over seeds {with_interval(change.mean, change.seeds.low, change.seeds.high)})"
     return change.call
 
 
@@ -137,7 +127,7 @@ def _behaviour(found: Comparison, pair: Pair) -> Group:
     table.columns[-1].justify = "left"
     last = ""
     for row, change in pair.rows.items():
-        levels = [f"{found.level(side, row).mean:.2f}".replace("-0.00", "0.00") for side in (pair.first, pair.second)]
+        levels = [number(found.level(side, row).mean) for side in (pair.first, pair.second)]
         name = SHORT.get(row[0], row[0])
         told = [p_value(change.p), p_value(change.p_family), BEYOND[change.call]]
         table.add_row(name if name != last else "", _short(row[1]), *levels, interval(change), *told)
@@ -176,7 +166,7 @@ def _paths(found: Comparison, pair: Pair) -> Group:
             [one.mean(which)[0] for m in found.sides[side].members if (one := found.strengths[m]) is not None]
             for side in (pair.first, pair.second)
         ]
-        levels = [f"{np.mean(each):.2f}".replace("-0.00", "0.00") for each in weighed]
+        levels = [number(float(np.mean(each))) for each in weighed]
         table.add_row(SHORT[name], *levels, interval(change), p_value(change.p), BEYOND[change.call])
     how = "lost when its sites are knocked out" if _has_ablation(found) else "of its heads, to first order"
     match = f" ({MATCHES[pair.match]})" if pair.match else ""
@@ -201,9 +191,9 @@ def _maps(found: Comparison, pair: Pair, name: str, maps: Sequence[MapChange]) -
             if np.abs([one.first[i], one.second[i]]).max() < LEAST and not one.is_marked[i]:
                 continue
             mark = "*" if one.is_marked[i] else " "
-            levels = (f"{value:.2f}".replace("-0.00", "0.00") for value in (one.first[i], one.second[i]))
+            levels = (number(value) for value in (one.first[i], one.second[i]))
             table.add_row(
-                one.sites[i], *levels, numbers(one.mean[i], one.low[i], one.high[i]) + mark, p_value(one.p[i])
+                one.sites[i], *levels, with_interval(one.mean[i], one.low[i], one.high[i]) + mark, p_value(one.p[i])
             )
         lines.append(table)
         lines += [Text(part) for part in _wrapped([f"* changed: {_told(one)}"])]
@@ -245,9 +235,9 @@ def _course(course: Course) -> Group:
     shown = np.unique(np.linspace(0, last, min(last + 1, STEPS)).round().astype(int))
     for place in shown:
         cells = [
-            numbers(*(float(end[place]) for end in rows[name]))
+            with_interval(*(float(end[place]) for end in rows[name]))
             if name == names[0]
-            else f"{rows[name][0][place]:.2f}".replace("-0.00", "0.00")
+            else number(float(rows[name][0][place]))
             for name in names
         ]
         table.add_row(f"{course.steps[place]:,}", *cells)

@@ -11,6 +11,7 @@ from numpy import ndarray
 from distractor.curves.curve_file import Curve
 from distractor.curves.published import Published, find_published
 from distractor.errors import ScalingError
+from distractor.paper import p_value
 from distractor.scaling import (
     SHARES,
     Level,
@@ -237,7 +238,7 @@ def _told(level: Level, judged: Judged) -> str:
         ends = f"{turn.turning_set[0]:,.15g}", f"{turn.turning_set[-1]:,.15g}"
         where = f"at {ends[0]}" if ends[0] == ends[1] else f"between {ends[0]} and {ends[1]}"
         return (
-            f"{level.label}: it {first} (p {_p(turn.p_left)}) and {then} (p {_p(turn.p_right)}), by at least "
+            f"{level.label}: it {first} (p {p_value(turn.p_left)}) and {then} (p {p_value(turn.p_right)}), by at least "
             f"{turn.low:.2g}{unit}; it turns {where} {judged.curve.axis}. {seen}"
         )
     excluded = [name for name, out in (("U", level.no_u), ("inverted U", level.no_inverted_u)) if out]
@@ -248,7 +249,3 @@ def _told(level: Level, judged: Judged) -> str:
     mean, low, high = level.end
     ends_told = f"from the smallest to the largest it moves by {mean:+.2g} [{low:+.2g}, {high:+.2g}]{unit}"
     return f"{level.label}; {ends_told}. {no} {seen}"
-
-
-def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "< .001"

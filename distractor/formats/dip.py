@@ -17,6 +17,7 @@ from distractor.ablate import Mean
 from distractor.format import Format
 from distractor.formats.free_form import ENOUGH, FreeForm
 from distractor.formats.side_by_side import Found, answered, names_of
+from distractor.paper import with_interval
 from distractor.scaling import interval
 from distractor.task import Condition
 
@@ -97,24 +98,25 @@ def _told(form: Format, own: Dip | None) -> str:
         return f"{form.label}: too few sizes have answers enough to speak of a dip."
     where = " and ".join(dict.fromkeys(f"from {before} to {within}" for before, within in own.places))
     is_there = "falls" if own.depth.low > 0 else "does not fall beyond chance"
-    return f"{form.label}: accuracy in conflict {is_there} below a smaller size, by {_shown(own.depth)} ({where})."
+    return (
+        f"{form.label}: accuracy in conflict {is_there} below a smaller size, by {with_interval(*own.depth)} ({where})."
+    )
 
 
 def _compared(own: Dip | None, other: Dip | None) -> str:
     shallower = None if own is None or other is None else less(own, other)
     if shallower is None or own is None or other is None:
         return "cannot be told"
+    by = with_interval(*shallower)
     if other.depth.low <= 0:
-        return f"there is no dip to flatten; the difference is {_shown(shallower)}"
+        return f"there is no dip to flatten; the difference is {by}"
     if shallower.low > 0 and own.depth.low > 0 and not own.rises_again:
-        return (
-            f"accuracy falls less far, by {_shown(shallower)}, but it falls to the largest size and does not rise again"
-        )
+        return f"accuracy falls less far, by {by}, but it falls to the largest size and does not rise again"
     if shallower.low > 0:
-        return f"the dip is flatter, by {_shown(shallower)}"
+        return f"the dip is flatter, by {by}"
     if shallower.high < 0:
-        return f"the dip is deeper, by {_shown(Mean(-shallower.mean, -shallower.high, -shallower.low))}"
-    return f"the dip is not seen to be flatter, the difference is {_shown(shallower)}"
+        return f"the dip is deeper, by {with_interval(-shallower.mean, -shallower.high, -shallower.low)}"
+    return f"the dip is not seen to be flatter, the difference is {by}"
 
 
 def _accuracy(found: Found, sizes: Sequence[Sequence[int]]) -> tuple[Float[ndarray, "size group"], tuple[str, ...]]:
@@ -151,7 +153,3 @@ def _deepest(means: Float[ndarray, " size"]) -> tuple[int, int]:
 
 def _mean(values: Float[ndarray, " group"]) -> Mean:
     return Mean(*(float(value) for value in interval(values)))
-
-
-def _shown(mean: Mean) -> str:
-    return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]".replace("-0.00", "0.00")

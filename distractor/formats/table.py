@@ -10,6 +10,7 @@ from distractor.ablate import Mean
 from distractor.formats.free_form import FreeForm
 from distractor.formats.side_by_side import Curve
 from distractor.formats.trained import caution
+from distractor.paper import number, with_interval
 from distractor.table import plain_table
 from distractor.task import Condition
 
@@ -109,8 +110,8 @@ def _some(curves: Sequence[Curve]) -> Table:
 
 
 def _plain(mean: Mean | None) -> str:
-    return "–" if mean is None else f"{mean.mean:.2f}".replace("-0.00", "0.00")
+    return "–" if mean is None else number(mean.mean)
 
 
 def _with_interval(mean: Mean | None) -> str:
-    return "–" if mean is None else f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]".replace("-0.00", "0.00")
+    return "–" if mean is None else with_interval(*mean)

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
-from distractor.plot import COLOURS, MARKERS, PULLS, STYLE, in_cell, number
+from distractor.paper import number
+from distractor.plot import COLOURS, MARKERS, PULLS, STYLE, in_cell
 from distractor.sites.attribute import INNER, OWN_MAP, UNSIGNED, Attribution, Cells, families, means_of, varying
 from distractor.sweep import Reading
 from distractor.task import Condition

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distractor.paper import WIDTH
+from distractor.paper import WIDTH, number, with_interval
 from distractor.sites.attribute import UNSIGNED, Attribution, Cells, kind_of, varying
 from distractor.sweep import Reading
 from distractor.task import Condition
@@ -60,7 +60,7 @@ def _behaviour(found: Attribution) -> Group:
             found.behaviour(index, "true_pull"),
             found.behaviour(index, "distractor_pull"),
         )
-        shown = ["–" if mean is None else _interval(*mean) for mean in means]
+        shown = ["–" if mean is None else with_interval(*mean) for mean in means]
         table.add_row(scores.source.name[-30:], f"{scores.source.n_params or 0:,}", *shown)
     groups = len({item.group for item in found.task.items})
     title = f"{found.task.name}: {len(found.task.items)} items in {groups} groups (means; 95 % intervals over groups)"
@@ -74,7 +74,7 @@ def _strengths(found: Attribution) -> Group:
             (names[0].removesuffix(".z") + (f" +{len(names) - 1}" if names[1:] else "")) if names else "–"
             for names in one.chosen
         ]
-        lost = (_interval(*one.mean(quantity)) for quantity in ("true", "distractor"))
+        lost = (with_interval(*one.mean(quantity)) for quantity in ("true", "distractor"))
         table.add_row(one.source.name[-19:], *lost, *shown)
     title = "T-sites and D-sites, chosen on half of the groups, knocked out on the other: what is lost, in nats"
     return Group(Text(title, style="bold"), table, *map(Text, found.sentences()))
@@ -124,13 +124,13 @@ def _sites(reading: Reading, cells: Cells) -> Table:
 
 def _marked(cell: Cells) -> str:
     mark = "" if cell.marked is None else "*" if cell.marked else " "
-    return "–" if np.isnan(cell.mean) else _interval(*cell.one()) + mark
+    return "–" if np.isnan(cell.mean) else with_interval(*cell.one()) + mark
 
 
 def _share(cell: Cells) -> str:
     if cell.recovery is None or cell.recovery_low is None or cell.recovery_high is None or np.isnan(cell.recovery):
         return "–"
-    return _interval(float(cell.recovery), float(cell.recovery_low), float(cell.recovery_high))
+    return with_interval(float(cell.recovery), float(cell.recovery_low), float(cell.recovery_high))
 
 
 def _lens(cells: Cells) -> Table:
@@ -138,7 +138,7 @@ def _lens(cells: Cells) -> Table:
     shown = [c for c in ("conflict", "congruent", "distractor_swapped") if c in gap.dims["condition"]]
     table = _plain_table("stage", *(f"gap, {condition}" for condition in shown))
     for stage in _thinned(gap.dims["stage"]):
-        table.add_row(stage, *(_interval(*gap.at(stage=stage, condition=condition).one()) for condition in shown))
+        table.add_row(stage, *(with_interval(*gap.at(stage=stage, condition=condition).one()) for condition in shown))
     return table
 
 
@@ -147,7 +147,7 @@ def parting_sentence(found: Attribution, reading: Reading) -> str:
     parting, stages = found.parting(reading), reading.dims["stage"]
     if parting is None:
         return "Where conflict and congruent part is not defined: there are no congruent prompts, or too few groups."
-    told = _interval(*parting.difference)
+    told = with_interval(*parting.difference)
     if parting.stage is None or parting.low is None or parting.high is None:
         return f"Conflict and congruent do not part: their gaps differ by {told} nats at the end."
     return (
@@ -163,7 +163,7 @@ def _decoding(cells: Cells) -> Table:
     table = _plain_table("read off", "best at", *(control.replace("_", " ") for control in controls))
     for place, label in enumerate(cells.dims["label"]):
         best = int(pooled[place, controls.index("model")].argmax())
-        table.add_row(label, cells.dims["stage"][best], *(f"{value:.2f}" for value in pooled[place, :, best]))
+        table.add_row(label, cells.dims["stage"][best], *map(number, pooled[place, :, best]))
     return table
 
 
@@ -171,10 +171,6 @@ def _thinned(names: Sequence[str]) -> list[str]:
     """At most so many names, evenly spread, the last among them."""
     chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), TOP + 1)).round().astype(int))
     return [names[place] for place in chosen]
-
-
-def _interval(mean: float, low: float, high: float) -> str:
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]".replace("-0.00", "0.00")
 
 
 def _plain_table(*columns: str) -> Table:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from distractor import report
-from distractor.ablate import Mean, ablate
+from distractor.ablate import ablate
 from distractor.families import Source, find_models
 from distractor.format import Format, formats_of
 from distractor.formats import plot as format_plot
@@ -25,6 +25,7 @@ from distractor.formats.reply import read
 from distractor.formats.shots import put
 from distractor.formats.side_by_side import Curve, Found, curve
 from distractor.formats.trained import caution
+from distractor.paper import with_interval
 from distractor.store import Store
 from distractor.sweep import Settings
 from distractor.task import Condition, Task
@@ -146,7 +147,7 @@ def in_short(sections: Sequence[Section]) -> Iterator[str]:
         for form in DRAWN:
             deep = dips[one.name].get(form)
             label = one.drawn[form][1].label if form in one.drawn else "–"
-            cells.append(f"{label}, dip {'–' if deep is None else shown(deep.depth)}")
+            cells.append(f"{label}, dip {'–' if deep is None else with_interval(*deep.depth)}")
         yield f"| {one.name} | {' | '.join(cells)} |"
     yield "\nDoes a chain of thought flatten the dip?\n"
     for name, own in dips.items():
@@ -198,7 +199,7 @@ def table(found: Sequence[Found], curves: Sequence[Curve]) -> Iterator[str]:
         read = f"{min(one.answered):.2f} to {max(one.answered):.2f}" if one.form.is_free else "–"
         cells = [values[0], max(values), values[-1], min(right), right[-1]] if values else ["–"] * 5
         label = f"{one.label} ({one.why})" if one.why else one.label
-        told = [one.form.label, quantity, *cells, "–" if deep is None else shown(deep.depth), read, label]
+        told = [one.form.label, quantity, *cells, "–" if deep is None else with_interval(*deep.depth), read, label]
         yield f"| {' | '.join(told)} |"
 
 
@@ -207,7 +208,7 @@ def goes_by(found: FreeForm) -> Iterator[str]:
     yield "| size | texts that reason | question, nats | reasoning, nats |"
     yield "| --- | --- | --- | --- |"
     for places in found.sizes:
-        cells = ["–" if mean is None else shown(mean) for mean in found.follows(places).values()]
+        cells = ["–" if mean is None else with_interval(*mean) for mean in found.follows(places).values()]
         yield f"| {found.replies[places[0]].source.model} | {reasoned(found, places):.2f} | {' | '.join(cells)} |"
 
 
@@ -228,11 +229,6 @@ def written(found: FreeForm) -> Iterator[str]:
     yield f"What {largest.source.name} writes behind its first prompt in conflict ({found.task.format.label}; {answer}):\n"
     lines = f"{text.prompt} ⏵{text.text}".splitlines()
     yield "\n".join(["```text", *map(str.rstrip, lines), "```", ""])
-
-
-def shown(mean: Mean) -> str:
-    """With its interval."""
-    return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]".replace("-0.00", "0.00")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from numpy import ndarray
 from distractor import report
 from distractor.ablate import Mean, peak_and_top
 from distractor.families import Source, find_models
+from distractor.paper import number, with_interval
 from distractor.sites import maps
 from distractor.sites.attribute import PAIR, Attribution, attribute
 from distractor.sites.attribute_report import figures
@@ -155,7 +156,7 @@ def last(found: Attribution, name: str, source: Source) -> Reading:
 
 def told(mean: Mean | None) -> str:
     """A mean with its interval."""
-    return "–" if mean is None else f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
+    return "–" if mean is None else with_interval(*mean)
 
 
 def sentences(found: Attribution, ends: Sequence[int], checks: dict[tuple[int, str], Check]) -> Iterator[str]:
@@ -198,7 +199,7 @@ def seeds_table(found: Attribution) -> Iterator[str]:
     for n_params, places in sizes.items():
         pulls = [np.mean([m.mean for p in places if (m := found.behaviour(p, f"{which}_pull"))]) for which in PATHS]
         paths = [np.mean([found.strengths[p].mean(which)[0] for p in places]) for which in PATHS]
-        cells = " | ".join(f"{value:.2f}" for value in (*pulls, *paths))
+        cells = " | ".join(number(float(value)) for value in (*pulls, *paths))
         yield f"| {found.scores[places[0]].source.model} | {n_params:,} | {cells} |"
 
 
