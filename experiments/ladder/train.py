@@ -1,4 +1,4 @@
-"""Train the ladder: `python -m experiments.ladder.train --seeds 13`.
+"""Train the ladder: `python -m experiments.ladder.train --out runs/ladder`.
 
 Every size of a seed reads the same documents in the same order for the same number of steps. A run that was stopped
 goes on from its last checkpoint; a model that is finished is left as it is.
