@@ -18,7 +18,7 @@ from distractor.task import nearest
 
 LADDER = Path(__file__).parent / "ladder"
 TABLE = Path(__file__).parent / "families.toml"
-TEXTS = ("*.json", "*.model", "*.txt")
+TEXTS = ("*.json", "*.model", "*.txt", "*.jinja")
 WEIGHTS = ("*.safetensors", "*.bin")
 HASHED = (*WEIGHTS, *TEXTS)
 """The files of a model folder that decide what it computes."""

@@ -1,6 +1,6 @@
 """Every forward pass, hook and edit in the house, through what `Model` shows."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distractor.encode import Encoded, Encoding, Role, Tokens
+from distractor.encode import Encoded, Encoding, Role
 from distractor.errors import EncodeError, ModelError
 from distractor.hooks import Edit, Read
 from distractor.model import AGREES, Model
@@ -293,11 +293,6 @@ def _keeper(site: Site, kept: list[Tensor], last: Int[Tensor, " row"] | None) ->
 
 def _put(value: Tensor) -> Edit:
     return lambda _: value
-
-
-def _chunks(rows: list[Tokens], size: int) -> Iterator[list[Tokens]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def refuse_nan(

@@ -386,6 +386,13 @@ def test_notes_beside_a_model_do_not_change_it(folder: Path) -> None:
     assert source.fingerprint() == before
 
 
+def test_a_chat_template_of_its_own_file_decides_what_is_sent(folder: Path) -> None:
+    (source,) = find_models([str(folder)])
+    before = source.fingerprint()
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert source.fingerprint() != before
+
+
 def test_a_model_that_is_gone_has_no_fingerprint(folder: Path) -> None:
     source = find_models([str(folder)])[0]
     shutil.rmtree(folder)

@@ -265,7 +265,7 @@ def _short(condition: Condition | None) -> str:
 
 
 def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.2f}"
+    return "–" if np.isnan(value) else number(value)
 
 
 def _cut(text: str, room: int) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 from distractor.paper import WIDTH, number, with_interval
 from distractor.sites.attribute import UNSIGNED, Attribution, Cells, kind_of, varying
 from distractor.sweep import Reading
+from distractor.table import plain_table
 from distractor.task import Condition
 
 TOP = 8
@@ -53,7 +54,7 @@ def site(names: dict[str, str]) -> str:
 
 
 def _behaviour(found: Attribution) -> Group:
-    table = _plain_table("model", "parameters", "preference in conflict", "T, nats", "D, nats")
+    table = plain_table("model", "parameters", "preference in conflict", "T, nats", "D, nats")
     for index, scores in enumerate(found.scores):
         means = (
             found.behaviour(index, "distractor_preference", Condition.CONFLICT),
@@ -68,7 +69,7 @@ def _behaviour(found: Attribution) -> Group:
 
 
 def _strengths(found: Attribution) -> Group:
-    table = _plain_table("model", "lost of T", "lost of D", "T-sites", "D-sites")
+    table = plain_table("model", "lost of T", "lost of D", "T-sites", "D-sites")
     for one in found.strengths:
         shown = [
             (names[0].removesuffix(".z") + (f" +{len(names) - 1}" if names[1:] else "")) if names else "–"
@@ -116,7 +117,7 @@ def _sites(reading: Reading, cells: Cells) -> Table:
             fit.append((head, column))
         else:
             break
-    table = _plain_table("site", *(head for head, _ in fit))
+    table = plain_table("site", *(head for head, _ in fit))
     for place, name in enumerate(sites):
         table.add_row(name, *(column[place] for _, column in fit))
     return table
@@ -136,7 +137,7 @@ def _share(cell: Cells) -> str:
 def _lens(cells: Cells) -> Table:
     gap = cells.at(quantity="logit_gap")
     shown = [c for c in ("conflict", "congruent", "distractor_swapped") if c in gap.dims["condition"]]
-    table = _plain_table("stage", *(f"gap, {condition}" for condition in shown))
+    table = plain_table("stage", *(f"gap, {condition}" for condition in shown))
     for stage in _thinned(gap.dims["stage"]):
         table.add_row(stage, *(with_interval(*gap.at(stage=stage, condition=condition).one()) for condition in shown))
     return table
@@ -160,7 +161,7 @@ def _decoding(cells: Cells) -> Table:
     """Each label where the model's stream gives it best, beside the controls there."""
     controls = cells.dims["control"]
     pooled = cells.mean.mean(list(cells.dims).index("condition"))
-    table = _plain_table("read off", "best at", *(control.replace("_", " ") for control in controls))
+    table = plain_table("read off", "best at", *(control.replace("_", " ") for control in controls))
     for place, label in enumerate(cells.dims["label"]):
         best = int(pooled[place, controls.index("model")].argmax())
         table.add_row(label, cells.dims["stage"][best], *map(number, pooled[place, :, best]))
@@ -171,10 +172,3 @@ def _thinned(names: Sequence[str]) -> list[str]:
     """At most so many names, evenly spread, the last among them."""
     chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), TOP + 1)).round().astype(int))
     return [names[place] for place in chosen]
-
-
-def _plain_table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
-    return table

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from distractor.paper import number
 from distractor.quantities import accuracy, coverage, distractor_pull, logit_gap, preference, true_pull
 from distractor.task import Answer, Condition, Task
 from tasks import TASKS
@@ -93,12 +94,12 @@ def table(name: str, found: Iterable[Row], first: str) -> str:
     lines = [f"### {name}\n", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for place, rows in by_place.items():
         of = {row.seed: f"{row.numbers[0]:.2f} ({row.numbers[1]:.2f})" for row in rows}
-        means = np.mean([row.numbers[2:] for row in rows], axis=0) + 0.0
+        means = np.mean([row.numbers[2:] for row in rows], axis=0)
         cells = [
             place,
             f"{rows[0].n_params:,}",
             *(of.get(seed, "–") for seed in seeds),
-            *(f"{mean:.2f}".replace("-0.00", "0.00") for mean in means),
+            *map(number, means),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -18,6 +18,7 @@ import transformers
 from matplotlib.figure import Figure
 from transformers import GPTNeoXForCausalLM
 
+from distractor.paper import number
 from tasks import TASKS
 
 from .corpus import Recipe, held_out, words
@@ -88,7 +89,7 @@ def table(rows: dict[tuple[float, int, str], dict[str, str]]) -> str:
     """A row a cell, in Markdown."""
     lines = [f"| {' | '.join(FIELDS)} |", "|---" * len(FIELDS) + "|"]
     for (rate, steps, size), row in rows.items():
-        told = [f"{float(row[column]) + 0.0:.2f}".replace("-0.00", "0.00") for column in ("loss", *COLUMNS)]
+        told = [number(float(row[column])) for column in ("loss", *COLUMNS)]
         lines.append(f"| {rate:g} | {steps:,} | {size} | {int(row['n_params']):,} | {' | '.join(told)} |")
     return "\n".join(lines) + "\n"
 
