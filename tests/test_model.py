@@ -1,5 +1,6 @@
 """Loading, and the laws of log-probabilities: equal to plain transformers, whatever goes through together."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -226,10 +227,26 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         load(tmp_path, device="cpu")
 
 
-@pytest.mark.parametrize("broken", ["model.safetensors", "tokenizer.json", "config.json"])
-def test_a_damaged_folder_is_refused(tmp_path: Path, broken: str) -> None:
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+"""What stands in place of a large file where a checkout has not fetched it."""
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"not weights", POINTER])
+@pytest.mark.parametrize("broken", ["model.safetensors", "pytorch_model.bin", "tokenizer.json", "config.json"])
+def test_a_damaged_folder_is_refused(tmp_path: Path, broken: str, content: bytes) -> None:
     tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(["a"]))
-    (tmp_path / broken).write_bytes(b"{")
+    if broken == "pytorch_model.bin":
+        (tmp_path / "model.safetensors").unlink()
+    (tmp_path / broken).write_bytes(content)
+    with pytest.raises(ModelError, match="no model could be loaded"):
+        load(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("wrong", [{"n_layer": "12"}, {"n_head": 3}, {"model_type": "no_such"}])
+def test_a_configuration_that_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(["a"]))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | wrong))
     with pytest.raises(ModelError, match="no model could be loaded"):
         load(tmp_path, device="cpu")
 
@@ -244,7 +261,10 @@ def test_half_precision_is_near_the_truth(loaded: Loaded) -> None:
     exact = loaded("llama").log_probs(tokens, torch.tensor([7]))
     half = loaded("llama", dtype="bfloat16").log_probs(tokens, torch.tensor([7]))
     assert half.dtype == torch.float32
-    torch.testing.assert_close(half.double(), exact, atol=0.2, rtol=0)
+    # Machines multiply bfloat16 in different ways: single values are off by 0.05 to 0.2, all together by a few hundredths.
+    assert float((half.double() - exact).abs().mean()) < 0.15 * float(exact.std())
+    other = loaded("llama").log_probs(tokens.flip(1), torch.tensor([7]))
+    assert float((other - exact).abs().mean()) > 0.3 * float(exact.std())
 
 
 def test_a_slow_tokenizer_is_refused(loaded: Loaded) -> None:
