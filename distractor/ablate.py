@@ -13,7 +13,7 @@ from numpy import ndarray
 from distractor import quantities
 from distractor.curves.composed import Composed, compose
 from distractor.errors import ScalingError
-from distractor.families import Source
+from distractor.families import Source, of_each_size
 from distractor.scaling import Shape, delta_of, interval, judge
 from distractor.store import Store
 from distractor.sweep import Advance, Reading, Scores, Settings, read, sweep
@@ -35,6 +35,11 @@ class Values:
 
     by_condition: Mapping[str, Float[ndarray, "condition item"]]
     pulls: Mapping[str, Float[ndarray, " item"]]
+
+
+def limits_of(quantity: str) -> tuple[float, float] | None:
+    """Between what the values of a quantity lie, as `interval` wants to know it; None for those in nats."""
+    return None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
 
 
 class Mean(NamedTuple):
@@ -78,11 +83,8 @@ class Ablation:
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The models of each size, the smallest first, as places in `scores`: one for each seed."""
-        by_size: dict[int, list[int]] = {}
-        for place, one in enumerate(self.scores):
-            by_size.setdefault(one.source.n_params or 0, []).append(place)
-        return tuple(tuple(by_size[n]) for n in sorted(by_size))
+        """The models of each size, the smallest first, as places in `scores`: see `of_each_size`."""
+        return of_each_size(one.source for one in self.scores)
 
     def mean(
         self,
@@ -118,8 +120,7 @@ class Ablation:
                 row = np.mean([values.by_condition[quantity][place] for values in tables], axis=0)
             used = counted & ~np.isnan(row) if condition is Condition.DISTRACTOR_SWAPPED else counted
             if not np.isnan(row[used]).any():
-                limits = None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
-                alike.setdefault((used.tobytes(), limits), []).append((quantity, condition))
+                alike.setdefault((used.tobytes(), limits_of(quantity)), []).append((quantity, condition))
                 rows[quantity, condition] = row[used]
         for (used, limits), names in alike.items():
             places = np.flatnonzero(np.frombuffer(used, dtype=bool))
@@ -179,13 +180,18 @@ def ablate(
     return Ablation(task, settings, tuple(scores), shapes, ruling, unjudged, tuple(knockouts))
 
 
+def at_several_steps(sources: Sequence[Source]) -> Source | None:
+    """The first model that is there at several steps, if there is one."""
+    count = Counter((source.family, source.model, source.seed) for source in sources)
+    return next((one for one in sources if count[one.family, one.model, one.seed] > 1), None)
+
+
 def refuse_steps(sources: Sequence[Source]) -> None:
     """Raise ScalingError where a model is there at several steps: they would be taken for seeds of one size."""
-    count = Counter((source.family, source.model, source.seed) for source in sources)
-    if several := next((one for one, times in count.items() if times > 1), None):
+    if several := at_several_steps(sources):
         raise ScalingError(
-            f"{several[0]}/{several[1]} is there at several steps, which are no curve over size; ask for one step, or lay "
-            "them side by side with `distractor compare`"
+            f"{several.family}/{several.model} is there at several steps, which are no curve over size; ask for one step, or "
+            "lay them side by side with `distractor compare`"
         )
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -83,6 +83,17 @@ class Source:
             return _hash_of(tuple((path, *_stamp(path)) for path in kept))
         except OSError as error:
             raise ModelError(f"{self.name}: {error.filename} cannot be read ({error.strerror})") from error
+
+
+def of_each_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
+    """The models of each size, the smallest first, as places in `sources`: those that differ in their seed alone.
+
+    A model without a seed is nobody's other seed, even where another has as many parameters.
+    """
+    by_size: dict[tuple[int, str], list[int]] = {}
+    for place, one in enumerate(sources):
+        by_size.setdefault((one.n_params or 0, one.name if one.seed is None else ""), []).append(place)
+    return tuple(tuple(by_size[size]) for size in sorted(by_size))
 
 
 @dataclass(frozen=True)
@@ -178,7 +189,9 @@ class Family:
 
     def _source(self, member: Member, step: int | None, *, offline: bool) -> Source:
         """A model at a step, None for where training ended."""
-        place = None if step is None or self.checkpoint is None else self.checkpoint.format(step=step)
+        place = None if step is None or self.checkpoint is None else self.checkpoint.replace("{step}", str(step))
+        if place is not None and member.seed is not None:
+            place = place.replace("{seed}", str(member.seed))
         tokenizer = None
         if isinstance(member.at, Path):
             folder = member.at / place if place else member.at

@@ -227,6 +227,21 @@ def test_a_damaged_model_is_named(name: str, tmp_path: Path, capsys: pytest.Capt
     refused(capsys.readouterr(), "model: no model could be loaded from")
 
 
+def test_two_models_of_one_size_have_a_row_each_and_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = partial(GPT2Config, n_embd=8, n_layer=1, n_head=2, n_positions=48)
+    for seed, name in enumerate(("before", "tuned")):
+        tiny.save(tmp_path / name, made, tiny.word_level(small_ladder.words()), seed=seed)
+    assert type_in([*COMMAND, "--models", "before", "--models", "tuned"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (before,), (tuned,) = (
+        [line.split()[1:] for line in lines if line.startswith(name)] for name in ("before", "tuned")
+    )
+    assert before != tuned
+    assert any("no curve over size" in line for line in lines)
+
+
 @pytest.mark.usefixtures("unloaded")
 def test_a_plan_computes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert type_in([*COMMAND, "--plan", "--device", "cpu"]) == 0

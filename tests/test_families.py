@@ -19,7 +19,7 @@ import tiny
 from distractor import families, family_table, hub, report
 from distractor.ablate import refuse_steps
 from distractor.errors import ModelError, ScalingError
-from distractor.families import find_family, find_models, public
+from distractor.families import Source, find_family, find_models, of_each_size, public
 from distractor.paper import WIDTH
 from distractor.sweep import Settings
 
@@ -451,6 +451,23 @@ def test_a_step_whose_folder_is_gone_is_told(kept: Path) -> None:
     shutil.rmtree(kept / "step5")
     with pytest.raises(ModelError, match=r"there is no folder .*step5"):
         find_models(["ladder/8x2@5"])
+
+
+def test_models_of_one_size_are_seeds_of_each_other_only_where_they_say_so() -> None:
+    def made(name: str, n_params: int, seed: int | None = None) -> Source:
+        return Source("mine", name, Path(name), seed=seed, n_params=n_params)
+
+    assert of_each_size([made("b", 9), made("a", 9), made("c", 2)]) == ((2,), (1,), (0,))
+    assert of_each_size([made("b", 9, 1), made("a", 2, 0), made("b", 9, 0), made("a", 2, 1)]) == ((1, 3), (0, 2))
+
+
+def test_a_seed_may_stand_in_the_name_of_a_checkpoint(own: Path) -> None:
+    told = own.read_text().replace('checkpoint = "at-{step}"', 'checkpoint = "seed{seed}-at-{step}"')
+    own.write_text(told)
+    kept = own.parent / "runs" / "small-0" / "at-10"
+    kept.rename(kept.with_name("seed0-at-10"))
+    found = find_models([f"{own}/small@10"], offline=True)
+    assert [source.folder.name for source in found] == ["seed0-at-10"]
 
 
 def test_several_steps_are_no_curve_over_size(kept: Path) -> None:

@@ -98,6 +98,18 @@ def test_a_planted_rise_and_fall_of_the_share_is_found_and_a_flat_one_is_not() -
     assert flat.label not in ("inverted-U", "U-shaped")
 
 
+def test_models_of_one_size_without_seeds_are_not_averaged_and_are_no_curve() -> None:
+    task = many(200)
+    made = over_sizes(task, [0.1, 0.5, 0.9, 0.4, 0.1], [1] * 5).replies
+    alone = [replace(one, source=replace(one.source, seed=None, family=one.source.model)) for one in (*made, made[0])]
+    alone[-1] = replace(alone[-1], source=replace(alone[-1].source, family="other", n_params=10))
+    found = FreeForm(task, Settings(), tuple(sorted(alone, key=lambda one: one.source.n_params or 0)))
+    assert [len(places) for places in found.sizes] == [1] * 6
+    assert found.judged.shape is None
+    assert "no curve over size" in str(found.judged.why)
+    assert dip(found) is None
+
+
 def test_sizes_whose_texts_have_no_answer_are_left_out_and_named() -> None:
     judged = over_sizes(many(200), [0.1, 0.5, 0.9, 0.4, 0.1], [0.05, 1, 0.95, 1, 1]).judged
     assert judged.used == (100, 1000, 10_000, 100_000)

@@ -16,7 +16,7 @@ from numpy import ndarray
 from distractor.ablate import Mean
 from distractor.format import Format
 from distractor.formats.free_form import ENOUGH, FreeForm
-from distractor.formats.side_by_side import Found, answered, names_of
+from distractor.formats.side_by_side import Found, answered, names_of, sizes_of
 from distractor.paper import with_interval
 from distractor.scaling import interval
 from distractor.task import Condition
@@ -49,8 +49,12 @@ class Dip:
 def dip(found: Found) -> Dip | None:
     """The dip of one format; None where fewer than three sizes have answers enough, or fewer than four groups have all.
 
+    None as well where two models have one size and are not seeds of each other: then there is no order to dip in.
+
     Of several seeds the mean is taken. It holds for these weights: the interval is over item groups.
     """
+    if len(set(sizes_of(found))) < len(found.sizes):
+        return None
     kept = [place for place, share in enumerate(answered(found)) if share >= ENOUGH]
     names = [names_of(found)[place] for place in kept]
     table, groups = _accuracy(found, [found.sizes[place] for place in kept])
@@ -95,7 +99,7 @@ def flattened(dips: Mapping[Format, Dip | None]) -> list[str]:
 
 def _told(form: Format, own: Dip | None) -> str:
     if own is None:
-        return f"{form.label}: too few sizes have answers enough to speak of a dip."
+        return f"{form.label}: no dip can be spoken of (too few sizes have answers enough, or two have as many parameters)."
     where = " and ".join(dict.fromkeys(f"from {before} to {within}" for before, within in own.places))
     is_there = "falls" if own.depth.low > 0 else "does not fall beyond chance"
     return (

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from distractor.ablate import Mean, group_means, refuse_steps
 from distractor.errors import ScalingError
-from distractor.families import Source
+from distractor.families import Source, of_each_size
 from distractor.formats.reply import read
 from distractor.scaling import Shape, delta_of, interval, judge
 from distractor.store import Cell, Key, Store
@@ -129,11 +129,8 @@ class FreeForm:
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The models of each size, the smallest first, as places in `replies`: one for each seed."""
-        by_size: dict[int, list[int]] = {}
-        for place, one in enumerate(self.replies):
-            by_size.setdefault(one.source.n_params or 0, []).append(place)
-        return tuple(tuple(by_size[n]) for n in sorted(by_size))
+        """The models of each size, the smallest first, as places in `replies`: see `of_each_size`."""
+        return of_each_size(one.source for one in self.replies)
 
     def values(self, model: int, quantity: str, condition: Condition) -> Float[ndarray, " item"]:
         """A share's values of one model, item by item: 0 or 1, NaN where it is not defined."""
@@ -204,6 +201,11 @@ class FreeForm:
         used = tuple(self._size(models) for models in kept)
         left_out = {size: share.mean if share else 0.0 for size, share in parsed.items() if size not in used}
         seeds = sorted({one.source.seed or 0 for one in self.replies})
+        if len(set(used)) < len(used):
+            why = (
+                "two of the models have the same number of parameters and the same seed, so they are no curve over size"
+            )
+            return Judged(None, used, left_out, 0, why)
         if len(used) < 3:
             why = f"sizes with an answer in {ENOUGH:.0%} of the texts: {len(used)}, where 3 are needed"
             return Judged(None, used, left_out, 0, why)
