@@ -142,10 +142,10 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
             f"{model.name}: item {item.id} of {task.name} takes {longest} positions with {behind}, the model's context "
             f"has {model.context}; use a model with a longer context or shorter items"
         )
-    if max(ids + first + second) >= model.vocab:
+    if (highest := max(bos + ids + first + second)) >= model.vocab:
         raise EncodeError(
-            f"{model.name}: its tokenizer has tokens that the model has not (number {max(ids + first + second)} of "
-            f"{model.vocab}); the two do not belong together"
+            f"{model.name}: its tokenizer has tokens that the model has not (number {highest} of {model.vocab}); "
+            "the two do not belong together"
         )
     roles = _roles(task.roles(prompt), plain.offset_mapping, prompt)
     return Encoded(bos + ids, (first, second), ((("bos", 0),) if bos else ()) + roles)
@@ -177,11 +177,14 @@ def _answer(item: Item, prompt: str, ids: Tokens, answer: str, model: Model) -> 
 
 
 def _unknown(text: str, encoded: Any, model: Model) -> str | None:
-    """The first piece of `text` that became the unknown token, or that no token covers: some tokenizers drop it silently."""
+    """The first piece of `text` that became the unknown token, or that no token covers: some tokenizers drop it silently.
+
+    What is written as the unknown token itself is known: GPT-2's is <|endoftext|>, which chat templates write.
+    """
     covered = bytearray(len(text))
-    unknown = model.tokenizer.unk_token_id  # looking it up takes long
+    unknown, written = model.tokenizer.unk_token_id, model.tokenizer.unk_token  # looking them up takes long
     for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
-        if token == unknown:
+        if token == unknown and text[start:end].strip() != written:
             return text[start:end]
         covered[start:end] = b"\1" * (end - start)
     return next(

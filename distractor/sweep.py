@@ -265,7 +265,7 @@ def _score(
 
     model = load_model(source, settings)
     template = str(getattr(model.tokenizer, "chat_template", None))
-    same = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context, template)
+    same = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context, model.vocab, template)
     if same not in encodings:
         encodings[same] = encode(task, model)
     encoding = encodings[same]

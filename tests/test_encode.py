@@ -100,6 +100,24 @@ def test_the_prompt_may_hold_the_sign_of_the_unknown_where_that_is_an_ordinary_b
     assert row.prompt[0] == 1
 
 
+def test_a_prompt_may_write_the_unknown_token_itself(loaded: Loaded) -> None:
+    """As chat templates write <|endoftext|>, which is GPT-2's end, beginning and unknown at once."""
+    model = with_tokenizer(loaded("gpt2", "bytes"), tiny.byte_level(unk_token="<eos>"))
+    row = conflict(one("A <eos> Say:"), model)
+    assert row.prompt.count(2) == 1
+
+
+def test_a_model_without_some_of_its_tokenizers_tokens_is_refused(loaded: Loaded) -> None:
+    model = loaded("gpt2", "bytes")
+    row = conflict(one("Say:"), model)
+    highest = max(row.prompt + row.answers[0] + row.answers[1])
+    with pytest.raises(EncodeError, match=rf"tokens that the model has not \(number {highest} of {highest}\)"):
+        encode(one("Say:"), replace(model, vocab=highest))
+    assert encode(one("Say:"), replace(model, vocab=highest + 1))
+    with pytest.raises(EncodeError, match=rf"tokens that the model has not \(number {highest + 1} of {highest + 1}\)"):
+        encode(one("Say:"), replace(model, vocab=highest + 1, bos=highest + 1))
+
+
 @pytest.mark.parametrize("distractor", [" Rome", " Rome Paris"])
 def test_answers_that_begin_with_one_another_are_refused(loaded: Loaded, distractor: str) -> None:
     task = one("Say:", " Rome  " if distractor == " Rome" else " Rome", distractor)
