@@ -5,10 +5,10 @@ alone would keep the cue.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from einops import repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from distractor.errors import TaskError
 from distractor.run import Batch
 
 PART = 2**14
-"""How many tokens are taken to float64 at once."""
+"""How many tokens are averaged, or given their mean, at once: what is in between takes little memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,23 +68,23 @@ class Elsewhere:
         Where no other fold has the role at that place (an option longer than all others), the mean over the role's
         whole part; where there is none of that either, over all tokens.
         """
-        present = self.role >= 0
-        fold = repeat(self.fold, "item -> condition item pos", condition=present.shape[0], pos=present.shape[2])[
-            present
-        ]
-        cell = repeat(self.cell, "condition item -> condition item pos", pos=present.shape[2])[present]
-        role = self.role[present]
-        flat = value[present].flatten(1)
-        exact, known = self._balanced(flat, role, fold, cell, len(self.within))
-        part, part_known = self._balanced(flat, self.within[role], fold, cell, int(self.within.max()) + 1)
-        whole, _ = self._balanced(flat, torch.zeros_like(role), fold, cell, 1)
-        mean = torch.where(
-            known[fold, role, None],
-            exact[fold, role],
-            torch.where(part_known[fold, self.within[role], None], part[fold, self.within[role]], whole[fold, 0]),
-        )
+        places = (self.role >= 0).nonzero()
+        condition, item, _ = places.unbind(-1)
+        at = _Tokens(self.role[tuple(places.T)], self.fold[item], self.cell[condition, item], places)
+        part_of = self.within[at.key]
+        exact, known = self._balanced(value, at, len(self.within))
+        part, part_known = self._balanced(value, at._replace(key=part_of), int(self.within.max()) + 1)
+        whole, _ = self._balanced(value, at._replace(key=torch.zeros_like(part_of)), 1)
         out = torch.zeros_like(value)
-        out[present] = mean.unflatten(1, value.shape[3:])
+        for role, part_here, fold, place in zip(
+            *(x.split(PART) for x in (at.key, part_of, at.fold, places)), strict=True
+        ):
+            mean = torch.where(
+                known[fold, role, None],
+                exact[fold, role],
+                torch.where(part_known[fold, part_here, None], part[fold, part_here], whole[fold, 0]),
+            )
+            out[tuple(place.T)] = mean.unflatten(1, value.shape[3:])
         return out
 
     def draw(self, rng: np.random.Generator) -> "Donors":
@@ -109,15 +109,14 @@ class Elsewhere:
                 places[c, i, place] = d, j, nearest
         return Donors(*torch.tensor(places, device=self.role.device).unbind(-1))
 
-    def _balanced(
-        self, value: Tensor, key: Tensor, fold: Tensor, cell: Tensor, keys: int
-    ) -> tuple[Float[Tensor, "fold key d"], Tensor]:
+    def _balanced(self, value: Tensor, at: "_Tokens", keys: int) -> tuple[Float[Tensor, "fold key d"], Tensor]:
         """Means over all other folds by key, over cells that have any; and where there are any."""
         folds, cells = int(self.fold.max()) + 1, int(self.cell.max()) + 1
-        index = (fold * cells + cell) * keys + key
-        total = torch.zeros(folds * cells * keys, value.shape[1], dtype=torch.float64, device=value.device)
-        for places, part in zip(index.split(PART), value.split(PART), strict=True):
-            total.index_add_(0, places, part.double())
+        index = (at.fold * cells + at.cell) * keys + at.key
+        width = value[0, 0, 0].numel()
+        total = torch.zeros(folds * cells * keys, width, dtype=torch.float64, device=value.device)
+        for here, place in zip(index.split(PART), at.places.split(PART), strict=True):
+            total.index_add_(0, here, value[tuple(place.T)].flatten(1).double())
         count = torch.zeros(folds * cells * keys, 1, dtype=torch.float64, device=value.device)
         count.index_add_(0, index, torch.ones(len(index), 1, dtype=torch.float64, device=value.device))
         total, count = total.view(folds, cells, keys, -1), count.view(folds, cells, keys, 1)
@@ -125,6 +124,15 @@ class Elsewhere:
         any_here = count > 0
         mean = (total / count.clamp(min=1)).sum(1) / any_here.sum(1).clamp(min=1)
         return mean.to(value.dtype), any_here.any(1).squeeze(-1)
+
+
+class _Tokens(NamedTuple):
+    """The tokens of a batch that are no padding: by which key they are averaged, fold, cell, and [condition item pos]."""
+
+    key: Int[Tensor, " token"]
+    fold: Int[Tensor, " token"]
+    cell: Int[Tensor, " token"]
+    places: Int[Tensor, "token 3"]
 
 
 @dataclass(frozen=True, eq=False)

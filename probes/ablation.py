@@ -65,16 +65,14 @@ class Ablation:
         return f"Ablation({', '.join(shown)})"
 
     def sites(self, model: "Model") -> Sequence[Site]:
-        """The values of all heads and the output of the MLP of each layer; or what is knocked out together."""
-        if self.together:
-            return list(dict.fromkeys(Site(site.layer, site.part) for site in self.together))
-        return [Site(layer, part) for layer in range(model.n_layers) for part in self.writes]
+        """None beforehand: each layer is read when its turn comes, so that one at a time is in memory."""
+        return []
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
         import torch
 
-        stand_in = _StandIn(run, self.folds, self.kind, self.draws, self.seed)
+        stand_in = _StandIn(run, self.writes, self.folds, self.kind, self.draws, self.seed)
         if self.together:
             for site in self.together:
                 run.model.hook(site)  # a head that does not exist is refused, not indexed
@@ -131,7 +129,7 @@ class Compensation:
         """The change of each item's gap along each path, for each component."""
         import torch
 
-        stand_in = _StandIn(run, self.folds, self.kind, self.draws, self.seed)
+        stand_in = _StandIn(run, self.writes, self.folds, self.kind, self.draws, self.seed)
         slot = _Slot(run)
         found: dict[str, dict[str, Tensor]] = {}
         for site in _components(run, self.writes):
@@ -168,18 +166,19 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
 
 
 class _StandIn:
-    """What is put in the place of each part of a run; made once for each layer."""
+    """What is put in the place of each part of a run; made once for each layer, and read there if it was not seen yet."""
 
-    def __init__(self, run: "Run", folds: int, kind: Kind, draws: int, seed: int) -> None:
+    def __init__(self, run: "Run", parts: Sequence[Part], folds: int, kind: Kind, draws: int, seed: int) -> None:
         import numpy as np
 
         from distractor.elsewhere import Elsewhere
 
-        self.run, self.kind = run, kind
+        self.run, self.parts, self.kind = run, parts, kind
         self.elsewhere = None if kind == "zero" else Elsewhere.of(run.batch, folds)
         rng = np.random.default_rng(seed)
         self.donors = [self.elsewhere.draw(rng) for _ in range(draws)] if self.elsewhere and kind == "resample" else []
         self.last: tuple[Site, list[Tensor]] | None = None
+        self.layer: dict[Site, Tensor] = {}
 
     def values(self, site: Site) -> "list[Tensor]":
         """For each draw, what stands at a site instead."""
@@ -187,7 +186,8 @@ class _StandIn:
 
         whole = Site(site.layer, site.part)
         if self.last is None or self.last[0] != whole:
-            seen = self.run.seen[whole]
+            self.last = None  # before the next one, for they are large
+            seen = self._seen(whole)
             if self.kind == "zero":
                 self.last = whole, [torch.zeros_like(seen)]
             elif self.donors:
@@ -196,6 +196,18 @@ class _StandIn:
                 self.last = whole, [self.elsewhere.mean(seen)]
         assert self.last is not None
         return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
+
+    def _seen(self, whole: Site) -> "Tensor":
+        """What stood at a site; the layer before is let go of."""
+        from distractor.run import observe
+
+        if whole in self.run.seen:
+            return self.run.seen[whole]
+        if whole not in self.layer:
+            self.layer.clear()
+            parts = dict.fromkeys((whole.part, *self.parts))
+            self.layer |= observe(self.run.model, self.run.batch, [Site(whole.layer, part) for part in parts]).seen
+        return self.layer[whole]
 
     def effect(self, sites: Sequence[Site]) -> "Tensor":
         """The change of the gap when these sites are knocked out at once, averaged over the draws: [condition item]."""

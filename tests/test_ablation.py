@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from xarray import DataArray
+from xarray import DataArray, testing
 
 import tiny
 import wired
 from conftest import Loaded
+from distractor import run as run_module
 from distractor.elsewhere import Elsewhere
 from distractor.encode import Encoding, encode
 from distractor.errors import ModelError, TaskError
@@ -30,6 +31,8 @@ from probes.ablation import Ablation, Compensation, Kind
 
 FOLDS = 3
 CONFLICT, CONGRUENT, SWAPPED = Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED
+PAIR = (CONFLICT, CONGRUENT)
+EVERY = [Site(layer, part) for layer in (0, 1) for part in ("z", "mlp_out")]
 
 
 # The slow computation: plain transformers, its own forward hooks, one prompt at a time, means in plain loops. `where` is the
@@ -134,9 +137,7 @@ def test_effects_are_those_of_a_slow_computation_by_other_means(
         {},
     )
     assert len(kept) >= 4
-    reading = Ablation(FOLDS, conditions)(
-        observe(model, batch(encoding, model, conditions), Ablation(FOLDS).sites(model))
-    )
+    reading = Ablation(FOLDS, conditions)(observe(model, batch(encoding, model, conditions)))
     wanted = slowly(model, encoding, architecture, conditions)
     assert list(reading.component.values) == [
         f"L{n}{c}" for n in (0, 1) for c in ("H0.z", "H1.z", "H2.z", "H3.z", ".mlp_out")
@@ -156,7 +157,7 @@ def uneven() -> Any:
 def test_a_mean_never_holds_anything_of_the_items_own_fold(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     probe = Ablation(FOLDS)
-    run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), probe.sites(model))
+    run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
     effect = probe(run)
     group = run.batch.items[0].group
     theirs = torch.tensor([item.group == group for item in run.batch.items])
@@ -248,8 +249,26 @@ def test_a_pure_detector_is_seen_which_a_mean_over_conflict_alone_would_keep(tmp
     assert fmean(ours.values) == pytest.approx(0, abs=0.02), "it pushes to A, for the true answer in half of the items"
 
 
-def test_sites_are_all_heads_and_mlps(loaded: Loaded) -> None:
-    assert Ablation().sites(loaded("gpt2")) == [Site(0, "z"), Site(0, "mlp_out"), Site(1, "z"), Site(1, "mlp_out")]
+def test_what_was_seen_beforehand_and_what_is_read_layer_by_layer_give_the_same(loaded: Loaded) -> None:
+    model = loaded("gpt2", "bytes")
+    together = batch(encode(tiny.task(), model), model, PAIR)
+    for probe in (Ablation(FOLDS), Ablation(FOLDS, together=(Site(1, "z", 2), Site(0, "mlp_out")))):
+        assert probe.sites(model) == []
+        testing.assert_identical(probe(observe(model, together)), probe(observe(model, together, EVERY)))
+
+
+def test_one_layer_at_a_time_is_kept(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read = loaded("gpt2", "bytes"), []
+
+    def spy(*args: Any, **more: Any) -> Any:
+        read.append([site.layer for site in args[2]] if len(args) > 2 else [])
+        return observe(*args, **more)
+
+    together = batch(encode(tiny.task(), model), model, PAIR)
+    clean = observe(model, together)
+    monkeypatch.setattr(run_module, "observe", spy)
+    Ablation(FOLDS)(clean)
+    assert [layers for layers in read if layers] == [[0, 0], [1, 1]]
 
 
 # Other stand-ins than the mean.
@@ -320,7 +339,7 @@ def test_donors_are_balanced_over_conditions_and_labels(loaded: Loaded) -> None:
 def test_resampling_is_writing_the_donors_activations_and_averaging_the_effects(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     probe = Ablation(FOLDS, kind="resample", draws=2, seed=5)
-    run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), probe.sites(model))
+    run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
     rng, site = np.random.default_rng(5), Site(1, "mlp_out")
     drawn = [Elsewhere.of(run.batch, FOLDS).draw(rng) for _ in range(2)]
     wanted = sum((run.again({site: donors.give(run.seen[site])}).gap - run.gap).numpy() for donors in drawn) / 2

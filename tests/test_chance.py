@@ -45,5 +45,5 @@ def test_chance_finds_the_planted_head_no_more_often_than_any_other_and_marks_no
     assert firsts.count("L0H1.z") <= 16
     assert marks <= 7
     assert_allclose(np.mean(means), 0, atol=0.15)
-    real = judge(Ablation()(observe(model, run.batch, Ablation().sites(model))).values[:, 0], groups, gap)
+    real = judge(Ablation()(observe(model, run.batch)).values[:, 0], groups, gap)
     assert real.is_marked.tolist() == [True, True, False, False, False], "where there is something, it is found"
