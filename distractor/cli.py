@@ -300,7 +300,7 @@ def attribute(
     from distractor.families import find_models
     from distractor.sites import attribute_report
     from distractor.sites.attribute import attribute as run
-    from distractor.sites.attribute import check, count
+    from distractor.sites.attribute import check, count, is_weighed
     from distractor.store import Store
     from distractor.sweep import Settings
 
@@ -310,7 +310,7 @@ def attribute(
     settings = Settings(
         device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
     )
-    check(chosen, settings, item=item, heads=head or ())
+    check(chosen, settings, item=item, heads=head or (), halved=is_weighed(sources, probes))
     store = Store(CELLS)
     manifest = attribute_report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=head or ())
     folder = _opened(store, out, f"attribute-{chosen.name}", manifest)
@@ -362,7 +362,9 @@ def compare(
     data: Official = None,
     out: Out = None,
     device: Device = "auto",
-    dtype: OfWeights = Dtype.FLOAT32,
+    dtype: Annotated[
+        Dtype, typer.Option(help="Type of weights and activations; of sites, float32 or float64.")
+    ] = Dtype.FLOAT32,
     bos: Bos = None,
     device_map: DeviceMap = None,
     threads: Threads = None,
@@ -391,7 +393,7 @@ def compare(
         device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
     )
     for one in chosen if probes else ():
-        check(one, settings)
+        check(one, settings, halved=True)
     store = Store(CELLS)
     manifest = compare_report.manifest(chosen, sources, settings, probes, sys.argv)
     folder = _opened(store, out, f"compare-{'+'.join(one.name for one in chosen)}", manifest)

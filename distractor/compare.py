@@ -252,7 +252,7 @@ def compare(
     check_models(sources)
     check_probes(probes)
     if probes:
-        check(task, settings)
+        check(task, settings, halved=True)
     scores = tuple(sweep(task, sources, store, settings, advance))
     sources = [one.source for one in scores]
     sides, followed = sides_of(sources)

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.hooks import Edit
+from distractor.hooks import put
 from distractor.model import Model
 from distractor.site import HEAD_PARTS, Part, Site
 
@@ -59,11 +59,11 @@ def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Pa
         )
         if site not in here:
             raise useless
-        same = model.log_probs(tokens, keep, edits={site: _put(here[site])})
+        same = model.log_probs(tokens, keep, edits={site: put(here[site])})
         is_rewritten = site.part in ("pattern", "resid_mid")
         if not (_is_close(same, clean) if is_rewritten else torch.equal(same, clean)):
             raise ModelError(f"{model.name}: writing back what was read at {site} changes the output")
-        broken = model.log_probs(tokens, keep, edits={site: _put(torch.full_like(here[site], math.nan))})
+        broken = model.log_probs(tokens, keep, edits={site: put(torch.full_like(here[site], math.nan))})
         if not bool(broken.isnan().all()):
             raise useless
         shape, heads = here[site].shape, model.heads(site.part)
@@ -102,7 +102,7 @@ def _carries_over(
 
     def again(written: Sequence[Part], read: Sequence[Part]) -> Tensor:
         reads.update({Site(site.layer, part): [] for part in read})
-        edits = {Site(site.layer, part): _put(here[Site(site.layer, part)]) for part in written}
+        edits = {Site(site.layer, part): put(here[Site(site.layer, part)]) for part in written}
         return model.log_probs(other, keep, edits=edits, reads={s: values.append for s, values in reads.items()})
 
     if site.part in ("resid_pre", "resid_mid", "resid_post"):
@@ -122,7 +122,3 @@ def _is_close(found: Tensor, wanted: Tensor) -> bool:
         wanted.dtype, 5e-2
     )  # Gemma 2's softmax is float32 in float64
     return bool((found - wanted).abs().max() <= error * wanted.abs().max())
-
-
-def _put(value: Tensor) -> Edit:
-    return lambda _: value

@@ -128,6 +128,11 @@ def _hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return hidden_states
 
 
+def put(value: Tensor) -> Edit:
+    """The edit that has `value` stand at a site, whatever stood there."""
+    return lambda _: value
+
+
 def at_home(edit: Edit, home: torch.device) -> Edit:
     """An edit that is made on the device `home`, wherever the layer is."""
     return lambda old: edit(old.to(home)).to(old.device)

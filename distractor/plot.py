@@ -42,6 +42,10 @@ STYLE: dict[Any, Any] = {
 }
 
 
+LETTERS_AN_INCH = 13
+"""How many letters of a figure's title fit into an inch."""
+
+
 def curves(found: Ablation) -> Figure:
     """Distractor preference, accuracy and the two pulls against size, with 95 % intervals over item groups."""
     with mpl.rc_context(STYLE):
@@ -171,6 +175,19 @@ def _judged(axes: "Axes", judged: Judged) -> None:
     _log_axis(axes, x, AXES[curve.axis])
     axes.set_ylabel(TITLES.get(curve.quantity, curve.quantity))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+
+
+def headline(figure: Figure, text: str) -> None:
+    """A title over the whole figure, in lines that fit its width and are about as long as each other."""
+    width = int(figure.get_figwidth() * LETTERS_AN_INCH)
+
+    def even(line: str) -> list[str]:
+        fewest = len(textwrap.wrap(line, width))
+        tried = (textwrap.wrap(line, narrow) for narrow in range(len(line) // fewest, width + 1))
+        return next(lines for lines in tried if len(lines) == fewest)
+
+    whole = text.replace(" %", "\u00a0%").splitlines()
+    figure.suptitle("\n".join(part for line in whole for part in even(line)), fontsize=9)
 
 
 def _around(sizes: Sequence[float], size: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from distractor.encode import Encoded, Encoding, Role
 from distractor.errors import EncodeError, ModelError
-from distractor.hooks import Edit, Read
+from distractor.hooks import Read, put
 from distractor.model import AGREES, Model
 from distractor.site import Part, Site
 from distractor.task import Condition, Item
@@ -264,7 +264,7 @@ def observe(
             tokens[rows],
             keep,
             reads={s: _keeper(s, values, last[rows] if s.part in at_slot else None) for s, values in seen.items()},
-            edits={site: _put(value[rows]) for site, value in flat.items()},
+            edits={site: put(value[rows]) for site, value in flat.items()},
             reads_at_keep=all(site.part in at_slot for site in seen),
         )
         log_probs.append(found[torch.arange(len(rows)), place].gather(1, answers[rows]))
@@ -289,10 +289,6 @@ def _keeper(site: Site, kept: list[Tensor], last: Int[Tensor, " row"] | None) ->
         kept.append(value)
 
     return keep
-
-
-def _put(value: Tensor) -> Edit:
-    return lambda _: value
 
 
 def refuse_nan(

@@ -24,6 +24,7 @@ from distractor.measure import measure
 from distractor.paper import WIDTH
 from distractor.sites import attribute_report, maps
 from distractor.sites.attribute import Attribution, attribute, check, count, kind_of
+from distractor.sites.effects import mean_interval
 from distractor.sites.site_table import tables, top
 from distractor.sites.strengths import Chosen, choose, first_half, losses, strength
 from distractor.store import Store
@@ -222,6 +223,53 @@ def test_losses_are_those_of_the_two_pulls() -> None:
     assert_allclose(distractor, distractor_pull(*gap, neutral[0]) - distractor_pull(*after, neutral[0]))
 
 
+def test_over_seeds_the_interval_is_that_of_their_mean(everything: tuple[Attribution, Store]) -> None:
+    found, _ = everything
+    small, large = found.strengths
+    for pull, which in (("true_pull", "true"), ("distractor_pull", "distractor")):
+        one, both = found.over_seeds([1], pull, of_sites=True), found.over_seeds([0, 1], pull, of_sites=True)
+        assert one is not None
+        assert both is not None
+        assert_allclose(one, large.mean(which))
+        assert_allclose(both, mean_interval((getattr(small, which) + getattr(large, which)) / 2, small.groups))
+        assert_allclose(found.over_seeds([0], pull, of_sites=False) or (), found.behaviour(0, pull) or ())
+
+
+def test_shares_have_intervals_between_0_and_1_that_reach_inwards(everything: tuple[Attribution, Store]) -> None:
+    found, _ = everything
+    log_probs = found.scores[0].log_probs.copy()
+    log_probs[..., 0] = -5000  # preference is 1 on every item
+    made = replace(found, scores=(replace(found.scores[0], log_probs=log_probs), *found.scores[1:]))
+    mean = made.behaviour(0, "distractor_preference", Condition.CONFLICT)
+    assert mean is not None
+    assert mean.mean == mean.high == 1
+    assert mean.low == pytest.approx(0.025 ** (1 / 8))
+    assert (made.behaviour(0, "logit_gap", Condition.CONFLICT) or mean).low < -1
+
+    lens = found.readings["logit_lens"][0]
+    shares = lens.values.copy()
+    shares[list(lens.dims["quantity"]).index("distractor_preference")] = 1
+    cells = found.cells_of(replace(lens, values=shares)).at(quantity="distractor_preference")
+    assert_allclose(cells.low, 0.025 ** (1 / 8))
+    gaps = found.cells_of(lens).at(quantity="logit_gap")
+    assert gaps.low.min() < -1
+
+
+def test_steps_are_not_drawn_as_seeds(everything: tuple[Attribution, Store]) -> None:
+    found, _ = everything
+    assert "across" in attribute_report.figures(found)
+    scores = tuple(
+        replace(one, source=replace(one.source, family="mine", model="one", seed=0, step=step, is_final=False))
+        for step, one in enumerate(found.scores)
+    )
+    readings = {
+        name: tuple(replace(r, source=one.source) for r, one in zip(many, scores, strict=True))
+        for name, many in found.readings.items()
+        if name == "ablation"
+    }
+    assert "across" not in attribute_report.figures(replace(found, scores=scores, readings=readings))
+
+
 def test_no_sites_have_no_strength(everything: tuple[Attribution, Store]) -> None:
     found, _ = everything
     groups = [item.group for item in TASK.items]
@@ -352,6 +400,10 @@ def test_what_cannot_be_attributed_is_refused_beforehand() -> None:
         check(TASK, Settings(dtype="bfloat16"))
     with pytest.raises(TaskError, match="all 2 items are of the group '0'"):
         check(TASK.take(2), CPU)
+    check(TASK.take(6), CPU)
+    with pytest.raises(TaskError, match="6 items are of 3 groups, and sites are chosen on half of the groups"):
+        check(TASK.take(6), CPU, halved=True)
+    check(TASK.take(8), CPU, halved=True)
     with pytest.raises(TaskError, match=r"there is no item '0C' among the 16 of wired: did you mean 0"):
         check(TASK, CPU, item="0C")
     with pytest.raises(ModelError, match=r"'1\.0' is no head: heads are named by layer and place, as L1H0"):
@@ -401,6 +453,7 @@ def files(folder: Path) -> list[str]:
         (["--models", "ladder", "--dtype", "bfloat16"], ["bfloat16 was asked for", "--dtype float32"]),
         (["--models", "ladder", "--head", "H1"], ["'H1' is no head", "L1H0"]),
         (["--models", "ladder", "--item", "nothing"], ["no item 'nothing'"]),
+        (["--models", "ladder", "--items", "3"], ["3 items are of 3 groups", "4 are needed; take more items"]),
         (["--models", "ladder", "--out", "full"], ["full is not empty and holds no run"]),
     ],
 )

@@ -1,10 +1,12 @@
 """What moves first: onsets of made curves come out where they were put, a lag that was put in is found, and none is not."""
 
+import json
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from distractor.sites.first import MIN_SIZES, decline, isotonic, onset, order
+from distractor.sites.first import MIN_SIZES, Lag, Order, decline, isotonic, onset, order
 
 SIZES = np.geomspace(1e3, 1e6, 13)
 X = np.log(SIZES)
@@ -93,6 +95,13 @@ def test_what_chance_does_is_that_of_the_noisier_curve(falling: bool) -> None:
     )
     assert both.lags, both.sentence
     assert all(noisy.by_chance > 3 * still.by_chance for noisy, still in zip(both.lags, alone.lags, strict=True))
+
+
+def test_a_lag_without_a_measure_of_chance_is_none_in_json() -> None:
+    lag = Lag(0.5, 1.0, 0.5, 1.5, by_chance=np.inf, step=0.2, models=None)
+    told = json.loads(json.dumps(Order("not separable", (lag,), "said").as_dict(), allow_nan=False))
+    assert told["lags"][0]["by_chance"] is None
+    assert told["lags"][0]["high"] == 1.5
 
 
 def test_curves_that_move_together_are_never_told_apart() -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from distractor.compare import Comparison, Pair, Row
 from distractor.comparison.noise import Change
 from distractor.comparison.steps import Course
-from distractor.plot import COLOURS, MARKERS, PULLS, SERIES, STYLE
+from distractor.plot import COLOURS, MARKERS, PULLS, SERIES, STYLE, headline
 from distractor.sites.counterparts import MapChange
 from distractor.task import Condition
 
@@ -31,7 +31,6 @@ NAMED = 6
 """How many sites are named in a scatter of two models."""
 
 BARS = 12
-LETTERS_AN_INCH = 13
 
 
 def behaviour(found: Comparison) -> Figure:
@@ -57,7 +56,7 @@ def behaviour(found: Comparison) -> Figure:
         handles, names = ([*above, *beneath] for above, beneath in zip(*told, strict=True))
         figure.legend(handles, names, loc="outside lower center", ncols=3 if len(names) > 2 else 4)
         groups = len({group for group, is_used in zip(found.groups, found.complete, strict=True) if is_used})
-        _head(
+        headline(
             figure,
             f"{found.task.name}, {int(found.complete.sum())} items in {groups} groups: behaviour, and what changes (95 % "
             "over item groups; filled: beyond item noise, 5 % over all differences of a pair; grey: item noise)",
@@ -75,7 +74,7 @@ def sites(found: Comparison, pair: Pair, name: str, maps: Sequence[MapChange]) -
         for (left, right), one in zip(grid, maps, strict=True):
             _scatter(left, one, first, second)
             _changed(right, one, bars)
-        _head(
+        headline(
             figure,
             f"{found.task.name}, {name}: effects of the sites in {first} and in {second} (orange: changed, 5 % false and at "
             "least 5 % of the gap; 95 % over item groups)",
@@ -119,7 +118,7 @@ def paths(found: Comparison) -> Figure:
             axes[1].set_ylim(len(transfers) - 0.4, -0.6)
             axes[1].set(title="Sites found in one, knocked out in the other", xlabel="nats")
             axes[1].legend(loc="best", fontsize=8)
-        _head(
+        headline(
             figure,
             f"{found.task.name}: the true path (T) and the distractor's (D), sites chosen on half of the item groups, "
             "weighed on the other; 95 % over item groups",
@@ -157,7 +156,7 @@ def training(found: Comparison, course: Course) -> Figure:
                 axes.legend(loc="best", fontsize=8)
         n_seeds = len(course.seeds)
         bands = "bands: 95 % over item groups" + (f"; mean of {n_seeds} seeds, dots each seed" if n_seeds > 1 else "")
-        _head(figure, f"{found.task.name}: {course.name} along training ({bands})")
+        headline(figure, f"{found.task.name}: {course.name} along training ({bands})")
         lines = [line for told in course.sentences() for line in textwrap.wrap(told, 165, subsequent_indent="    ")]
         if lines:
             figure.supxlabel("\n".join(lines), fontsize=6.5, color="#444444", x=0.01, ha="left")
@@ -225,13 +224,17 @@ def _scatter(axes: "Axes", one: MapChange, first: str, second: str) -> None:
     for is_marked, colour, label in ((False, "#7F7F7F", "not told apart"), (True, "#D55E00", "changed")):
         here = known & (one.is_marked == is_marked)
         axes.plot(one.first[here], one.second[here], "o", ms=4, color=colour, label=label)
+    taken: list[tuple[str, float, float]] = []
     for place in [int(p) for p in one.order if one.is_marked[p]][:NAMED]:
+        x, y = float(one.first[place]), float(one.second[place])
+        is_near = {side for side, a, b in taken if abs(x - a) < 4 * room and abs(y - b) < room}
+        side = next((side for side in ("left", "right") if side not in is_near), None)
+        if side is None:
+            continue  # it has its bar beside
+        taken.append((side, x, y))
+        offset = (5 if side == "left" else -5, 0)
         axes.annotate(
-            _site(one.sites[place]),
-            (one.first[place], one.second[place]),
-            (4, -3),
-            textcoords="offset points",
-            fontsize=7,
+            _site(one.sites[place]), (x, y), offset, textcoords="offset points", fontsize=7, ha=side, va="center"
         )
     axes.set(xlabel=f"{_short(first, 36)} (nats)", ylabel=f"{_short(second, 26)} (nats)")
     alike = "" if np.isnan(one.rank_correlation) else f": rank correlation {one.rank_correlation:.2f}"
@@ -277,9 +280,3 @@ def _site(name: str) -> str:
 
 def _short(name: str, room: int = 24) -> str:
     return name if len(name) <= room else f"…{name[-(room - 1) :]}"
-
-
-def _head(figure: Figure, text: str) -> None:
-    """A title over the whole figure, in lines that fit its width."""
-    lines = textwrap.wrap(text.replace(" %", "\u00a0%"), int(figure.get_figwidth() * LETTERS_AN_INCH))
-    figure.suptitle("\n".join(lines), fontsize=9)

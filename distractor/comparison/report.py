@@ -215,13 +215,7 @@ def _course(course: Course) -> dict[str, Any]:
             for name in course.curves
         },
         "preference": course.shape.as_dict() if course.shape else None,
-        "first": {
-            what: {
-                name: {"call": one.call, "sentence": one.sentence, "lags": [lag.__dict__ for lag in one.lags]}
-                for name, one in both.items()
-            }
-            for what, both in course.orders.items()
-        },
+        "first": {what: {name: one.as_dict() for name, one in both.items()} for what, both in course.orders.items()},
     }
 
 

@@ -37,10 +37,10 @@ SHORT = {
 }
 BEYOND = {
     "inside item noise": "–",
-    "beyond item noise; seed noise unknown": "items; seeds ?",
-    "beyond item noise, inside seed noise": "items, not seeds",
-    "beyond item noise and seed noise": "items and seeds",
-    "beyond item noise; seed noise itself": "items (is seeds)",
+    "beyond item noise; seed noise unknown": "items, ?",
+    "beyond item noise, inside seed noise": "items only",
+    "beyond item noise and seed noise": "items, seeds",
+    "beyond item noise; seed noise itself": "items (seeds)",
 }
 MATCHES = {
     "name": "of one run: a site of one is the site of that name of the other",
@@ -134,7 +134,7 @@ def _behaviour(found: Comparison, pair: Pair) -> Group:
         last = name
     notes = [
         "beyond: – inside item noise (5 % over all rows of this table); items: beyond it; seeds: beyond what seeds of one "
-        "model differ by (? not known: fewer than 3 seeds a side)."
+        "model differ by, too (? not known: fewer than 3 seeds a side; in brackets: the sides are such seeds themselves)."
     ]
     return Group(*(Text(line, style="bold") for line in _wrapped([title])), table, *(Text(n) for n in _wrapped(notes)))
 

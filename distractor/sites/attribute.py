@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from distractor import quantities
-from distractor.ablate import Mean, Values, complete_items, group_means, values_of
+from distractor.ablate import Mean, Values, complete_items, group_means, limits_of, values_of
 from distractor.errors import DistractorError, ModelError, TaskError
 from distractor.families import Source
 from distractor.scaling import interval
@@ -140,7 +140,8 @@ class Attribution:
         groups = np.unique([self.task.items[i].group for i in np.flatnonzero(used)], return_inverse=True)[1]
         if len(set(groups)) < 2:
             return None
-        mean, low, high = interval(group_means(row[used], groups), counts=np.bincount(groups).astype(float))
+        counts = np.bincount(groups).astype(float)
+        mean, low, high = interval(group_means(row[used], groups), counts=counts, limits=limits_of(quantity))
         return Mean(float(mean), float(low), float(high))
 
     def cells_of(self, reading: Reading) -> Cells:
@@ -193,6 +194,31 @@ class Attribution:
         twice_d: ndarray = -gap[PAIR[0]] - gap[PAIR[1]]
         return twice_t if abs(twice_t.mean()) >= abs(twice_d.mean()) else twice_d
 
+    def over_seeds(self, models: Sequence[int], pull: str, *, of_sites: bool) -> Mean | None:
+        """`true_pull` or `distractor_pull` in nats, of some models' sites or of behaviour: its mean over the models.
+
+        With its 95 % interval over item groups. None where the task has no congruent prompts, so that there are no pulls,
+        or the models share too few groups.
+        """
+        pulls = [self._pulls(place, of_sites=of_sites) for place in models]
+        shared = sorted(set.intersection(*(set(one.groups) for one in pulls)))
+        if len(shared) < 2:
+            return None
+        values = np.mean([_by_name(getattr(one, pull), one.groups, shared) for one in pulls], axis=0)
+        if np.isnan(values).any():
+            return None
+        counts = np.mean([[one.groups.count(name) for name in shared] for one in pulls], axis=0)
+        return Mean(*map(float, interval(values, counts=counts)))
+
+    def _pulls(self, place: int, *, of_sites: bool) -> "_Pulls":
+        """Of a model's sites, on the half of the items on which they are weighed, or of behaviour."""
+        if of_sites:
+            here = self.strengths[place]
+            return _Pulls(here.true, here.distractor, here.groups)
+        used = np.flatnonzero(self.complete)
+        groups = tuple(self.task.items[i].group for i in used)
+        return _Pulls(**{name: row[used] for name, row in self.values[place].pulls.items()}, groups=groups)
+
     @cached_property
     def _group_of(self) -> dict[str, str]:
         return {item.id: item.group for item in self.task.items}
@@ -227,26 +253,19 @@ class Attribution:
         sizes = sorted({one.source.n_params or 0 for one in self.scores})
         if len(self.scores) != len(seeds) * len(sizes) or (of_sites and len(self.strengths) != len(self.scores)):
             return None
-        found: dict[tuple[int, int], tuple[ndarray, ndarray, Sequence[str]]] = {}
-        for place, one in enumerate(self.scores):
-            at = one.source.seed or 0, one.source.n_params or 0
-            if of_sites:
-                here = self.strengths[place]
-                found[at] = here.true, here.distractor, here.groups
-            else:
-                used = np.flatnonzero(self.complete)
-                pulls = self.values[place].pulls
-                groups = [self.task.items[i].group for i in used]
-                found[at] = pulls["true_pull"][used], pulls["distractor_pull"][used], groups
-        shared = sorted(set.intersection(*(set(groups) for *_, groups in found.values())))
+        found = {
+            (one.source.seed or 0, one.source.n_params or 0): self._pulls(place, of_sites=of_sites)
+            for place, one in enumerate(self.scores)
+        }
+        shared = sorted(set.intersection(*(set(one.groups) for one in found.values())))
         if len(found) != len(self.scores) or len(shared) < 2:
             return None
 
-        def lay(which: int) -> ndarray:
+        def lay(pull: str) -> ndarray:
             rows = [[found[seed, size] for size in sizes] for seed in seeds]
-            return np.array([[_by_name((one[0], one[1])[which], one[2], shared) for one in row] for row in rows])
+            return np.array([[_by_name(getattr(one, pull), one.groups, shared) for one in row] for row in rows])
 
-        true, distractor = lay(0), lay(1)
+        true, distractor = lay("true_pull"), lay("distractor_pull")
         if np.isnan(true).any() or np.isnan(distractor).any():
             return None
         return np.array(sizes, dtype=float), true, distractor
@@ -267,6 +286,14 @@ class Attribution:
 
     def _place(self, condition: Condition) -> int:
         return self.task.conditions.index(condition)
+
+
+class _Pulls(NamedTuple):
+    """T and D in nats, item by item, with the items' groups."""
+
+    true_pull: Float[ndarray, " item"]
+    distractor_pull: Float[ndarray, " item"]
+    groups: tuple[str, ...]
 
 
 def attribute(
@@ -294,7 +321,8 @@ def attribute(
 
     """
     settings = settings or Settings()
-    check(task, settings)
+    weighed = _weighed(sources, probes, weigh)
+    check(task, settings, halved=weighed is not None)
     scores = sorted(
         sweep(task, sources, store, settings, advance), key=lambda one: (one.source.n_params or 0, one.source.seed or 0)
     )
@@ -302,7 +330,6 @@ def attribute(
     readings: dict[str, list[Reading]] = {name: [] for name in posed}
     refused: dict[tuple[str, str], str] = {}
     strengths: list[Strength] = []
-    weighed = _weighed(sources, probes, weigh)
     for one in scores:
         reader = Reader(task, one.source, store, settings)
         for name, probe in posed.items():
@@ -322,22 +349,30 @@ def attribute(
     return Attribution(task, settings, tuple(scores), kept, refused, tuple(strengths))
 
 
-def check(task: Task, settings: Settings, item: str | None = None, heads: Sequence[str] = ()) -> None:
-    """Refuse what cannot be attributed, before anything is computed.
+def check(
+    task: Task, settings: Settings, item: str | None = None, heads: Sequence[str] = (), *, halved: bool = False
+) -> None:
+    """Refuse what cannot be attributed, before anything is computed; `halved` where sites are chosen and weighed.
 
     Raises:
         ModelError: the type is too coarse, or a head is not named as `L1H0`.
-        TaskError: all items are of one group, or there is no item of that name.
+        TaskError: the items are of fewer than two groups, or four where they are halved, or there is no item of that name.
 
     """
     if settings.dtype not in WHOLE:
         raise ModelError(
             f"{settings.dtype} was asked for, too coarse to take a model's answers apart; use --dtype float32 or float64"
         )
-    if len({one.group for one in task.items}) < 2:
+    n_groups = len({one.group for one in task.items})
+    if n_groups < 2:
         raise TaskError(
             f"all {len(task.items)} items are of the group {task.items[0].group!r}, and intervals come from the spread over "
             "groups; take more items"
+        )
+    if halved and n_groups < 4:
+        raise TaskError(
+            f"the {len(task.items)} items are of {n_groups} groups, and sites are chosen on half of the groups and weighed "
+            "on the other, so that 4 are needed; take more items"
         )
     if item is not None and item not in (ids := [one.id for one in task.items]):
         raise TaskError(f"there is no item {item!r} among the {len(ids)} of {task.name}: {nearest(item, ids)}")
@@ -346,10 +381,15 @@ def check(task: Task, settings: Settings, item: str | None = None, heads: Sequen
             raise ModelError(f"{head!r} is no head: heads are named by layer and place, as L1H0")
 
 
+def is_weighed(sources: Sequence[Source], probes: "Mapping[str, Probe]", weigh: bool | None = None) -> bool:
+    """Whether `attribute` weighs sites by half of the items."""
+    return _weighed(sources, probes, weigh) is not None
+
+
 def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, weigh: bool | None = None) -> int:
     """How often `attribute` advances."""
     each = len(task.conditions) + sum(len([*_variants(name, probe, task)]) for name, probe in probes.items())
-    return len(sources) * (each + (_weighed(sources, probes, weigh) is not None))
+    return len(sources) * (each + is_weighed(sources, probes, weigh))
 
 
 def kind_of(reading: Reading) -> Kind:
@@ -410,14 +450,17 @@ def means_of(task: Task, reading: Reading) -> Cells:
     dims = {d: list(names) for d, names in reading.dims.items() if d != "item"}
     rows = np.moveaxis(reading.values, axis, -1).reshape(-1, reading.values.shape[axis])
     groups = groups_of(task, reading)
-    limits = (0.0, 1.0) if kind_of(reading) in ("attention", "decoding") else None
+    is_share = np.full(len(rows), kind_of(reading) in ("attention", "decoding"))
+    if kind_of(reading) == "lens":
+        quantity = np.indices([len(names) for names in dims.values()])[list(dims).index("quantity")].ravel()
+        is_share = np.array([limits_of(name) is not None for name in dims["quantity"]])[quantity]
     found = np.full((3, len(rows)), np.nan)
-    # Cells that have the same items go together.
+    # Cells that have the same items and the same limits go together.
     patterns, which = np.unique(~np.isnan(rows), axis=0, return_inverse=True)
-    for place, used in enumerate(patterns):
+    for (place, used), limits in product(enumerate(patterns), (None, (0.0, 1.0))):
         here = np.unique(groups[used], return_inverse=True)[1]
-        if len(set(here)) >= 2:
-            chosen = which.ravel() == place
+        chosen = (which.ravel() == place) & (is_share == (limits is not None))
+        if len(set(here)) >= 2 and chosen.any():
             means = group_means(rows[chosen][:, used], here)
             found[:, chosen] = interval(means, counts=np.bincount(here).astype(float), limits=limits)
     mean, low, high = found.reshape(3, *(len(names) for names in dims.values()))

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distractor import report
+from distractor.ablate import at_several_steps
 from distractor.errors import ModelError
 from distractor.families import Source
 from distractor.sites.attribute import Attribution, Cells, kind_of
-from distractor.sites.first import Order
 from distractor.sites.site_table import parting_sentence, top
 from distractor.sites.strengths import Strength
 from distractor.store import write_table, write_text
@@ -92,7 +91,8 @@ def figures(found: Attribution, *, item: str | None = None, heads: Sequence[str]
                 if item is not None:
                     one = maps.waterfall(found, reading, cells, item)
                     drawn[f"waterfall-of-one-item-{_file('', reading.source)}"] = one
-    if found.strengths and len(found.strengths) == len(found.scores):
+    is_over_size = at_several_steps([one.source for one in found.scores]) is None
+    if found.strengths and len(found.strengths) == len(found.scores) and is_over_size:
         drawn["across"] = maps.across(found)
     return drawn
 
@@ -153,7 +153,7 @@ def summary(found: Attribution) -> dict[str, Any]:
         },
         "strengths": [_weight(one) for one in found.strengths],
         "first": {
-            what: {name: _order(one) for name, one in found.orders(of_sites=what == "sites").items()}
+            what: {name: one.as_dict() for name, one in found.orders(of_sites=what == "sites").items()}
             for what in ("sites", "behaviour")
         },
         "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in found.refused.items()],
@@ -187,10 +187,6 @@ def _weight(one: Strength) -> dict[str, Any]:
         mean = dict(zip(("mean", "low", "high"), one.mean(quantity), strict=True))
         told[quantity] = {"sites": list(getattr(one.chosen, quantity)), **mean}
     return told
-
-
-def _order(one: Order) -> dict[str, Any]:
-    return {"call": one.call, "sentence": one.sentence, "lags": [asdict(lag) for lag in one.lags]}
 
 
 def _rows(cells: Cells, names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:

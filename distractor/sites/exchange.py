@@ -16,7 +16,7 @@ from torch import Tensor
 from distractor.cut import CUTS, Cells, Cut
 from distractor.errors import ModelError
 from distractor.hook_check import refuse_half
-from distractor.hooks import Edit, Read, Tap
+from distractor.hooks import Edit, Read, Tap, put
 from distractor.model import AGREES, Model
 from distractor.run import TOKENS_A_PASS, Batch, Run, refuse_nan, rows_a_pass
 from distractor.site import HEAD_PARTS, PARTS, Part, Site
@@ -43,7 +43,7 @@ def exchanged(
         if site.part == "pattern":
             seen: list[Tensor] = []
             part.gap(model, reads={site: seen.append})
-            edit: Edit = _put(_other(seen[0]))
+            edit: Edit = put(_other(seen[0]))
         else:
             edit = _exchange(None if at is None else at[part.items, : part.tokens.shape[1]])
         gap[:, part.items] = part.gap(model, edits={site: edit}).double()
@@ -238,10 +238,6 @@ def _exchange(at: Bool[Tensor, "item pos"] | None) -> Edit:
         return torch.where(there, other, value)
 
     return exchange
-
-
-def _put(value: Tensor) -> Edit:
-    return lambda _: value
 
 
 # To first order. What is exchanged at a head's query, key, value or pattern is carried exactly as far as the head's own

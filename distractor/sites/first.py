@@ -1,8 +1,8 @@
 """Which of two curves over size moves first: onsets, the lag between them, and how sure one can be of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -62,6 +62,11 @@ class Order:
     call: Call
     lags: tuple[Lag, ...]
     sentence: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in summary.json, where there is no infinity: `by_chance` is null where halves have no place."""
+        known = [{k: None if v == np.inf else v for k, v in asdict(lag).items()} for lag in self.lags]
+        return {"call": self.call, "sentence": self.sentence, "lags": known}
 
 
 def order(

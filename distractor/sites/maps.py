@@ -12,8 +12,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
+from distractor.ablate import Mean
+from distractor.families import of_each_size
 from distractor.paper import number
-from distractor.plot import COLOURS, MARKERS, PULLS, STYLE, in_cell
+from distractor.plot import COLOURS, MARKERS, PULLS, STYLE, headline, in_cell
 from distractor.sites.attribute import INNER, OWN_MAP, UNSIGNED, Attribution, Cells, families, means_of, varying
 from distractor.sweep import Reading
 from distractor.task import Condition
@@ -43,9 +45,6 @@ HEADS = 4
 
 PAGE = 18
 """How wide a figure of several maps beside each other may be, in inches."""
-
-LETTERS_AN_INCH = 13
-"""How many letters of a figure's title fit into an inch."""
 
 NUMBERS = 120
 """Up to how many cells of a map have their number written in."""
@@ -82,7 +81,7 @@ def lens(found: Attribution, reading: Reading, cells: Cells) -> Figure:
             told = f"grey: conflict and congruent part at {stages[parting.stage]}{span}"
         handles, names = left.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=3)
-        _head(figure, f"{_of(found, reading)}: the logit lens; bands: 95 % over item groups\n{told}")
+        headline(figure, f"{_of(found, reading)}: the logit lens; bands: 95 % over item groups\n{told}")
         return figure
 
 
@@ -115,7 +114,7 @@ def components(found: Attribution, reading: Reading, cells: Cells) -> Figure:
             here.set_xticks(range(len(names)), names)
             _thin(here, len(names), 40)
         figure.colorbar(image, ax=axes, label=_unit(reading), shrink=0.9)
-        _head(figure, _headline(found, reading, cells))
+        headline(figure, _headline(found, reading, cells))
         return figure
 
 
@@ -146,7 +145,7 @@ def positions(found: Attribution, reading: Reading, cells: Cells) -> Figure:
                 if column == 0:
                     here.set_ylabel(f"{part}\nlayer")
         figure.colorbar(image, ax=axes, label=_unit(reading), shrink=0.9, aspect=40)
-        _head(figure, _headline(found, reading, cells))
+        headline(figure, _headline(found, reading, cells))
         return figure
 
 
@@ -169,7 +168,7 @@ def sources(found: Attribution, reading: Reading, cells: Cells) -> Figure:
             here.set_xticks(range(roles), _role_names(reading, cells.dims["role"]), rotation=90)
             here.set_title(title)
         figure.colorbar(image, ax=list(axes), label=_unit(reading), shrink=0.9)
-        _head(figure, _headline(found, reading, cells))
+        headline(figure, _headline(found, reading, cells))
         return figure
 
 
@@ -202,7 +201,7 @@ def waterfall(found: Attribution, reading: Reading, cells: Cells, item: str | No
             here.set_yticks(range(len(labels)), labels)
         axes[0].invert_yaxis()
         what = "mean over items" if item is None else f"item {item}"
-        _head(
+        headline(
             figure,
             f"{_of(found, reading)}, {what}: what each component writes\nfor the true answer (orange) or the distractor's "
             "(purple), the final norm's scale held",
@@ -241,7 +240,7 @@ def attention(found: Attribution, reading: Reading, cells: Cells, heads: Sequenc
                     )
                     axes.text(start, top + 1.48 + line, text, va="center", family="monospace", fontsize=8)
             top += height
-        _head(
+        headline(
             figure,
             f"{_of(found, reading)}: attention from the answer slot (the last word), mean over items,\n"
             "drawn on one item's words; full colour: all of it",
@@ -267,7 +266,7 @@ def decoding(found: Attribution, reading: Reading, cells: Cells) -> Figure:
         axes[0].set_ylabel("share read off correctly")
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
-        _head(
+        headline(
             figure,
             f"{_of(found, reading)}: what a linear map reads off the answer slot, on groups it was not\nfitted to; bands: "
             "95 % over item groups",
@@ -282,14 +281,7 @@ def across(found: Attribution) -> Figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, source in ((left, "sites"), (right, "behaviour")):
             for quantity, (label, colour, marker) in PULLS.items():
-                points = []
-                for place, scores in enumerate(found.scores):
-                    size = scores.source.n_params or 1
-                    if source == "sites":
-                        points.append((size, *found.strengths[place].mean(quantity.removesuffix("_pull"))))
-                    elif (mean := found.behaviour(place, quantity)) is not None:
-                        points.append((size, *mean))
-                _points(axes, points, label, colour, marker)
+                _over_size(axes, found, quantity, source == "sites", label, colour, marker)
             axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
             axes.set(xscale="log", xlabel="parameters")
             axes.xaxis.set_minor_formatter(NullFormatter())
@@ -297,7 +289,7 @@ def across(found: Attribution) -> Figure:
         right.set_title("Behaviour")
         right.legend(loc="best")
         lines = found.sentences()
-        _head(
+        headline(
             figure,
             f"{found.task.name}: the sites of the true task (T) and of the distractor's (D) over size\n"
             "(chosen on half of the item groups, weighed on the other; bands: 95 % over item groups)",
@@ -306,31 +298,28 @@ def across(found: Attribution) -> Figure:
         return figure
 
 
-def _points(
-    axes: "Axes", points: Sequence[tuple[float, float, float, float]], label: str, colour: str, marker: str
+def _over_size(
+    axes: "Axes", found: Attribution, pull: str, of_sites: bool, label: str, colour: str, marker: str
 ) -> None:
-    """A curve through the mean of each size, with its band, and a dot for each model where there are several."""
-    sizes = sorted({size for size, *_ in points})
-    rows = [np.array([rest for at, *rest in points if at == size]) for size in sizes]
-    mean, low, high = (np.array([row[:, column].mean() for row in rows]) for column in range(3))
-    axes.plot(sizes, mean, color=colour, marker=marker, ms=4, lw=1.4, label=label)
-    axes.fill_between(sizes, low, high, color=colour, alpha=0.18, lw=0)
-    if max(map(len, rows)) > 1:
-        axes.plot([p[0] for p in points], [p[1] for p in points], ".", ms=3, color=colour)
+    """A curve through the mean over seeds at each size, with its band, and a dot for each model where there are several."""
+
+    def at(places: Sequence[int]) -> Mean | None:
+        return found.over_seeds(places, pull, of_sites=of_sites)
+
+    sizes = [places for places in of_each_size(one.source for one in found.scores) if at(places) is not None]
+    x = [found.scores[places[0]].source.n_params or 1 for places in sizes]
+    mean, low, high = np.array([at(places) for places in sizes]).reshape(-1, 3).T
+    axes.plot(x, mean, color=colour, marker=marker, ms=4, lw=1.4, label=label)
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+    if max(map(len, sizes), default=1) > 1:
+        dots = [(size, one.mean) for size, places in zip(x, sizes, strict=True) for p in places if (one := at([p]))]
+        axes.plot(*zip(*dots, strict=True), ".", ms=3, color=colour)
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
     from textwrap import wrap
 
     return [part for line in lines for part in wrap(line, 150, subsequent_indent="    ")]
-
-
-def _head(figure: Figure, text: str) -> None:
-    """A title over the whole figure, in lines that fit its width."""
-    from textwrap import wrap
-
-    width = int(figure.get_figwidth() * LETTERS_AN_INCH)
-    figure.suptitle("\n".join(part for line in text.split("\n") for part in wrap(line, width)), fontsize=9)
 
 
 def _over_conditions(found: Attribution, reading: Reading) -> Cells:
@@ -418,8 +407,8 @@ def _stage_name(stage: str) -> str:
 
 
 def _thin(axes: "Axes", count: int, most: int = 14) -> None:
-    """Turn names on the horizontal axis upright where they are many, and leave some out where they are very many."""
-    if count > 5:
+    """Turn names on the horizontal axis upright where many are long, and leave some out where they are very many."""
+    if count > 5 and max(len(tick.get_text()) for tick in axes.get_xticklabels()) > 3:
         axes.tick_params(axis="x", rotation=90)
     every = -(-count // most)
     for place, tick in enumerate(axes.get_xticklabels()):

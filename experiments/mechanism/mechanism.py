@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from distractor import report
 from distractor.ablate import Mean, peak_and_top
-from distractor.families import Source, find_models
+from distractor.families import Source, find_models, of_each_size
 from distractor.paper import number, with_interval
 from distractor.sites import maps
 from distractor.sites.attribute import PAIR, Attribution, attribute
@@ -193,14 +193,12 @@ def seeds_table(found: Attribution) -> Iterator[str]:
     """The strengths of both paths over size, a row each, averaged over seeds."""
     yield "| size | parameters | T | D | the true task's sites | the distractor's sites |"
     yield "| --- | --- | --- | --- | --- | --- |"
-    sizes: dict[int, list[int]] = {}
-    for place, one in enumerate(found.scores):
-        sizes.setdefault(one.source.n_params or 0, []).append(place)
-    for n_params, places in sizes.items():
+    for places in of_each_size(one.source for one in found.scores):
         pulls = [np.mean([m.mean for p in places if (m := found.behaviour(p, f"{which}_pull"))]) for which in PATHS]
         paths = [np.mean([found.strengths[p].mean(which)[0] for p in places]) for which in PATHS]
         cells = " | ".join(number(float(value)) for value in (*pulls, *paths))
-        yield f"| {found.scores[places[0]].source.model} | {n_params:,} | {cells} |"
+        source = found.scores[places[0]].source
+        yield f"| {source.model} | {source.n_params:,} | {cells} |"
 
 
 def page(task: Task, sources: Sequence[Source], store: Store, models: Sequence[str]) -> Iterator[str]:
