@@ -23,6 +23,7 @@ import torch
 from distractor.ablate import ablate
 from distractor.families import find_models
 from distractor.store import Store
+from probes import PROBES
 
 torch.set_num_threads(1)
 sources = find_models({folders!r})
@@ -32,7 +33,7 @@ def work(count):
     one = tiny.task()
     items = (replace(item, id=f"{{item.id}}/{{k}}") for k in range(-(-count // len(one.items))) for item in one.items)
     task = replace(one, items=tuple(items)[:count])
-    ablate(task, sources, store=Store(Path(f"cells-{{count}}")))
+    ablate(task, sources, store=Store(Path(f"cells-{{count}}")), knockout=PROBES["ablation"])
 
 
 work(100)  # what is imported and cached at the first call is no part of it
@@ -51,7 +52,7 @@ class Cost(NamedTuple):
 
 
 def cost(folder: Path, folders: list[str], count: int) -> Cost:
-    """Of scoring two models on so many items and judging what they show, in a process of its own."""
+    """Of scoring two models on so many items, judging what they show and knocking out sites, in a process of its own."""
     script = CHILD.format(tests=str(Path(__file__).parent), folders=folders, count=count)
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
