@@ -198,7 +198,7 @@ class _StandIn:
         return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
 
     def _seen(self, whole: Site) -> "Tensor":
-        """What stood at a site; the layer before is let go of."""
+        """What stood at a site; it is let go of with this, and with it the layer before."""
         from distractor.run import observe
 
         if whole in self.run.seen:
@@ -207,7 +207,7 @@ class _StandIn:
             self.layer.clear()
             parts = dict.fromkeys((whole.part, *self.parts))
             self.layer |= observe(self.run.model, self.run.batch, [Site(whole.layer, part) for part in parts]).seen
-        return self.layer[whole]
+        return self.layer.pop(whole)
 
     def effect(self, sites: Sequence[Site]) -> "Tensor":
         """The change of the gap when these sites are knocked out at once, averaged over the draws: [condition item]."""
