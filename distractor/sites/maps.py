@@ -306,14 +306,14 @@ def _over_size(
     def at(places: Sequence[int]) -> Mean | None:
         return found.over_seeds(places, pull, of_sites=of_sites)
 
-    sizes = [places for places in of_each_size(one.source for one in found.scores) if at(places) is not None]
-    x = [found.scores[places[0]].source.n_params or 1 for places in sizes]
-    mean, low, high = np.array([at(places) for places in sizes]).reshape(-1, 3).T
+    every = [(places, at(places)) for places in of_each_size(one.source for one in found.scores)]
+    drawn = [(places, found.scores[places[0]].source.n_params or 1, mean) for places, mean in every if mean is not None]
+    x = [size for _, size, _ in drawn]
+    mean, low, high = np.array([one for *_, one in drawn]).reshape(-1, 3).T
     axes.plot(x, mean, color=colour, marker=marker, ms=4, lw=1.4, label=label)
     axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
-    if max(map(len, sizes), default=1) > 1:
-        dots = [(size, one.mean) for size, places in zip(x, sizes, strict=True) for p in places if (one := at([p]))]
-        axes.plot(*zip(*dots, strict=True), ".", ms=3, color=colour)
+    several = [(size, one.mean) for places, size, _ in drawn for p in places if len(places) > 1 and (one := at([p]))]
+    axes.plot([size for size, _ in several], [value for _, value in several], ".", ms=3, color=colour)
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
