@@ -65,7 +65,7 @@ def test_help_comes_at_once() -> None:
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         assert script("--help").returncode == 0
         taken.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
-    assert min(taken) <= 0.4, taken
+    assert min(taken) <= 0.6, taken  # 0.22 s on a machine of its own; torch alone would take a second
 
 
 def test_the_door_opens_without_heavy_libraries() -> None:
