@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
 PULLS = ("true_pull", "distractor_pull")
+ONE_PLACE = "two of the models have the same number of parameters and the same seed, so they are no curve over size"
 CONSTANT = 0.95
 """A model that gives one answer on more than this share of items, where the right ones are mixed, is flagged."""
 
@@ -289,9 +290,7 @@ class Curves:
         sizes = sorted({one.source.n_params or 0 for one in scores})
         at = {(one.source.seed or 0, one.source.n_params or 0): one for one in scores}
         if len(at) < len(scores):
-            raise ScalingError(
-                "two of the models have the same number of parameters and the same seed, so they are no curve over size"
-            )
+            raise ScalingError(ONE_PLACE)
         if len(at) < len(seeds) * len(sizes):
             raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
         grid = [[values_of(task, at[seed, size]) for size in sizes] for seed in seeds]

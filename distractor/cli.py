@@ -373,7 +373,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare checkpoints: sizes, steps, seeds, before and after tuning; what changed beyond noise, and where."""
-    from distractor.compare import PROBES, check_models, check_probes, count_steps, over_tasks
+    from distractor.compare import PROBES, check_models, check_probes, count_steps, is_halved, over_tasks
     from distractor.compare import compare as run
     from distractor.comparison import report as compare_report
     from distractor.families import find_models
@@ -393,7 +393,7 @@ def compare(
         device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
     )
     for one in chosen if probes else ():
-        check(one, settings, halved=True)
+        check(one, settings, halved=is_halved(probes))
     store = Store(CELLS)
     manifest = compare_report.manifest(chosen, sources, settings, probes, sys.argv)
     folder = _opened(store, out, f"compare-{'+'.join(one.name for one in chosen)}", manifest)

@@ -252,7 +252,7 @@ def compare(
     check_models(sources)
     check_probes(probes)
     if probes:
-        check(task, settings, halved=True)
+        check(task, settings, halved=is_halved(probes))
     scores = tuple(sweep(task, sources, store, settings, advance))
     sources = [one.source for one in scores]
     sides, followed = sides_of(sources)
@@ -314,6 +314,11 @@ def check_probes(probes: "Mapping[str, Probe]") -> None:
                 f"{name} reads no effect of a site in nats, so models cannot be compared by it site by site; take "
                 f"{', '.join(PROBES)}, activation_patching, head_attribution_patching or direct_attribution"
             )
+
+
+def is_halved(probes: "Mapping[str, Probe]") -> bool:
+    """Whether sites are chosen on half of the item groups and weighed, or estimated, on the other."""
+    return not {"ablation", "head_attribution_patching"}.isdisjoint(probes)
 
 
 def count_steps(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]") -> int:

@@ -507,9 +507,8 @@ def load(
             plain = _plainly(folder, words, DTYPES[dtype], where) if self_check else None
             _give_back()
             bridge = TransformerBridge.boot_transformers(str(folder), dtype=DTYPES[dtype], tokenizer=words, **where)
-        except (
-            Exception
-        ) as error:  # a damaged file ends in whatever its reader raises: pickle, safetensors, json, configs
+        # A damaged file ends in whatever its reader raises: pickle, safetensors, json, configurations.
+        except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ModelError(f"{name}: no model could be loaded from {folder} ({first}); {wanted}") from error
     _in_memory.add(bridge)

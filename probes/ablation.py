@@ -213,6 +213,7 @@ class _StandIn:
         """The change of the gap when these sites are knocked out at once, averaged over the draws: [condition item]."""
         import torch
 
+        sites = sorted(sites, key=lambda site: (site.layer, site.part))  # each part of a layer is read once
         drawn = [self.values(site) for site in sites]
         changes = [
             self.run.again(dict(zip(sites, values, strict=True))).gap - self.run.gap

@@ -267,8 +267,11 @@ def test_one_layer_at_a_time_is_kept(loaded: Loaded, monkeypatch: pytest.MonkeyP
     together = batch(encode(tiny.task(), model), model, PAIR)
     clean = observe(model, together)
     monkeypatch.setattr(run_module, "observe", spy)
-    Ablation(FOLDS)(clean)
-    assert [layers for layers in read if layers] == [[0, 0], [1, 1]]
+    apart = (Site(1, "z", 2), Site(0, "z", 1), Site(1, "z", 0), Site(0, "mlp_out"))
+    for probe in (Ablation(FOLDS), Ablation(FOLDS, together=apart)):
+        read.clear()
+        probe(clean)
+        assert [layers for layers in read if layers] == [[0, 0], [1, 1]]
 
 
 # Other stand-ins than the mean.

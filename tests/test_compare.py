@@ -16,7 +16,8 @@ import small_ladder
 import tiny
 import wired
 from distractor import families, model
-from distractor.compare import Comparison, compare, count_steps, over_tasks, pairs_of, sides_of
+from distractor.compare import PROBES as COMPARED
+from distractor.compare import Comparison, compare, count_steps, is_halved, over_tasks, pairs_of, sides_of
 from distractor.comparison import report as compare_report
 from distractor.comparison.table import tables
 from distractor.errors import ModelError
@@ -321,6 +322,12 @@ def test_what_is_no_comparison_is_refused(tmp_path: Path) -> None:
         compared(tmp_path, [one, Source("models", "copy", tmp_path / "copy")], ALONE)
 
 
+def test_where_nothing_is_halved_two_groups_are_enough() -> None:
+    assert is_halved(dict.fromkeys(COMPARED, PROBES["ablation"]))
+    assert is_halved({"head_attribution_patching": PROBES["head_attribution_patching"]})
+    assert not is_halved({"head_patching": PROBES["head_patching"], "direct_attribution": PROBES["direct_attribution"]})
+
+
 # The command.
 
 COMMAND = ("compare", "--task", "negation_qa", "--items", str(small_ladder.ITEMS), "--device", "cpu")
@@ -365,6 +372,7 @@ def files(folder: Path) -> list[str]:
             ["ladder/4x1", "ladder/8x1", "--task", "redefine_math", "--data", "x"],
             ["a file of one task, and 2 were named"],
         ),
+        (["ladder/4x1", "ladder/8x1", "--items", "3"], ["3 items are of 3 groups", "4 are needed; take more items"]),
         (["ladder/4x1", "ladder/8x1", "--out", "full"], ["full is not empty and holds no run"]),
     ],
 )

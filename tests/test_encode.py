@@ -14,8 +14,11 @@ import tiny
 from conftest import Loaded
 from distractor.encode import Encoded, encode
 from distractor.errors import EncodeError
+from distractor.families import Source
 from distractor.model import Model, load
 from distractor.run import batch
+from distractor.store import Store
+from distractor.sweep import Settings, sweep
 from distractor.task import Condition, Item, Task
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
@@ -116,6 +119,22 @@ def test_a_model_without_some_of_its_tokenizers_tokens_is_refused(loaded: Loaded
     assert encode(one("Say:"), replace(model, vocab=highest + 1))
     with pytest.raises(EncodeError, match=rf"tokens that the model has not \(number {highest + 1} of {highest + 1}\)"):
         encode(one("Say:"), replace(model, vocab=highest + 1, bos=highest + 1))
+
+
+def test_a_model_is_not_given_the_tokens_of_another_with_more(tmp_path: Path) -> None:
+    """Models that share a tokenizer share what is encoded, but not where one of them has fewer tokens."""
+
+    def small(**more: Any) -> Any:
+        return tiny.ARCHITECTURES["gpt2"](**{**more, "vocab_size": 20})
+
+    words = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
+    folders = [
+        tiny.save(tmp_path / "whole", tiny.ARCHITECTURES["gpt2"], words),
+        tiny.save(tmp_path / "few", small, words),
+    ]
+    sources = [Source("models", folder.name, folder) for folder in folders]
+    with pytest.raises(EncodeError, match="few: its tokenizer has tokens that the model has not"):
+        sweep(tiny.task(), sources, Store(tmp_path / "cells"), Settings(device="cpu", self_check=False))
 
 
 @pytest.mark.parametrize("distractor", [" Rome", " Rome Paris"])

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.ablate import Mean, group_means, refuse_steps
+from distractor.ablate import ONE_PLACE, Mean, group_means, refuse_steps
 from distractor.errors import ScalingError
 from distractor.families import Source, of_each_size
 from distractor.formats.reply import read
@@ -202,10 +202,7 @@ class FreeForm:
         left_out = {size: share.mean if share else 0.0 for size, share in parsed.items() if size not in used}
         seeds = sorted({one.source.seed or 0 for one in self.replies})
         if len(set(used)) < len(used):
-            why = (
-                "two of the models have the same number of parameters and the same seed, so they are no curve over size"
-            )
-            return Judged(None, used, left_out, 0, why)
+            return Judged(None, used, left_out, 0, ONE_PLACE)
         if len(used) < 3:
             why = f"sizes with an answer in {ENOUGH:.0%} of the texts: {len(used)}, where 3 are needed"
             return Judged(None, used, left_out, 0, why)
