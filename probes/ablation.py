@@ -65,14 +65,14 @@ class Ablation:
         return f"Ablation({', '.join(shown)})"
 
     def sites(self, model: "Model") -> Sequence[Site]:
-        """None beforehand: each layer is read when its turn comes, so that one at a time is in memory."""
+        """None beforehand: each part of a layer is read when its turn comes, so that one at a time is in memory."""
         return []
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
         import torch
 
-        stand_in = _StandIn(run, self.writes, self.folds, self.kind, self.draws, self.seed)
+        stand_in = _StandIn(run, self.folds, self.kind, self.draws, self.seed)
         if self.together:
             for site in self.together:
                 run.model.hook(site)  # a head that does not exist is refused, not indexed
@@ -129,7 +129,7 @@ class Compensation:
         """The change of each item's gap along each path, for each component."""
         import torch
 
-        stand_in = _StandIn(run, self.writes, self.folds, self.kind, self.draws, self.seed)
+        stand_in = _StandIn(run, self.folds, self.kind, self.draws, self.seed)
         slot = _Slot(run)
         found: dict[str, dict[str, Tensor]] = {}
         for site in _components(run, self.writes):
@@ -166,19 +166,18 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
 
 
 class _StandIn:
-    """What is put in the place of each part of a run; made once for each layer, and read there if it was not seen yet."""
+    """What is put in the place of each part of a run; made once for each, and read then if it was not seen yet."""
 
-    def __init__(self, run: "Run", parts: Sequence[Part], folds: int, kind: Kind, draws: int, seed: int) -> None:
+    def __init__(self, run: "Run", folds: int, kind: Kind, draws: int, seed: int) -> None:
         import numpy as np
 
         from distractor.elsewhere import Elsewhere
 
-        self.run, self.parts, self.kind = run, parts, kind
+        self.run, self.kind = run, kind
         self.elsewhere = None if kind == "zero" else Elsewhere.of(run.batch, folds)
         rng = np.random.default_rng(seed)
         self.donors = [self.elsewhere.draw(rng) for _ in range(draws)] if self.elsewhere and kind == "resample" else []
         self.last: tuple[Site, list[Tensor]] | None = None
-        self.layer: dict[Site, Tensor] = {}
 
     def values(self, site: Site) -> "list[Tensor]":
         """For each draw, what stands at a site instead."""
@@ -198,16 +197,12 @@ class _StandIn:
         return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
 
     def _seen(self, whole: Site) -> "Tensor":
-        """What stood at a site; it is let go of with this, and with it the layer before."""
+        """What stood at a site; read now, and not kept, where the run did not see it."""
         from distractor.run import observe
 
         if whole in self.run.seen:
             return self.run.seen[whole]
-        if whole not in self.layer:
-            self.layer.clear()
-            parts = dict.fromkeys((whole.part, *self.parts))
-            self.layer |= observe(self.run.model, self.run.batch, [Site(whole.layer, part) for part in parts]).seen
-        return self.layer.pop(whole)
+        return observe(self.run.model, self.run.batch, [whole]).seen[whole]
 
     def effect(self, sites: Sequence[Site]) -> "Tensor":
         """The change of the gap when these sites are knocked out at once, averaged over the draws: [condition item]."""

@@ -257,21 +257,22 @@ def test_what_was_seen_beforehand_and_what_is_read_layer_by_layer_give_the_same(
         testing.assert_identical(probe(observe(model, together)), probe(observe(model, together, EVERY)))
 
 
-def test_one_layer_at_a_time_is_kept(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_part_is_read_by_itself_and_once(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, read = loaded("gpt2", "bytes"), []
 
     def spy(*args: Any, **more: Any) -> Any:
-        read.append([site.layer for site in args[2]] if len(args) > 2 else [])
+        read.append([str(site) for site in args[2]] if len(args) > 2 else [])
         return observe(*args, **more)
 
     together = batch(encode(tiny.task(), model), model, PAIR)
     clean = observe(model, together)
     monkeypatch.setattr(run_module, "observe", spy)
     apart = (Site(1, "z", 2), Site(0, "z", 1), Site(1, "z", 0), Site(0, "mlp_out"))
-    for probe in (Ablation(FOLDS), Ablation(FOLDS, together=apart)):
+    wanted = {(): ["L0.z", "L0.mlp_out", "L1.z", "L1.mlp_out"], apart: ["L0.mlp_out", "L0.z", "L1.z"]}
+    for together, sites in wanted.items():
         read.clear()
-        probe(clean)
-        assert [layers for layers in read if layers] == [[0, 0], [1, 1]]
+        Ablation(FOLDS, together=together)(clean)
+        assert [seen for seen in read if seen] == [[site] for site in sites]
 
 
 # Other stand-ins than the mean.
