@@ -189,21 +189,20 @@ def test_padding_is_looked_at_by_itself(folder: Callable[[str, str], Path]) -> N
         models.check_against(model, rows)
 
 
-def test_padding_may_round_as_far_as_the_largest_log_probability_says_and_a_model_alone_may_not(
-    folder: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("largest", "alone"), [(5.0, CLOSE), (50.0, 5 * CLOSE)])
+def test_padding_may_round_as_far_as_the_largest_log_probability_says_and_a_model_alone_less(
+    folder: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, largest: float, alone: float
 ) -> None:
     """Products of another size round otherwise: two wide, a model was 1.4e-4 nats off, of log-probabilities of 7."""
     model = load(folder("gpt2", "bytes"), device="cpu")
-    rows = [
-        (row, model.log_probs(torch.tensor([row]), torch.arange(len(row)))[0]) for row in ([5, 6, 7], [8, 9, 10, 11])
-    ]
-    largest = max(float(values.abs().max()) for _, values in rows)
-    assert largest > 3
     plain = models.Model.log_probs
+    rows = [(row, plain(model, torch.tensor([row]), torch.arange(len(row)))[0]) for row in ([5, 6, 7], [8, 9, 10, 11])]
+    factor = largest / max(float(values.abs().max()) for _, values in rows)
+    rows = [(row, factor * values) for row, values in rows]
 
-    def shift(of_padded: float, alone: float) -> None:
+    def shift(of_padded: float, of_alone: float) -> None:
         def shifted(self: Any, tokens: torch.Tensor, *given: Any, **more: Any) -> torch.Tensor:
-            return plain(self, tokens, *given, **more) + (of_padded if len(tokens) > 1 else alone)
+            return factor * plain(self, tokens, *given, **more) + (of_padded if len(tokens) > 1 else of_alone)
 
         monkeypatch.setattr(models.Model, "log_probs", shifted)
 
@@ -212,7 +211,9 @@ def test_padding_may_round_as_far_as_the_largest_log_probability_says_and_a_mode
     shift(1.1 * CLOSE * largest, 0)
     with pytest.raises(ModelError, match="change when prompts are padded"):
         models.check_against(model, rows)
-    shift(1.1 * CLOSE, 1.1 * CLOSE)
+    shift(0.9 * alone, 0.9 * alone)
+    assert models.check_against(model, rows).bridge > 0.8 * alone
+    shift(1.1 * alone, 1.1 * alone)
     with pytest.raises(ModelError, match="differ from those of plain transformers"):
         models.check_against(model, rows)
 
