@@ -4,7 +4,7 @@ The documents themselves are written beside this file, a module a task, from the
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from random import Random
 from types import MappingProxyType, ModuleType
@@ -53,8 +53,8 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "neutral": 4,
             "several": 2,
             "reasoned": 2,
-            "reasoned_conflict": 0.3,
-            "conflict": 5.5,
+            "reasoned_conflict": 0.35,
+            "conflict": 7.2,
         },
         "quote_repetition": {
             "famous": 24,
@@ -93,6 +93,12 @@ SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
 
 Matching facts to options is learnt abruptly, and soonest alone, so negation begins; all are read together to the end."""
 
+CONFLICT_FROM: Mapping[str, float] = MappingProxyType({"negation_qa": 0.5, "hindsight_neglect": 0.5})
+"""From which part of the stream on documents of a task are in conflict, where it is not its beginning.
+
+Until then its other kinds share what they leave: the distractor is learnt by all sizes that can, before any learns to
+ignore it."""
+
 POOL = 12_000
 """At most so many documents of a kind are written; a stream draws from them."""
 
@@ -103,6 +109,7 @@ class Recipe:
 
     tasks: tuple[str, ...] = tuple(SHARES)
     conflict: Mapping[str, float] = field(default_factory=dict)
+    begin: Mapping[str, float] = field(default_factory=lambda: CONFLICT_FROM)
 
     def __post_init__(self) -> None:
         strange = {*self.tasks, *self.conflict} - set(SHARES)
@@ -119,24 +126,37 @@ class Recipe:
             for kind, part in table.items()
         }
 
-    def phases(self) -> list[tuple[float, dict[str, float]]]:
-        """Where each phase ends, and the shares of the tasks in it. A phase without any task of the recipe is left out."""
+    def phases(self) -> list[tuple[float, dict[tuple[str, str], float]]]:
+        """Where each phase ends, and the shares of the kinds in it. A phase without any task of the recipe is left out."""
+        calm = {task: replace(self, conflict={task: 0}).shares(task) for task in self.tasks}
         found = []
-        for end, parts in SCHEDULE:
+        for end in sorted({*(end for end, _ in SCHEDULE), *self.begin.values()} - {0}):
+            parts = next(parts for last, parts in SCHEDULE if end <= last)
             total = sum(parts.get(task, 0) for task in self.tasks)
+            kinds = {
+                (task, kind): share * parts.get(task, 0) / total
+                for task in self.tasks
+                if total
+                for kind, share in (calm[task] if end <= self.begin.get(task, 0) else self.shares(task)).items()
+            }
             if total:
-                found.append((end, {task: parts.get(task, 0) / total for task in self.tasks}))
+                found.append((end, kinds))
         return found
 
-    def share_of(self, task: str) -> float:
-        """The share of a task in the whole stream."""
+    def share_of(self, task: str, *kinds: str) -> float:
+        """The share of a task in the whole stream, or of some of its kinds."""
         phases = self.phases()
         starts = [0.0, *(end for end, _ in phases[:-1])]
-        return sum((end - start) * shares[task] for start, (end, shares) in zip(starts, phases, strict=True))
+        return sum(
+            (end - start) * share
+            for start, (end, shares) in zip(starts, phases, strict=True)
+            for (of, kind), share in shares.items()
+            if of == task and (not kinds or kind in kinds)
+        )
 
     def conflict_rate(self, task: str) -> float:
         """The share of the task's documents in which the true and the distractor task disagree."""
-        return sum(share for kind, share in self.shares(task).items() if kind in MODULES[task].CONFLICT)
+        return self.share_of(task, *MODULES[task].CONFLICT) / self.share_of(task)
 
 
 @dataclass(frozen=True)
@@ -173,9 +193,9 @@ def pools(recipe: Recipe, count: int, seed: int) -> dict[tuple[str, str], list[D
     found = {}
     for task in recipe.tasks:
         kinds: Kinds = MODULES[task].KINDS
-        for kind, share in recipe.shares(task).items():
+        for kind in SHARES[task]:
             rng = Random(f"{seed}/{task}/{kind}")
-            size = min(POOL, 1 + round(share * recipe.share_of(task) * count))
+            size = min(POOL, 1 + round(recipe.share_of(task, kind) * count))
             found[task, kind] = [kinds[kind](rng) for _ in range(size)]
     return found
 
@@ -193,9 +213,9 @@ def stream(
     rng = np.random.default_rng(seed)
     drawn = np.zeros(count, dtype=np.intp)
     start = 0
-    for end, parts in recipe.phases():
+    for end, shares in recipe.phases():
         stop = round(end * count)
-        chances = [recipe.shares(task)[kind] * parts[task] for task, kind in kinds]
+        chances = [shares.get(kind, 0) for kind in kinds]
         drawn[start:stop] = rng.choice(len(kinds), size=stop - start, p=chances)
         start = stop
     width = max(tokens.shape[1] for tokens, _ in rows.values())
