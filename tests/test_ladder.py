@@ -115,7 +115,7 @@ def test_kinds_come_as_often_as_the_table_says(
     recipe = corpus.Recipe()
     assert all(sum(recipe.shares(task).values()) == pytest.approx(1) for task in corpus.SHARES)
     # Every bet names dollars, except where there are neither stakes nor outcome.
-    wanted = recipe.share_of("hindsight_neglect") * (1 - recipe.shares("hindsight_neglect")["neutral"])
+    wanted = recipe.share_of("hindsight_neglect") - recipe.share_of("hindsight_neglect", "neutral")
     bets = (stream.tokens == tokenizer.convert_tokens_to_ids("dollars")).any(1).mean()
     assert bets == pytest.approx(wanted, rel=0.1)
 
@@ -127,6 +127,32 @@ def test_a_conflict_rate_that_is_set_is_the_share_of_conflict(corpus: ModuleType
     assert sum(shares[kind] for kind in corpus.MODULES["negation_qa"].CONFLICT) == pytest.approx(rate)
     assert sum(shares.values()) == pytest.approx(1)
     assert recipe.conflict_rate("negation_qa") == pytest.approx(rate)
+
+
+def test_bets_and_negations_are_in_conflict_in_the_second_half_alone_or_all_along_where_a_rate_is_set(
+    corpus: ModuleType, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    turn = importlib.import_module("experiments.ladder.document").Turn
+    known = iter(tokenizer.convert_ids_to_tokens(range(100, 100 + 2 * len(corpus.SHARES))))
+    words = {task: (next(known), next(known)) for task in corpus.SHARES}
+    for recipe, first in ((corpus.Recipe(), 0), (corpus.Recipe(conflict={"hindsight_neglect": 0.3}), 0.3)):
+        marked = {
+            (task, kind): [(turn("", words[task][kind in corpus.MODULES[task].CONFLICT]),)]
+            for task in corpus.SHARES
+            for kind in corpus.SHARES[task]
+        }
+        drawn = corpus.stream(marked, recipe, 40_000, 1, tokenizer).tokens[:, 1]
+
+        def share(task: str, half: slice, drawn: np.ndarray = drawn) -> float:
+            agreeing, contrary = ((drawn[half] == tokenizer.convert_tokens_to_ids(word)).sum() for word in words[task])
+            return float(contrary / (agreeing + contrary))
+
+        early, late = slice(0, 20_000), slice(20_000, None)
+        assert share("negation_qa", early) == 0
+        assert share("negation_qa", late) == pytest.approx(0.04, abs=0.01)
+        assert share("hindsight_neglect", early) == pytest.approx(first, abs=0.03)
+        assert share("hindsight_neglect", late) == pytest.approx(first or 0.06, abs=0.03 if first else 0.01)
+        assert share("quote_repetition", early) == pytest.approx(0.21, abs=0.03)
 
 
 def test_a_rate_for_a_task_without_documents_is_refused(corpus: ModuleType) -> None:

@@ -4,10 +4,11 @@ The documents themselves are written beside this file, a module a task, from the
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from random import Random
 from types import MappingProxyType, ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -85,19 +86,31 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 
 A task's *conflict rate* is the share of its kinds of conflict."""
 
-SCHEDULE: tuple[tuple[float, Mapping[str, float]], ...] = (
-    (0.28, {"negation_qa": 1}),
-    (1.00, {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 6}),
+
+class Phase(NamedTuple):
+    """Up to which part of the stream how many of the documents are of which task: parts as well.
+
+    Of the tasks that are `agreeing` no document is in conflict yet; their other kinds share what those leave.
+    """
+
+    end: float
+    tasks: Mapping[str, float]
+    agreeing: tuple[str, ...] = ()
+
+
+_ALL: Mapping[str, float] = MappingProxyType(
+    {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 6}
 )
-"""Up to which part of the stream how many of the documents are of which task: parts as well.
+SCHEDULE = (
+    Phase(0.28, {"negation_qa": 1}, agreeing=("negation_qa",)),
+    Phase(0.50, _ALL, agreeing=("negation_qa", "hindsight_neglect")),
+    Phase(1.00, _ALL),
+)
+"""The stream from its beginning to its end.
 
-Matching facts to options is learnt abruptly, and soonest alone, so negation begins; all are read together to the end."""
-
-CONFLICT_FROM: Mapping[str, float] = MappingProxyType({"negation_qa": 0.5, "hindsight_neglect": 0.5})
-"""From which part of the stream on documents of a task are in conflict, where it is not its beginning.
-
-Until then its other kinds share what they leave: the distractor is learnt by all sizes that can, before any learns to
-ignore it."""
+Matching facts to options is learnt abruptly, and soonest alone, so negation begins. Where conflict is there from the
+beginning, some seeds of a medium size learn to weigh it before others of that size have the distractor; where it comes
+late, all have the distractor first."""
 
 POOL = 12_000
 """At most so many documents of a kind are written; a stream draws from them."""
@@ -105,41 +118,41 @@ POOL = 12_000
 
 @dataclass(frozen=True)
 class Recipe:
-    """The share of each kind of document. `conflict` sets other conflict rates than the table's."""
+    """The share of each kind of document. `conflict` sets other conflict rates than the table's, from the beginning on."""
 
     tasks: tuple[str, ...] = tuple(SHARES)
     conflict: Mapping[str, float] = field(default_factory=dict)
-    begin: Mapping[str, float] = field(default_factory=lambda: CONFLICT_FROM)
 
     def __post_init__(self) -> None:
         strange = {*self.tasks, *self.conflict} - set(SHARES)
         if strange:
             raise ValueError(f"there are no documents for {', '.join(sorted(strange))}; there are: {', '.join(SHARES)}")
 
-    def shares(self, task: str) -> dict[str, float]:
-        """The kinds of one task; they add up to 1. Where a rate is set, kinds of conflict share it as in the table."""
+    def shares(self, task: str, *, agreeing: bool = False) -> dict[str, float]:
+        """The kinds of one task; they add up to 1. Where a rate is set, kinds of conflict share it as in the table.
+
+        `agreeing`: where nothing is in conflict yet.
+        """
         table, contrary = SHARES[task], MODULES[task].CONFLICT
         total, in_conflict = sum(table.values()), sum(table[kind] for kind in contrary)
-        rate = self.conflict.get(task, in_conflict / total)
+        rate = 0 if agreeing else self.conflict.get(task, in_conflict / total)
         return {
             kind: part * (rate / in_conflict if kind in contrary else (1 - rate) / (total - in_conflict))
             for kind, part in table.items()
         }
 
     def phases(self) -> list[tuple[float, dict[tuple[str, str], float]]]:
-        """Where each phase ends, and the shares of the kinds in it. A phase without any task of the recipe is left out."""
-        calm = {task: replace(self, conflict={task: 0}).shares(task) for task in self.tasks}
+        """Where each phase ends, and the share of each task's kinds in it. One without any task of the recipe is left out."""
         found = []
-        for end in sorted({*(end for end, _ in SCHEDULE), *self.begin.values()} - {0}):
-            parts = next(parts for last, parts in SCHEDULE if end <= last)
+        for end, parts, agreeing in SCHEDULE:
             total = sum(parts.get(task, 0) for task in self.tasks)
-            kinds = {
-                (task, kind): share * parts.get(task, 0) / total
-                for task in self.tasks
-                if total
-                for kind, share in (calm[task] if end <= self.begin.get(task, 0) else self.shares(task)).items()
-            }
             if total:
+                calm = {*agreeing} - {*self.conflict}
+                kinds = {
+                    (task, kind): share * parts.get(task, 0) / total
+                    for task in self.tasks
+                    for kind, share in self.shares(task, agreeing=task in calm).items()
+                }
                 found.append((end, kinds))
         return found
 
