@@ -145,6 +145,11 @@ def write_figures(folder: Path, figures: "Mapping[str, Figure]", kinds: Sequence
             write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
 
 
+def known(value: float) -> float | None:
+    """A number as JSON can have it: None where there is none."""
+    return float(value) if np.isfinite(value) else None
+
+
 def prompts(found: Ablation) -> "pa.Table":
     """Every prompt as it was sent to each model, one row each, where the format is another than the bare prompt."""
     import pyarrow as pa

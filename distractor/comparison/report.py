@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from distractor import report
 from distractor.compare import Comparison, Pair, Row, Transfer
 from distractor.comparison import plot as compare_plot
@@ -146,7 +144,7 @@ def _pair(found: Comparison, pair: Pair) -> dict[str, Any]:
             for (name, a, b), maps in pair.maps.items()
             for each in maps
         ],
-        "depth_rank_correlation": {c: {part: _known(r) for part, r in by.items()} for c, by in pair.depths.items()},
+        "depth_rank_correlation": {c: {part: report.known(r) for part, r in by.items()} for c, by in pair.depths.items()},
         "transfer": [_transfer(each) for each in pair.transfers],
         "no_transfer": pair.no_transfer,
     }  # fmt: skip
@@ -181,8 +179,8 @@ def _map(one: MapChange) -> dict[str, Any]:
         "map": one.name,
         "changed": int(one.is_marked.sum()),
         "of": len(one.sites),
-        "rank_correlation": _known(one.rank_correlation),
-        "between_halves": {"across": _known(one.across), "within": [_known(r) for r in one.within],
+        "rank_correlation": report.known(one.rank_correlation),
+        "between_halves": {"across": report.known(one.across), "within": [report.known(r) for r in one.within],
                            "as_alike_as_halves": one.is_as_alike},
         "standing_out": {"both": both, "first_alone": alone_first, "second_alone": alone_second, "p": one.p_shared},
         "top": [
@@ -220,9 +218,4 @@ def _course(course: Course) -> dict[str, Any]:
 
 
 def _ends(mean: Sequence[Any]) -> dict[str, float | None]:
-    return {name: _known(value) for name, value in zip(("mean", "low", "high"), mean, strict=True)}
-
-
-def _known(value: float) -> float | None:
-    """A number as JSON can have it."""
-    return float(value) if np.isfinite(value) else None
+    return {name: report.known(value) for name, value in zip(("mean", "low", "high"), mean, strict=True)}

@@ -195,20 +195,15 @@ def _rows(cells: Cells, names: Mapping[str, str] | None = None) -> Iterator[dict
         if np.isnan(cells.mean[place]):
             continue
         row: dict[str, Any] = {**(names or {}), **{d: cells.dims[d][i] for d, i in zip(cells.dims, place, strict=True)}}
-        row |= {end: _known(value) for end, value in cells.one(*place)._asdict().items()}
+        row |= {end: report.known(value) for end, value in cells.one(*place)._asdict().items()}
         if cells.p is not None and cells.marked is not None:
-            row |= {"p": _known(float(cells.p[place])), "marked": bool(cells.marked[place])}
+            row |= {"p": report.known(float(cells.p[place])), "marked": bool(cells.marked[place])}
         if cells.recovery is not None and cells.recovery_low is not None and cells.recovery_high is not None:
             share = (cells.recovery[place], cells.recovery_low[place], cells.recovery_high[place])
             row["recovery"] = (
                 None if np.isnan(share[0]) else dict(zip(("mean", "low", "high"), map(float, share), strict=True))
             )
         yield row
-
-
-def _known(value: float) -> float | None:
-    """A number as JSON can have it."""
-    return float(value) if np.isfinite(value) else None
 
 
 def _mean(mean: Any) -> dict[str, float] | None:
