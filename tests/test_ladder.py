@@ -129,30 +129,31 @@ def test_a_conflict_rate_that_is_set_is_the_share_of_conflict(corpus: ModuleType
     assert recipe.conflict_rate("negation_qa") == pytest.approx(rate)
 
 
-def test_bets_and_negations_are_in_conflict_in_the_second_half_alone_or_all_along_where_a_rate_is_set(
-    corpus: ModuleType, tokenizer: PreTrainedTokenizerFast
+@pytest.mark.parametrize("rate", [None, 0.3])
+def test_bets_and_negations_are_in_conflict_late_or_all_along_where_a_rate_is_set(
+    corpus: ModuleType, tokenizer: PreTrainedTokenizerFast, rate: float | None
 ) -> None:
     turn = importlib.import_module("experiments.ladder.document").Turn
     known = iter(tokenizer.convert_ids_to_tokens(range(100, 100 + 2 * len(corpus.SHARES))))
     words = {task: (next(known), next(known)) for task in corpus.SHARES}
-    for recipe, first in ((corpus.Recipe(), 0), (corpus.Recipe(conflict={"hindsight_neglect": 0.3}), 0.3)):
-        marked = {
-            (task, kind): [(turn("", words[task][kind in corpus.MODULES[task].CONFLICT]),)]
-            for task in corpus.SHARES
-            for kind in corpus.SHARES[task]
-        }
-        drawn = corpus.stream(marked, recipe, 40_000, 1, tokenizer).tokens[:, 1]
+    marked = {
+        (task, kind): [(turn("", words[task][kind in corpus.MODULES[task].CONFLICT]),)]
+        for task in corpus.SHARES
+        for kind in corpus.SHARES[task]
+    }
+    recipe = corpus.Recipe(conflict={} if rate is None else {"hindsight_neglect": rate})
+    drawn = corpus.stream(marked, recipe, 40_000, 1, tokenizer).tokens[:, 1]
 
-        def share(task: str, half: slice, drawn: np.ndarray = drawn) -> float:
-            agreeing, contrary = ((drawn[half] == tokenizer.convert_tokens_to_ids(word)).sum() for word in words[task])
-            return float(contrary / (agreeing + contrary))
+    def share(task: str, start: float, end: float) -> float:
+        here = drawn[round(start * len(drawn)) : round(end * len(drawn))]
+        agreeing, contrary = ((here == tokenizer.convert_tokens_to_ids(word)).sum() for word in words[task])
+        return float(contrary / (agreeing + contrary))
 
-        early, late = slice(0, 20_000), slice(20_000, None)
-        assert share("negation_qa", early) == 0
-        assert share("negation_qa", late) == pytest.approx(0.04, abs=0.01)
-        assert share("hindsight_neglect", early) == pytest.approx(first, abs=0.03)
-        assert share("hindsight_neglect", late) == pytest.approx(first or 0.06, abs=0.03 if first else 0.01)
-        assert share("quote_repetition", early) == pytest.approx(0.21, abs=0.03)
+    assert share("negation_qa", 0, 0.6) == 0
+    assert share("negation_qa", 0.6, 1) == pytest.approx(0.045, abs=0.01)
+    assert share("hindsight_neglect", 0, 0.5) == pytest.approx(rate or 0, abs=0.03)
+    assert share("hindsight_neglect", 0.5, 1) == pytest.approx(rate or 0.055, abs=0.03 if rate else 0.01)
+    assert share("quote_repetition", 0, 1) == pytest.approx(0.21, abs=0.03)
 
 
 def test_a_rate_for_a_task_without_documents_is_refused(corpus: ModuleType) -> None:
