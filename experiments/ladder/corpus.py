@@ -84,7 +84,8 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 """Of each task's documents, how many are of which kind: parts, not yet divided by their sum.
 
-A task's *conflict rate* is the share of its kinds of conflict."""
+A task's *conflict rate* is the share of its kinds of conflict in the whole stream: less than here, where they come late
+(`SCHEDULE`)."""
 
 
 class Phase(NamedTuple):
