@@ -325,7 +325,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--batch", type=int, default=defaults.batch, help="documents a step")
     parser.add_argument("--rate", type=float, default=defaults.rate, help="learning rate")
-    parser.add_argument("--conflict-rate", nargs="+", default=(), metavar="TASK=RATE", help="instead of the table's, and from the beginning on")
+    parser.add_argument("--conflict-rate", nargs="+", default=(), metavar="TASK=RATE", help="all along")
     parser.add_argument("--along", nargs="*", default=ALONG, help="sizes of the first seed kept along training")
     parser.add_argument("--out", type=Path, default=Path("distractor/ladder"))
     parser.add_argument("--work", type=Path, default=Path("runs/ladder-work"), help="streams and checkpoints")
