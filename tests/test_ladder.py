@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import os
+import subprocess
 import sys
 from itertools import product
 from pathlib import Path
@@ -154,6 +156,17 @@ def test_bets_and_negations_are_in_conflict_late_or_all_along_where_a_rate_is_se
     assert share("hindsight_neglect", 0, 0.5) == pytest.approx(rate or 0, abs=0.03)
     assert share("hindsight_neglect", 0.5, 1) == pytest.approx(rate or 0.055, abs=0.03 if rate else 0.01)
     assert share("quote_repetition", 0, 1) == pytest.approx(0.21, abs=0.03)
+
+
+def test_shares_are_the_same_to_the_last_bit_in_every_process() -> None:
+    told = "from experiments.ladder.corpus import Recipe; print(Recipe().phases())"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", told], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("0", "1", "2", "3")
+    }
+    assert len(found) == 1, "a model's key hangs on them: a run that was stopped would begin anew"
 
 
 def test_a_rate_for_a_task_without_documents_is_refused(corpus: ModuleType) -> None:

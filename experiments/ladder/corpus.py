@@ -136,7 +136,8 @@ class Recipe:
         `agreeing`: where nothing is in conflict yet.
         """
         table, contrary = SHARES[task], MODULES[task].CONFLICT
-        total, in_conflict = sum(table.values()), sum(table[kind] for kind in contrary)
+        # In the table's order: a set's hangs on the process, the last bit of a sum on the order, and a model's key on that.
+        total, in_conflict = sum(table.values()), sum(part for kind, part in table.items() if kind in contrary)
         rate = 0 if agreeing else self.conflict.get(task, in_conflict / total)
         return {
             kind: part * (rate / in_conflict if kind in contrary else (1 - rate) / (total - in_conflict))
