@@ -13,7 +13,7 @@ from .corpus import MODULES, Recipe
 
 
 def in_a_table(heads: list[str], lines: list[list[str]]) -> str:
-    """Markdown."""
+    """Heads and lines, a cell each, in Markdown."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines)) + "\n"
 
 
@@ -22,10 +22,10 @@ def data(recipe: Recipe) -> str:
     lines = []
     for task in recipe.tasks:
         whole, contrary = recipe.share_of(task), MODULES[task].CONFLICT
-        parts = {kind: recipe.share_of(task, kind) / whole for kind in recipe.shares(task)}
+        parts = {kind: 100 * recipe.share_of(task, kind) / whole for kind in recipe.shares(task)}
         kinds = [
             f"**{kind} {part:.3g}**" if kind in contrary else f"{kind} {part:.3g}"
-            for kind, part in sorted(((kind, 100 * part) for kind, part in parts.items()), key=lambda one: -one[1])
+            for kind, part in sorted(parts.items(), key=lambda one: -one[1])
         ]
         rate = 100 * recipe.conflict_rate(task)
         lines.append([f"`{task}`", f"{100 * whole:.1f} %", f"**{rate:.2g} %**", ", ".join(kinds)])
@@ -45,7 +45,7 @@ def streams(models: list[dict[str, Any]]) -> str:
 
 
 def times(models: list[dict[str, Any]]) -> str:
-    """A row a size: seconds of one core and the last loss, over seeds; then what all took."""
+    """A row a size: seconds of training and the last loss, over seeds; then what all took."""
     by_size: dict[str, list[dict[str, Any]]] = {}
     for told in models:
         by_size.setdefault(told["size"], []).append(told)
@@ -56,7 +56,7 @@ def times(models: list[dict[str, Any]]) -> str:
         lines.append([size, f"{of[0]['n_params']:,}", spread, f"{mean(told['loss'] for told in of):.3f}"])
     minutes = sum(told["seconds"] for told in models) / 60
     heads = ["size", "parameters", "seconds of training, mean (least, most)", "loss, mean"]
-    return f"{in_a_table(heads, lines)}\n{len(models)} models, {minutes:.0f} minutes of one core.\n"
+    return f"{in_a_table(heads, lines)}\n{len(models)} models, {minutes:.0f} minutes added up.\n"
 
 
 def main() -> None:
