@@ -51,7 +51,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """How it is called in messages: `ladder/80x2/seed580`, `ladder/80x2/seed580@562`."""
+        """How it is called in messages: `ladder/80x2/seed780`, `ladder/80x2/seed780@750`."""
         if self.family == OWN:
             return self.model
         seed = "" if self.seed is None else f"/seed{self.seed}"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 MODELS = (
-    "A family (`distractor models`) or a part of it: ladder, ladder/80x2/seed580, pythia/70m@1000; a folder, a hub id "
+    "A family (`distractor models`) or a part of it: ladder, ladder/80x2/seed780, pythia/70m@1000; a folder, a hub id "
     "owner/name\\[@revision], or a family of your own (.toml); may be repeated."
 )
 
