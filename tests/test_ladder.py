@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from itertools import product
@@ -334,18 +335,43 @@ def test_every_model_of_a_seed_read_the_same() -> None:
 
 
 def test_models_of_the_reported_seeds_read_what_the_table_says(corpus: ModuleType, training: ModuleType) -> None:
-    reported = [one for one in MODELS if one["seed"] in training.SEEDS]
-    if not reported:
-        seeds = sorted({one["seed"] for one in MODELS})
-        pytest.skip(
-            f"the shipped models, of seed {seeds}, are of an earlier table than seeds {training.SEEDS}: see the log"
-        )
     recipe = corpus.Recipe()
-    assert all(
-        one["conflict_rate"] == {task: pytest.approx(recipe.conflict_rate(task), abs=1e-6) for task in corpus.SHARES}
-        for one in reported
-    )
-    assert {one["steps"] for one in reported} == {training.Budget().steps}
+    rates = {task: pytest.approx(recipe.conflict_rate(task), abs=1e-6) for task in corpus.SHARES}
+    assert {one["seed"] for one in MODELS} == set(training.SEEDS)
+    assert all(one["conflict_rate"] == rates for one in MODELS)
+    assert {one["steps"] for one in MODELS} == {training.Budget().steps}
+
+
+def test_the_card_tells_data_and_times_of_what_is_shipped(corpus: ModuleType) -> None:
+    card = importlib.import_module("experiments.ladder.card")
+    text = (LADDER / "README.md").read_text()
+    times, total = card.times(MODELS).split("\n\n")
+    for table in (card.data(corpus.Recipe()), card.streams(MODELS), times):
+        assert table.strip() in text
+    minutes = sum(one["seconds"] for one in MODELS) / 60
+    assert total.strip() == f"55 models, {minutes:.0f} minutes added up."
+    assert f"{minutes:.0f} minutes" in text
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_card_s_last_line_of_curves_is_that_of_the_weights(task: str) -> None:
+    """Numbers may differ by rounding on another processor."""
+    curves = importlib.import_module("experiments.ladder.curves")
+    held_out = set(json.loads((LADDER / "held_out.json").read_text())[task])
+    posed = TASKS[task]().take(600)
+    away = np.array([item.group in held_out for item in posed.items])
+    largest = [one for one in MODELS if one["size"] == "80x2"]
+    rows = []
+    for one in largest:
+        home = LADDER / one["size"] / f"seed{one['seed']}"
+        found = curves.numbers(curves.log_probs(home, home, posed), away)
+        rows.append(curves.Row(one["size"], one["seed"], one["n_params"], found))
+    came = curves.table(task, rows, "size")
+    heading, *_, line = came.strip().splitlines()
+    section = (LADDER / "README.md").read_text().split(f"{heading}\n", 1)[1]
+    shown = next(told for told in section.splitlines() if told.startswith("| 80x2 |"))
+    expected, computed = ([float(n) for n in re.findall(r"-?\d+\.\d\d", text)] for text in (shown, line))
+    assert np.allclose(expected, computed, atol=0.011)
 
 
 def test_the_ladder_is_small() -> None:

@@ -10,11 +10,7 @@ from statistics import mean
 from typing import Any
 
 from .corpus import MODULES, Recipe
-
-
-def in_a_table(heads: list[str], lines: list[list[str]]) -> str:
-    """Heads and lines, a cell each, in Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, ["---"] * len(heads), *lines)) + "\n"
+from .markdown import in_a_table
 
 
 def data(recipe: Recipe) -> str:

@@ -21,6 +21,8 @@ from distractor.quantities import accuracy, coverage, distractor_pull, logit_gap
 from distractor.task import Answer, Condition, Task
 from tasks import TASKS
 
+from .markdown import in_a_table
+
 COLUMNS = ("preference", "held out", "only", "true only", "congruent", "coverage", "T", "D")
 
 
@@ -91,18 +93,12 @@ def table(name: str, found: Iterable[Row], first: str) -> str:
         by_place.setdefault(row.place, []).append(row)
     seeds = sorted({row.seed for rows in by_place.values() for row in rows})
     heads = [first, "parameters", *(f"seed {seed} (held out)" for seed in seeds), *COLUMNS[2:]]
-    lines = [f"### {name}\n", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = []
     for place, rows in by_place.items():
         of = {row.seed: f"{row.numbers[0]:.2f} ({row.numbers[1]:.2f})" for row in rows}
         means = np.mean([row.numbers[2:] for row in rows], axis=0)
-        cells = [
-            place,
-            f"{rows[0].n_params:,}",
-            *(of.get(seed, "–") for seed in seeds),
-            *map(number, means),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines.append([place, f"{rows[0].n_params:,}", *(of.get(seed, "–") for seed in seeds), *map(number, means)])
+    return f"### {name}\n\n{in_a_table(heads, lines)}"
 
 
 def draw(found: dict[str, list[Row]], path: Path, is_along: bool) -> None:

@@ -23,6 +23,7 @@ from tasks import TASKS
 
 from .corpus import Recipe, held_out, words
 from .curves import COLUMNS, log_probs, numbers
+from .markdown import in_a_table
 from .train import Budget, checked, plan, train, write_stream
 from .vocabulary import tokenizer_for, words_of
 
@@ -87,11 +88,11 @@ def train_all(out: Path, work: Path) -> None:
 
 def table(rows: dict[tuple[float, int, str], dict[str, str]]) -> str:
     """A row a cell, in Markdown."""
-    lines = [f"| {' | '.join(FIELDS)} |", "|---" * len(FIELDS) + "|"]
+    lines = []
     for (rate, steps, size), row in rows.items():
         told = [number(float(row[column])) for column in ("loss", *COLUMNS)]
-        lines.append(f"| {rate:g} | {steps:,} | {size} | {int(row['n_params']):,} | {' | '.join(told)} |")
-    return "\n".join(lines) + "\n"
+        lines.append([f"{rate:g}", f"{steps:,}", size, f"{int(row['n_params']):,}", *told])
+    return in_a_table(FIELDS, lines)
 
 
 def draw(rows: dict[tuple[float, int, str], dict[str, str]], path: Path) -> None:
