@@ -619,7 +619,7 @@ def models() -> None:
 def show_family(
     family: Annotated[str, typer.Argument(help="A family by name (`distractor models`), or your own: a .toml file.")],
 ) -> None:
-    """Show a family: each model's name, parameters, tokens seen, steps kept, whether it is here, and where it is."""
+    """Show a family: its models, their parameters, tokens, steps and loss of training, and where they are."""
     from distractor.families import find_family
     from distractor.family_table import family_table
 

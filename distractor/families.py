@@ -100,7 +100,8 @@ def of_each_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
 class Member:
     """One model of a family as its table has it: a hub id or a folder, and what is known of it beforehand.
 
-    `steps` are kept along training, in ascending order; `last` is where training ended.
+    `steps` are kept along training, in ascending order; `last` is where training ended, `loss` the last of training, in
+    nats a token.
     """
 
     model: str
@@ -110,6 +111,7 @@ class Member:
     tokens: int | None = None
     steps: tuple[int, ...] = ()
     last: int | None = None
+    loss: float | None = None
 
     @property
     def name(self) -> str:
@@ -281,6 +283,7 @@ def ladder() -> Family:
             tokens=one.get("tokens"),
             steps=tuple(sorted(one.get("kept", ()))),
             last=one["steps"],
+            loss=one.get("loss"),
         )
         for one in sorted(told, key=lambda one: (one["n_params"], one["seed"]))
     ]

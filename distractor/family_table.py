@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distractor.families import Family, Member, cached
+from distractor.paper import number
 
 
 def families_table(families: Iterable[Family]) -> Table:
@@ -27,15 +28,22 @@ def families_table(families: Iterable[Family]) -> Table:
 
 
 def family_table(family: Family) -> Group:
-    """One row a model: how it is asked for, where it is, parameters, tokens seen and steps kept, and whether it is here."""
-    table = _table("model", "parameters", "tokens seen", "steps", "here")
+    """One row a model: how it is asked for, parameters, tokens and steps of training, steps kept, loss, and where it is.
+
+    Loss has a column where any model's is known, in nats.
+    """
+    losses = [member.loss for member in family.members if member.loss is not None]
+    table = _table("model", "parameters", "tokens", "steps", "kept", *["loss"] * bool(losses), "here")
     table.add_column("hub id or folder", overflow="fold")
     for member in family.members:
+        loss = "–" if member.loss is None else number(member.loss)
         table.add_row(
             f"{family.name}/{member.name}",
             "–" if member.n_params is None else f"{member.n_params:,}",
             "–" if member.tokens is None else _large(member.tokens),
+            "–" if member.last is None else f"{member.last:,}",
             str(len(steps_of(member)) or "–"),
+            *[loss] * bool(losses),
             "yes" if is_here(member) else "no",
             "embedded" if family.name == "ladder" else str(member.at),
         )

@@ -713,6 +713,7 @@ def test_a_family_is_shown_whole_within_a_hundred_columns(name: str, pythia: Pat
         assert f"{name}/{member.name} " in shown
         assert name == "ladder" or str(member.at) in shown
         assert member.n_params is None or f"{member.n_params:,}" in shown
+        assert member.last is None or f" {member.last:,} " in shown
     assert (" yes " in shown) == (name in ("ladder", "pythia"))
     assert not attempts
 

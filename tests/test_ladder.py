@@ -16,6 +16,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
+from distractor.families import ladder
+from distractor.family_table import family_table
+from distractor.paper import console
 from distractor.task import Condition
 from tasks import TASKS
 
@@ -372,6 +375,15 @@ def test_the_card_s_last_line_of_curves_is_that_of_the_weights(task: str) -> Non
     shown = next(told for told in section.splitlines() if told.startswith("| 80x2 |"))
     expected, computed = ([float(n) for n in re.findall(r"-?\d+\.\d\d", text)] for text in (shown, line))
     assert np.allclose(expected, computed, atol=0.011)
+
+
+def test_steps_and_loss_of_every_model_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    console().print(family_table(ladder()))
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if "/seed" in line[:20]}
+    for one in MODELS:
+        row = rows[f"ladder/{one['size']}/seed{one['seed']}"]
+        assert row[-3:] == [f"{one['loss']:.2f}", "yes", "embedded"]
+        assert f"{one['steps']:,}" in row
 
 
 def test_the_ladder_is_small() -> None:
