@@ -149,6 +149,19 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
         assert (ROOT / target).exists(), f"{page.relative_to(ROOT)} names {target}"
 
 
+def test_every_heading_that_a_page_links_to_is_there() -> None:
+    linked = [
+        (page, (page.parent / target).resolve() if target else page, heading)
+        for page in documents()
+        for target, heading in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text())
+    ]
+    assert linked
+    for page, target, heading in linked:
+        titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+        known = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+        assert heading in known, f"{page.relative_to(ROOT)} links to {heading} of {target.name}"
+
+
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
     from distractor.cli import app
