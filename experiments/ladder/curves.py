@@ -102,7 +102,7 @@ def table(name: str, found: Iterable[Row], first: str) -> str:
 
 
 def draw(found: dict[str, list[Row]], path: Path, is_along: bool) -> None:
-    """Preference by size or step, one panel a task: a thin line a seed, their mean, and the mean on held-out groups."""
+    """Preference by size or step, one panel a task: a thin line a seed, and their mean, also on held-out groups."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
@@ -117,14 +117,14 @@ def draw(found: dict[str, list[Row]], path: Path, is_along: bool) -> None:
             line = [row for row in all_rows if row.seed == seed]
             panel.plot([x(row) for row in line], [row.numbers[0] for row in line], color="#999999", lw=0.8)
         places = sorted({x(row) for row in all_rows})
-        for column, style, label in ((0, "-", "mean of seeds"), (1, "--", "held-out groups")):
+        for column, colour, label in ((0, "#0072B2", "all groups"), (1, "#D55E00", "held-out groups")):
             mean = [np.mean([row.numbers[column] for row in all_rows if x(row) == place]) for place in places]
-            panel.plot(places, mean, style, color="#0072B2", lw=1.8, marker="o", ms=3, label=label)
+            panel.plot(places, mean, "o-" if column == 0 else "o--", color=colour, lw=1.8, ms=3, label=label)
         panel.axhline(0.5, color="black", lw=0.6, ls=":")
         panel.set(xscale="log", ylim=(-0.03, 1.03), title=f"{name} ({len(seeds)} seed{'s' * (len(seeds) > 1)})")
     figure.supxlabel("steps of training" if is_along else "parameters")
     figure.supylabel("preference for the distractor's answer in conflict")
-    figure.axes[0].legend(fontsize=8, frameon=False)
+    figure.axes[0].legend(fontsize=8, frameon=False, handlelength=3)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
