@@ -19,6 +19,7 @@ from distractor import families, model
 from distractor.compare import PROBES as COMPARED
 from distractor.compare import Comparison, compare, count_steps, is_halved, over_tasks, pairs_of, sides_of
 from distractor.comparison import report as compare_report
+from distractor.comparison import table as compare_table
 from distractor.comparison.table import tables
 from distractor.errors import ModelError
 from distractor.families import Source
@@ -257,7 +258,7 @@ def stepped(folder: Path, first: Sequence[float], second: Sequence[float]) -> li
     return [Source("wired", "m", one.folder, seed=0, step=100 * 2**k, is_final=k == last) for k, one in enumerate(made)]
 
 
-def test_along_training_the_path_that_moved_first_is_named(tmp_path: Path) -> None:
+def test_along_training_the_path_that_moved_first_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = stepped(tmp_path, (0, 1, 2, 1.98, 1.96, 1.94, 1.92), (0, 0, 0, 0.2, 1.5, 2.5, 2.4))
     found = compared(tmp_path, sources, ALONE)
     assert [side.name for side in found.sides] == ["wired/m/seed0@100", "wired/m/seed0@6400"]
@@ -272,7 +273,9 @@ def test_along_training_the_path_that_moved_first_is_named(tmp_path: Path) -> No
     told = json.loads(json.dumps(compare_report.summary([found]), allow_nan=False))["tasks"]["wired"]["training"][0]
     assert told["first"]["sites"]["onset"]["call"] == "second"
     text = shown(found)
-    assert "wired/m along training: 7 steps, 1 seed" in text
+    assert "wired/m along training: 7 steps, 1 seed\n" in text
+    monkeypatch.setattr(compare_table, "STEPS", 4)
+    assert "7 steps, 1 seed (4 steps shown; all are in summary.json)" in " ".join(shown(found).split())
     assert "the true path moves after the distractor's path" in " ".join(text.split())
     check_page(compare_report.figures(found)["training-wired-m"], "training")
 

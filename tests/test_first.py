@@ -57,6 +57,30 @@ def test_an_onset_that_is_not_there_is_not_defined(y: list[float], why: str) -> 
     assert np.isnan(onset(np.arange(5.0), np.array(y, dtype=float), 0.5, noise=0.1)), why
 
 
+@pytest.mark.parametrize(
+    ("true", "other", "falling", "why"),
+    [
+        (rise(6), np.zeros(13), False, "D is not above noise"),
+        (np.linspace(0, 4, 13), rise(3), False, "T is highest at the last size, and may go on"),
+        (rise(6), np.linspace(4, 0, 13), False, "D is highest at the first size"),
+        (rise(6), 3 + rise(6, top=1.0), False, "D has 25% of its maximum at the first size already"),
+        (rise(6), np.linspace(0, 4, 13), True, "D is highest at the last size, and may go on"),
+        (rise(6), rise(3) - rise(9, top=0.8), True, "D does not lose 25% of its maximum"),
+        (
+            np.linspace(0, 4, 13),
+            np.zeros(13),
+            False,
+            "T is highest at the last size, and may go on; D is not above noise",
+        ),
+    ],
+)
+def test_why_an_order_is_not_defined_is_told(true: np.ndarray, other: np.ndarray, falling: bool, why: str) -> None:
+    curves = (made(curve, seed=seed, noise=0.05) for seed, curve in enumerate((true, other)))
+    found = order(*curves, SIZES, names=("T", "D"), falling=falling, draws=50)
+    assert found.call == "not defined"
+    assert found.sentence.endswith(f"not defined at 25% ({why})")
+
+
 def test_a_lag_of_three_steps_is_found_either_way() -> None:
     early, late = made(rise(4), seed=1), made(rise(7), seed=2)
     found = order(late, early, SIZES, names=("T", "D"), draws=300)

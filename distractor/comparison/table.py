@@ -26,7 +26,7 @@ MAPS = 3
 LEAST = 0.005
 """Effects that would be written as 0.00 in both models are left out."""
 
-STEPS = 12
+STEPS = 16
 SHORT = {
     "distractor_preference": "preference",
     "logit_gap": "gap, nats",
@@ -243,6 +243,8 @@ def _course(course: Course) -> Group:
         table.add_row(f"{course.steps[place]:,}", *cells)
     n_seeds = len(course.seeds)
     title = f"{course.name} along training: {last + 1} steps, {n_seeds} seed{'s' * (n_seeds > 1)}"
+    if len(shown) <= last:
+        title += f" ({len(shown)} steps shown; all are in summary.json)"
     notes = [f"Steps left out, as not every seed has them: {', '.join(map(str, course.left_out))}."] * bool(
         course.left_out
     )

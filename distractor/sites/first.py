@@ -97,11 +97,13 @@ def order(
         THRESHOLDS, _lags(first, second, x, falling=falling, seed=seed, draws=draws), strict=True
     ):
         if lag is None:
+            why = [
+                _why_not(x, curves, threshold, name, axis, falling=falls)
+                for curves, name, falls in ((first, names[0], False), (second, names[1], falling))
+            ]
+            told = "; ".join(filter(None, why)) or "item groups drawn anew often leave one of them without a place"
             return Order(
-                "not defined",
-                tuple(lags),
-                f"{names[0]} against {moves}: not defined (at {threshold:.0%} of its maximum one of them has no place on "
-                f"this range of {axis}s, is at its edge, or is not above noise)",
+                "not defined", tuple(lags), f"{names[0]} against {moves}: not defined at {threshold:.0%} ({told})"
             )
         lags.append(lag)
     if any(lag.models is None for lag in lags):  # all are read at one level, that which all have
@@ -137,8 +139,35 @@ def decline(x: Float[ndarray, " size"], y: Float[ndarray, " size"], threshold: f
     return float(_declines(x, y, noise, (threshold,))[0])
 
 
+def _why_not(x: ndarray, curves: Curves, threshold: float, name: str, axis: str, *, falling: bool) -> str | None:
+    """Why the seed-averaged curve has no onset, or no decline, at a share of its maximum; None where it has."""
+    y, noise = curves.mean((0, 2)), _noise(curves)
+    find, peak = (_declines, _last_peak) if falling else (_onsets, _first_peak)
+    if not np.isnan(find(x, y, noise, (threshold,))[0]):
+        return None
+    if y.max() <= noise:
+        return f"{name} is not above noise"
+    if peak(y, noise) == len(y) - 1:
+        return f"{name} is highest at the last {axis}, and may go on"
+    if falling:
+        return f"{name} does not lose {threshold:.0%} of its maximum"
+    if peak(y, noise) == 0:
+        return f"{name} is highest at the first {axis}"
+    return f"{name} has {threshold:.0%} of its maximum at the first {axis} already"
+
+
+def _first_peak(y: ndarray, noise: float) -> int:
+    """Where a curve first comes within `noise` of its highest point."""
+    return int(np.argmax(y >= y.max() - noise))
+
+
+def _last_peak(y: ndarray, noise: float) -> int:
+    """Where it last is."""
+    return len(y) - 1 - _first_peak(y[::-1], noise)
+
+
 def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
-    peak = int(np.argmax(y >= y.max() - noise))
+    peak = _first_peak(y, noise)
     if y.max() <= noise or peak in (0, len(y) - 1):
         return np.full(len(thresholds), np.nan)
     risen = isotonic(y[: peak + 1])
@@ -146,7 +175,7 @@ def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = 
 
 
 def _declines(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
-    peak = len(y) - 1 - int(np.argmax((y >= y.max() - noise)[::-1]))
+    peak = _last_peak(y, noise)
     if y.max() <= noise or peak == len(y) - 1:
         return np.full(len(thresholds), np.nan)
     lost = isotonic(y[peak] - y[peak:])
