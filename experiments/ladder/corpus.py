@@ -112,7 +112,7 @@ SCHEDULE = (
 
 Matching facts to options is learnt abruptly, and soonest alone, so negation begins. Where conflict is there from the
 beginning, some seeds of a medium size learn to weigh it before others of that size have the distractor; where it comes
-late, all have the distractor first."""
+late, more of them have the distractor first (in negation, all of 16x2)."""
 
 POOL = 12_000
 """At most so many documents of a kind are written; a stream draws from them."""

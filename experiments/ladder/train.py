@@ -213,7 +213,7 @@ def optimizers_of(model: GPTNeoXForCausalLM, budget: Budget) -> list[torch.optim
 
     AdamW alone leaves what few documents teach to chance: which sizes learned a task by the end was a lottery. Muon steps
     as far along a matrix's rare directions as along its frequent ones (Jordan 2024; scaled as AdamW, Liu et al. 2025,
-    arXiv 2502.16982), so that what is learnt, and when, follows size.
+    arXiv 2502.16982), so that what is learnt, and when, follows size more closely.
     """
     inner = [p for p in model.base_model.layers.parameters() if p.ndim == 2]
     within = {id(p) for p in inner}
