@@ -135,7 +135,7 @@ def imports_roots(path: Path) -> set[str]:
 
 
 def documents() -> list[Path]:
-    return [ROOT / "README.md", *sorted(p for room in ROOMS for p in (ROOT / room).rglob("README.md"))]
+    return [ROOT / "README.md", *sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
