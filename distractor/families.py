@@ -26,6 +26,8 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 """Files of which a tokenizer has one."""
 OWN = "models"
 """The family of folders and hub ids that are given one by one."""
+Shots = Mapping[str, Mapping[str, int]]
+"""{task: {"shots": so many before a question, "reasoned": so many with their reasoning}}."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Source:
 
     `n_params` is None until the model has been loaded, where it is not known beforehand; `tokens` were seen in training
     up to `step`, None where nobody tells. A model in the middle of its training (`is_final` False) may have its tokenizer
-    in another folder. `held_out` names, for each task, the groups of items whose conflict was kept out of training, where
-    that is known.
+    in another folder. `held_out` names, for each task, the groups of items whose conflict was kept out of training, and
+    `shots` says how many worked examples in a row its training holds, with and without their reasoning, where that is known.
     """
 
     family: str
@@ -48,6 +50,7 @@ class Source:
     tokens: int | None = None
     is_final: bool = True
     tokenizer: Path | None = None
+    shots: Shots | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -88,11 +91,18 @@ class Source:
 def of_each_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
     """The models of each size, the smallest first, as places in `sources`: those that differ in their seed alone.
 
-    A model without a seed is nobody's other seed, even where another has as many parameters.
+    A model without a seed is nobody's other seed, even where another has as many parameters; nor is one of another shape
+    with as many parameters and the same seed.
     """
+    sources = list(sources)
+    shapes: dict[tuple[int | None, int | None], set[str]] = {}
+    for one in sources:
+        shapes.setdefault((one.n_params, one.seed), set()).add(one.model)
+    apart = {n_params for (n_params, _), models in shapes.items() if len(models) > 1}
     by_size: dict[tuple[int, str], list[int]] = {}
     for place, one in enumerate(sources):
-        by_size.setdefault((one.n_params or 0, one.name if one.seed is None else ""), []).append(place)
+        name = one.name if one.seed is None else one.model if one.n_params in apart else ""
+        by_size.setdefault((one.n_params or 0, name), []).append(place)
     return tuple(tuple(by_size[size]) for size in sorted(by_size))
 
 
@@ -133,6 +143,7 @@ class Family:
     checkpoint: str | None = None
     tokens_a_step: int | None = None
     held_out: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    shots: Shots | None = field(default=None, compare=False)
 
     def find(self, asked: str, *, offline: bool) -> tuple[Source, ...]:
         """The models meant by what stands behind the family's name: nothing, `/64x3`, `/64x3/seed0`, each with `@step`.
@@ -216,6 +227,7 @@ class Family:
             tokens=member.tokens if step is None else seen,
             is_final=step is None,
             tokenizer=tokenizer,
+            shots=self.shots,
         )
 
 
@@ -270,29 +282,39 @@ def public() -> dict[str, Family]:
 
 
 def ladder() -> Family:
-    """The embedded models."""
-    if not (LADDER / "ladder.json").exists():
-        raise ModelError(f"the embedded ladder is missing from {LADDER}; install the package again")
-    told = json.loads((LADDER / "ladder.json").read_text())["models"]
-    members = [
-        Member(
-            model=one["size"],
-            at=LADDER / one["size"] / f"seed{one['seed']}",
-            seed=one["seed"],
-            n_params=one["n_params"],
-            tokens=one.get("tokens"),
-            steps=tuple(sorted(one.get("kept", ()))),
-            last=one["steps"],
-            loss=one.get("loss"),
-        )
-        for one in sorted(told, key=lambda one: (one["n_params"], one["seed"]))
-    ]
+    """The embedded models.
+
+    Raises:
+        ModelError: they are not there, or what is written about them is damaged.
+
+    """
+    try:
+        told = json.loads((LADDER / "ladder.json").read_text())["models"]
+        members = [
+            Member(
+                model=one["size"],
+                at=LADDER / one["size"] / f"seed{one['seed']}",
+                seed=one["seed"],
+                n_params=one["n_params"],
+                tokens=one.get("tokens"),
+                steps=tuple(sorted(one.get("kept", ()))),
+                last=one["steps"],
+                loss=one.get("loss"),
+            )
+            for one in sorted(told, key=lambda one: (one["n_params"], one["seed"]))
+        ]
+        held_out, shots = _held_out(LADDER / "held_out.json"), _shots(LADDER / "shots.json")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"the embedded ladder is not whole in {LADDER} ({error}); install the package again"
+        ) from error
     return Family(
         name="ladder",
         members=tuple(members),
         about="embedded: tiny models trained from scratch on a small English, a positive control",
         checkpoint="step{step}",
-        held_out=_held_out(LADDER / "held_out.json"),
+        held_out=held_out,
+        shots=shots,
     )
 
 
@@ -302,6 +324,17 @@ def _held_out(path: Path) -> dict[str, frozenset[str]]:
     if not all(isinstance(names, list) for names in told.values()):
         raise TypeError("not lists of names")
     return {task: frozenset(names) for task, names in told.items()}
+
+
+def _shots(path: Path) -> Shots:
+    """How many worked examples in a row training holds of each task, from a JSON object of objects of counts."""
+    told = json.loads(path.read_text())
+    for counts in told.values():
+        if set(counts) != {"shots", "reasoned"} or any(
+            type(count) is not int or count < 0 for count in counts.values()
+        ):
+            raise TypeError('not counts of "shots" and "reasoned" for each task')
+    return {str(task): dict(counts) for task, counts in told.items()}
 
 
 def read_family(path: Path) -> Family:
@@ -329,8 +362,13 @@ def read_family(path: Path) -> Family:
 
 
 NUMBERS = ("n_params", "tokens", "step")
+FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "held_out": (_held_out, "task and groups"),
+    "shots": (_shots, "task and counts"),
+}
+"""What stands in files beside a family's own: who reads it, and what it is."""
 WORDS = {
-    "family": {"about", "models", "checkpoint", "steps", "step", "tokens", "tokens_a_step", "seeds", "held_out"},
+    "family": {"about", "models", "checkpoint", "steps", "step", "tokens", "tokens_a_step", "seeds", *FILES},
     "model": {"id", "folder", "seed", "steps", *NUMBERS},
 }
 """What a family's table, and that of each of its models, may say."""
@@ -341,8 +379,8 @@ def _family(name: str, told: Any, path: Path) -> Family:
 
     A family's table says `about`, `checkpoint`, `steps`, `step` (where training ended: what stands under the bare id or in
     the folder itself), `tokens`, `tokens_a_step`, `seeds`, `held_out` (a JSON file of each task's groups whose conflict was
-    kept out of training) and `models`; a model's, `id` or `folder`, `n_params`, `seed`, and its own `tokens`, `steps` and
-    `step`.
+    kept out of training), `shots` (one of how many worked examples in a row training holds of each task) and `models`; a
+    model's, `id` or `folder`, `n_params`, `seed`, and its own `tokens`, `steps` and `step`.
     """
 
     def fail(what: str) -> ModelError:
@@ -391,16 +429,15 @@ def _family(name: str, told: Any, path: Path) -> Family:
             place = at.replace("{seed}", str(seed))
             where = place if "id" in one else (path.parent / Path(place).expanduser()).resolve()
             members.append(Member(model, where, seed, one.get("n_params"), tokens, steps, last))
-    held_out = {}
-    if "held_out" in table:
+    beside = {}
+    for word in FILES.keys() & table:
+        read, what = FILES[word]
         try:
-            held_out = _held_out(path.parent / Path(table["held_out"]).expanduser())
+            beside[word] = read(path.parent / Path(table[word]).expanduser())
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise fail(
-                f"held_out is {table['held_out']!r}; wanted is a JSON file of task and groups ({error})"
-            ) from error
+            raise fail(f"{word} is {table[word]!r}; wanted is a JSON file of {what} ({error})") from error
     about, tokens_a_step = str(table.get("about", "")), table.get("tokens_a_step")
-    return Family(name, tuple(members), about, checkpoint, tokens_a_step, held_out)
+    return Family(name, tuple(members), about, checkpoint, tokens_a_step, **beside)
 
 
 def _steps_of(told: Any, fail: Callable[[str], ModelError]) -> tuple[int, ...]:

@@ -47,6 +47,7 @@ def make(folder: Path) -> Path:
     (folder / "ladder.json").write_text(json.dumps({"models": told}))
     groups = sorted({item.group for item in task().items})
     (folder / "held_out.json").write_text(json.dumps({"negation_qa": groups[::3]}))
+    (folder / "shots.json").write_text('{"negation_qa": {"shots": 2, "reasoned": 1}}')
     return folder
 
 

@@ -459,6 +459,9 @@ def test_models_of_one_size_are_seeds_of_each_other_only_where_they_say_so() -> 
 
     assert of_each_size([made("b", 9), made("a", 9), made("c", 2)]) == ((2,), (1,), (0,))
     assert of_each_size([made("b", 9, 1), made("a", 2, 0), made("b", 9, 0), made("a", 2, 1)]) == ((1, 3), (0, 2))
+    # Two shapes of as many parameters are two models, whatever their seeds; two names with a seed each may be one size.
+    assert of_each_size([made("deep", 9, 0), made("wide", 9, 0), made("wide", 9, 1)]) == ((0,), (1, 2))
+    assert of_each_size([made("first", 9, 0), made("second", 9, 1)]) == ((0, 1),)
 
 
 def test_a_seed_may_stand_in_the_name_of_a_checkpoint(own: Path) -> None:
@@ -638,6 +641,19 @@ def test_groups_whose_conflict_was_held_out_are_told_in_a_file_beside_a_family(o
     (own.parent / "away.json").write_text('{"negation_qa": "capital/France"}')
     with pytest.raises(ModelError, match="wanted is a JSON file of task and groups \\(not lists of names"):
         find_models([str(own)], offline=True)
+
+
+def test_how_many_examples_training_holds_is_told_in_a_file_beside_a_family_and_never_guessed(
+    own: Path, pythia: Path
+) -> None:
+    (own.parent / "shots.json").write_text('{"negation_qa": {"shots": 2, "reasoned": 1}}')
+    assert find_models([str(own)], offline=True)[0].shots is None
+    own.write_text(own.read_text().replace("[mine]\n", '[mine]\nshots = "shots.json"\n'))
+    assert all(s.shots == {"negation_qa": {"shots": 2, "reasoned": 1}} for s in find_models([str(own)], offline=True))
+    for wrong in ('{"jan": {"clicks": 3}}', '{"a": {"shots": -1, "reasoned": 0}}', "[1]", "[1"):
+        (own.parent / "shots.json").write_text(wrong)
+        with pytest.raises(ModelError, match="shots is 'shots.json'; wanted is a JSON file of task and counts"):
+            find_models([str(own)], offline=True)
 
 
 def test_seeds_of_a_family_are_written_once(tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ FEW = (*COMMAND, "--no-knockout", "--limit", "3")
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = small_ladder.make(tmp_path_factory.mktemp("ladder"))
-    (folder / "shots.json").write_text('{"negation_qa": {"shots": 2, "reasoned": 1}}')
-    return folder
+    return small_ladder.make(tmp_path_factory.mktemp("ladder"))
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +62,13 @@ def test_a_prompt_that_is_put_otherwise_is_kept_as_it_was_sent(tmp_path: Path) -
     }
     # As its tokens read, BOS included: this tokenizer sets words apart.
     assert all(row["prompt"].startswith("<bos> Answer A .") for row in sent)
+
+
+def test_where_models_write_nothing_is_knocked_out_asked_or_not(tmp_path: Path) -> None:
+    command = (*COMMAND, "--limit", "3", "--format", "generate:0", "--out", "written")
+    assert type_in(command) == 0
+    assert json.loads((tmp_path / "written" / "manifest.json").read_text())["probe"] is None
+    assert type_in((*command, "--no-knockout")) == 0  # the same run
 
 
 def test_a_plan_tells_each_format_and_runs_nothing(
