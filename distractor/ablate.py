@@ -145,8 +145,7 @@ def ablate(
 ) -> Ablation:
     """Score `task` under all its conditions on all models, judge the curves over size, and look behind them.
 
-    `knockout` is a probe that reads the effect of components; it is applied to the model at the peak of distractor
-    preference and to the largest one, of the first seed. Everything is kept in `store` and not computed again.
+    `knockout` is a probe that reads the effect of components; it is applied to `peak_and_top`. Everything is kept in `store` and not computed again.
 
     Raises:
         DistractorError: a model, the task's text under it, or the store is not what it should be.
@@ -263,12 +262,17 @@ def composed_of(found: Ablation) -> Composed | None:
 
 
 def peak_and_top(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> list[Source]:
-    """The models of the first seed where distractor preference in `conflict` is highest, and the largest; one if the same."""
-    first = [one for one in scores if one.source.seed == scores[0].source.seed]
+    """The first seed of the size at the peak, and of the largest size; one model if they are the same."""
+    ends = peak(task, scores, complete), of_each_size(one.source for one in scores)[-1]
+    return list(dict.fromkeys(scores[places[0]].source for places in ends))
+
+
+def peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> tuple[int, ...]:
+    """The models of the size at which distractor preference in `conflict`, its mean over seeds, is highest."""
     conflict = task.conditions.index(Condition.CONFLICT)
-    preferred = [quantities.preference(one.log_probs[conflict][complete]).mean() for one in first]
-    peak, top = first[int(np.argmax(preferred))].source, first[-1].source
-    return [peak] if peak == top else [peak, top]
+    preferred = [quantities.preference(one.log_probs[conflict][complete]).mean() for one in scores]
+    sizes = of_each_size(one.source for one in scores)
+    return max(sizes, key=lambda places: float(np.mean([preferred[place] for place in places])))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distractor.ablate import CONSTANT, Ablation, Mean, constant_answer
+from distractor.ablate import CONSTANT, Ablation, Mean, constant_answer, peak
 from distractor.format import Format
 from distractor.formats.trained import caution
 from distractor.paper import number, p_value, with_interval
@@ -134,8 +134,8 @@ def plain_table(*columns: str) -> Table:
 
 
 def _peak(found: Ablation) -> str:
-    preferred = [found.mean(models, "distractor_preference", Condition.CONFLICT) for models in found.sizes]
-    models, mean = max(zip(found.sizes, preferred, strict=True), key=lambda pair: pair[1].mean if pair[1] else 0.0)
+    models = peak(found.task, found.scores, found.complete)
+    mean = found.mean(models, "distractor_preference", Condition.CONFLICT)
     source = found.scores[models[0]].source
     true, distractor = (_plain(found.mean(models, pull)) for pull in ("true_pull", "distractor_pull"))
     return (
