@@ -198,7 +198,6 @@ def ablate(
     from distractor.formats.trained import refuse_untrained
     from distractor.store import Store
     from distractor.sweep import Settings
-    from distractor.task import Condition
 
     wanted = formats_of(
         form or ["rank"], shots, kind=shot_kind.value, seed=shot_seed, inline=inline, lead=lead, options=options, hint=hint,
@@ -208,10 +207,11 @@ def ablate(
     pool = _task(task, data) if any(one.shots for one in wanted) else plain
     chosen, *others = (put(plain, one, pool) for one in wanted)
     several = [chosen, *others]
-    is_free = any(one.format.is_free for one in several)
-    if knockout and Condition.CONGRUENT not in chosen.conditions:
+    ranked = [one for one in several if not one.format.is_free]
+    knockout = knockout and bool(ranked)
+    if knockout and (why := _why_no_means(ranked[0])):
         knockout = False
-        typer.echo(f"Nothing is knocked out: {chosen.name} has no congruent prompts to take means over.", err=True)
+        typer.echo(f"Nothing is knocked out: {why}.", err=True)
     sources = find_models(models or ["ladder"], offline=offline or plan)
     settings = Settings(
         device, dtype.value, batch_size, YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
@@ -234,7 +234,7 @@ def ablate(
     from distractor.ablate import ablate as run
 
     probe = _room("probes").PROBES["ablation"] if knockout else None
-    if others or is_free:
+    if others or not ranked:
         _side_by_side(plain, several, sources, store, settings, probe, out, as_json=as_json)
         return
     manifest = report.manifest(chosen, sources, settings, probe, sys.argv)
@@ -673,6 +673,17 @@ def get(
     typer.echo(
         f"{path}: the official file, from {origin}" if "://" in origin else f"{path}: the official file, {origin}"
     )
+
+
+def _why_no_means(task: "Task") -> str | None:
+    """Why nothing can be knocked out in a task: components are put at their mean over other groups' items."""
+    from distractor.task import Condition
+
+    if Condition.CONGRUENT not in task.conditions:
+        return f"{task.name} has no congruent prompts to take means over"
+    if len({item.group for item in task.items}) < 2:
+        return f"all items of {task.name} are of one group, so that there are no others to take means over"
+    return None
 
 
 def _task(name: str, data: Path | None = None, items: int | None = None) -> "Task":

@@ -106,12 +106,13 @@ def write(folder: Path, found: Ablation) -> dict[str, Any]:
 
 
 def _drawn_from(folder: Path, told: Mapping[str, Any]) -> str:
-    """What decides a run's figures: its summary and its values, and what draws them."""
+    """What decides a run's figures: its summary, its values and all code of the package, since plots compute bands."""
     from importlib.metadata import version
 
     found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     found.update((folder / "results.parquet").read_bytes())
-    found.update(Path(__file__).with_name("plot.py").read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        found.update(path.read_bytes())
     found.update(version("matplotlib").encode())
     return found.hexdigest()[:16]
 

@@ -392,6 +392,14 @@ def test_a_task_without_a_pair_is_scored_and_nothing_is_knocked_out(
     assert summary["left_out"] == {"not exactly one negation in the question": ["row 3"]}
 
 
+def test_items_of_one_group_are_scored_and_nothing_is_knocked_out(capsys: pytest.CaptureFixture[str]) -> None:
+    as_jsonl(Path("lines.jsonl"), [row | {"group": "one"} for row in rows_of(tiny.task())])
+    folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
+    assert type_in(["ablate", "--task", "lines.jsonl", "--models", folder, "--device", "cpu", "--out", "out"]) == 0
+    assert "all items of lines are of one group" in " ".join(capsys.readouterr().err.split())
+    assert json.loads(Path("out/summary.json").read_text())["knockouts"] == []
+
+
 # The real files
 
 
