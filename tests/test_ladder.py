@@ -270,28 +270,31 @@ def test_training_that_was_stopped_goes_on_to_the_same_weights(
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
     budget = training.Budget(steps=4, batch=16)
 
-    def weights(name: str) -> bytes:
-        folder = tmp_path / name
-        training.train(training.plan("2x1"), stream, budget, 3, folder, tmp_path / "kept.pt", "cpu", kept=(3,))
-        return (folder / "model.safetensors").read_bytes()
+    def trained(name: str) -> tuple[bytes, float]:
+        folder, checkpoint = tmp_path / name, tmp_path / "kept.pt"
+        _, seconds = training.train(training.plan("2x1"), stream, budget, 3, folder, checkpoint, "cpu", kept=(3,))
+        return (folder / "model.safetensors").read_bytes(), seconds
 
-    whole = weights("whole")
-    assert torch.load(tmp_path / "kept.pt", weights_only=True)["step"] == 2
-    assert weights("resumed") == whole
+    whole, _ = trained("whole")
+    stored = torch.load(tmp_path / "kept.pt", weights_only=True)
+    assert stored["step"] == 2
+    torch.save({**stored, "seconds": 1000.0}, tmp_path / "kept.pt")
+    resumed, seconds = trained("resumed")
+    assert resumed == whole
+    assert 1000 < seconds < 1100  # those before the stop count
     assert (tmp_path / "whole" / "step3" / "model.safetensors").read_bytes() != whole
 
 
-def test_a_stream_is_read_from_a_file_of_its_own_whatever_its_name(
+def test_whatever_sets_a_stream_apart_gives_it_a_file_of_its_own(
     training: ModuleType, corpus: ModuleType, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    """A conflict rate in a name holds a dot, which must not pass for the beginning of the file's ending."""
-    budget, written = training.Budget(steps=2, batch=16), {}
+    written = {}
     for _ in range(2):
-        for rate in (0.02, 0.5):
-            recipe = corpus.Recipe(tasks=("hindsight_neglect",), conflict={"hindsight_neglect": rate})
-            found = training.write_stream(tmp_path / f"{rate}-2", recipe, budget, 3, tokenizer)
-            assert (written.setdefault(rate, found.tokens.copy()) == found.tokens).all()
-    assert written[0.02].shape != written[0.5].shape or (written[0.02] != written[0.5]).any()
+        for task, rate, steps, seed in product(("hindsight_neglect", "negation_qa"), (0.02, 0.5), (2, 3), (3, 4)):
+            recipe, budget = corpus.Recipe((task,), {task: rate}), training.Budget(steps=steps, batch=16)
+            found = training.write_stream(tmp_path, recipe, budget, seed, tokenizer)
+            assert (written.setdefault((task, rate, steps, seed), found.tokens.copy()) == found.tokens).all()
+    assert len({tokens.tobytes() for tokens in written.values()}) == len(written) == 16
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -101,8 +101,16 @@ def plan(size: str) -> GPTNeoXConfig:
     )
 
 
-def write_stream(path: Path, recipe: Recipe, budget: Budget, seed: int, tokenizer: PreTrainedTokenizerFast) -> Stream:
+def key_of(recipe: Recipe, budget: Budget, seed: int, tokenizer: PreTrainedTokenizerFast) -> str:
+    """What sets a training run apart but its size, in twelve letters."""
+    phases = [[end, sorted(shares.items())] for end, shares in recipe.phases()]
+    text = json.dumps([asdict(budget), phases, seed, INIT, tokenizer.get_vocab()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def write_stream(work: Path, recipe: Recipe, budget: Budget, seed: int, tokenizer: PreTrainedTokenizerFast) -> Stream:
     """The whole stream of a seed, written once and then read where it lies: tokens and marks, [document pos] each."""
+    path = work / key_of(recipe, budget, seed, tokenizer)
     paths = {part: path.with_name(f"{path.name}.{part}.npy") for part in ("tokens", "answered")}
     if not all(place.exists() for place in paths.values()):
         count = budget.steps * budget.batch
@@ -238,21 +246,23 @@ def train(
     checkpoint: Path,
     device: str,
     kept: Sequence[int] = (),
-) -> float:
+) -> tuple[float, float]:
     """Train a model and save it in `folder`, and as it was after the steps `kept` in folders within.
 
-    Returns its mean weighted loss over the last hundred steps, in nats a token.
+    Returns its mean weighted loss over the last hundred steps, in nats a token, and how many seconds its steps took, those
+    before a stop included.
     """
     torch.manual_seed(seed)
     model = GPTNeoXForCausalLM(config).to(device).train()
     optimizers = optimizers_of(model, budget)
-    start, losses = 0, []
+    start, losses, before = 0, [], 0.0
     if checkpoint.exists():
         stored = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(stored["model"])
         for optimizer, state in zip(optimizers, stored["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        start, losses = stored["step"], stored["losses"]
+        start, losses, before = stored["step"], stored["losses"], stored["seconds"]
+    begun = time.perf_counter() - before
     title = f"{folder.parent.name} seed {seed}"
     for step in tqdm(range(start, budget.steps), initial=start, total=budget.steps, desc=title, mininterval=5):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -267,12 +277,12 @@ def train(
             save(model, folder / f"step{step + 1}")
         if (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < budget.steps:
             kept_states = [optimizer.state_dict() for optimizer in optimizers]
-            state = {"model": model.state_dict(), "optimizers": kept_states, "step": step + 1}
+            state = {"model": model.state_dict(), "optimizers": kept_states, "step": step + 1, "losses": losses}
             part = checkpoint.with_suffix(".part")
-            torch.save({**state, "losses": losses}, part)
+            torch.save({**state, "seconds": time.perf_counter() - begun}, part)
             part.replace(checkpoint)
     save(model, folder)
-    return float(np.mean(losses))
+    return float(np.mean(losses)), time.perf_counter() - begun
 
 
 def save(model: GPTNeoXForCausalLM, folder: Path) -> None:
@@ -342,10 +352,8 @@ def main() -> None:
     write(asked.out / "held_out.json", {task: sorted(groups) for task, groups in held_out().items()})
 
     for seed in asked.seeds:
-        phases = [[end, sorted(shares.items())] for end, shares in recipe.phases()]
-        text = json.dumps([asdict(budget), phases, seed, INIT, tokenizer.get_vocab()], sort_keys=True)
-        key = hashlib.sha256(text.encode()).hexdigest()[:12]
-        found = write_stream(asked.work / key, recipe, budget, seed, tokenizer)
+        key = key_of(recipe, budget, seed, tokenizer)
+        found = write_stream(asked.work, recipe, budget, seed, tokenizer)
         counts = checked(asked.work / f"{key}.json", found, tokenizer)
         print(f"seed {seed}: {counts}", file=sys.stderr)
         for size in asked.sizes:
@@ -353,9 +361,8 @@ def main() -> None:
             if any((one["size"], one["seed"], one["key"]) == (size, seed, key) for one in trained(asked.out)):
                 continue
             checkpoint = asked.work / f"{key}-{size}.pt"
-            begun = time.perf_counter()
             kept = kept_of(budget.steps) if size in asked.along and seed == asked.seeds[0] else ()
-            loss = train(plan(size), found, budget, seed, folder, checkpoint, asked.device, kept)
+            loss, seconds = train(plan(size), found, budget, seed, folder, checkpoint, asked.device, kept)
             tokenizer.save_pretrained(folder)
             told = {
                 "size": size,
@@ -365,7 +372,7 @@ def main() -> None:
                 "kept": list(kept),
                 "tokens": int((found.tokens != PAD).sum()),
                 "loss": round(loss, 4),
-                "seconds": round(time.perf_counter() - begun),
+                "seconds": round(seconds),
                 "device": asked.device,
                 "key": key,
                 "conflict_rate": {task: round(recipe.conflict_rate(task), 6) for task in recipe.tasks},
