@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distractor.curves.curve_file import Wanted, curve_of, parse_size, read_curve
+from distractor.curves.curve_file import Wanted, curve_of, read_curve
+from distractor.curves.rows_file import parse_size
 from distractor.errors import ScalingError
 
 SIZES = (1000, 2000, 4000)
@@ -48,7 +49,7 @@ def write(path: Path, rows: Rows) -> str:
 
 def entry(doc: int, gap: float, target: int = 0, **more: Any) -> dict[str, Any]:
     """One line as lm-evaluation-harness logs it: target and log-probabilities as strings, resps doubly nested."""
-    log_probs = [-1.0, -1.0 - gap] if target == 0 else [-1.0 - gap, -1.0]
+    log_probs = [-4.0, -4.0 - gap] if target == 0 else [-4.0 - gap, -4.0]
     return {
         "doc_id": doc,
         "doc": {"prompt": f"question {doc}", "part": doc % 2},
@@ -134,17 +135,94 @@ def test_a_curve_runs_against_any_axis(axis: str, column: str) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("70M", (70_000_000, 0)),
+        ("70M", (70_000_000, None)),
         ("1.5B/seed2", (1_500_000_000, 2)),
-        ("7e7", (70_000_000, 0)),
-        ("2126", (2126, 0)),
-        ("0", (0, 0)),
+        ("7e7", (70_000_000, None)),
+        ("2126", (2126, None)),
+        ("0", (0, None)),
+        ("70M/seed0", (70_000_000, 0)),
+        ("3.14e23", (3.14e23, None)),
         ("results", None),
         ("M70", None),
+        ("-5", None),
+        ("1e400", None),
+        ("1e308T", None),
+        ("1e-320", None),
+        pytest.param(f"70M/seed{'9' * 5000}", None, id="a seed of 5000 digits"),
     ],
 )
-def test_sizes_are_read_as_people_write_them(text: str, found: tuple[int, int] | None) -> None:
+def test_sizes_are_read_as_people_write_them(text: str, found: tuple[int, int | None] | None) -> None:
     assert parse_size(text) == found
+
+
+def test_a_size_is_a_whole_number_only_while_a_float_is_exact() -> None:
+    """Whole numbers beyond 64 bits, as FLOPs are, would be no numbers to numpy and could not be drawn."""
+    rows = [{"flops": size, "mean": 0.5, "n": 100} for size in (1e18, 3.14e23, 1e25)]
+    assert np.asarray(curve_of(rows, Wanted(axis="flops")).sizes).dtype == float
+    assert all(isinstance(size, int) for size in curve_of(items(), Wanted()).sizes)
+
+
+def beside(*sizes: str, **more: Any) -> Rows:
+    return [{"size": size, "mean": 0.5, "n": 100, **more} for size in sizes]
+
+
+def test_a_seed_beside_a_size_is_a_seed() -> None:
+    names = [f"{size}M/seed{seed}" for seed in (3, 4) for size in (10, 20, 30)]
+    assert curve_of(beside(*names), Wanted()).seeds == (3, 4)
+    assert curve_of(beside(*names[:3], seed=3), Wanted()).seeds == (3,)
+    assert curve_of(beside(*names, seed=None), Wanted()).seeds == (3, 4)
+    assert curve_of(beside("10M", "20M", "30M", seed=5), Wanted()).seeds == (5,)
+    with pytest.raises(ScalingError, match=r"seed 0 lacks size 2e\+07; .*: every seed must have every size"):
+        curve_of(beside("10M/seed0", "20M/seed1", "30M/seed2"), Wanted())
+    for seed, named in ((4, names[:3]), (1, ["10M/seed0"])):
+        with pytest.raises(
+            ScalingError, match=rf"row 1: the seed is {seed} by column seed, and . by column size; corr"
+        ):
+            curve_of(beside(*named, seed=seed), Wanted())
+
+
+def test_large_seeds_keep_their_digits() -> None:
+    for seed in (2**63 - 1, str(2**63 - 1)):
+        assert curve_of(means(seed=seed), Wanted()).seeds == (2**63 - 1,)
+    assert curve_of(means(seed="7.0"), Wanted()).seeds == (7,)
+
+
+def test_items_have_a_value_even_where_a_mean_stands_beside_it() -> None:
+    np.testing.assert_array_equal(curve_of(items(mean=0.5), Wanted()).means, curve_of(items(), Wanted()).means)
+
+
+def test_any_column_can_be_chosen_by_and_grouped_by() -> None:
+    rows = [{**row, "row": row["item"][1:]} for row in items()]
+    assert curve_of(rows, Wanted(group="row")).groups == tuple("012345")
+    assert curve_of(rows, Wanted(where=(("row", "3"),))).n_items == 1
+
+
+def test_answers_told_as_true_and_false_count_as_1_and_0() -> None:
+    told = [{**row, "value": row["value"] >= 0.5} for row in items()]
+    counted = [{**row, "value": int(row["value"])} for row in told]
+    np.testing.assert_array_equal(curve_of(told, Wanted()).means, curve_of(counted, Wanted()).means)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
+def test_a_byte_order_mark_and_ends_of_line_change_nothing(kind: str, tmp_path: Path) -> None:
+    path = Path(write(tmp_path / f"t.{kind}", means()))
+    plain = read_curve([str(path)], Wanted())
+    for end in (b"\r\n", b"\r"):
+        marked = tmp_path / f"marked.{kind}"
+        marked.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", end))
+        np.testing.assert_array_equal(read_curve([str(marked)], Wanted()).means, plain.means)
+
+
+def test_the_row_that_is_named_is_the_files(tmp_path: Path) -> None:
+    sound, wrong = items(1, quantity="coverage"), changed(1, value="high", quantity="accuracy")
+    for kind in ("parquet", "json"):
+        rows = [{**row, "value": str(row["value"])} for row in sound + wrong]
+        with pytest.raises(ScalingError, match=rf"t.{kind}, row 19: column value .* holds 'high'"):
+            read_curve([write(tmp_path / f"t.{kind}", rows)], Wanted("accuracy"))
+    lines = tmp_path / "t.jsonl"
+    lines.write_text("\n\n" + json.dumps({"size": 1, "mean": "high", "n": 5}))
+    with pytest.raises(ScalingError, match=r"t\.jsonl, line 3: column mean"):
+        read_curve([str(lines)], Wanted())
 
 
 def test_the_table_that_ablate_writes_is_read_at_conflict() -> None:
@@ -152,10 +230,11 @@ def test_the_table_that_ablate_writes_is_read_at_conflict() -> None:
     rows += items(seeds=1, quantity="accuracy", condition="neutral", task="t", family="f")
     rows += items(seeds=1, quantity="true_pull", condition=None, task="t", family="f")
     curve = curve_of(rows, Wanted("accuracy"))
-    assert (curve.n_items, curve.task, curve.families) == (6, "t", ("f",))
-    assert curve_of(rows, Wanted("true_pull")).quantity == "true_pull"
+    assert (curve.n_items, curve.task, curve.families, curve.condition) == (6, "t", ("f",), "conflict")
+    pull = curve_of(rows, Wanted("true_pull"))
+    assert (pull.quantity, pull.condition) == ("true_pull", None)
     neutral = curve_of(rows, Wanted("accuracy", where=(("condition", "neutral"),)))
-    assert neutral.n_items == 6
+    assert (neutral.n_items, neutral.condition) == (6, "neutral")
 
 
 # Logs
@@ -190,6 +269,40 @@ def test_a_logs_size_is_read_from_the_results_beside_it(tmp_path: Path) -> None:
     assert read_curve(files, Wanted()).sizes == SIZES
     with pytest.raises(ScalingError, match=r"how large is the model .* 70M="):
         read_curve([write(tmp_path / "samples_x.jsonl", [entry(0, 1.0)])], Wanted())
+
+
+@pytest.mark.parametrize("count", [True, 0, -1, "7", None, [7]])
+def test_a_results_file_without_a_count_tells_no_size(count: Any, tmp_path: Path) -> None:
+    date = "2026-01-21T03-44-18.123456"
+    (tmp_path / f"results_{date}.json").write_text(json.dumps({"config": {"model_num_parameters": count}}))
+    with pytest.raises(ScalingError, match="how large is the model"):
+        read_curve([write(tmp_path / f"samples_neqa_{date}.jsonl", [entry(0, 1.0)])], Wanted())
+
+
+@pytest.mark.parametrize("field", ["value", "size", "seed", "answer", "target", "family", "filter"])
+def test_a_field_that_items_are_grouped_by_takes_no_columns_place(field: str, tmp_path: Path) -> None:
+    plain = [{**entry(d, 1.0 if d % 2 else -1.0), "doc": {"part": d % 3}} for d in range(9)]
+    named = [{**line, "doc": {field: line["doc"]["part"]}} for line in plain]
+    one, other = (
+        read_curve(logs(folder, [lines] * 3), Wanted(group=group))
+        for group, lines, folder in (("part", plain, tmp_path), (field, named, tmp_path))
+    )
+    np.testing.assert_array_equal(one.means, other.means)
+    assert (one.groups, one.notes, one.families) == (other.groups, other.notes, other.families)
+
+
+def test_texts_in_logs_may_hold_any_character(tmp_path: Path) -> None:
+    files = logs(tmp_path, [[{**entry(0, 1.0), "doc": {"prompt": "@"}}]] * 3)
+    for text in files:
+        path = Path(text.partition("=")[2])
+        path.write_text(path.read_text().replace("@", "a\u2028b\x85c\x7f"), encoding="utf-8")
+    assert read_curve(files, Wanted()).n_items == 1
+
+
+def test_accuracy_needs_no_log_probabilities(tmp_path: Path) -> None:
+    lines = [{**entry(d, 1.0), "filtered_resps": None, "target": "Paris"} for d in range(3)]
+    del lines[1]["filtered_resps"]
+    assert read_curve(logs(tmp_path, [lines] * 3), Wanted()).means[0].tolist() == [1, 1, 1]
 
 
 def test_seeds_of_logs_are_named(tmp_path: Path) -> None:
@@ -234,7 +347,22 @@ def changed(number: int, **change: Any) -> Rows:
             "row 5: accuracy lies between 0 and 1; 61 came; percentages are to be divided",
         ),
         (changed(5, size="big"), Wanted(), "row 5: column size should hold a size as 70000000, 7e7 or 70M; 'big' came"),
+        (changed(5, size="1e400"), Wanted(), "row 5: column size should hold a size as 70000000, .* '1e400' came"),
+        (changed(5, size=-5), Wanted(), "row 5: column size should hold a size .* -5 came"),
+        (changed(5, size=0), Wanted(), "row 5: column size should hold a size .* 0 came"),
+        (changed(5, size=True), Wanted(), "row 5: column size should hold a size .* True came"),
         (changed(5, seed=0.5), Wanted(), "row 5: a seed is a whole number"),
+        (changed(5, seed=True), Wanted(), "row 5: column seed should hold a number, and holds True"),
+        (changed(5, value=10**400), Wanted("logit_gap"), "row 5: column value should hold a number, and holds 1000"),
+        (changed(5, value=1e300), Wanted("logit_gap"), r"row 5: column value should hold a number below 1e\+40"),
+        (changed(5, value=True), Wanted("logit_gap"), "row 5: column value should hold a number, and holds True"),
+        (changed(5, value=[1]), Wanted(), r"row 5: column value should hold a number, and holds \[1\]"),
+        (changed(5, item=None), Wanted(), "row 5: column item should hold a name, and holds nothing"),
+        (changed(5, item=float("nan")), Wanted(), "row 5: column item should hold a name, and holds nan"),
+        (changed(5, group=""), Wanted(), "row 5: column group should hold a name, and holds nothing"),
+        ([*items()[:4], {"size": 1, "value": 1}], Wanted(), "row 5: column item should hold a name"),
+        (changed(5, quantity="loss"), Wanted(), "several quantities; choose one with --quantity: None, loss"),
+        (changed(5, task=["a"]), Wanted(), r"one curve has one task; the rows have None, \['a'\]"),
         (changed(5, group="g9"), Wanted(), "item q4 is in group g2, before in g9; an item has one group"),
         (items() + items(), Wanted(), "row 37: item q0 stands twice at size 1000, seed 0; .*--where"),
         ([r for r in items() if (r["seed"], r["size"]) != (1, 2000)], Wanted(), "seed 1 lacks size 2000: every seed"),
@@ -247,12 +375,21 @@ def changed(number: int, **change: Any) -> Rows:
         (items(quantity="a")[:18] + items(quantity="b")[18:], Wanted(), "several quantities; choose one .*: a, b"),
         (means()[:1] + means(), Wanted(), "row 2: size 1000, seed 0 stands twice"),
         (means(n=0), Wanted(), "row 1: n is a count of items, 1 or more; 0 came"),
+        (means(n=True), Wanted(), "row 1: column n should hold a number, and holds True"),
+        (means(se=-0.1), Wanted(), "row 1: se, a standard error, is 0 or more; -0.1 came"),
+        (means(mean=True), Wanted(), "row 1: column mean should hold a number, and holds True"),
         (means(), Wanted("logit_gap"), "a table of means needs a column se"),
     ],
 )
 def test_what_would_have_to_be_guessed_is_refused(rows: Rows, wanted: Wanted, message: str) -> None:
     with pytest.raises(ScalingError, match=message):
         curve_of([{**row} for row in rows], wanted)
+
+
+def test_values_that_are_no_names_are_names_all_the_same() -> None:
+    """A condition that is a list, a quantity that is a number: read as what they are written as."""
+    assert curve_of(items(condition=["a"]), Wanted()).condition == "['a']"
+    assert curve_of(items(quantity=5), Wanted("5")).quantity == "5"
 
 
 def test_families_may_be_mixed_where_it_is_asked_for() -> None:
@@ -266,13 +403,27 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
         ("none.csv", None, "there is no file"),
         ("a.txt", "x", "no table that can be read"),
         ("a.json", "{}", "a list of rows"),
+        ("a.json", "", "a.json: no JSON"),
+        ("a.json", "[" * 100_000, "a.json: no JSON .*recursion"),
+        ("a.json", '[{"size": 1, "value": 0, "value": 1}]', "no JSON that can be read .'value' stands twice"),
+        ("a.json", '[{"size": ' + "9" * 5000 + "}]", "no JSON that can be read .Exceeds the limit"),
+        ("a.json", '[{"task": "\\ud800"}]', "no JSON that can be read .*surrogates"),
         ("a.jsonl", "{\n", r"line 1: no JSON"),
+        ("a.jsonl", "\n[1]\n", r"line 2: each line should be an object"),
+        ("a.jsonl", "[" * 100_000, r"line 1: no JSON"),
+        ("a.jsonl", "", "holds no rows"),
         ("a.parquet", "x", "cannot be read as a table"),
+        ("a.csv", "", "holds no rows"),
         ("a.csv", "size,value\n1,2,3\n", "row 1: more values than the header has columns"),
+        ("a.csv", "size,value\n1,2\n3\n", "row 2: fewer values than the header has columns"),
+        ("a.csv", "size,value,value\n1,2,3\n", "two columns value; leave one out"),
+        ("a.csv", 'size,value,item\n1,2,"a\n3,4,b\n', "cannot be read as a table: unexpected end"),
+        *((f"a.{kind}", "\n\nsize\xe9", f"a.{kind}, line 3: no UTF-8") for kind in ("csv", "tsv", "json", "jsonl")),
+        (f"{'a' * 5000}.csv", None, "cannot be read: File name too long"),
     ):
         path = tmp_path / name
         if text is not None:
-            path.write_text(text)
+            path.write_text(text, encoding="latin-1")
         with pytest.raises(ScalingError, match=message):
             read_curve([str(path)], Wanted())
 
@@ -293,6 +444,73 @@ def test_logs_that_do_not_fit_are_refused(
     files = logs(tmp_path, [[entry(0, 1.0)], [entry(0, 1.0)], [entry(0, 1.0, **change)]])
     with pytest.raises(ScalingError, match=message):
         read_curve(files, Wanted(quantity))
+
+
+def test_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table([[1], [0.5], [0.7]], names=["size", "mean", "mean"]), tmp_path / "a.parquet")
+    with pytest.raises(ScalingError, match="two columns mean; leave one out"):
+        read_curve([str(tmp_path / "a.parquet")], Wanted())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"filtered_resps": ...}, "needs the log-probabilities of two answers, none above 0, .* none that can be read"),
+        ({"filtered_resps": None}, "none that can be read"),
+        ({"filtered_resps": "12"}, "none that can be read"),
+        ({"filtered_resps": {"-1": 0, "-2": 0}}, "none that can be read"),
+        ({"filtered_resps": ["-42", "-17"]}, "none that can be read"),
+        ({"filtered_resps": [[True], [False]]}, "none that can be read"),
+        ({"filtered_resps": [["nan"], ["-1"]]}, "none that can be read"),
+        ({"filtered_resps": [[10**400], [-1]]}, "none that can be read"),
+        ({"filtered_resps": [["4.1", "x"], ["2.3", "y"]]}, "none that can be read"),
+        ({"filtered_resps": []}, "none that can be read"),
+        ({"filtered_resps": [["-1", "x"]] * 3}, "of two answers, .* there are 3"),
+        *(
+            ({"target": target}, "needs target, which of the two answers is right")
+            for target in (-1, "-1", 2, 0.7, float("inf"), "9" * 5000, [0], None, ...)
+        ),
+    ],
+)
+@pytest.mark.parametrize("quantity", ["logit_gap", "distractor_preference"])
+def test_a_line_that_tells_no_two_answers_is_named(
+    quantity: str, change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    line = {k: v for k, v in {**entry(1, 1.0), **change}.items() if v is not ...}
+    files = logs(tmp_path, [[entry(0, 1.0), entry(1, 1.0)]] * 2 + [[entry(0, 1.0), line]])
+    with pytest.raises(ScalingError, match=rf"_4000.jsonl, line 2: {quantity} .*{message}"):
+        read_curve(files, Wanted(quantity))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"acc": None}, "holds nothing"),
+        ({"acc": [1]}, r"holds \[1\]"),
+        ({"acc": 10**400}, "holds 1000"),
+        ({"acc": 5}, "lies between 0 and 1"),
+        ({"doc_id": None}, "column doc_id should hold a name"),
+        ({"doc_id": ...}, "column doc_id should hold a name"),
+        ({"acc": ..., "metrics": None}, "no metric acc is logged; there are: none"),
+        ({"acc": ..., "metrics": "em"}, "no metric acc is logged; there are: none"),
+        ({"doc": None}, "its doc has no 'part' to group items by; there are: no fields at all"),
+        ({"doc": {"part": None}}, "column group should hold a name"),
+    ],
+)
+def test_a_line_that_tells_no_item_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    line = {k: v for k, v in {**entry(1, 1.0), **change}.items() if v is not ...}
+    files = logs(tmp_path, [[entry(0, 1.0), entry(1, 1.0)]] * 2 + [[entry(0, 1.0), line]])
+    with pytest.raises(ScalingError, match=f"_4000.jsonl, line 2: .*{message}"):
+        read_curve(files, Wanted(group="part"))
+
+
+def test_a_log_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    for place in (0, 1):
+        files = logs(tmp_path, [[{**entry(d, 1.0), "doc": "@" * (d == place)} for d in range(2)]] * 3)
+        path = Path(files[2].partition("=")[2])
+        path.write_bytes(path.read_bytes().replace(b"@", b"\xe9"))
+        with pytest.raises(ScalingError, match=rf"_4000.jsonl, line {place + 1}: no UTF-8 .byte 0xe9."):
+            read_curve(files, Wanted())
 
 
 def test_logs_without_accuracy_say_what_there_is(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from distractor.curves.curve_file import Curve, Wanted, curve_of
 from distractor.curves.published import find_published, published, what_there_is
 from distractor.curves.shape import CAUTION, Judged, judge_curve, parts_of
 from distractor.errors import ScalingError
-from distractor.scaling import judge_means
+from distractor.scaling import NATS, SHARES, judge_means
+from distractor.task import RIGHT, Answer
 
 SIZES = tuple(1000 * 2**k for k in range(9))
 U = (0.5, 0.45, 0.3, 0.15, 0.1, 0.3, 0.6, 0.85, 0.95)
@@ -131,8 +133,9 @@ def test_the_smallest_difference_of_interest_follows_the_unit() -> None:
     with pytest.raises(ScalingError, match="'loss' has no smallest difference of interest"):
         judge_curve(curve(U, quantity="loss"))
     assert judge_curve(curve(U, quantity="loss"), delta=0.1).delta == 0.1
-    with pytest.raises(ScalingError, match="is above 0; 0 came"):
-        judge_curve(curve(U), delta=0.0)
+    for delta in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(ScalingError, match=f"is finite and above 0; {delta:g} came"):
+            judge_curve(curve(U), delta=delta)
 
 
 def test_eleven_sizes_by_five_seeds_by_600_items_are_judged_in_under_five_seconds() -> None:
@@ -165,10 +168,41 @@ def test_parts_that_differ_are_told_apart() -> None:
     easy, hard = np.full((1, 9, 30), 0.9), np.full((1, 9, 30), 0.1)
     middle = np.full((1, 9, 30), 0.5)
     values = np.concatenate([easy, hard, middle], axis=-1)
-    for quantity, order in (("accuracy", (0.1, 0.5, 0.9)), ("distractor_preference", (0.9, 0.5, 0.1))):
+    low_is_hard, high_is_hard = (0.1, 0.5, 0.9), (0.9, 0.5, 0.1)
+    hard = {
+        "accuracy": low_is_hard,
+        "logit_gap": low_is_hard,
+        "true_pull": low_is_hard,
+        "distractor_preference": high_is_hard,
+        "distractor_pull": high_is_hard,
+    }
+    assert set(hard) == {*SHARES, *NATS} - {"coverage"}
+    for quantity, order in hard.items():
         found = parts_of(Curve(quantity, "parameters", SIZES, (0,), values.mean(-1), values=values), "difficulty")
         assert found.names == ("hard", "middle", "easy")
         np.testing.assert_allclose(found.means, np.broadcast_to(np.array(order)[:, None], (3, 9)))
+
+
+@pytest.mark.parametrize("quantity", ["coverage", "loss"])
+def test_a_quantity_that_says_nothing_of_difficulty_is_cut_by_group_alone(quantity: str) -> None:
+    few = curve(U, groups=8, quantity=quantity)
+    assert judge_curve(few, delta=0.1, cut="group").parts
+    with pytest.raises(ScalingError, match=f"whether a larger {quantity} makes an item easier or harder is not known"):
+        judge_curve(few, delta=0.1, cut="difficulty")
+
+
+@pytest.mark.parametrize("quantity", ["distractor_preference", "logit_gap"])
+def test_where_the_true_answer_is_not_right_its_gap_is_no_difficulty(quantity: str) -> None:
+    for condition, right in RIGHT.items():
+        posed = replace(curve(U, quantity=quantity), condition=condition.value)
+        if right is Answer.TRUE:
+            assert parts_of(posed, "difficulty").names
+        else:
+            with pytest.raises(
+                ScalingError, match=f"{quantity} tells hard from easy .* under {condition.value} it is not"
+            ):
+                parts_of(posed, "difficulty")
+        assert parts_of(replace(posed, quantity="accuracy"), "difficulty").names
 
 
 def test_what_cannot_be_cut_is_refused() -> None:
@@ -370,8 +404,22 @@ def test_a_mistake_is_one_message_and_leaves_nothing(tmp_path: Path, capsys: pyt
     write(tmp_path / "mine.csv", sound)
     write(tmp_path / "two.csv", [row for row in sound if row["size"] < 4000])
     write(tmp_path / "nan.csv", [{**row, "value": "nan"} for row in sound])
+    write(tmp_path / "huge.csv", [{**row, "size": "1e400"} for row in sound])
+    write(tmp_path / "seeds.csv", [{**row, "size": f"{row['size']}/seed7"} for row in sound])
+    write(tmp_path / "loss.csv", [{**row, "quantity": "loss"} for row in sound])
+    (tmp_path / "latin.csv").write_bytes(b"size,value\n70M,\xe9\n")
+    line = {"doc_id": 0, "target": -1, "filtered_resps": [[-1, False], [-2, True]], "acc": 1}
+    (tmp_path / "log.jsonl").write_text(json.dumps(line) + "\n" + json.dumps({"doc_id": 1, "acc": None}))
+    (tmp_path / "latin.jsonl").write_bytes(json.dumps(line).encode() + b"\n\xe9")
     before = sorted(tmp_path.iterdir())
     for command, words in (
+        (["huge.csv"], "huge.csv, row 1: column size should hold a size"),
+        (["seeds.csv"], "seeds.csv, row 1: the seed is 0 by column seed, and 7 by column size"),
+        (["loss.csv", "--delta", "0.1", "--by", "difficulty"], "whether a larger loss makes an item easier or harder"),
+        (["latin.csv"], "latin.csv, line 2: no UTF-8"),
+        (["70M=log.jsonl"], "log.jsonl, line 2: column value should hold a number, and holds nothing"),
+        (["70M=log.jsonl", "--quantity", "logit_gap"], "log.jsonl, line 1: logit_gap needs target"),
+        (["70M=latin.jsonl"], "latin.jsonl, line 2: no UTF-8"),
         (["none.csv"], "there is no file none.csv"),
         (["two.csv"], "a shape needs at least 3 sizes, better 8; 2 came"),
         (["nan.csv"], "row 1: column value should hold a number"),

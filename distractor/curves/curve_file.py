@@ -1,14 +1,13 @@
-"""Anyone's results as a curve to be judged: tables of items or of means, and per-item logs of lm-evaluation-harness.
+"""Anyone's results as a curve to be judged: a table of items or of means, or logs of lm-evaluation-harness.
 
 Nothing is guessed and nothing averaged away: what is missing, doubled, mixed or not a number is refused with its name,
 but items that some model lacks are left out and counted, since only complete items can be compared.
 """
 
-import json
-import re
+import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.curves.harness_log import is_log, read_log
+from distractor.curves.rows_file import LARGEST, Row, listed, parse_size, read_table
 from distractor.errors import ScalingError
-from distractor.scaling import SHARES, Means, Size, Values
+from distractor.scaling import NATS, SHARES, Means, Size, Values
 
 AXES = {
     "parameters": ("n_params", "parameters", "params", "size"),
@@ -37,18 +38,14 @@ CONTEXT = ("task", "format", "shots", "bos", "prompt", "filter", "condition")
 CONSTANT = 0.95
 """A model that gives one answer on more than this share of items, where the right ones are mixed, is flagged."""
 
-SIZE = re.compile(r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?P<unit>[kKmMbBtT]?)(?:/seed(?P<seed>\d+))?")
-UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
-
-Row = Mapping[str, Any]
-
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """One quantity over sizes and seeds: group means of complete items, or means with their standard errors.
 
     `values` [seed size group] is None where only `means` and `errors` [seed size] are known. `left_out` items were not
-    posed to every model. `notes` are what a reader must know (constant responders).
+    posed to every model. `notes` are what a reader must know (constant responders). `condition` is the one under which
+    the items were posed, where the table says so.
     """
 
     quantity: str
@@ -64,6 +61,7 @@ class Curve:
     families: tuple[str, ...] = ()
     task: str | None = None
     notes: tuple[str, ...] = field(default=())
+    condition: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,13 @@ def paths_of(files: Sequence[str]) -> list[Path]:
     return [path for path, _, _ in map(_named, files)]
 
 
+def _named(text: str) -> tuple[Path, Size | None, int]:
+    """`SIZE=FILE` taken apart; a path may itself hold an equals sign."""
+    before, equals, after = text.partition("=")
+    found = parse_size(before) if equals else None
+    return (Path(after), found[0], found[1] or 0) if found else (Path(text), None, 0)
+
+
 def read_curve(files: Sequence[str], wanted: Wanted) -> Curve:
     """Read one table, or one log a model (`SIZE=FILE` or `SIZE/seedK=FILE`; without SIZE, from results_*.json beside it).
 
@@ -105,37 +110,41 @@ def read_curve(files: Sequence[str], wanted: Wanted) -> Curve:
 
     """
     named = [_named(text) for text in files]
-    if len(named) == 1 and named[0][1] is None and not _is_log(named[0][0]):
-        rows = _table(named[0][0], wanted)
-    else:
-        rows = [row for path, size, seed in named for row in _log(path, size, seed, wanted)]
-    return curve_of(rows, wanted)
+    if len(named) == 1 and named[0][1] is None and not is_log(named[0][0]):
+        return _curve(read_table(named[0][0], wanted.quantity), wanted)
+    quantity = wanted.quantity or "accuracy"
+    rows = [row for path, size, seed in named for row in read_log(path, size, seed, quantity, wanted.group)]
+    return _curve(rows, replace(wanted, group=None))  # a log's group stands in a column of that name
 
 
-def curve_of(rows: Sequence[Row], wanted: Wanted) -> Curve:
+def curve_of(rows: Sequence[Mapping[str, Any]], wanted: Wanted) -> Curve:
     """Make a curve of rows that have a size, and either item and value, or mean and n (or its standard error)."""
+    return _curve([Row(f"row {number}", row) for number, row in enumerate(rows, 1)], wanted)
+
+
+def _curve(rows: Sequence[Row], wanted: Wanted) -> Curve:
     if not rows:
         raise ScalingError("the file holds no rows")
-    numbered = [{**row, "row": number} for number, row in enumerate(rows, 1)]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    numbered = _select(numbered, columns, wanted)
-    quantity, column = _quantity(numbered, columns, wanted)
+    columns = list(dict.fromkeys(name for row in rows for name in row.cells))
+    rows = _select(rows, columns, wanted)
+    quantity, column = _quantity(rows, columns, wanted)
     if "quantity" in columns:
-        numbered = [row for row in numbered if row["quantity"] == quantity]
-    numbered = _one_condition(numbered, columns)
-    _refuse_mixtures(numbered, columns, wanted)
+        rows = [row for row in rows if str(row.cells.get("quantity")) == quantity]
+    rows = _one_condition(rows, columns)
+    _refuse_mixtures(rows, columns, wanted)
     size_column = _first(columns, AXES[wanted.axis])
     if size_column is None:
         raise ScalingError(
-            f"a curve against {wanted.axis} needs a column {' or '.join(AXES[wanted.axis])}; there are: {_list(columns)}"
+            f"a curve against {wanted.axis} needs a column {' or '.join(AXES[wanted.axis])}; there are: {listed(columns)}"
         )
-    table = [(_size(row, size_column), _seed(row), row) for row in numbered]
-    task = {str(row["task"]) for row in numbered if row.get("task") is not None}
+    table = [(*_model(row, size_column, wanted.axis), row) for row in rows]
+    task, condition = _there(rows, "task"), _there(rows, "condition")
     fixed: dict[str, Any] = {
         "quantity": quantity,
         "axis": wanted.axis,
-        "families": tuple(sorted({str(row["family"]) for row in numbered if row.get("family") is not None})),
+        "families": tuple(sorted(_there(rows, "family"))),
         "task": task.pop() if len(task) == 1 else None,
+        "condition": condition.pop() if len(condition) == 1 else None,
     }
     item = _first(columns, ITEM)
     if item is None:
@@ -153,29 +162,29 @@ def _of_items(
 ) -> Curve:
     group_column = wanted.group or ("group" if "group" in columns else item_column)
     if group_column not in columns:
-        raise ScalingError(f"there is no column {group_column!r} to group items by; there are: {_list(columns)}")
+        raise ScalingError(f"there is no column {group_column!r} to group items by; there are: {listed(columns)}")
     sizes, seeds = sorted({size for size, _, _ in table}), sorted({seed for _, seed, _ in table})
     at: dict[tuple[int, Size], dict[str, float]] = {(seed, size): {} for seed in seeds for size in sizes}
     group_of: dict[str, str] = {}
     hashes: dict[str, Any] = {}
     for size, seed, row in table:
-        name = str(row[item_column])
-        value = _value(row, value_column, fixed["quantity"])
+        name = _name(row, item_column)
+        value = _value(row, value_column, fixed["quantity"], of_item=True)
         cell = at[seed, size]
         if name in cell:
             raise ScalingError(
-                f"row {row['row']}: item {name} stands twice at size {size:g}, seed {seed}; "
+                f"{row.place}: item {name} stands twice at size {size:g}, seed {seed}; "
                 "keep the rows of one curve with --where column=value, or run against another axis with --against"
             )
         cell[name] = value
-        group = str(row.get(group_column))
+        group = _name(row, group_column)
         if group_of.setdefault(name, group) != group:
             raise ScalingError(
-                f"row {row['row']}: item {name} is in group {group}, before in {group_of[name]}; an item has one group"
+                f"{row.place}: item {name} is in group {group}, before in {group_of[name]}; an item has one group"
             )
-        if hashes.setdefault(name, row.get("doc_hash")) != row.get("doc_hash"):
+        if hashes.setdefault(name, row.cells.get("doc_hash")) != row.cells.get("doc_hash"):
             raise ScalingError(
-                f"row {row['row']}: item {name} is not the same question as in the other models' logs (doc_hash "
+                f"{row.place}: item {name} is not the same question as in the other models' logs (doc_hash "
                 "differs); compare logs of one version of one task"
             )
     _whole_grid(at, sizes, seeds)
@@ -210,7 +219,7 @@ def _of_means(
     if error_column is None and (count_column is None or fixed["quantity"] not in SHARES):
         wanted = "n (how many items) or se (its standard error)" if fixed["quantity"] in SHARES else "se"
         raise ScalingError(
-            f"a table of means needs a column {wanted}, one of items a column item; there are: {_list(columns)}"
+            f"a table of means needs a column {wanted}, one of items a column item; there are: {listed(columns)}"
         )
     sizes, seeds = sorted({size for size, _, _ in table}), sorted({seed for _, seed, _ in table})
     at: dict[tuple[int, Size], dict[str, float]] = {(seed, size): {} for seed in seeds for size in sizes}
@@ -218,16 +227,20 @@ def _of_means(
         cell = at[seed, size]
         if cell:
             raise ScalingError(
-                f"row {row['row']}: size {size:g}, seed {seed} stands twice; keep the rows of one curve with "
+                f"{row.place}: size {size:g}, seed {seed} stands twice; keep the rows of one curve with "
                 "--where column=value, or add a column seed or item"
             )
-        cell["mean"] = _value(row, mean_column, fixed["quantity"])
+        cell["mean"] = _value(row, mean_column, fixed["quantity"], of_item=False)
         if error_column is not None:
             cell["error"] = _number(row, error_column)
+            if cell["error"] < 0:
+                raise ScalingError(
+                    f"{row.place}: {error_column}, a standard error, is 0 or more; {cell['error']:g} came"
+                )
         else:
             count = _number(row, str(count_column))
             if count < 1 or count != int(count):
-                raise ScalingError(f"row {row['row']}: n is a count of items, 1 or more; {count:g} came")
+                raise ScalingError(f"{row.place}: n is a count of items, 1 or more; {count:g} came")
             # As if one more item had been right and one wrong (Agresti and Caffo 2000): a share of 0 or 1 is not sure.
             eased = (cell["mean"] * count + 1) / (count + 2)
             cell["error"] = float(np.sqrt(eased * (1 - eased) / (count + 2)))
@@ -242,54 +255,55 @@ def _of_means(
 # Which rows.
 
 
-def _select(rows: list[dict[str, Any]], columns: list[str], wanted: Wanted) -> list[dict[str, Any]]:
+def _select(rows: Sequence[Row], columns: list[str], wanted: Wanted) -> Sequence[Row]:
     for column, value in wanted.where:
         if column not in columns:
-            raise ScalingError(f"--where names a column {column!r}; there are: {_list(columns)}")
-        kept = [row for row in rows if _as_text(row.get(column)) == value]
+            raise ScalingError(f"--where names a column {column!r}; there are: {listed(columns)}")
+        kept = [row for row in rows if str(row.cells.get(column)) == value]
         if not kept:
-            there = dict.fromkeys(_as_text(row.get(column)) for row in rows)
-            raise ScalingError(f"no row has {column} = {value}; there are: {_list(there)}")
+            there = dict.fromkeys(str(row.cells.get(column)) for row in rows)
+            raise ScalingError(f"no row has {column} = {value}; there are: {listed(there)}")
         rows = kept
     return rows
 
 
-def _quantity(rows: list[dict[str, Any]], columns: list[str], wanted: Wanted) -> tuple[str, str]:
-    """The quantity, and the column that holds it."""
+def _quantity(rows: Sequence[Row], columns: list[str], wanted: Wanted) -> tuple[str, str]:
+    """The quantity, and the column that holds it: of items as a rule `value`, of means `mean`."""
+    usual = MEAN if _first(columns, ITEM) is None else MEAN[::-1]
     if "quantity" in columns:
-        there = dict.fromkeys(str(row["quantity"]) for row in rows)
+        there = dict.fromkeys(str(row.cells.get("quantity")) for row in rows)
         quantity = wanted.quantity or (next(iter(there)) if len(there) == 1 else None)
         if quantity is None:
-            raise ScalingError(f"the table holds several quantities; choose one with --quantity: {_list(there)}")
+            raise ScalingError(f"the table holds several quantities; choose one with --quantity: {listed(there)}")
         if quantity not in there:
-            raise ScalingError(f"the table holds no {quantity}; there are: {_list(there)}")
-        column = _first(columns, (*MEAN, quantity))
+            raise ScalingError(f"the table holds no {quantity}; there are: {listed(there)}")
+        column = _first(columns, (*usual, quantity))
     else:
         quantity = wanted.quantity or "accuracy"
-        column = quantity if quantity in columns else _first(columns, MEAN)
+        column = quantity if quantity in columns else _first(columns, usual)
     if column is None:
-        raise ScalingError(f"there is no column value, mean or {quantity}; there are: {_list(columns)}")
+        raise ScalingError(f"there is no column value, mean or {quantity}; there are: {listed(columns)}")
     return quantity, column
 
 
-def _one_condition(rows: list[dict[str, Any]], columns: list[str]) -> list[dict[str, Any]]:
+def _one_condition(rows: Sequence[Row], columns: list[str]) -> Sequence[Row]:
     """Tables with several conditions, as `ablate` writes them, are read at `conflict`."""
-    if "condition" not in columns or len({row.get("condition") for row in rows}) < 2:
+    if "condition" not in columns or len({str(row.cells.get("condition")) for row in rows}) < 2:
         return rows
-    return [row for row in rows if row.get("condition") == "conflict"] or rows
+    return [row for row in rows if row.cells.get("condition") == "conflict"] or rows
 
 
-def _refuse_mixtures(rows: list[dict[str, Any]], columns: list[str], wanted: Wanted) -> None:
+def _refuse_mixtures(rows: Sequence[Row], columns: list[str], wanted: Wanted) -> None:
     for name in CONTEXT:
-        there = dict.fromkeys(_as_text(row.get(name)) for row in rows) if name in columns else {}
+        there = dict.fromkeys(str(row.cells.get(name)) for row in rows) if name in columns else {}
         if len(there) > 1:
             raise ScalingError(
-                f"one curve has one {name}; the rows have {_list(there)}: choose with --where {name}={next(iter(there))}"
+                f"one curve has one {name}; the rows have {listed(there)}: choose with --where {name}={next(iter(there))}"
             )
-    families = dict.fromkeys(_as_text(row.get("family")) for row in rows) if "family" in columns else {}
+    families = dict.fromkeys(str(row.cells.get("family")) for row in rows) if "family" in columns else {}
     if len(families) > 1 and not wanted.mixed_families:
         raise ScalingError(
-            f"the rows mix the families {_list(families)}, whose models differ in more than size; choose one with "
+            f"the rows mix the families {listed(families)}, whose models differ in more than size; choose one with "
             f"--where family={next(iter(families))}, or say --mixed-families if one curve through all of them is meant"
         )
 
@@ -310,9 +324,9 @@ def _constant(table: Sequence[tuple[Size, int, Row]]) -> Iterator[str]:
     given: dict[tuple[Size, int], Counter[str]] = {}
     right = set()
     for size, seed, row in table:
-        if row.get("answer") is not None and row.get("target") is not None:
-            given.setdefault((size, seed), Counter())[str(row["answer"])] += 1
-            right.add(str(row["target"]))
+        if row.cells.get("answer") is not None and row.cells.get("target") is not None:
+            given.setdefault((size, seed), Counter())[str(row.cells.get("answer"))] += 1
+            right.add(str(row.cells.get("target")))
     if len(right) > 1:
         for (size, seed), answers in given.items():
             (answer, count), *_ = answers.most_common(1)
@@ -326,229 +340,81 @@ def _constant(table: Sequence[tuple[Size, int, Row]]) -> Iterator[str]:
 # What a row holds.
 
 
-def _value(row: Row, column: str, quantity: str) -> float:
-    value = _number(row, column)
+def _value(row: Row, column: str, quantity: str, *, of_item: bool) -> float:
+    found: Any = row.cells.get(column)
+    # Whether one item came out right may be told as true or false; how many nats it has may not.
+    told = of_item and quantity not in NATS and isinstance(found, bool)
+    value = float(found) if told else _number(row, column)
     if quantity in SHARES and not 0 <= value <= 1:
         hint = "; percentages are to be divided by 100" if 1 < value <= 100 else ""
-        raise ScalingError(f"row {row['row']}: {quantity} lies between 0 and 1; {value:g} came{hint}")
+        raise ScalingError(f"{row.place}: {quantity} lies between 0 and 1; {value:g} came{hint}")
     return value
 
 
 def _number(row: Row, column: str) -> float:
-    value = row.get(column)
+    value: Any = row.cells.get(column)
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
-    if not np.isfinite(number):
-        shown = "nothing" if value is None or value == "" else repr(value)
+    if not abs(number) < LARGEST:
+        wanted = f"a number below {LARGEST:g}" if np.isfinite(number) else "a number"
         raise ScalingError(
-            f"row {row['row']}: column {column} should hold a number, and holds {shown}; "
+            f"{row.place}: column {column} should hold {wanted}, and holds {_shown(value)}; "
             "leave out items or models that were not measured"
         )
     return number
 
 
-def _size(row: Row, column: str) -> Size:
-    found = parse_size(str(row.get(column)))
-    if found is None:
+def _name(row: Row, column: str) -> str:
+    """What an item or a group is called."""
+    value = row.cells.get(column)
+    if value is None or value == "" or value != value:
         raise ScalingError(
-            f"row {row['row']}: column {column} should hold a size as 70000000, 7e7 or 70M; {row.get(column)!r} came"
+            f"{row.place}: column {column} should hold a name, and holds {_shown(value)}; what has none cannot be told "
+            "apart. Fill it in, or leave the column out"
         )
-    return found[0]
+    return str(value)
 
 
-def _seed(row: Row) -> int:
-    seed = row.get("seed")
-    if seed is None:
-        return 0
-    number = _number(row, "seed")
+def _model(row: Row, column: str, axis: str) -> tuple[Size, int]:
+    """The size and the seed of a row's model; the seed stands in a column of its own, or beside the size (70M/seed1)."""
+    found = parse_size(str(row.cells.get(column)))
+    if found is None or (axis == "parameters" and not found[0]):
+        raise ScalingError(
+            f"{row.place}: column {column} should hold a size as 70000000, 7e7 or 70M; {_shown(row.cells.get(column))} came"
+        )
+    size, beside = found
+    seed = _seed(row)
+    if seed is not None and beside is not None and seed != beside:
+        raise ScalingError(
+            f"{row.place}: the seed is {seed} by column seed, and {beside} by column {column}; correct one, or leave the "
+            "column seed out"
+        )
+    return size, seed or beside or 0
+
+
+def _seed(row: Row) -> int | None:
+    seed = row.cells.get("seed")
+    if seed is None or seed == "":
+        return None
+    try:
+        return int(str(seed))  # a float would round the large ones
+    except ValueError:
+        number = _number(row, "seed")
     if number != int(number):
-        raise ScalingError(f"row {row['row']}: a seed is a whole number; {seed!r} came")
+        raise ScalingError(f"{row.place}: a seed is a whole number; {seed!r} came")
     return int(number)
 
 
-def parse_size(text: str) -> tuple[Size, int] | None:
-    """(size, seed) of "70000000", "7e7", "70M" or "70M/seed1"; None where it is no size.
-
-    >>> parse_size("1.5B/seed2")
-    (1500000000, 2)
-    """
-    match = SIZE.fullmatch(text.strip())
-    if match is None:
-        return None
-    size = float(match["number"]) * UNITS[match["unit"].lower()]
-    return (round(size) if size >= 1 and abs(size - round(size)) < 1e-6 else size), int(match["seed"] or 0)
+def _there(rows: Sequence[Row], column: str) -> set[str]:
+    """All that stands in a column."""
+    return {str(row.cells.get(column)) for row in rows if row.cells.get(column) is not None}
 
 
-def _as_text(value: Any) -> str:
-    return str(value)
+def _shown(value: Any) -> str:
+    return "nothing" if value is None or value == "" else reprlib.repr(value)
 
 
 def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in columns), None)
-
-
-def _list(names: Any) -> str:
-    shown = list(names)
-    return ", ".join(map(str, shown[:12])) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
-
-
-# Tables.
-
-
-def _named(text: str) -> tuple[Path, Size | None, int]:
-    """`SIZE=FILE` taken apart; a path may itself hold an equals sign."""
-    before, equals, after = text.partition("=")
-    found = parse_size(before) if equals else None
-    return (Path(after), *found) if found else (Path(text), None, 0)
-
-
-def _table(path: Path, wanted: Wanted) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise ScalingError(f"there is no file {path}")
-    kind = path.suffix.lower()
-    try:
-        if kind == ".parquet":
-            import pyarrow.parquet as pq
-
-            has_quantity = "quantity" in pq.read_schema(path).names
-            only = [("quantity", "==", wanted.quantity)] if wanted.quantity and has_quantity else None
-            found = pq.read_table(path, filters=only)
-            if only and not len(found):
-                found = pq.read_table(path)  # so that what there is can be told
-            return list(found.to_pylist())
-        if kind in (".csv", ".tsv"):
-            import csv
-
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")
-                rows = [{k: None if v == "" else v for k, v in row.items()} for row in reader]
-            for number, row in enumerate(rows, 1):
-                if None in row or len(row) != len(reader.fieldnames or ()):
-                    raise ScalingError(f"{path}, row {number}: more values than the header has columns")
-            return rows
-        if kind == ".json":
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(told, list) or not all(isinstance(row, dict) for row in told):
-                raise ScalingError(f"{path} should hold a list of rows, each an object with column names")
-            return told
-        if kind == ".jsonl":
-            return _lines(path)
-    except ScalingError:
-        raise
-    except Exception as error:  # pyarrow's errors have no common ground
-        raise ScalingError(f"{path} cannot be read as a table: {error}") from error
-    raise ScalingError(f"{path} is no table that can be read: .csv, .tsv, .parquet, .json or .jsonl is wanted")
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ScalingError(f"{path}, line {number}: no JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise ScalingError(f"{path}, line {number}: each line should be an object with column names")
-        rows.append(row)
-    return rows
-
-
-# Logs of lm-evaluation-harness (`--log_samples`): one line an item and filter.
-
-
-def _is_log(path: Path) -> bool:
-    if path.suffix != ".jsonl" or not path.is_file():
-        return False
-    with path.open(encoding="utf-8") as file:
-        first = file.readline()
-    return '"doc_id"' in first and '"filtered_resps"' in first
-
-
-def _log(path: Path, size: Size | None, seed: int, wanted: Wanted) -> list[dict[str, Any]]:
-    """One model's log as rows. Options are read as in multiple choice: log-probabilities in the order of the choices."""
-    if not path.is_file():
-        raise ScalingError(f"there is no file {path}")
-    if not _is_log(path):
-        raise ScalingError(
-            f"{path} is no per-item log of lm-evaluation-harness (samples_*.jsonl of --log_samples); "
-            "one table can be read, but several files must be logs, one for each model"
-        )
-    if size is None:
-        size = _size_beside(path)
-    quantity = wanted.quantity or "accuracy"
-    rows = []
-    for number, entry in enumerate(_lines(path), 1):
-        row: dict[str, Any] = {"size": size, "seed": seed, "quantity": quantity}
-        row |= {name: entry[name] for name in ("doc_id", "doc_hash", "filter") if name in entry}
-        row["value"] = _logged(path, number, entry, quantity, row)
-        if wanted.group:
-            doc = entry.get("doc")
-            if not isinstance(doc, dict) or wanted.group not in doc:
-                there = list(doc) if isinstance(doc, dict) else []
-                raise ScalingError(f"{path}, line {number}: its doc has no {wanted.group!r}; there are: {_list(there)}")
-            row[wanted.group] = doc[wanted.group]
-        rows.append(row)
-    if not rows:
-        raise ScalingError(f"{path} holds no items")
-    return rows
-
-
-def _logged(path: Path, number: int, entry: Row, quantity: str, row: dict[str, Any]) -> Any:
-    """The value of one logged item; what it answered and what is right go into `row`."""
-    log_probs, target = _options(entry), _target(entry)
-    if log_probs is not None and target is not None and target < len(log_probs):
-        row["answer"], row["target"] = int(np.argmax(log_probs)), target
-    if quantity == "accuracy":
-        if "acc" not in entry:
-            metrics = entry.get("metrics", [])
-            raise ScalingError(f"{path}, line {number}: no metric acc is logged; there are: {_list(metrics)}")
-        return entry["acc"]
-    if quantity not in ("logit_gap", "distractor_preference"):
-        raise ScalingError(
-            f"a log of one prompt gives accuracy, logit_gap or distractor_preference; {quantity} needs matched conditions"
-        )
-    if log_probs is None or target is None or len(log_probs) != 2 or target > 1:
-        raise ScalingError(
-            f"{path}, line {number}: {quantity} needs the log-probabilities of two answers and which is right"
-        )
-    gap = log_probs[target] - log_probs[1 - target]
-    return gap if quantity == "logit_gap" else float(np.exp(-np.logaddexp(0, gap)))
-
-
-def _options(entry: Row) -> list[float] | None:
-    """Log-probabilities of the choices; logged as [["-1.2", "False"], …] or, in older versions, [[-1.2, false], …]."""
-    found = []
-    for response in entry["filtered_resps"]:
-        one = response
-        while isinstance(one, list) and one:
-            one = one[0]
-        try:
-            found.append(float(one))
-        except (TypeError, ValueError):
-            return None
-    return found
-
-
-def _target(entry: Row) -> int | None:
-    try:
-        return int(entry.get("target"))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-
-
-def _size_beside(path: Path) -> Size:
-    """The model's parameters, as the results file of the same run beside a log tells them."""
-    date = re.search(r"_(\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl$", path.name)
-    beside = path.with_name(f"results_{date[1]}.json") if date else None
-    if beside is not None and beside.is_file():
-        try:
-            count = json.loads(beside.read_text(encoding="utf-8"))["config"]["model_num_parameters"]
-        except (ValueError, KeyError, TypeError):
-            count = None
-        if isinstance(count, int) and count > 0:
-            return count
-    raise ScalingError(f"how large is the model of {path}? Write its size before it: 70M={path}, or 70M/seed1={path}")

@@ -24,10 +24,19 @@ from distractor.scaling import (
     judge_means,
     seeds_in_words,
 )
+from distractor.task import RIGHT, Answer
 
 Cut = Literal["group", "difficulty"]
 
 THIRDS = ("hard", "middle", "easy")
+EASIER = ("accuracy", "logit_gap", "true_pull")
+HARDER = ("distractor_preference", "distractor_pull")
+"""What a larger value says of an item. Nothing where it is `coverage`, the mass on either answer, right or wrong."""
+
+TRUE_AGAINST_DISTRACTOR = ("logit_gap", "distractor_preference")
+NOT_TRUE = tuple(condition.value for condition, right in RIGHT.items() if right is not Answer.TRUE)
+"""Conditions where the true answer is not the right one, so that these quantities do not tell hard from easy items."""
+
 MOST_GROUPS = 8
 CAUTION = (
     "groups cut on the scores that they are drawn by regress to the mean: for each size the cut is made on all other "
@@ -141,8 +150,8 @@ def judge_curve(
 
     """
     smallest = delta if delta is not None else delta_of(curve.quantity)
-    if not smallest > 0:
-        raise ScalingError(f"δ, the smallest difference of interest, is above 0; {smallest:g} came")
+    if not 0 < smallest < np.inf:
+        raise ScalingError(f"δ, the smallest difference of interest, is finite and above 0; {smallest:g} came")
     found: tuple[Published, ...] = ()
     if references:
         asked = task or curve.task
@@ -151,20 +160,19 @@ def judge_curve(
         if curve.quantity != "accuracy":
             raise ScalingError(f"published numbers are accuracies; they cannot lie under {curve.quantity}")
         found = find_published(asked, references)
+    limits = (0.0, 1.0) if curve.quantity in SHARES else None
     if curve.values is not None:
         shape = judge(curve.values, curve.sizes, delta=smallest)
-        limits = (0.0, 1.0) if curve.quantity in SHARES else None
         _, low, high = interval(curve.values.mean(0), limits=limits)
     else:
         assert curve.errors is not None
         shape = judge_means(curve.means, curve.errors, curve.sizes, delta=smallest)
         half = 1.96 * np.sqrt((curve.errors**2).mean(0))
         low, high = curve.means.mean(0) - half, curve.means.mean(0) + half
-        if curve.quantity in SHARES:
+        if limits:
             low, high = np.maximum(low, 0), np.minimum(high, 1)
     models_low = models_high = None
     if shape.models is not None and curve.values is not None:
-        limits = (0.0, 1.0) if curve.quantity in SHARES else None
         _, models_low, models_high = interval_of_models(curve.values, limits=limits)
     elif shape.models is not None and curve.errors is not None:
         _, models_low, models_high = interval_of_seed_means(curve.means, curve.errors)
@@ -196,18 +204,33 @@ def parts_of(curve: Curve, cut: Cut) -> Parts:
                 "--group, or cut by difficulty"
             )
         return Parts("group", curve.groups, values.T, None, None)
+    sign = _sign_of_ease(curve)
     if n_groups < 2 * len(THIRDS):
         raise ScalingError(f"thirds by difficulty need at least {2 * len(THIRDS)} groups of items; {n_groups} came")
     if n_sizes < 2:
         raise ScalingError("difficulty at one size is told by the other sizes; one size came")
     others = (values.sum(0) - values) / (n_sizes - 1)
-    is_error = curve.quantity == "distractor_preference"  # the larger, the harder
-    order = np.argsort(np.argsort(-others if is_error else others, axis=-1, kind="stable"), axis=-1)
+    order = np.argsort(np.argsort(sign * others, axis=-1, kind="stable"), axis=-1)
     third = order * len(THIRDS) // n_groups
     of = [[values[k, third[k] == part] for k in range(n_sizes)] for part in range(len(THIRDS))]
     means = np.array([[one.mean() for one in row] for row in of])
     errors = np.array([[one.std(ddof=1) / np.sqrt(len(one)) for one in row] for row in of])
     return Parts("difficulty", THIRDS, means, errors, CAUTION)
+
+
+def _sign_of_ease(curve: Curve) -> int:
+    """1 where the larger value is the easier item's, -1 where it is the harder one's."""
+    if curve.quantity not in EASIER + HARDER:
+        raise ScalingError(
+            f"thirds by difficulty are cut on {', '.join(EASIER + HARDER)}; whether a larger {curve.quantity} makes an item "
+            "easier or harder is not known: cut by group, or take another quantity"
+        )
+    if curve.quantity in TRUE_AGAINST_DISTRACTOR and curve.condition in NOT_TRUE:
+        raise ScalingError(
+            f"{curve.quantity} tells hard from easy items where the true answer is right, and under {curve.condition} it "
+            "is not: cut by group, or take accuracy"
+        )
+    return 1 if curve.quantity in EASIER else -1
 
 
 def _of_weights(judged: Judged) -> list[str]:
