@@ -145,7 +145,8 @@ def ablate(
 ) -> Ablation:
     """Score `task` under all its conditions on all models, judge the curves over size, and look behind them.
 
-    `knockout` is a probe that reads the effect of components; it is applied to `peak_and_top`. Everything is kept in `store` and not computed again.
+    `knockout` is a probe that reads the effect of components; it is applied to `peak_and_top`. Everything is kept in
+    `store` and not computed again.
 
     Raises:
         DistractorError: a model, the task's text under it, or the store is not what it should be.

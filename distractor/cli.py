@@ -3,6 +3,7 @@
 import functools
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,10 +239,10 @@ def ablate(
         _side_by_side(plain, several, sources, store, settings, probe, out, as_json=as_json)
         return
     manifest = report.manifest(chosen, sources, settings, probe, sys.argv)
-    folder = _opened(store, out, f"ablate-{chosen.name}", manifest)
-    with _progress(len(sources) * len(chosen.conditions) + 2 * knockout) as advance:
-        found = run(chosen, sources, store=store, settings=settings, knockout=probe, advance=advance)
-    told = report.write(folder, found)
+    with _opened(store, out, f"ablate-{chosen.name}", manifest) as folder:
+        with _progress(len(sources) * len(chosen.conditions) + 2 * knockout) as advance:
+            found = run(chosen, sources, store=store, settings=settings, knockout=probe, advance=advance)
+        told = report.write(folder, found)
     if as_json:
         typer.echo(json.dumps(told, indent=1))
     else:
@@ -313,10 +314,10 @@ def attribute(
     check(chosen, settings, item=item, heads=head or (), halved=is_weighed(sources, probes))
     store = Store(CELLS)
     manifest = attribute_report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=head or ())
-    folder = _opened(store, out, f"attribute-{chosen.name}", manifest)
-    with _progress(count(chosen, sources, probes)) as advance:
-        found = run(chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance)
-    told = attribute_report.write(folder, found, item=item, heads=head or ())
+    with _opened(store, out, f"attribute-{chosen.name}", manifest) as folder:
+        with _progress(count(chosen, sources, probes)) as advance:
+            found = run(chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance)
+        told = attribute_report.write(folder, found, item=item, heads=head or ())
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
@@ -340,8 +341,9 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Two models or more, the earlier first: family/size\\[/seedK]\\[@step], @all for every step, a folder, or a "
-            "hub id owner/name\\[@revision]. A size stands for all its seeds.",
+            help="Two models or more, the earlier first, or one size, whose seeds are compared: "
+            "family/size\\[/seedK]\\[@step], @all for every step, a folder, or a hub id owner/name\\[@revision]. A size "
+            "stands for all its seeds.",
             show_default=False,
         ),
     ],
@@ -381,6 +383,10 @@ def compare(
     from distractor.store import Store
     from distractor.sweep import Settings
 
+    if twice := [name for name, count in Counter(models).items() if count > 1]:
+        raise ModelError(
+            f"{twice[0]!r} is named twice, and nothing differs from itself; a size named once has its seeds compared"
+        )
     names = list(dict.fromkeys(task))
     if data is not None and len(names) > 1:
         raise TaskError(f"--data is a file of one task, and {len(names)} were named; compare them one after the other")
@@ -396,14 +402,14 @@ def compare(
         check(one, settings, halved=is_halved(probes))
     store = Store(CELLS)
     manifest = compare_report.manifest(chosen, sources, settings, probes, sys.argv)
-    folder = _opened(store, out, f"compare-{'+'.join(one.name for one in chosen)}", manifest)
-    with _progress(sum(count_steps(one, sources, probes) for one in chosen)) as advance:
-        found = [
-            run(one, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance)
-            for one in chosen
-        ]
-    found = list(over_tasks(found))
-    told = compare_report.write(folder, found)
+    with _opened(store, out, f"compare-{'+'.join(one.name for one in chosen)}", manifest) as folder:
+        with _progress(sum(count_steps(one, sources, probes) for one in chosen)) as advance:
+            each = [
+                run(one, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance)
+                for one in chosen
+            ]
+        found = list(over_tasks(each))
+        told = compare_report.write(folder, found)
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
@@ -716,15 +722,23 @@ def _room(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _opened(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> Path:
-    """The folder of a run, which says what it is of from the start; cells can be kept from here on."""
-    from distractor.report import open_run, run_hash
+@contextmanager
+def _opened(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> Iterator[Path]:
+    """The folder of a run, which says what it is of from the start; cells can be kept from here on.
+
+    Where the run is refused before it has any result, nothing is left of the folder.
+    """
+    from distractor.report import close_empty, open_run, run_hash
 
     folder = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
     store.make_ready()
     store.clear_scraps()
     open_run(folder, manifest)
-    return folder
+    try:
+        yield folder
+    except DistractorError:
+        close_empty(folder)
+        raise
 
 
 @contextmanager
@@ -756,17 +770,17 @@ def _side_by_side(
     from distractor.formats.free_form import FreeForm, answer_freely
 
     manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
-    folder = _opened(store, out, f"ablate-{plain.name}", manifest)
     found: list[Ablation | FreeForm] = []
     ranked = sum(not one.format.is_free for one in tasks)
     total = len(sources) * sum(len(one.conditions) for one in tasks) + 2 * ranked * (probe is not None)
-    with _progress(total) as advance:
-        for posed in tasks:
-            if posed.format.is_free:
-                found.append(answer_freely(posed, sources, store=store, settings=settings, advance=advance))
-            else:
-                found.append(rank(posed, sources, store=store, settings=settings, knockout=probe, advance=advance))
-    told = format_report.write(folder, found)
+    with _opened(store, out, f"ablate-{plain.name}", manifest) as folder:
+        with _progress(total) as advance:
+            for posed in tasks:
+                if posed.format.is_free:
+                    found.append(answer_freely(posed, sources, store=store, settings=settings, advance=advance))
+                else:
+                    found.append(rank(posed, sources, store=store, settings=settings, knockout=probe, advance=advance))
+        told = format_report.write(folder, found)
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return

@@ -504,6 +504,8 @@ def load(
     with _quiet():
         try:
             words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
+            if len(words) <= len(words.added_tokens_decoder):  # what is made where no file is
+                raise FileNotFoundError("it has no tokenizer")
             plain = _plainly(folder, words, DTYPES[dtype], where) if self_check else None
             _give_back()
             bridge = TransformerBridge.boot_transformers(str(folder), dtype=DTYPES[dtype], tokenizer=words, **where)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distractor.errors import ModelError
+from distractor.errors import EncodeError, ModelError
 from distractor.families import Source
 from distractor.formats.free_form import gap_keys, text_keys
 from distractor.scaling import MIN_SEEDS, MIN_SIZES, smallest_detectable_dip
@@ -71,7 +71,7 @@ class Plan:
         if self.dip_of_many is not None:
             told = f"{self.dip_of_many:.2f}; {self.seeds} seeds, spread between seeds {SEED_SD}"
             see.append(f"  models like these (level 2): {told}")
-        knocked = f", {_flops(self.knockout_flops)} for knock-outs in the largest model"
+        knocked = f", {_flops(self.knockout_flops)} for knock-outs in the largest model, if not on disk"
         return [
             f"models:    {self.models}",
             f"items:     {self.items} in {self.groups} groups",
@@ -164,7 +164,12 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _tokens(task: Task, source: Source) -> dict[Condition, int]:
-    """Tokens of all prompts under each condition; without a tokenizer.json, four characters count as one."""
+    """Tokens of all prompts under each condition; without a tokenizer.json, four characters count as one.
+
+    Raises:
+        EncodeError: the tokenizer knows only that a piece of a prompt is unknown to it.
+
+    """
     path = source.tokenizer_folder / "tokenizer.json"
     texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}
     if not path.exists():
@@ -173,7 +178,17 @@ def _tokens(task: Task, source: Source) -> dict[Condition, int]:
 
     with _readable(path):
         tokenizer = Tokenizer.from_str(path.read_text())
-    return {c: sum(len(e.ids) for e in tokenizer.encode_batch(prompts)) for c, prompts in texts.items()}
+    found = {c: tokenizer.encode_batch(prompts) for c, prompts in texts.items()}
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    for c, encoded in found.items():
+        for text, one in zip(texts[c], encoded, strict=True):
+            for token, (start, end) in zip(one.tokens, one.offsets, strict=True) if unknown in one.tokens else ():
+                if token == unknown and text[start:end].strip() != unknown:
+                    raise EncodeError(
+                        f"{source.name}: its tokenizer has no token for {text[start:end]!r} (in {c.value} of {task.name}); "
+                        "use a model whose vocabulary covers the task's text"
+                    )
+    return {c: sum(len(one.ids) for one in encoded) for c, encoded in found.items()}
 
 
 def _components(folder: Path) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from distractor.ablate import Ablation, Curves, composed_of
 from distractor.curves.curve_file import Curve
@@ -65,13 +66,14 @@ def curves(found: Ablation) -> Figure:
             axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         right.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
         for axes in (left, middle, right):
-            axes.set_xscale("log")
-            axes.set_xlabel("parameters")
+            log_axis(axes, sizes, "parameters")
         if right.lines[1:]:  # a task without congruent prompts has no pulls
             right.legend(loc="upper left")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        bands = "bands: 95 % over item groups" + (f"; mean of {seeds} seeds, dots each seed" if seeds > 1 else "")
+        bands = "bands: 95 % over item groups" + (
+            f"; mean of {seeds} seeds, dots: each seed in conflict" if seeds > 1 else ""
+        )
         figure.suptitle(f"{found.task.name} over model size ({bands})", fontsize=10)
         return figure
 
@@ -172,7 +174,7 @@ def _judged(axes: "Axes", judged: Judged) -> None:
         for place, size in enumerate(level.turn.turning_set):
             axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
                          label=f"may turn here (level {level.level})" if place == 0 else None)  # fmt: skip
-    _log_axis(axes, x, AXES[curve.axis])
+    log_axis(axes, x, AXES[curve.axis])
     axes.set_ylabel(TITLES.get(curve.quantity, curve.quantity))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
 
@@ -196,13 +198,18 @@ def _around(sizes: Sequence[float], size: float) -> tuple[float, float]:
     return (sizes[at - 1] * size) ** 0.5 or sizes[at - 1], (size * sizes[at + 1]) ** 0.5
 
 
-def _log_axis(axes: "Axes", sizes: Sequence[float], label: str) -> None:
-    """A log axis; where a step of 0 is on it, linear below the first step."""
-    if min(sizes) > 0:
-        axes.set_xscale("log")
-    else:
-        axes.set_xscale("symlog", linthresh=sorted(sizes)[1])
+def log_axis(axes: "Axes", sizes: Sequence[float], label: str) -> None:
+    """A log axis; where a step of 0 is on it, linear below the first step. Short ones get few, short numbers."""
     axes.set_xlabel(label)
+    if min(sizes) <= 0:
+        axes.set_xscale("symlog", linthresh=sorted(sizes)[1])
+        return
+    axes.set_xscale("log")
+    decades = np.log10(max(sizes) / min(sizes))
+    if decades < 2:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades > 0.7 else range(1, 10)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _references(axes: "Axes", references: Sequence[Published]) -> None:
@@ -215,7 +222,7 @@ def _references(axes: "Axes", references: Sequence[Published]) -> None:
     axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
     axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
     if references[0].sizes_known:
-        _log_axis(axes, [p.size for one in references for p in one.points], "parameters (published)")
+        log_axis(axes, [p.size for one in references for p in one.points], "parameters (published)")
     else:
         axes.set_xlabel("rank by size (parameters unpublished)")
         axes.set_xticks(range(max(len(one.points) for one in references)))
@@ -236,7 +243,7 @@ def parts(curve: Curve, found: Parts) -> Figure:
                 axes.fill_between(curve.sizes, row - reach, row + reach, color=colours[place], alpha=0.18, lw=0)
         axes.plot(curve.sizes, curve.means.mean(0), color="black", lw=1, ls="--", label="all")
         name = TITLES.get(curve.quantity, curve.quantity)
-        _log_axis(axes, curve.sizes, AXES[curve.axis])
+        log_axis(axes, curve.sizes, AXES[curve.axis])
         axes.set_ylabel(name)
         if curve.quantity in ("accuracy", "distractor_preference"):
             axes.set_ylim(-0.03, 1.03)
@@ -283,16 +290,17 @@ def distractor_alone(found: Ablation) -> Figure | None:
             _curve(axes, found, sizes, "accuracy", condition)
         if both := composed_of(found):
             axes.plot(both.sizes, both.predicted, color="black", ls="--", lw=1.2,
-                      label="conflict as composed: t·s + (1−t)(1−s)")  # fmt: skip
-        _log_axis(axes, sizes, "parameters")
+                      label="as composed of t, distractor_only, and s, true_only: t·s + (1−t)(1−s)")  # fmt: skip
+        log_axis(axes, sizes, "parameters")
         axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
         axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         axes.set_title(
-            f"{found.task.name}: the conflict, and the distractor task alone\n(bands: 95 % over item groups; the two "
-            "tasks may compete, so this is no ablation)",
+            f"{found.task.name}: the conflict, and the distractor task alone\n(bands: 95 % over item groups"
+            f"{'; dots: each seed in conflict' * (len(found.sizes[0]) > 1)}; the two tasks may compete: no ablation)",
             fontsize=10,
         )
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2)
         return figure
 
 
@@ -312,14 +320,14 @@ def pulls(found: Ablation) -> Figure | None:
                     each = [found.mean([model], pull) for model in models]
                     axes.plot([size] * len(each), [one.mean for one in each if one], ".", ms=3, color=colour, zorder=3)
         axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
-        _log_axis(axes, sizes, "parameters")
+        log_axis(axes, sizes, "parameters")
         axes.set_ylabel("pull on the logit gap (nats)")
         axes.set_title(
             f"{found.task.name}: what the true cue moves (T), and what pulls to the distractor's answer (D)\n"
             "(bands: 95 % over item groups; where T crosses D, the true task wins)",
             fontsize=10,
         )
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
         return figure
 
 

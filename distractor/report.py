@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,14 @@ def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
     if there is not None and run_hash(there) != run_hash(manifest):
         raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")
     write_text(path, json.dumps(manifest, indent=1) + "\n")
+
+
+def close_empty(folder: Path) -> None:
+    """Remove a run's folder that holds nothing but its manifest."""
+    with suppress(OSError):
+        if [path.name for path in folder.iterdir()] == ["manifest.json"]:
+            (folder / "manifest.json").unlink()
+            folder.rmdir()
 
 
 def write(folder: Path, found: Ablation) -> dict[str, Any]:

@@ -124,9 +124,14 @@ class Level:
     @property
     def turn(self) -> Turn:
         """The turn that the label names, or else the deeper one."""
-        if self.label in ("U-shaped", "inverted-U"):
+        if self.does_turn:
             return self.u if self.label == "U-shaped" else self.inverted_u
         return self.u if self.u.depth > self.inverted_u.depth else self.inverted_u
+
+    @property
+    def does_turn(self) -> bool:
+        """The label names a turn."""
+        return self.label in ("U-shaped", "inverted-U")
 
     @property
     def no_u(self) -> bool:
@@ -143,6 +148,7 @@ class Level:
         turn = self.turn
         return {
             "label": self.label,
+            "turn": "U-shaped" if turn is self.u else "inverted-U",
             "turning_point": _plain(turn.turning_point),
             "turning_low": _plain(turn.turning_set[0] if turn.turning_set else None),
             "turning_high": _plain(turn.turning_set[-1] if turn.turning_set else None),

@@ -11,6 +11,7 @@ from distractor.ablate import CONSTANT, Ablation, Mean, constant_answer, peak
 from distractor.format import Format
 from distractor.formats.trained import caution
 from distractor.paper import number, p_value, with_interval
+from distractor.scaling import Shape
 from distractor.task import Condition
 from distractor.verdict import Part
 
@@ -36,8 +37,8 @@ def models_table(found: Ablation) -> Group:
     groups = len({item.group for item, is_used in zip(found.task.items, found.complete, strict=True) if is_used})
     put = "" if found.task.format == Format() else f", {found.task.format.label}"
     title = (
-        f"{found.task.name}{put}: {int(found.complete.sum())} items in {groups} groups, {len(found.sizes)} sizes × "
-        f"{seeds} seed{'s' * (seeds > 1)} (means; 95 % intervals over groups)"
+        f"{found.task.name}{put}: {int(found.complete.sum())} items in {groups} groups, {len(found.sizes)} "
+        f"size{'s' * (len(found.sizes) > 1)} × {seeds} seed{'s' * (seeds > 1)} (means; 95 % intervals over groups)"
     )
     has_held_out = any(found.held_out(one.source).any() for one in found.scores)
     table = plain_table("\nsize", "\nparameters", "accuracy\nconflict", "accuracy\ndistr. only", "accuracy\ntrue only")
@@ -90,19 +91,11 @@ def verdict_table(found: Ablation) -> Group:
     if found.verdict is None:
         return Group(*lines, Text(f"Verdict: undetermined ({found.unjudged})", style="bold"))
     shape = found.shapes["distractor_preference"]
-    told = shape.as_dict()
     level_2 = shape.models.label if shape.models else "not identified (fewer than 3 seeds)"
     by_seed = ", ".join(level.label for level in shape.weights)
     lines.append(Text(f"Shape over size: these weights (level 1, by seed): {by_seed};"))
     lines.append(Text(f"models like these (level 2): {level_2}."))
-    if told["turning_low"] is not None:
-        lines.append(
-            Text(
-                f"Level {told['level']}: rise p {p_value(told['p_left'])}, fall p {p_value(told['p_right'])}; it turns "
-                f"between {told['turning_low']:,.0f} and {told['turning_high']:,.0f} parameters; a dip of "
-                f"{told['smallest_detectable_dip']:.2f} could have been seen."
-            )
-        )
+    lines.extend(Text(line) for line in (_legs(shape), _other_peak(found, shape)) if line)
     table = plain_table("what the hypothesis asks", "these weights (level 1)", "models like these (level 2)")
     parts = {(part.name, part.level): part for part in found.verdict.because}
     for name in dict.fromkeys(part.name for part in found.verdict.because):
@@ -144,10 +137,36 @@ def _peak(found: Ablation) -> str:
     )
 
 
+def _legs(shape: Shape) -> str:
+    """How sure the rise and the fall are, at the highest level there is; where they turn, if they do."""
+    levels = (shape.models,) if shape.models else shape.weights
+    rise, fall = (max(getattr(level.inverted_u, leg) for level in levels) for leg in ("p_left", "p_right"))
+    told = shape.as_dict()
+    turning = ""
+    if all(level.does_turn for level in levels) and told["turning_low"] is not None:
+        turning = f"it turns between {told['turning_low']:,.0f} and {told['turning_high']:,.0f} parameters; "
+    return (
+        f"Level {told['level']}: rise p {p_value(rise)}, fall p {p_value(fall)}; {turning}a dip of "
+        f"{told['smallest_detectable_dip']:.2f} could have been seen."
+    )
+
+
+def _other_peak(found: Ablation, shape: Shape) -> str:
+    """Which size the verdict takes for the peak, where that is another: it looks between the smallest and the largest."""
+    inner = found.sizes[1 + int(shape.means[:, 1:-1].mean(0).argmax())]
+    if inner == peak(found.task, found.scores, found.complete):
+        return ""
+    return (
+        "In the rows below the peak is the highest size between the smallest and the largest: "
+        f"{found.scores[inner[0]].source.model}, and at level 1 each seed's own."
+    )
+
+
 def _part(part: Part | None) -> str:
     if part is None or part.number is None or part.low is None or part.high is None:
         return "–"
-    mark = {True: "yes", False: "no", None: "?"}[part.holds]
+    several = f"{part.seeds_yes} of {part.seeds}" if part.seeds > 1 else "?"
+    mark = {True: "yes", False: "no", None: several}[part.holds]
     return f"{_with_interval(Mean(part.number, part.low, part.high))} {mark:>3}"
 
 

@@ -11,9 +11,10 @@ for all interior sizes at once, so that whichever is picked, its interval is rig
 chance by being picked. The smallest and the largest size are fixed beforehand and need no such care.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -38,6 +39,7 @@ from distractor.scaling import (
 )
 
 Call = Literal["supported", "contradicted", "undetermined"]
+CALLS: tuple[Call, ...] = get_args(Call)
 Bounds = tuple[float, float, float]
 Same = Float[ndarray, "_ _ _"]
 """`seed size group` again; that they are the same ones is checked by `Evidence`, with a message for the user."""
@@ -83,7 +85,9 @@ class Part:
     """One part of the claim at one level: does it hold (None: not clear), by which number, and what is the sentence.
 
     `number` with `low` and `high` is None where nothing was measured. At level 1 with several seeds the numbers are
-    those of the seed for which the part holds least.
+    those of the seed for which the part holds least, and `seeds_yes` of `seeds` say in how many it holds. `low` and
+    `high` are a 95 % interval; of `rise_and_fall` they are the two bounds that decide, each of 95 % by itself: it is there
+    where `low` is above 0, and ruled out where `high` is below δ.
     """
 
     name: str
@@ -93,6 +97,8 @@ class Part:
     low: float | None
     high: float | None
     sentence: str
+    seeds_yes: int = 0
+    seeds: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in summary.json."""
@@ -176,11 +182,7 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
         peak = int(evidence.preference[one, 1:-1].mean(-1).argmax()) + 1
         parts = _parts(evidence, level, peak, at_peak, at_size, rule)
         judged.append((parts, *_call(parts, level, rule)))
-    calls = {call for _, call, _ in judged}
-    these_weights: Call = calls.pop() if len(calls) == 1 else "undetermined"
-    reasons = [reason for _, call, reason in judged if call == these_weights] or [
-        ", ".join(f"seed {one} {call}" for one, (_, call, _) in enumerate(judged))
-    ]
+    these_weights, reason_1 = _of_all([(call, reason) for _, call, reason in judged])
     parts_1 = [_weakest(same) for same in zip(*(parts for parts, _, _ in judged), strict=True)]
 
     label: Call
@@ -191,7 +193,7 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
         parts_2 = _parts(evidence, shape.models, peak, _models_at_peak, _models_at_size, rule)
         label, reason = _call(parts_2, shape.models, rule)
     because = tuple(parts_2 + parts_1)
-    return Verdict(label, reason, these_weights, reasons[0], because, shape, rule.delta, rule.delta_d)
+    return Verdict(label, reason, these_weights, reason_1, because, shape, rule.delta, rule.delta_d)
 
 
 AtPeak = Callable[[Values, int], Bounds]
@@ -224,7 +226,7 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
             turns,
             (rise.depth, rise.low, rise.at_most),
             "the weaker of rise and fall of preference",
-            f"beyond its bound, and not sure to be below δ = {rule.delta:g}",
+            f"its lower bound above 0 (yes) or its upper one below δ = {rule.delta:g} (no)",
             "over all sizes",
         ),
     ]
@@ -296,7 +298,8 @@ def _call(parts: list[Part], level: Level, rule: Rule) -> tuple[Call, str]:
         return "contradicted", f"a rise and fall, but with a distractor pull of {size:.2g} nats, below {rule.delta_d:g}"
     for part in controls:
         if part.holds is False:
-            return "contradicted", f"an equal rise and fall without the distractor's cue, in {part.name[10:]}"
+            control = part.name.removeprefix("more_than_")
+            return "contradicted", f"an equal rise and fall without the distractor's cue, in {control}"
     if not controls:
         return "undetermined", "no control without the distractor's cue was measured"
     needed = [holds[n] for n in CLAIM] + [part.holds for part in controls]
@@ -307,6 +310,17 @@ def _call(parts: list[Part], level: Level, rule: Rule) -> tuple[Call, str]:
         return "undetermined", "the range ends before recovery"
     what = "fails" if missing.holds is False else "is not measured" if missing.number is None else "is not clear"
     return "undetermined", f"a rise and fall, but {missing.name} {what}"
+
+
+def _of_all(judged: Sequence[tuple[Call, str]]) -> tuple[Call, str]:
+    """One call over seeds at level 1, which they have to agree on, and why: where reasons differ, the first seed's."""
+    counts = Counter(call for call, _ in judged)
+    if len(counts) == 1:
+        ((call, reason), *_), n_reasons = judged, len({reason for _, reason in judged})
+        return call, reason if n_reasons == 1 else f"in the first of {len(judged)} seeds, {reason}"
+    told = ", ".join(f"{counts[call]} of {len(judged)} seeds {call}" for call in CALLS if counts[call])
+    why = next((f"; the first of these: {reason}" for call, reason in judged if call == "undetermined"), "")
+    return "undetermined", f"{told}{why}"
 
 
 CLAIM = (
@@ -331,11 +345,11 @@ def _weakest(same: Sequence[Part]) -> Part:
     """One part over seeds at level 1: it holds where it does for all, fails where it does for all."""
     if len(same) == 1:
         return same[0]
-    yes, no = sum(part.holds is True for part in same), sum(part.holds is False for part in same)
+    yes, no = (sum(part.holds is answer for part in same) for answer in (True, False))
     weakest = min(same, key=lambda part: (part.holds is True, part.low if part.low is not None else 0.0))
     holds = True if yes == len(same) else False if no == len(same) else None
     told = f"{weakest.sentence[:-1]}, in the weakest of {len(same)} seeds ({yes} yes, {no} no)."
-    return Part(weakest.name, 1, holds, weakest.number, weakest.low, weakest.high, told)
+    return Part(weakest.name, 1, holds, weakest.number, weakest.low, weakest.high, told, yes, len(same))
 
 
 def _rise(values: Values) -> Values:

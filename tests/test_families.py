@@ -652,7 +652,7 @@ def test_how_many_examples_training_holds_is_told_in_a_file_beside_a_family_and_
     assert all(s.shots == {"negation_qa": {"shots": 2, "reasoned": 1}} for s in find_models([str(own)], offline=True))
     for wrong in ('{"jan": {"clicks": 3}}', '{"a": {"shots": -1, "reasoned": 0}}', "[1]", "[1"):
         (own.parent / "shots.json").write_text(wrong)
-        with pytest.raises(ModelError, match="shots is 'shots.json'; wanted is a JSON file of task and counts"):
+        with pytest.raises(ModelError, match=r"shots is .shots\.json.; wanted is a JSON file of task and counts"):
             find_models([str(own)], offline=True)
 
 

@@ -290,7 +290,8 @@ def test_a_file_that_was_changed_is_run_anew() -> None:
 def test_a_users_own_tasks_file_disturbs_neither_command_nor_data(tmp_path: Path) -> None:
     Path("tasks.py").write_text("raise RuntimeError('mine')\n")
     as_jsonl(Path("mine.jsonl"), rows_of(tiny.task()))
-    command = [SCRIPT, "ablate", "--task", "mine.jsonl", "--plan", "--models", "ladder/8x1"]
+    folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
+    command = [SCRIPT, "ablate", "--task", "mine.jsonl", "--plan", "--models", folder]
     shown = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert shown.returncode == 0, shown.stderr
     assert f"items:     {len(tiny.task().items)}" in shown.stdout
@@ -390,6 +391,20 @@ def test_a_task_without_a_pair_is_scored_and_nothing_is_knocked_out(
     assert summary["task"] == "negation_qa.both_orders"
     assert summary["knockouts"]
     assert summary["left_out"] == {"not exactly one negation in the question": ["row 3"]}
+
+
+def test_a_refused_run_leaves_no_folder_and_a_model_without_tokenizer_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    as_jsonl(Path("lines.jsonl"), rows_of(tiny.task()))
+    folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
+    command = ["ablate", "--task", "lines.jsonl", "--models", folder, "--device", "cpu"]
+    assert type_in([*command, "--device-map", "foo"]) == 2
+    for file in Path(folder).glob("*token*"):
+        file.unlink()
+    assert type_in(command) == 2
+    assert "it has no tokenizer" in " ".join(capsys.readouterr().err.split())
+    assert not [*Path("runs").glob("ablate-*")]
 
 
 def test_items_of_one_group_are_scored_and_nothing_is_knocked_out(capsys: pytest.CaptureFixture[str]) -> None:

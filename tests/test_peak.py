@@ -1,12 +1,20 @@
-"""Where preference peaks is said once, for the table and for what is knocked out."""
+"""What the page of a run says of the curve: its peak, its legs and its turn, and nothing that is not so."""
+
+import re
 
 import numpy as np
+import pytest
+from scipy.special import logit
 
 import oracles
 import tiny
-from distractor.ablate import Ablation, peak, peak_and_top
+from distractor.ablate import Ablation, Curves, peak, peak_and_top
+from distractor.scaling import judge
 from distractor.sweep import Settings
 from distractor.table import verdict_table
+from distractor.task import Condition
+from distractor.verdict import verdict
+from tasks import TASKS
 
 
 def test_the_peak_is_that_of_the_mean_over_seeds_wherever_it_is_told() -> None:
@@ -22,3 +30,52 @@ def test_the_peak_is_that_of_the_mean_over_seeds_wherever_it_is_told() -> None:
     assert [one.name for one in peak_and_top(task, scores, complete)] == ["oracles/3/seed0", "oracles/4/seed0"]
     told, _ = verdict_table(Ablation(task, Settings(), tuple(scores), {}, None, "not judged here")).renderables
     assert str(told).startswith("Peak: 3 (3 parameters) prefers the distractor's answer at 0.80")
+
+
+def page(course: list[float], own: dict[int, list[float]] | None = None, seeds: int = 3) -> str:
+    """The verdict's page where preference in `conflict` takes this course over sizes, in all seeds but `own`."""
+    task = TASKS["negation_qa"]().take(60)
+    rng = np.random.default_rng(0)
+    scores = []
+    for seed in range(seeds):
+        for at, share in enumerate((own or {}).get(seed, course)):
+            level = {Condition.CONFLICT: logit(share)}
+            noise = rng.normal(0, 0.1, (len(task.conditions), len(task.items)))
+            ahead = np.array([level.get(c, 0.0) for c in task.conditions])[:, None] + noise
+            log_probs = np.stack([np.full_like(ahead, -5.0), ahead - 5], -1)
+            scores.append(oracles.scored(task, log_probs, 10 * 2**at, seed))
+    scores.sort(key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
+    complete = np.ones(len(task.items), dtype=bool)
+    curves = Curves.over(task, scores, complete)
+    shapes = {"distractor_preference": judge(curves.of("distractor_preference"), curves.sizes)}
+    found = Ablation(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
+    return "\n".join(str(line) for line in verdict_table(found).renderables)
+
+
+@pytest.mark.parametrize(
+    ("course", "sure"),
+    [([0.5, 0.6, 0.7, 0.8], "rise"), ([0.5, 0.4, 0.3, 0.2], "fall")],
+    ids=["rises", "falls"],
+)
+def test_the_legs_are_those_of_a_rise_and_a_fall_whatever_the_curve_does(course: list[float], sure: str) -> None:
+    told = page(course)
+    legs = dict(re.findall(r"(rise|fall) p ([^,;]+)", told))
+    assert legs.pop(sure) == "< .001"
+    ((_, other),) = legs.items()
+    assert float(other) > 0.4
+    assert "it turns" not in told
+
+
+def test_a_turn_is_told_where_there_is_one() -> None:
+    told = page([0.5, 0.7, 0.8, 0.3])
+    assert "rise p < .001, fall p < .001; it turns between 40 and 40 parameters" in told
+    assert "In the rows below" not in told
+
+
+def test_the_size_that_the_rows_take_for_the_peak_is_named_where_it_is_another() -> None:
+    assert "the highest size between the smallest and the largest: 40, and" in page([0.5, 0.6, 0.7, 0.8])
+
+
+def test_seeds_that_differ_are_counted_and_the_reason_says_whose_it_is() -> None:
+    told = page([0.5, 0.8, 0.7, 0.3], {1: [0.5, 0.8, 0.4, 0.8], 2: [0.5, 0.5, 0.5, 0.3]})
+    assert "these weights (1 of 3 seeds contradicted, 2 of 3 seeds undetermined; the first of these: a rise and" in told

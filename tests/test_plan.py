@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 import small_ladder
 import tiny
 from distractor import families, model
-from distractor.errors import ModelError
+from distractor.errors import EncodeError, ModelError
 from distractor.families import Source, find_models
 from distractor.format import Format, Scoring
 from distractor.formats.free_form import OTHER_REASONING, answer_freely
@@ -143,6 +143,15 @@ def test_masks_and_frequencies_that_older_files_hold_are_no_parameters(tmp_path:
     weights = ["h.0.attn.c_attn.bias", "layers.1.attention.dense.bias", "model.q_proj.bias"]
     save_file({name: torch.ones(3) for name in buffers + weights}, tmp_path / "model.safetensors")
     assert count_parameters(tmp_path) == 3 * len(weights)
+
+
+def test_a_plan_refuses_a_text_that_the_run_would_refuse(sources: tuple[Source, ...], tmp_path: Path) -> None:
+    task = small_ladder.task()
+    strange = replace(task.items[0], prompts={c: f"{text} Zebras" for c, text in task.items[0].prompts.items()})
+    posed, store = replace(task, items=(*task.items[1:], strange)), Store(tmp_path)
+    for ask in (lambda: plan(posed, sources, store, CPU, knockout=True), lambda: sweep(posed, sources, store, CPU)):
+        with pytest.raises(EncodeError, match=r"ladder/.*: its tokenizer has no token for 'Zebras'"):
+            ask()
 
 
 def test_parameters_of_other_kinds_of_weights_are_unknown(tmp_path: Path) -> None:

@@ -677,7 +677,9 @@ def test_seeds_that_disagree_leave_these_weights_undetermined() -> None:
     both = replace(one, **{name: np.concatenate([v, getattr(other, name)]) for name, v in one.arrays()})
     found = judged(both)
     assert found.these_weights == "undetermined"
-    assert found.reason_these_weights == "seed 0 supported, seed 1 contradicted"
+    assert found.reason_these_weights == "1 of 2 seeds supported, 1 of 2 seeds contradicted"
+    (rise,) = (part for part in found.because if part.name == "rise_and_fall")
+    assert (rise.holds, rise.seeds_yes, rise.seeds) == (None, 1, 2)
     assert "two seeds: level 2 not identified" in found.sentence
 
 

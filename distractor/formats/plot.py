@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from distractor.ablate import Mean
 from distractor.formats.free_form import FreeForm
 from distractor.formats.side_by_side import Curve, Found, accuracy_of_part, parts, sizes_of
-from distractor.plot import COLOURS, MARKERS, SERIES, STYLE
+from distractor.plot import COLOURS, MARKERS, SERIES, STYLE, log_axis
 from distractor.task import Condition
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def free(found: FreeForm) -> Figure:
             if axes.lines[1:]:
                 axes.legend(loc="upper left")
         for axes in (share, accuracy, parsed, *rest):
-            _log(axes, sizes)
+            log_axis(axes, sizes, axes.get_xlabel())
             axes.set_xlabel("parameters")
         handles, labels = parsed.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
@@ -80,7 +79,7 @@ def formats(curves: Sequence[Curve], task: str) -> Figure:
             below.set(ylabel="accuracy", xlabel="parameters")
             for axes in (above, below):
                 axes.set(ylim=(-0.03, 1.03))
-                _log(axes, one.sizes)
+                log_axis(axes, one.sizes, axes.get_xlabel())
                 axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
             if one.why:
                 below.set_xlabel(f"parameters\n{textwrap.fill(one.why, 44)}", fontsize=7.5)
@@ -109,7 +108,7 @@ def by_part(found: Sequence[Found]) -> Figure | None:
                 _bars(axes, sizes_of(one), means, label, colour, "osD^v<>P"[place % 8])
             axes.set_title(name.replace("_", " "), fontsize=8.5)
             axes.set(ylim=(-0.03, 1.03))
-            _log(axes, sizes_of(found[0]))
+            log_axis(axes, sizes_of(found[0]), axes.get_xlabel())
             axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         for axes in grid[len(masks) :]:
             axes.set_axis_off()
@@ -151,10 +150,3 @@ def _bars(
     errors = [[mean.mean - mean.low for _, mean in there], [mean.high - mean.mean for _, mean in there]]
     axes.errorbar([size for size, _ in there], [mean.mean for _, mean in there], errors, color=colour, marker=marker, ms=3.5,
                   lw=1.2, elinewidth=0.6, label=label)  # fmt: skip
-
-
-def _log(axes: "Axes", sizes: Sequence[int]) -> None:
-    """A log axis, numbers at powers of ten alone where there is more than one of them."""
-    axes.set_xscale("log")
-    if max(sizes) >= 5 * min(sizes):
-        axes.xaxis.set_minor_formatter(NullFormatter())
