@@ -22,7 +22,7 @@ from distractor.comparison.steps import MIN_STEPS, PATHS, Course, curve
 from distractor.errors import DistractorError, ModelError, ScalingError
 from distractor.families import Source
 from distractor.scaling import interval
-from distractor.sites.attribute import EFFECTS, Attribution, attribute, check, count, kind_of
+from distractor.sites.attribute import EFFECTS, Attribution, check, count_readings, examine, kind_of
 from distractor.sites.counterparts import (
     MapChange,
     Match,
@@ -325,9 +325,8 @@ def count_steps(task: Task, sources: Sequence[Source], probes: "Mapping[str, Pro
     """How often `compare` advances."""
     steps = len(sources) * len(task.conditions)
     if probes:
-        steps += sum(count(task, [one], probes, weigh=True) for one in sources) + len(
-            pairs_of(len(sides_of(sources)[0]))
-        )
+        steps += sum(count_readings(task, [one], probes, weigh=True) for one in sources)
+        steps += len(pairs_of(len(sides_of(sources)[0])))
     return steps
 
 
@@ -404,8 +403,8 @@ def _examine(
             strengths.append(None)
             continue
         try:
-            read = attribute(
-                found.task, [one.source], probes, store=store, settings=found.settings, forgive=forgive, weigh=True,
+            read = examine(
+                found.task, [one], probes, store=store, settings=found.settings, forgive=forgive, weigh=True,
                 advance=advance,
             )  # fmt: skip
         except DistractorError as error:

@@ -25,6 +25,15 @@ def p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
+def shortened(name: str, room: int) -> str:
+    """A name as it fits: of one that is too long its end, where the seed and the step are.
+
+    >>> shortened("ladder/80x2/seed780@750", 19), shortened("8x2", 19)
+    ('…r/80x2/seed780@750', '8x2')
+    """
+    return name if len(name) <= room else f"…{name[-(room - 1) :]}"
+
+
 def console() -> "Console":
     """Stdout, as wide as the tables; nothing is coloured that was not meant to be."""
     from rich.console import Console

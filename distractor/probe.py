@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from xarray import DataArray
 
 from distractor.model import Model
-from distractor.run import Run
+from distractor.run import Batch, Run
 from distractor.site import Part, Site
 from distractor.task import Condition
 
@@ -28,3 +28,8 @@ class Probe(Protocol):
 
     def __call__(self, run: Run) -> DataArray:
         """The reading: named dims with an `item` among them; quantity, unit and origin in its attributes."""
+
+
+def names_of(batch: Batch) -> dict[str, list[str]]:
+    """What the conditions and items of a batch are called in a reading."""
+    return {"condition": [str(c) for c in batch.conditions], "item": [item.id for item in batch.items]}

@@ -15,7 +15,7 @@ from distractor.format import Format
 from distractor.formats.trained import refuse_untrained
 from distractor.store import Cell, Key, Store
 from distractor.task import Condition, Item, Task
-from distractor.work import computing, from_disk
+from distractor.work import computed, computing, from_disk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,7 +144,7 @@ def sweep(
             _score(task, source, missing, wanted, store, settings, encodings, advance)
         cells = {condition: store.get(key) for condition, key in wanted.items()}
         for condition in cells.keys() - missing:
-            from_disk(cells[condition].facts.get("passes", 0))
+            from_disk(cells[condition].facts.get("passes", 0), store.path(wanted[condition]))
         found.append(_gather(task, source, cells))
     return found
 
@@ -179,9 +179,10 @@ class Reader:
             with computing() as work:
                 reading = measure(model, self.task, probe, encoding)
             self.store.put(key, _cell(reading, model.n_params, work.passes))
+            computed(self.store.path(key))
             return _reading(self.source, self.store.get(key))
         cell = self.store.get(key)
-        from_disk(cell.facts.get("passes", 0))
+        from_disk(cell.facts.get("passes", 0), self.store.path(key))
         return _reading(self.source, cell)
 
     @cached_property
@@ -302,6 +303,7 @@ def _score(
             "passes": passes,
         }
         store.put(wanted[condition], Cell(table, facts))
+        computed(store.path(wanted[condition]))
         advance(source.name)
 
 

@@ -1,7 +1,7 @@
 """What a command did, to be told at its end: what went through models, and what was on disk already."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 class Work:
     """Forward passes and their tokens, seconds spent on them, results had from disk, and the passes that these had cost.
 
-    `remarks` are sentences about how it was done.
+    `remarks` are sentences about how it was done; `known` are the results that were computed, or had, by their names.
     """
 
     passes: int = 0
@@ -20,6 +20,7 @@ class Work:
     from_disk: int = 0
     saved: int = 0
     remarks: list[str] = field(default_factory=list)
+    known: set[Hashable] = field(default_factory=set)
 
     @property
     def sentences(self) -> list[str]:
@@ -75,9 +76,16 @@ def passed(tokens: int) -> None:
         work.tokens += tokens
 
 
-def from_disk(passes: int) -> None:
-    """A result was had from disk, which had cost so many passes."""
+def computed(result: Hashable) -> None:
+    """A result was computed: where it is read again later, nothing is saved by that."""
     if work := _current.get():
+        work.known.add(result)
+
+
+def from_disk(passes: int, result: Hashable = None) -> None:
+    """A result was had from disk, which had cost so many passes; one that has a name counts once, and not if it is new."""
+    if (work := _current.get()) and (result is None or result not in work.known):
+        work.known.add(result)
         work.from_disk += 1
         work.saved += passes
 

@@ -257,7 +257,9 @@ class _Slot:
         from einops import einsum
 
         assert self.mixing is not None
-        return einsum(z, self.mixing[layer], "c item head d_head, head d_head d_model -> head c item d_model")
+        return einsum(
+            z, self.mixing[layer], "condition item head d_head, head d_head d_model -> head condition item d_model"
+        )
 
     def paths(self, site: Site, value: "Tensor") -> "dict[str, Tensor]":
         """The changes of the gap along each path when `value` stands at a site."""
@@ -301,14 +303,12 @@ class _Slot:
 def _reading(run: "Run", values: "Tensor", lead: Mapping[str, list[str]], *, name: str, origin: str) -> "DataArray":
     from xarray import DataArray
 
+    from distractor.probe import names_of
+
     return DataArray(
         values.double().cpu().numpy(),
         dims=(*lead, "condition", "item"),
-        coords={
-            **lead,
-            "condition": [str(c) for c in run.batch.conditions],
-            "item": [item.id for item in run.batch.items],
-        },
+        coords={**lead, **names_of(run.batch)},
         name=name,
         attrs={"quantity": "change of the logit gap", "unit": "nats", "origin": origin},
     )

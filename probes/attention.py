@@ -35,6 +35,7 @@ class Attention:
         import torch
         from xarray import DataArray
 
+        from distractor.probe import names_of
         from distractor.sites.positions import Positions, example
 
         positions = Positions.of(run.batch)
@@ -49,8 +50,7 @@ class Attention:
             coords={
                 "component": [f"L{n}H{h}.pattern" for n in range(run.model.n_layers) for h in range(run.model.n_heads)],
                 "role": list(positions.labels),
-                "condition": [str(c) for c in run.batch.conditions],
-                "item": [item.id for item in run.batch.items],
+                **names_of(run.batch),
             },
             name="attention",
             attrs={

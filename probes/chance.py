@@ -36,6 +36,8 @@ class Chance:
         import numpy as np
         from xarray import DataArray
 
+        from distractor.probe import names_of
+
         parts: list[str] = []
         for layer in range(run.model.n_layers):
             parts += [str(Site(layer, "z", head)) for head in range(run.model.n_heads)]
@@ -45,11 +47,7 @@ class Chance:
         return DataArray(
             drawn * (spread or 1.0),
             dims=("component", "condition", "item"),
-            coords={
-                "component": parts,
-                "condition": [str(c) for c in run.batch.conditions],
-                "item": [item.id for item in run.batch.items],
-            },
+            coords={"component": parts, **names_of(run.batch)},
             name="chance",
             attrs={
                 "quantity": "random numbers in the place of effects",

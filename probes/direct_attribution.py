@@ -50,8 +50,10 @@ class DirectAttribution:
     def __call__(self, run: "Run") -> "DataArray":
         """The contribution of each component to the gap of each item under each condition."""
         import torch
+        from einops import einsum
         from xarray import DataArray
 
+        from distractor.probe import names_of
         from distractor.sites.positions import Positions, example
         from distractor.sites.stream import Stream
 
@@ -66,7 +68,9 @@ class DirectAttribution:
                 gain = run.model.attn_gain(layer, _mixed(run, layer), stream.attn[layer])
                 weight, bias = run.model.mixing(layer)
                 here = direction if gain is None else direction * gain
-                reads = torch.einsum("hdm,cim->hcid", weight.double(), here)
+                reads = einsum(
+                    weight.double(), here, "head d_head d_model, condition item d_model -> head condition item d_head"
+                )
                 heads = (_z(run, layer) * reads).sum(-1)
                 parts |= {str(Site(layer, "z", head)): heads[head] for head in range(run.model.n_heads)}
                 if self.by_role:
@@ -77,11 +81,7 @@ class DirectAttribution:
                 parts[str(Site(layer, "mlp_out"))] = (stream.mlp[layer] * direction).sum(-1)
             parts |= {name: value.double().reshape(run.gap.shape) for name, value in rest.items()}
             values = torch.stack(list(parts.values()))
-            coords = {
-                "component": list(parts),
-                "condition": [str(c) for c in run.batch.conditions],
-                "item": [item.id for item in run.batch.items],
-            }
+            coords = {"component": list(parts), **names_of(run.batch)}
             if self.by_role:
                 slot = positions.labels.index("slot")
                 values = torch.stack([sources.get(n, _alone_at(slot, v, positions)) for n, v in parts.items()])
@@ -110,20 +110,28 @@ def _z(run: "Run", layer: int) -> "Tensor":
 
 def _mixed(run: "Run", layer: int) -> "Tensor":
     """What a layer's heads are mixed into, before any norm: [condition item d_model]."""
-    import torch
+    from einops import einsum
 
     weight, bias = run.model.mixing(layer)
-    return torch.einsum("hdm,hcid->cim", weight.double(), _z(run, layer)) + bias.double()
+    mixed = einsum(
+        weight.double(), _z(run, layer), "head d_head d_model, head condition item d_head -> condition item d_model"
+    )
+    return mixed + bias.double()
 
 
 def _by_source(run: "Run", layer: int, reads: "Tensor", positions: "Positions") -> "Tensor":
     """What each head adds, by the role of the token that it comes from: [head role condition item]."""
-    import torch
+    from einops import einsum
 
     pattern = run.seen[Site(layer, "pattern")][:, :, :, 0].double()
     values = run.seen[Site(layer, "v")].double()
     values = values.repeat_interleave(run.model.n_heads // values.shape[3], 3)  # heads of a group share their values
-    found = torch.einsum("cihk,cikhd,hcid->hcik", pattern, values, reads)
+    found = einsum(
+        pattern,
+        values,
+        reads,
+        "condition item head key, condition item key head d_head, head condition item d_head -> head condition item key",
+    )
     return positions.sums(found).movedim(-3, 1)
 
 

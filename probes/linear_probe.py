@@ -60,6 +60,7 @@ class LinearProbe:
         import torch
         from xarray import DataArray
 
+        from distractor.probe import names_of
         from distractor.run import observe
 
         batch, sites = run.batch, self.sites(run.model)
@@ -67,7 +68,7 @@ class LinearProbe:
         features = {
             "model": _features(run, sites),
             "untrained": _features(untrained, sites),
-            "bag_of_tokens": _bag(batch).expand(len(sites), -1, -1),
+            "bag_of_tokens": _bag(batch),
         }
         labels, groups = _labels(batch), _groups(batch)
         by_group = groups % self.folds
@@ -78,7 +79,7 @@ class LinearProbe:
         for values in features.values():
             right = _tried(values, torch.tensor(np.stack(list(labels.values()))), torch.tensor(by_group))
             for name, row in zip(labels, right, strict=True):
-                found[name].append(row)
+                found[name].append(row.expand(len(sites), -1))  # one bag of tokens for all stages
         remembered = _tried(features["model"], torch.tensor(types), torch.tensor(dealt)).mean(0)
         table = torch.stack([torch.stack([*found[name], remembered]) for name in labels])
         shape = len(batch.conditions), len(batch.items)
@@ -89,8 +90,7 @@ class LinearProbe:
                 "label": list(labels),
                 "control": [*features, "random_labels"],
                 "stage": [str(site) for site in sites],
-                "condition": [str(c) for c in batch.conditions],
-                "item": [item.id for item in batch.items],
+                **names_of(run.batch),
             },
             name="linear_probe",
             attrs={
@@ -185,6 +185,7 @@ def fit(features: "Tensor", labels: "Tensor", new: "Tensor") -> "Tensor":
     stage is the one with the least leave-one-out error, which has a closed form.
     """
     import torch
+    from einops import einsum
 
     mean, spread = features.mean(1, keepdim=True), features.std(1, correction=0, keepdim=True)
     # What does not vary says nothing, and its rounding must not be blown up.
@@ -192,12 +193,20 @@ def fit(features: "Tensor", labels: "Tensor", new: "Tensor") -> "Tensor":
     x, x_new = (features - mean) * scale, (new - mean) * scale
     middle = labels.mean(1, keepdim=True)
     u, s, vh = torch.linalg.svd(x, full_matrices=False)
-    seen = torch.einsum("srk,lr->lsk", u, labels - middle)
+    seen = einsum(u, labels - middle, "stage row singular, label row -> label stage singular")
     penalties = torch.tensor(PENALTIES, dtype=torch.float64) * x.shape[1]
-    shrink = s**2 / (s**2 + penalties[:, None, None])  # [penalty stage k]
-    hat = torch.einsum("psk,srk->psr", shrink, u**2) + 1 / x.shape[1]
-    fitted = torch.einsum("srk,psk,lsk->plsr", u, shrink, seen) + middle[:, None]
+    shrink = s**2 / (s**2 + penalties[:, None, None])  # [penalty stage singular]
+    hat = einsum(shrink, u**2, "penalty stage singular, stage row singular -> penalty stage row") + 1 / x.shape[1]
+    fitted = einsum(
+        u, shrink, seen, "stage row singular, penalty stage singular, label stage singular -> penalty label stage row"
+    )
+    fitted = fitted + middle[:, None]
     errors = (((labels[:, None] - fitted) / (1 - hat).clamp(min=1e-9)[:, None]) ** 2).mean(-1)  # [penalty label stage]
     best = errors.argmin(0)
-    weight = torch.where(s > 0, shrink / torch.where(s > 0, s, 1), 0)[best, torch.arange(len(s))]  # [label stage k]
-    return torch.einsum("srd,skd,lsk->lsr", x_new, vh, weight * seen) + middle[:, None]
+    weight = torch.where(s > 0, shrink / torch.where(s > 0, s, 1), 0)[
+        best, torch.arange(len(s))
+    ]  # [label stage singular]
+    scores: Tensor = einsum(
+        x_new, vh, weight * seen, "stage row feature, stage singular feature, label stage singular -> label stage row"
+    )
+    return scores + middle[:, None]

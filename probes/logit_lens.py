@@ -49,6 +49,7 @@ class LogitLens:
 
         from distractor import quantities
         from distractor.errors import ModelError
+        from distractor.probe import names_of
         from distractor.run import rows_a_pass
         from distractor.sites.stream import TOLERANCE, Stream
 
@@ -79,8 +80,7 @@ class LogitLens:
             coords={
                 "quantity": list(found),
                 "stage": list(stages),
-                "condition": [str(c) for c in run.batch.conditions],
-                "item": [item.id for item in run.batch.items],
+                **names_of(run.batch),
             },
             name="logit_lens",
             attrs={

@@ -23,7 +23,7 @@ from distractor.measure import measure
 from distractor.model import Model, load
 from distractor.run import Run, batch, observe
 from distractor.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
-from distractor.sites.effects import judge
+from distractor.sites.effects import judge, why_no_recovery
 from distractor.sites.exchange import exchanged
 from distractor.task import Condition
 from probes.activation_patching import ActivationPatching
@@ -261,12 +261,9 @@ def test_the_planted_head_recovers_all_and_it_alone_is_marked(
 def test_where_the_distractor_wins_the_first_pair_shows_nothing_and_says_so(tmp_path: Path) -> None:
     model = load(wired.save(tmp_path, wired.Strengths(second=0.0)), device="cpu", dtype="float64")
     reading = measure(model, wired.task(), ActivationPatching(parts=("z",))).squeeze("pair")
-    found = judge(
-        reading.sel(direction="noising").values,
-        list(reading.group.values),
-        np.array(json.loads(reading.attrs["pair_gap"])),
-    )
-    assert found.why_no_recovery is not None
+    gap, groups = np.array(json.loads(reading.attrs["pair_gap"])), list(reading.group.values)
+    found = judge(reading.sel(direction="noising").values, groups, gap)
+    assert why_no_recovery(gap, groups) is not None
     assert not found.is_marked.any()
     swapped = measure(model, wired.task(), ActivationPatching(parts=("z",), other=SWAPPED)).squeeze("pair")
     assert np.abs(swapped.sel(component="L0H0.z")).min() > 1.9

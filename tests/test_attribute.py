@@ -15,7 +15,9 @@ from numpy.testing import assert_allclose
 from rich.console import Console
 
 import small_ladder
+import tiny
 import wired
+from conftest import Loaded
 from distractor import families, model, plot
 from distractor import run as run_module
 from distractor.errors import ModelError, TaskError
@@ -25,6 +27,7 @@ from distractor.paper import WIDTH
 from distractor.sites import attribute_report, maps
 from distractor.sites.attribute import Attribution, attribute, check, count, kind_of
 from distractor.sites.effects import mean_interval
+from distractor.sites.heads import heads_of
 from distractor.sites.site_table import tables, top
 from distractor.sites.strengths import Chosen, choose, first_half, losses, strength
 from distractor.store import Store
@@ -347,16 +350,57 @@ def test_the_summary_is_json_without_nan_and_names_what_was_planted(everything: 
     assert told["first"]["sites"]["onset"]["call"] == "not defined"
 
 
-def test_tables_fit_the_terminal(everything: tuple[Attribution, Store]) -> None:
+def printed(found: Attribution) -> str:
     console = Console(width=400, file=io.StringIO(), highlight=False)
-    for table in tables(everything[0]):
+    for table in tables(found):
         console.print(table)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def test_tables_fit_the_terminal(everything: tuple[Attribution, Store]) -> None:
+    lines = printed(everything[0]).splitlines()
     of_tables = [
         line.rstrip() for line in lines if not line.startswith(("Conflict", "*", "sites:", "behaviour:", "MIND"))
     ]
     assert max(map(len, of_tables)) <= WIDTH, max(of_tables, key=len)
     assert any(re.search(r"L1H1\.z +-2\.\d\d \[.*\]\*", line) for line in lines)
+
+
+def test_items_that_one_model_is_not_posed_are_not_counted(everything: tuple[Attribution, Store]) -> None:
+    found, _ = everything
+    log_probs = found.scores[0].log_probs.copy()
+    log_probs[TASK.conditions.index(Condition.CONGRUENT), :5] = np.nan  # of three groups, the third by half
+    made = replace(found, scores=(replace(found.scores[0], log_probs=log_probs), found.scores[1]), readings={})
+    assert printed(made).startswith("wired: 11 items in 6 groups (means;")
+    told = attribute_report.summary(made)
+    assert (told["items"], told["groups"]) == (11, 6)
+
+
+def test_a_name_that_is_cut_is_seen_to_be_cut(everything: tuple[Attribution, Store]) -> None:
+    found, _ = everything
+    source = replace(found.scores[0].source, family="ladder", model="80x2", seed=780, step=750, is_final=False)
+    long = replace(source, model="a_name_of_many_letters")
+    made = replace(
+        found,
+        scores=(replace(found.scores[0], source=long), found.scores[1]),
+        strengths=(replace(found.strengths[0], source=source), found.strengths[1]),
+        readings={},
+    )
+    first = [line.split()[0] for line in printed(made).splitlines() if line]
+    assert "…r/80x2/seed780@750" in first
+    assert f"…{long.name[-29:]}" in first
+
+
+def test_why_there_are_no_shares_is_told_where_the_gaps_do_not_differ(everything: tuple[Attribution, Store]) -> None:
+    found, _ = everything
+    kept = found.readings["head_patching"][1]
+    level = replace(kept, about={**kept.about, "pair_gap": json.dumps([1.0, -1.0] * 8)})
+    for reading, is_told in ((kept, False), (level, True)):
+        made = replace(found, readings={"head_patching": (reading,)}, strengths=())
+        why = attribute_report.summary(made)["readings"]["head_patching"][0]["no_recovery"]
+        assert (why is not None) == is_told
+        assert ("so there is nothing to recover a share of" in printed(made)) == is_told
 
 
 # Refused.
@@ -452,6 +496,8 @@ def files(folder: Path) -> list[str]:
         (["--models", "ladder/8x3"], ["no model 'ladder/8x3'"]),
         (["--models", "ladder", "--dtype", "bfloat16"], ["bfloat16 was asked for", "--dtype float32"]),
         (["--models", "ladder", "--head", "H1"], ["'H1' is no head", "L1H0"]),
+        (["--models", "ladder", "--head", "L7H9"], ["ladder/4x1/seed0 has no head L7H9; it has L0H0 to L0H1"]),
+        (["--models", "ladder", "--head", "L1H1"], ["ladder/4x1/seed0 has no head L1H1"]),
         (["--models", "ladder", "--item", "nothing"], ["no item 'nothing'"]),
         (["--models", "ladder", "--items", "3"], ["3 items are of 3 groups", "4 are needed; take more items"]),
         (["--models", "ladder", "--out", "full"], ["full is not empty and holds no run"]),
@@ -477,6 +523,33 @@ def test_a_mistake_is_one_message_and_leaves_nothing(
     assert files(tmp_path) == before
 
 
+@pytest.mark.parametrize("architecture", [*tiny.ARCHITECTURES, *tiny.FURTHER])
+def test_heads_are_known_before_the_model_is_loaded(architecture: str, loaded: Loaded) -> None:
+    own = loaded(architecture)
+    wanted = tuple(f"L{layer}H{head}" for layer in range(own.n_layers) for head in range(own.n_heads))
+    assert heads_of(Source("models", "own", Path(own.name))) == wanted
+
+
+def test_of_many_models_one_that_has_the_head_is_enough_and_what_is_not_known_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [wire(tmp_path, "flat"), wire(tmp_path, "deep", layers=2)]
+    with pytest.raises(ModelError, match="flat has no head L1H0; it has L0H0 to L0H3"):
+        attribute_report.refuse_absent(["L1H0"], sources)
+    monkeypatch.setattr(attribute_report, "PICTURED", 1)
+    attribute_report.refuse_absent(["L1H0"], sources)
+    with pytest.raises(ModelError, match="flat has no head L2H0"):
+        attribute_report.refuse_absent(["L1H0", "L2H0"], sources)
+    attribute_report.refuse_absent(["L2H0"], [*sources, Source("models", "unknown", tmp_path)])
+
+
+def test_a_head_that_a_drawn_model_turns_out_to_lack_is_refused(everything: tuple[Attribution, Store]) -> None:
+    found, _ = everything
+    alone = replace(found, readings={"attention": found.readings["attention"][:1]})
+    with pytest.raises(ModelError, match="small has no head L1H0; it has L0H0 to L0H3"):
+        attribute_report.figures(alone, heads=["L1H0"])
+
+
 @pytest.mark.usefixtures("_here")
 def test_a_run_leaves_readings_figures_and_summary_and_can_be_repeated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -499,10 +572,6 @@ def test_a_run_leaves_readings_figures_and_summary_and_can_be_repeated(
     after.pop("manifest.json")
     before.pop("manifest.json")  # it names the command as typed
     assert after == before
-
-    assert type_in([*COMMAND, "--models", "ladder/8x2", "--probe", "attention", "--head", "L7H9"]) == 2
-    message = " ".join(capsys.readouterr().err.split())
-    assert "ladder/8x2/seed0 has no head L7H9; it has L0H0 to L1H1" in message
 
 
 def test_probes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,10 @@
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from distractor.store import Store
 from distractor.sweep import Settings
 from distractor.task import Condition
 from probes import PROBES
+from probes.ablation import Ablation
 from small_ladder import type_in
 
 TASK = wired.task(8)
@@ -45,6 +47,14 @@ def wire(folder: Path, name: str, *, at: int = 0, layers: int = 1, **strengths: 
     flat = wired.save(folder / f"{name}-flat", wired.Strengths(**strengths))
     deep = wired.deepen(flat, folder / name, at=at, layers=layers) if layers > 1 else flat
     return Source("models", name, deep)
+
+
+@dataclass(frozen=True)
+class Refusing(Ablation):
+    """A probe that no model suits."""
+
+    def __call__(self, run: Any) -> Any:
+        raise ModelError("no such thing here")
 
 
 def compared(folder: Path, sources: Sequence[Source], probes: Mapping[str, Any]) -> Comparison:
@@ -141,6 +151,18 @@ def test_tables_fit_the_terminal_and_say_what_was_planted(planted: tuple[Compari
     assert "The site that changed most is L0H1.z" in text
     assert "beyond item noise; seed noise unknown" in text
     assert "16 items changed sides in conflict: 0 to the true answer, 16 to the" in text
+
+
+def test_every_step_is_counted_once_and_so_it_is_where_a_probe_is_refused(tmp_path: Path) -> None:
+    sources = [wire(tmp_path, "one", second=1.0), wire(tmp_path, "two", second=2.0)]
+    of_each = len(TASK.conditions) + 2  # ablation by itself, then of the sites chosen
+    assert count_steps(TASK, sources, ALONE) == 2 * of_each + 1
+    done: list[str] = []
+    probes = {**ALONE, "refusing": Refusing()}
+    store = Store(tmp_path / "cells")
+    found = compare(TASK, sources, probes, store=store, settings=CPU, forgive=True, advance=done.append)
+    assert set(found.refused) == {("refusing", "one"), ("refusing", "two")}
+    assert len(done) == count_steps(TASK, sources, probes) == 2 * (of_each + 1) + 1
 
 
 def test_figures_stay_on_their_page(planted: tuple[Comparison, Path]) -> None:
@@ -405,7 +427,11 @@ def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_agai
 ) -> None:
     command = [*COMMAND, "ladder/8x1/seed0@all", "--probe", "ablation", "--out", "out"]
     assert type_in([*command, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    passes = re.search(r"([\d,]+) forward passes", said.err)
+    assert passes
+    assert "on disk" not in said.err, "nothing was there before"
+    told = json.loads(said.out)
     assert told == json.loads((tmp_path / "out/summary.json").read_text())
     (course,) = told["tasks"]["negation_qa"]["training"]
     assert course["steps"] == [10, 20, 30]
@@ -416,7 +442,9 @@ def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_agai
     shutil.rmtree(tmp_path / "out")
     monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     assert type_in(command) == 0
-    said = capsys.readouterr().out
+    again = capsys.readouterr()
+    assert f"saved {passes[1]} forward passes" in again.err
+    said = again.out
     assert "Readings, figures and summary: out" in said
     assert "ladder/8x1 along training: 3 steps, 1 seed" in said
     after = {name: (tmp_path / "out" / name).read_bytes() for name in there if name != "manifest.json"}

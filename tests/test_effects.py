@@ -10,7 +10,7 @@ from scipy import stats
 from distractor.errors import ScalingError
 from distractor.sites import agreement as agreement_module
 from distractor.sites.agreement import Agreement, agreement, at_most, rank_correlation, sample
-from distractor.sites.effects import benjamini_hochberg, judge, mean_interval, sign_flip_p
+from distractor.sites.effects import benjamini_hochberg, judge, mean_interval, sign_flip_p, why_no_recovery
 
 
 def grouped(n_groups: int, each: int = 2) -> list[str]:
@@ -107,7 +107,7 @@ def test_recovery_is_a_ratio_of_means_and_everything_recovers_everything() -> No
     found = judge(np.stack([gap, gap / 2, -gap]), grouped(20), gap)
     for name in ("recovery", "recovery_low", "recovery_high"):
         assert_allclose(getattr(found, name), [1, 0.5, -1], atol=1e-9)
-    assert found.why_no_recovery is None
+    assert why_no_recovery(gap, grouped(20)) is None
     uneven = judge(np.array([[1.0, 1.0, 1.0, 4.0]]), ["a", "a", "a", "b"], np.array([2.0, 2.0, 2.0, 4.0]))
     assert uneven.mean == pytest.approx(7 / 4)
     assert judge(np.ones((1, 40)), grouped(20), gap).recovery == pytest.approx(1 / gap.mean())
@@ -116,10 +116,10 @@ def test_recovery_is_a_ratio_of_means_and_everything_recovers_everything() -> No
 def test_a_share_of_nothing_is_refused_and_nothing_is_marked() -> None:
     rng = np.random.default_rng(9)
     values = np.stack([np.full(40, 2.0), rng.normal(size=40)])
-    found = judge(values, grouped(20), rng.normal(0, 1, 40))
+    gap = rng.normal(0, 1, 40)
+    found = judge(values, grouped(20), gap)
     assert np.isnan([found.recovery, found.recovery_low, found.recovery_high]).all()
-    assert found.why_no_recovery is not None
-    assert "there is nothing to recover a share of" in found.why_no_recovery
+    assert "there is nothing to recover a share of" in (why_no_recovery(gap, grouped(20)) or "")
     assert not found.is_marked.any()
     assert found.mean[0] == 2, "nats are always shown"
 
@@ -145,8 +145,6 @@ def test_sites_that_some_items_lack_are_judged_by_the_items_that_have_them() -> 
     for name in ("mean", "low", "high", "recovery", "recovery_low", "recovery_high"):
         assert_allclose(getattr(found, name)[1, 2], getattr(alone, name)[0], atol=1e-12)
     assert found.p[1, 2] == pytest.approx(alone.p[0], abs=0.02)
-    assert found.n_groups[1, 2] == 7
-    assert (found.n_groups.ravel()[:5] == 20).all()
 
 
 @pytest.mark.parametrize("groups_with_it", [0, 1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from distractor.sites.first import MIN_SIZES, Lag, Order, decline, isotonic, onset, order
+from distractor.sites.first import MIN_SIZES, Lag, Order, _declines, _onsets, isotonic, order
 
 SIZES = np.geomspace(1e3, 1e6, 13)
 X = np.log(SIZES)
@@ -40,8 +40,8 @@ def test_isotonic_regression_never_falls_keeps_the_mean_and_leaves_what_rises() 
 def test_the_onset_of_a_line_is_where_the_line_says() -> None:
     x = np.arange(5.0)
     y = np.array([0.0, 1.0, 2.0, 2.0, 2.0])
-    assert [onset(x, y, share) for share in (0.25, 0.5, 0.75)] == [0.5, 1.0, 1.5]
-    assert decline(x, np.array([0.0, 4.0, 2.0, 0.0, 0.0]), 0.5) == 2.0
+    assert _onsets(x, y, 0.0, (0.25, 0.5, 0.75)).tolist() == [0.5, 1.0, 1.5]
+    assert _declines(x, np.array([0.0, 4.0, 2.0, 0.0, 0.0]), 0.0, (0.5,)).tolist() == [2.0]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_onset_of_a_line_is_where_the_line_says() -> None:
     ],
 )
 def test_an_onset_that_is_not_there_is_not_defined(y: list[float], why: str) -> None:
-    assert np.isnan(onset(np.arange(5.0), np.array(y, dtype=float), 0.5, noise=0.1)), why
+    assert np.isnan(_onsets(np.arange(5.0), np.array(y, dtype=float), 0.1, (0.5,))).all(), why
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,20 @@ def test_features_that_do_not_vary_say_nothing_and_break_nothing() -> None:
     assert_allclose(fit(torch.ones_like(x), y, new), y.mean(1)[:, None, None].expand(2, 2, 7), atol=1e-9)
 
 
+def test_the_bag_of_tokens_is_fitted_once_and_stands_at_every_stage_as_if_it_had_been_fitted_there(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried, asked = linear_probe._tried, []
+    monkeypatch.setattr(linear_probe, "_tried", lambda *of: asked.append(of) or tried(*of))
+    reading = measure(loaded("gpt2", "words_bos"), tiny.task(), LinearProbe())
+    bag = next(of for of in asked if torch.equal(of[0], of[0].round()))
+    stages = reading.sizes["stage"]
+    assert [len(features) for features, *_ in asked] == [stages, stages, 1, stages]
+    slow = tried(bag[0].expand(stages, -1, -1), *bag[1:]).numpy()
+    found = reading.sel(control="bag_of_tokens").values
+    assert np.array_equal(found.reshape(slow.shape), slow)
+
+
 def test_labels_are_the_distractors_answer_the_cue_and_their_exclusive_or(tmp_path: Path) -> None:
     model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
     together = batch(encode(wired.task(), model), model, PAIR)

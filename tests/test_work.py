@@ -16,7 +16,7 @@ from distractor.model import Model
 from distractor.run import batch, observe
 from distractor.sites.exchange_map import ExchangeMap
 from distractor.task import Condition
-from distractor.work import Work, computing, counted, from_disk, passed, remark
+from distractor.work import Work, computed, computing, counted, from_disk, passed, remark
 from small_ladder import COMMAND, type_in
 
 
@@ -36,6 +36,15 @@ def test_passes_are_counted_with_their_tokens_and_time() -> None:
     assert 0 < work.seconds == inner.seconds
     assert work.sentences[1:] == ["2 results were on disk, which saved 7 forward passes.", "Slowly."]
     assert Work().sentences == []
+
+
+def test_what_a_command_computed_itself_was_not_spared_and_what_it_had_twice_was_spared_once() -> None:
+    computed("nobody counts")
+    with counted() as work:
+        computed("new")
+        for name in ("new", "old", "old"):
+            from_disk(7, name)
+    assert (work.from_disk, work.saved) == (1, 7)
 
 
 def test_every_way_through_a_model_is_counted(loaded: Loaded) -> None:
@@ -69,7 +78,8 @@ def test_the_commands_say_what_they_did_and_what_they_were_spared(
     monkeypatch.setattr(families, "LADDER", small_ladder.make(tmp_path / "ladder"))
     monkeypatch.chdir(tmp_path)
     attribute = ["attribute", "--task", COMMAND[2], "--models", "ladder", "--probe", "logit_lens", "--items", "8"]
-    for command in ([*COMMAND, "--json"], [*attribute, "--json", "--threads", "1"]):
+    compare = ["compare", "ladder/4x1", "ladder/8x1", "--task", COMMAND[2], "--probe", "ablation", "--items", "10"]
+    for command in ([*COMMAND, "--json"], [*attribute, "--json", "--threads", "1"], [*compare, "--json"]):
         told = []
         for _ in range(2):
             assert type_in([*command, "--device", "cpu"]) == 0
@@ -80,5 +90,4 @@ def test_the_commands_say_what_they_did_and_what_they_were_spared(
         again = re.fullmatch(r"[\d,]+ results were on disk, which saved ([\d,]+) forward passes\.", told[1])
         assert first, told
         assert again, told
-        if command[0] == "ablate":
-            assert again[1] == first[1]
+        assert again[1] == first[1], command

@@ -25,6 +25,7 @@ SPLITS = 200
 """Random halves of the items, by which it is counted how often the comparison takes a model for another than itself."""
 
 SPLIT_DRAWS = 499
+SPLIT_SEED = 0
 ROUNDING = 1e-5
 """Differences up to this share of a row's largest value are rounding."""
 
@@ -174,7 +175,7 @@ def sign_flips(sums: Sums, *, seed: int = 0, draws: int = DRAWS) -> tuple[ndarra
     return np.where(is_there, p, 1.0), np.where(is_there, p_family, 1.0), by_chance
 
 
-def halves_differ(values: Float[ndarray, "row item"], groups: Sequence[str], *, seed: int = 0) -> float | None:
+def halves_differ(values: Float[ndarray, "row item"], groups: Sequence[str]) -> float | None:
     """How often the comparison would take one half of a model's items for another model than the other half.
 
     The groups are split at random and those of the halves paired at random, so that each half stands for a model. The
@@ -187,7 +188,7 @@ def halves_differ(values: Float[ndarray, "row item"], groups: Sequence[str], *, 
     n_pairs = means.shape[1] // 2
     if 2.0 ** (1 - n_pairs) > ALPHA:
         return None
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SPLIT_SEED)
     return float(np.mean([_do_halves_differ(means, rng) for _ in range(SPLITS)]))
 
 

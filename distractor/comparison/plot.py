@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from distractor.compare import Comparison, Pair, Row
 from distractor.comparison.noise import Change
 from distractor.comparison.steps import Course
+from distractor.paper import shortened
 from distractor.plot import COLOURS, MARKERS, PULLS, SERIES, STYLE, headline
 from distractor.sites.counterparts import MapChange
 from distractor.task import Condition
@@ -99,7 +100,7 @@ def paths(found: Comparison) -> Figure:
                         at = y + shift + 0.07 * (place - (len(side.members) - 1) / 2)
                         _error(axes[0], one.mean(which), at, colour, marker, label if y == place == 0 else None)
         axes[0].axvline(0, color="black", lw=0.8, ls=":", zorder=0)
-        axes[0].set_yticks(range(len(found.sides)), [_short(side.name) for side in found.sides])
+        axes[0].set_yticks(range(len(found.sides)), [shortened(side.name, 24) for side in found.sides])
         axes[0].set(title="Lost with its own sites, one point a seed", xlabel="nats")
         axes[0].set_ylim(len(found.sides) - 0.4, -0.6)
         axes[0].legend(loc="best", fontsize=8)
@@ -110,7 +111,7 @@ def paths(found: Comparison) -> Figure:
                 _error(axes[1], move.foreign, y - 0.14, colour, marker, None)
             axes[1].axvline(0, color="black", lw=0.8, ls=":", zorder=0)
             names = [
-                f"{_short(move.found_in, 16)} in {_short(move.knocked_out_in, 16)}, "
+                f"{shortened(move.found_in, 16)} in {shortened(move.knocked_out_in, 16)}, "
                 f"{'T' if move.path == 'true_path' else 'D'}"
                 for move in transfers
             ]
@@ -168,7 +169,7 @@ def _levels(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) ->
         shift = 0.5 * (place - (len(found.sides) - 1) / 2) / max(len(found.sides), 2)
         for y, row in enumerate(rows):
             mean = found.level(place, row)
-            label = _short(found.sides[place].name, 40) if y == 0 else None
+            label = shortened(found.sides[place].name, 40) if y == 0 else None
             colour, marker = SERIES[place % len(SERIES)], SHAPES[place % len(SHAPES)]
             _error(axes, mean, y + shift, colour, marker, label)
     _conditions(axes, rows)
@@ -181,7 +182,7 @@ def _levels(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) ->
 def _differences(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) -> None:
     for place, pair in enumerate(found.pairs):
         shift = 0.7 * (place - (len(found.pairs) - 1) / 2) / max(len(found.pairs), 2)
-        names = [_short(found.sides[side].name, 30) for side in (pair.first, pair.second)]
+        names = [shortened(found.sides[side].name, 30) for side in (pair.first, pair.second)]
         for y, row in enumerate(rows):
             one: Change = pair.rows[row]
             axes.barh(y + shift, 2 * one.by_chance, left=-one.by_chance, height=0.5 / len(found.pairs), color="#DDDDDD")
@@ -236,7 +237,7 @@ def _scatter(axes: "Axes", one: MapChange, first: str, second: str) -> None:
         axes.annotate(
             _site(one.sites[place]), (x, y), offset, textcoords="offset points", fontsize=7, ha=side, va="center"
         )
-    axes.set(xlabel=f"{_short(first, 36)} (nats)", ylabel=f"{_short(second, 26)} (nats)")
+    axes.set(xlabel=f"{shortened(first, 36)} (nats)", ylabel=f"{shortened(second, 26)} (nats)")
     alike = "" if np.isnan(one.rank_correlation) else f": rank correlation {one.rank_correlation:.2f}"
     axes.set_title(f"{one.name}{alike}", fontsize=9)
 
@@ -276,7 +277,3 @@ def _step_axis(axes: "Axes", steps: Sequence[int]) -> None:
 def _site(name: str) -> str:
     """`L0H1.z` as `L0H1`, `L0.mlp_out` as `L0 MLP`."""
     return name.removesuffix(".z").replace(".mlp_out", " MLP")
-
-
-def _short(name: str, room: int = 24) -> str:
-    return name if len(name) <= room else f"…{name[-(room - 1) :]}"

@@ -11,7 +11,7 @@ from rich.text import Text
 from distractor.compare import PRIMARY, Comparison, Pair
 from distractor.comparison.noise import Change
 from distractor.comparison.steps import Course
-from distractor.paper import WIDTH, number, p_value, with_interval
+from distractor.paper import WIDTH, number, p_value, shortened, with_interval
 from distractor.sites.counterparts import MapChange
 from distractor.table import plain_table
 from distractor.task import Condition
@@ -153,7 +153,7 @@ def _switched(found: Comparison, pair: Pair) -> Group:
         now = answers if each.second > 0 else answers[::-1]
         prompt = " ".join(item.prompts[Condition.CONFLICT].split())
         head = f"  {each.first:+.2f} → {each.second:+.2f}  {now[1]} → {now[0]}  "
-        told.append(Text(head + _cut(prompt, WIDTH - len(head))))
+        told.append(Text(head + shortened(prompt, WIDTH - len(head))))  # at the end is the question
     return Group(*told)
 
 
@@ -268,11 +268,6 @@ def _short(condition: Condition | None) -> str:
 
 def _number(value: float) -> str:
     return "–" if np.isnan(value) else number(value)
-
-
-def _cut(text: str, room: int) -> str:
-    """The end of a text that is too long: there is the question."""
-    return text if len(text) <= room else f"…{text[-(room - 1) :]}"
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ ALL_UP_TO = 2_000
 """So many sites are all run exactly; of more, a random sample."""
 
 SAMPLE = 400
+CONFIDENCE = 0.95
 TOP = 10
 SMALL = 0.05
 """An effect counts from this share of the pair's gap on (where there is none, of the largest effect)."""
@@ -111,11 +112,11 @@ def rank_correlation(first: Float[ndarray, " site"], second: Float[ndarray, " si
     return float((a * b).sum() / spread) if spread > 0 else float("nan")
 
 
-def at_most(found: int, tries: int, confidence: float = 0.95) -> float:
-    """The largest share that `found` in `tries` cannot rule out (Clopper and Pearson 1934, one-sided)."""
+def at_most(found: int, tries: int) -> float:
+    """The largest share that `found` in `tries` cannot rule out (Clopper and Pearson 1934, one-sided 95 %)."""
     from scipy.special import betaincinv
 
-    return 1.0 if found >= tries else float(betaincinv(found + 1, tries - found, confidence))
+    return 1.0 if found >= tries else float(betaincinv(found + 1, tries - found, CONFIDENCE))
 
 
 def sample(strata: Sequence[object], *, seed: int = 0, size: int = SAMPLE) -> Int[ndarray, " checked"]:

@@ -18,7 +18,7 @@ from distractor.errors import DistractorError, ModelError, TaskError
 from distractor.families import Source
 from distractor.scaling import interval
 from distractor.sites.depth import Parting, parting
-from distractor.sites.effects import judge
+from distractor.sites.effects import judge, why_no_recovery
 from distractor.sites.first import Order, order
 from distractor.sites.strengths import Strength, choose, first_half, site_of, strength
 from distractor.store import Store
@@ -128,6 +128,11 @@ class Attribution:
         return complete_items(self.task, self.scores)
 
     @cached_property
+    def n_groups(self) -> int:
+        """How many groups these items are of."""
+        return len({item.group for item, is_used in zip(self.task.items, self.complete, strict=True) if is_used})
+
+    @cached_property
     def cells(self) -> dict[str, tuple[Cells, ...]]:
         """Means over items of every reading."""
         return {name: tuple(self.cells_of(one) for one in many) for name, many in self.readings.items()}
@@ -193,6 +198,13 @@ class Attribution:
         twice_t: ndarray = gap[PAIR[0]] - gap[PAIR[1]]
         twice_d: ndarray = -gap[PAIR[0]] - gap[PAIR[1]]
         return twice_t if abs(twice_t.mean()) >= abs(twice_d.mean()) else twice_d
+
+    def why_no_recovery(self, reading: Reading) -> str | None:
+        """Why exchanges are told in nats alone, where they are: the gaps of the pair do not differ."""
+        if "pair_gap" not in reading.about:
+            return None
+        groups = [self._group_of[name] for name in reading.dims["item"]]
+        return why_no_recovery(self.gap_in_question(reading, {}), groups)
 
     def over_seeds(self, models: Sequence[int], pull: str, *, of_sites: bool) -> Mean | None:
         """`true_pull` or `distractor_pull` in nats, of some models' sites or of behaviour: its mean over the models.
@@ -321,11 +333,25 @@ def attribute(
 
     """
     settings = settings or Settings()
-    weighed = _weighed(sources, probes, weigh)
-    check(task, settings, halved=weighed is not None)
-    scores = sorted(
-        sweep(task, sources, store, settings, advance), key=lambda one: (one.source.n_params or 0, one.source.seed or 0)
-    )
+    check(task, settings, halved=is_weighed(sources, probes, weigh))
+    scores = sweep(task, sources, store, settings, advance)
+    return examine(task, scores, probes, store=store, settings=settings, forgive=forgive, weigh=weigh, advance=advance)
+
+
+def examine(
+    task: Task,
+    scores: Sequence[Scores],
+    probes: "Mapping[str, Probe]",
+    *,
+    store: Store,
+    settings: Settings,
+    forgive: bool = False,
+    weigh: bool | None = None,
+    advance: Advance = lambda _: None,
+) -> Attribution:
+    """As `attribute`, in models whose behaviour is known already; `check` is to be asked before."""
+    scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
+    weighed = _weighed([one.source for one in scores], probes, weigh)
     posed = {name: probe for given, probe in probes.items() for name, probe in _variants(given, probe, task)}
     readings: dict[str, list[Reading]] = {name: [] for name in posed}
     refused: dict[tuple[str, str], str] = {}
@@ -388,7 +414,14 @@ def is_weighed(sources: Sequence[Source], probes: "Mapping[str, Probe]", weigh: 
 
 def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, weigh: bool | None = None) -> int:
     """How often `attribute` advances."""
-    each = len(task.conditions) + sum(len([*_variants(name, probe, task)]) for name, probe in probes.items())
+    return len(sources) * len(task.conditions) + count_readings(task, sources, probes, weigh=weigh)
+
+
+def count_readings(
+    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, weigh: bool | None = None
+) -> int:
+    """How often `examine` advances."""
+    each = sum(len([*_variants(name, probe, task)]) for name, probe in probes.items())
     return len(sources) * (each + is_weighed(sources, probes, weigh))
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from distractor.ablate import at_several_steps
 from distractor.errors import ModelError
 from distractor.families import Source
 from distractor.sites.attribute import Attribution, Cells, kind_of
+from distractor.sites.heads import heads_of
 from distractor.sites.site_table import parting_sentence, top
 from distractor.sites.strengths import Strength
 from distractor.store import write_table, write_text
@@ -37,7 +38,13 @@ def manifest(
     item: str | None = None,
     heads: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What was run, on what, with what: known before anything is computed."""
+    """What was run, on what, with what: known before anything is computed.
+
+    Raises:
+        ModelError: a model that will be drawn has no such head; of many models, none has.
+
+    """
+    refuse_absent(heads, sources)
     told = {name: repr(probe) for name, probe in probes.items()}
     drawn = {"item": item, "heads": list(heads)}
     return {**report.manifest(task, sources, settings, None, command), "job": "attribute", "probe": told, **drawn}
@@ -120,21 +127,43 @@ def heads_of_interest(found: Attribution, reading: Reading, count: int) -> list[
     return list(dict.fromkeys(names["component"].removesuffix(".pattern") for names in ranked))[:count]
 
 
+def refuse_absent(heads: Sequence[str], sources: Sequence[Source]) -> None:
+    """Refuse heads that cannot be drawn, by the models' config.json alone.
+
+    Of more than `PICTURED` models it is not known beforehand which are drawn, and a head that one of them has may pass.
+
+    Raises:
+        ModelError: there is one.
+
+    """
+    if not heads:
+        return
+    there = {source.name: heads_of(source) for source in sources}
+    for head in heads:
+        lacking = [name for name, known in there.items() if known and head not in known]
+        if lacking and (len(sources) <= PICTURED or len(lacking) == len(there)):
+            _refuse(lacking[0], head, there[lacking[0]])
+
+
 def _existing(reading: Reading, heads: Sequence[str]) -> list[str]:
     """These heads, if the model has them."""
     there = [name.removesuffix(".pattern") for name in reading.dims["component"]]
     for head in heads:
         if head not in there:
-            raise ModelError(f"{reading.source.name} has no head {head}; it has {there[0]} to {there[-1]}")
+            _refuse(reading.source.name, head, there)
     return list(heads)
+
+
+def _refuse(model: str, head: str, there: Sequence[str]) -> NoReturn:
+    raise ModelError(f"{model} has no head {head}; it has {there[0]} to {there[-1]}")
 
 
 def summary(found: Attribution) -> dict[str, Any]:
     """What `--json` prints and summary.json holds: behaviour, and of each reading its top sites or its curves."""
     return {
         "task": found.task.name,
-        "items": len(found.task.items),
-        "groups": len({item.group for item in found.task.items}),
+        "items": int(found.complete.sum()),
+        "groups": found.n_groups,
         "models": [
             {
                 "model": scores.source.name,
@@ -176,6 +205,8 @@ def _told(found: Attribution, reading: Reading, cells: Cells) -> dict[str, Any]:
     if kind_of(reading) in ("lens", "decoding"):
         told["curves"] = list(_rows(cells))
         return told
+    if "pair_gap" in reading.about:
+        told["no_recovery"] = found.why_no_recovery(reading)
     told["marked"] = None if cells.marked is None else int(cells.marked.sum())
     told["top"] = [row for names in top(reading, cells) for row in _rows(cells.at(**names), names)]
     return told

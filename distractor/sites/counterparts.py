@@ -30,7 +30,7 @@ MIN_LAYERS = 6
 SPLITS = 100
 """Random halves of the item groups, for how like itself a model's map is."""
 
-ByGroup = Float[ndarray, "site group"]
+SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class MapChange:
         return sum(comb(a, k) * comb(n - a, b - k) for k in range(both, min(a, b) + 1)) / comb(n, b)
 
 
-def map_changes(first: Attribution, second: Attribution, name: str, *, seed: int = 0) -> Iterator[MapChange]:
+def map_changes(first: Attribution, second: Attribution, name: str) -> Iterator[MapChange]:
     """The maps that a probe has in both models, each of which was attributed by itself; of one run."""
     one, other = first.readings[name][0], second.readings[name][0]
     cells = first.cells[name][0], second.cells[name][0]
@@ -117,9 +117,7 @@ def map_changes(first: Attribution, second: Attribution, name: str, *, seed: int
             if is_there.any():
                 kept = tuple(v for v, is_in in zip(sites, is_there, strict=True) if is_in)
                 told_of = {**told, **({"part": _part(kept[0])} if len(families(dims)) > 1 else {})}
-                yield _map_change(
-                    told_of, kept, a[is_there], b[is_there], groups, gap, [m[is_there] for m in marks], seed
-                )
+                yield _map_change(told_of, kept, a[is_there], b[is_there], groups, gap, [m[is_there] for m in marks])
 
 
 def match_of(first: Attribution, second: Attribution, *, kin: bool) -> Match:
@@ -189,16 +187,15 @@ def _map_change(
     groups: Sequence[str],
     gap: Float[ndarray, " item"],
     marks: Sequence[Bool[ndarray, " site"]],
-    seed: int,
 ) -> MapChange:
     difference = second - first
-    effects = judge(difference, groups, gap, seed=seed)
+    effects = judge(difference, groups, gap)
     least = LEAST_SHARE * abs(float(gap.mean()))
     is_marked = benjamini_hochberg(effects.p) & (np.abs(np.nan_to_num(effects.mean)) >= least)
     means = [np.nanmean(side, 1) for side in (first, second)]
     # The order of what hardly matters is not asked for.
     mattering = [np.where(np.abs(mean) < least / 10, 0, mean) for mean in means]
-    across, within, is_as_alike = _likeness(first, second, groups, least / 10, seed)
+    across, within, is_as_alike = _likeness(first, second, groups, least / 10)
     return MapChange(
         told, sites, means[0], means[1], effects.mean, effects.low, effects.high, effects.p, is_marked, marks[0], marks[1],
         rank_correlation(mattering[0], mattering[1]), across, within, is_as_alike,
@@ -210,10 +207,9 @@ def _likeness(
     second: Float[ndarray, "site item"],
     groups: Sequence[str],
     least: float,
-    seed: int,
 ) -> tuple[float, tuple[float, float], bool]:
     """Rank correlation between halves of the items: across the two models, within each, and whether they are as alike."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
     n_groups = int(numbers.max()) + 1
     found = []

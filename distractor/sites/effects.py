@@ -31,8 +31,8 @@ class Effects:
 
     `mean` with `low` and `high` (95 %, over groups) in nats; `p` by sign flips; `is_marked`: Benjamini–Hochberg at 5 % over
     the map, and at least 5 % of the pair's gap. `recovery` is the mean effect as a share of the mean gap between the two
-    conditions, with its interval; NaN where that gap's own interval holds 0, and then `why_no_recovery` says so and
-    nothing is marked. `n_groups` have the site at all.
+    conditions, with its interval; NaN where that gap's own interval holds 0 (`why_no_recovery` says so), and then nothing is
+    marked.
     """
 
     mean: Sites
@@ -43,8 +43,6 @@ class Effects:
     recovery: Sites
     recovery_low: Sites
     recovery_high: Sites
-    n_groups: Int[ndarray, "*site"]
-    why_no_recovery: str | None
 
 
 def judge(
@@ -64,7 +62,6 @@ def judge(
         raise ScalingError("an effect or a gap is not finite; the weights are damaged, or the dtype is too narrow")
     number = _numbers(groups)
     sums, counts = _by_group(rows, number)
-    gap_sums, gap_counts = _by_group(pair_gap[None], number)
     has = (counts > 0).sum(-1)
 
     mean, low, high = (np.full(len(rows), np.nan) for _ in range(3))
@@ -79,17 +76,11 @@ def judge(
     # The gap over the same items that have the site, group by group.
     gaps = np.stack([_by_group(np.where(np.isnan(row), np.nan, pair_gap)[None], number)[0][0] for row in rows])
     recovery, recovery_low, recovery_high = _ratio(sums, gaps, has)
-    gap_mean, gap_low, gap_high = mean_interval(pair_gap, groups)
-    alone, _, _ = _ratio(gap_sums, gap_sums, np.array([len(gap_counts[0])]))
-    why = None
-    if gap_low <= 0 <= gap_high or np.isnan(alone[0]):
-        why = (
-            f"the two conditions' gaps do not differ (mean difference {gap_mean:.2g} nats, "
-            f"95 % {gap_low:.2g} to {gap_high:.2g}), so there is nothing to recover a share of"
-        )
+    is_there = why_no_recovery(pair_gap, groups) is None
+    if not is_there:
         recovery, recovery_low, recovery_high = (np.full(len(rows), np.nan) for _ in range(3))
-    least = LEAST_SHARE * abs(gap_mean)
-    is_marked = benjamini_hochberg(p) & (np.abs(np.nan_to_num(mean)) >= least) & (why is None)
+    least = LEAST_SHARE * abs(mean_interval(pair_gap, groups)[0])
+    is_marked = benjamini_hochberg(p) & (np.abs(np.nan_to_num(mean)) >= least) & is_there
 
     shape = values.shape[:-1]
     return Effects(
@@ -101,8 +92,24 @@ def judge(
         recovery=recovery.reshape(shape),
         recovery_low=recovery_low.reshape(shape),
         recovery_high=recovery_high.reshape(shape),
-        n_groups=has.reshape(shape),
-        why_no_recovery=why,
+    )
+
+
+def why_no_recovery(pair_gap: Float[ndarray, " item"], groups: Sequence[str]) -> str | None:
+    """Why effects cannot be told as a share of a pair's gap; None where they can.
+
+    Raises:
+        ScalingError: all items are of one group.
+
+    """
+    sums, counts = _by_group(pair_gap[None], _numbers(groups))
+    mean, low, high = mean_interval(pair_gap, groups)
+    alone, _, _ = _ratio(sums, sums, np.array([len(counts[0])]))
+    if not (low <= 0 <= high or np.isnan(alone[0])):
+        return None
+    return (
+        f"the two conditions' gaps do not differ (mean difference {mean:.2g} nats, 95 % {low:.2g} to {high:.2g}), so "
+        "there is nothing to recover a share of"
     )
 
 
@@ -144,10 +151,10 @@ def sign_flip_p(values: Float[ndarray, "*site item"], groups: Sequence[str], *, 
     return np.asarray(p).reshape(values.shape[:-1])
 
 
-def benjamini_hochberg(p: Sites, alpha: float = ALPHA) -> Bool[ndarray, "*site"]:
-    """Which of a family's p-values are marked, so that at most `alpha` of the marked ones are expected to be false."""
+def benjamini_hochberg(p: Sites) -> Bool[ndarray, "*site"]:
+    """Which of a family's p-values are marked, so that at most 5 % of the marked ones are expected to be false."""
     flat = np.sort(p.ravel())
-    passed = np.flatnonzero(flat <= alpha * np.arange(1, flat.size + 1) / max(flat.size, 1))
+    passed = np.flatnonzero(flat <= ALPHA * np.arange(1, flat.size + 1) / max(flat.size, 1))
     limit = flat[passed[-1]] if passed.size else -1.0
     marked: ndarray = p <= limit
     return marked

@@ -124,21 +124,6 @@ def order(
     )
 
 
-def onset(x: Float[ndarray, " size"], y: Float[ndarray, " size"], threshold: float, noise: float = 0.0) -> float:
-    """Where a curve has risen to a share of its maximum, by isotonic regression up to there; NaN where not defined.
-
-    The maximum is taken where the curve first comes within `noise` of its highest point. Not defined: a maximum that is
-    not above noise, or at the smallest size, or only at the largest (who knows how far it would have gone); and a curve
-    that has the share already at the smallest size.
-    """
-    return float(_onsets(x, y, noise, (threshold,))[0])
-
-
-def decline(x: Float[ndarray, " size"], y: Float[ndarray, " size"], threshold: float, noise: float = 0.0) -> float:
-    """Where a curve has lost a share of its maximum behind it; NaN where not defined: see `onset`."""
-    return float(_declines(x, y, noise, (threshold,))[0])
-
-
 def _why_not(x: ndarray, curves: Curves, threshold: float, name: str, axis: str, *, falling: bool) -> str | None:
     """Why the seed-averaged curve has no onset, or no decline, at a share of its maximum; None where it has."""
     y, noise = curves.mean((0, 2)), _noise(curves)
@@ -167,6 +152,12 @@ def _last_peak(y: ndarray, noise: float) -> int:
 
 
 def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
+    """Where a curve has risen to shares of its maximum, by isotonic regression up to there; NaN where not defined.
+
+    The maximum is taken where the curve first comes within `noise` of its highest point. Not defined: a maximum that is
+    not above noise, or at the smallest size, or only at the largest (who knows how far it would have gone); and a curve
+    that has the share already at the smallest size.
+    """
     peak = _first_peak(y, noise)
     if y.max() <= noise or peak in (0, len(y) - 1):
         return np.full(len(thresholds), np.nan)
@@ -175,6 +166,7 @@ def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = 
 
 
 def _declines(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
+    """Where a curve has lost shares of its maximum behind it; NaN where not defined: see `_onsets`."""
     peak = _last_peak(y, noise)
     if y.max() <= noise or peak == len(y) - 1:
         return np.full(len(thresholds), np.nan)

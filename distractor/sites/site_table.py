@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distractor.paper import WIDTH, number, with_interval
+from distractor.paper import WIDTH, number, shortened, with_interval
 from distractor.sites.attribute import UNSIGNED, Attribution, Cells, kind_of, varying
 from distractor.sweep import Reading
 from distractor.table import plain_table
@@ -62,9 +62,9 @@ def _behaviour(found: Attribution) -> Group:
             found.behaviour(index, "distractor_pull"),
         )
         shown = ["–" if mean is None else with_interval(*mean) for mean in means]
-        table.add_row(scores.source.name[-30:], f"{scores.source.n_params or 0:,}", *shown)
-    groups = len({item.group for item in found.task.items})
-    title = f"{found.task.name}: {len(found.task.items)} items in {groups} groups (means; 95 % intervals over groups)"
+        table.add_row(shortened(scores.source.name, 30), f"{scores.source.n_params or 0:,}", *shown)
+    counted = f"{int(found.complete.sum())} items in {found.n_groups} groups"
+    title = f"{found.task.name}: {counted} (means; 95 % intervals over groups)"
     return Group(Text(title, style="bold"), table)
 
 
@@ -76,7 +76,7 @@ def _strengths(found: Attribution) -> Group:
             for names in one.chosen
         ]
         lost = (with_interval(*one.mean(quantity)) for quantity in ("true", "distractor"))
-        table.add_row(one.source.name[-19:], *lost, *shown)
+        table.add_row(shortened(one.source.name, 19), *lost, *shown)
     title = "T-sites and D-sites, chosen on half of the groups, knocked out on the other: what is lost, in nats"
     return Group(Text(title, style="bold"), table, *map(Text, found.sentences()))
 
@@ -93,6 +93,8 @@ def _table(found: Attribution, name: str, reading: Reading, cells: Cells) -> Gro
         return Group(title, _decoding(cells), *after)
     if cells.marked is not None:
         count, size = int(cells.marked.sum()), int((~np.isnan(cells.mean)).sum())
+        if why := found.why_no_recovery(reading):
+            after.insert(0, Text(f"No shares, and nothing stands out: {why}."))
         after.insert(0, Text(f"* stands out: {count} of {size} (5 % false, and at least 5 % of the gap in question)"))
     return Group(title, _sites(reading, cells), *after)
 
