@@ -12,9 +12,10 @@ from numpy import ndarray
 
 from distractor import quantities
 from distractor.curves.composed import Composed, compose
+from distractor.curves.intervals import interval
 from distractor.errors import ScalingError
-from distractor.families import Source, of_each_size
-from distractor.scaling import Shape, delta_of, interval, judge
+from distractor.scaling import Shape, delta_of, judge
+from distractor.source import Source, of_each_size
 from distractor.store import Store
 from distractor.sweep import Advance, Reading, Scores, Settings, read, sweep
 from distractor.task import Condition, Task

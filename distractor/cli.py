@@ -40,8 +40,8 @@ from distractor.work import counted
 
 if TYPE_CHECKING:
     from distractor.ablate import Ablation
-    from distractor.families import Source
     from distractor.probe import Probe
+    from distractor.source import Source
     from distractor.store import Store
     from distractor.sweep import Advance, Settings
     from distractor.task import Task

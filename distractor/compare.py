@@ -19,9 +19,8 @@ from numpy import ndarray
 from distractor.ablate import PER_CONDITION, PULLS, Mean, Values, complete_items, values_of
 from distractor.comparison.noise import Change, changes, halves_differ, holm
 from distractor.comparison.steps import MIN_STEPS, PATHS, Course, curve
+from distractor.curves.intervals import interval
 from distractor.errors import DistractorError, ModelError, ScalingError
-from distractor.families import Source
-from distractor.scaling import interval
 from distractor.sites.attribute import EFFECTS, Attribution, check, count_readings, examine, kind_of
 from distractor.sites.counterparts import (
     MapChange,
@@ -36,6 +35,7 @@ from distractor.sites.counterparts import (
 from distractor.sites.effects import mean_interval
 from distractor.sites.kin import are_kin
 from distractor.sites.strengths import Strength, estimated, first_half, losses, site_of
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Advance, Reader, Scores, Settings, sweep
 from distractor.task import Condition, Task

@@ -1,109 +1,25 @@
 """Which models belong together, and where they are: from what a user writes to folders on disk. Text only, no torch."""
 
 import difflib
-import hashlib
 import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from distractor import hub
 from distractor.errors import ModelError
+from distractor.snapshot import refuse_other, snapshot
+from distractor.source import OWN, Shots, Source
 from distractor.task import nearest
 
 LADDER = Path(__file__).parent / "ladder"
 TABLE = Path(__file__).parent / "families.toml"
-TEXTS = ("*.json", "*.model", "*.txt", "*.jinja")
-WEIGHTS = ("*.safetensors", "*.bin")
-HASHED = (*WEIGHTS, *TEXTS)
-"""The files of a model folder that decide what it computes."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 """Files of which a tokenizer has one."""
-OWN = "models"
-"""The family of folders and hub ids that are given one by one."""
-Shots = Mapping[str, Mapping[str, int]]
-"""{task: {"shots": so many before a question, "reasoned": so many with their reasoning}}."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model is, and where it stands in its family.
-
-    `n_params` is None until the model has been loaded, where it is not known beforehand; `tokens` were seen in training
-    up to `step`, None where nobody tells. A model in the middle of its training (`is_final` False) may have its tokenizer
-    in another folder. `held_out` names, for each task, the groups of items whose conflict was kept out of training, and
-    `shots` says how many worked examples in a row its training holds, with and without their reasoning, where that is known.
-    """
-
-    family: str
-    model: str
-    folder: Path
-    seed: int | None = None
-    step: int | None = None
-    n_params: int | None = None
-    held_out: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
-    tokens: int | None = None
-    is_final: bool = True
-    tokenizer: Path | None = None
-    shots: Shots | None = field(default=None, compare=False)
-
-    @property
-    def name(self) -> str:
-        """How it is called in messages: `ladder/80x2/seed780`, `ladder/80x2/seed780@750`."""
-        if self.family == OWN:
-            return self.model
-        seed = "" if self.seed is None else f"/seed{self.seed}"
-        return f"{self.family}/{self.model}{seed}{'' if self.is_final else f'@{self.step}'}"
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether it came with this package, whose tests know it."""
-        return self.family == "ladder"
-
-    @property
-    def tokenizer_folder(self) -> Path:
-        """Where its tokenizer is."""
-        return self.tokenizer or self.folder
-
-    def fingerprint(self) -> str:
-        """A hash of the files that decide what the model computes.
-
-        Raises:
-            ModelError: a file cannot be read, or there is none.
-
-        """
-        try:
-            files = {path for pattern in HASHED for path in self.folder.glob(pattern)}
-            files |= {path for pattern in TEXTS for path in (self.tokenizer.glob(pattern) if self.tokenizer else ())}
-            kept = sorted(path for path in files if path.is_file() and path.name != "training.json")
-            if not any(path.parent == self.folder for path in kept):
-                raise ModelError(f"{self.name}: there is no model in {self.folder} any more")
-            return _hash_of(tuple((path, *_stamp(path)) for path in kept))
-        except OSError as error:
-            raise ModelError(f"{self.name}: {error.filename} cannot be read ({error.strerror})") from error
-
-
-def of_each_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
-    """The models of each size, the smallest first, as places in `sources`: those that differ in their seed alone.
-
-    A model without a seed is nobody's other seed, even where another has as many parameters; nor is one of another shape
-    with as many parameters and the same seed.
-    """
-    sources = list(sources)
-    shapes: dict[tuple[int | None, int | None], set[str]] = {}
-    for one in sources:
-        shapes.setdefault((one.n_params, one.seed), set()).add(one.model)
-    apart = {n_params for (n_params, _), models in shapes.items() if len(models) > 1}
-    by_size: dict[tuple[int, str], list[int]] = {}
-    for place, one in enumerate(sources):
-        name = one.name if one.seed is None else one.model if one.n_params in apart else ""
-        by_size.setdefault((one.n_params or 0, name), []).append(place)
-    return tuple(tuple(by_size[size]) for size in sorted(by_size))
 
 
 @dataclass(frozen=True)
@@ -211,10 +127,10 @@ class Family:
             if place and not any((folder / name).is_file() for name in TOKENIZERS):
                 tokenizer = member.at
             if self.name != "ladder" or place:  # the ladder came whole
-                _refuse_other(folder)
+                refuse_other(folder)
         else:
             called = f"{member.at}@{place}" if place else member.at
-            folder = _snapshot(member.at, place, f"{called} is not in the cache", offline=offline)
+            folder = snapshot(member.at, place, f"{called} is not in the cache", offline=offline)
         seen = None if self.tokens_a_step is None or step is None else self.tokens_a_step * step
         return Source(
             family=self.name,
@@ -497,7 +413,7 @@ def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
         )
     hub_id, _, revision = name.partition("@")
     missing = f"there is no folder {hub_id!r}, and as a hub id it is not in the cache"
-    return (_folder(_snapshot(hub_id, revision or None, missing, offline=offline), name),)
+    return (_folder(snapshot(hub_id, revision or None, missing, offline=offline), name),)
 
 
 def _beside(path: Path) -> str:
@@ -511,100 +427,5 @@ def _beside(path: Path) -> str:
 
 
 def _folder(path: Path, model: str) -> Source:
-    _refuse_other(path)
+    refuse_other(path)
     return Source(family=OWN, model=model, folder=path)
-
-
-def _refuse_other(path: Path) -> None:
-    """Raise ModelError where a folder holds no model, with what it lacks."""
-    if not path.is_dir():
-        raise ModelError(f"there is no folder {path}; wanted is one written by `save_pretrained`")
-    if lacking := _lacking(path):
-        here = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "no files"
-        raise ModelError(
-            f"{path} is no model: it lacks {lacking} and has {here}; wanted are config.json, weights (*.safetensors) and a "
-            "tokenizer, as written by `save_pretrained`"
-        )
-
-
-def _lacking(path: Path) -> str | None:
-    """What a folder misses to be a model."""
-    if not (path / "config.json").is_file():
-        return "config.json"
-    if not any(file.is_file() for pattern in WEIGHTS for file in path.glob(pattern)):
-        return "weights"
-    try:
-        indices = [json.loads(index.read_text()) for index in path.glob("*.index.json")]
-        wanted = [set(index["weight_map"].values()) for index in indices]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "an index of its weights that can be read"
-    # There may be an index for each kind of weights, and the files of one kind only.
-    lost = [[name for name in sorted(names) if not (path / name).is_file()] for names in wanted]
-    return None if not lost or [] in lost else lost[0][0]
-
-
-def cached(hub_id: str, revision: str | None = None) -> Path | None:
-    """The folder of the hub's cache that holds a whole model, None where there is none; the network is not touched.
-
-    Raises:
-        ModelError: what was given cannot be a hub id.
-
-    """
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        there = _take(hub_id, revision, WEIGHTS[0], local=True)
-    except LocalEntryNotFoundError as error:
-        # What other tools left out may be nothing that is needed here.
-        there = Path(getattr(error, "snapshot_path", "") or "/nowhere")
-    except HFValidationError as error:
-        raise ModelError(f"{hub_id!r} is neither a folder nor a hub id, which has the form owner/name") from error
-    return None if _lacking(there) else there
-
-
-def _snapshot(hub_id: str, revision: str | None, missing: str, *, offline: bool) -> Path:
-    """The folder of the hub's cache that holds a model, fetched if need be; `missing` says what it means that it is not.
-
-    Raises:
-        ModelError: it is not in the cache, and it cannot or must not be fetched.
-
-    """
-    if there := cached(hub_id, revision):
-        return there
-    if offline or hub.is_forbidden():
-        raise ModelError(f"{missing}; fetching it was forbidden (--offline, --plan or HF_HUB_OFFLINE)")
-    if not hub.answers():
-        raise ModelError(f"{missing}; the Hugging Face hub cannot be reached: connect, or give a local folder")
-    try:
-        fetched = _take(hub_id, revision, WEIGHTS[0])
-        return _take(hub_id, revision, "pytorch_model*.bin") if _lacking(fetched) else fetched
-    except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{missing}; it could not be fetched: {first}") from error
-
-
-def _take(hub_id: str, revision: str | None, weights: str, *, local: bool = False) -> Path:
-    """A snapshot of what a model needs: its texts, and weights of one kind."""
-    from huggingface_hub import snapshot_download
-
-    patterns = [*TEXTS, weights]
-    found = snapshot_download(
-        hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"], local_files_only=local
-    )
-    return Path(found)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """What changes when a file does."""
-    told = path.stat()
-    return told.st_ino, told.st_size, told.st_mtime_ns
-
-
-@cache
-def _hash_of(stamps: tuple[tuple[Any, ...], ...]) -> str:
-    """The hash of files that are named with their stamps, so that each is read once as long as it does not change."""
-    digest = hashlib.sha256()
-    for path, *_ in stamps:
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -6,8 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from distractor.families import Family, Member, cached
+from distractor.families import Family, Member
 from distractor.paper import number
+from distractor.snapshot import cached
 
 
 def families_table(families: Iterable[Family]) -> Table:

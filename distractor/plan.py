@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distractor.curves.intervals import MIN_SEEDS
 from distractor.errors import EncodeError, ModelError
-from distractor.families import Source
 from distractor.formats.free_form import gap_keys, text_keys
-from distractor.scaling import MIN_SEEDS, MIN_SIZES, smallest_detectable_dip
+from distractor.scaling import MIN_SIZES, smallest_detectable_dip
+from distractor.source import Source
 from distractor.store import Key, Store
 from distractor.sweep import Settings, score_keys
 from distractor.task import Condition, Task

@@ -12,9 +12,9 @@ import numpy as np
 
 from distractor import __version__
 from distractor.ablate import PER_CONDITION, PULLS, Ablation, composed_of, constant_answer, group_means
+from distractor.curves.intervals import interval
 from distractor.errors import StoreError
-from distractor.families import Source
-from distractor.scaling import interval
+from distractor.source import Source
 from distractor.store import write_bytes, write_table, write_text
 from distractor.sweep import SCORER, Reading, Settings
 from distractor.task import Answer, Condition, Task

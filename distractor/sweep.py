@@ -10,9 +10,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.device import pick_device
-from distractor.families import Source
 from distractor.format import Format
 from distractor.formats.trained import refuse_untrained
+from distractor.source import Source
 from distractor.store import Cell, Key, Store
 from distractor.task import Condition, Item, Task
 from distractor.work import computed, computing, from_disk

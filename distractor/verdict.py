@@ -20,23 +20,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.curves.intervals import Values, interval, interval_of_models, simultaneous_interval, unlike
 from distractor.curves.pairs import ALPHA, covariance_of_items
 from distractor.errors import ScalingError
-from distractor.scaling import (
-    DELTA,
-    DELTA_D,
-    Level,
-    Shape,
-    Size,
-    Values,
-    check,
-    interval,
-    interval_of_models,
-    judge,
-    seeds_in_words,
-    simultaneous_interval,
-    unlike,
-)
+from distractor.scaling import DELTA, DELTA_D, Level, Shape, Size, check, judge, seeds_in_words
 
 Call = Literal["supported", "contradicted", "undetermined"]
 CALLS: tuple[Call, ...] = get_args(Call)

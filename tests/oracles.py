@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from distractor.ablate import Values, values_of
-from distractor.families import Source
+from distractor.source import Source
 from distractor.sweep import Scores
 from distractor.task import Condition, Item, Task
 

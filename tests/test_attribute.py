@@ -21,7 +21,6 @@ from conftest import Loaded
 from distractor import families, model, plot
 from distractor import run as run_module
 from distractor.errors import ModelError, TaskError
-from distractor.families import Source
 from distractor.measure import measure
 from distractor.paper import WIDTH
 from distractor.sites import attribute_report, maps
@@ -30,6 +29,7 @@ from distractor.sites.effects import mean_interval
 from distractor.sites.heads import heads_of
 from distractor.sites.site_table import tables, top
 from distractor.sites.strengths import Chosen, choose, first_half, losses, strength
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Reader, Reading, Settings
 from distractor.task import Condition

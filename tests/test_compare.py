@@ -23,11 +23,11 @@ from distractor.comparison import report as compare_report
 from distractor.comparison import table as compare_table
 from distractor.comparison.table import tables
 from distractor.errors import ModelError
-from distractor.families import Source
 from distractor.paper import WIDTH
 from distractor.sites.counterparts import blocks_of, carried
 from distractor.sites.kin import are_kin
 from distractor.sites.strengths import Chosen
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Settings
 from distractor.task import Condition

@@ -14,9 +14,9 @@ import tiny
 from conftest import Loaded
 from distractor.encode import Encoded, encode
 from distractor.errors import EncodeError
-from distractor.families import Source
 from distractor.model import Model, load
 from distractor.run import batch
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Settings, sweep
 from distractor.task import Condition, Item, Task

@@ -19,8 +19,9 @@ import tiny
 from distractor import families, family_table, hub, report
 from distractor.ablate import refuse_steps
 from distractor.errors import ModelError, ScalingError
-from distractor.families import Source, find_family, find_models, of_each_size, public
+from distractor.families import find_family, find_models, public
 from distractor.paper import WIDTH
+from distractor.source import Source, of_each_size
 from distractor.sweep import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -13,10 +13,10 @@ import tiny
 from conftest import Loaded
 from distractor.encode import encode
 from distractor.errors import EncodeError, ModelError, TaskError
-from distractor.families import Source
 from distractor.format import KINDS, Format, formats_of
 from distractor.formats import trained
 from distractor.formats.shots import POSED, TURN, put, turns
+from distractor.source import Source
 from distractor.task import Condition, Item, Task
 from experiments.ladder.corpus import MODULES
 from experiments.ladder.document import text_of

@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose
 import tiny
 from distractor.encode import encode
 from distractor.errors import ScalingError
-from distractor.families import Source
 from distractor.format import Format
 from distractor.formats import free_form, side_by_side
 from distractor.formats import generate as generating
@@ -23,6 +22,7 @@ from distractor.formats.shots import put
 from distractor.formats.side_by_side import curve
 from distractor.model import load
 from distractor.run import score
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Settings
 from distractor.task import Condition, Item, Task

@@ -30,8 +30,9 @@ FLOORS = (
         "curves.studentized_range",
         "curves.second_opinion",
     ),
-    ("format",),
-    ("task", "device", "hooks", "curves.pairs"),
+    ("format", "source"),
+    ("task", "device", "hooks", "snapshot", "curves.pairs"),
+    ("curves.intervals",),
     (
         "formats.reply",
         "formats.shots",

@@ -197,7 +197,7 @@ def test_curves_that_end_alike_do_not_part() -> None:
 
 def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
     reading = measure(planted(tmp_path), wired.task(1), LogitLens())
-    from distractor.families import Source
+    from distractor.source import Source
     from distractor.sweep import Reading, Settings
 
     dims = {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims}

@@ -12,12 +12,13 @@ import small_ladder
 import tiny
 from distractor import families, model
 from distractor.errors import EncodeError, ModelError
-from distractor.families import Source, find_models
+from distractor.families import find_models
 from distractor.format import Format, Scoring
 from distractor.formats.free_form import OTHER_REASONING, answer_freely
 from distractor.formats.shots import put
 from distractor.plan import SEED_SD, count_parameters, plan
 from distractor.scaling import smallest_detectable_dip
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Settings, sweep
 from distractor.task import Task

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 import small_ladder
 from distractor import families, model, plot
-from distractor.families import Source, find_models
+from distractor.families import find_models
+from distractor.source import Source
 from distractor.store import Cell, Key, Store
 from distractor.sweep import Settings, score_keys
 from distractor.task import Condition

@@ -13,18 +13,11 @@ from scipy import stats
 
 from distractor.ablate import group_means
 from distractor.curves.curve_file import Wanted, curve_of
+from distractor.curves.intervals import interval, simultaneous_interval
 from distractor.curves.pairs import Pairs, labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
 from distractor.curves.studentized_range import studentized_range_quantile, studentized_range_tail
 from distractor.errors import ScalingError
-from distractor.scaling import (
-    Level,
-    interval,
-    judge,
-    judge_models,
-    judge_weights,
-    simultaneous_interval,
-    smallest_detectable_dip,
-)
+from distractor.scaling import Level, judge, judge_models, judge_weights, smallest_detectable_dip
 from distractor.verdict import Evidence, Rule, Verdict, _as_share, _models_at_peak, _models_at_size, verdict
 
 SIZES = (2000, 4000, 8000, 16000, 32000, 64000, 128000)

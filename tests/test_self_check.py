@@ -19,9 +19,9 @@ import tiny
 from distractor import model as models
 from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.families import Source
 from distractor.model import CLOSE, Model, load, wrap
 from distractor.run import score
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Settings, sweep
 from distractor.task import Condition, Item, Task

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from distractor.families import Source
 from distractor.sites.strengths import choose, first_half, strength
+from distractor.source import Source
 from distractor.sweep import Reading
 from distractor.task import Condition, Task
 from tasks import TASKS

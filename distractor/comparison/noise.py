@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.curves.intervals import MIN_SEEDS, unlike
 from distractor.errors import ScalingError
-from distractor.scaling import MIN_SEEDS, unlike
 from distractor.sites.effects import EXACT_GROUPS, mean_interval
 
 ALPHA = 0.05

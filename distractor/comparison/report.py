@@ -10,8 +10,8 @@ from distractor.compare import Comparison, Pair, Row, Transfer
 from distractor.comparison import plot as compare_plot
 from distractor.comparison.noise import Change
 from distractor.comparison.steps import Course
-from distractor.families import Source
 from distractor.sites.counterparts import MapChange
+from distractor.source import Source
 from distractor.store import write_table, write_text
 from distractor.sweep import Settings
 from distractor.task import Condition, Task

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.curves.intervals import interval
 from distractor.errors import ScalingError
-from distractor.scaling import Shape, delta_of, interval, judge
+from distractor.scaling import Shape, delta_of, judge
 from distractor.sites.first import Order, order
 
 MIN_STEPS = 3

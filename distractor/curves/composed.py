@@ -18,9 +18,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.curves.intervals import Values
 from distractor.curves.pairs import ALPHA, in_order, resample
 from distractor.errors import ScalingError
-from distractor.scaling import Size, Values, check
+from distractor.scaling import Size, check
 
 Same = Float[ndarray, "_ _ _"]
 """`seed size group` again; that they are the same ones is checked with a message for the user."""

@@ -9,21 +9,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.curves.curve_file import Curve
+from distractor.curves.intervals import interval, interval_of_models, interval_of_seed_means
 from distractor.curves.published import Published, find_published
 from distractor.errors import ScalingError
 from distractor.paper import p_value
-from distractor.scaling import (
-    SHARES,
-    Level,
-    Shape,
-    delta_of,
-    interval,
-    interval_of_models,
-    interval_of_seed_means,
-    judge,
-    judge_means,
-    seeds_in_words,
-)
+from distractor.scaling import SHARES, Level, Shape, delta_of, judge, judge_means, seeds_in_words
 from distractor.task import RIGHT, Answer
 
 Cut = Literal["group", "difficulty"]

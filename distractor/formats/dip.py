@@ -14,11 +14,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.ablate import Mean
+from distractor.curves.intervals import interval
 from distractor.format import Format
 from distractor.formats.free_form import ENOUGH, FreeForm
 from distractor.formats.side_by_side import Found, answered, names_of, sizes_of
 from distractor.paper import with_interval
-from distractor.scaling import interval
 from distractor.task import Condition
 
 FEWEST_SIZES = 3

@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.ablate import ONE_PLACE, Mean, group_means, refuse_steps
+from distractor.curves.intervals import interval
 from distractor.errors import ScalingError
-from distractor.families import Source, of_each_size
 from distractor.formats.reply import read
-from distractor.scaling import Shape, delta_of, interval, judge
+from distractor.scaling import Shape, delta_of, judge
+from distractor.source import Source, of_each_size
 from distractor.store import Cell, Key, Store
 from distractor.sweep import Advance, Settings, load_model, score_keys
 from distractor.task import Answer, Condition, Item, Task

@@ -9,12 +9,12 @@ import numpy as np
 
 from distractor import report
 from distractor.ablate import Ablation
-from distractor.families import Source
 from distractor.format import Format
 from distractor.formats.dip import dip_sentences
 from distractor.formats.free_form import SHARES, WRITER, FreeForm, Text
 from distractor.formats.side_by_side import Found, accuracy_of_part, curve, parts, sizes_of
 from distractor.formats.trained import caution
+from distractor.source import Source
 from distractor.store import write_table, write_text
 from distractor.sweep import Settings
 from distractor.task import Condition, Task

@@ -13,9 +13,9 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from distractor.ablate import Ablation, Mean
-from distractor.families import Source
 from distractor.format import Format
 from distractor.formats.free_form import FreeForm
+from distractor.source import Source
 from distractor.task import Condition, Task
 
 Found = Ablation | FreeForm

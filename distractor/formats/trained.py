@@ -1,8 +1,8 @@
 """What stood in a model's training, where that is known: more worked examples than it ever read are no fair question."""
 
 from distractor.errors import ModelError
-from distractor.families import Source
 from distractor.format import Format
+from distractor.source import Source
 
 
 def refuse_untrained(form: Format, source: Source) -> None:

@@ -14,13 +14,13 @@ from numpy import ndarray
 
 from distractor import quantities
 from distractor.ablate import Mean, Values, complete_items, group_means, limits_of, values_of
+from distractor.curves.intervals import interval
 from distractor.errors import DistractorError, ModelError, TaskError
-from distractor.families import Source
-from distractor.scaling import interval
 from distractor.sites.depth import Parting, parting
 from distractor.sites.effects import judge, why_no_recovery
 from distractor.sites.first import Order, order
 from distractor.sites.strengths import Strength, choose, first_half, site_of, strength
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Advance, Reader, Reading, Scores, Settings, sweep
 from distractor.task import ALIGNED, Condition, Task, nearest

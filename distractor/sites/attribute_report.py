@@ -10,11 +10,11 @@ import numpy as np
 from distractor import report
 from distractor.ablate import at_several_steps
 from distractor.errors import ModelError
-from distractor.families import Source
 from distractor.sites.attribute import Attribution, Cells, kind_of
 from distractor.sites.heads import heads_of
 from distractor.sites.site_table import parting_sentence, top
 from distractor.sites.strengths import Strength
+from distractor.source import Source
 from distractor.store import write_table, write_text
 from distractor.sweep import Reading, Settings
 from distractor.task import Condition, Task

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.scaling import interval
+from distractor.curves.intervals import interval
 
 SHARE = 0.5
 """They have parted where the difference is at least this share of the last stage's, and stays so."""

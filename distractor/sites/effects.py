@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from distractor.curves.intervals import interval
 from distractor.errors import ScalingError
-from distractor.scaling import interval
 
 ALPHA = 0.05
 LEAST_SHARE = 0.05

@@ -2,7 +2,7 @@
 
 import json
 
-from distractor.families import Source
+from distractor.source import Source
 
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")

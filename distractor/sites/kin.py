@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from distractor.families import Source
+from distractor.source import Source
 
 LEAST = 0.5
 """Correlation of weights from which on two models have a common past; apart, it is 0 but for chance."""

@@ -13,10 +13,10 @@ from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
 from distractor.ablate import Mean
-from distractor.families import of_each_size
 from distractor.paper import number
 from distractor.plot import COLOURS, MARKERS, PULLS, STYLE, headline, in_cell
 from distractor.sites.attribute import INNER, OWN_MAP, UNSIGNED, Attribution, Cells, families, means_of, varying
+from distractor.source import of_each_size
 from distractor.sweep import Reading
 from distractor.task import Condition
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.families import Source
 from distractor.site import Site
 from distractor.sites.effects import mean_interval
+from distractor.source import Source
 from distractor.sweep import Reading
 from distractor.task import Condition, Item
 

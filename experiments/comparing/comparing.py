@@ -20,8 +20,9 @@ from distractor.compare import PROBES as COMPARED
 from distractor.compare import compare
 from distractor.comparison import report as compare_report
 from distractor.comparison.table import tables
-from distractor.families import Source, find_models
+from distractor.families import find_models
 from distractor.paper import WIDTH
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Settings, sweep
 from distractor.task import Task

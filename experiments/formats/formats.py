@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from distractor import report
 from distractor.ablate import ablate
-from distractor.families import Source, find_models
+from distractor.families import find_models
 from distractor.format import Format, formats_of
 from distractor.formats import plot as format_plot
 from distractor.formats.dip import dip, flattened
@@ -26,6 +26,7 @@ from distractor.formats.shots import put
 from distractor.formats.side_by_side import Curve, Found, curve
 from distractor.formats.trained import caution
 from distractor.paper import with_interval
+from distractor.source import Source
 from distractor.store import Store
 from distractor.sweep import Settings
 from distractor.task import Condition, Task

@@ -22,13 +22,14 @@ from numpy import ndarray
 
 from distractor import report
 from distractor.ablate import Mean, peak_and_top
-from distractor.families import Source, find_models, of_each_size
+from distractor.families import find_models
 from distractor.paper import number, with_interval
 from distractor.sites import maps
 from distractor.sites.attribute import PAIR, Attribution, attribute
 from distractor.sites.attribute_report import figures
 from distractor.sites.effects import mean_interval
 from distractor.sites.strengths import first_half, losses, site_of
+from distractor.source import Source, of_each_size
 from distractor.store import Store
 from distractor.sweep import Reader, Reading, Settings
 from distractor.task import Condition, Task
