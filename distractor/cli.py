@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
@@ -431,7 +432,20 @@ def list_probes() -> None:
         first = (type(probe).__doc__ or "").strip().splitlines()[0]
         typer.secho(name, bold=True)
         typer.echo(f"  {first}")
-        typer.echo(f"  {probe!r}")
+        typer.echo(f"  {_settings(probe)}")
+
+
+def _settings(probe: "Probe") -> str:
+    """A probe's settings, as they can be read."""
+    said = []
+    for one in fields(probe):  # type: ignore[arg-type]
+        value = getattr(probe, one.name)
+        if value not in ((), None):
+            yes_no = {True: "yes", False: "no"}
+            shown = yes_no[value] if isinstance(value, bool) else value
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else shown
+            said.append(f"{one.name.replace('_', ' ')}: {shown}")
+    return "; ".join(said)
 
 
 class ListsByItself(TyperGroup):

@@ -10,7 +10,7 @@ from rich.text import Text
 from distractor.ablate import CONSTANT, Ablation, Mean, constant_answer, peak
 from distractor.format import Format
 from distractor.formats.trained import caution
-from distractor.paper import number, p_value, with_interval
+from distractor.paper import number, p_value, shortened, with_interval
 from distractor.scaling import Shape
 from distractor.task import Condition
 from distractor.verdict import Part
@@ -50,7 +50,7 @@ def models_table(found: Ablation) -> Group:
         shown = found.mean(models, "distractor_preference", Condition.CONFLICT)
         away = found.mean(models, "distractor_preference", Condition.CONFLICT, found.held_out(source))
         table.add_row(
-            source.model if len(source.model) <= 20 else f"…{source.model[-19:]}",
+            shortened(source.model, 20),
             f"{source.n_params:,}",
             *(_mean_in(found, models, "accuracy", condition) for condition in ACCURACIES),
             _with_interval(shown),

@@ -17,6 +17,9 @@ from distractor.errors import TaskError
 COLUMNS = ("prompt", "classes", "answer_index")
 """What every row has."""
 
+SHOWN = 60
+"""Letters of a value in a message."""
+
 LONGEST = 4 * 2**20
 """Bytes of a line: longer than a prompt of a million tokens."""
 
@@ -72,10 +75,10 @@ def read_rows(path: Path, *, unique: bool = True) -> list[Row]:
     return found
 
 
-def short(value: object, limit: int = 60) -> str:
+def short(value: object) -> str:
     """A value as it stands in a message."""
-    shown = repr(value[: limit * 4] if isinstance(value, str) else value)
-    return shown if len(shown) <= limit else f"{shown[:limit]}…"
+    shown = repr(value[: 4 * SHOWN] if isinstance(value, str) else value)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
 
 
 def _told(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -132,6 +132,12 @@ def test_a_curve_runs_against_any_axis(axis: str, column: str) -> None:
     assert curve_of(rows, Wanted(axis=axis)).sizes == SIZES
 
 
+@pytest.mark.parametrize("axis", ["tokens", "flops", "step"])
+def test_parameters_are_not_taken_for_another_axis(axis: str) -> None:
+    with pytest.raises(ScalingError, match=f"against {axis} needs a column {axis} or .*; there are: size"):
+        curve_of(items(), Wanted(axis=axis))
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -337,7 +343,7 @@ def changed(number: int, **change: Any) -> Rows:
         (without("size"), Wanted(), "against parameters needs a column n_params or .*; there are: seed, item, group"),
         (without("value"), Wanted(), "no column value, mean or accuracy; there are: size, seed"),
         (without("item"), Wanted(), "a table of means needs a column n .* one of items a column item"),
-        (items(), Wanted(axis="tokens", group="x"), "no column 'x' to group items by"),
+        (items(), Wanted(group="x"), "no column 'x' to group items by"),
         (changed(5, value=None), Wanted(), "row 5: column value should hold a number, and holds nothing"),
         (changed(5, value=float("nan")), Wanted(), "row 5: column value should hold a number, and holds nan"),
         (changed(5, value="high"), Wanted(), "row 5: .* holds 'high'"),

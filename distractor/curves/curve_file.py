@@ -23,11 +23,11 @@ from distractor.scaling import NATS, SHARES, Size
 
 AXES = {
     "parameters": ("n_params", "parameters", "params", "size"),
-    "tokens": ("tokens", "n_tokens", "size"),
-    "flops": ("flops", "compute", "size"),
-    "step": ("step", "steps", "size"),
+    "tokens": ("tokens", "n_tokens"),
+    "flops": ("flops", "compute"),
+    "step": ("step", "steps"),
 }
-"""What a curve can run against, and the columns that may hold it."""
+"""What a curve can run against, and the columns that may hold it; a bare `size` is one of parameters."""
 
 ITEM = ("item", "item_id", "doc_id")
 MEAN = ("mean", "value")
@@ -114,7 +114,14 @@ def read_curve(files: Sequence[str], wanted: Wanted) -> Curve:
     if len(named) == 1 and named[0][1] is None and not is_log(named[0][0]):
         return _curve(read_table(named[0][0], wanted.quantity), wanted)
     quantity = wanted.quantity or "accuracy"
-    rows = [row for path, size, seed in named for row in read_log(path, size, seed, quantity, wanted.group)]
+    rows = []
+    for path, size, seed in named:
+        logged = read_log(path, size, seed, quantity, wanted.group)
+        # A size that the user gives is one of the axis asked for; one that stands beside a log, of parameters.
+        column = "size" if size is None else AXES[wanted.axis][0]
+        rows += [
+            Row(row.place, {column if name == "size" else name: v for name, v in row.cells.items()}) for row in logged
+        ]
     return _curve(rows, replace(wanted, group=None))  # a log's group stands in a column of that name
 
 

@@ -340,7 +340,7 @@ class _Writer:
         """The cell of a key, made where the store does not have it."""
         if self.store.has(key):
             cell = self.store.get(key)
-            from_disk(cell.facts.get("passes", 0))
+            from_disk(cell.facts.get("passes", 0), self.store.path(key))
             return cell
         self.store.make_ready()
         assert self.encoding.items  # made first: what loading takes is not counted

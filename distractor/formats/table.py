@@ -10,7 +10,7 @@ from distractor.ablate import Mean
 from distractor.formats.free_form import FreeForm
 from distractor.formats.side_by_side import Curve
 from distractor.formats.trained import caution
-from distractor.paper import number, with_interval
+from distractor.paper import number, shortened, with_interval
 from distractor.table import plain_table
 from distractor.task import Condition
 
@@ -42,7 +42,7 @@ def free_table(found: FreeForm) -> Group:
             [by["question"], by["reasoning"]] if is_reasoned else [found.mean(places, "another", Condition.CONFLICT)]
         )
         table.add_row(
-            source.model if len(source.model) <= 20 else f"…{source.model[-19:]}",
+            shortened(source.model, 20),
             f"{source.n_params:,}",
             _with_interval(found.mean(places, "distractor_share", Condition.CONFLICT)),
             *(_plain(found.mean(places, "accuracy", c)) if c in task.conditions else "–" for c in conditions),
@@ -101,7 +101,7 @@ def _some(curves: Sequence[Curve]) -> Table:
         table.add_column("\n".join([*[""] * (height - len(label)), *label, what]), justify="right")
         table.add_column("\n" * height + "accuracy", justify="right")
     for place, name in enumerate(curves[0].names):
-        cells = [name if len(name) <= 20 else f"…{name[-19:]}"]
+        cells = [shortened(name, 20)]
         for one in curves:
             cells += [_plain(one.means[Condition.CONFLICT][place]), _plain(one.accuracy[Condition.CONFLICT][place])]
         table.add_row(*cells)

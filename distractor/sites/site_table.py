@@ -24,9 +24,11 @@ SINKS = ("bos", "slot")
 
 
 def tables(found: Attribution) -> Iterator[Group | Text]:
-    """One table a reading, in the order of probes and models."""
+    """One table a reading, in the order of probes and models; one of random numbers only where nothing else was read."""
     yield _behaviour(found)
     for name, readings in found.readings.items():
+        if name == "chance" and len(found.readings) > 1:
+            continue
         for reading, cells in zip(readings, found.cells[name], strict=True):
             yield _table(found, name, reading, cells)
     if found.strengths:
