@@ -391,3 +391,14 @@ def test_steps_and_loss_of_every_model_are_shown(capsys: pytest.CaptureFixture[s
 
 def test_the_ladder_is_small() -> None:
     assert sum(path.stat().st_size for path in LADDER.rglob("*") if path.is_file()) < 30e6
+
+
+def test_doses_are_told_as_they_were_measured_and_turns_only_of_what_rises() -> None:
+    doses = importlib.import_module("experiments.ladder.doses")
+    rows = doses.cells(doses.HERE / "doses.csv")
+    assert len(rows) == len(doses.RATES) * len(doses.STEPS) * len(doses.SIZES) * len(doses.SEEDS)
+    assert (doses.HERE / "doses.md").read_text() == f"{doses.peaks_table(rows)}\n{doses.table(rows)}"
+    sizes = np.array([1e4, 2e4, 4e4, 8e4])
+    assert doses.turn(np.array([0.5, 0.9, 0.7, 0.3]), sizes) == pytest.approx(4e4 * 2**0.5)
+    for flat in ([0.5, 0.54, 0.5, 0.1], [0.5, 0.4, 0.3, 0.2], [0.5, 0.6, 0.8, 0.9]):
+        assert doses.turn(np.array(flat), sizes) is None

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from transformers import GPTNeoXForCausalLM
 
 from distractor.paper import number
+from distractor.scaling import DELTA
 from tasks import TASKS
 
 from .corpus import Recipe, held_out, words
@@ -110,7 +111,12 @@ def of(rows: Rows, steps: int, rate: float, column: str) -> np.ndarray:
 
 
 def turn(preference: np.ndarray, n_params: np.ndarray) -> float | None:
-    """Where preference over sizes, past its peak, comes down through a half, in parameters; None where it does not."""
+    """Where preference over sizes, past its peak, comes down through a half, in parameters.
+
+    None where it does not, or where the peak is not above a half by δ.
+    """
+    if preference.max() < 0.5 + DELTA:
+        return None
     for at in range(int(preference.argmax()) + 1, len(preference)):
         before, after = preference[at - 1 : at + 1]
         if after < 0.5 < before:
