@@ -377,6 +377,28 @@ def test_items_that_one_model_is_not_posed_are_not_counted(everything: tuple[Att
     assert (told["items"], told["groups"]) == (11, 6)
 
 
+def test_a_word_that_few_items_have_says_so_and_does_not_stand_before_the_others(
+    everything: tuple[Attribution, Store],
+) -> None:
+    found, _ = everything
+    reading = found.readings["attention"][-1]
+    name, other = [role for role in reading.dims["role"] if role not in ("bos", "slot")][:2]
+    axes = [list(reading.dims).index(d) for d in ("role", "item")]
+    count = len(reading.dims["item"])
+
+    def rows(having: int) -> list[str]:
+        """Where these few look at nothing else, and everybody at all other words alike."""
+        values = np.moveaxis(np.full_like(reading.values, 0.3), axes, (0, 1))
+        values[reading.dims["role"].index(name), having:] = np.nan
+        values[reading.dims["role"].index(name), :having] = 0.9
+        rare = replace(reading, values=np.moveaxis(values, (0, 1), axes))
+        shown = printed(replace(found, readings={"attention": (rare,)}))
+        return [line for line in shown.splitlines() if " at " in line]
+
+    assert f"at {name}, of {count // 2 / count:.0%} of items" in rows(count // 2)[0]
+    assert f"at {other} " in rows(2)[0]
+
+
 def test_a_name_that_is_cut_is_seen_to_be_cut(everything: tuple[Attribution, Store]) -> None:
     found, _ = everything
     source = replace(found.scores[0].source, family="ladder", model="80x2", seed=780, step=750, is_final=False)

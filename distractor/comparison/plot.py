@@ -37,7 +37,8 @@ BARS = 12
 def behaviour(found: Comparison) -> Figure:
     """Above, each side under each condition; below, what changed, filled where it is beyond the noise of items.
 
-    The grey bars are what item noise alone makes of a difference in 19 of 20 cases.
+    The grey bars hold 19 of 20 of the differences that come of flipping groups' signs at random: they are as wide as item
+    noise makes them, and the wider the larger the difference itself is.
     """
     with mpl.rc_context(STYLE):
         panels = [name for name in PANELS if any(row[0] == name for row in found.rows)]
@@ -60,7 +61,7 @@ def behaviour(found: Comparison) -> Figure:
         headline(
             figure,
             f"{found.task.name}, {int(found.complete.sum())} items in {groups} groups: behaviour, and what changes (95 % "
-            "over item groups; filled: beyond item noise, 5 % over all differences of a pair; grey: item noise)",
+            "over item groups; filled: beyond item noise, 5 % over all differences of a pair; grey: 19 of 20 flips of signs)",
         )
         return figure
 

@@ -38,15 +38,25 @@ def tables(found: Attribution) -> Iterator[Group | Text]:
 
 
 def top(reading: Reading, cells: Cells, count: int = TOP) -> list[dict[str, str]]:
-    """The names of the inner cells with the largest mean in any of the first maps, the largest first."""
+    """The names of the inner cells with the largest mean in any of the first maps, the largest first.
+
+    Shares of attention count by how many items have the role, so that one that few have does not stand before the others.
+    """
     maps = [one for _, one in cells.maps()][:MAPS]
     inner = list(maps[0].dims)
     size = np.nanmax(np.abs([np.nan_to_num(one.mean) for one in maps]), axis=0)
     if kind_of(reading) == "attention":
+        size = size * np.max([one.mean for _, one in posed(reading).maps()][:MAPS], axis=0)
         size[..., [role in SINKS for role in maps[0].dims["role"]]] = 0
     order = np.argsort(-size, axis=None, kind="stable")[:count]
     places = zip(*np.unravel_index(order, size.shape), strict=True)
     return [{d: maps[0].dims[d][i] for d, i in zip(inner, place, strict=True)} for place in places]
+
+
+def posed(reading: Reading) -> Cells:
+    """Which share of the items has each cell: of a word of several tokens, or one that few prompts hold, not all have it."""
+    share = np.isfinite(reading.values).mean(list(reading.dims).index("item"))
+    return Cells({d: names for d, names in reading.dims.items() if d != "item"}, share, share, share)
 
 
 def site(names: dict[str, str]) -> str:
@@ -112,7 +122,12 @@ def _sites(reading: Reading, cells: Cells) -> Table:
         columns.append((", ".join(told[d] for d in names) or "mean", [_marked(cell) for cell in here]))
         if cells.recovery is not None and told.get("direction") == "noising" and told.get("estimate") not in UNSIGNED:
             columns.append(("as a share", [_share(cell) for cell in here]))
-    sites = [site(names_of_site) for names_of_site in shown]
+    (_, has), *_ = posed(reading).maps()
+    shares = [float(has.at(**names_of_site).mean) for names_of_site in shown]
+    sites = [
+        site(names_of_site) + (f", of {share:.0%} of items" if share < 1 else "")
+        for names_of_site, share in zip(shown, shares, strict=True)
+    ]
     room = WIDTH - max(map(len, sites)) - 2
     fit: list[tuple[str, list[str]]] = []
     for head, column in columns[: 2 * MAPS]:
