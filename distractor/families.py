@@ -323,6 +323,8 @@ def _family(name: str, told: Any, path: Path) -> Family:
     seeds = table.get("seeds", [None])
     if not isinstance(seeds, list) or not seeds or any(seed is not None and type(seed) is not int for seed in seeds):
         raise fail(f"seeds are {seeds!r}; wanted is a list of whole numbers")
+    if len(set(seeds)) < len(seeds):
+        raise fail(f"seeds are {seeds!r}; each is wanted once")
     members = []
     for model, entry in models.items():
         one = checked(entry, "model", f"model {model}")

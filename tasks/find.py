@@ -70,5 +70,5 @@ def _nearest(named: str) -> str:
 def _hint(named: str) -> str:
     path = Path(named).expanduser()
     if path.is_file():
-        return f"; the file of that name is no data file ({', '.join(DATA)}) and no Python file (path.py:NAME)"
-    return "; a task of your own is given as a data file (.jsonl, .csv) or as path.py:NAME"
+        return f" (the file of that name is no data file ({', '.join(DATA)}) and no Python file (path.py:NAME))"
+    return " (a task of your own is given as a data file (.jsonl, .csv) or as path.py:NAME)"

@@ -685,6 +685,7 @@ def test_seeds_of_a_family_are_written_once(tmp_path: Path) -> None:
         ("[mine.models]\na = { folder = 'x', size = 3 }", "says 'size', which is unknown"),
         ("[mine.models]\na = { folder = 'x-{seed}' }", "stands in its id or folder where the family has seeds"),
         ("[mine]\nseeds = [1, 2]\n[mine.models]\na = { folder = 'x' }", "where the family has seeds, and only there"),
+        ("[mine]\nseeds = [1, 1]\n[mine.models]\na = { folder = 'x-{seed}' }", "each is wanted once"),
         ("[mine]\nseeds = 'two'\n[mine.models]\na = { folder = 'x' }", "seeds are 'two'"),
         ("[mine.models]\na = { folder = 'x', steps = [1] }", "checkpoint is wanted"),
         ("[mine]\ncheckpoint = 'step'\n[mine.models]\na = { folder = 'x' }", r"a name with {step} in it"),

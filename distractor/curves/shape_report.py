@@ -14,6 +14,7 @@ from rich.text import Text
 from distractor import __version__
 from distractor.curves.curve_file import Wanted
 from distractor.curves.shape import Judged
+from distractor.paper import number
 from distractor.report import write_figures
 from distractor.store import write_text
 from distractor.table import plain_table
@@ -66,7 +67,7 @@ def page(judged: Judged) -> Group:
     table = plain_table(curve.axis, "mean", "95 %, these weights (level 1)", "95 %, models like these (level 2)")
     for row in told["sizes"]:
         models = "–" if row["models_low"] is None else _between(row["models_low"], row["models_high"])
-        table.add_row(f"{row['size']:,.15g}", f"{row['mean']:.3f}", _between(row["low"], row["high"]), models)
+        table.add_row(f"{row['size']:,.15g}", number(row["mean"], 3), _between(row["low"], row["high"]), models)
     lines = [Text(sentence) for sentence in judged.sentences]
     lines += [Text(line) for line in (*_secondary(judged), *_references(judged))]
     if judged.parts and judged.parts.caution:
@@ -96,4 +97,4 @@ def _references(judged: Judged) -> Iterator[str]:
 
 
 def _between(low: float, high: float) -> str:
-    return f"[{low:.3f}, {high:.3f}]".replace("-0.000", "0.000")
+    return f"[{number(low, 3)}, {number(high, 3)}]"
