@@ -144,11 +144,20 @@ def shape(judged: Judged) -> Figure:
             _references(below, row)
         models = judged.shape.models.label if judged.shape.models else "not identified"
         figure.suptitle(
-            f"{TITLES.get(judged.curve.quantity, judged.curve.quantity)} over {AXES[judged.curve.axis]}\n"
+            f"{_title(judged.curve)} over {AXES[judged.curve.axis]}\n"
             f"these weights (level 1): {judged.shape.label_level_1}; models like these (level 2): {models}",
             fontsize=10,
         )
         return figure
+
+
+def _title(curve: Curve) -> str:
+    return TITLES.get(curve.quantity) or _as_is(curve.quantity)
+
+
+def _as_is(name: str) -> str:
+    """A user's name, in which a dollar is no beginning of mathematics."""
+    return name.replace("$", r"\$")
 
 
 def _judged(axes: "Axes", judged: Judged) -> None:
@@ -175,7 +184,7 @@ def _judged(axes: "Axes", judged: Judged) -> None:
             axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
                          label=f"may turn here (level {level.level})" if place == 0 else None)  # fmt: skip
     log_axis(axes, x, AXES[curve.axis])
-    axes.set_ylabel(TITLES.get(curve.quantity, curve.quantity))
+    axes.set_ylabel(_title(curve))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
 
 
@@ -237,12 +246,13 @@ def parts(curve: Curve, found: Parts) -> Figure:
         axes = figure.subplots()
         colours = PART_COLOURS if found.cut == "difficulty" else SERIES
         for place, (name, row) in enumerate(zip(found.names, found.means, strict=True)):
-            axes.plot(curve.sizes, row, color=colours[place], marker="osD^v<>P"[place], ms=4, lw=1.4, label=name)
+            axes.plot(curve.sizes, row, color=colours[place], marker="osD^v<>P"[place], ms=4, lw=1.4,
+                      label=_as_is(name))  # fmt: skip
             if found.errors is not None:
                 reach = 1.96 * found.errors[place]
                 axes.fill_between(curve.sizes, row - reach, row + reach, color=colours[place], alpha=0.18, lw=0)
         axes.plot(curve.sizes, curve.means.mean(0), color="black", lw=1, ls="--", label="all")
-        name = TITLES.get(curve.quantity, curve.quantity)
+        name = _title(curve)
         log_axis(axes, curve.sizes, AXES[curve.axis])
         axes.set_ylabel(name)
         if curve.quantity in ("accuracy", "distractor_preference"):

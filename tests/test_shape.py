@@ -154,6 +154,15 @@ def test_eleven_sizes_by_five_seeds_by_600_items_are_judged_in_under_five_second
 # Parts
 
 
+def test_a_dollar_in_a_name_is_no_mathematics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = [
+        row | {"quantity": r"$a\foo$", "group": rf"$\foo{{{row['group']}"} for row in rows((0.5,) * len(SIZES), items=8)
+    ]
+    write(tmp_path / "mine.csv", table)
+    assert type_in("shape", "mine.csv", "--delta", "0.1", "--by", "group") == 0
+
+
 def test_parts_by_difficulty_are_cut_on_the_other_sizes() -> None:
     """Pure noise: thirds cut on the scores that are drawn lie far apart, cut on the other sizes they do not."""
     noise = np.random.default_rng(0).normal(size=(1, 9, 300))
