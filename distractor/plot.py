@@ -304,10 +304,11 @@ def distractor_alone(found: Ablation) -> Figure | None:
         log_axis(axes, sizes, "parameters")
         axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
         axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-        axes.set_title(
-            f"{found.task.name}: the conflict, and the distractor task alone\n(bands: 95 % over item groups"
-            f"{'; dots: each seed in conflict' * (len(found.sizes[0]) > 1)}; the two tasks may compete: no ablation)",
-            fontsize=10,
+        dots = "; dots: each seed in conflict" * (len(found.sizes[0]) > 1)
+        headline(
+            figure,
+            f"{found.task.name}: the conflict, and the distractor task alone\n(bands: 95 % over item groups{dots}; the two "
+            "tasks may compete, so this is no ablation)",
         )
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)

@@ -1,13 +1,17 @@
 """What the page of a run says of the curve: its peak, its legs and its turn, and nothing that is not so."""
 
 import re
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.special import logit
 
 import oracles
 import tiny
+from distractor import plot
 from distractor.ablate import Ablation, Curves, peak, peak_and_top
 from distractor.scaling import judge
 from distractor.sweep import Settings
@@ -32,8 +36,13 @@ def test_the_peak_is_that_of_the_mean_over_seeds_wherever_it_is_told() -> None:
     assert str(told).startswith("Peak: 3 (3 parameters) prefers the distractor's answer at 0.80")
 
 
-def page(course: list[float], own: dict[int, list[float]] | None = None, seeds: int = 3) -> str:
-    """The verdict's page where preference in `conflict` takes this course over sizes, in all seeds but `own`."""
+def page(course: list[float], own: dict[int, list[float]] | None = None) -> str:
+    """What is said of the verdict."""
+    return "\n".join(str(line) for line in verdict_table(made(course, own)).renderables)
+
+
+def made(course: list[float], own: dict[int, list[float]] | None = None, seeds: int = 3) -> Ablation:
+    """A run in which preference in `conflict` takes this course over sizes, in all seeds but `own`."""
     task = TASKS["negation_qa"]().take(60)
     rng = np.random.default_rng(0)
     scores = []
@@ -48,8 +57,7 @@ def page(course: list[float], own: dict[int, list[float]] | None = None, seeds: 
     complete = np.ones(len(task.items), dtype=bool)
     curves = Curves.over(task, scores, complete)
     shapes = {"distractor_preference": judge(curves.of("distractor_preference"), curves.sizes)}
-    found = Ablation(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
-    return "\n".join(str(line) for line in verdict_table(found).renderables)
+    return Ablation(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
 
 
 @pytest.mark.parametrize(
@@ -79,3 +87,24 @@ def test_the_size_that_the_rows_take_for_the_peak_is_named_where_it_is_another()
 def test_seeds_that_differ_are_counted_and_the_reason_says_whose_it_is() -> None:
     told = page([0.5, 0.8, 0.7, 0.3], {1: [0.5, 0.8, 0.4, 0.8], 2: [0.5, 0.5, 0.5, 0.3]})
     assert "these weights (1 of 3 seeds contradicted, 2 of 3 seeds undetermined; the first of these: a rise and" in told
+
+
+@pytest.mark.parametrize("draw", [plot.curves, plot.distractor_alone, plot.pulls, plot.by_difficulty])
+def test_nothing_stands_out_of_a_figures_page_and_numbers_do_not_lie_on_each_other(
+    draw: Callable[[Ablation], Figure | None],
+) -> None:
+    figure = draw(made([0.5, 0.7, 0.8, 0.3]))
+    assert figure is not None
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox()
+    assert box.x0 > -0.1
+    assert box.x1 < width + 0.1
+    assert box.y0 > -0.1
+    assert box.y1 < height + 0.1
+    for axes in figure.axes:
+        ticks = [*axes.xaxis.get_ticklabels(), *axes.xaxis.get_ticklabels(minor=True)]
+        boxes = sorted(
+            (one.get_window_extent() for one in ticks if one.get_text() and one.get_visible()), key=lambda one: one.x0
+        )
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))

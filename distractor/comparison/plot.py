@@ -181,6 +181,7 @@ def _levels(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) ->
 
 
 def _differences(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) -> None:
+    axes.use_sticky_edges = False  # else the widest bar would end at the frame
     for place, pair in enumerate(found.pairs):
         shift = 0.7 * (place - (len(found.pairs) - 1) / 2) / max(len(found.pairs), 2)
         names = [shortened(found.sides[side].name, 30) for side in (pair.first, pair.second)]
