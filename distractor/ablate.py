@@ -270,7 +270,7 @@ def peak_and_top(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, "
 
 
 def peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> tuple[int, ...]:
-    """The models of the size at which distractor preference in `conflict`, its mean over seeds, is highest."""
+    """The models, as places in `scores`, of the size at which distractor preference in `conflict` (mean over seeds) peaks."""
     conflict = task.conditions.index(Condition.CONFLICT)
     preferred = [quantities.preference(one.log_probs[conflict][complete]).mean() for one in scores]
     sizes = of_each_size(one.source for one in scores)

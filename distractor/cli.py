@@ -440,11 +440,13 @@ def _settings(probe: "Probe") -> str:
     said = []
     for one in fields(probe):  # type: ignore[arg-type]
         value = getattr(probe, one.name)
-        if value not in ((), None):
-            yes_no = {True: "yes", False: "no"}
-            shown = yes_no[value] if isinstance(value, bool) else value
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else shown
-            said.append(f"{one.name.replace('_', ' ')}: {shown}")
+        if value in ((), None):
+            continue
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        elif isinstance(value, tuple):
+            value = ", ".join(map(str, value))
+        said.append(f"{one.name.replace('_', ' ')}: {value}")
     return "; ".join(said)
 
 

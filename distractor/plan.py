@@ -13,6 +13,7 @@ from distractor.curves.intervals import MIN_SEEDS
 from distractor.errors import EncodeError, ModelError
 from distractor.formats.free_form import gap_keys, text_keys
 from distractor.scaling import MIN_SIZES, smallest_detectable_dip
+from distractor.sites.heads import layers_and_heads
 from distractor.source import Source
 from distractor.store import Key, Store
 from distractor.sweep import Settings, score_keys
@@ -194,12 +195,9 @@ def _tokens(task: Task, source: Source) -> dict[Condition, int]:
 
 def _components(folder: Path) -> int:
     """Heads and MLPs, as config.json tells."""
-    path = folder / "config.json"
-    with _readable(path):
-        told = dict(json.loads(path.read_text()))
-    layers = told.get("num_hidden_layers") or told.get("n_layer") or 0
-    heads = told.get("num_attention_heads") or told.get("n_head") or 0
-    return int(layers) * (int(heads) + 1)
+    with _readable(folder / "config.json"):
+        layers, heads = layers_and_heads(folder)
+    return layers * (heads + 1)
 
 
 def _flops(count: float) -> str:

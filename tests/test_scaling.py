@@ -330,6 +330,7 @@ def test_the_summary_holds_plain_numbers() -> None:
         assert summary["p_left"] <= 0.05
         assert summary["p_right"] <= 0.05
         assert len(summary["level_1"]["seeds"]) == seeds
+        assert {one["turn"] for one in summary["level_1"]["seeds"]} == {"inverted-U"}
 
 
 # Error rates: small versions of experiments/calibration

@@ -56,11 +56,10 @@ class Seeds(NamedTuple):
 class Change:
     """Second minus first: mean over items and seeds, its 95 % interval over item groups, and how it stands to noise.
 
-    `p` is by sign flips of groups, `p_family` the same for the clearest of all rows. `by_chance` is how
-    far from 0 the mean stays in 19 of 20 random flips of its groups' signs: item noise, and of a large difference a part of
-    that itself. `seeds` is None where a side
-    has fewer than three; `between_seeds` is the largest difference of two seeds of one side, None where neither has two.
-    `are_seeds` says that the two sides are themselves seeds of one model.
+    `p` is by sign flips of groups, `p_family` the same for the clearest of all rows. `by_chance` is how far
+    from 0 the mean stays in 19 of 20 random flips of its groups' signs: item noise, and of a large difference a part of that
+    itself. `seeds` is None where a side has fewer than three; `between_seeds` is the largest difference of two seeds of one
+    side, None where neither has two. `are_seeds` says that the two sides are themselves seeds of one model.
     """
 
     mean: float
