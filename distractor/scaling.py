@@ -118,14 +118,9 @@ class Level:
     @property
     def turn(self) -> Turn:
         """The turn that the label names, or else the deeper one."""
-        if self.does_turn:
+        if self.label in ("U-shaped", "inverted-U"):
             return self.u if self.label == "U-shaped" else self.inverted_u
         return self.u if self.u.depth > self.inverted_u.depth else self.inverted_u
-
-    @property
-    def does_turn(self) -> bool:
-        """The label names a turn."""
-        return self.label in ("U-shaped", "inverted-U")
 
     @property
     def no_u(self) -> bool:

@@ -138,17 +138,20 @@ def _peak(found: Ablation) -> str:
 
 
 def _legs(shape: Shape) -> str:
-    """How sure the rise and the fall are, at the highest level there is; where they turn, if they do."""
+    """How sure a rise and then a fall is at the highest level there is: both legs and the turn where it is the label.
+
+    Elsewhere the legs have no place to be told of, but the weaker one's p-value is still that of both together.
+    """
     levels = (shape.models,) if shape.models else shape.weights
     rise, fall = (max(getattr(level.inverted_u, leg) for level in levels) for leg in ("p_left", "p_right"))
     told = shape.as_dict()
-    turning = ""
-    if all(level.does_turn for level in levels) and told["turning_low"] is not None:
-        turning = f"it turns between {told['turning_low']:,.0f} and {told['turning_high']:,.0f} parameters; "
-    return (
-        f"Level {told['level']}: rise p {p_value(rise)}, fall p {p_value(fall)}; {turning}a dip of "
-        f"{told['smallest_detectable_dip']:.2f} could have been seen."
-    )
+    sure = f"a rise and then a fall has p {p_value(max(rise, fall))}; "
+    if shape.label == "inverted-U":
+        sure = (
+            f"rise p {p_value(rise)}, fall p {p_value(fall)}; it turns between {told['turning_low']:,.0f} and "
+            f"{told['turning_high']:,.0f} parameters; "
+        )
+    return f"Level {told['level']}: {sure}a dip of {told['smallest_detectable_dip']:.2f} could have been seen."
 
 
 def _other_peak(found: Ablation, shape: Shape) -> str:
