@@ -12,7 +12,7 @@ from .linear_probe import LinearProbe
 from .logit_lens import LogitLens
 
 if TYPE_CHECKING:
-    from distractor.probe import Probe
+    from distractor.probing.probe import Probe
 
 PROBES: "dict[str, Probe]" = {
     "logit_lens": LogitLens(),

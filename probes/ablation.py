@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from distractor.site import Part, Site
-from distractor.task import Condition
+from distractor.models.site import Part, Site
+from distractor.text.task import Condition
 
 # A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
 if TYPE_CHECKING:
     from torch import Tensor
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Run
+    from distractor.models.model import Model
+    from distractor.probing.run import Run
 
 Kind = Literal["mean", "zero", "resample"]
 """What is put in the place of an output: the mean of other groups' items, nothing, or other groups' items one at a time."""
@@ -171,7 +171,7 @@ class _StandIn:
     def __init__(self, run: "Run", folds: int, kind: Kind, draws: int, seed: int) -> None:
         import numpy as np
 
-        from distractor.elsewhere import Elsewhere
+        from distractor.probing.replacement_values import Elsewhere
 
         self.run, self.kind = run, kind
         self.elsewhere = None if kind == "zero" else Elsewhere.of(run.batch, folds)
@@ -198,7 +198,7 @@ class _StandIn:
 
     def _seen(self, whole: Site) -> "Tensor":
         """What stood at a site; read now, and not kept, where the run did not see it."""
-        from distractor.run import observe
+        from distractor.probing.run import observe
 
         if whole in self.run.seen:
             return self.run.seen[whole]
@@ -222,7 +222,7 @@ class _Slot:
 
     def __init__(self, run: "Run") -> None:
         from distractor.errors import ModelError
-        from distractor.sites.stream import at_slot, is_close
+        from distractor.probing.stream import at_slot, is_close
 
         self.run, model = run, run.model
         if not model.is_sum:
@@ -266,8 +266,8 @@ class _Slot:
         import torch
 
         from distractor.errors import ModelError
-        from distractor.run import observe
-        from distractor.sites.stream import at_slot, is_close
+        from distractor.probing.run import observe
+        from distractor.probing.stream import at_slot, is_close
 
         model = self.run.model
         parts: tuple[Part, ...] = ("z", "mlp_out", "attn_out")
@@ -303,7 +303,7 @@ class _Slot:
 def _reading(run: "Run", values: "Tensor", lead: Mapping[str, list[str]], *, name: str, origin: str) -> "DataArray":
     from xarray import DataArray
 
-    from distractor.probe import names_of
+    from distractor.probing.probe import names_of
 
     return DataArray(
         values.double().cpu().numpy(),

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distractor.site import STREAM_PARTS, Part, Site, check_one_map
-from distractor.task import Condition
+from distractor.models.site import STREAM_PARTS, Part, Site, check_one_map
+from distractor.text.task import Condition
 
 # A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Run
+    from distractor.models.model import Model
+    from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ActivationPatching:
 
     def __call__(self, run: "Run") -> "DataArray":
         """The change of each item's gap, site by site."""
-        from distractor.sites.exchange_map import ExchangeMap
+        from distractor.probing.exchange_map import ExchangeMap
 
         cells = ExchangeMap.of(run, self.parts, self.roles)
         effects, told = cells.exact(cells.nodes)

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from distractor.site import Part, Site
-from distractor.task import Condition
+from distractor.models.site import Part, Site
+from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Run
+    from distractor.models.model import Model
+    from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Attention:
         import torch
         from xarray import DataArray
 
-        from distractor.probe import names_of
-        from distractor.sites.positions import Positions, example
+        from distractor.probing.positions import Positions, example
+        from distractor.probing.probe import names_of
 
         positions = Positions.of(run.batch)
         found = []

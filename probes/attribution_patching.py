@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distractor.site import STREAM_PARTS, Part, Site, check_one_map
-from distractor.task import Condition
+from distractor.models.site import STREAM_PARTS, Part, Site, check_one_map
+from distractor.text.task import Condition
 
 # A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
 if TYPE_CHECKING:
     from numpy import ndarray
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Run
-    from distractor.sites.exchange_map import ExchangeMap
+    from distractor.models.model import Model
+    from distractor.probing.exchange_map import ExchangeMap
+    from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class AttributionPatching:
         import numpy as np
         import torch
 
-        from distractor.sites.agreement import sample
-        from distractor.sites.exchange import first_order, grad_drop
-        from distractor.sites.exchange_map import ExchangeMap
+        from distractor.probing.exchange import first_order, grad_drop
+        from distractor.probing.exchange_map import ExchangeMap
+        from distractor.statistics.agreement import sample
 
         cells = ExchangeMap.of(run, self.parts, self.roles)
         found = first_order(
@@ -103,8 +103,8 @@ def _self_check(cells: "ExchangeMap", values: "dict[str, ndarray]", checked: "nd
     """How each estimate agrees with the exact effects, map by map."""
     import numpy as np
 
-    from distractor.sites.agreement import agreement
-    from distractor.sites.exchange_map import DIRECTIONS
+    from distractor.probing.exchange_map import DIRECTIONS
+    from distractor.statistics.agreement import agreement
 
     gap = cells.denominator
     is_there = gap["low"] is not None and gap["low"] * gap["high"] > 0

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distractor.site import Part, Site
-from distractor.task import Condition
+from distractor.models.site import Part, Site
+from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Run
+    from distractor.models.model import Model
+    from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Chance:
         import numpy as np
         from xarray import DataArray
 
-        from distractor.probe import names_of
+        from distractor.probing.probe import names_of
 
         parts: list[str] = []
         for layer in range(run.model.n_layers):

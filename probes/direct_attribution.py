@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from distractor.site import Part, Site
-from distractor.task import Condition
+from distractor.models.site import Part, Site
+from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from torch import Tensor
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Run
-    from distractor.sites.positions import Positions
+    from distractor.models.model import Model
+    from distractor.probing.positions import Positions
+    from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DirectAttribution:
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """What the layers write at the slot, and what their heads mix; by role, also patterns and values."""
-        from distractor.sites import stream
+        from distractor.probing import stream
 
         parts: tuple[Part, ...] = ("z", "pattern", "v") if self.by_role else ("z",)
         return stream.sites(model) + [Site(layer, part) for layer in range(model.n_layers) for part in parts]
@@ -53,9 +53,9 @@ class DirectAttribution:
         from einops import einsum
         from xarray import DataArray
 
-        from distractor.probe import names_of
-        from distractor.sites.positions import Positions, example
-        from distractor.sites.stream import Stream
+        from distractor.probing.positions import Positions, example
+        from distractor.probing.probe import names_of
+        from distractor.probing.stream import Stream
 
         with torch.inference_mode():
             stream, positions = Stream.of(run), Positions.of(run.batch)
@@ -103,7 +103,7 @@ class DirectAttribution:
 
 def _z(run: "Run", layer: int) -> "Tensor":
     """The heads' values at the slot: [head condition item d_head]."""
-    from distractor.sites.stream import at_slot
+    from distractor.probing.stream import at_slot
 
     return at_slot(run, Site(layer, "z")).double().permute(2, 0, 1, 3)
 
@@ -146,7 +146,7 @@ def _alone_at(slot: int, value: "Tensor", positions: "Positions") -> "Tensor":
 
 def _check(run: "Run", total: "Tensor", values: "Tensor") -> None:
     from distractor.errors import ModelError
-    from distractor.sites.stream import TOLERANCE
+    from distractor.probing.stream import TOLERANCE
 
     off = (total - run.gap).abs().max()
     if not off <= TOLERANCE[run.model.dtype] * max(1.0, float(values.abs().sum(0).max())):

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from distractor.site import Part, Site
-from distractor.task import Condition
+from distractor.models.site import Part, Site
+from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Batch, Run
+    from distractor.models.model import Model
+    from distractor.probing.run import Batch, Run
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Ridge penalties to choose from, as shares of the features' mean squared size."""
@@ -60,8 +60,8 @@ class LinearProbe:
         import torch
         from xarray import DataArray
 
-        from distractor.probe import names_of
-        from distractor.run import observe
+        from distractor.probing.probe import names_of
+        from distractor.probing.run import observe
 
         batch, sites = run.batch, self.sites(run.model)
         untrained = observe(run.model.untrained(self.seed), batch, sites, at_slot=self.at_slot)
@@ -105,7 +105,7 @@ def _features(run: "Run", sites: Sequence[Site]) -> "Tensor":
     """The residual stream at the slot: [stage row d_model], a row for each condition and item."""
     import torch
 
-    from distractor.sites.stream import at_slot
+    from distractor.probing.stream import at_slot
 
     return torch.stack([at_slot(run, site).flatten(0, 1).double().cpu() for site in sites])
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from distractor.site import Part, Site
-from distractor.task import Condition
+from distractor.models.site import Part, Site
+from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.model import Model
-    from distractor.run import Run
+    from distractor.models.model import Model
+    from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class LogitLens:
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """What enters the first layer, and what every layer writes and leaves."""
-        from distractor.sites import stream
+        from distractor.probing import stream
 
         return stream.sites(model)
 
@@ -47,11 +47,11 @@ class LogitLens:
         import torch
         from xarray import DataArray
 
-        from distractor import quantities
         from distractor.errors import ModelError
-        from distractor.probe import names_of
-        from distractor.run import rows_a_pass
-        from distractor.sites.stream import TOLERANCE, Stream
+        from distractor.probing.probe import names_of
+        from distractor.probing.run import rows_a_pass
+        from distractor.probing.stream import TOLERANCE, Stream
+        from distractor.scoring import quantities
 
         shape = run.gap.shape
         answers = run.batch.answers.repeat(shape[0], 1)

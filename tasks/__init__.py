@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from distractor.task import Task
+from distractor.text.task import Task
 
 from . import hindsight_neglect, negation_qa, quote_repetition, redefine_math
 

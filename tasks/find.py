@@ -4,7 +4,7 @@ import difflib
 from pathlib import Path
 
 from distractor.errors import TaskError
-from distractor.task import Task, nearest
+from distractor.text.task import Task, nearest
 
 from . import TASKS, own, prize
 from .prize.release import identify

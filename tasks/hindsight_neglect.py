@@ -24,7 +24,7 @@ from random import Random
 from typing import Literal
 
 from distractor.errors import TaskError
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 from .bets import NAMES, Bet, bets, contests
 

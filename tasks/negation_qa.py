@@ -14,7 +14,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Literal
 
-from distractor.task import RIGHT, Answer, Condition, Item, Task
+from distractor.text.task import RIGHT, Answer, Condition, Item, Task
 
 from .facts import FACTS, RELATIONS, Fact
 

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from distractor.errors import DistractorError, TaskError
-from distractor.task import Condition, Item, Task, nearest
+from distractor.text.task import Condition, Item, Task, nearest
 
 from .rows import Row, check_text, read_rows
 

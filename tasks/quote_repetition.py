@@ -12,7 +12,7 @@ from functools import cache, partial
 from random import Random
 from typing import TypeVar
 
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 from .quotes import SAYINGS, Quote, alterations_of, endings_of, length_of, quotes_of
 

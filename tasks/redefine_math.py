@@ -23,7 +23,7 @@ from random import Random
 from typing import Literal
 
 from distractor.errors import TaskError
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 Form = Literal["what", "whether", "compare"]
 Digits = tuple[int, int]

@@ -18,7 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 install_import_hook(["distractor", "probes"], "contracts.check")
 
 if TYPE_CHECKING:
-    from distractor.model import Model
+    from distractor.models.model import Model
 
 Loaded = Callable[..., "Model"]
 """loaded("llama", tokenizer="words", dtype="float64")"""
@@ -45,7 +45,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     Tokenizers: `words` and `bytes`, the same with a BOS as `words_bos` and `bytes_bos`.
     """
     import tiny
-    from distractor.model import load
+    from distractor.models.model import load
 
     @cache
     def tokenizer(name: str) -> Any:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from distractor.ablate import Values, values_of
-from distractor.source import Source
-from distractor.sweep import Scores
-from distractor.task import Condition, Item, Task
+from distractor.ablation.ablate import Values, values_of
+from distractor.models.source import Source
+from distractor.scoring.sweep import Scores
+from distractor.text.task import Condition, Item, Task
 
 Oracle = Callable[[str], Mapping[str, float]]
 """From a prompt to the probability of each answer, without its leading space."""

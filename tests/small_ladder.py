@@ -11,7 +11,7 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM, GPT2Config
 
 import tiny
-from distractor.task import Task
+from distractor.text.task import Task
 from tasks import TASKS
 
 SIZES = {"4x1": (4, 1), "8x1": (8, 1), "8x2": (8, 2)}
@@ -53,7 +53,7 @@ def make(folder: Path) -> Path:
 
 def type_in(command: Sequence[str]) -> int:
     """Run the console script in this process, as typed; its exit status."""
-    from distractor.cli import main
+    from distractor.command_line.main import main
 
     sys.argv = ["distractor", *command]
     try:

@@ -16,16 +16,16 @@ from xarray import DataArray, testing
 import tiny
 import wired
 from conftest import Loaded
-from distractor import run as run_module
-from distractor.elsewhere import Elsewhere
-from distractor.encode import Encoding, encode
 from distractor.errors import ModelError, TaskError
-from distractor.measure import measure
-from distractor.model import Model, load
-from distractor.quantities import distractor_pull, logit_gap, true_pull
-from distractor.run import batch, observe, score
-from distractor.site import Site
-from distractor.task import Condition
+from distractor.models.model import Model, load
+from distractor.models.site import Site
+from distractor.probing import run as run_module
+from distractor.probing.measure import measure
+from distractor.probing.replacement_values import Elsewhere
+from distractor.probing.run import batch, observe, score
+from distractor.scoring.encode import Encoding, encode
+from distractor.scoring.quantities import distractor_pull, logit_gap, true_pull
+from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation, Compensation, Kind
 

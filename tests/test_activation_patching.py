@@ -16,16 +16,16 @@ from xarray import DataArray
 import tiny
 import wired
 from conftest import Loaded
-from distractor import run as run_module
-from distractor.encode import encode
 from distractor.errors import EncodeError, ModelError, TaskError
-from distractor.measure import measure
-from distractor.model import Model, load
-from distractor.run import Run, batch, observe
-from distractor.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
-from distractor.sites.effects import judge, why_no_recovery
-from distractor.sites.exchange import exchanged
-from distractor.task import Condition
+from distractor.models.model import Model, load
+from distractor.models.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
+from distractor.probing import run as run_module
+from distractor.probing.exchange import exchanged
+from distractor.probing.measure import measure
+from distractor.probing.run import Run, batch, observe
+from distractor.scoring.encode import encode
+from distractor.statistics.effects import judge, why_no_recovery
+from distractor.text.task import Condition
 from probes.activation_patching import ActivationPatching
 
 EVERY = list(tiny.ARCHITECTURES)

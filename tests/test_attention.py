@@ -11,12 +11,12 @@ from transformers import AutoModelForCausalLM
 import tiny
 import wired
 from conftest import Loaded
-from distractor.encode import encode
-from distractor.measure import measure
-from distractor.model import load
-from distractor.run import batch
-from distractor.sites.positions import Positions, label
-from distractor.task import Condition
+from distractor.models.model import load
+from distractor.probing.measure import measure
+from distractor.probing.positions import Positions, label
+from distractor.probing.run import batch
+from distractor.scoring.encode import encode
+from distractor.text.task import Condition
 from probes.attention import Attention
 
 EVERY = list(tiny.ARCHITECTURES)

@@ -18,21 +18,23 @@ import small_ladder
 import tiny
 import wired
 from conftest import Loaded
-from distractor import families, model, plot
-from distractor import run as run_module
+from distractor.ablation import figures as plot
+from distractor.attribution import figures as maps
+from distractor.attribution import report as attribute_report
+from distractor.attribution.attribute import Attribution, attribute, check, count, kind_of
+from distractor.attribution.tables import tables, top
 from distractor.errors import ModelError, TaskError
-from distractor.measure import measure
-from distractor.paper import WIDTH
-from distractor.sites import attribute_report, maps
-from distractor.sites.attribute import Attribution, attribute, check, count, kind_of
-from distractor.sites.effects import mean_interval
-from distractor.sites.heads import heads_of
-from distractor.sites.site_table import tables, top
-from distractor.sites.strengths import Chosen, choose, first_half, losses, strength
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Reader, Reading, Settings
-from distractor.task import Condition
+from distractor.models import families, model
+from distractor.models.heads import heads_of
+from distractor.models.source import Source
+from distractor.numbers import WIDTH
+from distractor.probing import run as run_module
+from distractor.probing.measure import measure
+from distractor.probing.strengths import Chosen, choose, first_half, losses, strength
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Reader, Reading, Settings
+from distractor.statistics.effects import mean_interval
+from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation
 from small_ladder import type_in
@@ -148,7 +150,7 @@ def test_only_what_was_asked_for_is_kept_in_memory(tmp_path: Path, monkeypatch: 
         seen.update({str(site): value.shape[3 if site.part == "pattern" else 2] for site, value in found.seen.items()})
         return found
 
-    monkeypatch.setattr("distractor.measure.observe", watch)
+    monkeypatch.setattr("distractor.probing.measure.observe", watch)
     loaded = model.load(wire(tmp_path, "one").folder, device="cpu")
     for name in ("logit_lens", "direct_attribution", "attention"):
         measure(loaded, TASK, PROBES[name])
@@ -216,7 +218,7 @@ def test_by_knock_out_alone_the_same_sites_are_chosen(everything: tuple[Attribut
 
 
 def test_losses_are_those_of_the_two_pulls() -> None:
-    from distractor.quantities import distractor_pull, true_pull
+    from distractor.scoring.quantities import distractor_pull, true_pull
 
     random = np.random.default_rng(0)
     gap, effect, neutral = random.normal(size=(3, 2, 9))

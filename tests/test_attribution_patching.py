@@ -17,15 +17,16 @@ from torch.utils._pytree import tree_leaves
 import tiny
 import wired
 from conftest import Loaded
-from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.measure import measure
-from distractor.model import Model, load, wrap
-from distractor.run import Batch, batch, observe
-from distractor.site import HEAD_PARTS, STREAM_PARTS, Part, Site
-from distractor.sites import agreement, exchange
-from distractor.sites.exchange import exchanged, first_order, grad_drop
-from distractor.task import Condition
+from distractor.models.model import Model, load, wrap
+from distractor.models.site import HEAD_PARTS, STREAM_PARTS, Part, Site
+from distractor.probing import exchange
+from distractor.probing.exchange import exchanged, first_order, grad_drop
+from distractor.probing.measure import measure
+from distractor.probing.run import Batch, batch, observe
+from distractor.scoring.encode import encode
+from distractor.statistics import agreement
+from distractor.text.task import Condition
 from probes.activation_patching import ActivationPatching
 from probes.attribution_patching import AttributionPatching
 
@@ -74,7 +75,7 @@ def test_positions_and_passes_change_no_estimate(loaded: Loaded, monkeypatch: py
     together = pair(model)
     assert len(together.lengths.unique()) > 1
     whole = first_order(model, together, sites_of(model), drop_layers=True)
-    monkeypatch.setattr("distractor.run.TOKENS_A_PASS", 6 * together.tokens.shape[2])
+    monkeypatch.setattr("distractor.probing.run.TOKENS_A_PASS", 6 * together.tokens.shape[2])
     for site, value in first_order(model, together, sites_of(model), drop_layers=True).items():
         torch.testing.assert_close(value, whole[site], atol=1e-9, rtol=0)
         if site.part in STREAM_PARTS:

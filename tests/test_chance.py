@@ -6,11 +6,11 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 import wired
-from distractor.encode import encode
-from distractor.measure import measure
-from distractor.model import load
-from distractor.run import batch, observe
-from distractor.sites.effects import judge
+from distractor.models.model import load
+from distractor.probing.measure import measure
+from distractor.probing.run import batch, observe
+from distractor.scoring.encode import encode
+from distractor.statistics.effects import judge
 from probes.ablation import Ablation
 from probes.chance import Chance
 

@@ -15,7 +15,7 @@ from transformers import GPT2Config
 
 import small_ladder
 import tiny
-from distractor import families, model
+from distractor.models import families, model
 from small_ladder import CELLS, COMMAND, type_in
 from tasks import TASKS
 

@@ -15,9 +15,9 @@ import pytest
 from rich.console import Console
 
 import tiny
-from distractor import posed
-from distractor.export import export, rows
-from distractor.task import Condition
+from distractor.command_line import shown_items as posed
+from distractor.command_line.export import export, rows
+from distractor.text.task import Condition
 from small_ladder import type_in
 from tasks import TASKS
 from tasks.find import find_task

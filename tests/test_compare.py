@@ -16,21 +16,21 @@ from rich.console import Console
 import small_ladder
 import tiny
 import wired
-from distractor import families, model
-from distractor.compare import PROBES as COMPARED
-from distractor.compare import Comparison, compare, count_steps, is_halved, over_tasks, pairs_of, sides_of
 from distractor.comparison import report as compare_report
-from distractor.comparison import table as compare_table
-from distractor.comparison.table import tables
+from distractor.comparison import tables as compare_table
+from distractor.comparison.compare import PROBES as COMPARED
+from distractor.comparison.compare import Comparison, compare, count_steps, is_halved, over_tasks, pairs_of, sides_of
+from distractor.comparison.counterparts import blocks_of, carried
+from distractor.comparison.tables import tables
 from distractor.errors import ModelError
-from distractor.paper import WIDTH
-from distractor.sites.counterparts import blocks_of, carried
-from distractor.sites.kin import are_kin
-from distractor.sites.strengths import Chosen
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Settings
-from distractor.task import Condition
+from distractor.models import families, model
+from distractor.models.same_run import are_kin
+from distractor.models.source import Source
+from distractor.numbers import WIDTH
+from distractor.probing.strengths import Chosen
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Settings
+from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation
 from small_ladder import type_in

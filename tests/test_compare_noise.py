@@ -5,9 +5,9 @@ import pytest
 from numpy import ndarray
 from numpy.testing import assert_allclose
 
-from distractor.comparison.noise import _do_halves_differ, changes, group_sums, halves_differ, holm, sign_flips
 from distractor.errors import ScalingError
-from distractor.sites.effects import mean_interval, sign_flip_p
+from distractor.statistics.changes import _do_halves_differ, changes, group_sums, halves_differ, holm, sign_flips
+from distractor.statistics.effects import mean_interval, sign_flip_p
 
 N_GROUPS, N_ITEMS, N_ROWS = 40, 2, 19
 GROUPS = [str(i // N_ITEMS) for i in range(N_GROUPS * N_ITEMS)]

@@ -11,17 +11,17 @@ from torch.testing import assert_close
 
 import tiny
 from conftest import Loaded
-from distractor import cut as cut_module
-from distractor.cut import CUTS, pack
-from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.measure import measure
-from distractor.model import Model, load
-from distractor.run import Run, batch, observe
-from distractor.site import HEAD_PARTS, Part, Site
-from distractor.sites import exchange
-from distractor.sites.exchange import Node, exchanged, exchanged_all
-from distractor.task import Condition
+from distractor.models.model import Model, load
+from distractor.models.site import HEAD_PARTS, Part, Site
+from distractor.probing import cached_patching as cut_module
+from distractor.probing import exchange
+from distractor.probing.cached_patching import CUTS, pack
+from distractor.probing.exchange import Node, exchanged, exchanged_all
+from distractor.probing.measure import measure
+from distractor.probing.run import Run, batch, observe
+from distractor.scoring.encode import encode
+from distractor.text.task import Condition
 from probes.activation_patching import ActivationPatching
 
 EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]

@@ -14,12 +14,12 @@ from numpy.testing import assert_allclose
 import tiny
 import wired
 from conftest import Loaded
-from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.measure import measure
-from distractor.model import Model, load
-from distractor.run import Run, batch, observe
-from distractor.task import Condition
+from distractor.models.model import Model, load
+from distractor.probing.measure import measure
+from distractor.probing.run import Run, batch, observe
+from distractor.scoring.encode import encode
+from distractor.text.task import Condition
 from probes.direct_attribution import DirectAttribution
 
 EVERY = list(tiny.ARCHITECTURES)

@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from distractor.errors import ScalingError
-from distractor.sites import agreement as agreement_module
-from distractor.sites.agreement import Agreement, agreement, at_most, rank_correlation, sample
-from distractor.sites.effects import benjamini_hochberg, judge, mean_interval, sign_flip_p, why_no_recovery
+from distractor.statistics import agreement as agreement_module
+from distractor.statistics.agreement import Agreement, agreement, at_most, rank_correlation, sample
+from distractor.statistics.effects import benjamini_hochberg, judge, mean_interval, sign_flip_p, why_no_recovery
 
 
 def grouped(n_groups: int, each: int = 2) -> list[str]:
@@ -42,7 +42,7 @@ def test_a_p_value_is_the_share_of_all_sign_flips_of_groups_that_give_as_large_a
 def test_sampled_signs_give_what_all_signs_give(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(1).normal(0.3, 1, (20, 24))
     every = sign_flip_p(values, grouped(12))
-    monkeypatch.setattr("distractor.sites.effects.EXACT_GROUPS", 0)
+    monkeypatch.setattr("distractor.statistics.effects.EXACT_GROUPS", 0)
     sampled = sign_flip_p(values, grouped(12), seed=3)
     assert_allclose(sampled, every, atol=0.025)
     assert (sampled == sign_flip_p(values, grouped(12), seed=3)).all()

@@ -12,14 +12,14 @@ from transformers import PreTrainedTokenizerFast
 
 import tiny
 from conftest import Loaded
-from distractor.encode import Encoded, encode
 from distractor.errors import EncodeError
-from distractor.model import Model, load
-from distractor.run import batch
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Settings, sweep
-from distractor.task import Condition, Item, Task
+from distractor.models.model import Model, load
+from distractor.models.source import Source
+from distractor.probing.run import batch
+from distractor.scoring.encode import Encoded, encode
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Settings, sweep
+from distractor.text.task import Condition, Item, Task
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 

@@ -16,13 +16,15 @@ from transformers import GPTNeoXConfig
 
 import small_ladder
 import tiny
-from distractor import families, family_table, hub, report
-from distractor.ablate import refuse_steps
+from distractor.ablation import report
+from distractor.ablation.ablate import refuse_steps
+from distractor.command_line import family_table
 from distractor.errors import ModelError, ScalingError
-from distractor.families import find_family, find_models, public
-from distractor.paper import WIDTH
-from distractor.source import Source, of_each_size
-from distractor.sweep import Settings
+from distractor.models import families, hub
+from distractor.models.families import find_family, find_models, public
+from distractor.models.source import Source, of_each_size
+from distractor.numbers import WIDTH
+from distractor.scoring.sweep import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EARLIER = "89abcdef0123456789abcdef0123456789abcdef"
@@ -326,7 +328,7 @@ def test_a_repository_without_safetensors_gives_its_other_weights(
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
-    monkeypatch.setattr("distractor.hub.answers", lambda: True)
+    monkeypatch.setattr("distractor.models.hub.answers", lambda: True)
     assert models("owner/name") == ["owner/name"]
     assert asked == ["*.safetensors", "pytorch_model*.bin"]
 
@@ -348,7 +350,7 @@ def test_whatever_the_hub_answers_is_one_clear_error(monkeypatch: pytest.MonkeyP
         raise LocalEntryNotFoundError("nothing here") if local_files_only else OddError("401 Client Error\nmore")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
-    monkeypatch.setattr("distractor.hub.answers", lambda: True)
+    monkeypatch.setattr("distractor.models.hub.answers", lambda: True)
     with pytest.raises(ModelError, match=r"could not be fetched: 401 Client Error$"):
         find_models(["owner/name"])
 

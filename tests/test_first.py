@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from distractor.sites.first import MIN_SIZES, Lag, Order, _declines, _onsets, isotonic, order
+from distractor.statistics.ordering import MIN_SIZES, Lag, Order, _declines, _onsets, isotonic, order
 
 SIZES = np.geomspace(1e3, 1e6, 13)
 X = np.log(SIZES)

@@ -11,13 +11,13 @@ import pytest
 
 import tiny
 from conftest import Loaded
-from distractor.encode import encode
 from distractor.errors import EncodeError, ModelError, TaskError
-from distractor.format import KINDS, Format, formats_of
-from distractor.formats import trained
-from distractor.formats.shots import POSED, TURN, put, turns
-from distractor.source import Source
-from distractor.task import Condition, Item, Task
+from distractor.models.source import Source
+from distractor.scoring import shot_limits as trained
+from distractor.scoring.encode import encode
+from distractor.text.format import KINDS, Format, formats_of
+from distractor.text.shots import POSED, TURN, put, turns
+from distractor.text.task import Condition, Item, Task
 from experiments.ladder.corpus import MODULES
 from experiments.ladder.document import text_of
 from tasks import TASKS
@@ -397,7 +397,7 @@ def test_of_other_models_nobody_knows(tmp_path: Path) -> None:
 
 
 def test_the_ladders_record_is_what_its_documents_hold() -> None:
-    from distractor.families import ladder
+    from distractor.models.families import ladder
 
     told = ladder().shots
     assert told is not None

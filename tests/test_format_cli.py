@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import small_ladder
-from distractor import families, model
+from distractor.models import families, model
 from small_ladder import COMMAND, ITEMS, SIZES, type_in
 
 FEW = (*COMMAND, "--no-knockout", "--limit", "3")

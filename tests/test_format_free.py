@@ -10,22 +10,23 @@ import pytest
 from numpy.testing import assert_allclose
 
 import tiny
-from distractor.encode import encode
+from distractor.ablation import formats as side_by_side
+from distractor.ablation import free_form
+from distractor.ablation.dip import dip, dip_sentences
+from distractor.ablation.formats import curve
+from distractor.ablation.free_form import FreeForm, Replies, Text, answer_freely
 from distractor.errors import ScalingError
-from distractor.format import Format
-from distractor.formats import free_form, side_by_side
-from distractor.formats import generate as generating
-from distractor.formats.dip import dip, dip_sentences
-from distractor.formats.free_form import FreeForm, Replies, Text, answer_freely
-from distractor.formats.generate import Written
-from distractor.formats.shots import put
-from distractor.formats.side_by_side import curve
-from distractor.model import load
-from distractor.run import score
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Settings
-from distractor.task import Condition, Item, Task
+from distractor.models.model import load
+from distractor.models.source import Source
+from distractor.probing.run import score
+from distractor.scoring import generate as generating
+from distractor.scoring.encode import encode
+from distractor.scoring.generate import Written
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Settings
+from distractor.text.format import Format
+from distractor.text.shots import put
+from distractor.text.task import Condition, Item, Task
 from experiments.formats import formats as formats_page
 
 CONDITIONS = (Condition.CONFLICT, Condition.CONGRUENT)
@@ -318,7 +319,7 @@ def test_without_the_answers_sentence_there_is_no_gap(
 
 
 def test_ranked_prompts_are_not_written_to_and_the_other_way_round(source: Source, tmp_path: Path) -> None:
-    from distractor.ablate import ablate
+    from distractor.ablation.ablate import ablate
 
     with pytest.raises(ScalingError, match="in which nothing is written"):
         answer_freely(tiny.task(), [source], store=Store(tmp_path))

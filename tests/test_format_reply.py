@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distractor.formats.reply import read
-from distractor.task import Answer
+from distractor.scoring.reply import read
+from distractor.text.task import Answer
 
 LETTERS = (" B", " A")
 WORDS = (" birds", " words")

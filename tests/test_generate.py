@@ -9,15 +9,15 @@ import torch
 
 import tiny
 from conftest import Loaded
-from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.format import Format
-from distractor.formats.generate import Written, generate
-from distractor.formats.reply import read
-from distractor.formats.shots import put
-from distractor.model import Model, load
-from distractor.run import score
-from distractor.task import Item
+from distractor.models.model import Model, load
+from distractor.probing.run import score
+from distractor.scoring.encode import encode
+from distractor.scoring.generate import Written, generate
+from distractor.scoring.reply import read
+from distractor.text.format import Format
+from distractor.text.shots import put
+from distractor.text.task import Item
 
 SIX = ("gpt2", "gpt_neox", "llama_grouped_tied", "opt", "qwen3", "gemma2")
 LENGTH = 8

@@ -15,11 +15,11 @@ from numpy.testing import assert_allclose
 from transformers import AutoTokenizer, GPTNeoXConfig
 
 import tiny
-from distractor.encode import encode
-from distractor.export import rows
-from distractor.model import Model, load
-from distractor.run import score
-from distractor.task import Condition, Task
+from distractor.command_line.export import rows
+from distractor.models.model import Model, load
+from distractor.probing.run import score
+from distractor.scoring.encode import encode
+from distractor.text.task import Condition, Task
 from tasks import TASKS
 from tasks.find import find_task
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from distractor.errors import TaskError
-from distractor.task import ALIGNED, Condition, Item, Task
+from distractor.text.task import ALIGNED, Condition, Item, Task
 from oracles import ask
 from tasks import TASKS
 from tasks.bets import AMOUNTS, NAMES, PERCENTS, Bet, Branch, bets, contests

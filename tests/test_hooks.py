@@ -16,13 +16,13 @@ from torch.testing import assert_close
 
 import tiny
 from conftest import Loaded
-from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.hook_check import check_hooks
-from distractor.model import Model
-from distractor.run import Batch, batch, observe
-from distractor.site import Part, Site
-from distractor.task import Condition
+from distractor.models.hook_check import check_hooks
+from distractor.models.model import Model
+from distractor.models.site import Part, Site
+from distractor.probing.run import Batch, batch, observe
+from distractor.scoring.encode import encode
+from distractor.text.task import Condition
 
 EVERY = {**tiny.ARCHITECTURES, **tiny.FURTHER}
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)

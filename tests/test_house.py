@@ -166,7 +166,7 @@ def test_every_heading_that_a_page_links_to_is_there() -> None:
 
 @pytest.mark.parametrize("page", documents(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
-    from distractor.cli import app
+    from distractor.command_line.main import app
 
     # To the end of the line, or of the code span in a sentence.
     for line in re.findall(
@@ -182,7 +182,7 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
 
 
 def test_every_model_of_the_ladder_that_is_named_is_shipped() -> None:
-    from distractor.families import find_models
+    from distractor.models.families import find_models
 
     told = [ROOT / "distractor/cli.py", ROOT / "distractor/options.py", ROOT / "distractor/families.py"]
     pages = [page for page in documents() if "ladder" not in page.parent.name]

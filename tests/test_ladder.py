@@ -16,10 +16,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from distractor.families import ladder
-from distractor.family_table import family_table
-from distractor.paper import console
-from distractor.task import Condition
+from distractor.command_line.family_table import family_table
+from distractor.models.families import ladder
+from distractor.numbers import console
+from distractor.text.task import Condition
 from tasks import TASKS
 
 ROOT = Path(__file__).parents[1]

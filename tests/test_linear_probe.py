@@ -14,12 +14,12 @@ from xarray import DataArray
 import tiny
 import wired
 from conftest import Loaded
-from distractor.encode import encode
 from distractor.errors import TaskError
-from distractor.measure import measure
-from distractor.model import load
-from distractor.run import batch
-from distractor.task import Condition
+from distractor.models.model import load
+from distractor.probing.measure import measure
+from distractor.probing.run import batch
+from distractor.scoring.encode import encode
+from distractor.text.task import Condition
 from probes import linear_probe
 from probes.linear_probe import PENALTIES, LinearProbe, fit
 

@@ -14,15 +14,15 @@ from transformers import OPTConfig
 import tiny
 import wired
 from conftest import Loaded
-from distractor.encode import encode
+from distractor.attribution.attribute import Attribution
 from distractor.errors import ModelError
-from distractor.measure import measure
-from distractor.model import Model, load
-from distractor.quantities import coverage, logit_gap, preference
-from distractor.run import batch, observe
-from distractor.sites.attribute import Attribution
-from distractor.sites.depth import parting
-from distractor.task import Condition
+from distractor.models.model import Model, load
+from distractor.probing.measure import measure
+from distractor.probing.run import batch, observe
+from distractor.scoring.encode import encode
+from distractor.scoring.quantities import coverage, logit_gap, preference
+from distractor.statistics.parting import parting
+from distractor.text.task import Condition
 from probes.logit_lens import LogitLens
 
 EVERY = list(tiny.ARCHITECTURES)
@@ -197,8 +197,8 @@ def test_curves_that_end_alike_do_not_part() -> None:
 
 def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
     reading = measure(planted(tmp_path), wired.task(1), LogitLens())
-    from distractor.source import Source
-    from distractor.sweep import Reading, Settings
+    from distractor.models.source import Source
+    from distractor.scoring.sweep import Reading, Settings
 
     dims = {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims}
     read = Reading(Source("wired", "wired", tmp_path), None, reading.values, dims, {})  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from distractor.families import LADDER
+from distractor.models.families import LADDER
 
 ROOT = Path(__file__).parent.parent
 COMMAND = ["ablate", "--task", "negation_qa"]

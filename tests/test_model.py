@@ -11,13 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
 from conftest import Loaded
-from distractor.encode import Encoded, encode
 from distractor.errors import ModelError
-from distractor.hooks import HOOKS, is_by_position
-from distractor.model import Model, load, wrap
-from distractor.run import batch, observe, score
-from distractor.site import Site
-from distractor.task import Condition, Item
+from distractor.models.hooks import HOOKS, is_by_position
+from distractor.models.model import Model, load, wrap
+from distractor.models.site import Site
+from distractor.probing.run import batch, observe, score
+from distractor.scoring.encode import Encoded, encode
+from distractor.text.task import Condition, Item
 
 EVERY = list(tiny.ARCHITECTURES)
 WORDS = [name for name in EVERY if not name.startswith("qwen")]  # AutoTokenizer splits a Qwen folder's text its own way

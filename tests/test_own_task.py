@@ -20,7 +20,7 @@ from transformers import GPTNeoXConfig
 
 import tiny
 from distractor.errors import TaskError
-from distractor.task import Condition, Task
+from distractor.text.task import Condition, Task
 from small_ladder import type_in
 from tasks import TASKS, own, prize
 from tasks.find import find_task

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distractor.paper import number, p_value, with_interval
+from distractor.numbers import number, p_value, with_interval
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from scipy.special import logit
 
 import oracles
 import tiny
-from distractor import plot
-from distractor.ablate import Ablation, Curves, peak, peak_and_top
-from distractor.scaling import judge
-from distractor.sweep import Settings
-from distractor.table import verdict_table
-from distractor.task import Condition
-from distractor.verdict import verdict
+from distractor.ablation import figures as plot
+from distractor.ablation.ablate import Ablation, Curves, peak, peak_and_top
+from distractor.ablation.tables import verdict_table
+from distractor.scoring.sweep import Settings
+from distractor.statistics.shape_test import judge
+from distractor.statistics.verdict import verdict
+from distractor.text.task import Condition
 from tasks import TASKS
 
 

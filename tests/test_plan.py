@@ -10,18 +10,18 @@ from transformers import AutoModelForCausalLM
 
 import small_ladder
 import tiny
-from distractor import families, model
+from distractor.ablation.free_form import OTHER_REASONING, answer_freely
+from distractor.ablation.plan import SEED_SD, count_parameters, plan
 from distractor.errors import EncodeError, ModelError
-from distractor.families import find_models
-from distractor.format import Format, Scoring
-from distractor.formats.free_form import OTHER_REASONING, answer_freely
-from distractor.formats.shots import put
-from distractor.plan import SEED_SD, count_parameters, plan
-from distractor.scaling import smallest_detectable_dip
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Settings, sweep
-from distractor.task import Task
+from distractor.models import families, model
+from distractor.models.families import find_models
+from distractor.models.source import Source
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Settings, sweep
+from distractor.statistics.shape_test import smallest_detectable_dip
+from distractor.text.format import Format, Scoring
+from distractor.text.shots import put
+from distractor.text.task import Task
 from small_ladder import CELLS, ITEMS
 
 CPU = Settings(device="cpu")

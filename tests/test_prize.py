@@ -13,7 +13,7 @@ import pytest
 
 import tiny
 from distractor.errors import TaskError
-from distractor.task import Condition, Task
+from distractor.text.task import Condition, Task
 from tasks import prize
 from tasks.prize import hindsight, neqa, quotes, redefine, release
 from tasks.rows import Row, read_rows

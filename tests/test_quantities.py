@@ -9,8 +9,8 @@ from numpy import ndarray
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 
-from distractor.quantities import accuracy, coverage, distractor_pull, logit_gap, preference, true_pull
-from distractor.task import Answer
+from distractor.scoring.quantities import accuracy, coverage, distractor_pull, logit_gap, preference, true_pull
+from distractor.text.task import Answer
 
 log_probs = arrays(np.float64, (5, 2), elements=st.floats(-50, 0))
 gaps = arrays(np.float64, 5, elements=st.floats(-50, 50))

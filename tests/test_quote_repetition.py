@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from distractor.task import Condition, Task
+from distractor.text.task import Condition, Task
 from oracles import ask
 from tasks import TASKS
 from tasks.facts import FACTS

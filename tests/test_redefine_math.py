@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from distractor.errors import TaskError
-from distractor.task import ALIGNED, Condition, Item, Task
+from distractor.text.task import ALIGNED, Condition, Item, Task
 from oracles import ask
 from tasks import TASKS, redefine_math
 from tasks.redefine_math import SUBTASKS, draw_exchanged, draw_numbers, exchangeable, reserved

@@ -15,12 +15,13 @@ import pytest
 from matplotlib.figure import Figure
 
 import small_ladder
-from distractor import families, model, plot
-from distractor.families import find_models
-from distractor.source import Source
-from distractor.store import Cell, Key, Store
-from distractor.sweep import Settings, score_keys
-from distractor.task import Condition
+from distractor.ablation import figures as plot
+from distractor.models import families, model
+from distractor.models.families import find_models
+from distractor.models.source import Source
+from distractor.scoring.store import Cell, Key, Store
+from distractor.scoring.sweep import Settings, score_keys
+from distractor.text.task import Condition
 from small_ladder import CELLS, COMMAND, die, in_child, type_in
 
 KNOCKOUTS = 2

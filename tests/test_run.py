@@ -13,18 +13,18 @@ from torch.testing import assert_close
 
 import tiny
 from conftest import Loaded
-from distractor import model as model_module
-from distractor import run as run_module
-from distractor.encode import Encoded, encode
 from distractor.errors import ModelError
-from distractor.hook_check import check_hooks
-from distractor.hooks import HOOKS
-from distractor.measure import measure
-from distractor.model import Model, load
-from distractor.run import Batch, batch, observe, rows_a_pass, score
-from distractor.site import Part, Site
-from distractor.sites.exchange import exchanged, first_order
-from distractor.task import Condition
+from distractor.models import model as model_module
+from distractor.models.hook_check import check_hooks
+from distractor.models.hooks import HOOKS
+from distractor.models.model import Model, load
+from distractor.models.site import Part, Site
+from distractor.probing import run as run_module
+from distractor.probing.exchange import exchanged, first_order
+from distractor.probing.measure import measure
+from distractor.probing.run import Batch, batch, observe, rows_a_pass, score
+from distractor.scoring.encode import Encoded, encode
+from distractor.text.task import Condition
 from probes.ablation import Ablation
 
 EVERY = list(tiny.ARCHITECTURES)

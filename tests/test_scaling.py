@@ -11,14 +11,14 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
-from distractor.ablate import group_means
+from distractor.ablation.ablate import group_means
 from distractor.curves.curve_file import Wanted, curve_of
-from distractor.curves.intervals import interval, simultaneous_interval
-from distractor.curves.pairs import Pairs, labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
-from distractor.curves.studentized_range import studentized_range_quantile, studentized_range_tail
 from distractor.errors import ScalingError
-from distractor.scaling import Level, judge, judge_models, judge_weights, smallest_detectable_dip
-from distractor.verdict import Evidence, Rule, Verdict, _as_share, _models_at_peak, _models_at_size, verdict
+from distractor.statistics.groups import interval, simultaneous_interval
+from distractor.statistics.pairs import Pairs, labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
+from distractor.statistics.shape_test import Level, judge, judge_models, judge_weights, smallest_detectable_dip
+from distractor.statistics.studentized_range import studentized_range_quantile, studentized_range_tail
+from distractor.statistics.verdict import Evidence, Rule, Verdict, _as_share, _models_at_peak, _models_at_size, verdict
 
 SIZES = (2000, 4000, 8000, 16000, 32000, 64000, 128000)
 CURVES = {

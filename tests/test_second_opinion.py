@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from distractor.curves.second_opinion import (
+from distractor.statistics.second_opinion import (
     TOO_FEW,
     LindMehlum,
     TwoLines,

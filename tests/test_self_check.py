@@ -16,15 +16,15 @@ from numpy.testing import assert_allclose
 from transformers import AutoModelForCausalLM, GPT2Config
 
 import tiny
-from distractor import model as models
-from distractor.encode import encode
 from distractor.errors import ModelError
-from distractor.model import CLOSE, Model, load, wrap
-from distractor.run import score
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Settings, sweep
-from distractor.task import Condition, Item, Task
+from distractor.models import model as models
+from distractor.models.model import CLOSE, Model, load, wrap
+from distractor.models.source import Source
+from distractor.probing.run import score
+from distractor.scoring.encode import encode
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Settings, sweep
+from distractor.text.task import Condition, Item, Task
 
 ARCHITECTURES = {
     **{

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from distractor import plot
-from distractor.curves.composed import compose, composed
+from distractor.ablation import figures as plot
 from distractor.curves.curve_file import Curve, Wanted, curve_of
+from distractor.curves.judge_curve import CAUTION, Judged, judge_curve, parts_of
 from distractor.curves.published import find_published, published, what_there_is
-from distractor.curves.shape import CAUTION, Judged, judge_curve, parts_of
 from distractor.errors import ScalingError
-from distractor.scaling import NATS, SHARES, judge_means
-from distractor.task import RIGHT, Answer
+from distractor.statistics.composed import compose, composed
+from distractor.statistics.shape_test import NATS, SHARES, judge_means
+from distractor.text.task import RIGHT, Answer
 
 SIZES = tuple(1000 * 2**k for k in range(9))
 U = (0.5, 0.45, 0.3, 0.15, 0.1, 0.3, 0.6, 0.85, 0.95)
@@ -65,7 +65,7 @@ def write(path: Path, table: list[dict[str, Any]]) -> str:
 
 
 def type_in(*command: str) -> int:
-    from distractor.cli import main
+    from distractor.command_line.main import main
 
     sys.argv = ["distractor", *command]
     try:

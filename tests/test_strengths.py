@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from distractor.sites.strengths import choose, first_half, strength
-from distractor.source import Source
-from distractor.sweep import Reading
-from distractor.task import Condition, Task
+from distractor.models.source import Source
+from distractor.probing.strengths import choose, first_half, strength
+from distractor.scoring.sweep import Reading
+from distractor.text.task import Condition, Task
 from tasks import TASKS
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)

@@ -6,7 +6,7 @@ import pytest
 
 import tiny
 from distractor.errors import TaskError
-from distractor.task import Answer, Condition, Item, Task, nearest
+from distractor.text.task import Answer, Condition, Item, Task, nearest
 
 
 def other(task: Task, **changes: object) -> Task:

@@ -17,13 +17,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tiny
-from distractor.ablate import Curves
-from distractor.encode import encode
-from distractor.model import Model
-from distractor.quantities import logit_gap
-from distractor.sweep import Scores
-from distractor.task import ALIGNED, RIGHT, Answer, Condition, Item, Task
-from distractor.verdict import verdict
+from distractor.ablation.ablate import Curves
+from distractor.models.model import Model
+from distractor.scoring.encode import encode
+from distractor.scoring.quantities import logit_gap
+from distractor.scoring.sweep import Scores
+from distractor.statistics.verdict import verdict
+from distractor.text.task import ALIGNED, RIGHT, Answer, Condition, Item, Task
 from oracles import Oracle, said, scored, told
 from tasks import TASKS
 

@@ -11,13 +11,13 @@ from numpy.testing import assert_allclose
 
 import tiny
 from conftest import Loaded
-from distractor import run as run_module
-from distractor import tree
-from distractor.encode import Encoded, Tokens
 from distractor.errors import ModelError
-from distractor.model import Model, load
-from distractor.run import rows_a_pass, score, score_all
-from distractor.task import Item
+from distractor.models.model import Model, load
+from distractor.probing import run as run_module
+from distractor.probing.run import rows_a_pass, score, score_all
+from distractor.scoring import prefix_sharing as tree
+from distractor.scoring.encode import Encoded, Tokens
+from distractor.text.task import Item
 
 EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]
 Rows = list[list[Encoded | None]]

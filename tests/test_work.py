@@ -10,13 +10,13 @@ import torch
 import small_ladder
 import tiny
 from conftest import Loaded
-from distractor import families
-from distractor.encode import encode
-from distractor.model import Model
-from distractor.run import batch, observe
-from distractor.sites.exchange_map import ExchangeMap
-from distractor.task import Condition
-from distractor.work import Work, computed, computing, counted, from_disk, passed, remark
+from distractor.models import families
+from distractor.models.model import Model
+from distractor.probing.exchange_map import ExchangeMap
+from distractor.probing.run import batch, observe
+from distractor.progress import Work, computed, computing, counted, from_disk, passed, remark
+from distractor.scoring.encode import encode
+from distractor.text.task import Condition
 from small_ladder import COMMAND, type_in
 
 

@@ -23,7 +23,7 @@ from transformers import (
     Qwen3Config,
 )
 
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 CONTEXT = 48
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 from tiny import word_level
 
 WORDS = ["fact", "but", "and", "nothing", "A", "B", ":"]

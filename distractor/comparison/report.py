@@ -5,21 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distractor import report
-from distractor.compare import Comparison, Pair, Row, Transfer
-from distractor.comparison import plot as compare_plot
-from distractor.comparison.noise import Change
+from distractor.ablation import report
+from distractor.comparison import figures as compare_plot
+from distractor.comparison.compare import Comparison, Pair, Row, Transfer
+from distractor.comparison.counterparts import MapChange
 from distractor.comparison.steps import Course
-from distractor.sites.counterparts import MapChange
-from distractor.source import Source
-from distractor.store import write_table, write_text
-from distractor.sweep import Settings
-from distractor.task import Condition, Task
+from distractor.models.source import Source
+from distractor.scoring.store import write_table, write_text
+from distractor.scoring.sweep import Settings
+from distractor.statistics.changes import Change
+from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from distractor.probe import Probe
+    from distractor.probing.probe import Probe
 
 TOLD = 20
 """How many sites of a map the summary names, those that changed most."""

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.curves.intervals import interval
 from distractor.errors import ScalingError
-from distractor.scaling import Shape, delta_of, judge
-from distractor.sites.first import Order, order
+from distractor.statistics.groups import interval
+from distractor.statistics.ordering import Order, order
+from distractor.statistics.shape_test import Shape, delta_of, judge
 
 MIN_STEPS = 3
 """From so many steps on a model is followed along training."""

@@ -1,1 +1,1 @@
-"""Anyone's curve: read from a file, tested beside other procedures, labelled, and held against published ones."""
+"""`distractor shape`: the shape of any curve over size."""

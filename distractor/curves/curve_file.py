@@ -16,10 +16,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.curves.harness_log import is_log, read_log
-from distractor.curves.intervals import Means, Values
 from distractor.curves.rows_file import LARGEST, Row, listed, parse_size, read_table
 from distractor.errors import ScalingError
-from distractor.scaling import NATS, SHARES, Size
+from distractor.statistics.groups import Means, Values
+from distractor.statistics.shape_test import NATS, SHARES, Size
 
 AXES = {
     "parameters": ("n_params", "parameters", "params", "size"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distractor.errors import ScalingError
-from distractor.scaling import Size
+from distractor.statistics.shape_test import Size
 
 SIZE = re.compile(
     r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?P<unit>[kKmMbBtT]?)(?:/seed(?P<seed>\d{1,18}))?", re.ASCII

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from distractor.curves.pairs import (
+from distractor.statistics.pairs import (
     Pairs,
     labels,
     pairs_of_means,
@@ -28,8 +28,8 @@ from distractor.curves.pairs import (
     turning_set,
     weaker_leg,
 )
-from distractor.scaling import DELTA, judge_models, judge_weights
-from distractor.verdict import CLAIM, Evidence, Verdict, verdict
+from distractor.statistics.shape_test import DELTA, judge_models, judge_weights
+from distractor.statistics.verdict import CLAIM, Evidence, Verdict, verdict
 
 LADDERS = 1000
 BLOCK = 50  # ladders judged at once

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from distractor.comparison.noise import _do_halves_differ, changes
+from distractor.statistics.changes import _do_halves_differ, changes
 
 COMPARISONS = 1000
 ROWS = 19  # what `compare` asks of behaviour on a task with all conditions

@@ -14,18 +14,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distractor import report
-from distractor.ablate import complete_items, peak_and_top
-from distractor.compare import PROBES as COMPARED
-from distractor.compare import compare
+from distractor.ablation import report
+from distractor.ablation.ablate import complete_items, peak_and_top
 from distractor.comparison import report as compare_report
-from distractor.comparison.table import tables
-from distractor.families import find_models
-from distractor.paper import WIDTH
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Settings, sweep
-from distractor.task import Task
+from distractor.comparison.compare import PROBES as COMPARED
+from distractor.comparison.compare import compare
+from distractor.comparison.tables import tables
+from distractor.models.families import find_models
+from distractor.models.source import Source
+from distractor.numbers import WIDTH
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Settings, sweep
+from distractor.text.task import Task
 from probes import PROBES
 from tasks import TASKS
 
@@ -52,7 +52,7 @@ def questions(task: Task, family: str, store: Store) -> Iterator[tuple[str, str,
 
 def last_kept(every: Sequence[Source], family: str) -> str | None:
     """The largest model of which steps along training are kept, as it is named; None where there is none."""
-    from distractor.families import find_family
+    from distractor.models.families import find_family
 
     steps = {member.name: member.steps for member in find_family(family).members}
     names = [f"{one.model}/seed{one.seed}" if one.seed is not None else one.model for one in every]

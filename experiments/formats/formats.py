@@ -14,22 +14,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from distractor import report
-from distractor.ablate import ablate
-from distractor.families import find_models
-from distractor.format import Format, formats_of
-from distractor.formats import plot as format_plot
-from distractor.formats.dip import dip, flattened
-from distractor.formats.free_form import FreeForm, answer_freely
-from distractor.formats.reply import read
-from distractor.formats.shots import put
-from distractor.formats.side_by_side import Curve, Found, curve
-from distractor.formats.trained import caution
-from distractor.paper import with_interval
-from distractor.source import Source
-from distractor.store import Store
-from distractor.sweep import Settings
-from distractor.task import Condition, Task
+from distractor.ablation import format_figures as format_plot
+from distractor.ablation import report
+from distractor.ablation.ablate import ablate
+from distractor.ablation.dip import dip, flattened
+from distractor.ablation.formats import Curve, Found, curve
+from distractor.ablation.free_form import FreeForm, answer_freely
+from distractor.models.families import find_models
+from distractor.models.source import Source
+from distractor.numbers import with_interval
+from distractor.scoring.reply import read
+from distractor.scoring.shot_limits import caution
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Settings
+from distractor.text.format import Format, formats_of
+from distractor.text.shots import put
+from distractor.text.task import Condition, Task
 from tasks import TASKS
 
 AT_ONCE = ("rank", "rank:1", "rank:2", "generate:0", "generate:1", "generate:2")

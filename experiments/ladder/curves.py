@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from distractor.paper import number
-from distractor.quantities import accuracy, coverage, distractor_pull, logit_gap, preference, true_pull
-from distractor.task import Answer, Condition, Task
+from distractor.numbers import number
+from distractor.scoring.quantities import accuracy, coverage, distractor_pull, logit_gap, preference, true_pull
+from distractor.text.task import Answer, Condition, Task
 from tasks import TASKS
 
 from .markdown import in_a_table

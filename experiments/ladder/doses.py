@@ -21,8 +21,8 @@ import transformers
 from matplotlib.figure import Figure
 from transformers import GPTNeoXForCausalLM
 
-from distractor.paper import number
-from distractor.scaling import DELTA
+from distractor.numbers import number
+from distractor.statistics.shape_test import DELTA
 from tasks import TASKS
 
 from .corpus import Recipe, held_out, words

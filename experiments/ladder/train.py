@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from distractor.task import Condition
+from distractor.text.task import Condition
 from tasks import TASKS
 
 from .corpus import SHARES, Recipe, Stream, held_out, pools, stream, words

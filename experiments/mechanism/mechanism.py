@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from distractor import report
-from distractor.ablate import Mean, peak_and_top
-from distractor.families import find_models
-from distractor.paper import number, with_interval
-from distractor.sites import maps
-from distractor.sites.attribute import PAIR, Attribution, attribute
-from distractor.sites.attribute_report import figures
-from distractor.sites.effects import mean_interval
-from distractor.sites.strengths import first_half, losses, site_of
-from distractor.source import Source, of_each_size
-from distractor.store import Store
-from distractor.sweep import Reader, Reading, Settings
-from distractor.task import Condition, Task
+from distractor.ablation import report
+from distractor.ablation.ablate import Mean, peak_and_top
+from distractor.attribution import figures as maps
+from distractor.attribution.attribute import PAIR, Attribution, attribute
+from distractor.attribution.report import figures
+from distractor.models.families import find_models
+from distractor.models.source import Source, of_each_size
+from distractor.numbers import number, with_interval
+from distractor.probing.strengths import first_half, losses, site_of
+from distractor.scoring.store import Store
+from distractor.scoring.sweep import Reader, Reading, Settings
+from distractor.statistics.effects import mean_interval
+from distractor.text.task import Condition, Task
 from probes import PROBES
 from tasks import TASKS
 

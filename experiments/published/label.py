@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from distractor.curves.published import Published, published
-from distractor.scaling import Shape, judge_means
+from distractor.statistics.shape_test import Shape, judge_means
 
 N = 100
 THEIRS = {"U-shape": "U-shaped"}

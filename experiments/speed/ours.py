@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from distractor.cut import Cells, Cut
-from distractor.encode import Encoded, encode
-from distractor.model import load
-from distractor.run import TOKENS_A_PASS, Batch, observe, score
-from distractor.site import Site
-from distractor.sites.exchange import first_order
-from distractor.task import Condition, Item
+from distractor.models.model import load
+from distractor.models.site import Site
+from distractor.probing.cached_patching import Cells, Cut
+from distractor.probing.exchange import first_order
+from distractor.probing.run import TOKENS_A_PASS, Batch, observe, score
+from distractor.scoring.encode import Encoded, encode
+from distractor.text.task import Condition, Item
 from experiments.speed import inputs
 from probes.direct_attribution import DirectAttribution
 from probes.logit_lens import LogitLens

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from distractor.errors import TaskError
-from distractor.task import Condition, Item, Task, nearest
+from distractor.text.task import Condition, Item, Task, nearest
 
 from ..rows import Row, read_rows
 from . import hindsight, neqa, quotes, redefine

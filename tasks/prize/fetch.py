@@ -16,10 +16,11 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from distractor import __version__, hub
+from distractor import __version__
 from distractor.errors import TaskError
-from distractor.store import write_bytes
-from distractor.task import nearest
+from distractor.models import hub
+from distractor.scoring.store import write_bytes
+from distractor.text.task import nearest
 
 from ..rows import COLUMNS, parse_classes
 from . import official_of

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row
 

@@ -7,7 +7,7 @@ negation's place (`isn't` becomes `is indeed`).
 import re
 from collections.abc import Sequence
 
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 from ..negation_qa import AFFIRMING
 from ..rows import Row

@@ -11,7 +11,7 @@ The row is `conflict`; the quote as far as it is begun, without what was said be
 import re
 from collections.abc import Sequence
 
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row
 

@@ -8,7 +8,7 @@ The row is `conflict`; the question without the text before it is `distractor_on
 import re
 from collections.abc import Sequence
 
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row
 

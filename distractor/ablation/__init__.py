@@ -1,0 +1,1 @@
+"""The main job: `distractor ablate`."""

@@ -1,0 +1,198 @@
+"""What models wrote, and formats side by side, as they are kept: folders of a run."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distractor.ablation import report
+from distractor.ablation.ablate import Ablation
+from distractor.ablation.dip import dip_sentences
+from distractor.ablation.formats import Found, accuracy_of_part, curve, parts, sizes_of
+from distractor.ablation.free_form import SHARES, WRITER, FreeForm, Text
+from distractor.models.source import Source
+from distractor.scoring.shot_limits import caution
+from distractor.scoring.store import write_table, write_text
+from distractor.scoring.sweep import Settings
+from distractor.text.format import Format
+from distractor.text.task import Condition, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from distractor.probing.probe import Probe
+
+
+def manifest(
+    task: Task,
+    tasks: Sequence[Task],
+    sources: Sequence[Source],
+    settings: Settings,
+    probe: "Probe | None",
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """What was run, on what, with what; `tasks` is the same `task` in each of its formats."""
+    told = report.manifest(task, sources, settings, probe, command)
+    told = {name: value for name, value in told.items() if name not in Format().as_dict()}
+    formats = [{**one.format.as_dict(), "hash": one.fingerprint()} for one in tasks]
+    return {**told, "writer": WRITER, "formats": formats}
+
+
+def write(folder: Path, found: Sequence[Found]) -> dict[str, Any]:
+    """Write each format's results into a folder of its own, and the formats side by side; returns the summary."""
+    from distractor.ablation import format_figures as format_plot
+
+    told = []
+    for one in found:
+        place = folder / one.task.format.slug
+        told.append(report.write(place, one) if isinstance(one, Ablation) else write_free(place, one))
+    curves = [curve(one) for one in found]
+    figures = {"formats": format_plot.formats(curves, found[0].task.name)}
+    if (figure := format_plot.by_part(found)) is not None:
+        figures["parts"] = figure
+    report.write_figures(folder / "figures", figures)
+    both = {
+        "task": found[0].task.name,
+        "formats": [one.as_dict() for one in curves],
+        "parts": {name: _part(found, name) for name in parts(found[0].task)},
+        "sentences": dip_sentences(found),
+        "by_format": {one.task.format.label: summary for one, summary in zip(found, told, strict=True)},
+    }
+    write_text(folder / "summary.json", json.dumps(both, indent=1) + "\n")
+    return both
+
+
+def write_free(folder: Path, found: FreeForm) -> dict[str, Any]:
+    """Write the texts, the values, the figure and the summary of one format in which models write."""
+    from distractor.ablation import format_figures as format_plot
+
+    told = summary(found)
+    write_table(folder / "texts.parquet", texts(found))
+    write_table(folder / "results.parquet", results(found))
+    report.write_figures(folder / "figures", {"curves": format_plot.free(found)})
+    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    return told
+
+
+def summary(found: FreeForm) -> dict[str, Any]:
+    """Means with intervals, how many texts have no answer and why, examples of these, and the shape."""
+    task, judged = found.task, found.judged
+    said = caution(task.name, task.format, found.replies[0].source)
+    return {
+        "task": task.name,
+        "items": int(found.complete.sum()),
+        "groups": len({i.group for i, is_used in zip(task.items, found.complete, strict=True) if is_used}),
+        "format": task.format.as_dict(),
+        "hint": task.format.hint,
+        "caution": [one for one in (task.caution, said) if one],
+        "models": [_model(found, place) for place in range(len(found.replies))],
+        "shape": {
+            "distractor_share": judged.shape.as_dict() if judged.shape else {"label": judged.label, "why": judged.why},
+            "sizes": list(judged.used),
+            "left_out": {str(size): share for size, share in judged.left_out.items()},
+            "groups": judged.groups,
+        },
+        "without_answer": found.unread(),
+        "another_answer": found.unread("another"),
+    }
+
+
+def texts(found: FreeForm) -> "pa.Table":
+    """Every text, one row each: what was sent, what came, the answer read, and the gaps behind the reasoning."""
+    import pyarrow as pa
+
+    rows = []
+    for one in found.replies:
+        told = one.source.held_out.get(found.task.name)
+        for place, (condition, texts) in enumerate(one.texts.items()):
+            for index, (item, text) in enumerate(zip(found.task.items, texts, strict=True)):
+                if text is None or not found.complete[index]:
+                    continue
+                gaps = {name: float(values[place, index]) for name, values in one.gaps.items()}
+                rows.append(
+                    {**_fixed(found, one.source, bos=one.bos), "condition": condition.value, "item": item.id,
+                     "group": item.group, "held_out": None if told is None else item.group in told, **text._asdict(),
+                     **{f"gap_{name}": None if np.isnan(gap) else gap for name, gap in gaps.items()}}
+                )  # fmt: skip
+    types = {"shots": pa.int64(), "n_params": pa.int64(), "seed": pa.int64(), "step": pa.int64(), "bos": pa.bool_()}
+    types |= {"held_out": pa.bool_(), "gap_own": pa.float64(), "gap_swapped": pa.float64()}
+    names = (*report.COLUMNS[:13], *Text._fields, "gap_own", "gap_swapped")
+    return pa.table({name: pa.array([row[name] for row in rows], type=types.get(name, pa.string())) for name in names})
+
+
+def results(found: FreeForm) -> "pa.Table":
+    """Every per-item value, one row each, in the columns of ranked answers; a text without an answer has but `parsed`."""
+    import pyarrow as pa
+
+    columns: dict[str, list[Any]] = {name: [] for name in report.COLUMNS}
+    for place, one in enumerate(found.replies):
+        told = one.source.held_out.get(found.task.name)
+        for condition in found.task.conditions:
+            row = found.task.conditions.index(condition)
+            shares = {quantity: found.values(place, quantity, condition) for quantity in SHARES}
+            gaps = {f"gap_{name}": values[row] for name, values in one.gaps.items()}
+            for quantity, values in (shares | gaps).items():
+                for index in np.flatnonzero(np.isfinite(values) & found.complete):
+                    item = found.task.items[index]
+                    value = {
+                        **_fixed(found, one.source, bos=one.bos), "condition": condition.value, "item": item.id,
+                        "group": item.group, "held_out": None if told is None else item.group in told,
+                        "quantity": quantity, "value": float(values[index]),
+                    }  # fmt: skip
+                    for name, column in columns.items():
+                        column.append(value[name])
+    types = {"bos": pa.bool_(), "held_out": pa.bool_(), "value": pa.float64()}
+    types |= dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.table({name: pa.array(column, type=types.get(name, text)) for name, column in columns.items()})
+
+
+def _fixed(found: FreeForm, source: Source, *, bos: bool) -> dict[str, Any]:
+    task = found.task
+    return {
+        "task": task.name, "format": task.format.scoring, "shots": task.format.shots, "bos": bos,
+        "family": source.family, "model": source.model, "n_params": source.n_params, "seed": source.seed,
+        "step": source.step,
+    }  # fmt: skip
+
+
+def _model(found: FreeForm, place: int) -> dict[str, Any]:
+    one = found.replies[place]
+    source, conditions = one.source, found.task.conditions
+    told: dict[str, Any] = {
+        "family": source.family, "model": source.model, "n_params": source.n_params, "seed": source.seed,
+        "step": source.step, "bos": one.bos,
+    }  # fmt: skip
+    for quantity in SHARES:
+        means = {c.value: found.mean([place], quantity, c) for c in conditions}
+        told[quantity] = {name: mean._asdict() for name, mean in means.items() if mean}
+    told["why_not"] = {c.value: _reasons(one.texts[c]) for c in conditions}
+    if found.task.format.scoring == "cot":
+        pair = [c for c in (Condition.CONFLICT, Condition.CONGRUENT) if c in conditions]
+        for behind in one.gaps:
+            means = {c.value: found.gap([place], behind, c) for c in pair}
+            told[f"gap_{behind}"] = {name: mean._asdict() if mean else None for name, mean in means.items()}
+        told["goes_by"] = {name: mean._asdict() if mean else None for name, mean in found.follows([place]).items()}
+    return told
+
+
+def _reasons(row: Sequence[Text | None]) -> dict[str, int]:
+    """How many texts have no answer, by why."""
+    found: dict[str, int] = {}
+    for text in row:
+        if text is not None and text.why:
+            found[text.why] = found.get(text.why, 0) + 1
+    return found
+
+
+def _part(found: Sequence[Found], name: str) -> dict[str, Any]:
+    """Accuracy in `conflict` of one part over size, in each format."""
+    return {
+        one.task.format.label: {
+            "n_params": list(sizes_of(one)),
+            "accuracy": [mean._asdict() if mean else None for mean in accuracy_of_part(one, parts(one.task)[name])],
+        }
+        for one in found
+    }

@@ -1,0 +1,1 @@
+"""`distractor attribute`: which sites produce the answers."""

@@ -1,0 +1,246 @@
+"""What attribution found, as it is kept and passed on: readings, figures and summary in the folder of a run."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from distractor.ablation import report
+from distractor.ablation.ablate import at_several_steps
+from distractor.attribution.attribute import Attribution, Cells, kind_of
+from distractor.attribution.tables import parting_sentence, top
+from distractor.errors import ModelError
+from distractor.models.heads import heads_of
+from distractor.models.source import Source
+from distractor.probing.strengths import Strength
+from distractor.scoring.store import write_table, write_text
+from distractor.scoring.sweep import Reading, Settings
+from distractor.text.task import Condition, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from distractor.probing.probe import Probe
+
+
+PICTURED = 3
+"""Up to how many models each have figures of their own; of more, the one at the peak of preference and the largest."""
+
+
+def manifest(
+    task: Task,
+    sources: Sequence[Source],
+    settings: Settings,
+    probes: "Mapping[str, Probe]",
+    command: Sequence[str],
+    *,
+    item: str | None = None,
+    heads: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What was run, on what, with what: known before anything is computed.
+
+    Raises:
+        ModelError: a model that will be drawn has no such head; of many models, none has.
+
+    """
+    refuse_absent(heads, sources)
+    told = {name: repr(probe) for name, probe in probes.items()}
+    drawn = {"item": item, "heads": list(heads)}
+    return {**report.manifest(task, sources, settings, None, command), "job": "attribute", "probe": told, **drawn}
+
+
+def write(folder: Path, found: Attribution, *, item: str | None = None, heads: Sequence[str] = ()) -> dict[str, Any]:
+    """Write readings, figures and summary, each whole or not at all; gives the summary.
+
+    `item` is drawn by itself; of `heads` (`L1H0`), where they look.
+
+    Raises:
+        ModelError: a model has no such head.
+        TaskError: the item was not read.
+
+    """
+    drawn = figures(found, item=item, heads=heads)
+    for name, readings in found.readings.items():
+        for reading in readings:
+            write_table(folder / "readings" / f"{_file(name, reading.source)}.parquet", reading.table)
+    report.write_figures(folder / "figures", drawn)
+    told = summary(found)
+    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    return told
+
+
+def figures(found: Attribution, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
+    """Every figure by its file's name."""
+    from distractor.attribution import figures as maps
+
+    draw = {
+        "lens": maps.lens,
+        "components": maps.components,
+        "positions": maps.positions,
+        "sources": maps.sources,
+        "decoding": maps.decoding,
+    }
+    shown = pictured(found)
+    drawn: dict[str, Figure] = {}
+    for name, readings in found.readings.items():
+        for reading, cells in zip(readings, found.cells[name], strict=True):
+            kind, file = kind_of(reading), _file(name, reading.source)
+            if reading.source.name not in shown:
+                continue
+            if kind in draw:
+                drawn[file] = draw[kind](found, reading, cells)
+            if kind == "attention":
+                chosen = _existing(reading, heads) or heads_of_interest(found, reading, maps.HEADS)
+                drawn[file] = maps.attention(found, reading, cells, chosen)
+            if name == "direct_attribution":
+                drawn[f"waterfall-{_file('', reading.source)}"] = maps.waterfall(found, reading, cells)
+                if item is not None:
+                    one = maps.waterfall(found, reading, cells, item)
+                    drawn[f"waterfall-of-one-item-{_file('', reading.source)}"] = one
+    is_over_size = at_several_steps([one.source for one in found.scores]) is None
+    if found.strengths and len(found.strengths) == len(found.scores) and is_over_size:
+        drawn["across"] = maps.across(found)
+    return drawn
+
+
+def pictured(found: Attribution) -> list[str]:
+    """The models that have figures of their own."""
+    names = [scores.source.name for scores in found.scores]
+    if len(names) <= PICTURED:
+        return names
+    preferred = [found.behaviour(i, "distractor_preference", Condition.CONFLICT) for i in range(len(names))]
+    peak = int(np.argmax([mean.mean if mean else 0.0 for mean in preferred]))
+    return list(dict.fromkeys([names[peak], names[-1]]))
+
+
+def heads_of_interest(found: Attribution, reading: Reading, count: int) -> list[str]:
+    """The heads (`L0H1`) that matter most in a model: by knock-out, else by direct attribution, else by where they look."""
+    for name in ("ablation", "direct_attribution"):
+        for other, cells in zip(found.readings.get(name, ()), found.cells.get(name, ()), strict=True):
+            if other.source.name == reading.source.name:
+                size = np.abs(cells.order("component").mean).reshape(len(cells.dims["component"]), -1).max(1)
+                order = [cells.dims["component"][place] for place in np.argsort(-size, kind="stable")]
+                return [component.removesuffix(".z") for component in order if component.endswith(".z")][:count]
+    place = found.readings["attention"].index(reading)
+    ranked = top(reading, found.cells["attention"][place], 10 * count)
+    return list(dict.fromkeys(names["component"].removesuffix(".pattern") for names in ranked))[:count]
+
+
+def refuse_absent(heads: Sequence[str], sources: Sequence[Source]) -> None:
+    """Refuse heads that cannot be drawn, by the models' config.json alone.
+
+    Of more than `PICTURED` models it is not known beforehand which are drawn, and a head that one of them has may pass.
+
+    Raises:
+        ModelError: there is one.
+
+    """
+    if not heads:
+        return
+    there = {source.name: heads_of(source) for source in sources}
+    for head in heads:
+        lacking = [name for name, known in there.items() if known and head not in known]
+        if lacking and (len(sources) <= PICTURED or len(lacking) == len(there)):
+            _refuse(lacking[0], head, there[lacking[0]])
+
+
+def _existing(reading: Reading, heads: Sequence[str]) -> list[str]:
+    """These heads, if the model has them."""
+    there = [name.removesuffix(".pattern") for name in reading.dims["component"]]
+    for head in heads:
+        if head not in there:
+            _refuse(reading.source.name, head, there)
+    return list(heads)
+
+
+def _refuse(model: str, head: str, there: Sequence[str]) -> NoReturn:
+    raise ModelError(f"{model} has no head {head}; it has {there[0]} to {there[-1]}")
+
+
+def summary(found: Attribution) -> dict[str, Any]:
+    """What `--json` prints and summary.json holds: behaviour, and of each reading its top sites or its curves."""
+    return {
+        "task": found.task.name,
+        "items": int(found.complete.sum()),
+        "groups": found.n_groups,
+        "models": [
+            {
+                "model": scores.source.name,
+                "n_params": scores.source.n_params,
+                "seed": scores.source.seed,
+                "step": scores.source.step,
+                "distractor_preference": _mean(found.behaviour(i, "distractor_preference", Condition.CONFLICT)),
+                "true_pull": _mean(found.behaviour(i, "true_pull")),
+                "distractor_pull": _mean(found.behaviour(i, "distractor_pull")),
+            }
+            for i, scores in enumerate(found.scores)
+        ],
+        "readings": {
+            name: [_told(found, reading, cells) for reading, cells in zip(many, found.cells[name], strict=True)]
+            for name, many in found.readings.items()
+        },
+        "strengths": [_weight(one) for one in found.strengths],
+        "first": {
+            what: {name: one.as_dict() for name, one in found.orders(of_sites=what == "sites").items()}
+            for what in ("sites", "behaviour")
+        },
+        "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in found.refused.items()],
+    }
+
+
+def _told(found: Attribution, reading: Reading, cells: Cells) -> dict[str, Any]:
+    about = {name: text for name, text in reading.about.items() if name not in ("example", "pair_gap")}
+    told: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **about}
+    if kind_of(reading) == "lens":
+        parting = found.parting(reading)
+        stages = reading.dims["stage"]
+        told["parting"] = {
+            "sentence": parting_sentence(found, reading),
+            **{
+                end: None if parting is None or (at := getattr(parting, end)) is None else stages[at]
+                for end in ("stage", "low", "high")
+            },
+        }
+    if kind_of(reading) in ("lens", "decoding"):
+        told["curves"] = list(_rows(cells))
+        return told
+    if "pair_gap" in reading.about:
+        told["no_recovery"] = found.why_no_recovery(reading)
+    told["marked"] = None if cells.marked is None else int(cells.marked.sum())
+    told["top"] = [row for names in top(reading, cells) for row in _rows(cells.at(**names), names)]
+    return told
+
+
+def _weight(one: Strength) -> dict[str, Any]:
+    told: dict[str, Any] = {"model": one.source.name, "n_params": one.source.n_params}
+    for quantity in ("true", "distractor"):
+        mean = dict(zip(("mean", "low", "high"), one.mean(quantity), strict=True))
+        told[quantity] = {"sites": list(getattr(one.chosen, quantity)), **mean}
+    return told
+
+
+def _rows(cells: Cells, names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    """Each cell with its names and numbers; what is not there is left out."""
+    for place in np.ndindex(*(len(labels) for labels in cells.dims.values())):
+        if np.isnan(cells.mean[place]):
+            continue
+        row: dict[str, Any] = {**(names or {}), **{d: cells.dims[d][i] for d, i in zip(cells.dims, place, strict=True)}}
+        row |= {end: report.known(value) for end, value in cells.one(*place)._asdict().items()}
+        if cells.p is not None and cells.marked is not None:
+            row |= {"p": report.known(float(cells.p[place])), "marked": bool(cells.marked[place])}
+        if cells.recovery is not None and cells.recovery_low is not None and cells.recovery_high is not None:
+            share = (cells.recovery[place], cells.recovery_low[place], cells.recovery_high[place])
+            row["recovery"] = (
+                None if np.isnan(share[0]) else dict(zip(("mean", "low", "high"), map(float, share), strict=True))
+            )
+        yield row
+
+
+def _mean(mean: Any) -> dict[str, float] | None:
+    return None if mean is None else mean._asdict()
+
+
+def _file(name: str, source: Source) -> str:
+    return f"{name}-{source.name}".strip("-").replace("/", "-")

@@ -1,0 +1,1 @@
+"""Models: where they are, how they are loaded, and their sites and hooks."""

@@ -1,0 +1,1 @@
+"""Forward passes with reads and edits, and what every probe needs."""

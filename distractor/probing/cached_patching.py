@@ -1,0 +1,202 @@
+"""Only what follows from a change is computed: the layers after it, at its position and behind.
+
+A clean pass keeps each layer's keys and values. Nothing that is changed at a layer and a position reaches lower layers or
+earlier positions, so neither is computed again. Many changes go through together: behind the keys and values of a prompt
+stand the rests of the prompt, one for each change, and each sees the clean prompt before it and itself alone.
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from distractor.models.hooks import Edit, Read
+from distractor.models.model import Model, View
+from distractor.models.site import Part, Site
+
+ROOM = 128
+"""How many tokens one line of a pass holds; a longer rest has a line of its own. What stands in one line costs attention,
+which grows with the line's square, and is small beside all else up to here."""
+
+
+CUTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
+"""The parts at which a change can be cut out. A pattern has two positions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """Changes: the prompt, and the positions at which it is given what another prompt has there.
+
+    `heads` narrows each to one head of the part.
+    """
+
+    rows: Int[Tensor, " cell"]
+    at: Bool[Tensor, "cell pos"]
+    heads: Int[Tensor, " cell"] | None = None
+
+    @property
+    def first(self) -> Int[Tensor, " cell"]:
+        """The first position that is changed."""
+        return self.at.int().argmax(-1)
+
+    def only(self, which: Bool[Tensor, " cell"]) -> "Cells":
+        """Some of them."""
+        return Cells(self.rows[which], self.at[which], None if self.heads is None else self.heads[which])
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Rests of prompts side by side: which prompt a line stands behind; for each token its cell and position.
+
+    `cells` is −1 where a line is not full.
+    """
+
+    rows: Int[Tensor, " line"]
+    cells: Int[Tensor, "line place"]
+    positions: Int[Tensor, "line place"]
+    first: Int[Tensor, "line place"]
+
+    @property
+    def known(self) -> int:
+        """How many positions of the clean prompts are seen by some token."""
+        return int(self.first.max())
+
+    @property
+    def view(self) -> View:
+        """A token sees the clean prompt before its rest, and of its rest what is not behind it."""
+        past = torch.arange(self.known, device=self.first.device)
+        before = past < self.first[:, :, None]
+        together = self.cells[:, :, None] == self.cells[:, None]
+        distances = (
+            self.positions[:, :, None] - torch.cat([past.expand(len(self.rows), -1), self.positions], 1)[:, None]
+        )
+        sees = torch.cat([before, together & (distances[:, :, self.known :] >= 0)], -1)
+        return View(self.positions, sees, distances)
+
+
+def pack(
+    rows: Int[Tensor, " cell"], first: Int[Tensor, " cell"], lengths: Int[Tensor, " row"], tokens_a_pass: int
+) -> Iterator[Packed]:
+    """Lay the rests of prompts from `first` on in lines of about `ROOM` tokens, alike in length, and lines in passes."""
+    places = rows.tolist(), first.tolist(), lengths.tolist()
+    of_row: dict[int, list[tuple[int, int]]] = {}
+    for cell, (row, start) in enumerate(zip(places[0], places[1], strict=True)):
+        of_row.setdefault(row, []).append((places[2][row] - start, cell))
+    lines: list[list[int]] = []
+    sizes: list[int] = []
+    for rests in of_row.values():
+        count = min(len(rests), -(-sum(size for size, _ in rests) // ROOM))
+        filled = [(0, len(lines) + k) for k in range(count)]
+        lines += [[] for _ in filled]
+        for size, cell in sorted(rests, key=lambda rest: -rest[0]):  # the longest first, where most is left
+            much, line = heapq.heappop(filled)
+            lines[line].append(cell)
+            heapq.heappush(filled, (much + size, line))
+        sizes += [much for much, _ in sorted(filled, key=lambda one: one[1])]
+    by_size = sorted(range(len(lines)), key=lambda number: -sizes[number])
+    while by_size:
+        longest = sizes[by_size[0]]
+        count = max(1, tokens_a_pass // longest)
+        some, by_size = [lines[number] for number in by_size[:count]], by_size[count:]
+        cells = np.full((len(some), longest), -1)
+        positions = np.zeros((len(some), longest), dtype=np.int64)
+        starts = np.zeros((len(some), longest), dtype=np.int64)
+        for number, together in enumerate(some):
+            place = 0
+            for cell in together:
+                start, end = places[1][cell], places[2][places[0][cell]]
+                there = slice(place, place + end - start)
+                cells[number, there], starts[number, there] = cell, start
+                positions[number, there] = np.arange(start, end)
+                place += end - start
+        made = (torch.from_numpy(table).to(rows.device) for table in (cells, positions, starts))
+        yield Packed(rows[[together[0] for together in some]], *made)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A clean pass of some prompts, and passes that go on from within it.
+
+    `seen` holds what stood at the sites that were asked for, and at every layer's `resid_pre`; `past` the keys and values
+    of each layer, [row head pos d_head].
+    """
+
+    model: Model
+    lengths: Int[Tensor, " row"]
+    seen: Mapping[Site, Float[Tensor, "row pos *rest"]]
+    past: Sequence[tuple[Tensor, Tensor]]
+
+    @classmethod
+    def of(
+        cls, model: Model, tokens: Int[Tensor, "row pos"], lengths: Int[Tensor, " row"], sites: Sequence[Site] = ()
+    ) -> "Cut":
+        """Run prompts, padded on the right where they differ in length, and keep what later passes need."""
+        seen: dict[Site, Tensor] = {}
+
+        def keep(site: Site) -> Read:
+            return lambda value: seen.__setitem__(site, value)
+
+        stream = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
+        past = model.past_of()
+        model.go_through(tokens, past, reads={site: keep(site) for site in dict.fromkeys([*stream, *sites])})
+        return cls(model, lengths, seen, [(layer.keys, layer.values) for layer in past.layers])
+
+    def gaps(
+        self,
+        sites: Sequence[Site],
+        cells: Cells,
+        partners: Int[Tensor, " row"],
+        answers: Int[Tensor, "row answer=2"],
+        tokens_a_pass: int,
+    ) -> Float[Tensor, "site cell"]:
+        """The logit gap of each cell's prompt, given at each site what its partner has there, at the cell's positions."""
+        found = torch.zeros(len(sites), len(cells.rows), dtype=self.model.dtype, device=self.model.device)
+        for packed in pack(cells.rows, cells.first, self.lengths, tokens_a_pass):
+            known, rows = packed.known, packed.rows
+            past = [(keys[rows, :, :known], values[rows, :, :known]) for keys, values in self.past]
+            is_last = (packed.cells >= 0) & (packed.positions == self.lengths[rows][:, None] - 1)
+            which = packed.cells[is_last]
+            changed = cells.at[packed.cells, packed.positions] & (packed.cells >= 0)
+            view = packed.view
+            for place, site in enumerate(sites):
+                given = self.seen[site][partners[rows][:, None], packed.positions]
+                where = changed
+                if cells.heads is not None:
+                    heads = torch.arange(given.shape[2], device=given.device)
+                    where = changed[:, :, None] & (cells.heads[packed.cells][:, :, None] == heads)
+                resid = self._end(site, packed, view, past, _exchange(given, where))[is_last]
+                logits = self.model.answer_logits(resid, answers[cells.rows[which]])
+                found[place, which] = logits[:, 0] - logits[:, 1]
+        return found
+
+    def _end(
+        self, site: Site, packed: Packed, view: View, past: Sequence[tuple[Tensor, Tensor]], edit: Edit
+    ) -> Float[Tensor, "line place d_model"]:
+        """The last residual stream where what stands at a site is edited."""
+        model, start = self.model, Site(site.layer, "resid_pre")
+        clean = self.seen[start][packed.rows[:, None], packed.positions]
+        entering = edit(clean) if site == start else clean
+        edits: dict[Site, Edit] = {start: lambda _: entering}
+        if site != start:
+            edits[site] = edit
+        ends: list[Tensor] = []
+        # Of layers that are left out the cache is only asked how long it is.
+        behind = [(k, v) if layer >= site.layer else (k[:1], v[:1]) for layer, (k, v) in enumerate(past)]
+        model.go_through(
+            torch.zeros_like(packed.positions),
+            model.past_of(behind),
+            start=site.layer,
+            view=view,
+            reads={Site(model.n_layers - 1, "resid_post"): ends.append},
+            edits=edits,
+        )
+        return ends[0]
+
+
+def _exchange(given: Tensor, where: Bool[Tensor, "line place *head"]) -> Edit:
+    there = where.reshape(*where.shape, *(1 for _ in given.shape[where.ndim :]))
+    return lambda value: torch.where(there, given, value)

@@ -1,0 +1,426 @@
+"""What if each prompt of an aligned pair had the other's activations at a site: exactly, and to first order by gradients.
+
+Both prompts of a pair go through the model in the same pass, so the other's activation is at hand where it is needed, and
+none is kept. The conditions of a batch are the pair; results come as [condition item]: the first row is the first
+condition's prompts with the second's activations, the second row the other way round.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from einops import einsum, rearrange, reduce
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from distractor.errors import ModelError
+from distractor.models.hook_check import refuse_half
+from distractor.models.hooks import Edit, Read, Tap, put
+from distractor.models.model import AGREES, Model
+from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
+from distractor.probing.cached_patching import CUTS, Cells, Cut
+from distractor.probing.run import TOKENS_A_PASS, Batch, Run, refuse_nan, rows_a_pass
+
+
+@torch.inference_mode()
+def exchanged(
+    model: Model, batch: Batch, site: Site, at: Bool[Tensor, "item pos"] | None = None
+) -> Float[Tensor, "condition=2 item"]:
+    """The logit gap of each prompt with the other one's activation at `site`, at the positions `at` (None: at all).
+
+    NaN for an item that has none of these positions.
+
+    Raises:
+        ModelError: a log-probability is NaN; the item is named. Or the site does not exist, or the model is loaded in
+            half precision.
+
+    """
+    if at is not None and site.part == "pattern":
+        raise ValueError("a pattern has two positions, query and key; it is exchanged whole")
+    refuse_half(model)
+    gap = torch.full((2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
+    for part in _passes(model, batch, None if at is None else at.any(-1)):
+        if site.part == "pattern":
+            seen: list[Tensor] = []
+            part.gap(model, reads={site: seen.append})
+            edit: Edit = put(_other(seen[0]))
+        else:
+            edit = _exchange(None if at is None else at[part.items, : part.tokens.shape[1]])
+        gap[:, part.items] = part.gap(model, edits={site: edit}).double()
+    return gap
+
+
+Node = tuple[Site, Bool[Tensor, "item pos"] | None]
+"""A site, and at which of each item's positions it is exchanged; None: at all."""
+
+
+CLEAN_TOKENS = 2048
+"""How many tokens' keys, values and activations are kept at once, while what follows from exchanging them is computed."""
+
+
+AT_SLOT: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
+"""Parts of the last layer that matter at the answer slot alone: no later layer reads them elsewhere."""
+
+
+@torch.inference_mode()
+def exchanged_all(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node condition=2 item"], str]:
+    """The gaps of `exchanged` at many nodes, by passes that compute only what follows from each exchange.
+
+    What stands before the first token that differs is the same in both prompts, so exchanging it changes nothing and is
+    not run. Patterns, and everything in a model that cannot be cut, go through `exchanged`: the second value says why
+    the model could not be, and is empty where it could.
+
+    Raises:
+        ModelError: see `exchanged`.
+
+    """
+    refuse_half(run.model)
+    model, batch = run.model, run.batch
+    found = torch.full((len(nodes), 2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
+    parts = {site.part for site, _ in nodes} & {*CUTS, "resid_post"}
+    why = _why_not_cut(run, [part for part in PARTS if part in parts]) if parts else ""
+    places = [k for k, (site, _) in enumerate(nodes) if site.part in parts and not why]
+    if places:
+        found[places] = _exchanged_by_cuts(run, [nodes[k] for k in places])
+    for k in sorted(set(range(len(nodes))) - set(places)):
+        found[k] = exchanged(model, batch, *nodes[k])
+    return found, why
+
+
+def _why_not_cut(run: Run, parts: Sequence[Part]) -> str:
+    """Why a model cannot be cut, found out by cutting it on two items and comparing with whole passes."""
+    model = run.model
+    few = replace(run.batch, items=run.batch.items[:2], tokens=run.batch.tokens[:, :2], lengths=run.batch.lengths[:2],
+        answers=run.batch.answers[:2], roles=tuple(of[:2] for of in run.batch.roles))  # fmt: skip
+    some = replace(run, batch=few, log_probs=run.log_probs[:, :2], seen={})
+    differs = (few.tokens[0] != few.tokens[1]) & _is_there(few)
+    at = differs.cumsum(-1).eq(1) & differs  # the first token that differs
+    at = torch.where(at.any(-1, keepdim=True), at, _is_last(few))
+    layers = sorted({0, model.n_layers // 2, model.n_layers - 1})
+    nodes: list[Node] = [
+        (Site(layer, part, 0 if part in HEAD_PARTS else None), None if part in HEAD_PARTS else at)
+        for layer in layers
+        for part in parts
+        if part in model.parts
+    ]
+    wanted = torch.stack([exchanged(model, few, *node) for node in nodes])
+    try:
+        off = float((_exchanged_by_cuts(some, nodes) - wanted).abs().max())
+    except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    allowed = AGREES.get(model.dtype, 1e-3) * max(1.0, float(wanted.abs().max()))
+    return "" if off <= allowed else f"the logit gaps were off by {off:.1e}"
+
+
+def _is_there(batch: Batch) -> Bool[Tensor, "item pos"]:
+    return torch.arange(batch.tokens.shape[2], device=batch.tokens.device) < batch.lengths[:, None]
+
+
+def _is_last(batch: Batch) -> Bool[Tensor, "item pos"]:
+    return torch.arange(batch.tokens.shape[2], device=batch.tokens.device) == batch.lengths[:, None] - 1
+
+
+def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node condition=2 item"]:
+    model, batch, last = run.model, run.batch, run.model.n_layers - 1
+    plain = run.gap.double()
+    is_there, is_last = _is_there(batch), _is_last(batch)
+    differs = (batch.tokens[0] != batch.tokens[1]) & is_there
+    behind = differs.cumsum(-1) > 0  # from the first token on that differs
+    found = plain.expand(len(nodes), -1, -1).clone()
+    # Cells that are laid out alike are run together: by the positions and heads that they change, for all their sites.
+    alike: dict[tuple[str, tuple[tuple[int, int | None], ...]], list[Site]] = {}
+    wanted: dict[Site, dict[tuple[int, int | None], list[int]]] = {}
+    masks: dict[int, Tensor] = {}
+    for number, (site, at) in enumerate(nodes):
+        model.hook(site)
+        masks[id(at)] = is_there if at is None else at & is_there
+        found[number, :, ~masks[id(at)].any(-1)] = torch.nan
+        if site == Site(last, "resid_post"):  # nothing follows but reading the answer off
+            found[number] = torch.where((masks[id(at)] & is_last).any(-1), plain.flip(0), found[number])
+            continue
+        same = Site(site.layer + 1, "resid_pre") if site.part == "resid_post" else Site(site.layer, site.part)
+        wanted.setdefault(same, {}).setdefault((id(at), site.head), []).append(number)
+    for site, changes in wanted.items():
+        kind = (
+            "first" if site == Site(0, "resid_pre") else "slot" if site.layer == last and site.part in AT_SLOT else ""
+        )
+        alike.setdefault((kind, tuple(changes)), []).append(site)
+    matters = {"": behind & is_there, "first": differs, "slot": behind & is_last}
+    size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
+    for some in torch.arange(len(batch.items), device=model.device).split(size if wanted else len(batch.items)):
+        if not wanted:
+            break
+        length = int(batch.lengths[some].max())
+        cut = Cut.of(
+            model,
+            rearrange(batch.tokens[:, some, :length], "condition item pos -> (condition item) pos"),
+            batch.lengths[some].repeat(2),
+            list(wanted),
+        )
+        partners = torch.arange(2 * len(some), device=model.device).roll(len(some))
+        for (kind, keys), sites in alike.items():
+            at = torch.stack([masks[mask][some, :length] for mask, _ in keys]) & matters[kind][some, :length]
+            key, item = at.any(-1).nonzero(as_tuple=True)
+            heads = [head for _, head in keys]
+            rows = torch.cat([item, item + len(some)])
+            cells = Cells(
+                rows,
+                at[key, item].repeat(2, 1),
+                None if heads[0] is None else torch.tensor(heads, device=model.device)[key].repeat(2),
+            )
+            gaps = cut.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), TOKENS_A_PASS).double()
+            for site, of_site in zip(sites, gaps, strict=True):
+                here = found.new_full((len(keys), 2, len(some)), torch.nan)
+                here[key, 0, item], here[key, 1, item] = of_site.chunk(2)
+                for k, numbers in enumerate(wanted[site].values()):
+                    for number in numbers:
+                        old = found[number][:, some]
+                        found[number][:, some] = torch.where(here[k].isnan() & ~at[k].any(-1), old, here[k])
+    is_absent = torch.stack([~masks[id(at)].any(-1) for _, at in nodes])
+    broken = rearrange(found.masked_fill(is_absent[:, None], 0), "node condition item -> item (node condition)")
+    refuse_nan(model, batch.items, broken.cpu().numpy())
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Pass:
+    """Some items of a pair as they go through the model: the rows are the first condition's, then the second's."""
+
+    batch: Batch
+    items: Int[Tensor, " item"]
+    tokens: Int[Tensor, "row pos"]
+
+    def gap(
+        self,
+        model: Model,
+        *,
+        reads: Mapping[Site, Read] | None = None,
+        edits: Mapping[Site, Edit] | None = None,
+        taps: Mapping[Site, Tap] | None = None,
+        times: int = 1,
+    ) -> Float[Tensor, "condition=2 item"]:
+        """The gap of the rows; `times` puts them through so often at once, and gives the gap of the first time."""
+        last, place = (self.batch.lengths[self.items] - 1).unique(return_inverse=True)
+        tokens = self.tokens.repeat(times, 1)
+        log_probs = model.log_probs(tokens, last, reads=reads, edits=edits, taps=taps)[: len(self.tokens)]
+        rows = torch.arange(len(self.tokens), device=tokens.device)
+        answers = self.batch.answers[self.items].repeat(2, 1)
+        true, distractor = log_probs[rows, place.repeat(2)].gather(1, answers).unbind(-1)
+        gap = rearrange(true - distractor, "(condition item) -> condition item", condition=2)
+        refuse_nan(model, [self.batch.items[i] for i in self.items.tolist()], gap.detach().double().T.cpu().numpy())
+        return gap
+
+
+def _passes(model: Model, batch: Batch, which: Bool[Tensor, " item"] | None = None, times: int = 1) -> Iterator[_Pass]:
+    """The items of a pair, or those of them in `which`, as many at a time as a pass may hold."""
+    if len(batch.conditions) != 2:
+        raise ValueError(f"activations are exchanged between two conditions; {len(batch.conditions)} came")
+    items = torch.arange(len(batch.items), device=model.device)
+    items = items if which is None else items[which]
+    kept = len(batch.lengths.unique())
+    for some in items.split(max(1, rows_a_pass(batch.tokens.shape[2], kept, model.vocab) // (2 * times))):
+        length = int(batch.lengths[some].max())
+        yield _Pass(
+            batch, some, rearrange(batch.tokens[:, some, :length], "condition item pos -> (condition item) pos")
+        )
+
+
+def _other(value: Float[Tensor, "row *rest"]) -> Float[Tensor, "row *rest"]:
+    """For each row of a pass, what the other condition has there."""
+    first, second = value.chunk(2)
+    return torch.cat([second, first])
+
+
+def _exchange(at: Bool[Tensor, "item pos"] | None) -> Edit:
+    def exchange(value: Tensor) -> Tensor:
+        other = _other(value)
+        if at is None:
+            return other
+        there = at.repeat(2, 1).reshape(*value.shape[:2], *(1 for _ in value.shape[2:]))
+        return torch.where(there, other, value)
+
+    return exchange
+
+
+# To first order. What is exchanged at a head's query, key, value or pattern is carried exactly as far as the head's own
+# result z, through the softmax, whose saturation is where plain gradients go wrong; the gradient takes over from there.
+
+
+SLOPES = 4
+"""How many times as much a pass holds that is gone back through: every activation is kept."""
+
+
+def first_order(
+    model: Model, batch: Batch, sites: Sequence[Site], *, drop_layers: bool = False, through_softmax: bool = True
+) -> dict[Site, Float[Tensor, "dropped condition=2 item place"]]:
+    """How exchanging the activations at each site would change the gap, by one forward and backward pass of the batch.
+
+    The last axis is the position; for parts of heads the head, all positions together. On the first axis, entry 0 is the
+    estimate; with `drop_layers`, entry 1 + l is that with no gradient flowing back through layer l's attention and MLP
+    (GradDrop), for one more backward pass a layer. Without `through_softmax`, queries and keys too are estimated by their
+    gradients alone. See Kramár et al. 2024, arXiv 2403.00745.
+
+    Raises:
+        ModelError: a gradient is not finite; the item is named. Or a site does not exist, or the model is loaded in
+            half precision.
+
+    """
+    if any(site.head is not None for site in sites):
+        raise ValueError("all heads of a layer are estimated at once; leave the head out")
+    refuse_half(model)
+    size = (1 + drop_layers * model.n_layers, 2, len(batch.items))
+    found = {
+        site: torch.zeros(
+            *size, model.heads(site.part) if site.part in HEAD_PARTS else batch.tokens.shape[2],
+            dtype=torch.float64, device=model.device,
+        )
+        for site in sites
+    }  # fmt: skip
+    softmaxed = [s for s in sites if s.part in ("q", "k", "v", "pattern") and (through_softmax or s.part == "pattern")]
+    for some in _passes(model, batch, times=SLOPES):
+        moved = _moved_results(model, batch, some, softmaxed)
+        for site, value in _slopes(model, some, sites, moved, drop_layers).items():
+            found[site][:, :, some.items, : value.shape[-1]] = value
+    for value in found.values():
+        flat = rearrange(value, "dropped condition item place -> item (dropped condition place)")
+        refuse_nan(model, batch.items, flat.cpu().numpy(), "gradients")
+    return found
+
+
+def _moved_results(
+    model: Model, batch: Batch, some: _Pass, sites: Sequence[Site]
+) -> dict[Site, Float[Tensor, "row pos head d_head"]]:
+    """How far exchanging what stands at each site moves its layer's z, all before it left as it was: exactly.
+
+    For queries, keys and values, each part goes through the model once more beside the rows as they are, in the model's own
+    arithmetic: in every layer the part is exchanged, and z, once it is seen, put back.
+    """
+    moved: dict[Site, Tensor] = {}
+    values: dict[int, Tensor] = {}
+
+    def keep_values(layer: int) -> Read:
+        return lambda value: values.__setitem__(layer, value)
+
+    def mix(site: Site) -> Read:
+        def look(pattern: Tensor) -> None:
+            moved[site] = _mixed(_other(pattern) - pattern, values.pop(site.layer))
+
+        return look
+
+    def put_back(site: Site) -> Edit:
+        """Take down how far the changed rows are from the plain ones, and make them alike again."""
+
+        def edit(value: Tensor) -> Tensor:
+            plain, changed = value.chunk(2)
+            moved[site] = changed - plain
+            return torch.cat([plain, plain])
+
+        return edit
+
+    with torch.inference_mode():
+        patterns = [site for site in sites if site.part == "pattern"]
+        if patterns:
+            reads = {Site(site.layer, "v"): keep_values(site.layer) for site in patterns}
+            some.gap(model, reads={**reads, **{site: mix(site) for site in patterns}})
+        for part in ("q", "k", "v"):
+            here = [site for site in sites if site.part == part]
+            if here:
+                edits: dict[Site, Edit] = dict.fromkeys(here, _exchange_beside)
+                some.gap(model, edits=edits | {Site(site.layer, "z"): put_back(site) for site in here}, times=2)
+    return moved
+
+
+def _mixed(
+    pattern: Float[Tensor, "row head query key"], values: Float[Tensor, "row key shared d_head"]
+) -> Float[Tensor, "row query head d_head"]:
+    each = values.repeat_interleave(pattern.shape[1] // values.shape[2], 2)
+    return einsum(pattern.to(each), each, "row head query key, row key head d -> row query head d")
+
+
+def _exchange_beside(value: Tensor) -> Tensor:
+    """The rows as they are, and beside them the same rows with the other condition's activations."""
+    plain, _ = value.chunk(2)
+    return torch.cat([plain, _other(plain)])
+
+
+def _slopes(
+    model: Model, some: _Pass, sites: Sequence[Site], moved: Mapping[Site, Tensor], drop_layers: bool
+) -> dict[Site, Float[Tensor, "dropped condition item place"]]:
+    """Gradient times change, for one pass: see `first_order`."""
+    found: dict[Site, list[Tensor]] = {site: [] for site in sites}
+    change: dict[Site, Tensor] = dict(moved)
+    here: dict[Site, list[Site]] = {}  # where the gradient is taken: the sites that it is for
+    for site in sites:
+        # Attention writes nothing but the stream behind it, so the gradients there are the same.
+        by_way_of: Part = "z" if site in moved else "attn_out" if site.part == "resid_mid" else site.part
+        here.setdefault(Site(site.layer, by_way_of), []).append(site)
+    if drop_layers:
+        for layer in range(model.n_layers):
+            here.setdefault(Site(layer, "attn_out"), [])
+            here.setdefault(Site(layer, "mlp_out"), [])
+    dropped: list[int | None] = [None]
+
+    def far(site: Site) -> Read:
+        def look(value: Tensor) -> None:
+            first, second = value.detach().chunk(2)
+            change[site] = second - first  # the second condition's is minus this
+
+        return look
+
+    def tap(place: Site) -> Tap:
+        def watch(value: Tensor) -> None:
+            if place in found and place not in moved:
+                far(place)(value)
+            value.register_hook(pull)
+
+        def pull(gradient: Tensor) -> Tensor | None:
+            is_dropped = dropped[0] == place.layer and place.part in ("attn_out", "mlp_out")
+            for site in here[place]:
+                # The stream goes on past a layer that is dropped; what the layer itself writes counts for nothing then.
+                slope = torch.zeros_like(gradient) if is_dropped and site == place else gradient
+                found[site].append(_times(slope, change[site], model.heads(site.part), site.part in HEAD_PARTS))
+            return torch.zeros_like(gradient) if is_dropped else None
+
+        return watch
+
+    with torch.enable_grad():
+        reads = {site: far(site) for site in sites if site.part == "resid_mid"}
+        gap = some.gap(model, reads=reads, taps={place: tap(place) for place in here})
+        drops: list[int | None] = [None, *(range(model.n_layers) if drop_layers else ())]
+        for turn, drop in enumerate(drops):
+            dropped[0] = drop
+            before = {site: len(values) for site, values in found.items()}
+            gap.sum().backward(retain_graph=turn + 1 < len(drops))
+            for site, values in found.items():
+                if len(values) == before[site]:
+                    raise ModelError(f"{model.name}: no gradient reaches {site}, so its effect cannot be estimated")
+    return {site: torch.stack(values) for site, values in found.items()}
+
+
+def _times(
+    gradient: Float[Tensor, "row pos *rest"], change: Float[Tensor, "rows pos *rest"], heads: int, is_of_heads: bool
+) -> Float[Tensor, "condition item place"]:
+    """Gradient times change: by position, or by head, where heads that share a key or value are taken together."""
+    if len(change) < len(gradient):
+        change = torch.cat([change, -change])
+    product = (gradient * change).double()
+    if not is_of_heads:
+        return reduce(product, "(condition item) pos d -> condition item pos", "sum", condition=2)
+    return reduce(
+        product, "(condition item) pos (head shared) d -> condition item head", "sum", condition=2, head=heads
+    )
+
+
+def grad_drop(
+    found: Float[Tensor, "dropped condition=2 item *place"], part: Part
+) -> Float[Tensor, "condition=2 item *place"]:
+    """How much a site could matter: the mean size of its estimates over the layers that are dropped one at a time.
+
+    Where effects along two paths cancel, the plain estimate is small, and those with one path blocked are not. With its
+    own layer dropped, what a layer writes has no estimate, and that one is left out.
+    """
+    plain, each = found[0].abs(), found[1:].abs()
+    layers = len(each)
+    if part in ("resid_pre", "resid_mid", "resid_post"):
+        return each.mean(0)
+    return each.sum(0) / (layers - 1) if layers > 1 else plain

@@ -1,0 +1,158 @@
+"""The maps of a pair: what exchanging activations does, layer by role in the prompt or head by head, in both directions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+from xarray import DataArray
+
+from distractor.errors import ScalingError, TaskError
+from distractor.models.site import HEAD_PARTS, Part, Site
+from distractor.probing.exchange import exchanged_all
+from distractor.probing.positions import Positions, example
+from distractor.probing.run import Run
+from distractor.progress import remark
+from distractor.statistics.effects import mean_interval
+from distractor.text.task import nearest
+
+DIRECTIONS = ("noising", "denoising")
+"""The first condition's prompts (`conflict`) with the other's activations, and the other's prompts with those of `conflict`:
+does it break without what was there, and is what was there enough (Heimersheim and Nanda 2024, arXiv 2404.15255)."""
+
+
+Node = tuple[Site, str | None]
+"""One cell of a map: a site at the positions of a role, or a head at all positions."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExchangeMap:
+    """The cells of one or more parts' maps: layer × role for parts of the stream, layer × head for parts of heads.
+
+    Positions of different items are matched by their roles in the batch's first condition.
+    """
+
+    run: Run
+    parts: tuple[Part, ...]
+    roles: Mapping[str, Tensor]  # label: [item pos], true where the item has the role
+
+    @classmethod
+    def of(cls, run: Run, parts: Sequence[Part], only: Sequence[str] = ()) -> "ExchangeMap":
+        """The map of `parts`, of the roles in `only` (all, if there are none); parts that the model lacks are left out.
+
+        Raises:
+            TaskError: no item has a role that was asked for.
+
+        """
+        positions = Positions.of(run.batch)
+        index = positions.index[0]
+        roles = {label: index == number for number, label in enumerate(positions.labels)}
+        roles = {label: at for label, at in roles.items() if bool(at.any())}
+        for label in only:
+            if label not in roles:
+                raise TaskError(
+                    f"no item has a token with the role {label!r} in {run.batch.conditions[0]}, so there is nothing in "
+                    f"common to exchange; {nearest(label, roles)}"
+                )
+        chosen = {label: at for label, at in roles.items() if not only or label in only}
+        return cls(run, tuple(part for part in parts if part in run.model.parts), chosen)
+
+    @property
+    def is_of_heads(self) -> bool:
+        """Whether the map goes by heads, not by roles."""
+        return all(part in HEAD_PARTS for part in self.parts)
+
+    @property
+    def layers(self) -> list[Site]:
+        """The sites without heads and roles, each part's layers together."""
+        return [Site(layer, part) for part in self.parts for layer in range(self.run.model.n_layers)]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All cells, in the order of a reading."""
+        if self.is_of_heads:
+            heads = self.run.model.heads
+            return [(Site(s.layer, s.part, h), None) for s in self.layers for h in range(heads(s.part))]
+        return [(site, label) for site in self.layers for label in self.roles]
+
+    def exact(self, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node direction=2 item"], dict[str, str]]:
+        """What the exchange at each cell changes in the gap; NaN where an item has no such role.
+
+        Also what is to be told with it: why every cell took a whole pass, where the model cannot be cut (`exchanged_all`).
+        """
+        wanted = [(site, None if label is None else self.roles[label]) for site, label in nodes]
+        gaps, why_whole = exchanged_all(self.run, wanted)
+        if why_whole:
+            remark(
+                f"{self.run.model.name}: every exchange took a whole pass, for the model cannot be cut ({why_whole})."
+            )
+        return gaps - self.run.gap.double(), {"whole_passes": why_whole} if why_whole else {}
+
+    def at(self, node: Node, found: Mapping[Site, Float[Tensor, "*rest direction=2 item place"]]) -> Tensor:
+        """An estimate by position or head (`first_order`) at a cell: [*rest direction item], NaN where there is none."""
+        site, label = node
+        value = found[Site(site.layer, site.part)]
+        if label is None:
+            return value[..., site.head]
+        at = self.roles[label]
+        return torch.where(at.any(-1), (value * at).sum(-1), torch.nan)
+
+    @property
+    def groups(self) -> list[str]:
+        """Each item's group."""
+        return [item.group for item in self.run.batch.items]
+
+    @property
+    def pair_gap(self) -> Float[ndarray, " item"]:
+        """How far the other condition's gap is from that of the first: what noising everything would change."""
+        gap: ndarray = (self.run.gap[1] - self.run.gap[0]).double().cpu().numpy()
+        return gap
+
+    def reading(
+        self, values: Float[ndarray, "*lead node direction=2 item"], lead: Mapping[str, Sequence[str]], **told: Any
+    ) -> DataArray:
+        """Values of all cells as a reading [pair *lead direction part layer role item], of heads [… component item].
+
+        Beside what is `told`, its attributes hold the pair's gaps (`pair_gap`: each item's, in the order of items, with
+        the sign of noising; `denominator`: their mean with its interval), and the tokens of an example.
+        """
+        batch = self.run.batch
+        name = told.pop("name")
+        coords: dict[str, Any] = {"pair": ["/".join(batch.conditions)], **lead, "direction": list(DIRECTIONS)}
+        values = np.moveaxis(values, -2, -3)  # direction before node
+        if self.is_of_heads:
+            coords["component"] = [str(site) for site, _ in self.nodes]
+        else:
+            sizes = (len(self.parts), self.run.model.n_layers, len(self.roles))
+            values = values.reshape(*values.shape[:-2], *sizes, values.shape[-1])
+            coords["part"] = list(self.parts)
+            coords["layer"] = [str(layer) for layer in range(self.run.model.n_layers)]
+            coords["role"] = list(self.roles)
+        coords["item"] = [item.id for item in batch.items]
+        dims = list(coords)
+        coords["group"] = ("item", self.groups)
+        attrs = {
+            "quantity": "change of the logit gap",
+            "unit": "nats",
+            **told,
+            "pair_gap": json.dumps(self.pair_gap.tolist()),
+            "denominator": json.dumps(self.denominator),
+            "example": example(batch, self.run.model.tokenizer),
+        }
+        if not self.is_of_heads and "absent" not in attrs:
+            attrs["absent"] = "the item has no token with this role"
+        return DataArray(values[None], dims=dims, coords=coords, name=name, attrs=attrs)
+
+    @property
+    def denominator(self) -> dict[str, Any]:
+        """The mean of `pair_gap` with its 95 % interval over groups, which a single group has not."""
+        try:
+            mean, low, high = mean_interval(self.pair_gap, self.groups)
+        except ScalingError:  # all of one group: no interval
+            return {"mean": float(self.pair_gap.mean()), "low": None, "high": None}
+        return {"mean": mean, "low": low, "high": high}

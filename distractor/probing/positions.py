@@ -1,0 +1,77 @@
+"""Where in a prompt: positions of prompts of different length and wording, matched by their roles."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from distractor.probing.run import Batch
+from distractor.scoring.encode import Role
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """The roles of a batch's tokens: their labels in the order of the prompt, and which one each token has.
+
+    A label is the name of a part of the prompt (`cue`); of a part of several tokens, those before its last are counted
+    from its end (`subject-1` is the one before `subject`). Padding has the index −1.
+    """
+
+    labels: tuple[str, ...]
+    index: Int[Tensor, "condition item pos"]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Positions":
+        """Number the roles of a batch, in the order in which they stand."""
+        # Where a part stands among the parts of a prompt, from its end; tokens within a part in their order.
+        places: dict[str, list[int]] = defaultdict(list)
+        for line in batch.roles:
+            for row in line:
+                for place, name in enumerate(dict.fromkeys(name for name, _ in reversed(row))):
+                    places[name].append(place)
+        roles = {role for line in batch.roles for row in line for role in row}
+        order = sorted(roles, key=lambda role: (-sum(places[role[0]]) / len(places[role[0]]), role[0], -role[1]))
+        number = {role: n for n, role in enumerate(order)}
+        index = np.full(tuple(batch.tokens.shape), -1)
+        for c, line in enumerate(batch.roles):
+            for i, row in enumerate(line):
+                index[c, i, : len(row)] = [number[role] for role in row]
+        return cls(tuple(map(label, order)), torch.tensor(index, device=batch.tokens.device))
+
+    def sums(self, value: Float[Tensor, "*rest condition item pos"]) -> Float[Tensor, "*rest role condition item"]:
+        """The sum over each role's tokens: 0 where a prompt has no token of the role."""
+        found = [torch.where(self.index == role, value, 0).sum(-1) for role in range(len(self.labels))]
+        return torch.stack(found, -3)
+
+    @property
+    def present(self) -> Tensor:
+        """Where a prompt has a token of the role: [role condition item]."""
+        return torch.stack([(self.index == role).any(-1) for role in range(len(self.labels))])
+
+
+def label(role: Role) -> str:
+    """How a role is called on axes and in tables.
+
+    >>> label(("subject", 0)), label(("subject", 2))
+    ('subject', 'subject-2')
+    """
+    name, before_last = role
+    return f"{name}-{before_last}" if before_last else name
+
+
+def example(batch: Batch, tokenizer: Any) -> str:
+    """The first item's tokens with their roles under each condition, as JSON: {condition: [[text, label], …]}.
+
+    What figures are labelled with; it travels in a reading's attributes.
+    """
+    told = {}
+    for condition, tokens, line in zip(batch.conditions, batch.tokens[:, 0].tolist(), batch.roles, strict=True):
+        roles = line[0]
+        texts = [tokenizer.decode([token]) for token in tokens[: len(roles)]]
+        told[condition.value] = [[text, label(role)] for text, role in zip(texts, roles, strict=True)]
+    return json.dumps(told)

@@ -1,0 +1,148 @@
+"""What stands in the place of an activation that is knocked out: the mean over other groups' items, by role, or one of them.
+
+Balanced over the conditions of the pair and over the answers' labels: a mean over `conflict`
+alone would keep the cue.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from distractor.errors import TaskError
+from distractor.probing.run import Batch
+
+PART = 2**14
+"""How many tokens are averaged, or given their mean, at once: what is in between takes little memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Elsewhere:
+    """Where each token of a batch counts: its role's number, its fold and its cell (condition × answer label).
+
+    Padding has the role −1. Groups of items are dealt out to folds; "elsewhere" is every fold but an item's own.
+    """
+
+    role: Int[Tensor, "condition item pos"]
+    within: Int[Tensor, " role"]  # the number of the role's part, over all places in it
+    fold: Int[Tensor, " item"]
+    cell: Int[Tensor, "condition item"]
+
+    @classmethod
+    def of(cls, batch: Batch, folds: int) -> "Elsewhere":
+        """Number the roles, folds and cells of a batch.
+
+        Raises:
+            TaskError: all items are of one group, so that there is no other to take a mean over.
+
+        """
+        roles = sorted({role for line in batch.roles for row in line for role in row})
+        parts = sorted({name for name, _ in roles})
+        number = {role: n for n, role in enumerate(roles)}
+        role = np.full(tuple(batch.tokens.shape), -1)
+        for c, line in enumerate(batch.roles):
+            for i, row in enumerate(line):
+                role[c, i, : len(row)] = [number[r] for r in row]
+        groups = list(dict.fromkeys(item.group for item in batch.items))
+        if len(groups) < 2:
+            raise TaskError(
+                f"all {len(batch.items)} items are of the group {groups[0]!r}, and mean ablation takes its means over other "
+                "groups; take more items"
+            )
+        labels = list(dict.fromkeys(item.true for item in batch.items))
+        cell = [[c * len(labels) + labels.index(i.true) for i in batch.items] for c in range(len(batch.conditions))]
+        device = batch.tokens.device
+        return cls(
+            role=torch.tensor(role, device=device),
+            within=torch.tensor([parts.index(name) for name, _ in roles], device=device),
+            fold=torch.tensor([groups.index(item.group) % folds for item in batch.items], device=device),
+            cell=torch.tensor(cell, device=device),
+        )
+
+    def mean(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "condition item pos *rest"]:
+        """For each token, the balanced mean of `value` over tokens of its role in the other folds.
+
+        Where no other fold has the role at that place (an option longer than all others), the mean over the role's
+        whole part; where there is none of that either, over all tokens.
+        """
+        places = (self.role >= 0).nonzero()
+        condition, item, _ = places.unbind(-1)
+        at = _Tokens(self.role[tuple(places.T)], self.fold[item], self.cell[condition, item], places)
+        part_of = self.within[at.key]
+        exact, known = self._balanced(value, at, len(self.within))
+        part, part_known = self._balanced(value, at._replace(key=part_of), int(self.within.max()) + 1)
+        whole, _ = self._balanced(value, at._replace(key=torch.zeros_like(part_of)), 1)
+        out = torch.zeros_like(value)
+        for role, part_here, fold, place in zip(
+            *(x.split(PART) for x in (at.key, part_of, at.fold, places)), strict=True
+        ):
+            mean = torch.where(
+                known[fold, role, None],
+                exact[fold, role],
+                torch.where(part_known[fold, part_here, None], part[fold, part_here], whole[fold, 0]),
+            )
+            out[tuple(place.T)] = mean.unflatten(1, value.shape[3:])
+        return out
+
+    def draw(self, rng: np.random.Generator) -> "Donors":
+        """For each prompt another one at random, of another fold: each cell as likely, and each prompt of a cell.
+
+        A token's place is taken by the donor's token of the same role; where it has none, by that of the nearest place in
+        the same part of the prompt; where it has no such part, by the one as far from the end.
+        """
+        fold, cell, role = (x.cpu().numpy() for x in (self.fold, self.cell, self.role))
+        part = np.where(role >= 0, self.within.cpu().numpy()[role], -1)
+        prompts = np.argwhere(cell >= 0).reshape(*cell.shape, 2)
+        places = np.zeros((*role.shape, 3), dtype=np.int64)
+        for c, i in np.ndindex(*cell.shape):
+            cells = np.unique(cell[:, fold != fold[i]])
+            donors = prompts[(cell == rng.choice(cells)) & (fold != fold[i])]
+            d, j = donors[rng.integers(len(donors))]
+            length, theirs = int((role[c, i] >= 0).sum()), int((role[d, j] >= 0).sum())
+            for place in range(length):
+                alike = np.flatnonzero(part[d, j] == part[c, i, place])
+                from_end = max(0, theirs - length + place)
+                nearest = alike[np.abs(role[d, j, alike] - role[c, i, place]).argmin()] if alike.size else from_end
+                places[c, i, place] = d, j, nearest
+        return Donors(*torch.tensor(places, device=self.role.device).unbind(-1))
+
+    def _balanced(self, value: Tensor, at: "_Tokens", keys: int) -> tuple[Float[Tensor, "fold key d"], Tensor]:
+        """Means over all other folds by key, over cells that have any; and where there are any."""
+        folds, cells = int(self.fold.max()) + 1, int(self.cell.max()) + 1
+        index = (at.fold * cells + at.cell) * keys + at.key
+        width = value[0, 0, 0].numel()
+        total = torch.zeros(folds * cells * keys, width, dtype=torch.float64, device=value.device)
+        for here, place in zip(index.split(PART), at.places.split(PART), strict=True):
+            total.index_add_(0, here, value[tuple(place.T)].flatten(1).double())
+        count = torch.zeros(folds * cells * keys, 1, dtype=torch.float64, device=value.device)
+        count.index_add_(0, index, torch.ones(len(index), 1, dtype=torch.float64, device=value.device))
+        total, count = total.view(folds, cells, keys, -1), count.view(folds, cells, keys, 1)
+        total, count = total.sum(0) - total, count.sum(0) - count
+        any_here = count > 0
+        mean = (total / count.clamp(min=1)).sum(1) / any_here.sum(1).clamp(min=1)
+        return mean.to(value.dtype), any_here.any(1).squeeze(-1)
+
+
+class _Tokens(NamedTuple):
+    """The tokens of a batch that are no padding: by which key they are averaged, fold, cell, and [condition item pos]."""
+
+    key: Int[Tensor, " token"]
+    fold: Int[Tensor, " token"]
+    cell: Int[Tensor, " token"]
+    places: Int[Tensor, "token 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Donors:
+    """Where each token's replacement comes from: another prompt of the batch and a position in it."""
+
+    condition: Int[Tensor, "condition item pos"]
+    item: Int[Tensor, "condition item pos"]
+    pos: Int[Tensor, "condition item pos"]
+
+    def give(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "condition item pos *rest"]:
+        """For each token, what stands at its donor's."""
+        return value[self.condition, self.item, self.pos]

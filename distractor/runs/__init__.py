@@ -1,0 +1,1 @@
+"""Folders, manifests, tables and figure style shared by all commands."""

@@ -1,0 +1,1 @@
+"""Log-probabilities, written answers and what is computed from them."""

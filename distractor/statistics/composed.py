@@ -1,0 +1,91 @@
+"""The composed curve of Zhang et al. 2023 for negation: what two tasks scored apart predict for both at once.
+
+A question with negation needs t, answering the question without it, and s, understanding the negation. If the two are
+independent, and a negation that is not understood is ignored, then
+
+    accuracy in conflict = t · s + (1 − t)(1 − s)
+
+(both right, or both wrong). Here t is accuracy in `distractor_only`, and s accuracy on negated letters ("the answer is
+not A": negation_qa's `true_only`), which is 0, not ½, for a model that ignores the negation. The residual says where the
+two tasks do not just add up but compete: Zhang et al.'s formula fits GPT-3 zero-shot and fails on text-davinci-001.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from distractor.errors import ScalingError
+from distractor.statistics.groups import Values
+from distractor.statistics.pairs import ALPHA, in_order, resample
+from distractor.statistics.shape_test import Size, check
+
+Same = Float[ndarray, "_ _ _"]
+"""`seed size group` again; that they are the same ones is checked with a message for the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """Measured and predicted accuracy in `conflict` by size, and the residual (measured − predicted) with its interval.
+
+    Means over seeds. The interval is level 1's (these weights): groups are resampled, the same ones in all three
+    conditions, and the prediction is made anew, since it is not linear in t and s.
+    """
+
+    sizes: tuple[Size, ...]
+    measured: Float[ndarray, " size"]
+    predicted: Float[ndarray, " size"]
+    residual: Float[ndarray, " size"]
+    low: Float[ndarray, " size"]
+    high: Float[ndarray, " size"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it stands in summary.json."""
+        names = ("measured", "predicted", "residual", "low", "high")
+        rows = zip(self.sizes, *(getattr(self, name).tolist() for name in names), strict=True)
+        return {"formula": "t·s + (1−t)(1−s)", "sizes": [dict(zip(("size", *names), row, strict=True)) for row in rows]}
+
+
+def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[ndarray, "*rest"]:
+    """t·s + (1 − t)(1 − s): both tasks right, or both wrong."""
+    found: ndarray = t * s + (1 - t) * (1 - s)
+    return found
+
+
+def compose(
+    conflict: Values,
+    distractor_only: Same,
+    negated_letters: Same,
+    sizes: Sequence[Size],
+    *,
+    seed: int = 0,
+    draws: int = 2000,
+) -> Composed:
+    """Predict accuracy in `conflict` from the two tasks scored apart, seed by seed, and compare; values are accuracies.
+
+    Raises ScalingError as `judge` does, and for tables of different shape.
+    """
+    for name, values in (("distractor_only", distractor_only), ("negated letters", negated_letters)):
+        if values.shape != conflict.shape:
+            raise ScalingError(f"{name} has {values.shape} (seed, size, group) values, conflict {conflict.shape}")
+    tables = np.stack([conflict, distractor_only, negated_letters])
+    for name, values in zip(("conflict", "distractor_only", "negated letters"), tables, strict=True):
+        check(values, sizes, name)
+    n_groups = tables.shape[-1]
+    tables = in_order(tables.reshape(-1, n_groups)).reshape(tables.shape)
+
+    def left(means: Float[ndarray, "*draw three seed size"]) -> Float[ndarray, "*draw size"]:
+        measured, t, s = np.moveaxis(means, -3, 0)
+        found: ndarray = (measured - composed(t, s)).mean(-2)
+        return found
+
+    means = tables.mean(-1)
+    residual = left(means)
+    drawn = left(np.moveaxis(tables @ resample(n_groups, draws, seed).T, -1, 0))
+    stretched = residual + (drawn - residual) * np.sqrt(n_groups / (n_groups - 1))
+    low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    measured = means[0].mean(0)
+    return Composed(tuple(sizes), measured, measured - residual, residual, low, high)

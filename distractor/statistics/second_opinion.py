@@ -1,0 +1,309 @@
+"""What other procedures say of a curve: two lines and Lind–Mehlum beside the quadratic fit that they were made against.
+
+Secondary: all three look at the points of the curve as if each had an error of its own. The judgement that counts is in
+`scaling`. They are refused ("too few") below eight sizes. x is the logarithm of size throughout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+Points = Float[ndarray, " point"]
+
+
+Way = Literal["U-shaped", "inverted-U"]
+
+
+ENOUGH_SIZES = 8
+
+
+TOO_FEW = "too few"
+
+
+MIDDLE = (0.1, 0.9)  # a break is looked for between these quantiles of x
+
+
+@dataclass(frozen=True)
+class TwoLines:
+    """A line below the break and one above it (Simonsohn 2018). It turns where both slopes are clear and opposed.
+
+    Each line's error is the heteroskedastic one, HC3 (MacKinnon and White 1985), on the normal scale as in the paper; a
+    line through fewer than three different sizes has none, and p is 1. `flat` are the ends of the region in which the
+    break was chosen, `way` is what was looked for.
+    """
+
+    way: Way
+    breakpoint: float
+    flat: tuple[float, float]
+    slope_left: float
+    z_left: float
+    p_left: float
+    slope_right: float
+    z_right: float
+    p_right: float
+
+    @property
+    def turns(self) -> bool:
+        """Slopes of opposite sign, each at p < .05."""
+        return self.slope_left * self.slope_right < 0 and max(self.p_left, self.p_right) < 0.05
+
+
+@dataclass(frozen=True)
+class LindMehlum:
+    """A parabola's slopes at both ends of the range, and where it turns (Lind and Mehlum 2010).
+
+    `p` is the larger of the two one-sided p-values (Sasabuchi 1980). `low` and `high` are Fieller's (1954) 95 % interval
+    of the turning point, None where it has no end: the curvature is then not clear.
+    """
+
+    way: Way
+    slope_left: float
+    slope_right: float
+    t_left: float
+    t_right: float
+    p: float
+    turning_point: float
+    low: float | None
+    high: float | None
+
+    @property
+    def turns(self) -> bool:
+        """Both slopes have the signs of the turn, the weaker one at p < .05."""
+        return self.p < 0.05
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The foil: a parabola whose curvature has p < .05 and whose top lies within the range counts as a turn.
+
+    On curves that only rise and level off it says so in up to 100 % (Simonsohn 2018).
+    """
+
+    curvature: float
+    p: float
+    turning_point: float | None
+    turns: bool
+
+
+Opinion = TypeVar("Opinion", TwoLines, LindMehlum, Quadratic)
+
+
+@dataclass(frozen=True)
+class SecondOpinion:
+    """The three together; `two_lines` and `lind_mehlum` are "too few" below eight sizes."""
+
+    two_lines: TwoLines | str
+    lind_mehlum: LindMehlum | str
+    quadratic: Quadratic
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, sizes in their own unit: as it stands in summary.json under `secondary`."""
+        told: dict[str, Any] = {}
+        for field in fields(self):
+            one = getattr(self, field.name)
+            told[field.name] = one if isinstance(one, str) else _plain(one)
+        return told
+
+
+def second_opinion(means: Float[ndarray, "seed size"], sizes: Sequence[float | int]) -> SecondOpinion:
+    """Ask all three of the points (each seed's mean at each size); sizes in the result are as given, not logarithms."""
+    x = np.tile(on_log_axis(sizes), len(means))
+    y = means.ravel()
+    foil = _in_sizes(quadratic(x, y), sizes)
+    if len(sizes) < ENOUGH_SIZES:
+        return SecondOpinion(TOO_FEW, TOO_FEW, foil)
+    return SecondOpinion(_in_sizes(two_lines(x, y), sizes), _in_sizes(lind_mehlum(x, y), sizes), foil)
+
+
+def on_log_axis(sizes: Sequence[float | int]) -> Float[ndarray, " size"]:
+    """Natural logarithms; log(1 + size) where the smallest is 0, as training step 0 is."""
+    values = np.asarray(sizes, float)
+    places: ndarray = np.log1p(values) if values.min() == 0 else np.log(values)
+    return places
+
+
+def two_lines(x: Points, y: Points) -> TwoLines:
+    """Simonsohn's test with the break that takes from the rich.
+
+    The most extreme place of a flexible curve (a natural cubic smoothing spline, smoothed by generalised
+    cross-validation), with all places that lie within one standard error of it, is the flat region. Lines are drawn with
+    the break in the middle of that region; the break then moves within it by the ratio of the two |z|, so that the
+    weaker line gets more of the points ("Robin Hood"). The break itself belongs to either line when that is fitted.
+    """
+    beta = np.polynomial.polynomial.polyfit(x, y, 2)
+    sign = 1 if beta[1] + 2 * beta[2] * x.min() > 0 else -1  # rises at first: an inverted U is what can be there
+    fitted, error = smooth(x, y)
+    low, high = np.quantile(x, MIDDLE)
+    middle = (x > low) & (x < high)
+    extreme = sign * fitted[middle]
+    flat = x[middle][extreme + error[middle] >= extreme.max()]
+    first = slopes(x, y, float(np.median(flat)))
+    strong = abs(first[1]) + abs(first[4])
+    share = abs(first[4]) / strong if strong > 0 else 0.5
+    chosen = float(np.quantile(flat, share))
+    way: Way = "inverted-U" if sign > 0 else "U-shaped"
+    return TwoLines(way, chosen, (float(flat.min()), float(flat.max())), *slopes(x, y, chosen))
+
+
+def slopes(x: Points, y: Points, at: float) -> tuple[float, float, float, float, float, float]:
+    """(slope, z, p) of the line up to the break and of the line from it on; each takes points at the break as its own."""
+    return (*_line(x, y, x <= at), *_line(x, y, x >= at))
+
+
+def _line(x: Points, y: Points, part: Bool[ndarray, " point"]) -> tuple[float, float, float]:
+    from scipy.special import ndtr
+
+    x, y = x[part], y[part]
+    if len(np.unique(x)) < 2:
+        return 0.0, 0.0, 1.0
+    off = x - x.mean()
+    slope = float(off @ y / (off @ off))
+    if len(np.unique(x)) < 3:
+        return slope, 0.0, 1.0
+    left = y - y.mean() - slope * off
+    leverage = 1 / len(x) + off**2 / (off @ off)
+    error = float(np.sqrt(((off * left / (1 - leverage)) ** 2).sum()) / (off @ off))
+    if error <= 1e-12 * np.abs(y).max():
+        return slope, float(np.sign(slope)) * np.inf, 0.0 if slope else 1.0
+    return slope, slope / error, float(2 * ndtr(-abs(slope / error)))
+
+
+def smooth(x: Points, y: Points) -> tuple[Points, Points]:
+    """A natural cubic smoothing spline through the points and its standard error, at each point.
+
+    Green and Silverman (1994), chapter 2: with weights w (points at each x) and the roughness matrix K, the fit is
+    (W + λK)⁻¹ W ȳ; λ minimises n·RSS / (n − tr)², and the error is that of the Bayesian posterior (Wahba 1983).
+    """
+    places, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    means = np.bincount(inverse, y) / counts
+    roughness = _roughness(places)
+    # In the eigenbasis of W^-½ K W^-½ every λ costs only a vector.
+    root = np.sqrt(counts)
+    rough, basis = np.linalg.eigh(roughness / root[:, None] / root)
+    rough = np.maximum(rough, 0)
+    rough[rough < 1e-10 * rough.max()] = 0
+    turned = basis.T @ (root * means)
+    within = float(((y - means[inverse]) ** 2).sum())
+    n = len(y)
+
+    def at(weight: float) -> tuple[float, float, ndarray]:
+        kept = 1 / (1 + weight * rough)
+        return within + float((((1 - kept) * turned) ** 2).sum()), float(kept.sum()), kept
+
+    scale = rough.max()
+    best = (np.inf, 1.0)
+    for weight in np.append(np.geomspace(1e-4, 1e8, 241) / scale, np.inf if scale == 0 else 1e12 / scale):
+        left, freedom, _ = at(weight)
+        if n - freedom > 0.5:
+            best = min(best, (n * left / (n - freedom) ** 2, float(weight)))
+    left, freedom, kept = at(best[1])
+    fitted = basis @ (kept * turned) / root
+    noise = left / (n - freedom)
+    variance = noise * ((basis * kept) * basis).sum(1) / counts
+    return fitted[inverse], np.sqrt(np.maximum(variance, 0))[inverse]
+
+
+def _roughness(places: Float[ndarray, " place"]) -> Float[ndarray, "place place"]:
+    """K: f'Kf is the integral of the squared second derivative of the natural cubic spline through f."""
+    gap = np.diff(places)
+    count = len(places)
+    q, r = np.zeros((count, count - 2)), np.zeros((count - 2, count - 2))
+    for j in range(count - 2):
+        q[j : j + 3, j] = 1 / gap[j], -1 / gap[j] - 1 / gap[j + 1], 1 / gap[j + 1]
+        r[j, j] = (gap[j] + gap[j + 1]) / 3
+        if j:
+            r[j - 1, j] = r[j, j - 1] = gap[j] / 6
+    matrix: ndarray = q @ np.linalg.solve(r, q.T)
+    return matrix
+
+
+def lind_mehlum(x: Points, y: Points) -> LindMehlum:
+    """Lind and Mehlum's test of the slopes at the smallest and the largest x, with Fieller's interval."""
+    from scipy.special import stdtr
+
+    beta, covariance, freedom = _parabola(x, y)
+
+    def slope(at: float) -> tuple[float, float]:
+        by = np.array([0, 1, 2 * at])
+        value, error = float(by @ beta), float(np.sqrt(by @ covariance @ by))
+        return value, value / error if error > 0 else float(np.sign(value)) * np.inf
+
+    (left, t_left), (right, t_right) = slope(x.min()), slope(x.max())
+    sign = 1 if beta[2] < 0 else -1
+    p = max(float(stdtr(freedom, -sign * t_left)), float(stdtr(freedom, sign * t_right)))
+    low, high = fieller(beta, covariance, freedom)
+    top = float(-beta[1] / (2 * beta[2])) if beta[2] else float("inf")
+    way: Way = "inverted-U" if sign > 0 else "U-shaped"
+    return LindMehlum(way, left, right, t_left, t_right, p, top, low, high)
+
+
+def fieller(
+    beta: Float[ndarray, "3"], covariance: Float[ndarray, "3 3"], freedom: int
+) -> tuple[float | None, float | None]:
+    """The places θ at which the slope b + 2cθ is not told from 0: a ratio's exact 95 % interval (Fieller 1954)."""
+    from scipy.special import stdtrit
+
+    square = float(stdtrit(freedom, 0.975)) ** 2
+    _, b, c = beta
+    two = 4 * (c**2 - square * covariance[2, 2])
+    one = 4 * (b * c - square * covariance[1, 2])
+    none = b**2 - square * covariance[1, 1]
+    if two <= 0:
+        return None, None
+    root = np.sqrt(max(one**2 - 4 * two * none, 0))
+    return float((-one - root) / (2 * two)), float((-one + root) / (2 * two))
+
+
+def quadratic(x: Points, y: Points) -> Quadratic:
+    """The foil: what a parabola's curvature says; nothing is said (p = 1) where there are only three points."""
+    from scipy.special import stdtr
+
+    if len(x) < 4:
+        return Quadratic(0.0, 1.0, None, False)
+    beta, covariance, freedom = _parabola(x, y)
+    curvature, error = float(beta[2]), float(np.sqrt(covariance[2, 2]))
+    p = float(2 * stdtr(freedom, -abs(curvature) / error)) if error > 0 else float(curvature == 0)
+    top = float(-beta[1] / (2 * curvature)) if curvature else None
+    return Quadratic(curvature, p, top, p < 0.05 and top is not None and bool(x.min() < top < x.max()))
+
+
+def _parabola(x: Points, y: Points) -> tuple[Float[ndarray, "3"], Float[ndarray, "3 3"], int]:
+    """Coefficients of 1, x and x² by least squares, their covariance, and the degrees of freedom."""
+    shift = x.mean()  # far from 0 the columns are nearly alike; fitted about the mean and carried back
+    off = x - shift
+    design = np.stack([np.ones_like(off), off, off**2], 1)
+    inverse = np.linalg.inv(design.T @ design)
+    beta = inverse @ design.T @ y
+    freedom = len(x) - 3
+    noise = float(((y - design @ beta) ** 2).sum() / freedom) if freedom else 0.0
+    back = np.array([[1, -shift, shift**2], [0, 1, -2 * shift], [0, 0, 1]])
+    return back @ beta, noise * back @ inverse @ back.T, freedom
+
+
+def _in_sizes(one: Opinion, sizes: Sequence[float | int]) -> Opinion:
+    """Places on the log axis as sizes; slopes stay per unit of the logarithm."""
+
+    def back(place: float | None) -> float | None:
+        if place is None:
+            return None
+        with np.errstate(over="ignore"):
+            return float(np.expm1(place) if min(sizes) == 0 else np.exp(place))
+
+    moved: dict[str, Any] = {
+        name: back(getattr(one, name)) for name in ("breakpoint", "turning_point", "low", "high") if hasattr(one, name)
+    }
+    if isinstance(one, TwoLines):
+        moved["flat"] = tuple(back(end) for end in one.flat)
+    return replace(one, **moved)
+
+
+def _plain(one: TwoLines | LindMehlum | Quadratic) -> dict[str, Any]:
+    told: dict[str, Any] = {"turns": one.turns}
+    for field in fields(one):
+        value = getattr(one, field.name)
+        told[field.name] = None if isinstance(value, float) and not np.isfinite(value) else value
+    return told

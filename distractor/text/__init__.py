@@ -1,0 +1,1 @@
+"""Tasks, items and prompt formats as plain text."""
