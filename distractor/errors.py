@@ -1,5 +1,7 @@
 """Errors for the person who made them: what was wanted, what came, what can be done. Caught once, at the door."""
 
+from collections.abc import Iterable
+
 
 class DistractorError(Exception):
     """Anything that a user can put right; the command line prints it without a traceback, exit status 2."""
@@ -23,3 +25,12 @@ class StoreError(DistractorError):
 
 class ScalingError(DistractorError):
     """A curve cannot be judged from the values that came."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The part of an error message that says what there is, with the likeliest first: `did you mean …?`."""
+    import difflib
+
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"there is: {', '.join(names)}"

@@ -1,13 +1,11 @@
 """The paper that tables are printed on, and how numbers are written."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rich.console import Console
+import numpy as np
 
 
-WIDTH = 100
-"""Columns of a table at most."""
+def finite_or_none(value: float) -> float | None:
+    """A number as JSON can have it: None where there is none."""
+    return float(value) if np.isfinite(value) else None
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -33,10 +31,3 @@ def shortened(name: str, room: int) -> str:
     ('…r/80x2/seed780@750', '8x2')
     """
     return name if len(name) <= room else f"…{name[-(room - 1) :]}"
-
-
-def console() -> "Console":
-    """Stdout, as wide as the tables; nothing is coloured that was not meant to be."""
-    from rich.console import Console
-
-    return Console(width=WIDTH, highlight=False)

@@ -1,7 +1,7 @@
 """What a command did, to be told at its end: what went through models, and what was on disk already."""
 
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -94,3 +94,7 @@ def remark(sentence: str) -> None:
     """Something about how it is done is to be told, once."""
     if work := _current.get():
         work.remarks.append(sentence)
+
+
+Advance = Callable[[str], None]
+"""Told after each cell, with the model's name."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from distractor.models.model import Model
     from distractor.probing.run import Run
 
-Kind = Literal["mean", "zero", "resample"]
+AblationKind = Literal["mean", "zero", "resample"]
 """What is put in the place of an output: the mean of other groups' items, nothing, or other groups' items one at a time."""
 
 
@@ -46,7 +46,7 @@ class Ablation:
     folds: int = 5
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
     writes: tuple[Part, ...] = ("z", "mlp_out")
-    kind: Kind = "mean"
+    kind: AblationKind = "mean"
     draws: int = 4
     seed: int = 0
     together: tuple[Site, ...] = ()
@@ -112,7 +112,7 @@ class Compensation:
     folds: int = 5
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
     writes: tuple[Part, ...] = ("z", "mlp_out")
-    kind: Kind = "mean"
+    kind: AblationKind = "mean"
     draws: int = 4
     seed: int = 0
     at_slot: ClassVar[tuple[Part, ...]] = ("attn_out", "resid_post")
@@ -168,7 +168,7 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
 class _StandIn:
     """What is put in the place of each part of a run; made once for each, and read then if it was not seen yet."""
 
-    def __init__(self, run: "Run", folds: int, kind: Kind, draws: int, seed: int) -> None:
+    def __init__(self, run: "Run", folds: int, kind: AblationKind, draws: int, seed: int) -> None:
         import numpy as np
 
         from distractor.probing.replacement_values import Elsewhere

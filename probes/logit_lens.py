@@ -49,9 +49,9 @@ class LogitLens:
 
         from distractor.errors import ModelError
         from distractor.probing.probe import names_of
-        from distractor.probing.run import rows_a_pass
         from distractor.probing.stream import TOLERANCE, Stream
         from distractor.scoring import quantities
+        from distractor.scoring.score import rows_a_pass
 
         shape = run.gap.shape
         answers = run.batch.answers.repeat(shape[0], 1)

@@ -3,8 +3,8 @@
 import difflib
 from pathlib import Path
 
-from distractor.errors import TaskError
-from distractor.text.task import Task, nearest
+from distractor.errors import TaskError, nearest
+from distractor.text.task import Task
 
 from . import TASKS, own, prize
 from .prize.release import identify

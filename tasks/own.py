@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from distractor.errors import DistractorError, TaskError
-from distractor.text.task import Condition, Item, Task, nearest
+from distractor.errors import DistractorError, TaskError, nearest
+from distractor.text.task import Condition, Item, Task
 
 from .rows import Row, check_text, read_rows
 

@@ -45,7 +45,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     Tokenizers: `words` and `bytes`, the same with a BOS as `words_bos` and `bytes_bos`.
     """
     import tiny
-    from distractor.models.model import load
+    from distractor.models.load import load
 
     @cache
     def tokenizer(name: str) -> Any:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from distractor.ablation.ablate import Values, values_of
 from distractor.models.source import Source
+from distractor.scoring.behaviour import ItemValues, values_of
 from distractor.scoring.sweep import Scores
 from distractor.text.task import Condition, Item, Task
 
@@ -33,7 +33,7 @@ def scored(task: Task, found: np.ndarray, size: int = 1, seed: int = 0) -> Score
     return Scores(source, found, False, 0, dict.fromkeys(Condition, 0))
 
 
-def values(task: Task, found: np.ndarray) -> Values:
+def values(task: Task, found: np.ndarray) -> ItemValues:
     """Every quantity, item by item."""
     return values_of(task, scored(task, found))
 

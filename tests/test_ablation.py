@@ -17,17 +17,19 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import ModelError, TaskError
-from distractor.models.model import Model, load
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.models.site import Site
 from distractor.probing import run as run_module
 from distractor.probing.measure import measure
 from distractor.probing.replacement_values import Elsewhere
-from distractor.probing.run import batch, observe, score
+from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.scoring.quantities import distractor_pull, logit_gap, true_pull
+from distractor.scoring.score import score
 from distractor.text.task import Condition
 from probes import PROBES
-from probes.ablation import Ablation, Compensation, Kind
+from probes.ablation import Ablation, AblationKind, Compensation
 
 FOLDS = 3
 CONFLICT, CONGRUENT, SWAPPED = Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED
@@ -352,7 +354,7 @@ def test_resampling_is_writing_the_donors_activations_and_averaging_the_effects(
 
 
 @pytest.mark.parametrize("kind", ["zero", "resample"])
-def test_other_stand_ins_too_rank_the_planted_head_first(tmp_path: Path, kind: Kind) -> None:
+def test_other_stand_ins_too_rank_the_planted_head_first(tmp_path: Path, kind: AblationKind) -> None:
     effect = mean_effect(measure(wire(tmp_path), wired.task(), Ablation(kind=kind, draws=16)), CONFLICT)
     assert max(effect, key=lambda name: abs(effect[name])) == "L0H1.z"
     assert effect["L0H1.z"] == pytest.approx(-2, abs=0.35)
@@ -409,7 +411,9 @@ def test_nothing_before_a_component_and_nothing_beside_it_reacts(loaded: Loaded)
 
 
 @pytest.mark.parametrize("kind", ["mean", "zero"])
-def test_compensation_finds_the_backup_head_and_finds_none_where_there_is_none(tmp_path: Path, kind: Kind) -> None:
+def test_compensation_finds_the_backup_head_and_finds_none_where_there_is_none(
+    tmp_path: Path, kind: AblationKind
+) -> None:
     backed = measure(wire(tmp_path / "backed", backup=1.5), wired.task(), Compensation(kind=kind))
     mean = backed.sel(condition="conflict").mean("item")
     paths = [p for p in mean.path.values if p.startswith("L")]

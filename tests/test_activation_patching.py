@@ -17,12 +17,13 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import EncodeError, ModelError, TaskError
-from distractor.models.model import Model, load
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
-from distractor.probing import run as run_module
 from distractor.probing.exchange import exchanged
 from distractor.probing.measure import measure
 from distractor.probing.run import Run, batch, observe
+from distractor.scoring import score as score_module
 from distractor.scoring.encode import encode
 from distractor.statistics.effects import judge, why_no_recovery
 from distractor.text.task import Condition
@@ -71,7 +72,7 @@ def test_exchanging_within_a_pass_is_writing_what_was_seen_before(
     model = loaded(architecture, "bytes")
     sites = [Site(0, part, model.heads(part) - 1) for part in HEAD_PARTS] + [Site(0, "attn_out"), Site(0, "pattern")]
     run = run_of(model, PAIR, sites, items=4)
-    monkeypatch.setattr(run_module, "TOKENS_A_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
+    monkeypatch.setattr(score_module, "TOKENS_A_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
     for site in sites:
         wanted = run.again({site: run.seen[site].flip(0)}).gap
         assert_close(exchanged(model, run.batch, site), wanted, atol=1e-6 if architecture == "gemma2" else 1e-9, rtol=0)

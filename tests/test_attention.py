@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 import tiny
 import wired
 from conftest import Loaded
-from distractor.models.model import load
+from distractor.models.load import load
 from distractor.probing.measure import measure
 from distractor.probing.positions import Positions, label
 from distractor.probing.run import batch

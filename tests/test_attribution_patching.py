@@ -18,7 +18,8 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import ModelError
-from distractor.models.model import Model, load, wrap
+from distractor.models.load import load, wrap
+from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, STREAM_PARTS, Part, Site
 from distractor.probing import exchange
 from distractor.probing.exchange import exchanged, first_order, grad_drop
@@ -75,7 +76,7 @@ def test_positions_and_passes_change_no_estimate(loaded: Loaded, monkeypatch: py
     together = pair(model)
     assert len(together.lengths.unique()) > 1
     whole = first_order(model, together, sites_of(model), drop_layers=True)
-    monkeypatch.setattr("distractor.probing.run.TOKENS_A_PASS", 6 * together.tokens.shape[2])
+    monkeypatch.setattr("distractor.scoring.score.TOKENS_A_PASS", 6 * together.tokens.shape[2])
     for site, value in first_order(model, together, sites_of(model), drop_layers=True).items():
         torch.testing.assert_close(value, whole[site], atol=1e-9, rtol=0)
         if site.part in STREAM_PARTS:

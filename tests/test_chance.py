@@ -6,7 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 import wired
-from distractor.models.model import load
+from distractor.models.load import load
 from distractor.probing.measure import measure
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import encode

@@ -15,7 +15,8 @@ from transformers import GPT2Config
 
 import small_ladder
 import tiny
-from distractor.models import families, model
+from distractor.models import families
+from distractor.models import load as load_module
 from small_ladder import CELLS, COMMAND, type_in
 from tasks import TASKS
 
@@ -37,7 +38,7 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """No model may be loaded."""
-    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
 
 
 def script(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -268,7 +269,7 @@ def test_a_run_prints_numbers_on_stdout_and_progress_on_stderr(
         assert (tmp_path / "out" / name).stat().st_size
 
     # Another run is not written over it; the same one, told to people, is.
-    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     before = {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}
     assert type_in([*command[:3], "--items", "11", *command[5:]]) == 2
     refused(capsys.readouterr(), "out holds the results of another run", "--out")

@@ -19,17 +19,26 @@ import wired
 from distractor.comparison import report as compare_report
 from distractor.comparison import tables as compare_table
 from distractor.comparison.compare import PROBES as COMPARED
-from distractor.comparison.compare import Comparison, compare, count_steps, is_halved, over_tasks, pairs_of, sides_of
+from distractor.comparison.compare import (
+    ComparisonResult,
+    compare,
+    count_steps,
+    is_halved,
+    over_tasks,
+    pairs_of,
+    sides_of,
+)
 from distractor.comparison.counterparts import blocks_of, carried
 from distractor.comparison.tables import tables
 from distractor.errors import ModelError
-from distractor.models import families, model
+from distractor.models import families
+from distractor.models import load as load_module
 from distractor.models.same_run import are_kin
 from distractor.models.source import Source
-from distractor.numbers import WIDTH
 from distractor.probing.strengths import Chosen
+from distractor.runs.tables import WIDTH
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Settings
 from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation
@@ -57,12 +66,12 @@ class Refusing(Ablation):
         raise ModelError("no such thing here")
 
 
-def compared(folder: Path, sources: Sequence[Source], probes: Mapping[str, Any]) -> Comparison:
+def compared(folder: Path, sources: Sequence[Source], probes: Mapping[str, Any]) -> ComparisonResult:
     return compare(TASK, sources, probes, store=Store(folder / "cells"), settings=CPU)
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path]:
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[ComparisonResult, Path]:
     """One model before and after its true-task head was weakened."""
     folder = tmp_path_factory.mktemp("compare")
     sources = [wire(folder, "strong", first=1.0, second=2.0), wire(folder, "weak", first=1.0, second=0.5)]
@@ -72,7 +81,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Comparison, Path]
     return found, folder
 
 
-def test_the_head_that_was_weakened_is_named_first_and_no_other(planted: tuple[Comparison, Path]) -> None:
+def test_the_head_that_was_weakened_is_named_first_and_no_other(planted: tuple[ComparisonResult, Path]) -> None:
     (pair,) = planted[0].pairs
     assert pair.match == "name"
     assert pair.changed_most is not None
@@ -89,7 +98,7 @@ def test_the_head_that_was_weakened_is_named_first_and_no_other(planted: tuple[C
         assert one.shared == (2, 0, 0)
 
 
-def test_behaviour_that_hangs_on_it_changed_and_the_rest_did_not(planted: tuple[Comparison, Path]) -> None:
+def test_behaviour_that_hangs_on_it_changed_and_the_rest_did_not(planted: tuple[ComparisonResult, Path]) -> None:
     rows = planted[0].pairs[0].rows
     assert rows[T].mean == pytest.approx(-1.5, abs=0.02)
     assert rows[T].call == UNKNOWN
@@ -101,7 +110,7 @@ def test_behaviour_that_hangs_on_it_changed_and_the_rest_did_not(planted: tuple[
     assert ("accuracy", Condition.NEUTRAL) not in rows
 
 
-def test_items_that_changed_sides_are_told_with_their_text(planted: tuple[Comparison, Path]) -> None:
+def test_items_that_changed_sides_are_told_with_their_text(planted: tuple[ComparisonResult, Path]) -> None:
     found, _ = planted
     told = compare_report.summary([found])["tasks"]["wired"]["pairs"][0]["changed_sides"]
     assert len(told) == len(TASK.items)
@@ -110,7 +119,7 @@ def test_items_that_changed_sides_are_told_with_their_text(planted: tuple[Compar
     assert (told[0]["gap_first"], told[0]["gap_second"]) == pytest.approx((1, -0.5), abs=0.02)
 
 
-def test_the_true_path_is_weaker_and_its_sites_carry_over_both_ways(planted: tuple[Comparison, Path]) -> None:
+def test_the_true_path_is_weaker_and_its_sites_carry_over_both_ways(planted: tuple[ComparisonResult, Path]) -> None:
     (pair,) = planted[0].pairs
     assert pair.paths["true_path"].mean == pytest.approx(-1.5, abs=0.02)
     assert pair.paths["true_path"].p < 0.2  # of four groups in that half, the least there can be
@@ -122,14 +131,16 @@ def test_the_true_path_is_weaker_and_its_sites_carry_over_both_ways(planted: tup
         assert one.change.call == INSIDE
 
 
-def test_a_second_time_no_model_is_loaded(planted: tuple[Comparison, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_time_no_model_is_loaded(
+    planted: tuple[ComparisonResult, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     found, folder = planted
-    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     again = compared(folder, [one.source for one in found.scores], BOTH)
     assert compare_report.summary([again]) == compare_report.summary([found])
 
 
-def test_the_summary_is_json_without_nan_and_says_what_is_said(planted: tuple[Comparison, Path]) -> None:
+def test_the_summary_is_json_without_nan_and_says_what_is_said(planted: tuple[ComparisonResult, Path]) -> None:
     told = json.loads(json.dumps(compare_report.summary([planted[0]]), allow_nan=False))["tasks"]["wired"]
     assert [side["name"] for side in told["sides"]] == ["strong", "weak"]
     assert told["pairs"][0]["changed_most"]["site"] == "L0H1.z"
@@ -137,7 +148,7 @@ def test_the_summary_is_json_without_nan_and_says_what_is_said(planted: tuple[Co
     assert told["sides"][1]["paths"][0]["true"]["sites"] == ["L0H1.z"]
 
 
-def shown(found: Comparison) -> str:
+def shown(found: ComparisonResult) -> str:
     console = Console(width=400, file=io.StringIO(), highlight=False)
     for table in tables(found):
         console.print(table)
@@ -146,7 +157,7 @@ def shown(found: Comparison) -> str:
     return text
 
 
-def test_tables_fit_the_terminal_and_say_what_was_planted(planted: tuple[Comparison, Path]) -> None:
+def test_tables_fit_the_terminal_and_say_what_was_planted(planted: tuple[ComparisonResult, Path]) -> None:
     text = " ".join(shown(planted[0]).split())
     assert "The site that changed most is L0H1.z" in text
     assert "beyond item noise; seed noise unknown" in text
@@ -165,7 +176,7 @@ def test_every_step_is_counted_once_and_so_it_is_where_a_probe_is_refused(tmp_pa
     assert len(done) == count_steps(TASK, sources, probes) == 2 * (of_each + 1) + 1
 
 
-def test_figures_stay_on_their_page(planted: tuple[Comparison, Path]) -> None:
+def test_figures_stay_on_their_page(planted: tuple[ComparisonResult, Path]) -> None:
     drawn = compare_report.figures(planted[0])
     assert {"behaviour", "paths", "sites-ablation", "sites-head_patching"} <= set(drawn)
     for name in ("behaviour", "paths", "sites-ablation"):
@@ -330,7 +341,7 @@ def test_sides_keep_the_order_of_naming_and_steps_are_told_where_there_are_sever
     assert followed == {}
 
 
-def test_over_several_tasks_the_primary_p_is_adjusted(planted: tuple[Comparison, Path]) -> None:
+def test_over_several_tasks_the_primary_p_is_adjusted(planted: tuple[ComparisonResult, Path]) -> None:
     found, _ = planted
     assert over_tasks([found])[0].pairs[0].p_over_tasks is None
     both = over_tasks([found, found])
@@ -408,7 +419,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
     before = files(tmp_path)
@@ -440,7 +451,7 @@ def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_agai
     assert "readings/negation_qa-ablation-ladder-8x1-seed0@10.parquet" in there
     before = {name: (tmp_path / "out" / name).read_bytes() for name in there}
     shutil.rmtree(tmp_path / "out")
-    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     assert type_in(command) == 0
     again = capsys.readouterr()
     assert f"saved {passes[1]} forward passes" in again.err

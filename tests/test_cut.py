@@ -12,7 +12,8 @@ from torch.testing import assert_close
 import tiny
 from conftest import Loaded
 from distractor.errors import ModelError
-from distractor.models.model import Model, load
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
 from distractor.probing import cached_patching as cut_module
 from distractor.probing import exchange

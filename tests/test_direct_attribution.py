@@ -15,7 +15,8 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import ModelError
-from distractor.models.model import Model, load
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.probing.measure import measure
 from distractor.probing.run import Run, batch, observe
 from distractor.scoring.encode import encode

@@ -13,12 +13,14 @@ from transformers import PreTrainedTokenizerFast
 import tiny
 from conftest import Loaded
 from distractor.errors import EncodeError
-from distractor.models.model import Model, load
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.models.source import Source
 from distractor.probing.run import batch
 from distractor.scoring.encode import Encoded, encode
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Settings, sweep
+from distractor.scoring.sweep import sweep
 from distractor.text.task import Condition, Item, Task
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)

@@ -16,15 +16,16 @@ from transformers import GPTNeoXConfig
 
 import small_ladder
 import tiny
-from distractor.ablation import report
-from distractor.ablation.ablate import refuse_steps
 from distractor.command_line import family_table
 from distractor.errors import ModelError, ScalingError
 from distractor.models import families, hub
 from distractor.models.families import find_family, find_models, public
 from distractor.models.source import Source, of_each_size
-from distractor.numbers import WIDTH
-from distractor.scoring.sweep import Settings
+from distractor.runs.folder import run_hash
+from distractor.runs.manifest import run_manifest
+from distractor.runs.tables import WIDTH
+from distractor.scoring.behaviour import refuse_steps
+from distractor.scoring.settings import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 EARLIER = "89abcdef0123456789abcdef0123456789abcdef"
@@ -570,11 +571,11 @@ def test_a_checkpoint_is_run_and_what_was_decided_for_it_is_told(
 
 def test_what_was_not_checked_says_so(pythia: Path) -> None:
     usual, other = (
-        report.manifest(small_ladder.task(), find_models(["pythia/14m"]), settings, None, ["distractor"])
+        run_manifest(small_ladder.task(), find_models(["pythia/14m"]), settings, None, ["distractor"])
         for settings in (Settings(device="cpu"), Settings(device="cpu", self_check=False))
     )
     assert (usual["self_check"], other["self_check"]) == (True, False)
-    assert report.run_hash(usual) != report.run_hash(other)
+    assert run_hash(usual) != run_hash(other)
 
 
 def test_families_are_not_mixed_unless_it_is_asked_for(pythia: Path, folder: Path) -> None:

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import small_ladder
-from distractor.models import families, model
+from distractor.models import families
+from distractor.models import load as load_module
 from small_ladder import COMMAND, ITEMS, SIZES, type_in
 
 FEW = (*COMMAND, "--no-knockout", "--limit", "3")
@@ -43,7 +44,7 @@ def test_formats_stand_side_by_side_and_are_not_computed_twice(
         assert {row["format"] for row in texts} == {form}
         assert len({row["item"] for row in texts}) == ITEMS
         assert all(row["prompt"] and (row["answer"] is None) == (row["why"] is not None) for row in texts)
-    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     assert type_in((*command, "--json")) == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["quantity"] for one in told["formats"]] == [
@@ -74,7 +75,7 @@ def test_where_models_write_nothing_is_knocked_out_asked_or_not(tmp_path: Path) 
 def test_a_plan_tells_each_format_and_runs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     assert type_in((*FEW, "--format", "rank,generate:0,cot:0", "--plan")) == 0
     shown = capsys.readouterr().out
     assert [line for line in shown.splitlines() if ":" not in line] == ["rank", "generate, limit 3", "cot, limit 3"]

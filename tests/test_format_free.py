@@ -14,16 +14,18 @@ from distractor.ablation import formats as side_by_side
 from distractor.ablation import free_form
 from distractor.ablation.dip import dip, dip_sentences
 from distractor.ablation.formats import curve
-from distractor.ablation.free_form import FreeForm, Replies, Text, answer_freely
+from distractor.ablation.free_form import FreeForm, answer_freely
 from distractor.errors import ScalingError
-from distractor.models.model import load
+from distractor.models.load import load
 from distractor.models.source import Source
-from distractor.probing.run import score
+from distractor.scoring import free_answers as free_answers_module
 from distractor.scoring import generate as generating
 from distractor.scoring.encode import encode
+from distractor.scoring.free_answers import Replies, Text
 from distractor.scoring.generate import Written
+from distractor.scoring.score import score
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Settings
 from distractor.text.format import Format
 from distractor.text.shots import put
 from distractor.text.task import Condition, Item, Task
@@ -260,7 +262,7 @@ def test_what_was_written_is_kept_and_no_model_is_asked_again(
     def never(*_: Any) -> Any:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(free_form, "load_model", never)
+    monkeypatch.setattr(free_answers_module, "load_model", never)
     again = answer_freely(task, [source], store=Store(tmp_path), settings=SETTINGS)
     assert first.replies[0].texts == again.replies[0].texts
     other = put(tiny.task(), Format("generate", limit=4))

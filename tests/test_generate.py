@@ -10,11 +10,12 @@ import torch
 import tiny
 from conftest import Loaded
 from distractor.errors import ModelError
-from distractor.models.model import Model, load
-from distractor.probing.run import score
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.scoring.encode import encode
 from distractor.scoring.generate import Written, generate
 from distractor.scoring.reply import read
+from distractor.scoring.score import score
 from distractor.text.format import Format
 from distractor.text.shots import put
 from distractor.text.task import Item

@@ -16,9 +16,10 @@ from transformers import AutoTokenizer, GPTNeoXConfig
 
 import tiny
 from distractor.command_line.export import rows
-from distractor.models.model import Model, load
-from distractor.probing.run import score
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.scoring.encode import encode
+from distractor.scoring.score import score
 from distractor.text.task import Condition, Task
 from tasks import TASKS
 from tasks.find import find_task

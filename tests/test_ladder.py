@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM
 
 from distractor.command_line.family_table import family_table
 from distractor.models.families import ladder
-from distractor.numbers import console
+from distractor.runs.tables import console
 from distractor.text.task import Condition
 from tasks import TASKS
 

@@ -15,7 +15,7 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import TaskError
-from distractor.models.model import load
+from distractor.models.load import load
 from distractor.probing.measure import measure
 from distractor.probing.run import batch
 from distractor.scoring.encode import encode

@@ -14,9 +14,10 @@ from transformers import OPTConfig
 import tiny
 import wired
 from conftest import Loaded
-from distractor.attribution.attribute import Attribution
 from distractor.errors import ModelError
-from distractor.models.model import Model, load
+from distractor.models.load import load
+from distractor.models.model import Model
+from distractor.probing.examine import Examination
 from distractor.probing.measure import measure
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import encode
@@ -198,8 +199,9 @@ def test_curves_that_end_alike_do_not_part() -> None:
 def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
     reading = measure(planted(tmp_path), wired.task(1), LogitLens())
     from distractor.models.source import Source
-    from distractor.scoring.sweep import Reading, Settings
+    from distractor.probing.readings import Reading
+    from distractor.scoring.settings import Settings
 
     dims = {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims}
     read = Reading(Source("wired", "wired", tmp_path), None, reading.values, dims, {})  # type: ignore[arg-type]
-    assert Attribution(wired.task(1), Settings(), (), {}).parting(read) is None
+    assert Examination(wired.task(1), Settings(), (), {}).parting(read) is None

@@ -13,10 +13,12 @@ import tiny
 from conftest import Loaded
 from distractor.errors import ModelError
 from distractor.models.hooks import HOOKS, is_by_position
-from distractor.models.model import Model, load, wrap
+from distractor.models.load import load, wrap
+from distractor.models.model import Model
 from distractor.models.site import Site
-from distractor.probing.run import batch, observe, score
+from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoded, encode
+from distractor.scoring.score import score
 from distractor.text.task import Condition, Item
 
 EVERY = list(tiny.ARCHITECTURES)

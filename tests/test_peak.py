@@ -12,9 +12,9 @@ from scipy.special import logit
 import oracles
 import tiny
 from distractor.ablation import figures as plot
-from distractor.ablation.ablate import Ablation, Curves, peak, peak_and_top
+from distractor.ablation.ablate import AblationResult, SizeCurves, peak, peak_and_top
 from distractor.ablation.tables import verdict_table
-from distractor.scoring.sweep import Settings
+from distractor.scoring.settings import Settings
 from distractor.statistics.shape_test import judge
 from distractor.statistics.verdict import verdict
 from distractor.text.task import Condition
@@ -32,7 +32,7 @@ def test_the_peak_is_that_of_the_mean_over_seeds_wherever_it_is_told() -> None:
     complete = np.ones(len(task.items), dtype=bool)
     assert peak(task, scores, complete) == (2, 6)
     assert [one.name for one in peak_and_top(task, scores, complete)] == ["oracles/3/seed0", "oracles/4/seed0"]
-    told, _ = verdict_table(Ablation(task, Settings(), tuple(scores), {}, None, "not judged here")).renderables
+    told, _ = verdict_table(AblationResult(task, Settings(), tuple(scores), {}, None, "not judged here")).renderables
     assert str(told).startswith("Peak: 3 (3 parameters) prefers the distractor's answer at 0.80")
 
 
@@ -41,7 +41,7 @@ def page(course: list[float], own: dict[int, list[float]] | None = None) -> str:
     return "\n".join(str(line) for line in verdict_table(made(course, own)).renderables)
 
 
-def made(course: list[float], own: dict[int, list[float]] | None = None, seeds: int = 3) -> Ablation:
+def made(course: list[float], own: dict[int, list[float]] | None = None, seeds: int = 3) -> AblationResult:
     """A run in which preference in `conflict` takes this course over sizes, in all seeds but `own`."""
     task = TASKS["negation_qa"]().take(60)
     rng = np.random.default_rng(0)
@@ -55,9 +55,9 @@ def made(course: list[float], own: dict[int, list[float]] | None = None, seeds: 
             scores.append(oracles.scored(task, log_probs, 10 * 2**at, seed))
     scores.sort(key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
     complete = np.ones(len(task.items), dtype=bool)
-    curves = Curves.over(task, scores, complete)
+    curves = SizeCurves.over(task, scores, complete)
     shapes = {"distractor_preference": judge(curves.of("distractor_preference"), curves.sizes)}
-    return Ablation(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
+    return AblationResult(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_seeds_that_differ_are_counted_and_the_reason_says_whose_it_is() -> None
 
 @pytest.mark.parametrize("draw", [plot.curves, plot.distractor_alone, plot.pulls, plot.by_difficulty])
 def test_nothing_stands_out_of_a_figures_page_and_numbers_do_not_lie_on_each_other(
-    draw: Callable[[Ablation], Figure | None],
+    draw: Callable[[AblationResult], Figure | None],
 ) -> None:
     figure = draw(made([0.5, 0.7, 0.8, 0.3]))
     assert figure is not None

@@ -10,14 +10,17 @@ from transformers import AutoModelForCausalLM
 
 import small_ladder
 import tiny
-from distractor.ablation.free_form import OTHER_REASONING, answer_freely
+from distractor.ablation.free_form import answer_freely
 from distractor.ablation.plan import SEED_SD, count_parameters, plan
 from distractor.errors import EncodeError, ModelError
-from distractor.models import families, model
+from distractor.models import families
+from distractor.models import load as load_module
 from distractor.models.families import find_models
 from distractor.models.source import Source
+from distractor.scoring.free_answers import OTHER_REASONING
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Settings, sweep
+from distractor.scoring.sweep import sweep
 from distractor.statistics.shape_test import smallest_detectable_dip
 from distractor.text.format import Format, Scoring
 from distractor.text.shots import put
@@ -43,7 +46,7 @@ def test_what_is_planned_is_what_is_run(
 ) -> None:
     task, store = small_ladder.task(), Store(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+        patch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
         before = plan(task, sources, store, CPU, knockout=True)
     assert not [*tmp_path.iterdir()]
     scores = sweep(task, sources, store, CPU)
@@ -71,7 +74,7 @@ def test_of_what_is_written_the_most_is_planned(
 ) -> None:
     task, store = put(small_ladder.task(), Format(scoring, limit=3)), Store(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(model, "load", lambda *_, **__: pytest.fail("a model was loaded"))
+        patch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
         before = plan(task, sources, store, CPU, knockout=True)
     assert not [*tmp_path.iterdir()]
     found = answer_freely(task, sources, store=store, settings=CPU)

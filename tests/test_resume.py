@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 
 import small_ladder
 from distractor.ablation import figures as plot
-from distractor.models import families, model
+from distractor.models import families
+from distractor.models import load as load_module
 from distractor.models.families import find_models
 from distractor.models.source import Source
+from distractor.scoring.keys import score_keys
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
-from distractor.scoring.sweep import Settings, score_keys
 from distractor.text.task import Condition
 from small_ladder import CELLS, COMMAND, die, in_child, type_in
 
@@ -42,7 +44,7 @@ from pathlib import Path
 from distractor import families
 families.LADDER = Path(sys.argv.pop(1))
 from matplotlib.figure import Figure
-from distractor import plot
+from distractor.ablation import figures as plot
 from distractor.cli import main
 plot.curves = plot.components = lambda _: Figure(figsize=(1, 1))
 try:
@@ -179,7 +181,7 @@ def test_the_same_command_again_loads_no_model(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[Key]
 ) -> None:
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(model, "load", refuse)
+    monkeypatch.setattr(load_module, "load", refuse)
     assert run() == 0
     assert told(tmp_path) == told(done)
     assert computed == []
@@ -212,7 +214,7 @@ def test_the_batch_size_is_no_part_of_a_result(done: Path, tmp_path: Path, monke
     )
     assert one[columns[:-1]].equals(many[columns[:-1]])
     assert abs(one["value"] - many["value"]).max() < 1e-5
-    monkeypatch.setattr(model, "load", refuse)
+    monkeypatch.setattr(load_module, "load", refuse)
     assert run("--batch-size", "7", "--no-knockout") == 0
 
 

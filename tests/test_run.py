@@ -17,13 +17,15 @@ from distractor.errors import ModelError
 from distractor.models import model as model_module
 from distractor.models.hook_check import check_hooks
 from distractor.models.hooks import HOOKS
-from distractor.models.model import Model, load
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.models.site import Part, Site
-from distractor.probing import run as run_module
 from distractor.probing.exchange import exchanged, first_order
 from distractor.probing.measure import measure
-from distractor.probing.run import Batch, batch, observe, rows_a_pass, score
+from distractor.probing.run import Batch, batch, observe
+from distractor.scoring import score as score_module
 from distractor.scoring.encode import Encoded, encode
+from distractor.scoring.score import rows_a_pass, score
 from distractor.text.task import Condition
 from probes.ablation import Ablation
 
@@ -124,7 +126,7 @@ def test_padding_and_passes_change_no_gap(loaded: Loaded, monkeypatch: pytest.Mo
     changed = run.again({site: edit})
     more = replace(together, tokens=torch.cat([together.tokens, together.tokens[..., :5]], -1))
     assert_close(observe(model, more).log_probs, run.log_probs, atol=1e-9, rtol=0)
-    monkeypatch.setattr(run_module, "TOKENS_A_PASS", 5 * together.tokens.shape[-1])
+    monkeypatch.setattr(score_module, "TOKENS_A_PASS", 5 * together.tokens.shape[-1])
     again = observe(model, together, [site])
     assert_close(again.log_probs, run.log_probs, atol=1e-9, rtol=0)
     assert_close(again.seen[site], run.seen[site], atol=1e-9, rtol=0)
@@ -135,7 +137,7 @@ def test_a_pass_holds_no_more_logits_than_it_may(loaded: Loaded, monkeypatch: py
     model = loaded("gpt2", "bytes")
     together = batched(model)
     assert len(together.lengths.unique()) > 1
-    monkeypatch.setattr(run_module, "LOGITS_A_PASS", 10 * model.vocab)
+    monkeypatch.setattr(score_module, "LOGITS_A_PASS", 10 * model.vocab)
     shapes: list[torch.Size] = []
     unembed = model.bridge.original_model.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))

@@ -11,10 +11,9 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
-from distractor.ablation.ablate import group_means
 from distractor.curves.curve_file import Wanted, curve_of
 from distractor.errors import ScalingError
-from distractor.statistics.groups import interval, simultaneous_interval
+from distractor.statistics.groups import group_means, interval, simultaneous_interval
 from distractor.statistics.pairs import Pairs, labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
 from distractor.statistics.shape_test import Level, judge, judge_models, judge_weights, smallest_detectable_dip
 from distractor.statistics.studentized_range import studentized_range_quantile, studentized_range_tail

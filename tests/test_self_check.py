@@ -18,12 +18,15 @@ from transformers import AutoModelForCausalLM, GPT2Config
 import tiny
 from distractor.errors import ModelError
 from distractor.models import model as models
-from distractor.models.model import CLOSE, Model, load, wrap
+from distractor.models.load import load, wrap
+from distractor.models.model import Model
+from distractor.models.self_check import CLOSE, check_against
 from distractor.models.source import Source
-from distractor.probing.run import score
 from distractor.scoring.encode import encode
+from distractor.scoring.score import score
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Settings, sweep
+from distractor.scoring.sweep import sweep
 from distractor.text.task import Condition, Item, Task
 
 ARCHITECTURES = {
@@ -186,7 +189,7 @@ def test_padding_is_looked_at_by_itself(folder: Callable[[str, str], Path]) -> N
         (row, model.log_probs(torch.tensor([row]), torch.arange(len(row)))[0]) for row in ([5, 6, 7], [8, 9, 10, 11])
     ]
     with pytest.raises(ModelError, match="change when prompts are padded"):
-        models.check_against(model, rows)
+        check_against(model, rows)
 
 
 @pytest.mark.parametrize(("largest", "alone"), [(5.0, CLOSE), (50.0, 5 * CLOSE)])
@@ -207,15 +210,15 @@ def test_padding_may_round_as_far_as_the_largest_log_probability_says_and_a_mode
         monkeypatch.setattr(models.Model, "log_probs", shifted)
 
     shift(0.9 * CLOSE * largest, 0)
-    assert models.check_against(model, rows).padding > 2 * CLOSE
+    assert check_against(model, rows).padding > 2 * CLOSE
     shift(1.1 * CLOSE * largest, 0)
     with pytest.raises(ModelError, match="change when prompts are padded"):
-        models.check_against(model, rows)
+        check_against(model, rows)
     shift(0.9 * alone, 0.9 * alone)
-    assert models.check_against(model, rows).bridge > 0.8 * alone
+    assert check_against(model, rows).bridge > 0.8 * alone
     shift(1.1 * alone, 1.1 * alone)
     with pytest.raises(ModelError, match="differ from those of plain transformers"):
-        models.check_against(model, rows)
+        check_against(model, rows)
 
 
 def test_what_is_spared_at_the_end_is_looked_at_by_itself(
@@ -225,11 +228,11 @@ def test_what_is_spared_at_the_end_is_looked_at_by_itself(
     rows = [
         (row, model.log_probs(torch.tensor([row]), torch.arange(len(row)))[0]) for row in ([5, 6, 7], [8, 9, 10, 11])
     ]
-    models.check_against(model, rows)
+    check_against(model, rows)
     narrowed = models.narrowed
     monkeypatch.setattr(models, "narrowed", lambda mlp, keep: narrowed(mlp, keep - 1))
     with pytest.raises(ModelError, match="change when only the last position is asked for"):
-        models.check_against(model, rows)
+        check_against(model, rows)
 
 
 def test_damaged_weights_are_no_fault_of_the_bridge(folder: Callable[[str, str], Path], tmp_path: Path) -> None:
@@ -314,7 +317,7 @@ def test_ten_models_in_a_row_take_the_memory_of_one(tmp_path: Path, monkeypatch:
     place = tiny.save(tmp_path / "large", large, tiny.byte_level(), spread=0.0)
     size = (place / "model.safetensors").stat().st_size
     source, task = Source("models", "large", place), tiny.task(tiny.PAIRS[:1])
-    monkeypatch.setattr(models, "WORTH_IT", size // 2)
+    monkeypatch.setattr("distractor.models.memory.WORTH_IT", size // 2)
 
     def run(number: int) -> int:
         sweep(task, [source], Store(tmp_path / str(number)), Settings(device="cpu", self_check=number == 0))

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from distractor.ablation import figures as plot
-from distractor.curves.curve_file import Curve, Wanted, curve_of
-from distractor.curves.judge_curve import CAUTION, Judged, judge_curve, parts_of
+from distractor.curves import figures as plot
+from distractor.curves.curve_file import Wanted, curve_of
+from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.published import find_published, published, what_there_is
 from distractor.errors import ScalingError
+from distractor.runs.item_parts import CAUTION, parts_of
+from distractor.runs.parts_figure import parts
 from distractor.statistics.composed import compose, composed
+from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import NATS, SHARES, judge_means
 from distractor.text.task import RIGHT, Answer
 
@@ -334,7 +337,7 @@ def test_conditions_of_different_shape_are_not_composed() -> None:
 # Figures
 
 
-def drawn(found: Judged) -> list[str]:
+def drawn(found: JudgedCurve) -> list[str]:
     return [text.get_text() for axes in plot.shape(found).axes for text in axes.get_legend().get_texts()]
 
 
@@ -362,7 +365,7 @@ def test_a_curve_that_begins_at_step_0_can_be_drawn() -> None:
 def test_parts_are_drawn_with_their_caution() -> None:
     found = judge_curve(curve(U), cut="difficulty")
     assert found.parts is not None
-    figure = plot.parts(found.curve, found.parts)
+    figure = parts(found.curve, found.parts)
     assert "regress to the mean" in " ".join(figure.get_supxlabel().split())
 
 

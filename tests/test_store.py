@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from distractor.errors import StoreError
-from distractor.scoring.store import DAY, Cell, Key, Store, write_bytes, write_table, write_text
+from distractor.files import write_bytes, write_table, write_text
+from distractor.scoring.store import DAY, Cell, Key, Store
 
 KEY: Key = {"model": "m", "condition": "conflict", "dtype": "float32"}
 CELL = Cell(

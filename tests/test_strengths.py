@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from distractor.models.source import Source
+from distractor.probing.readings import Reading
 from distractor.probing.strengths import choose, first_half, strength
-from distractor.scoring.sweep import Reading
 from distractor.text.task import Condition, Task
 from tasks import TASKS
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 import tiny
-from distractor.errors import TaskError
-from distractor.text.task import Answer, Condition, Item, Task, nearest
+from distractor.errors import TaskError, nearest
+from distractor.text.task import Answer, Condition, Item, Task
 
 
 def other(task: Task, **changes: object) -> Task:

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import tiny
-from distractor.ablation.ablate import Curves
+from distractor.ablation.ablate import SizeCurves
 from distractor.models.model import Model
 from distractor.scoring.encode import encode
 from distractor.scoring.quantities import logit_gap
@@ -379,7 +379,7 @@ def test_a_distractor_is_supported_and_what_only_looks_like_one_is_not(name: str
     attentive, distracted = (says(which, name, 0)[:, :200] for which in ("attentive", "distracted"))
 
     def judged(lure: np.ndarray) -> str:
-        curves = Curves.over(task, family(task, attentive, lure), np.ones(len(task.items), dtype=bool))
+        curves = SizeCurves.over(task, family(task, attentive, lure), np.ones(len(task.items), dtype=bool))
         return verdict(curves.evidence(task), draws=400).label
 
     assert judged(distracted) == "supported"

@@ -12,11 +12,12 @@ from numpy.testing import assert_allclose
 import tiny
 from conftest import Loaded
 from distractor.errors import ModelError
-from distractor.models.model import Model, load
-from distractor.probing import run as run_module
-from distractor.probing.run import rows_a_pass, score, score_all
+from distractor.models.load import load
+from distractor.models.model import Model
 from distractor.scoring import prefix_sharing as tree
+from distractor.scoring import score as score_module
 from distractor.scoring.encode import Encoded, Tokens
+from distractor.scoring.score import rows_a_pass, score, score_all
 from distractor.text.task import Item
 
 EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]
@@ -70,7 +71,7 @@ def get(loaded: Loaded, folder: Path, architecture: str) -> Model:
 
 @pytest.fixture(autouse=True)
 def _tried_anew() -> None:
-    run_module._no_branches.clear()
+    score_module._no_prefix_sharing.clear()
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_branches_give_what_each_text_gives_alone(
     plain = sum(passes)
     assert np.ptp(wanted[0]) > 0.1
     found = score_all(model, items(5), rows)
-    assert run_module._no_branches[model.bridge] == "", "branches were not tried, or not taken"
+    assert score_module._no_prefix_sharing[model.bridge] == "", "branches were not tried, or not taken"
     assert_allclose(found, wanted, atol=1e-5 if architecture == "gemma2" else 1e-9)
     passes.clear()
     assert_allclose(score_all(model, items(5), rows), found, atol=0)
@@ -143,7 +144,7 @@ def test_a_model_that_cannot_be_told_takes_whole_texts(
     monkeypatch.setattr(Model, "_masks", masks)
     passes.clear()
     assert_allclose(score_all(model, items(5), rows), wanted, atol=1e-9)
-    why = run_module._no_branches[model.bridge]
+    why = score_module._no_prefix_sharing[model.bridge]
     assert why.startswith("TypeError: an unexpected" if broken == "refuses" else "log-probabilities were off by")
     assert sum(passes) > sum(len(line.tokens) for of_item in rows for line in tree.texts(of_item))
 
@@ -156,13 +157,13 @@ def test_a_condition_that_is_not_posed_is_nan_and_one_that_is_broken_is_named(
     found = score_all(model, items(5), rows)
     assert np.isnan(found).sum() == 2
     assert np.isnan(found[2, 1]).all()
-    right: Callable[..., Any] = run_module._behind
+    right: Callable[..., Any] = score_module._behind
 
     def damaged(model: Model, lines: Any) -> Any:
         return [[np.nan if one[:2] == (2, 0) else v for one, v in zip(line.questions, values, strict=True)]
                 for line, values in zip(lines, right(model, lines), strict=True)]  # fmt: skip
 
-    monkeypatch.setattr(run_module, "_behind", damaged)
+    monkeypatch.setattr(score_module, "_behind", damaged)
     with pytest.raises(ModelError, match=r"log-probabilities of 4 of 5 items are not finite .*, first Paris>Rome"):
         score_all(model, items(5), rows)
 

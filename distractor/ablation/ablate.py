@@ -4,19 +4,32 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.models.source import Source, of_each_size
+from distractor.probing.readings import Reading, read_probe
+from distractor.progress import Advance
 from distractor.scoring import quantities
+from distractor.scoring.behaviour import (
+    ONE_PLACE,
+    PER_CONDITION,
+    PULLS,
+    ItemValues,
+    complete_items,
+    limits_of,
+    refuse_steps,
+    values_of,
+)
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Advance, Reading, Scores, Settings, read, sweep
+from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
-from distractor.statistics.groups import interval
+from distractor.statistics.groups import Mean, group_means, interval
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.text.task import Condition, Task
@@ -25,42 +38,12 @@ if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
 
-PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
-
-
-PULLS = ("true_pull", "distractor_pull")
-
-
-ONE_PLACE = "two of the models have the same number of parameters and the same seed, so they are no curve over size"
-
-
 CONSTANT = 0.95
 """A model that gives one answer on more than this share of items, where the right ones are mixed, is flagged."""
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
-    """Per-item values of one model: `by_condition[quantity]` [condition item], `pulls[quantity]` [item]; NaN if absent."""
-
-    by_condition: Mapping[str, Float[ndarray, "condition item"]]
-    pulls: Mapping[str, Float[ndarray, " item"]]
-
-
-def limits_of(quantity: str) -> tuple[float, float] | None:
-    """Between what the values of a quantity lie, as `interval` wants to know it; None for those in nats."""
-    return None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
-
-
-class Mean(NamedTuple):
-    """A mean with the ends of its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, eq=False)
-class Ablation:
+class AblationResult:
     """What was found: scores of each model (the smallest first), the shape of each curve, the verdict, the knock-outs.
 
     `unjudged` says why there is no verdict, where there is none. Items count that are posed to every model under
@@ -81,7 +64,7 @@ class Ablation:
         return complete_items(self.task, self.scores)
 
     @cached_property
-    def values(self) -> tuple[Values, ...]:
+    def values(self) -> tuple[ItemValues, ...]:
         """Per-item values of each model, in the order of `scores`."""
         return tuple(values_of(self.task, scores) for scores in self.scores)
 
@@ -150,7 +133,7 @@ def ablate(
     settings: Settings | None = None,
     knockout: "Probe | None" = None,
     advance: Advance = lambda _: None,
-) -> Ablation:
+) -> AblationResult:
     """Score `task` under all its conditions on all models, judge the curves over size, and look behind them.
 
     `knockout` is a probe that reads the effect of components; it is applied to `peak_and_top`. Everything is kept in
@@ -176,7 +159,7 @@ def ablate(
     shapes: dict[str, Shape] = {}
     ruling, unjudged = None, None
     try:
-        curves = Curves.over(task, scores, complete)
+        curves = SizeCurves.over(task, scores, complete)
         shapes = {name: judge(curves.of(name), curves.sizes, delta=delta_of(name)) for name in curves.names}
         ruling = verdict(curves.evidence(task))
     except ScalingError as error:
@@ -184,63 +167,12 @@ def ablate(
     knockouts = []
     if knockout is not None:
         for source in peak_and_top(task, scores, complete):
-            knockouts.append(read(task, source, knockout, store, settings))
+            knockouts.append(read_probe(task, source, knockout, store, settings))
             advance(source.name)
-    return Ablation(task, settings, tuple(scores), shapes, ruling, unjudged, tuple(knockouts))
+    return AblationResult(task, settings, tuple(scores), shapes, ruling, unjudged, tuple(knockouts))
 
 
-def at_several_steps(sources: Sequence[Source]) -> Source | None:
-    """The first model that is there at several steps, if there is one."""
-    count = Counter((source.family, source.model, source.seed) for source in sources)
-    return next((one for one in sources if count[one.family, one.model, one.seed] > 1), None)
-
-
-def refuse_steps(sources: Sequence[Source]) -> None:
-    """Raise ScalingError where a model is there at several steps: they would be taken for seeds of one size."""
-    if several := at_several_steps(sources):
-        raise ScalingError(
-            f"{several.family}/{several.model} is there at several steps, which are no curve over size; ask for one step, or "
-            "lay them side by side with `distractor compare`"
-        )
-
-
-def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item"]:
-    """Which items every model was posed under every condition but `distractor_swapped`."""
-    needed = [c is not Condition.DISTRACTOR_SWAPPED for c in task.conditions]
-    is_complete: ndarray = np.all([~np.isnan(one.log_probs[needed]).any((0, 2)) for one in scores], axis=0)
-    return is_complete
-
-
-def values_of(task: Task, scores: Scores) -> Values:
-    """Every quantity of one model, item by item."""
-    log_probs, conditions = scores.log_probs, task.conditions
-    gap = quantities.logit_gap(log_probs)
-    nothing = np.full(len(task.items), np.nan)
-
-    def accuracy(condition: Condition, row: ndarray) -> ndarray:
-        right = task.right.get(condition)
-        return nothing if right is None else np.where(np.isnan(row[:, 0]), np.nan, quantities.accuracy(row, right))
-
-    by_condition = {
-        "distractor_preference": quantities.preference(log_probs),
-        "accuracy": np.stack([accuracy(c, row) for c, row in zip(conditions, log_probs, strict=True)]),
-        "logit_gap": gap,
-        "coverage": quantities.coverage(log_probs),
-    }
-    of = dict(zip(conditions, gap, strict=True))
-    conflict, congruent = (of.get(c, nothing) for c in (Condition.CONFLICT, Condition.CONGRUENT))
-    # Where a task has no neutral prompt, its answers' labels are balanced, and the gap there is taken as 0.
-    neutral = of.get(Condition.NEUTRAL, np.zeros(len(task.items)))
-    return Values(
-        by_condition,
-        {
-            "true_pull": quantities.true_pull(conflict, congruent),
-            "distractor_pull": quantities.distractor_pull(conflict, congruent, neutral),
-        },
-    )
-
-
-def constant_answer(found: Ablation, index: int) -> str | None:
+def constant_answer(found: AblationResult, index: int) -> str | None:
     """The one answer that a model gives in `conflict` on more than 95 % of the items, where right ones are mixed."""
     gap = found.values[index].by_condition["logit_gap"][found.task.conditions.index(Condition.CONFLICT)]
     used = [(found.task.items[i], gap[i]) for i in np.flatnonzero(found.complete)]
@@ -250,20 +182,13 @@ def constant_answer(found: Ablation, index: int) -> str | None:
     return text if len(right) > 1 and count > CONSTANT * len(used) else None
 
 
-def group_means(values: Float[ndarray, "*rest item"], groups: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:
-    """The mean of each group's items: exactly 1 where all of them are, since an interval asks whether a share is."""
-    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
-    means: ndarray = values @ member / member.sum(0)
-    return means
-
-
-def composed_of(found: Ablation) -> Composed | None:
+def composed_of(found: AblationResult) -> Composed | None:
     """Accuracy in `conflict` as the two tasks scored apart would compose it; None where the task has no negation curve."""
     conditions = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
     if found.task.true_only_is_pure or any(c not in found.task.conditions for c in conditions):
         return None
     try:
-        curves = Curves.over(found.task, found.scores, found.complete)
+        curves = SizeCurves.over(found.task, found.scores, found.complete)
         conflict, alone, negated = (curves.tables["accuracy", condition] for condition in conditions)
         return compose(conflict, alone, negated, curves.sizes)
     except ScalingError:  # too few sizes for a curve
@@ -285,14 +210,14 @@ def peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"])
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class SizeCurves:
     """Group means of each quantity over seeds and sizes; a quantity that the task does not define is missing."""
 
     sizes: tuple[float, ...]
     tables: Mapping[tuple[str, Condition | None], Float[ndarray, "seed size group"]]
 
     @classmethod
-    def over(cls, task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> "Curves":
+    def over(cls, task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> "SizeCurves":
         """Lay the models out by seed and size.
 
         Raises:
@@ -310,7 +235,7 @@ class Curves:
         names = [item.group for item, is_used in zip(task.items, complete, strict=True) if is_used]
         groups = np.unique(names, return_inverse=True)[1]
 
-        def lay(pick: Callable[[Values], ndarray]) -> ndarray:
+        def lay(pick: Callable[[ItemValues], ndarray]) -> ndarray:
             return group_means(np.array([[pick(values)[complete] for values in row] for row in grid]), groups)
 
         tables: dict[tuple[str, Condition | None], ndarray] = {

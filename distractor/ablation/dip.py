@@ -13,11 +13,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.ablation.ablate import Mean
 from distractor.ablation.formats import Found, answered, names_of, sizes_of
 from distractor.ablation.free_form import ENOUGH, FreeForm
 from distractor.numbers import with_interval
-from distractor.statistics.groups import interval
+from distractor.statistics.groups import Mean, interval
 from distractor.text.format import Format
 from distractor.text.task import Condition
 

@@ -1,60 +1,25 @@
 """From what was found to figures; nothing is shown or saved here. The same thing has the same colour in all of them."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from distractor.ablation.ablate import Ablation, Curves, composed_of
-from distractor.curves.curve_file import Curve
-from distractor.curves.judge_curve import Judged, Parts, parts_of
-from distractor.curves.published import Published
+from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
-from distractor.numbers import number
+from distractor.runs.item_parts import parts_of
+from distractor.runs.parts_figure import parts
+from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, in_cell, log_axis
+from distractor.statistics.curve import Curve
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Okabe and Ito's colours, which readers of all kinds of sight can tell apart.
-COLOURS = {
-    Condition.CONFLICT: "#D55E00",
-    Condition.CONGRUENT: "#009E73",
-    Condition.DISTRACTOR_SWAPPED: "#CC79A7",
-    Condition.DISTRACTOR_ONLY: "#E69F00",
-    Condition.TRUE_ONLY: "#0072B2",
-    Condition.NEUTRAL: "#7F7F7F",
-}
-
-
-MARKERS = dict(zip(Condition, "osD^vx", strict=True))
-
-
-PULLS = {"true_pull": ("true pull T", "#0072B2", "v"), "distractor_pull": ("distractor pull D", "#D55E00", "o")}
-
-
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "svg.hashsalt": "distractor",
-    "svg.fonttype": "none",
-}
-
-
-LETTERS_AN_INCH = 13
-"""How many letters of a figure's title fit into an inch."""
-
-
-def curves(found: Ablation) -> Figure:
+def curves(found: AblationResult) -> Figure:
     """Distractor preference, accuracy and the two pulls against size, with 95 % intervals over item groups."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.1), layout="constrained")
@@ -64,7 +29,7 @@ def curves(found: Ablation) -> Figure:
         for condition in found.task.conditions:
             _curve(left, found, sizes, "distractor_preference", condition)
             _curve(middle, found, sizes, "accuracy", condition)
-        for pull, (label, colour, marker) in PULLS.items():
+        for pull, (label, colour, marker) in PULL_STYLES.items():
             _line(right, sizes, [found.mean(models, pull) for models in found.sizes], label, colour, marker)
         left.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
         middle.set(title="Right answers", ylabel="accuracy", ylim=(-0.03, 1.03))
@@ -125,164 +90,10 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
         return figure
 
 
-TITLES = {
-    "accuracy": "accuracy",
-    "distractor_preference": "distractor preference",
-    "logit_gap": "logit gap (nats)",
-    "true_pull": "true pull T (nats)",
-    "distractor_pull": "distractor pull D (nats)",
-    "coverage": "coverage",
-}
-
-
-AXES = {"parameters": "parameters", "tokens": "training tokens", "flops": "training FLOPs", "step": "training step"}
-
-
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-
-
-PART_COLOURS = ("#D55E00", "#7F7F7F", "#0072B2")  # hard, middle, easy
-
-
-def shape(judged: Judged) -> Figure:
-    """A curve with both levels of interval, the sizes at which it may turn, and published curves underneath."""
-    with mpl.rc_context(STYLE):
-        rows = [[one for one in judged.references if one.sizes_known is known] for known in (True, False)]
-        rows = [row for row in rows if row]
-        heights = [3.6, *(max(2.0, 0.7 + 0.24 * len(row)) for row in rows)]
-        figure = Figure(figsize=(7.2, 0.6 + sum(heights)), layout="constrained")
-        axes = figure.subplots(1 + len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
-        _judged(axes[0], judged)
-        for below, row in zip(axes[1:], rows, strict=True):
-            _references(below, row)
-        models = judged.shape.models.label if judged.shape.models else "not identified"
-        figure.suptitle(
-            f"{_title(judged.curve)} over {AXES[judged.curve.axis]}\n"
-            f"these weights (level 1): {judged.shape.label_level_1}; models like these (level 2): {models}",
-            fontsize=10,
-        )
-        return figure
-
-
-def _title(curve: Curve) -> str:
-    return TITLES.get(curve.quantity) or _as_is(curve.quantity)
-
-
-def _as_is(name: str) -> str:
-    """A user's name, in which a dollar is no beginning of mathematics."""
-    return name.replace("$", r"\$")
-
-
-def _judged(axes: "Axes", judged: Judged) -> None:
-    curve = judged.curve
-    x, colour = list(curve.sizes), COLOURS[Condition.CONFLICT]
-    axes.plot(x, judged.mean, "-o", color=colour, ms=4, lw=1.4, zorder=3, label="mean")
-    axes.fill_between(x, judged.low, judged.high, color=colour, alpha=0.22, lw=0, label="these weights (level 1)")
-    if judged.models_low is not None and judged.models_high is not None:
-        errors = [judged.mean - judged.models_low, judged.models_high - judged.mean]
-        axes.errorbar(x, judged.mean, errors, fmt="none", ecolor="black", elinewidth=0.9, capsize=3, zorder=2,
-                      label="models like these (level 2)")  # fmt: skip
-    if len(curve.seeds) > 1:
-        for row in curve.means:
-            axes.plot(x, row, ".", ms=3, color="black", alpha=0.6, zorder=4)
-    if curve.quantity in ("accuracy", "distractor_preference", "coverage"):
-        axes.set_ylim(-0.03, 1.03)
-        axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-    else:
-        axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
-    level = judged.shape.models or judged.shape.weights[0]
-    alone = judged.shape.models is not None or len(judged.shape.weights) == 1
-    if alone and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:
-        for place, size in enumerate(level.turn.turning_set):
-            axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
-                         label=f"may turn here (level {level.level})" if place == 0 else None)  # fmt: skip
-    log_axis(axes, x, AXES[curve.axis])
-    axes.set_ylabel(_title(curve))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
-
-
-def headline(figure: Figure, text: str) -> None:
-    """A title over the whole figure, in lines that fit its width and are about as long as each other."""
-    width = int(figure.get_figwidth() * LETTERS_AN_INCH)
-
-    def even(line: str) -> list[str]:
-        fewest = len(textwrap.wrap(line, width))
-        tried = (textwrap.wrap(line, narrow) for narrow in range(len(line) // fewest, width + 1))
-        return next(lines for lines in tried if len(lines) == fewest)
-
-    whole = text.replace(" %", "\u00a0%").splitlines()
-    figure.suptitle("\n".join(part for line in whole for part in even(line)), fontsize=9)
-
-
-def _around(sizes: Sequence[float], size: float) -> tuple[float, float]:
-    """Half-way to the neighbours on the axis."""
-    at = list(sizes).index(size)
-    return (sizes[at - 1] * size) ** 0.5 or sizes[at - 1], (size * sizes[at + 1]) ** 0.5
-
-
-def log_axis(axes: "Axes", sizes: Sequence[float], label: str) -> None:
-    """A log axis; where a step of 0 is on it, linear below the first step. Short ones get few, short numbers."""
-    axes.set_xlabel(label)
-    if min(sizes) <= 0:
-        axes.set_xscale("symlog", linthresh=sorted(sizes)[1])
-        return
-    axes.set_xscale("log")
-    decades = np.log10(max(sizes) / min(sizes))
-    if decades < 2:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades > 0.7 else range(1, 10)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _references(axes: "Axes", references: Sequence[Published]) -> None:
-    for place, one in enumerate(references):
-        sizes, shares = [p.size for p in one.points], [p.accuracy for p in one.points]
-        colour, marker = SERIES[place % len(SERIES)], "osD^v<>P"[place % 8]
-        errors = [1.96 * (p.accuracy * (1 - p.accuracy) / p.n) ** 0.5 if p.n else 0 for p in one.points]
-        axes.errorbar(sizes, shares, errors, color=colour, marker=marker, ms=4, lw=1.1, elinewidth=0.7,
-                      label=textwrap.fill(one.title, 44))  # fmt: skip
-    axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
-    axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-    if references[0].sizes_known:
-        log_axis(axes, [p.size for one in references for p in one.points], "parameters (published)")
-    else:
-        axes.set_xlabel("rank by size (parameters unpublished)")
-        axes.set_xticks(range(max(len(one.points) for one in references)))
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, title="published; 95 % where n is known",
-                title_fontsize=7)  # fmt: skip
-
-
-def parts(curve: Curve, found: Parts) -> Figure:
-    """One line for each group of items, or third by difficulty, over size; what must be minded is written under it."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-        axes = figure.subplots()
-        colours = PART_COLOURS if found.cut == "difficulty" else SERIES
-        for place, (name, row) in enumerate(zip(found.names, found.means, strict=True)):
-            axes.plot(curve.sizes, row, color=colours[place], marker="osD^v<>P"[place], ms=4, lw=1.4,
-                      label=_as_is(name))  # fmt: skip
-            if found.errors is not None:
-                reach = 1.96 * found.errors[place]
-                axes.fill_between(curve.sizes, row - reach, row + reach, color=colours[place], alpha=0.18, lw=0)
-        axes.plot(curve.sizes, curve.means.mean(0), color="black", lw=1, ls="--", label="all")
-        name = _title(curve)
-        log_axis(axes, curve.sizes, AXES[curve.axis])
-        axes.set_ylabel(name)
-        if curve.quantity in ("accuracy", "distractor_preference"):
-            axes.set_ylim(-0.03, 1.03)
-            axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-        bands = " (bands: 95 % over item groups)" if found.errors is not None else ""
-        axes.set_title(f"{name} by {found.cut} of the items{bands}", fontsize=10)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        if found.caution:
-            figure.supxlabel(textwrap.fill(f"Mind: {found.caution}.", 110), fontsize=7.5, ha="left", x=0.01)
-        return figure
-
-
-def by_difficulty(found: Ablation) -> Figure | None:
+def by_difficulty(found: AblationResult) -> Figure | None:
     """Distractor preference in `conflict` by difficulty of the items (Wu and Lo 2025); None where there are too few."""
     try:
-        tables = Curves.over(found.task, found.scores, found.complete)
+        tables = SizeCurves.over(found.task, found.scores, found.complete)
         values = tables.of("distractor_preference")
         curve = Curve(
             "distractor_preference",
@@ -297,7 +108,7 @@ def by_difficulty(found: Ablation) -> Figure | None:
         return None
 
 
-def distractor_alone(found: Ablation) -> Figure | None:
+def distractor_alone(found: AblationResult) -> Figure | None:
     """The idea of the paper's figure 5: accuracy in `conflict` beside the distractor task alone, over size.
 
     Where the task's `true_only` is a negation curve, Zhang et al.'s composed prediction lies beside them. None where
@@ -328,13 +139,13 @@ def distractor_alone(found: Ablation) -> Figure | None:
         return figure
 
 
-def pulls(found: Ablation) -> Figure | None:
+def pulls(found: AblationResult) -> Figure | None:
     """True and distractor pull over size: the evidence that it is the distractor. None where they are not defined."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
         sizes = [found.scores[models[0]].source.n_params or 1 for models in found.sizes]
-        for pull, (label, colour, marker) in PULLS.items():
+        for pull, (label, colour, marker) in PULL_STYLES.items():
             means = [found.mean(models, pull) for models in found.sizes]
             if any(mean is None for mean in means):
                 return None
@@ -355,7 +166,7 @@ def pulls(found: Ablation) -> Figure | None:
         return figure
 
 
-def _curve(axes: "Axes", found: Ablation, sizes: Sequence[int], quantity: str, condition: Condition) -> None:
+def _curve(axes: "Axes", found: AblationResult, sizes: Sequence[int], quantity: str, condition: Condition) -> None:
     means = [found.mean(models, quantity, condition) for models in found.sizes]
     if any(mean is None for mean in means):
         return
@@ -364,11 +175,6 @@ def _curve(axes: "Axes", found: Ablation, sizes: Sequence[int], quantity: str, c
         for size, models in zip(sizes, found.sizes, strict=True):
             each = [found.mean([model], quantity, condition) for model in models]
             axes.plot([size] * len(each), [one.mean for one in each if one], ".", ms=3, color="black", zorder=3)
-
-
-def in_cell(value: float, reach: float) -> str:
-    """A number as it is written into a cell of a map whose colours reach so far."""
-    return number(value, 1 if reach >= 1 else 2)
 
 
 def _line(axes: "Axes", sizes: Sequence[int], means: Sequence[Any], label: str, colour: str, marker: str) -> None:

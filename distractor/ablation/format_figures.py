@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from distractor.ablation.ablate import Mean
-from distractor.ablation.figures import COLOURS, MARKERS, SERIES, STYLE, log_axis
-from distractor.ablation.formats import Curve, Found, accuracy_of_part, parts, sizes_of
+from distractor.ablation.formats import FormatCurve, Found, accuracy_of_part, parts, sizes_of
 from distractor.ablation.free_form import FreeForm
+from distractor.runs.style import COLOURS, MARKERS, SERIES, STYLE, log_axis
+from distractor.statistics.groups import Mean
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def free(found: FreeForm) -> Figure:
         return figure
 
 
-def formats(curves: Sequence[Curve], task: str) -> Figure:
+def formats(curves: Sequence[FormatCurve], task: str) -> Figure:
     """A column for each format, its own quantity above and accuracy below; its shape stands over it.
 
     So a preference and a share never share an axis.

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distractor.ablation import report
-from distractor.ablation.ablate import Ablation
+from distractor.ablation.ablate import AblationResult
 from distractor.ablation.dip import dip_sentences
 from distractor.ablation.formats import Found, accuracy_of_part, curve, parts, sizes_of
-from distractor.ablation.free_form import SHARES, WRITER, FreeForm, Text
+from distractor.ablation.free_form import SHARES, FreeForm
+from distractor.files import write_table, write_text
 from distractor.models.source import Source
+from distractor.runs.folder import write_figures
+from distractor.runs.manifest import run_manifest
+from distractor.scoring.free_answers import WRITER, Text
+from distractor.scoring.settings import Settings
 from distractor.scoring.shot_limits import caution
-from distractor.scoring.store import write_table, write_text
-from distractor.scoring.sweep import Settings
 from distractor.text.format import Format
 from distractor.text.task import Condition, Task
 
@@ -34,7 +37,7 @@ def manifest(
     command: Sequence[str],
 ) -> dict[str, Any]:
     """What was run, on what, with what; `tasks` is the same `task` in each of its formats."""
-    told = report.manifest(task, sources, settings, probe, command)
+    told = run_manifest(task, sources, settings, probe, command)
     told = {name: value for name, value in told.items() if name not in Format().as_dict()}
     formats = [{**one.format.as_dict(), "hash": one.fingerprint()} for one in tasks]
     return {**told, "writer": WRITER, "formats": formats}
@@ -47,12 +50,12 @@ def write(folder: Path, found: Sequence[Found]) -> dict[str, Any]:
     told = []
     for one in found:
         place = folder / one.task.format.slug
-        told.append(report.write(place, one) if isinstance(one, Ablation) else write_free(place, one))
+        told.append(report.write(place, one) if isinstance(one, AblationResult) else write_free(place, one))
     curves = [curve(one) for one in found]
     figures = {"formats": format_plot.formats(curves, found[0].task.name)}
     if (figure := format_plot.by_part(found)) is not None:
         figures["parts"] = figure
-    report.write_figures(folder / "figures", figures)
+    write_figures(folder / "figures", figures)
     both = {
         "task": found[0].task.name,
         "formats": [one.as_dict() for one in curves],
@@ -71,7 +74,7 @@ def write_free(folder: Path, found: FreeForm) -> dict[str, Any]:
     told = summary(found)
     write_table(folder / "texts.parquet", texts(found))
     write_table(folder / "results.parquet", results(found))
-    report.write_figures(folder / "figures", {"curves": format_plot.free(found)})
+    write_figures(folder / "figures", {"curves": format_plot.free(found)})
     write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
     return told
 

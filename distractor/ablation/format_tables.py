@@ -6,12 +6,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distractor.ablation.ablate import Mean
-from distractor.ablation.formats import Curve
+from distractor.ablation.formats import FormatCurve
 from distractor.ablation.free_form import FreeForm
-from distractor.ablation.tables import plain_table
 from distractor.numbers import number, shortened, with_interval
+from distractor.runs.tables import plain_table
 from distractor.scoring.shot_limits import caution
+from distractor.statistics.groups import Mean
 from distractor.text.task import Condition
 
 EXAMPLES = 3
@@ -84,7 +84,7 @@ def free_notes(found: FreeForm) -> Iterator[str]:
         )
 
 
-def formats_table(curves: Sequence[Curve]) -> Group:
+def formats_table(curves: Sequence[FormatCurve]) -> Group:
     """One row a size, two columns a format: its own quantity, and accuracy, in `conflict`; the shape below.
 
     Few formats fit beside each other; the others stand below.
@@ -94,7 +94,7 @@ def formats_table(curves: Sequence[Curve]) -> Group:
     return Group(Text(title, style="bold"), *tables)
 
 
-def _some(curves: Sequence[Curve]) -> Table:
+def _some(curves: Sequence[FormatCurve]) -> Table:
     labels = [one.form.label.split(", ") for one in curves]
     height = max(map(len, labels))
     table = plain_table("\n" * height + "size")

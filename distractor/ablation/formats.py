@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
 
-from distractor.ablation.ablate import Ablation, Mean
+from distractor.ablation.ablate import AblationResult
 from distractor.ablation.free_form import FreeForm
 from distractor.models.source import Source
+from distractor.statistics.groups import Mean
 from distractor.text.format import Format
 from distractor.text.task import Condition, Task
 
-Found = Ablation | FreeForm
+Found = AblationResult | FreeForm
 
 
 MOST_PARTS = 12
@@ -26,7 +27,7 @@ MOST_PARTS = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class FormatCurve:
     """One format's curve: `means` of its quantity, and `accuracy`, at each size, and what shape the first has.
 
     `answered` is the share of texts with an answer at each size, 1 where answers are ranked. `why` says what must be known
@@ -86,7 +87,7 @@ def _first(found: Found) -> list[Source]:
     return [models[places[0]].source for places in found.sizes]
 
 
-def curve(found: Found) -> Curve:
+def curve(found: Found) -> FormatCurve:
     """What one format gives over size."""
     quantity = "distractor_share" if isinstance(found, FreeForm) else "distractor_preference"
     conditions = found.task.conditions
@@ -95,7 +96,7 @@ def curve(found: Found) -> Curve:
     else:
         shape = found.shapes.get("distractor_preference")
         label, why = (shape.label, "") if shape else ("undetermined", found.unjudged or "")
-    return Curve(
+    return FormatCurve(
         found.task.format,
         quantity,
         names_of(found),

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distractor.ablation.free_form import gap_keys, text_keys
 from distractor.errors import EncodeError, ModelError
 from distractor.models.heads import layers_and_heads
 from distractor.models.source import Source
+from distractor.scoring.free_answers import gap_keys, text_keys
+from distractor.scoring.keys import score_keys
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Key, Store
-from distractor.scoring.sweep import Settings, score_keys
 from distractor.statistics.groups import MIN_SEEDS
 from distractor.statistics.shape_test import MIN_SIZES, smallest_detectable_dip
 from distractor.text.task import Condition, Task

@@ -1,91 +1,24 @@
 """What was found, as it is kept and passed on: the folder of a run."""
 
-import hashlib
-import io
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor import __version__
-from distractor.ablation.ablate import PER_CONDITION, PULLS, Ablation, composed_of, constant_answer, group_means
-from distractor.errors import StoreError
-from distractor.models.source import Source
-from distractor.scoring.store import write_bytes, write_table, write_text
-from distractor.scoring.sweep import SCORER, Reading, Settings
-from distractor.statistics.groups import interval
-from distractor.text.task import Answer, Condition, Task
+from distractor.ablation.ablate import AblationResult, composed_of, constant_answer
+from distractor.files import write_table, write_text
+from distractor.probing.readings import Reading
+from distractor.runs.folder import figures_drawn, figures_hash, write_figures
+from distractor.scoring.behaviour import PER_CONDITION, PULLS
+from distractor.statistics.groups import group_means, interval
+from distractor.text.task import Answer, Condition
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from matplotlib.figure import Figure
-
-    from distractor.probing.probe import Probe
 
 
-def manifest(
-    task: Task, sources: Sequence[Source], settings: Settings, probe: "Probe | None", command: Sequence[str]
-) -> dict[str, Any]:
-    """What was run, on what, with what: known before anything is computed."""
-    from importlib.metadata import version
-
-    libraries = ("torch", "transformers", "transformer-lens", "numpy", "scipy", "pyarrow")
-    return {
-        "command": [Path(command[0]).name, *command[1:]],
-        "versions": {"distractor": __version__, **{name: version(name) for name in libraries}},
-        "task": {"name": task.name, "items": len(task.items), "source": task.source, "hash": task.fingerprint()},
-        "models": [{"name": one.name, "hash": one.fingerprint()} for one in sources],
-        "seeds": sorted({one.seed for one in sources if one.seed is not None}),
-        **task.format.as_dict(),
-        "scorer": SCORER,
-        "bos": settings.bos,
-        "self_check": settings.self_check,
-        "device_map": settings.device_map,
-        **settings.identity(),
-        "probe": repr(probe) if probe else None,
-    }
-
-
-def run_hash(manifest: Mapping[str, Any]) -> str:
-    """What makes a run the same run: all but the wording of the command and the versions."""
-    told = {name: value for name, value in manifest.items() if name not in ("command", "versions")}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Make `folder` the place for a run's results: its manifest is written there first, results after it.
-
-    A folder that was begun by the same run, finished or not, is gone on with.
-
-    Raises:
-        StoreError: the folder holds another run's results or something else, or nothing can be written there.
-
-    """
-    path = folder / "manifest.json"
-    try:
-        there = json.loads(path.read_text()) if path.exists() else None
-        is_used = folder.exists() and any(p for p in folder.iterdir() if p.suffix != ".part")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder} cannot be used for results ({error}); choose another folder with --out") from error
-    if (there is None and is_used) or (there is not None and not isinstance(there, dict)):
-        raise StoreError(f"{folder} is not empty and holds no run; choose another folder with --out")
-    if there is not None and run_hash(there) != run_hash(manifest):
-        raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")
-    write_text(path, json.dumps(manifest, indent=1) + "\n")
-
-
-def close_empty(folder: Path) -> None:
-    """Remove a run's folder that holds nothing but its manifest."""
-    with suppress(OSError):
-        if [path.name for path in folder.iterdir()] == ["manifest.json"]:
-            (folder / "manifest.json").unlink()
-            folder.rmdir()
-
-
-def write(folder: Path, found: Ablation) -> dict[str, Any]:
+def write(folder: Path, found: AblationResult) -> dict[str, Any]:
     """Write table, figures and summary of a run, each whole or not at all; gives the summary.
 
     Figures that were drawn of the same numbers by the same code are left as they are: drawing takes seconds.
@@ -96,8 +29,8 @@ def write(folder: Path, found: Ablation) -> dict[str, Any]:
         write_table(folder / "prompts.parquet", prompts(found))
     for reading in found.knockouts:
         write_table(folder / "readings" / f"ablation-{reading.source.name.replace('/', '-')}.parquet", reading.table)
-    drawn_from = _drawn_from(folder, told)
-    names = _drawn(folder, drawn_from)
+    drawn_from = figures_hash(folder, told)
+    names = figures_drawn(folder, drawn_from)
     if names is None:
         from distractor.ablation import figures as plot
 
@@ -114,53 +47,7 @@ def write(folder: Path, found: Ablation) -> dict[str, Any]:
     return told
 
 
-def _drawn_from(folder: Path, told: Mapping[str, Any]) -> str:
-    """What decides a run's figures: its summary, its values and all code of the package, since plots compute bands."""
-    from importlib.metadata import version
-
-    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    found.update((folder / "results.parquet").read_bytes())
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        found.update(path.read_bytes())
-    found.update(version("matplotlib").encode())
-    return found.hexdigest()[:16]
-
-
-def _drawn(folder: Path, drawn_from: str) -> list[str] | None:
-    """The figures that are there, if they are drawn from this; the summary, written last, says so."""
-    try:
-        told = json.loads((folder / "summary.json").read_text())["figures"]
-        names: list[str] = told["names"] if told["drawn_from"] == drawn_from else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    is_there = all((folder / "figures" / f"{name}.{kind}").exists() for name in names for kind in FIGURE_KINDS)
-    return names if names and is_there else None
-
-
-FIGURE_KINDS = ("png", "svg")
-
-
-def write_figures(folder: Path, figures: "Mapping[str, Figure]", kinds: Sequence[str] = FIGURE_KINDS) -> None:
-    """Write each figure as PNG and SVG, or one of them, each whole or not at all; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
-    from distractor.ablation import figures as plot
-
-    for name, figure in figures.items():
-        for kind in kinds:
-            buffer = io.BytesIO()
-            with mpl.rc_context(plot.STYLE):  # the drawing's names of parts are made up while it is saved
-                figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-            figure.set_layout_engine("none")  # laid out once, which takes as long as drawing
-            write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
-
-
-def known(value: float) -> float | None:
-    """A number as JSON can have it: None where there is none."""
-    return float(value) if np.isfinite(value) else None
-
-
-def prompts(found: Ablation) -> "pa.Table":
+def prompts(found: AblationResult) -> "pa.Table":
     """Every prompt as it was sent to each model, one row each, where the format is another than the bare prompt."""
     import pyarrow as pa
 
@@ -176,7 +63,7 @@ def prompts(found: Ablation) -> "pa.Table":
     return pa.table({name: pa.array(column, type=types.get(name, pa.string())) for name, column in columns})
 
 
-def results(found: Ablation) -> "pa.Table":
+def results(found: AblationResult) -> "pa.Table":
     """Every per-item value, one row each; columns as README.md lists them. The pulls have no condition (null).
 
     Items that do not count for every model are left out; `held_out` is null where a model's training is unknown.
@@ -241,7 +128,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def summary(found: Ablation) -> dict[str, Any]:
+def summary(found: AblationResult) -> dict[str, Any]:
     """What `--json` prints and summary.json holds: means with intervals, shapes, the verdict, the knock-outs."""
     task = found.task
     dropped = {c.value: n for c in task.conditions if (n := max(one.dropped[c] for one in found.scores))}
@@ -261,7 +148,7 @@ def summary(found: Ablation) -> dict[str, Any]:
     }
 
 
-def knockout(found: Ablation, reading: Reading) -> dict[str, Any]:
+def knockout(found: AblationResult, reading: Reading) -> dict[str, Any]:
     """The mean effect of each component on the gap under each condition of the pair, in nats, with its interval."""
     conditions, components = reading.dims["condition"], reading.dims["component"]
     group_of = {item.id: item.group for item in found.task.items}
@@ -277,7 +164,7 @@ def knockout(found: Ablation, reading: Reading) -> dict[str, Any]:
     return {"model": reading.source.name, "n_params": reading.source.n_params, **reading.about, "effects": effects}
 
 
-def _model(found: Ablation, index: int) -> dict[str, Any]:
+def _model(found: AblationResult, index: int) -> dict[str, Any]:
     scores = found.scores[index]
     source = scores.source
     away = found.held_out(source)

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from distractor.ablation.ablate import CONSTANT, Ablation, Mean, constant_answer, peak
+from distractor.ablation.ablate import CONSTANT, AblationResult, constant_answer, peak
 from distractor.numbers import number, p_value, shortened, with_interval
+from distractor.runs.tables import plain_table
 from distractor.scoring.shot_limits import caution
+from distractor.statistics.groups import Mean
 from distractor.statistics.shape_test import Shape
-from distractor.statistics.verdict import Part
+from distractor.statistics.verdict import ClaimPart
 from distractor.text.format import Format
 from distractor.text.task import Condition
 
@@ -35,7 +36,7 @@ ASKED = {
 """What each part of the verdict asks, in the words of the table; the full sentences stand in summary.json."""
 
 
-def models_table(found: Ablation) -> Group:
+def models_table(found: AblationResult) -> Group:
     """One row a size: accuracies, distractor preference, coverage and the two pulls, each a mean over the seeds."""
     seeds = len(found.sizes[0])
     groups = len({item.group for item, is_used in zip(found.task.items, found.complete, strict=True) if is_used})
@@ -65,7 +66,7 @@ def models_table(found: Ablation) -> Group:
     return Group(Text(title, style="bold"), table)
 
 
-def notes(found: Ablation) -> Iterator[str]:
+def notes(found: AblationResult) -> Iterator[str]:
     """What a reader must know of the numbers: the task's caution, items left out, models that always say the same."""
     if found.task.caution:
         yield found.task.caution
@@ -89,7 +90,7 @@ def notes(found: Ablation) -> Iterator[str]:
         )
 
 
-def verdict_table(found: Ablation) -> Group:
+def verdict_table(found: AblationResult) -> Group:
     """The peak, the shape at both levels, each part of the claim with its number, and the verdict in one line."""
     lines = [Text(_peak(found))]
     if found.verdict is None:
@@ -122,15 +123,7 @@ def components_table(knockout: Mapping[str, Any]) -> Group:
     return Group(Text(title, style="bold"), table)
 
 
-def plain_table(*columns: str) -> Table:
-    """Without lines: the first column to the left, numbers to the right."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
-    return table
-
-
-def _peak(found: Ablation) -> str:
+def _peak(found: AblationResult) -> str:
     models = peak(found.task, found.scores, found.complete)
     mean = found.mean(models, "distractor_preference", Condition.CONFLICT)
     source = found.scores[models[0]].source
@@ -158,7 +151,7 @@ def _legs(shape: Shape) -> str:
     return f"Level {told['level']}: {sure}a dip of {told['smallest_detectable_dip']:.2f} could have been seen."
 
 
-def _other_peak(found: Ablation, shape: Shape) -> str:
+def _other_peak(found: AblationResult, shape: Shape) -> str:
     """Which size the verdict takes for the peak, where that is another: it looks between the smallest and the largest."""
     inner = found.sizes[1 + int(shape.means[:, 1:-1].mean(0).argmax())]
     if inner == peak(found.task, found.scores, found.complete):
@@ -169,7 +162,7 @@ def _other_peak(found: Ablation, shape: Shape) -> str:
     )
 
 
-def _part(part: Part | None) -> str:
+def _part(part: ClaimPart | None) -> str:
     if part is None or part.number is None or part.low is None or part.high is None:
         return "–"
     several = f"{part.seeds_yes} of {part.seeds}" if part.seeds > 1 else "?"
@@ -177,7 +170,7 @@ def _part(part: Part | None) -> str:
     return f"{_with_interval(Mean(part.number, part.low, part.high))} {mark:>3}"
 
 
-def _mean_in(found: Ablation, models: Sequence[int], quantity: str, condition: Condition) -> str:
+def _mean_in(found: AblationResult, models: Sequence[int], quantity: str, condition: Condition) -> str:
     return _plain(found.mean(models, quantity, condition)) if condition in found.task.conditions else "–"
 
 

@@ -12,12 +12,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
-from distractor.ablation.ablate import Mean
-from distractor.ablation.figures import COLOURS, MARKERS, PULLS, STYLE, headline, in_cell
-from distractor.attribution.attribute import INNER, OWN_MAP, UNSIGNED, Attribution, Cells, families, means_of, varying
 from distractor.models.source import of_each_size
 from distractor.numbers import number
-from distractor.scoring.sweep import Reading
+from distractor.probing.cells import INNER, OWN_MAP, UNSIGNED, CellMeans, map_families, means_of, varying
+from distractor.probing.examine import Examination
+from distractor.probing.readings import Reading
+from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, in_cell
+from distractor.statistics.groups import Mean
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ LINE = 104
 """Characters in a line of a prompt that is drawn."""
 
 
-def lens(found: Attribution, reading: Reading, cells: Cells) -> Figure:
+def lens(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
     """Logit gap and distractor preference if the model stopped after each half layer, by condition."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.5), layout="constrained")
@@ -98,9 +99,9 @@ def lens(found: Attribution, reading: Reading, cells: Cells) -> Figure:
         return figure
 
 
-def components(found: Attribution, reading: Reading, cells: Cells) -> Figure:
+def components(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
     """Layer × head maps, with the MLPs in a last column; cells that stand out are framed."""
-    groups = families(cells.dims)
+    groups = map_families(cells.dims)
     maps = [
         ({**told, **_part_of(family)}, *_by_head(one, family.get("component", [])))
         for family in groups
@@ -131,7 +132,7 @@ def components(found: Attribution, reading: Reading, cells: Cells) -> Figure:
         return figure
 
 
-def positions(found: Attribution, reading: Reading, cells: Cells) -> Figure:
+def positions(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
     """Layer × position maps, a row of panels a part of the layer; positions are named by their tokens and roles.
 
     Of an approximation, its signed form and, beside it, the exact exchanges that it was checked by.
@@ -162,7 +163,7 @@ def positions(found: Attribution, reading: Reading, cells: Cells) -> Figure:
         return figure
 
 
-def sources(found: Attribution, reading: Reading, cells: Cells) -> Figure:
+def sources(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
     """What the heads that contribute most bring from each role of the prompt; a panel a condition."""
     maps = [(told, one) for told, one in cells.maps()]
     heads = [place for place, name in enumerate(cells.dims["component"]) if name.endswith(".z")]
@@ -185,7 +186,7 @@ def sources(found: Attribution, reading: Reading, cells: Cells) -> Figure:
         return figure
 
 
-def waterfall(found: Attribution, reading: Reading, cells: Cells, item: str | None = None) -> Figure:
+def waterfall(found: Examination, reading: Reading, cells: CellMeans, item: str | None = None) -> Figure:
     """The gap as the sum of its parts, step by step in the order of depth: the mean over items, or one item."""
     names, conditions = reading.dims["component"], reading.dims["condition"]
     table = cells.order("condition").mean if item is None else reading.values[..., _item(reading, item)].T
@@ -222,7 +223,7 @@ def waterfall(found: Attribution, reading: Reading, cells: Cells, item: str | No
         return figure
 
 
-def attention(found: Attribution, reading: Reading, cells: Cells, heads: Sequence[str]) -> Figure:
+def attention(found: Examination, reading: Reading, cells: CellMeans, heads: Sequence[str]) -> Figure:
     """Attention from the answer slot on the words of one prompt under each condition: the mean over items of each role.
 
     `heads` names components (`L0H1`), the most interesting first.
@@ -261,7 +262,7 @@ def attention(found: Attribution, reading: Reading, cells: Cells, heads: Sequenc
         return figure
 
 
-def decoding(found: Attribution, reading: Reading, cells: Cells) -> Figure:
+def decoding(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
     """How well each label can be read off each layer, beside the controls."""
     labels, stages = reading.dims["label"], reading.dims["stage"]
     mean = _over_conditions(found, reading)
@@ -287,13 +288,13 @@ def decoding(found: Attribution, reading: Reading, cells: Cells) -> Figure:
         return figure
 
 
-def across(found: Attribution) -> Figure:
+def across(found: Examination) -> Figure:
     """The strengths of the sites of either task over size, beside behaviour: T and D in nats."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, source in ((left, "sites"), (right, "behaviour")):
-            for quantity, (label, colour, marker) in PULLS.items():
+            for quantity, (label, colour, marker) in PULL_STYLES.items():
                 _over_size(axes, found, quantity, source == "sites", label, colour, marker)
             axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
             axes.set(xscale="log", xlabel="parameters")
@@ -312,7 +313,7 @@ def across(found: Attribution) -> Figure:
 
 
 def _over_size(
-    axes: "Axes", found: Attribution, pull: str, of_sites: bool, label: str, colour: str, marker: str
+    axes: "Axes", found: Examination, pull: str, of_sites: bool, label: str, colour: str, marker: str
 ) -> None:
     """A curve through the mean over seeds at each size, with its band, and a dot for each model where there are several."""
 
@@ -335,14 +336,14 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
     return [part for line in lines for part in wrap(line, 150, subsequent_indent="    ")]
 
 
-def _over_conditions(found: Attribution, reading: Reading) -> Cells:
+def _over_conditions(found: Examination, reading: Reading) -> CellMeans:
     """The cells of a reading whose conditions are pooled, each item counting with their mean."""
     axis = list(reading.dims).index("condition")
     dims = {d: names for d, names in reading.dims.items() if d != "condition"}
     return means_of(found.task, replace(reading, values=reading.values.mean(axis), dims=dims))
 
 
-def _band(axes: "Axes", x: ndarray, cells: Cells, label: str, colour: str, marker: str, style: str = "-") -> None:
+def _band(axes: "Axes", x: ndarray, cells: CellMeans, label: str, colour: str, marker: str, style: str = "-") -> None:
     axes.plot(x, cells.mean, color=colour, marker=marker, ms=3.5, lw=1.3, ls=style, label=label)
     axes.fill_between(x, cells.low, cells.high, color=colour, alpha=0.18, lw=0)
 
@@ -366,7 +367,7 @@ def _part_of(family: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {"part": part if part in OWN_MAP else "output"}
 
 
-def _by_head(cells: Cells, family: Sequence[str]) -> tuple[ndarray, ndarray | None, list[str]]:
+def _by_head(cells: CellMeans, family: Sequence[str]) -> tuple[ndarray, ndarray | None, list[str]]:
     """A family of components as [layer place]: heads first, the MLP last; NaN where a layer has no such component."""
     split: list[tuple[int, int, int]] = []
     for place, name in enumerate(cells.dims["component"]):
@@ -434,19 +435,19 @@ def _titles(maps: Sequence[Mapping[str, str]]) -> list[str]:
     return [", ".join(told[d] for d in names) for told in maps]
 
 
-def _shared(cells: Cells) -> str:
+def _shared(cells: CellMeans) -> str:
     """What all maps of a figure have in common, for its title: the pair, the direction."""
     told = [names[0] for d, names in cells.dims.items() if d not in INNER and len(names) == 1]
     return f", {', '.join(told)}" if told else ""
 
 
-def _headline(found: Attribution, reading: Reading, cells: Cells) -> str:
+def _headline(found: Examination, reading: Reading, cells: CellMeans) -> str:
     framed = "framed: stands out (5 % false, and 5 % of the gap)" if cells.marked is not None else "means over items"
     warning = f"\nMIND: {reading.about['warning']}" if reading.about.get("warning") else ""
     return f"{_of(found, reading)}: {reading.about['origin'].split(' of ')[0]}{_shared(cells)}; {framed}{warning}"
 
 
-def _of(found: Attribution, reading: Reading) -> str:
+def _of(found: Examination, reading: Reading) -> str:
     return f"{reading.source.name} on {found.task.name}"
 
 
@@ -466,8 +467,7 @@ def _short(component: str) -> str:
 
 
 def _item(reading: Reading, item: str) -> int:
-    from distractor.errors import TaskError
-    from distractor.text.task import nearest
+    from distractor.errors import TaskError, nearest
 
     items = list(reading.dims["item"])
     if item not in items:

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from distractor.ablation import report
-from distractor.ablation.ablate import at_several_steps
-from distractor.attribution.attribute import Attribution, Cells, kind_of
 from distractor.attribution.tables import parting_sentence, top
 from distractor.errors import ModelError
+from distractor.files import write_table, write_text
 from distractor.models.heads import heads_of
 from distractor.models.source import Source
+from distractor.numbers import finite_or_none
+from distractor.probing.cells import CellMeans, kind_of
+from distractor.probing.examine import Examination
+from distractor.probing.readings import Reading
 from distractor.probing.strengths import Strength
-from distractor.scoring.store import write_table, write_text
-from distractor.scoring.sweep import Reading, Settings
+from distractor.runs.folder import write_figures
+from distractor.runs.manifest import run_manifest
+from distractor.scoring.behaviour import at_several_steps
+from distractor.scoring.settings import Settings
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
@@ -48,10 +52,10 @@ def manifest(
     refuse_absent(heads, sources)
     told = {name: repr(probe) for name, probe in probes.items()}
     drawn = {"item": item, "heads": list(heads)}
-    return {**report.manifest(task, sources, settings, None, command), "job": "attribute", "probe": told, **drawn}
+    return {**run_manifest(task, sources, settings, None, command), "job": "attribute", "probe": told, **drawn}
 
 
-def write(folder: Path, found: Attribution, *, item: str | None = None, heads: Sequence[str] = ()) -> dict[str, Any]:
+def write(folder: Path, found: Examination, *, item: str | None = None, heads: Sequence[str] = ()) -> dict[str, Any]:
     """Write readings, figures and summary, each whole or not at all; gives the summary.
 
     `item` is drawn by itself; of `heads` (`L1H0`), where they look.
@@ -65,13 +69,13 @@ def write(folder: Path, found: Attribution, *, item: str | None = None, heads: S
     for name, readings in found.readings.items():
         for reading in readings:
             write_table(folder / "readings" / f"{_file(name, reading.source)}.parquet", reading.table)
-    report.write_figures(folder / "figures", drawn)
+    write_figures(folder / "figures", drawn)
     told = summary(found)
     write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
     return told
 
 
-def figures(found: Attribution, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
+def figures(found: Examination, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
     """Every figure by its file's name."""
     from distractor.attribution import figures as maps
 
@@ -105,7 +109,7 @@ def figures(found: Attribution, *, item: str | None = None, heads: Sequence[str]
     return drawn
 
 
-def pictured(found: Attribution) -> list[str]:
+def pictured(found: Examination) -> list[str]:
     """The models that have figures of their own."""
     names = [scores.source.name for scores in found.scores]
     if len(names) <= PICTURED:
@@ -115,7 +119,7 @@ def pictured(found: Attribution) -> list[str]:
     return list(dict.fromkeys([names[peak], names[-1]]))
 
 
-def heads_of_interest(found: Attribution, reading: Reading, count: int) -> list[str]:
+def heads_of_interest(found: Examination, reading: Reading, count: int) -> list[str]:
     """The heads (`L0H1`) that matter most in a model: by knock-out, else by direct attribution, else by where they look."""
     for name in ("ablation", "direct_attribution"):
         for other, cells in zip(found.readings.get(name, ()), found.cells.get(name, ()), strict=True):
@@ -159,7 +163,7 @@ def _refuse(model: str, head: str, there: Sequence[str]) -> NoReturn:
     raise ModelError(f"{model} has no head {head}; it has {there[0]} to {there[-1]}")
 
 
-def summary(found: Attribution) -> dict[str, Any]:
+def summary(found: Examination) -> dict[str, Any]:
     """What `--json` prints and summary.json holds: behaviour, and of each reading its top sites or its curves."""
     return {
         "task": found.task.name,
@@ -190,7 +194,7 @@ def summary(found: Attribution) -> dict[str, Any]:
     }
 
 
-def _told(found: Attribution, reading: Reading, cells: Cells) -> dict[str, Any]:
+def _told(found: Examination, reading: Reading, cells: CellMeans) -> dict[str, Any]:
     about = {name: text for name, text in reading.about.items() if name not in ("example", "pair_gap")}
     told: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **about}
     if kind_of(reading) == "lens":
@@ -221,15 +225,15 @@ def _weight(one: Strength) -> dict[str, Any]:
     return told
 
 
-def _rows(cells: Cells, names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+def _rows(cells: CellMeans, names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
     """Each cell with its names and numbers; what is not there is left out."""
     for place in np.ndindex(*(len(labels) for labels in cells.dims.values())):
         if np.isnan(cells.mean[place]):
             continue
         row: dict[str, Any] = {**(names or {}), **{d: cells.dims[d][i] for d, i in zip(cells.dims, place, strict=True)}}
-        row |= {end: report.known(value) for end, value in cells.one(*place)._asdict().items()}
+        row |= {end: finite_or_none(value) for end, value in cells.one(*place)._asdict().items()}
         if cells.p is not None and cells.marked is not None:
-            row |= {"p": report.known(float(cells.p[place])), "marked": bool(cells.marked[place])}
+            row |= {"p": finite_or_none(float(cells.p[place])), "marked": bool(cells.marked[place])}
         if cells.recovery is not None and cells.recovery_low is not None and cells.recovery_high is not None:
             share = (cells.recovery[place], cells.recovery_low[place], cells.recovery_high[place])
             row["recovery"] = (

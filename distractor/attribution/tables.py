@@ -7,10 +7,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distractor.ablation.tables import plain_table
-from distractor.attribution.attribute import UNSIGNED, Attribution, Cells, kind_of, varying
-from distractor.numbers import WIDTH, number, shortened, with_interval
-from distractor.scoring.sweep import Reading
+from distractor.numbers import number, shortened, with_interval
+from distractor.probing.cells import UNSIGNED, CellMeans, cell_name, kind_of, varying
+from distractor.probing.examine import Examination
+from distractor.probing.readings import Reading
+from distractor.runs.tables import WIDTH, plain_table
 from distractor.text.task import Condition
 
 TOP = 8
@@ -25,7 +26,7 @@ SINKS = ("bos", "slot")
 """Roles that attention goes to where it goes nowhere in particular."""
 
 
-def tables(found: Attribution) -> Iterator[Group | Text]:
+def tables(found: Examination) -> Iterator[Group | Text]:
     """One table a reading, in the order of probes and models; one of random numbers only where nothing else was read."""
     yield _behaviour(found)
     for name, readings in found.readings.items():
@@ -39,7 +40,7 @@ def tables(found: Attribution) -> Iterator[Group | Text]:
         yield Text(f"{name} was left out for {model}: {why}")
 
 
-def top(reading: Reading, cells: Cells, count: int = TOP) -> list[dict[str, str]]:
+def top(reading: Reading, cells: CellMeans, count: int = TOP) -> list[dict[str, str]]:
     """The names of the inner cells with the largest mean in any of the first maps, the largest first.
 
     Shares of attention count by how many items have the role, so that one that few have does not stand before the others.
@@ -55,19 +56,13 @@ def top(reading: Reading, cells: Cells, count: int = TOP) -> list[dict[str, str]
     return [{d: maps[0].dims[d][i] for d, i in zip(inner, place, strict=True)} for place in places]
 
 
-def posed(reading: Reading) -> Cells:
+def posed(reading: Reading) -> CellMeans:
     """Which share of the items has each cell: of a word of several tokens, or one that few prompts hold, not all have it."""
     share = np.isfinite(reading.values).mean(list(reading.dims).index("item"))
-    return Cells({d: names for d, names in reading.dims.items() if d != "item"}, share, share, share)
+    return CellMeans({d: names for d, names in reading.dims.items() if d != "item"}, share, share, share)
 
 
-def site(names: dict[str, str]) -> str:
-    """How a cell is called: `L1H0.z`, `L1H0.pattern at cue`, `L1.resid_post at subject`."""
-    where = names["component"] if "component" in names else f"L{names['layer']}.{names.get('part', '')}".rstrip(".")
-    return f"{where} at {names['role']}" if "role" in names else where
-
-
-def _behaviour(found: Attribution) -> Group:
+def _behaviour(found: Examination) -> Group:
     table = plain_table("model", "parameters", "preference in conflict", "T, nats", "D, nats")
     for index, scores in enumerate(found.scores):
         means = (
@@ -82,7 +77,7 @@ def _behaviour(found: Attribution) -> Group:
     return Group(Text(title, style="bold"), table)
 
 
-def _strengths(found: Attribution) -> Group:
+def _strengths(found: Examination) -> Group:
     table = plain_table("model", "lost of T", "lost of D", "T-sites", "D-sites")
     for one in found.strengths:
         shown = [
@@ -95,7 +90,7 @@ def _strengths(found: Attribution) -> Group:
     return Group(Text(title, style="bold"), table, *map(Text, found.sentences()))
 
 
-def _table(found: Attribution, name: str, reading: Reading, cells: Cells) -> Group:
+def _table(found: Examination, name: str, reading: Reading, cells: CellMeans) -> Group:
     kind = kind_of(reading)
     title = Text(
         f"{name} in {reading.source.name}: {reading.about['quantity']} ({reading.about['unit']})", style="bold"
@@ -113,7 +108,7 @@ def _table(found: Attribution, name: str, reading: Reading, cells: Cells) -> Gro
     return Group(title, _sites(reading, cells), *after)
 
 
-def _sites(reading: Reading, cells: Cells) -> Table:
+def _sites(reading: Reading, cells: CellMeans) -> Table:
     """The top sites with as many maps beside each other as fit, recovery right behind the map that it is of."""
     shown = top(reading, cells)
     maps = list(cells.maps())
@@ -127,7 +122,7 @@ def _sites(reading: Reading, cells: Cells) -> Table:
     (_, has), *_ = posed(reading).maps()
     shares = [float(has.at(**names_of_site).mean) for names_of_site in shown]
     sites = [
-        site(names_of_site) + (f", of {share:.0%} of items" if share < 1 else "")
+        cell_name(names_of_site) + (f", of {share:.0%} of items" if share < 1 else "")
         for names_of_site, share in zip(shown, shares, strict=True)
     ]
     room = WIDTH - max(map(len, sites)) - 2
@@ -144,18 +139,18 @@ def _sites(reading: Reading, cells: Cells) -> Table:
     return table
 
 
-def _marked(cell: Cells) -> str:
+def _marked(cell: CellMeans) -> str:
     mark = "" if cell.marked is None else "*" if cell.marked else " "
     return "–" if np.isnan(cell.mean) else with_interval(*cell.one()) + mark
 
 
-def _share(cell: Cells) -> str:
+def _share(cell: CellMeans) -> str:
     if cell.recovery is None or cell.recovery_low is None or cell.recovery_high is None or np.isnan(cell.recovery):
         return "–"
     return with_interval(float(cell.recovery), float(cell.recovery_low), float(cell.recovery_high))
 
 
-def _lens(cells: Cells) -> Table:
+def _lens(cells: CellMeans) -> Table:
     gap = cells.at(quantity="logit_gap")
     shown = [c for c in ("conflict", "congruent", "distractor_swapped") if c in gap.dims["condition"]]
     table = plain_table("stage", *(f"gap, {condition}" for condition in shown))
@@ -164,7 +159,7 @@ def _lens(cells: Cells) -> Table:
     return table
 
 
-def parting_sentence(found: Attribution, reading: Reading) -> str:
+def parting_sentence(found: Examination, reading: Reading) -> str:
     """Where conflict and congruent part, in words."""
     parting, stages = found.parting(reading), reading.dims["stage"]
     if parting is None:
@@ -178,7 +173,7 @@ def parting_sentence(found: Attribution, reading: Reading) -> str:
     )
 
 
-def _decoding(cells: Cells) -> Table:
+def _decoding(cells: CellMeans) -> Table:
     """Each label where the model's stream gives it best, beside the controls there."""
     controls = cells.dims["control"]
     pooled = cells.mean.mean(list(cells.dims).index("condition"))

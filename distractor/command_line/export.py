@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import StoreError
-from distractor.scoring.store import write_text
+from distractor.files import write_text
 from distractor.text.task import Condition, Task
 
 

@@ -23,12 +23,12 @@ from distractor.command_line.options import (
     DeviceMap,
     Dtype,
     ListedTask,
-    Official,
+    OfficialFile,
     Offline,
     OfItems,
     OfWeights,
     Out,
-    SelfCheck,
+    SelfCheckOption,
     ShotKinds,
     SomeItems,
     TaskName,
@@ -36,15 +36,16 @@ from distractor.command_line.options import (
     YesNo,
 )
 from distractor.errors import DistractorError, ModelError, TaskError
-from distractor.numbers import console
 from distractor.progress import counted
+from distractor.runs.tables import console
 
 if TYPE_CHECKING:
-    from distractor.ablation.ablate import Ablation
+    from distractor.ablation.ablate import AblationResult
     from distractor.models.source import Source
     from distractor.probing.probe import Probe
+    from distractor.progress import Advance
+    from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
-    from distractor.scoring.sweep import Advance, Settings
     from distractor.text.task import Task
 
 
@@ -133,7 +134,7 @@ def ablate(
         ),
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="How many of the task's items; their order is fixed.")] = 200,
-    data: Official = None,
+    data: OfficialFile = None,
     out: Out = None,
     device: Device = "auto",
     dtype: OfWeights = Dtype.FLOAT32,
@@ -146,7 +147,7 @@ def ablate(
     bos: Bos = None,
     device_map: DeviceMap = None,
     threads: Threads = None,
-    self_check: SelfCheck = True,
+    self_check: SelfCheckOption = True,
     form: Annotated[
         list[str] | None,
         typer.Option(
@@ -201,9 +202,9 @@ def ablate(
     A curve means little without its prompt format, which is recorded with every result; several may be put side by side.
     """
     from distractor.models.families import find_models
+    from distractor.scoring.settings import Settings
     from distractor.scoring.shot_limits import refuse_untrained
     from distractor.scoring.store import Store
-    from distractor.scoring.sweep import Settings
     from distractor.text.format import formats_of
     from distractor.text.shots import put
 
@@ -240,12 +241,13 @@ def ablate(
 
     from distractor.ablation import report
     from distractor.ablation.ablate import ablate as run
+    from distractor.runs.manifest import run_manifest
 
     probe = _room("probes").PROBES["ablation"] if knockout else None
     if others or not ranked:
         _side_by_side(plain, several, sources, store, settings, probe, out, as_json=as_json)
         return
-    manifest = report.manifest(chosen, sources, settings, probe, sys.argv)
+    manifest = run_manifest(chosen, sources, settings, probe, sys.argv)
     with _opened(store, out, f"ablate-{chosen.name}", manifest) as folder:
         with _progress(len(sources) * len(chosen.conditions) + 2 * knockout) as advance:
             found = run(chosen, sources, store=store, settings=settings, knockout=probe, advance=advance)
@@ -293,24 +295,25 @@ def attribute(
             show_default=False,
         ),
     ] = None,
-    data: Official = None,
+    data: OfficialFile = None,
     out: Out = None,
     device: Device = "auto",
     dtype: Annotated[Dtype, typer.Option(help="Type of weights and activations: float32 or float64.")] = Dtype.FLOAT32,
     bos: Bos = None,
     device_map: DeviceMap = None,
     threads: Threads = None,
-    self_check: SelfCheck = True,
+    self_check: SelfCheckOption = True,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Read where in models, and in the prompt, the answers come from: figures and tables of the top sites."""
     from distractor.attribution import report as attribute_report
     from distractor.attribution.attribute import attribute as run
-    from distractor.attribution.attribute import check, count, is_weighed
+    from distractor.attribution.attribute import count
     from distractor.models.families import find_models
+    from distractor.probing.examine import check_request, is_weighed
+    from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
-    from distractor.scoring.sweep import Settings
 
     chosen = _task(task, data, items)
     probes = _probes(probe)
@@ -318,7 +321,7 @@ def attribute(
     settings = Settings(
         device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
     )
-    check(chosen, settings, item=item, heads=head or (), halved=is_weighed(sources, probes))
+    check_request(chosen, settings, item=item, heads=head or (), halved=is_weighed(sources, probes))
     store = Store(CELLS)
     manifest = attribute_report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=head or ())
     with _opened(store, out, f"attribute-{chosen.name}", manifest) as folder:
@@ -368,7 +371,7 @@ def compare(
     ] = None,
     mechanism: Annotated[bool, typer.Option(help="Look behind behaviour, at the sites.")] = True,
     items: SomeItems = 200,
-    data: Official = None,
+    data: OfficialFile = None,
     out: Out = None,
     device: Device = "auto",
     dtype: Annotated[
@@ -377,18 +380,18 @@ def compare(
     bos: Bos = None,
     device_map: DeviceMap = None,
     threads: Threads = None,
-    self_check: SelfCheck = True,
+    self_check: SelfCheckOption = True,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare checkpoints: sizes, steps, seeds, before and after tuning; what changed beyond noise, and where."""
-    from distractor.attribution.attribute import check
     from distractor.comparison import report as compare_report
     from distractor.comparison.compare import PROBES, check_models, check_probes, count_steps, is_halved, over_tasks
     from distractor.comparison.compare import compare as run
     from distractor.models.families import find_models
+    from distractor.probing.examine import check_request
+    from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
-    from distractor.scoring.sweep import Settings
 
     if twice := [name for name, count in Counter(models).items() if count > 1]:
         raise ModelError(
@@ -406,7 +409,7 @@ def compare(
         device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
     )
     for one in chosen if probes else ():
-        check(one, settings, halved=is_halved(probes))
+        check_request(one, settings, halved=is_halved(probes))
     store = Store(CELLS)
     manifest = compare_report.manifest(chosen, sources, settings, probes, sys.argv)
     with _opened(store, out, f"compare-{'+'.join(one.name for one in chosen)}", manifest) as folder:
@@ -594,10 +597,10 @@ def shape(
 
     A table has the columns size, item and value (and seed, group, family, task, …), or size, mean and n (or se).
     """
-    from distractor.ablation import report
     from distractor.curves import report as shape_report
     from distractor.curves.curve_file import Wanted, paths_of, read_curve
     from distractor.curves.judge_curve import cut_of, judge_curve
+    from distractor.runs.folder import open_run, run_hash
 
     wanted = Wanted.of(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]
@@ -606,8 +609,8 @@ def shape(
     paths = paths_of(files)
     settings = {"delta": judged.delta, "references": references, "task": task or curve.task, "by": by}
     manifest = shape_report.manifest(files, paths, wanted, settings, sys.argv)
-    folder = out or Path("runs") / f"shape-{paths[0].stem}-{report.run_hash(manifest)[:8]}"
-    report.open_run(folder, manifest)
+    folder = out or Path("runs") / f"shape-{paths[0].stem}-{run_hash(manifest)[:8]}"
+    open_run(folder, manifest)
     told = shape_report.write(folder, judged)
     if as_json:
         typer.echo(json.dumps(told, indent=1))
@@ -671,7 +674,7 @@ def _drawn(name: str, seed: int) -> "Task":
 
 
 data_commands = typer.Typer(
-    help="Official files of the Inverse Scaling Prize: fetch and verify them.", no_args_is_help=True
+    help="OfficialFile files of the Inverse Scaling Prize: fetch and verify them.", no_args_is_help=True
 )
 
 
@@ -727,7 +730,7 @@ def _task(name: str, data: Path | None = None, items: int | None = None) -> "Tas
 
 def _probes(names: list[str] | None) -> "dict[str, Probe]":
     """The probes of these names, or all."""
-    from distractor.text.task import nearest
+    from distractor.errors import nearest
 
     shelf: dict[str, Probe] = _room("probes").PROBES
     for name in names or ():
@@ -756,7 +759,7 @@ def _opened(store: "Store", out: Path | None, name: str, manifest: dict[str, Any
 
     Where the run is refused before it has any result, nothing is left of the folder.
     """
-    from distractor.ablation.report import close_empty, open_run, run_hash
+    from distractor.runs.folder import close_empty, open_run, run_hash
 
     folder = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
     store.make_ready()
@@ -798,7 +801,7 @@ def _side_by_side(
     from distractor.ablation.free_form import FreeForm, answer_freely
 
     manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
-    found: list[Ablation | FreeForm] = []
+    found: list[AblationResult | FreeForm] = []
     ranked = sum(not one.format.is_free for one in tasks)
     total = len(sources) * sum(len(one.conditions) for one in tasks) + 2 * ranked * (probe is not None)
     with _opened(store, out, f"ablate-{plain.name}", manifest) as folder:
@@ -832,7 +835,7 @@ def _side_by_side(
     paper.print(f"\nFormats side by side: {folder}", markup=False)
 
 
-def _print(found: "Ablation", told: dict[str, Any], folder: Path) -> None:
+def _print(found: "AblationResult", told: dict[str, Any], folder: Path) -> None:
     from distractor.ablation.tables import components_table, models_table, notes, verdict_table
 
     paper = console()

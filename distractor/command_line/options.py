@@ -55,7 +55,7 @@ SomeItems = Annotated[int, typer.Option(min=2, help="How many of a task's items;
 OfItems = Annotated[int, typer.Option(min=0, help="Which set of items; runs use 0.")]
 
 
-Official = Annotated[
+OfficialFile = Annotated[
     Path | None,
     typer.Option(help="An official file of the Inverse Scaling Prize, all of it, instead of the task's items."),
 ]
@@ -93,7 +93,7 @@ Threads = Annotated[
 ]
 
 
-SelfCheck = Annotated[
+SelfCheckOption = Annotated[
     bool,
     typer.Option(
         "--self-check/--no-self-check", help="Compare each model with plain transformers first; the ladder needs none."

@@ -16,8 +16,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.ablation.ablate import PER_CONDITION, PULLS, Mean, Values, complete_items, values_of
-from distractor.attribution.attribute import EFFECTS, Attribution, check, count_readings, examine, kind_of
 from distractor.comparison.counterparts import (
     MapChange,
     Match,
@@ -32,12 +30,18 @@ from distractor.comparison.steps import MIN_STEPS, PATHS, Course, curve
 from distractor.errors import DistractorError, ModelError, ScalingError
 from distractor.models.same_run import are_kin
 from distractor.models.source import Source
+from distractor.probing.cells import EFFECTS, kind_of
+from distractor.probing.examine import Examination, check_request, count_readings, examine
+from distractor.probing.readings import Reader
 from distractor.probing.strengths import Strength, estimated, first_half, losses, site_of
+from distractor.progress import Advance
+from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, complete_items, values_of
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Advance, Reader, Scores, Settings, sweep
+from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.changes import Change, changes, halves_differ, holm
 from distractor.statistics.effects import mean_interval
-from distractor.statistics.groups import interval
+from distractor.statistics.groups import Mean, interval
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
@@ -65,7 +69,7 @@ PRIMARY = ("distractor_preference", Condition.CONFLICT)
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 
-Row = tuple[str, Condition | None]
+QuantityKey = tuple[str, Condition | None]
 """A quantity under a condition; the pulls have none."""
 
 
@@ -119,7 +123,7 @@ class Pair:
 
     first: int
     second: int
-    rows: Mapping[Row, Change]
+    rows: Mapping[QuantityKey, Change]
     paths: Mapping[str, Change]
     switched: tuple[Switch, ...]
     match: Match | None = None
@@ -142,7 +146,7 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class ComparisonResult:
     """What was found on one task. `scores`, `examined` and `strengths` are of each model, in the order of naming.
 
     `examined` is None, or has no reading, where a model's mechanism could not be read; `refused` says why. Items count
@@ -155,7 +159,7 @@ class Comparison:
     sides: tuple[Side, ...]
     pairs: tuple[Pair, ...] = ()
     courses: tuple[Course, ...] = ()
-    examined: tuple[Attribution | None, ...] = ()
+    examined: tuple[Examination | None, ...] = ()
     strengths: tuple[Strength | None, ...] = ()
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
@@ -165,7 +169,7 @@ class Comparison:
         return complete_items(self.task, self.scores)
 
     @cached_property
-    def values(self) -> tuple[Values, ...]:
+    def values(self) -> tuple[ItemValues, ...]:
         """Per-item behaviour of each model."""
         return tuple(values_of(self.task, one) for one in self.scores)
 
@@ -175,9 +179,9 @@ class Comparison:
         return tuple(item.group for item in self.task.items)
 
     @cached_property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[QuantityKey, ...]:
         """What is compared of behaviour: all that is defined in every model, the primary row among them."""
-        wanted: list[Row] = [(name, c) for name in PER_CONDITION[:3] for c in self.task.conditions]
+        wanted: list[QuantityKey] = [(name, c) for name in PER_CONDITION[:3] for c in self.task.conditions]
         wanted += [(name, None) for name in PULLS]
         return tuple(row for row in wanted if self._is_defined(row))
 
@@ -186,7 +190,7 @@ class Comparison:
         """Whether the sides are seeds of one and the same model at one step: two steps of a run are none."""
         return len({(_model_of(one.source), one.source.step) for one in self.scores}) == 1 and len(self.sides) > 1
 
-    def of_item(self, model: int, row: Row) -> Float[ndarray, " item"]:
+    def of_item(self, model: int, row: QuantityKey) -> Float[ndarray, " item"]:
         """A model's value of each item that counts; NaN for the others."""
         quantity, condition = row
         values = self.values[model]
@@ -196,11 +200,11 @@ class Comparison:
             found = values.by_condition[quantity][self.task.conditions.index(condition)]
         return np.where(self.complete, found, np.nan)
 
-    def of_side(self, side: int, row: Row) -> Float[ndarray, "seed item"]:
+    def of_side(self, side: int, row: QuantityKey) -> Float[ndarray, "seed item"]:
         """A side's values of each item, one row a seed."""
         return np.array([self.of_item(model, row) for model in self.sides[side].members])
 
-    def level(self, side: int, row: Row) -> Mean:
+    def level(self, side: int, row: QuantityKey) -> Mean:
         """A side's mean over seeds and items, with its 95 % interval over item groups."""
         values = self.of_side(side, row).mean(0)
         used = ~np.isnan(values)
@@ -228,7 +232,7 @@ class Comparison:
         tables = [np.array([self.of_side(s, row).mean(0) for row in self.rows]) for s in range(len(self.sides))]
         return tuple(halves_differ(table, self.groups) for table in tables)
 
-    def _is_defined(self, row: Row) -> bool:
+    def _is_defined(self, row: QuantityKey) -> bool:
         table = np.array([self.of_item(model, row) for model in range(len(self.scores))])
         used = ~np.isnan(table).any(0)
         enough = len({self.groups[i] for i in np.flatnonzero(used)}) >= 2
@@ -244,7 +248,7 @@ def compare(
     settings: Settings | None = None,
     forgive: bool = False,
     advance: Advance = lambda _: None,
-) -> Comparison:
+) -> ComparisonResult:
     """Compare models on the items of `task`: behaviour, and with `probes`, by their names, what stands behind it.
 
     The order is that of `sources`. Without probes behaviour alone is compared. With `ablation` among them the strengths of
@@ -261,11 +265,11 @@ def compare(
     check_models(sources)
     check_probes(probes)
     if probes:
-        check(task, settings, halved=is_halved(probes))
+        check_request(task, settings, halved=is_halved(probes))
     scores = tuple(sweep(task, sources, store, settings, advance))
     sources = [one.source for one in scores]
     sides, followed = sides_of(sources)
-    found = Comparison(task, settings, scores, sides)
+    found = ComparisonResult(task, settings, scores, sides)
     if len({group for group, is_used in zip(found.groups, found.complete, strict=True) if is_used}) < 2:
         raise ScalingError(
             f"{int(found.complete.sum())} items of {task.name} are posed to every model under every condition, of fewer than "
@@ -278,7 +282,7 @@ def compare(
     return replace(found, pairs=tuple(pairs), courses=tuple(courses))
 
 
-def over_tasks(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
+def over_tasks(found: Sequence[ComparisonResult]) -> tuple[ComparisonResult, ...]:
     """The same with the primary row's p of each pair adjusted over the tasks (Holm), where there are several."""
     if len(found) < 2:
         return tuple(found)
@@ -400,10 +404,10 @@ def _name(sources: Sequence[Source], members: Sequence[int]) -> str:
 
 
 def _examine(
-    found: Comparison, probes: "Mapping[str, Probe]", store: Store, forgive: bool, advance: Advance
-) -> tuple[tuple[Attribution | None, ...], tuple[Strength | None, ...], dict[tuple[str, str], str]]:
+    found: ComparisonResult, probes: "Mapping[str, Probe]", store: Store, forgive: bool, advance: Advance
+) -> tuple[tuple[Examination | None, ...], tuple[Strength | None, ...], dict[tuple[str, str], str]]:
     """Each model by itself: what the probes read, and the strengths of its sites."""
-    examined: list[Attribution | None] = []
+    examined: list[Examination | None] = []
     strengths: list[Strength | None] = []
     refused: dict[tuple[str, str], str] = {}
     for one in found.scores:
@@ -429,7 +433,7 @@ def _examine(
     return tuple(examined), tuple(strengths), refused
 
 
-def _estimated(read: Attribution) -> Strength | None:
+def _estimated(read: Examination) -> Strength | None:
     """Strengths to first order, where nothing was knocked out and heads were exchanged in both pairs."""
     name = "head_attribution_patching"
     pairs = [read.readings.get(key) for key in (name, f"{name}/{Condition.DISTRACTOR_SWAPPED}")]
@@ -444,7 +448,7 @@ def _estimated(read: Attribution) -> Strength | None:
 
 
 def _pair(
-    found: Comparison, first: int, second: int, probes: "Mapping[str, Probe]", store: Store, advance: Advance
+    found: ComparisonResult, first: int, second: int, probes: "Mapping[str, Probe]", store: Store, advance: Advance
 ) -> Pair:
     """Two sides, in behaviour and mechanism."""
     sides = found.sides[first], found.sides[second]
@@ -475,7 +479,7 @@ def _pair(
     return pair
 
 
-def _mechanism(found: Comparison, pair: Pair, probes: "Mapping[str, Probe]", store: Store) -> Pair:
+def _mechanism(found: ComparisonResult, pair: Pair, probes: "Mapping[str, Probe]", store: Store) -> Pair:
     """Site by site where sites correspond, by relative depth where layers do; and each model's sites in the other."""
     members = [
         [m for m in found.sides[side].members if found.examined[m] is not None] for side in (pair.first, pair.second)
@@ -516,7 +520,7 @@ def _mechanism(found: Comparison, pair: Pair, probes: "Mapping[str, Probe]", sto
 
 
 def _transfer(
-    found: Comparison, giver: int, receiver: int, match: Match, probes: "Mapping[str, Probe]", store: Store
+    found: ComparisonResult, giver: int, receiver: int, match: Match, probes: "Mapping[str, Probe]", store: Store
 ) -> list[Transfer]:
     """The sites found in one model, knocked out in another, beside its own: what T and D lose on the other half."""
     given, own, examined, origin = (
@@ -562,7 +566,7 @@ def _lost(
     return lost
 
 
-def _label(found: Comparison, model: int) -> str:
+def _label(found: ComparisonResult, model: int) -> str:
     """A model's name among those compared: the side's, with the seed where the side has several."""
     for side in found.sides:
         if model in side.members:
@@ -571,7 +575,7 @@ def _label(found: Comparison, model: int) -> str:
     return found.scores[model].source.name
 
 
-def _course(found: Comparison, name: str, models: Sequence[int]) -> Course:
+def _course(found: ComparisonResult, name: str, models: Sequence[int]) -> Course:
     """A model along training, at the steps that all its seeds have."""
     sources = [found.scores[m].source for m in models]
     seeds = sorted({s.seed for s in sources}, key=lambda seed: -1 if seed is None else seed)

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from distractor.attribution.attribute import INNER, UNSIGNED, Attribution, families
-from distractor.attribution.tables import site
+from distractor.probing.cells import INNER, UNSIGNED, cell_name, map_families
+from distractor.probing.examine import Examination
+from distractor.probing.readings import Reading
 from distractor.probing.strengths import Chosen, site_of
-from distractor.scoring.sweep import Reading
 from distractor.statistics.agreement import rank_correlation
 from distractor.statistics.effects import LEAST_SHARE, benjamini_hochberg, judge
 
@@ -90,7 +90,7 @@ class MapChange:
         return sum(comb(a, k) * comb(n - a, b - k) for k in range(both, min(a, b) + 1)) / comb(n, b)
 
 
-def map_changes(first: Attribution, second: Attribution, name: str) -> Iterator[MapChange]:
+def map_changes(first: Examination, second: Examination, name: str) -> Iterator[MapChange]:
     """The maps that a probe has in both models, each of which was attributed by itself; of one run."""
     one, other = first.readings[name][0], second.readings[name][0]
     cells = first.cells[name][0], second.cells[name][0]
@@ -109,28 +109,28 @@ def map_changes(first: Attribution, second: Attribution, name: str) -> Iterator[
         asked = [np.asarray(who.gap_in_question(r, told)) for who, r in ((first, one), (second, other))]
         gaps = [gap[_places(r, "item", items)] for gap, r in zip(asked, (one, other), strict=True)]
         gap = max(gaps, key=lambda g: abs(g.mean()))
-        for family in families(dims):
+        for family in map_families(dims):
             picked = {**{d: [v] for d, v in told.items()}, **family}
             inner = {d: [v for v in dims[d] if v in set(picked.get(d, dims[d]))] for d in dims if d not in told}
             chosen = {**{d: [v] for d, v in told.items()}, **inner}
             a, b = (_values(r, chosen, items) for r in (one, other))
             marks = [_marks(c.marked, c.dims, chosen) for c in cells]
-            sites = tuple(site(dict(zip(inner, v, strict=True))) for v in product(*inner.values()))
+            sites = tuple(cell_name(dict(zip(inner, v, strict=True))) for v in product(*inner.values()))
             is_there = ~(np.isnan(a).all(1) | np.isnan(b).all(1))
             if is_there.any():
                 kept = tuple(v for v, is_in in zip(sites, is_there, strict=True) if is_in)
-                told_of = {**told, **({"part": _part(kept[0])} if len(families(dims)) > 1 else {})}
+                told_of = {**told, **({"part": _part(kept[0])} if len(map_families(dims)) > 1 else {})}
                 yield _map_change(told_of, kept, a[is_there], b[is_there], groups, gap, [m[is_there] for m in marks])
 
 
-def match_of(first: Attribution, second: Attribution, *, kin: bool) -> Match:
+def match_of(first: Examination, second: Examination, *, kin: bool) -> Match:
     """How the sites of two models correspond."""
     if kin:
         return "name"
     return "depth" if min(n_layers(first), n_layers(second)) >= MIN_LAYERS else "function"
 
 
-def n_layers(found: Attribution) -> int:
+def n_layers(found: Examination) -> int:
     """How many layers a model has, by what was read of it; 0 where no probe tells."""
     names = [name for many in found.readings.values() for name in many[0].dims.get("component", ())]
     layers = [int(name[1:].partition(".")[0].partition("H")[0]) for name in names if name[:1] == "L"]

@@ -8,11 +8,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from distractor.ablation.figures import COLOURS, MARKERS, PULLS, SERIES, STYLE, headline
-from distractor.comparison.compare import Comparison, Pair, Row
+from distractor.comparison.compare import ComparisonResult, Pair, QuantityKey
 from distractor.comparison.counterparts import MapChange
 from distractor.comparison.steps import Course
 from distractor.numbers import shortened
+from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, SERIES, STYLE, headline
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition
 
@@ -42,7 +42,7 @@ NAMED = 6
 BARS = 12
 
 
-def behaviour(found: Comparison) -> Figure:
+def behaviour(found: ComparisonResult) -> Figure:
     """Above, each side under each condition; below, what changed, filled where it is beyond the noise of items.
 
     The grey bars hold 19 of 20 of the differences that come of flipping groups' signs at random: they are as wide as item
@@ -74,7 +74,7 @@ def behaviour(found: Comparison) -> Figure:
         return figure
 
 
-def sites(found: Comparison, pair: Pair, name: str, maps: Sequence[MapChange]) -> Figure:
+def sites(found: ComparisonResult, pair: Pair, name: str, maps: Sequence[MapChange]) -> Figure:
     """For each map of a probe the effects in one model against those in the other, and the sites that changed most."""
     with mpl.rc_context(STYLE):
         bars = min(BARS, max(len(one.sites) for one in maps))
@@ -92,7 +92,7 @@ def sites(found: Comparison, pair: Pair, name: str, maps: Sequence[MapChange]) -
         return figure
 
 
-def paths(found: Comparison) -> Figure:
+def paths(found: ComparisonResult) -> Figure:
     """The strength of either task's sites on each side, and what sites found in one model do in the other."""
     with mpl.rc_context(STYLE):
         transfers = [move for pair in found.pairs for move in pair.transfers]
@@ -100,7 +100,7 @@ def paths(found: Comparison) -> Figure:
             figsize=(9, 1.6 + max(0.36 * len(found.sides), 0.36 * len(transfers), 1.4)), layout="constrained"
         )
         axes = figure.subplots(1, 1 + bool(transfers), squeeze=False)[0]
-        both = zip(PULLS.values(), ("true", "distractor"), (-0.14, 0.14), strict=True)
+        both = zip(PULL_STYLES.values(), ("true", "distractor"), (-0.14, 0.14), strict=True)
         for (pull, colour, marker), which, shift in both:
             label = pull.replace("pull", "path")
             for y, side in enumerate(found.sides):
@@ -115,7 +115,7 @@ def paths(found: Comparison) -> Figure:
         axes[0].legend(loc="best", fontsize=8)
         if transfers:
             for y, move in enumerate(transfers):
-                _, colour, marker = PULLS["true_pull" if move.path == "true_path" else "distractor_pull"]
+                _, colour, marker = PULL_STYLES["true_pull" if move.path == "true_path" else "distractor_pull"]
                 _error(axes[1], move.own, y + 0.14, "#7F7F7F", marker, "own sites" if y == 0 else None)
                 _error(axes[1], move.foreign, y - 0.14, colour, marker, None)
             axes[1].axvline(0, color="black", lw=0.8, ls=":", zorder=0)
@@ -136,7 +136,7 @@ def paths(found: Comparison) -> Figure:
         return figure
 
 
-def training(found: Comparison, course: Course) -> Figure:
+def training(found: ComparisonResult, course: Course) -> Figure:
     """Preference and the two tasks alone, the two pulls, and the strengths of the two paths, against step."""
     conditions = {
         "distractor_preference": ("preference in conflict", Condition.CONFLICT),
@@ -153,7 +153,7 @@ def training(found: Comparison, course: Course) -> Figure:
         panels[0].axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         panels[0].set(title="Behaviour", ylabel="preference, accuracy", ylim=(-0.03, 1.03))
         for axes, kind, title in zip(panels[1:], ("pull", "path"), ("The two pulls", "The two paths"), strict=False):
-            for pull, (label, colour, marker) in PULLS.items():
+            for pull, (label, colour, marker) in PULL_STYLES.items():
                 name = pull.replace("pull", kind)
                 if name in course.curves:
                     _curve(axes, course, name, label.replace("pull", kind), colour, marker)
@@ -173,7 +173,7 @@ def training(found: Comparison, course: Course) -> Figure:
         return figure
 
 
-def _levels(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) -> None:
+def _levels(axes: "Axes", found: ComparisonResult, rows: Sequence[QuantityKey], title: str) -> None:
     for place in range(len(found.sides)):
         shift = 0.5 * (place - (len(found.sides) - 1) / 2) / max(len(found.sides), 2)
         for y, row in enumerate(rows):
@@ -188,7 +188,7 @@ def _levels(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) ->
     axes.set_title(title)
 
 
-def _differences(axes: "Axes", found: Comparison, rows: Sequence[Row], title: str) -> None:
+def _differences(axes: "Axes", found: ComparisonResult, rows: Sequence[QuantityKey], title: str) -> None:
     axes.use_sticky_edges = False  # else the widest bar would end at the frame
     for place, pair in enumerate(found.pairs):
         shift = 0.7 * (place - (len(found.pairs) - 1) / 2) / max(len(found.pairs), 2)
@@ -204,7 +204,7 @@ def _differences(axes: "Axes", found: Comparison, rows: Sequence[Row], title: st
     axes.set_xlabel(f"change of {title}" if rows[0][0] != "logit_gap" else "change (nats)")
 
 
-def _conditions(axes: "Axes", rows: Sequence[Row]) -> None:
+def _conditions(axes: "Axes", rows: Sequence[QuantityKey]) -> None:
     names = [TITLES[row[0]] if row[1] is None else row[1].value for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -0.6)

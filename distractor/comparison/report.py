@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distractor.ablation import report
 from distractor.comparison import figures as compare_plot
-from distractor.comparison.compare import Comparison, Pair, Row, Transfer
+from distractor.comparison.compare import ComparisonResult, Pair, QuantityKey, Transfer
 from distractor.comparison.counterparts import MapChange
 from distractor.comparison.steps import Course
+from distractor.files import write_table, write_text
 from distractor.models.source import Source
-from distractor.scoring.store import write_table, write_text
-from distractor.scoring.sweep import Settings
+from distractor.numbers import finite_or_none
+from distractor.runs.folder import write_figures
+from distractor.runs.manifest import run_manifest
+from distractor.scoring.settings import Settings
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition, Task
 
@@ -33,12 +35,12 @@ def manifest(
     command: Sequence[str],
 ) -> dict[str, Any]:
     """What was run, on what, with what: known before anything is computed."""
-    every = [report.manifest(task, sources, settings, None, command) for task in tasks]
+    every = [run_manifest(task, sources, settings, None, command) for task in tasks]
     told = {name: repr(probe) for name, probe in probes.items()}
     return {**every[0], "job": "compare", "task": [one["task"] for one in every], "probe": told}
 
 
-def write(folder: Path, found: Sequence[Comparison]) -> dict[str, Any]:
+def write(folder: Path, found: Sequence[ComparisonResult]) -> dict[str, Any]:
     """Write readings, figures and summary of each task, each whole or not at all; gives the summary."""
     for one in found:
         for examined in one.examined:
@@ -47,13 +49,13 @@ def write(folder: Path, found: Sequence[Comparison]) -> dict[str, Any]:
                     file = f"{one.task.name}-{name}-{reading.source.name}".replace("/", "-")
                     write_table(folder / "readings" / f"{file}.parquet", reading.table)
         drawn = {f"{one.task.name}-{name}": figure for name, figure in figures(one).items()}
-        report.write_figures(folder / "figures", drawn)
+        write_figures(folder / "figures", drawn)
     told = summary(found)
     write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
     return told
 
 
-def figures(found: Comparison) -> "dict[str, Figure]":
+def figures(found: ComparisonResult) -> "dict[str, Figure]":
     """Every figure by its file's name."""
     drawn = {"behaviour": compare_plot.behaviour(found)} if found.pairs else {}
     for place, pair in enumerate(found.pairs):
@@ -70,17 +72,17 @@ def figures(found: Comparison) -> "dict[str, Figure]":
     return drawn
 
 
-def summary(found: Sequence[Comparison]) -> dict[str, Any]:
+def summary(found: Sequence[ComparisonResult]) -> dict[str, Any]:
     """What `--json` prints and summary.json holds, task by task."""
     return {"tasks": {one.task.name: _task(one) for one in found}}
 
 
-def name_of(row: Row) -> str:
+def name_of(row: QuantityKey) -> str:
     """How a row is called: `accuracy in conflict`, `true_pull`."""
     return row[0] if row[1] is None else f"{row[0]} in {row[1]}"
 
 
-def _task(found: Comparison) -> dict[str, Any]:
+def _task(found: ComparisonResult) -> dict[str, Any]:
     return {
         "items": int(found.complete.sum()),
         "groups": len({group for group, is_used in zip(found.groups, found.complete, strict=True) if is_used}),
@@ -92,7 +94,7 @@ def _task(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _side(found: Comparison, place: int) -> dict[str, Any]:
+def _side(found: ComparisonResult, place: int) -> dict[str, Any]:
     side = found.sides[place]
     models = [found.scores[m].source for m in side.members]
     told: dict[str, Any] = {
@@ -125,7 +127,7 @@ def _side(found: Comparison, place: int) -> dict[str, Any]:
     return told
 
 
-def _pair(found: Comparison, pair: Pair) -> dict[str, Any]:
+def _pair(found: ComparisonResult, pair: Pair) -> dict[str, Any]:
     one, other = found.sides[pair.first].name, found.sides[pair.second].name
     most = pair.changed_most
     return {
@@ -144,7 +146,7 @@ def _pair(found: Comparison, pair: Pair) -> dict[str, Any]:
             for (name, a, b), maps in pair.maps.items()
             for each in maps
         ],
-        "depth_rank_correlation": {c: {part: report.known(r) for part, r in by.items()} for c, by in pair.depths.items()},
+        "depth_rank_correlation": {c: {part: finite_or_none(r) for part, r in by.items()} for c, by in pair.depths.items()},
         "transfer": [_transfer(each) for each in pair.transfers],
         "no_transfer": pair.no_transfer,
     }  # fmt: skip
@@ -159,7 +161,7 @@ def change(one: Change) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _switch(found: Comparison, item: int, first: float, second: float) -> dict[str, Any]:
+def _switch(found: ComparisonResult, item: int, first: float, second: float) -> dict[str, Any]:
     told = found.task.items[item]
     return {
         "item": told.id,
@@ -179,8 +181,8 @@ def _map(one: MapChange) -> dict[str, Any]:
         "map": one.name,
         "changed": int(one.is_marked.sum()),
         "of": len(one.sites),
-        "rank_correlation": report.known(one.rank_correlation),
-        "between_halves": {"across": report.known(one.across), "within": [report.known(r) for r in one.within],
+        "rank_correlation": finite_or_none(one.rank_correlation),
+        "between_halves": {"across": finite_or_none(one.across), "within": [finite_or_none(r) for r in one.within],
                            "as_alike_as_halves": one.is_as_alike},
         "standing_out": {"both": both, "first_alone": alone_first, "second_alone": alone_second, "p": one.p_shared},
         "top": [
@@ -218,4 +220,4 @@ def _course(course: Course) -> dict[str, Any]:
 
 
 def _ends(mean: Sequence[Any]) -> dict[str, float | None]:
-    return {name: report.known(value) for name, value in zip(("mean", "low", "high"), mean, strict=True)}
+    return {name: finite_or_none(value) for name, value in zip(("mean", "low", "high"), mean, strict=True)}

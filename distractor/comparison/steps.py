@@ -28,7 +28,7 @@ ORDERED = {
 }
 """Pairs of curves of which the one or the other may move first: what they are, and what they are called."""
 
-Curves = Float[ndarray, "seed step group"]
+StepCurves = Float[ndarray, "seed step group"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Course:
     name: str
     steps: tuple[int, ...]
     seeds: tuple[int | None, ...]
-    curves: Mapping[str, Curves]
+    curves: Mapping[str, StepCurves]
     counts: Mapping[str, Float[ndarray, " group"]]
     left_out: tuple[int, ...] = ()
 
@@ -87,7 +87,7 @@ class Course:
 
 def curve(
     values: Sequence[Sequence[Float[ndarray, " item"]]], groups: Sequence[str]
-) -> tuple[Curves, Float[ndarray, " group"]] | None:
+) -> tuple[StepCurves, Float[ndarray, " group"]] | None:
     """Values by seed and step, item by item, as means of the groups that all have, with those groups' items.
 
     None where they share fewer than two groups.

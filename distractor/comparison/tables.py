@@ -8,11 +8,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from distractor.ablation.tables import plain_table
-from distractor.comparison.compare import PRIMARY, Comparison, Pair
+from distractor.comparison.compare import PRIMARY, ComparisonResult, Pair
 from distractor.comparison.counterparts import MapChange
 from distractor.comparison.steps import Course
-from distractor.numbers import WIDTH, number, p_value, shortened, with_interval
+from distractor.numbers import number, p_value, shortened, with_interval
+from distractor.runs.tables import WIDTH, plain_table
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition
 
@@ -60,7 +60,7 @@ MATCHES = {
 }
 
 
-def tables(found: Comparison) -> Iterator[Group | Text]:
+def tables(found: ComparisonResult) -> Iterator[Group | Text]:
     """Behaviour and mechanism of each pair, then each model along training, then what could not be read."""
     for pair in found.pairs:
         yield _behaviour(found, pair)
@@ -80,7 +80,7 @@ def tables(found: Comparison) -> Iterator[Group | Text]:
         yield Group(*(Text(line) for line in _wrapped([f"{name} was left out for {model}: {why}"])))
 
 
-def verdict(found: Comparison, pair: Pair) -> list[str]:
+def verdict(found: ComparisonResult, pair: Pair) -> list[str]:
     """What may be said of a pair, in sentences: behaviour, the null, the sites."""
     first, second = found.sides[pair.first].name, found.sides[pair.second].name
     change = pair.rows[PRIMARY]
@@ -126,7 +126,7 @@ def _said(change: Change, *, of_seeds: bool = True) -> str:
     return change.call
 
 
-def _behaviour(found: Comparison, pair: Pair) -> Group:
+def _behaviour(found: ComparisonResult, pair: Pair) -> Group:
     first, second = (found.sides[side] for side in (pair.first, pair.second))
     groups = len({group for group, is_used in zip(found.groups, found.complete, strict=True) if is_used})
     title = f"{found.task.name}: {first.name} → {second.name}, {int(found.complete.sum())} items in {groups} groups"
@@ -150,7 +150,7 @@ def _behaviour(found: Comparison, pair: Pair) -> Group:
     return Group(*(Text(line, style="bold") for line in _wrapped([title])), table, *(Text(n) for n in _wrapped(notes)))
 
 
-def _switched(found: Comparison, pair: Pair) -> Group:
+def _switched(found: ComparisonResult, pair: Pair) -> Group:
     to_true = sum(each.second > 0 for each in pair.switched)
     lines = [
         f"{len(pair.switched)} items changed sides in conflict: {to_true} to the true answer, "
@@ -168,7 +168,7 @@ def _switched(found: Comparison, pair: Pair) -> Group:
     return Group(*told)
 
 
-def _paths(found: Comparison, pair: Pair) -> Group:
+def _paths(found: ComparisonResult, pair: Pair) -> Group:
     table = plain_table("", "first", "second", "second − first", "p", "beyond")
     table.columns[-1].justify = "left"
     for name, change in pair.paths.items():
@@ -191,7 +191,7 @@ def _paths(found: Comparison, pair: Pair) -> Group:
     return Group(*lines, table, *(Text(line) for line in depths))
 
 
-def _maps(found: Comparison, pair: Pair, name: str, maps: Sequence[MapChange]) -> Group:
+def _maps(found: ComparisonResult, pair: Pair, name: str, maps: Sequence[MapChange]) -> Group:
     """The sites that changed most in the maps where some did; of the other maps a line each."""
     lines: list[Text | Table] = []
     shown = [one for one in maps if one.is_marked.any()][:MAPS]
@@ -269,7 +269,7 @@ def _course(course: Course) -> Group:
     return Group(Text(title, style="bold"), table, *(Text(line) for line in _wrapped(notes)))
 
 
-def _has_ablation(found: Comparison) -> bool:
+def _has_ablation(found: ComparisonResult) -> bool:
     return any(one is not None and "ablation" in one.readings for one in found.examined)
 
 

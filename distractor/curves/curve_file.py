@@ -7,7 +7,7 @@ but items that some model lacks are left out and counted, since only complete it
 import reprlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy import ndarray
 from distractor.curves.harness_log import is_log, read_log
 from distractor.curves.rows_file import LARGEST, Row, listed, parse_size, read_table
 from distractor.errors import ScalingError
-from distractor.statistics.groups import Means, Values
+from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import NATS, SHARES, Size
 
 AXES = {
@@ -29,40 +29,25 @@ AXES = {
 }
 """What a curve can run against, and the columns that may hold it; a bare `size` is one of parameters."""
 
+
 ITEM = ("item", "item_id", "doc_id")
+
+
 MEAN = ("mean", "value")
+
+
 COUNT = ("n", "n_items")
+
+
 ERROR = ("se", "stderr")
+
+
 CONTEXT = ("task", "format", "shots", "bos", "prompt", "filter", "condition")
 """Columns in which one curve has one value; where there are several, the user must say which."""
 
+
 CONSTANT = 0.95
 """A model that gives one answer on more than this share of items, where the right ones are mixed, is flagged."""
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """One quantity over sizes and seeds: group means of complete items, or means with their standard errors.
-
-    `values` [seed size group] is None where only `means` and `errors` [seed size] are known. `left_out` items were not
-    posed to every model. `notes` are what a reader must know (constant responders). `condition` is the one under which
-    the items were posed, where the table says so.
-    """
-
-    quantity: str
-    axis: str
-    sizes: tuple[Size, ...]
-    seeds: tuple[int, ...]
-    means: Means
-    errors: Means | None = None
-    values: Values | None = None
-    groups: tuple[str, ...] = ()
-    n_items: int | None = None
-    left_out: int = 0
-    families: tuple[str, ...] = ()
-    task: str | None = None
-    notes: tuple[str, ...] = field(default=())
-    condition: str | None = None
 
 
 @dataclass(frozen=True)

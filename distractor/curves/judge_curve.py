@@ -2,73 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.curves.curve_file import Curve
 from distractor.curves.published import Published, find_published
 from distractor.errors import ScalingError
 from distractor.numbers import p_value
+from distractor.runs.item_parts import ItemParts, PartsBy, parts_of
+from distractor.statistics.curve import Curve
 from distractor.statistics.groups import interval, interval_of_models, interval_of_seed_means
 from distractor.statistics.shape_test import SHARES, Level, Shape, delta_of, judge, judge_means, seeds_in_words
-from distractor.text.task import RIGHT, Answer
-
-Cut = Literal["group", "difficulty"]
-
-
-THIRDS = ("hard", "middle", "easy")
-
-
-EASIER = ("accuracy", "logit_gap", "true_pull")
-
-
-HARDER = ("distractor_preference", "distractor_pull")
-"""What a larger value says of an item. Nothing where it is `coverage`, the mass on either answer, right or wrong."""
-
-
-TRUE_AGAINST_DISTRACTOR = ("logit_gap", "distractor_preference")
-
-
-NOT_TRUE = tuple(condition.value for condition, right in RIGHT.items() if right is not Answer.TRUE)
-"""Conditions where the true answer is not the right one, so that these quantities do not tell hard from easy items."""
-
-
-MOST_GROUPS = 8
-
-
-CAUTION = (
-    "groups cut on the scores that they are drawn by regress to the mean: for each size the cut is made on all other "
-    "sizes, so that the noise of one size does not choose its own group; what items share over sizes still does"
-)
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """The mean of each part of the items over sizes, with its standard error over groups (None: parts are groups)."""
-
-    cut: Cut
-    names: tuple[str, ...]
-    means: Float[ndarray, "part size"]
-    errors: Float[ndarray, "part size"] | None
-    caution: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it stands in summary.json."""
-        return {
-            "cut": self.cut,
-            "caution": self.caution,
-            "parts": {name: row.tolist() for name, row in zip(self.names, self.means, strict=True)},
-            "standard_errors": None
-            if self.errors is None
-            else {name: row.tolist() for name, row in zip(self.names, self.errors, strict=True)},
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedCurve:
     """A curve, its shape at both levels, the published curves to lie under it, and its parts where they were asked for.
 
     `low` and `high` are 95 % bounds of the seed-averaged mean at each size, over item groups (level 1, these weights);
@@ -83,7 +33,7 @@ class Judged:
     models_low: Float[ndarray, " size"] | None = None
     models_high: Float[ndarray, " size"] | None = None
     references: tuple[Published, ...] = ()
-    parts: Parts | None = None
+    parts: ItemParts | None = None
 
     @property
     def mean(self) -> Float[ndarray, " size"]:
@@ -142,8 +92,8 @@ def judge_curve(
     delta: float | None = None,
     references: Sequence[str] = (),
     task: str | None = None,
-    cut: Cut | None = None,
-) -> Judged:
+    cut: PartsBy | None = None,
+) -> JudgedCurve:
     """Judge the shape of `curve`; `delta` defaults to .05 for shares and .2 for nats.
 
     Raises:
@@ -178,63 +128,18 @@ def judge_curve(
     elif shape.models is not None and curve.errors is not None:
         _, models_low, models_high = interval_of_seed_means(curve.means, curve.errors)
     parts = parts_of(curve, cut) if cut else None
-    return Judged(curve, shape, smallest, low, high, models_low, models_high, found, parts)
+    return JudgedCurve(curve, shape, smallest, low, high, models_low, models_high, found, parts)
 
 
-def cut_of(text: str | None) -> Cut | None:
+def cut_of(text: str | None) -> PartsBy | None:
     """The cut that a word names."""
-    cuts: dict[str | None, Cut | None] = {None: None, "group": "group", "difficulty": "difficulty"}
+    cuts: dict[str | None, PartsBy | None] = {None: None, "group": "group", "difficulty": "difficulty"}
     if text in cuts:
         return cuts[text]
     raise ScalingError(f"items are cut by group or by difficulty; {text!r} came")
 
 
-def parts_of(curve: Curve, cut: Cut) -> Parts:
-    """Cut the items by their group, or by difficulty into thirds (Wu and Lo 2025), and follow each part over size.
-
-    Difficulty at one size is the group's mean over all *other* sizes and all seeds: see `CAUTION`.
-    """
-    if curve.values is None:
-        raise ScalingError("means alone cannot be cut by group or difficulty; a table of items can")
-    values = curve.values.mean(0)
-    n_sizes, n_groups = values.shape
-    if cut == "group":
-        if n_groups > MOST_GROUPS:
-            raise ScalingError(
-                f"{n_groups} groups are too many for one figure (at most {MOST_GROUPS}); name a coarser column with "
-                "--group, or cut by difficulty"
-            )
-        return Parts("group", curve.groups, values.T, None, None)
-    sign = _sign_of_ease(curve)
-    if n_groups < 2 * len(THIRDS):
-        raise ScalingError(f"thirds by difficulty need at least {2 * len(THIRDS)} groups of items; {n_groups} came")
-    if n_sizes < 2:
-        raise ScalingError("difficulty at one size is told by the other sizes; one size came")
-    others = (values.sum(0) - values) / (n_sizes - 1)
-    order = np.argsort(np.argsort(sign * others, axis=-1, kind="stable"), axis=-1)
-    third = order * len(THIRDS) // n_groups
-    of = [[values[k, third[k] == part] for k in range(n_sizes)] for part in range(len(THIRDS))]
-    means = np.array([[one.mean() for one in row] for row in of])
-    errors = np.array([[one.std(ddof=1) / np.sqrt(len(one)) for one in row] for row in of])
-    return Parts("difficulty", THIRDS, means, errors, CAUTION)
-
-
-def _sign_of_ease(curve: Curve) -> int:
-    """1 where the larger value is the easier item's, -1 where it is the harder one's."""
-    if curve.quantity not in EASIER + HARDER:
-        raise ScalingError(
-            f"thirds by difficulty are cut on {', '.join(EASIER + HARDER)}; whether a larger {curve.quantity} makes an item "
-            "easier or harder is not known: cut by group, or take another quantity"
-        )
-    if curve.quantity in TRUE_AGAINST_DISTRACTOR and curve.condition in NOT_TRUE:
-        raise ScalingError(
-            f"{curve.quantity} tells hard from easy items where the true answer is right, and under {curve.condition} it "
-            "is not: cut by group, or take accuracy"
-        )
-    return 1 if curve.quantity in EASIER else -1
-
-
-def _of_weights(judged: Judged) -> list[str]:
+def _of_weights(judged: JudgedCurve) -> list[str]:
     shape = judged.shape
     if len(shape.weights) == 1:
         return [f"These weights (level 1): {_told(shape.weights[0], judged)}"]
@@ -244,14 +149,14 @@ def _of_weights(judged: Judged) -> list[str]:
     return [f"These weights (level 1), by seed: {by_seed}."]
 
 
-def _of_models(judged: Judged) -> str:
+def _of_models(judged: JudgedCurve) -> str:
     shape = judged.shape
     if shape.models is None:
         return f"Models like these (level 2): not identified ({seeds_in_words(len(shape.weights))}; at least 3 are needed)."
     return f"Models like these (level 2): {_told(shape.models, judged)}"
 
 
-def _told(level: Level, judged: Judged) -> str:
+def _told(level: Level, judged: JudgedCurve) -> str:
     """The label with its evidence, in one or two sentences."""
     delta, unit = judged.delta, "" if judged.curve.quantity in SHARES else " nats"
     turn = level.turn

@@ -12,12 +12,12 @@ from rich.console import Group
 from rich.text import Text
 
 from distractor import __version__
-from distractor.ablation.report import write_figures
-from distractor.ablation.tables import plain_table
 from distractor.curves.curve_file import Wanted
-from distractor.curves.judge_curve import Judged
+from distractor.curves.judge_curve import JudgedCurve
+from distractor.files import write_text
 from distractor.numbers import number
-from distractor.scoring.store import write_text
+from distractor.runs.folder import write_figures
+from distractor.runs.tables import plain_table
 
 COLUMNS = ("size", "mean", "low", "high", "models_low", "models_high")
 
@@ -38,14 +38,15 @@ def manifest(
     }
 
 
-def write(folder: Path, judged: Judged) -> dict[str, Any]:
+def write(folder: Path, judged: JudgedCurve) -> dict[str, Any]:
     """Write summary, figures and the curve's numbers, each whole or not at all; gives the summary."""
-    from distractor.ablation import figures as plot
+    from distractor.curves import figures as drawing
+    from distractor.runs.parts_figure import parts
 
     told = judged.as_dict()
-    figures = {"shape": plot.shape(judged)}
+    figures = {"shape": drawing.shape(judged)}
     if judged.parts:
-        figures["parts"] = plot.parts(judged.curve, judged.parts)
+        figures["parts"] = parts(judged.curve, judged.parts)
     write_figures(folder / "figures", figures)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -58,7 +59,7 @@ def write(folder: Path, judged: Judged) -> dict[str, Any]:
     return told
 
 
-def page(judged: Judged) -> Group:
+def page(judged: JudgedCurve) -> Group:
     """The curve as a table, what it shows at both levels, what other procedures say, and published numbers."""
     curve, told = judged.curve, judged.as_dict()
     seeds = len(curve.seeds)
@@ -75,7 +76,7 @@ def page(judged: Judged) -> Group:
     return Group(Text(title, style="bold"), table, Text(), *lines)
 
 
-def _secondary(judged: Judged) -> Iterator[str]:
+def _secondary(judged: JudgedCurve) -> Iterator[str]:
     opinion = judged.shape.secondary
     told = []
     for name, one in (("two lines", opinion.two_lines), ("Lind–Mehlum", opinion.lind_mehlum)):
@@ -88,7 +89,7 @@ def _turns(turns: bool) -> str:
     return "turns" if turns else "no turn shown"
 
 
-def _references(judged: Judged) -> Iterator[str]:
+def _references(judged: JudgedCurve) -> Iterator[str]:
     for one in judged.references:
         points = ", ".join(f"{point.accuracy:.2f}" for point in one.points)
         yield f"Published: {one.title}: {points}."

@@ -11,10 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from distractor.errors import ModelError
+from distractor.errors import ModelError, nearest
 from distractor.models.snapshot import refuse_other, snapshot
 from distractor.models.source import OWN, Shots, Source
-from distractor.text.task import nearest
 
 LADDER = Path(__file__).parent.parent / "ladder"
 

@@ -4,12 +4,8 @@ Weights are used raw, through `TransformerBridge`: outputs equal the plain Huggi
 """
 
 import contextlib
-import gc
-import math
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +14,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models.device import pick_device
 from distractor.models.hooks import (
     HOOKS,
     DoubleSoftmax,
@@ -37,14 +32,12 @@ from distractor.models.hooks import (
     tapper,
     writer,
 )
+from distractor.models.memory import without_progress_bars
 from distractor.models.site import PARTS, Part, Site
 from distractor.progress import passed
 
 WEIGHTS = "raw: as stored, nothing folded or centred"
 """What is done to weights before anything is computed, as it is told with results."""
-
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,7 +410,7 @@ class Model:
         from transformer_lens.model_bridge import TransformerBridge
 
         config = self.bridge.original_model.config
-        with torch.random.fork_rng(devices=[]), _quiet():
+        with torch.random.fork_rng(devices=[]), without_progress_bars():
             torch.manual_seed(seed)
             network = type(self.bridge.original_model)(config).to(self.dtype)
             network.config.architectures = [type(network).__name__]
@@ -464,220 +457,3 @@ class Model:
 def _gain(before: Float[Tensor, "*rest d"], after: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:
     """The factors by which a norm without bias multiplied, as it computed them: in float64 some work in float32."""
     return torch.where(before == 0, 0, after / torch.where(before == 0, 1, before))
-
-
-def load(
-    folder: Path,
-    *,
-    name: str | None = None,
-    tokenizer: Path | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    device_map: str | None = None,
-    bos: bool | None = None,
-    self_check: bool = False,
-) -> Model:
-    """Load a folder written by `save_pretrained`, with its tokenizer or that of another folder. No network is touched.
-
-    `device_map` spreads a model that is larger than one device over all (`auto`, `balanced`, `sequential`). For `bos`, see
-    `wrap`. With `self_check` the model is first compared with plain transformers (`check_against`), one of the two in
-    memory at a time. What the model before left in memory is given back first.
-
-    Raises:
-        ModelError: no model or tokenizer can be read there, TransformerLens does not know its architecture, the device is
-            not there, or the check failed.
-
-    """
-    from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoTokenizer
-
-    name = name or str(folder)
-    wanted = "wanted is a folder written by `save_pretrained`, with config.json, weights and tokenizer"
-    for place in (folder, *([tokenizer] if tokenizer else [])):
-        if not place.is_dir():  # transformers would take the path for a hub id
-            raise ModelError(f"there is no folder {place}; {wanted}")
-    if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r} is unknown; there is: {', '.join(DTYPES)}")
-    if device_map is not None and device_map not in DEVICE_MAPS:
-        raise ModelError(f"device map {device_map!r} is unknown; there is: {', '.join(DEVICE_MAPS)}")
-    where: dict[str, Any] = {"device_map": device_map} if device_map else {"device": pick_device(device)}
-    _give_back()
-    with _quiet():
-        try:
-            words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
-            if len(words) <= len(words.added_tokens_decoder):  # what is made where no file is
-                raise FileNotFoundError("it has no tokenizer")
-            plain = _plainly(folder, words, DTYPES[dtype], where) if self_check else None
-            _give_back()
-            bridge = TransformerBridge.boot_transformers(str(folder), dtype=DTYPES[dtype], tokenizer=words, **where)
-        # A damaged file ends in whatever its reader raises: pickle, safetensors, json, configurations.
-        except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{name}: no model could be loaded from {folder} ({first}); {wanted}") from error
-    _in_memory.add(bridge)
-    model = wrap(bridge, words, name=name, bos=bos)
-    try:
-        return model if plain is None else replace(model, check=check_against(model, plain))
-    except RuntimeError as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"{name}: it was loaded but cannot be run as {dtype} on {device_map or device} ({first})"
-        ) from error
-
-
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
-
-
-WORTH_IT = 2**25
-"""Bytes of weights without an owner from which on they are looked for, which takes some tenths of a second."""
-
-
-_in_memory: "weakref.WeakSet[Any]" = weakref.WeakSet()
-
-
-def _give_back() -> None:
-    """Give back the memory of models that nobody holds any more: their parts refer to each other in circles."""
-    if sum(weight.nbytes for bridge in _in_memory for weight in bridge.parameters()) >= WORTH_IT:
-        gc.collect()
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
-
-
-def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:
-    """A `TransformerBridge` and a fast tokenizer that are already in memory, as a `Model`.
-
-    Before prompts stands the BOS token where the tokenizer itself would put it; `bos` says otherwise.
-
-    Raises:
-        ModelError: the tokenizer is a slow one, which cannot say which characters a token covers, or it has no BOS and
-            one was asked for.
-
-    """
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"{name}: a fast tokenizer (tokenizer.json) is needed; this one is a {type(tokenizer).__name__}"
-        )
-    if bos and tokenizer.bos_token_id is None:
-        raise ModelError(f"{name}: its tokenizer has no BOS token to put before prompts; leave --bos out, or say no")
-    bridge.eval().requires_grad_(False)
-    with_bos = [tokenizer.bos_token_id, *tokenizer("a", add_special_tokens=False).input_ids]
-    puts_bos = tokenizer("a").input_ids[: len(with_bos)] == with_bos if bos is None else bos
-    context = getattr(bridge.cfg, "n_ctx", None)
-    return Model(
-        name=name,
-        bridge=bridge,
-        tokenizer=tokenizer,
-        n_params=int(bridge.n_params_total),
-        n_layers=int(bridge.cfg.n_layers),
-        n_heads=int(bridge.cfg.n_heads),
-        vocab=int(bridge.cfg.d_vocab),
-        context=int(context) if context and not math.isinf(context) else None,
-        bos=tokenizer.bos_token_id if puts_bos else None,
-    )
-
-
-PROMPTS = (
-    "The capital of France is",
-    "Question: which of these is not a fruit?\nA. apple\nB. stone\nAnswer:",
-    "She had lent him 20 pounds, and he gave her back 5; so what he still owed her the next morning was",
-)
-"""What the start-up check asks: three prompts of different length."""
-
-
-CLOSE = 1e-4
-"""Up to which difference of log-probabilities, in nats, the same products give the same, or up to a hundred-thousandth of
-the largest one, if that is more: the logits of a model four wide came near 50, and 1.7e-4 off. In half precision it is up
-to 2 % of the largest one, which is what rounding does to them."""
-
-
-AGREES = {torch.float64: 1e-5, torch.float32: CLOSE}
-"""How far what a quicker way gives may be from what plain passes give, as a share of the largest, by type."""
-
-
-Plain = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]
-"""Prompts in tokens, each with what plain transformers says comes next: log-probabilities at every position."""
-
-
-@torch.inference_mode()
-def check_against(model: Model, plain: Plain) -> SelfCheck:
-    """Make sure that a model, as it is run here, gives what plain transformers gave, alone and padded together.
-
-    Raises:
-        ModelError: it does not; nothing computed with it could be trusted.
-
-    """
-    rows = [torch.tensor(prompt) for prompt, _ in plain]
-    longest = max(len(row) for row in rows)
-    padding = int(rows[0][0])  # any token does: with causal attention nothing sees what comes after it
-    together = torch.stack([torch.nn.functional.pad(row, (0, longest - len(row)), value=padding) for row in rows])
-
-    def here(tokens: Tensor, start: int = 0) -> Tensor:
-        return model.log_probs(tokens.to(model.device), torch.arange(start, tokens.shape[1], device=model.device)).cpu()
-
-    alone = [here(row[None])[0] for row in rows]
-    end = here(rows[-1][None], len(rows[-1]) - 1)[0]  # where less is computed
-    padded = [values[: len(row)] for values, row in zip(here(together), rows, strict=True)]
-    wanted = [values for _, values in plain]
-    found = SelfCheck(_furthest(alone, wanted), _furthest(padded, alone))
-    largest = max(float(values.nan_to_num(0, 0, 0).abs().max()) for values in wanted)
-    close = rounded = 0.02 * largest
-    if model.dtype in AGREES:  # the same products give the same; those of another size round otherwise
-        close, rounded = max(CLOSE, 1e-5 * largest), AGREES[model.dtype] * max(1.0, largest)
-    for what, difference, bound in (
-        ("differ from those of plain transformers", found.bridge, close),
-        ("change when prompts are padded", found.padding, rounded),
-        ("change when only the last position is asked for", _furthest([end], [alone[-1][-1:]]), rounded),
-    ):
-        if not difference <= bound:
-            raise ModelError(
-                f"{model.name}: its log-probabilities {what}, by up to {difference:.2g} nats where {bound:.2g} is the most "
-                "that rounding explains; what is computed with it cannot be trusted (--no-self-check runs it all the same)"
-            )
-    return found
-
-
-def _furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """The largest difference; where both are no numbers alike there is none."""
-    furthest = 0.0
-    for one, other in zip(found, wanted, strict=True):
-        is_same = (one == other) | (one.isnan() & other.isnan())
-        difference = torch.where(is_same, 0.0, (one - other).abs()).nan_to_num(math.inf)
-        furthest = max(furthest, float(difference.max()))
-    return furthest
-
-
-@torch.inference_mode()
-def _plainly(folder: Path, tokenizer: Any, dtype: torch.dtype, where: Mapping[str, Any]) -> Plain:
-    """What plain transformers gives, with the attention that hooks need, one prompt at a time."""
-    from transformers import AutoModelForCausalLM
-
-    spread = {"device_map": where["device_map"]} if "device_map" in where else {}
-    network = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager", local_files_only=True, **spread
-    ).eval()
-    _in_memory.add(network)
-    if "device" in where:
-        network = network.to(where["device"])
-    table = network.get_input_embeddings().weight
-    context = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    found = []
-    for text in PROMPTS:
-        prompt = [one for one in tokenizer(text).input_ids if one < len(table)][:context] or [0]
-        logits = network(torch.tensor([prompt], device=table.device), use_cache=False).logits[0]
-        log_probs = torch.log_softmax(logits if dtype == torch.float64 else logits.float(), dim=-1)
-        found.append((prompt, log_probs.cpu()))
-    return found
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the libraries' progress bars out of the way of ours while a model loads."""
-    from transformers.utils import logging
-
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            logging.enable_progress_bar()

@@ -28,7 +28,7 @@ CUTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mi
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class Exchanges:
     """Changes: the prompt, and the positions at which it is given what another prompt has there.
 
     `heads` narrows each to one head of the part.
@@ -43,9 +43,9 @@ class Cells:
         """The first position that is changed."""
         return self.at.int().argmax(-1)
 
-    def only(self, which: Bool[Tensor, " cell"]) -> "Cells":
+    def only(self, which: Bool[Tensor, " cell"]) -> "Exchanges":
         """Some of them."""
-        return Cells(self.rows[which], self.at[which], None if self.heads is None else self.heads[which])
+        return Exchanges(self.rows[which], self.at[which], None if self.heads is None else self.heads[which])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def pack(
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class CachedPatching:
     """A clean pass of some prompts, and passes that go on from within it.
 
     `seen` holds what stood at the sites that were asked for, and at every layer's `resid_pre`; `past` the keys and values
@@ -133,7 +133,7 @@ class Cut:
     @classmethod
     def of(
         cls, model: Model, tokens: Int[Tensor, "row pos"], lengths: Int[Tensor, " row"], sites: Sequence[Site] = ()
-    ) -> "Cut":
+    ) -> "CachedPatching":
         """Run prompts, padded on the right where they differ in length, and keep what later passes need."""
         seen: dict[Site, Tensor] = {}
 
@@ -148,7 +148,7 @@ class Cut:
     def gaps(
         self,
         sites: Sequence[Site],
-        cells: Cells,
+        cells: Exchanges,
         partners: Int[Tensor, " row"],
         answers: Int[Tensor, "row answer=2"],
         tokens_a_pass: int,

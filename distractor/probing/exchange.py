@@ -16,10 +16,12 @@ from torch import Tensor
 from distractor.errors import ModelError
 from distractor.models.hook_check import refuse_half
 from distractor.models.hooks import Edit, Read, Tap, put
-from distractor.models.model import AGREES, Model
+from distractor.models.model import Model
+from distractor.models.self_check import AGREES
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
-from distractor.probing.cached_patching import CUTS, Cells, Cut
-from distractor.probing.run import TOKENS_A_PASS, Batch, Run, refuse_nan, rows_a_pass
+from distractor.probing.cached_patching import CUTS, CachedPatching, Exchanges
+from distractor.probing.run import Batch, Run
+from distractor.scoring.score import TOKENS_A_PASS, refuse_nan, rows_a_pass
 
 
 @torch.inference_mode()
@@ -151,7 +153,7 @@ def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node c
         if not wanted:
             break
         length = int(batch.lengths[some].max())
-        cut = Cut.of(
+        cut = CachedPatching.of(
             model,
             rearrange(batch.tokens[:, some, :length], "condition item pos -> (condition item) pos"),
             batch.lengths[some].repeat(2),
@@ -163,7 +165,7 @@ def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node c
             key, item = at.any(-1).nonzero(as_tuple=True)
             heads = [head for _, head in keys]
             rows = torch.cat([item, item + len(some)])
-            cells = Cells(
+            cells = Exchanges(
                 rows,
                 at[key, item].repeat(2, 1),
                 None if heads[0] is None else torch.tensor(heads, device=model.device)[key].repeat(2),

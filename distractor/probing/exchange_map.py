@@ -12,14 +12,13 @@ from numpy import ndarray
 from torch import Tensor
 from xarray import DataArray
 
-from distractor.errors import ScalingError, TaskError
+from distractor.errors import ScalingError, TaskError, nearest
 from distractor.models.site import HEAD_PARTS, Part, Site
 from distractor.probing.exchange import exchanged_all
 from distractor.probing.positions import Positions, example
 from distractor.probing.run import Run
 from distractor.progress import remark
 from distractor.statistics.effects import mean_interval
-from distractor.text.task import nearest
 
 DIRECTIONS = ("noising", "denoising")
 """The first condition's prompts (`conflict`) with the other's activations, and the other's prompts with those of `conflict`:

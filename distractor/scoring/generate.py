@@ -15,8 +15,8 @@ import torch
 
 from distractor.errors import ModelError
 from distractor.models.model import Model
-from distractor.probing.run import rows_a_pass
 from distractor.scoring.encode import Tokens
+from distractor.scoring.score import rows_a_pass
 from distractor.text.task import Item
 
 End = Literal["stop", "eos", "limit"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.errors import StoreError
+from distractor.files import parquet_bytes, replace_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +83,7 @@ class Store:
         """
         header = {"key": _text(key), "facts": _text(cell.facts), "seal": _seal(key, cell.facts, cell.table)}
         with self._explained():
-            _replace(self.path(key), _parquet(cell.table.replace_schema_metadata(header)))
+            replace_file(self.path(key), parquet_bytes(cell.table.replace_schema_metadata(header)))
 
     def make_ready(self) -> None:
         """Make sure that cells can be kept, before anything is computed.
@@ -124,49 +125,3 @@ def _seal(key: Key, facts: Mapping[str, Any], table: "pa.Table") -> str:
     """What shows that a cell's header is its own and whole; the values have Parquet's checksums."""
     told = [_text(key), _text(facts), table.schema.remove_metadata().to_string(), str(table.num_rows)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        StoreError: it cannot be written.
-
-    """
-    try:
-        _replace(path, content)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}); choose another place with --out") from error
-
-
-def write_table(path: Path, table: "pa.Table") -> None:
-    """Write a table as Parquet, whole or not at all; the same table gives the same bytes."""
-    write_bytes(path, _parquet(table))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put a file in place in one step; its name while it is written is shared with no other process or thread."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
-
-
-def _parquet(table: "pa.Table") -> bytes:
-    import io
-
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    return buffer.getvalue()

@@ -39,7 +39,7 @@ ROUNDING = 1e-5
 """Differences up to this share of a row's largest value are rounding."""
 
 
-Call = Literal[
+ChangeLabel = Literal[
     "inside item noise",
     "beyond item noise; seed noise unknown",
     "beyond item noise, inside seed noise",
@@ -93,7 +93,7 @@ class Change:
         return self.p_family <= ALPHA
 
     @property
-    def call(self) -> Call:
+    def call(self) -> ChangeLabel:
         """What may be said."""
         if not self.is_beyond_items:
             return "inside item noise"

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import Values
+from distractor.statistics.groups import GroupMeans
 from distractor.statistics.pairs import ALPHA, in_order, resample
 from distractor.statistics.shape_test import Size, check
 
@@ -56,7 +56,7 @@ def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[nd
 
 
 def compose(
-    conflict: Values,
+    conflict: GroupMeans,
     distractor_only: Same,
     negated_letters: Same,
     sizes: Sequence[Size],

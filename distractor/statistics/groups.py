@@ -1,13 +1,15 @@
 """Means with their 95 % intervals: over item groups (these weights), and over seeds too (models like these)."""
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.pairs import ALPHA, covariance_of_items, critical, in_order, resample, student, tiny
 
-Values = Float[ndarray, "seed size group"]
+GroupMeans = Float[ndarray, "seed size group"]
 
 
 Means = Float[ndarray, "seed size"]
@@ -82,7 +84,7 @@ def simultaneous_interval(
 
 
 def interval_of_models(
-    values: Values, *, limits: tuple[float, float] | None = None
+    values: GroupMeans, *, limits: tuple[float, float] | None = None
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Level 2's 95 % interval at each size by itself: t over seeds, with the variance of the groups that all share.
 
@@ -128,3 +130,18 @@ def enough_seeds(n_seeds: int) -> int:
             f"{n_seeds} came. Train or add further seeds, or keep to level 1"
         )
     return n_seeds
+
+
+class Mean(NamedTuple):
+    """A mean with the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def group_means(values: Float[ndarray, "*rest item"], groups: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:
+    """The mean of each group's items: exactly 1 where all of them are, since an interval asks whether a share is."""
+    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
+    means: ndarray = values @ member / member.sum(0)
+    return means

@@ -29,10 +29,10 @@ MAY_FAIL = 0.1
 """An onset that more than this share of the draws do not have is not defined."""
 
 
-Call = Literal["first", "second", "not separable", "not defined"]
+OrderLabel = Literal["first", "second", "not separable", "not defined"]
 
 
-Curves = Float[ndarray, "seed size group"]
+SeedCurves = Float[ndarray, "seed size group"]
 
 
 Places = Float[ndarray, " threshold"]
@@ -72,7 +72,7 @@ class Lag:
 class Order:
     """Which of two curves moves first, with the lag at every threshold that is defined and the sentence that says so."""
 
-    call: Call
+    call: OrderLabel
     lags: tuple[Lag, ...]
     sentence: str
 
@@ -83,8 +83,8 @@ class Order:
 
 
 def order(
-    first: Curves,
-    second: Curves,
+    first: SeedCurves,
+    second: SeedCurves,
     sizes: Float[ndarray, " size"],
     *,
     names: tuple[str, str],
@@ -137,7 +137,7 @@ def order(
     )
 
 
-def _why_not(x: ndarray, curves: Curves, threshold: float, name: str, axis: str, *, falling: bool) -> str | None:
+def _why_not(x: ndarray, curves: SeedCurves, threshold: float, name: str, axis: str, *, falling: bool) -> str | None:
     """Why the seed-averaged curve has no onset, or no decline, at a share of its maximum; None where it has."""
     y, noise = curves.mean((0, 2)), _noise(curves)
     find, peak = (_declines, _last_peak) if falling else (_onsets, _first_peak)
@@ -202,7 +202,9 @@ def isotonic(y: Float[ndarray, " size"]) -> Float[ndarray, " size"]:
     return np.concatenate([np.full(count, value) for value, count in blocks])
 
 
-def _lags(first: Curves, second: Curves, x: ndarray, *, falling: bool, seed: int, draws: int) -> list[Lag | None]:
+def _lags(
+    first: SeedCurves, second: SeedCurves, x: ndarray, *, falling: bool, seed: int, draws: int
+) -> list[Lag | None]:
     """The lag at each threshold with its bounds; None where too many draws have none."""
     rng = np.random.default_rng(seed)
     n_groups, n_seeds = first.shape[-1], len(first)
@@ -210,7 +212,9 @@ def _lags(first: Curves, second: Curves, x: ndarray, *, falling: bool, seed: int
     even = np.full((1, n_groups), 1 / n_groups)
     far = _declines if falling else _onsets
 
-    def places(mine: Curves, others: Curves, weights: Float[ndarray, "draw group"]) -> Float[ndarray, "draw two place"]:
+    def places(
+        mine: SeedCurves, others: SeedCurves, weights: Float[ndarray, "draw group"]
+    ) -> Float[ndarray, "draw two place"]:
         """Where the one and the other of the seed-averaged curves are, with each group weighted."""
         noises = _noise(mine), _noise(others)
         averaged = [weights @ curves.mean(0).T for curves in (mine, others)]
@@ -245,7 +249,7 @@ def _lags(first: Curves, second: Curves, x: ndarray, *, falling: bool, seed: int
     return found
 
 
-def _by_chance(curves: Curves, x: ndarray, find: Callable[..., Places], rng: np.random.Generator) -> Places:
+def _by_chance(curves: SeedCurves, x: ndarray, find: Callable[..., Places], rng: np.random.Generator) -> Places:
     """How far the places of random halves of the same curve's groups lie apart in 19 of 20 cases, at each threshold.
 
     Infinitely far where most halves have none.
@@ -277,7 +281,7 @@ def _over_seeds(lags: Float[ndarray, " seed"]) -> tuple[float, float] | None:
     return float(lags.mean() - half), float(lags.mean() + half)
 
 
-def _noise(curves: Curves) -> float:
+def _noise(curves: SeedCurves) -> float:
     """Three times the largest standard error over groups of a point of the seed-averaged curve."""
     averaged = curves.mean(0)
     return float(3 * (averaged.std(-1, ddof=1) / np.sqrt(averaged.shape[-1])).max())

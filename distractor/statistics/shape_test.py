@@ -19,7 +19,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import MIN_SEEDS, Means, Values, enough_seeds
+from distractor.statistics.groups import MIN_SEEDS, GroupMeans, Means, enough_seeds
 from distractor.statistics.pairs import (
     ALPHA,
     Label,
@@ -243,7 +243,9 @@ class Shape:
         }
 
 
-def judge(values: Values, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0, draws: int = 2000) -> Shape:
+def judge(
+    values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0, draws: int = 2000
+) -> Shape:
     """Say what shape `values` have over `sizes`, for these weights and for models like these.
 
     `sizes` ascend (parameters, tokens, FLOPs or steps); `delta` is in the unit of the values. Raises ScalingError
@@ -290,7 +292,7 @@ def judge_weights(
     return _read(1, pairs, sizes, p_value, delta, noise)
 
 
-def judge_models(values: Values, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0) -> Level:
+def judge_models(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0) -> Level:
     """Level 2, models like these: see `pairs_of_models`. Raises ScalingError for fewer than three seeds."""
     check(values, sizes)
     n_seeds = enough_seeds(len(values))
@@ -399,7 +401,7 @@ def smallest_detectable_dip(
     return _detectable(means, half, n_sizes // 2, power)
 
 
-def check(values: Values, sizes: Sequence[Size], name: str = "values") -> None:
+def check(values: GroupMeans, sizes: Sequence[Size], name: str = "values") -> None:
     """Raise ScalingError, saying what was wanted and what came, unless `values` can be judged over `sizes`."""
     n_sizes, n_groups = values.shape[1:]
     check_sizes(n_sizes, sizes, name)

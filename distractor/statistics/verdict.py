@@ -21,14 +21,14 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import Values, interval, interval_of_models, simultaneous_interval, unlike
+from distractor.statistics.groups import GroupMeans, interval, interval_of_models, simultaneous_interval, unlike
 from distractor.statistics.pairs import ALPHA, covariance_of_items
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, Size, check, judge, seeds_in_words
 
-Call = Literal["supported", "contradicted", "undetermined"]
+VerdictLabel = Literal["supported", "contradicted", "undetermined"]
 
 
-CALLS: tuple[Call, ...] = get_args(Call)
+CALLS: tuple[VerdictLabel, ...] = get_args(VerdictLabel)
 
 
 Bounds = tuple[float, float, float]
@@ -48,7 +48,7 @@ class Evidence:
     """
 
     sizes: tuple[Size, ...]
-    preference: Values
+    preference: GroupMeans
     accuracy: Same
     true_pull: Same
     distractor_pull: Same
@@ -66,7 +66,7 @@ class Evidence:
                 )
             check(values, self.sizes, name)
 
-    def arrays(self) -> Iterator[tuple[str, Values]]:
+    def arrays(self) -> Iterator[tuple[str, GroupMeans]]:
         """Name and values of each quantity that was measured."""
         for field in fields(self):
             if isinstance(values := getattr(self, field.name), ndarray):
@@ -74,7 +74,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Part:
+class ClaimPart:
     """One part of the claim at one level: does it hold (None: not clear), by which number, and what is the sentence.
 
     `number` with `low` and `high` is None where nothing was measured. At level 1 with several seeds the numbers are
@@ -105,11 +105,11 @@ class Verdict:
     `shape` is the judgement of preference in `conflict` on which the verdict stands; δ and δ_D are recorded.
     """
 
-    label: Call
+    label: VerdictLabel
     reason: str
-    these_weights: Call
+    these_weights: VerdictLabel
     reason_these_weights: str
-    because: tuple[Part, ...]
+    because: tuple[ClaimPart, ...]
     shape: Shape
     delta: float
     delta_d: float
@@ -178,7 +178,7 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
     these_weights, reason_1 = _of_all([(call, reason) for _, call, reason in judged])
     parts_1 = [_weakest(same) for same in zip(*(parts for parts, _, _ in judged), strict=True)]
 
-    label: Call
+    label: VerdictLabel
     if shape.models is None:
         label, reason, parts_2 = "undetermined", f"{seeds_in_words(n_seeds)}: level 2 not identified", []
     else:
@@ -189,25 +189,31 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
     return Verdict(label, reason, these_weights, reason_1, because, shape, rule.delta, rule.delta_d)
 
 
-AtPeak = Callable[[Values, int], Bounds]
+AtPeak = Callable[[GroupMeans, int], Bounds]
 
 
-AtSize = Callable[[Values, int, bool], Bounds]
+AtSize = Callable[[GroupMeans, int, bool], Bounds]
 
 
-def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size: AtSize, rule: Rule) -> list[Part]:
+def _parts(
+    evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size: AtSize, rule: Rule
+) -> list[ClaimPart]:
     """Each part of the claim at one level, in the order in which the rule reads them."""
     who = "these weights" if level.level == 1 else "models like these"
     here = f"at the peak ({evidence.sizes[peak]:g})"
     top, bottom = f"at the largest size ({evidence.sizes[-1]:g})", f"at the smallest size ({evidence.sizes[0]:g})"
 
-    def part(name: str, holds: bool | None, bounds: Bounds | None, what: str, claim: str, where: str = here) -> Part:
+    def part(
+        name: str, holds: bool | None, bounds: Bounds | None, what: str, claim: str, where: str = here
+    ) -> ClaimPart:
         answer = {True: "yes", False: "no", None: "not clear"}[holds]
         if bounds is None:
-            return Part(name, level.level, None, None, None, None, f"Level {level.level}, {who}: {what} not measured.")
+            return ClaimPart(
+                name, level.level, None, None, None, None, f"Level {level.level}, {who}: {what} not measured."
+            )
         told = f"{bounds[0]:.3g} [{bounds[1]:.3g}, {bounds[2]:.3g}]"
         sentence = f"Level {level.level}, {who}: {where} {what} is {told}; {claim}: {answer}."
-        return Part(name, level.level, holds, *bounds, sentence)
+        return ClaimPart(name, level.level, holds, *bounds, sentence)
 
     def above(bounds: Bounds, least: float = 0.0) -> bool | None:
         """Whether the whole interval is above `least` (True), below it (False), or neither."""
@@ -270,7 +276,7 @@ def _parts(evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size
     return parts
 
 
-def _call(parts: list[Part], level: Level, rule: Rule) -> tuple[Call, str]:
+def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> tuple[VerdictLabel, str]:
     """The rule itself, and in few words what decided."""
     by_name = {part.name: part for part in parts}
     holds = {name: part.holds for name, part in by_name.items()}
@@ -307,7 +313,7 @@ def _call(parts: list[Part], level: Level, rule: Rule) -> tuple[Call, str]:
     return "undetermined", f"a rise and fall, but {missing.name} {what}"
 
 
-def _of_all(judged: Sequence[tuple[Call, str]]) -> tuple[Call, str]:
+def _of_all(judged: Sequence[tuple[VerdictLabel, str]]) -> tuple[VerdictLabel, str]:
     """One call over seeds at level 1, which they have to agree on, and why: where reasons differ, the first seed's."""
     counts = Counter(call for call, _ in judged)
     if len(counts) == 1:
@@ -336,7 +342,7 @@ def _short_range(holds: dict[str, bool | None], level: Level) -> str:
     return "no rise and fall, but the range does not clearly start at chance"
 
 
-def _weakest(same: Sequence[Part]) -> Part:
+def _weakest(same: Sequence[ClaimPart]) -> ClaimPart:
     """One part over seeds at level 1: it holds where it does for all, fails where it does for all."""
     if len(same) == 1:
         return same[0]
@@ -344,10 +350,10 @@ def _weakest(same: Sequence[Part]) -> Part:
     weakest = min(same, key=lambda part: (part.holds is True, part.low if part.low is not None else 0.0))
     holds = True if yes == len(same) else False if no == len(same) else None
     told = f"{weakest.sentence[:-1]}, in the weakest of {len(same)} seeds ({yes} yes, {no} no)."
-    return Part(weakest.name, 1, holds, weakest.number, weakest.low, weakest.high, told, yes, len(same))
+    return ClaimPart(weakest.name, 1, holds, weakest.number, weakest.low, weakest.high, told, yes, len(same))
 
 
-def _rise(values: Values) -> Values:
+def _rise(values: GroupMeans) -> GroupMeans:
     """Since the smallest size, group by group."""
     since: ndarray = values - values[:, :1]
     return since
@@ -357,11 +363,11 @@ def _rise(values: Values) -> Values:
 
 
 def _of_weights(one: int, seed: int, draws: int) -> tuple[AtPeak, AtSize]:
-    def at_peak(values: Values, size: int) -> Bounds:
+    def at_peak(values: GroupMeans, size: int) -> Bounds:
         mean, low, high = simultaneous_interval(values[one, 1:-1], seed=seed, draws=draws)
         return float(mean[size - 1]), float(low[size - 1]), float(high[size - 1])
 
-    def at_size(values: Values, size: int, is_share: bool) -> Bounds:
+    def at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
         limits = (0.0, 1.0) if is_share else None
         mean, low, high = interval(values[one, size], limits=limits, seed=seed, draws=draws)
         return float(mean), float(low), float(high)
@@ -369,7 +375,7 @@ def _of_weights(one: int, seed: int, draws: int) -> tuple[AtPeak, AtSize]:
     return at_peak, at_size
 
 
-def _models_at_peak(values: Values, size: int) -> Bounds:
+def _models_at_peak(values: GroupMeans, size: int) -> Bounds:
     """All interior sizes at once (Bonferroni); a size's variance over seeds at least the mean one, freedom pooled."""
     from scipy.special import stdtrit
 
@@ -382,19 +388,19 @@ def _models_at_peak(values: Values, size: int) -> Bounds:
     return mean, mean - half, mean + half
 
 
-def _models_at_size(values: Values, size: int, is_share: bool) -> Bounds:
+def _models_at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
     """One size fixed beforehand."""
     limits = (0.0, 1.0) if is_share else None
     mean, low, high = (float(one[0]) for one in interval_of_models(values[:, size : size + 1], limits=limits))
     return mean, low, high
 
 
-def _of_items(values: Values, size: int) -> float:
+def _of_items(values: GroupMeans, size: int) -> float:
     """The variance that is due to the groups which all seeds share; what differs by seed is in the seeds' variance."""
     return max(float(covariance_of_items(values[:, size : size + 1])[0, 0]), 0.0)
 
 
-def _as_share(bounds: Bounds, values: Values) -> Bounds:
+def _as_share(bounds: Bounds, values: GroupMeans) -> Bounds:
     """An interval at the peak as that of a share: it ends at 0 and 1.
 
     Where all groups lie at one end they show no error, and it reaches inwards as `interval` does, for all interior sizes

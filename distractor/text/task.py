@@ -7,7 +7,7 @@ invites. Each item has two fixed answers, one for each; they are the same two un
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -159,12 +159,3 @@ class Task:
         if match is None:
             return {}
         return {role: match.span(role) for role, text in match.groupdict().items() if text}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The part of an error message that says what there is, with the likeliest first: `did you mean …?`."""
-    import difflib
-
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"there is: {', '.join(names)}"

@@ -15,16 +15,18 @@ from pathlib import Path
 from rich.console import Console
 
 from distractor.ablation import report
-from distractor.ablation.ablate import complete_items, peak_and_top
+from distractor.ablation.ablate import peak_and_top
 from distractor.comparison import report as compare_report
 from distractor.comparison.compare import PROBES as COMPARED
 from distractor.comparison.compare import compare
 from distractor.comparison.tables import tables
 from distractor.models.families import find_models
 from distractor.models.source import Source
-from distractor.numbers import WIDTH
+from distractor.runs.tables import WIDTH
+from distractor.scoring.behaviour import complete_items
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Settings, sweep
+from distractor.scoring.sweep import sweep
 from distractor.text.task import Task
 from probes import PROBES
 from tasks import TASKS

@@ -18,15 +18,15 @@ from distractor.ablation import format_figures as format_plot
 from distractor.ablation import report
 from distractor.ablation.ablate import ablate
 from distractor.ablation.dip import dip, flattened
-from distractor.ablation.formats import Curve, Found, curve
+from distractor.ablation.formats import FormatCurve, Found, curve
 from distractor.ablation.free_form import FreeForm, answer_freely
 from distractor.models.families import find_models
 from distractor.models.source import Source
 from distractor.numbers import with_interval
 from distractor.scoring.reply import read
+from distractor.scoring.settings import Settings
 from distractor.scoring.shot_limits import caution
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Settings
 from distractor.text.format import Format, formats_of
 from distractor.text.shots import put
 from distractor.text.task import Condition, Task
@@ -56,11 +56,11 @@ class Section:
 
     name: str
     found: tuple[Found, ...]
-    curves: tuple[Curve, ...]
+    curves: tuple[FormatCurve, ...]
     figures: tuple[str, ...]
 
     @property
-    def drawn(self) -> Mapping[Format, tuple[Found, Curve]]:
+    def drawn(self) -> Mapping[Format, tuple[Found, FormatCurve]]:
         """What is told of first."""
         pairs = zip(self.found, self.curves, strict=True)
         return MappingProxyType({seen.form: (one, seen) for one, seen in pairs if seen.form in DRAWN})
@@ -180,7 +180,7 @@ def page(section: Section, sources: Sequence[Source]) -> Iterator[str]:
             yield from written(found)
 
 
-def table(found: Sequence[Found], curves: Sequence[Curve]) -> Iterator[str]:
+def table(found: Sequence[Found], curves: Sequence[FormatCurve]) -> Iterator[str]:
     """A row a format: its quantity and accuracy in `conflict` at the ends and at the worst size, the dip and the shape."""
     yield (
         "| format | quantity | smallest | highest | largest | accuracy, lowest | accuracy, largest | dip of accuracy | "

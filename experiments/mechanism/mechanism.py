@@ -21,17 +21,20 @@ import numpy as np
 from numpy import ndarray
 
 from distractor.ablation import report
-from distractor.ablation.ablate import Mean, peak_and_top
+from distractor.ablation.ablate import peak_and_top
 from distractor.attribution import figures as maps
-from distractor.attribution.attribute import PAIR, Attribution, attribute
+from distractor.attribution.attribute import attribute
 from distractor.attribution.report import figures
 from distractor.models.families import find_models
 from distractor.models.source import Source, of_each_size
 from distractor.numbers import number, with_interval
+from distractor.probing.examine import PAIR, Examination
+from distractor.probing.readings import Reader, Reading
 from distractor.probing.strengths import first_half, losses, site_of
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.sweep import Reader, Reading, Settings
 from distractor.statistics.effects import mean_interval
+from distractor.statistics.groups import Mean
 from distractor.text.task import Condition, Task
 from probes import PROBES
 from tasks import TASKS
@@ -77,7 +80,7 @@ class Check:
     gap: Mean
 
 
-def checked(found: Attribution, place: int, which: str, store: Store) -> Check:
+def checked(found: Examination, place: int, which: str, store: Store) -> Check:
     """Weigh the sites of one path of one model."""
     strength, source = found.strengths[place], found.scores[place].source
     names = tuple(getattr(strength.chosen, which))
@@ -150,7 +153,7 @@ def mean_of(values: ndarray, groups: Sequence[str]) -> Mean | None:
     return Mean(*mean_interval(values, groups)) if len(set(groups)) > 1 else None
 
 
-def last(found: Attribution, name: str, source: Source) -> Reading:
+def last(found: Examination, name: str, source: Source) -> Reading:
     """What a probe read in one model."""
     return next(one for one in found.readings[name] if one.source.name == source.name)
 
@@ -160,7 +163,7 @@ def told(mean: Mean | None) -> str:
     return "–" if mean is None else with_interval(*mean)
 
 
-def sentences(found: Attribution, ends: Sequence[int], checks: dict[tuple[int, str], Check]) -> Iterator[str]:
+def sentences(found: Examination, ends: Sequence[int], checks: dict[tuple[int, str], Check]) -> Iterator[str]:
     """What may be said of the peak and of the top, from the numbers alone."""
     for place, where in zip(ends, ("At the peak", "In the largest model"), strict=False):
         name = found.scores[place].source.name
@@ -190,7 +193,7 @@ def sentences(found: Attribution, ends: Sequence[int], checks: dict[tuple[int, s
                 )
 
 
-def seeds_table(found: Attribution) -> Iterator[str]:
+def seeds_table(found: Examination) -> Iterator[str]:
     """The strengths of both paths over size, a row each, averaged over seeds."""
     yield "| size | parameters | T | D | the true task's sites | the distractor's sites |"
     yield "| --- | --- | --- | --- | --- | --- |"

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from distractor.models.model import load
+from distractor.models.load import load
 from distractor.models.site import Site
-from distractor.probing.cached_patching import Cells, Cut
+from distractor.probing.cached_patching import CachedPatching, Exchanges
 from distractor.probing.exchange import first_order
-from distractor.probing.run import TOKENS_A_PASS, Batch, observe, score
+from distractor.probing.run import Batch, observe
 from distractor.scoring.encode import Encoded, encode
+from distractor.scoring.score import TOKENS_A_PASS, score
 from distractor.text.task import Condition, Item
 from experiments.speed import inputs
 from probes.direct_attribution import DirectAttribution
@@ -49,11 +50,11 @@ def residual_sweep(folder: Path) -> Work:
     (pair,) = inputs.pairs(model.vocab, 1, inputs.SWEPT)
     answers = torch.tensor([inputs.ANSWERS] * 2)
     sites = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
-    cells = Cells(torch.zeros(len(pair[0]), dtype=torch.long), torch.eye(len(pair[0]), dtype=torch.bool))
+    cells = Exchanges(torch.zeros(len(pair[0]), dtype=torch.long), torch.eye(len(pair[0]), dtype=torch.bool))
 
     @torch.inference_mode()
     def work() -> np.ndarray:
-        cut = Cut.of(model, pair, torch.tensor([len(pair[0])] * 2))
+        cut = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2))
         return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_A_PASS).numpy()
 
     return work
@@ -66,11 +67,11 @@ def head_sweep(folder: Path) -> Work:
     answers = torch.tensor([inputs.ANSWERS] * 2)
     sites = [Site(layer, "z") for layer in range(model.n_layers)]
     heads = torch.arange(model.n_heads)
-    cells = Cells(torch.zeros_like(heads), torch.ones(len(heads), len(pair[0]), dtype=torch.bool), heads)
+    cells = Exchanges(torch.zeros_like(heads), torch.ones(len(heads), len(pair[0]), dtype=torch.bool), heads)
 
     @torch.inference_mode()
     def work() -> np.ndarray:
-        cut = Cut.of(model, pair, torch.tensor([len(pair[0])] * 2), sites)
+        cut = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2), sites)
         return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_A_PASS).numpy()
 
     return work

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from distractor.errors import TaskError
-from distractor.text.task import Condition, Item, Task, nearest
+from distractor.errors import TaskError, nearest
+from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row, read_rows
 from . import hindsight, neqa, quotes, redefine

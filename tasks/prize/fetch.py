@@ -17,10 +17,9 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from distractor import __version__
-from distractor.errors import TaskError
+from distractor.errors import TaskError, nearest
+from distractor.files import write_bytes
 from distractor.models import hub
-from distractor.scoring.store import write_bytes
-from distractor.text.task import nearest
 
 from ..rows import COLUMNS, parse_classes
 from . import official_of

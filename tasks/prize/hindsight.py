@@ -58,7 +58,7 @@ EXPECTED_OR_ODDS = (
 
 
 @dataclass(frozen=True)
-class Bet:
+class OfficialBet:
     """Who bets, the two branches (odds in percent, verb, amount in dollars), and the verb of what came out."""
 
     name: str
@@ -107,10 +107,10 @@ class Hand:
     """A row that has been read: the bets of its shots, and the one that is asked about."""
 
     row: Row
-    shots: tuple[Bet, ...]
-    query: Bet
+    shots: tuple[OfficialBet, ...]
+    query: OfficialBet
 
-    def pose(self, told: str, query: Bet | None = None, *, has_stakes: bool = True) -> str:
+    def pose(self, told: str, query: OfficialBet | None = None, *, has_stakes: bool = True) -> str:
         """The row with its outcomes told so, and another bet asked about."""
         shots = "".join(f"{bet.pose(told)} {bet.by_value}\n" for bet in self.shots)
         return shots + (query or self.query).pose(told, has_stakes=has_stakes)
@@ -186,8 +186,8 @@ def read_hand(row: Row) -> Hand | str:
     return hand
 
 
-def _bet(match: re.Match[str]) -> Bet:
-    return Bet(
+def _bet(match: re.Match[str]) -> OfficialBet:
+    return OfficialBet(
         name=match["name"],
         odds=(int(match["odds_1"]), int(match["odds_2"])),
         verbs=(match["verb_1"], match["verb_2"]),
@@ -206,7 +206,7 @@ def _alone(hand: Hand, told: str) -> dict[Condition, str]:
     }
 
 
-def _pair(hand: Hand, congruent: Bet) -> dict[Condition, str]:
+def _pair(hand: Hand, congruent: OfficialBet) -> dict[Condition, str]:
     """The conditions where the outcome is told without its amount; `congruent` turns the true cue."""
     other = next(verb for verb in hand.query.verbs if verb != hand.query.outcome)
     return {

@@ -1,0 +1,89 @@
+"""Figures of `distractor shape`: one curve with both levels, published curves, and parts of the items."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from distractor.curves.judge_curve import JudgedCurve
+from distractor.curves.published import Published
+from distractor.runs.parts_figure import quantity_title
+from distractor.runs.style import AXIS_TITLES, COLOURS, SERIES, STYLE, log_axis
+from distractor.text.task import Condition
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def _around(sizes: Sequence[float], size: float) -> tuple[float, float]:
+    """Half-way to the neighbours on the axis."""
+    at = list(sizes).index(size)
+    return (sizes[at - 1] * size) ** 0.5 or sizes[at - 1], (size * sizes[at + 1]) ** 0.5
+
+
+def shape(judged: JudgedCurve) -> Figure:
+    """A curve with both levels of interval, the sizes at which it may turn, and published curves underneath."""
+    with mpl.rc_context(STYLE):
+        rows = [[one for one in judged.references if one.sizes_known is known] for known in (True, False)]
+        rows = [row for row in rows if row]
+        heights = [3.6, *(max(2.0, 0.7 + 0.24 * len(row)) for row in rows)]
+        figure = Figure(figsize=(7.2, 0.6 + sum(heights)), layout="constrained")
+        axes = figure.subplots(1 + len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
+        _judged(axes[0], judged)
+        for below, row in zip(axes[1:], rows, strict=True):
+            _references(below, row)
+        models = judged.shape.models.label if judged.shape.models else "not identified"
+        figure.suptitle(
+            f"{quantity_title(judged.curve)} over {AXIS_TITLES[judged.curve.axis]}\n"
+            f"these weights (level 1): {judged.shape.label_level_1}; models like these (level 2): {models}",
+            fontsize=10,
+        )
+        return figure
+
+
+def _judged(axes: "Axes", judged: JudgedCurve) -> None:
+    curve = judged.curve
+    x, colour = list(curve.sizes), COLOURS[Condition.CONFLICT]
+    axes.plot(x, judged.mean, "-o", color=colour, ms=4, lw=1.4, zorder=3, label="mean")
+    axes.fill_between(x, judged.low, judged.high, color=colour, alpha=0.22, lw=0, label="these weights (level 1)")
+    if judged.models_low is not None and judged.models_high is not None:
+        errors = [judged.mean - judged.models_low, judged.models_high - judged.mean]
+        axes.errorbar(x, judged.mean, errors, fmt="none", ecolor="black", elinewidth=0.9, capsize=3, zorder=2,
+                      label="models like these (level 2)")  # fmt: skip
+    if len(curve.seeds) > 1:
+        for row in curve.means:
+            axes.plot(x, row, ".", ms=3, color="black", alpha=0.6, zorder=4)
+    if curve.quantity in ("accuracy", "distractor_preference", "coverage"):
+        axes.set_ylim(-0.03, 1.03)
+        axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+    else:
+        axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
+    level = judged.shape.models or judged.shape.weights[0]
+    alone = judged.shape.models is not None or len(judged.shape.weights) == 1
+    if alone and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:
+        for place, size in enumerate(level.turn.turning_set):
+            axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
+                         label=f"may turn here (level {level.level})" if place == 0 else None)  # fmt: skip
+    log_axis(axes, x, AXIS_TITLES[curve.axis])
+    axes.set_ylabel(quantity_title(curve))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+
+
+def _references(axes: "Axes", references: Sequence[Published]) -> None:
+    for place, one in enumerate(references):
+        sizes, shares = [p.size for p in one.points], [p.accuracy for p in one.points]
+        colour, marker = SERIES[place % len(SERIES)], "osD^v<>P"[place % 8]
+        errors = [1.96 * (p.accuracy * (1 - p.accuracy) / p.n) ** 0.5 if p.n else 0 for p in one.points]
+        axes.errorbar(sizes, shares, errors, color=colour, marker=marker, ms=4, lw=1.1, elinewidth=0.7,
+                      label=textwrap.fill(one.title, 44))  # fmt: skip
+    axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
+    axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+    if references[0].sizes_known:
+        log_axis(axes, [p.size for one in references for p in one.points], "parameters (published)")
+    else:
+        axes.set_xlabel("rank by size (parameters unpublished)")
+        axes.set_xticks(range(max(len(one.points) for one in references)))
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, title="published; 95 % where n is known",
+                title_fontsize=7)  # fmt: skip

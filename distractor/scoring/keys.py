@@ -1,0 +1,35 @@
+"""Cell keys: everything that decides the numbers of a stored result."""
+
+from typing import Any
+
+from distractor.models.source import Source
+from distractor.scoring.settings import Settings
+from distractor.scoring.shot_limits import refuse_untrained
+from distractor.scoring.store import Key
+from distractor.text.task import Condition, Task
+
+SCORER = 1
+"""Version of the scoring rule, in every cell's key. A golden test guards it: numbers that change ask for a new one."""
+
+
+def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
+    """What decides the numbers of each of a model's cells, one a condition.
+
+    Raises:
+        ModelError: the format has more worked examples than the model was trained on, where that is known.
+
+    """
+    common = cell_key(task, source, settings)
+    return {condition: {**common, "condition": condition.value} for condition in task.conditions}
+
+
+def cell_key(task: Task, source: Source, settings: Settings) -> dict[str, Any]:
+    """What the keys of all cells of a model on a task have in common."""
+    refuse_untrained(task.format, source)
+    return {
+        "scorer": SCORER,
+        "model": source.fingerprint(),
+        "task": task.fingerprint(),
+        **task.format.as_dict(),
+        **settings.identity(),
+    }
