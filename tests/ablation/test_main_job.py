@@ -18,7 +18,7 @@ import pytest
 
 from distractor.models.families import LADDER
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COMMAND = ["ablate", "--task", "negation_qa"]
 SPY = """
 import atexit, sys

@@ -67,7 +67,7 @@ def test_a_group_keeps_its_half_whichever_items_a_model_is_posed() -> None:
 def test_the_null_of_chosen_sites_is_every_set_of_as_many_or_different_ones_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
     mechanism = importlib.import_module("experiments.mechanism.mechanism")
     spare = [f"L0H{head}.z" for head in range(9)]
     assert mechanism.sets_of(spare[:3], 2) == list(combinations(spare[:3], 2))

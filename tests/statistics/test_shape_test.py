@@ -31,7 +31,7 @@ MIRRORED = {"inverted-U": "U-shaped", "U-shaped": "inverted-U", "positive": "inv
 
 
 def calibration() -> ModuleType:
-    path = Path(__file__).parents[1] / "experiments" / "calibration" / "calibrate.py"
+    path = Path(__file__).parents[2] / "experiments" / "calibration" / "calibrate.py"
     spec = importlib.util.spec_from_file_location("calibrate", path)
     assert spec is not None
     assert spec.loader is not None

@@ -361,7 +361,9 @@ def model(tokenizer: Any, context: int = 96) -> str:
 
 def test_rows_and_python_give_the_same_numbers_end_to_end(capsys: pytest.CaptureFixture[str]) -> None:
     as_jsonl(Path("lines.jsonl"), rows_of(tiny.task()))
-    Path("own.py").write_text(f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nfrom tiny import task\n")
+    Path("own.py").write_text(
+        f"import sys\nsys.path.append({str(Path(__file__).parents[1])!r})\nfrom tiny import task\n"
+    )
     folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
     found = []
     for named in ("lines.jsonl", "own.py:task"):

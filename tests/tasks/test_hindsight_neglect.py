@@ -24,7 +24,7 @@ from tasks.bets import AMOUNTS, NAMES, PERCENTS, Bet, Branch, bets, contests
 from tasks.hindsight_neglect import hindsight_neglect, letter, reserved
 
 C = Condition
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 POSED = (C.CONFLICT, *ALIGNED, C.DISTRACTOR_ONLY, C.TRUE_ONLY)
 """The conditions that tell a bet."""
 

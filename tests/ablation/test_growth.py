@@ -53,7 +53,7 @@ class Cost(NamedTuple):
 
 def cost(folder: Path, folders: list[str], count: int) -> Cost:
     """Of scoring two models on so many items, judging what they show and knocking out sites, in a process of its own."""
-    script = CHILD.format(tests=str(Path(__file__).parent), folders=folders, count=count)
+    script = CHILD.format(tests=str(Path(__file__).parents[1]), folders=folders, count=count)
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return Cost(*json.loads(done.stdout))

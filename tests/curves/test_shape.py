@@ -283,7 +283,7 @@ def test_published_curves_with_both_legs_clear_are_u_shaped_and_others_are_not_c
         "GPT-3 text series, zero-shot, negation_qa",
     ]
     assert ours["Jurassic-1, zero-shot, negation_qa"] == "undetermined"
-    page = (Path(__file__).parents[1] / "experiments" / "published" / "README.md").read_text().splitlines()
+    page = (Path(__file__).parents[2] / "experiments" / "published" / "README.md").read_text().splitlines()
     for name, label in ours.items():
         title, _, task = name.rpartition(", ")
         shown = title if task == "negation_qa" else f"{title} ({task.replace('_', ' ')})"

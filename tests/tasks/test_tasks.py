@@ -28,7 +28,7 @@ from oracles import Oracle, said, scored, told
 from tasks import TASKS
 
 C = Condition
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 RIGHT_ELSEWHERE = {"negation_qa": {C.DISTRACTOR_SWAPPED: Answer.DISTRACTOR}}
 """Where a task's right answer is another than that of the table of conditions: {task: {condition: answer}}."""

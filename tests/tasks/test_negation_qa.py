@@ -22,7 +22,7 @@ from tasks.negation_qa import other_letter, partner, pose, reserved, round_of
 
 C = Condition
 ANSWER_OF = {fact.question: fact.answer for fact in FACTS}
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", params=[0, 7])

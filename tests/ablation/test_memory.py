@@ -65,7 +65,7 @@ print(peak(there_and_back if {probe!r} == "plain" else read))
 
 def kib(folder: Path, probe: str) -> int:
     """By how much memory grows at its highest, in a process of its own."""
-    script = CHILD.format(tests=str(Path(__file__).parent), copies=COPIES, folder=str(folder), probe=probe)
+    script = CHILD.format(tests=str(Path(__file__).parents[1]), copies=COPIES, folder=str(folder), probe=probe)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return int(done.stdout)

@@ -34,7 +34,7 @@ from tasks.quote_repetition import (
 from tasks.quotes import QUOTES, SAYINGS, Quote, alterations_of, endings_of, length_of, quotes_of
 
 C = Condition
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENDING_OF = {quote.beginning: quote.ending for quote in QUOTES}
 OF_GROUP = {quote.group: quote for quote in QUOTES}
 UNKNOWN = {

@@ -24,7 +24,7 @@ from tasks import TASKS, redefine_math
 from tasks.redefine_math import SUBTASKS, draw_exchanged, draw_numbers, exchangeable, reserved
 
 C = Condition
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 POSED = re.compile(
     r"(?:(?:Redefine|Read) (?P<defined>\S+)(?: and its numbers)? as (?P<meaning>.+)\.\n)?"
     r"Question: (?P<question>.+)\?\nAnswer:"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "experiments" / "calibration"
+FOLDER = Path(__file__).parents[2] / "experiments" / "calibration"
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from distractor.runs.tables import console
 from distractor.text.task import Condition
 from tasks import TASKS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LADDER = ROOT / "distractor" / "ladder"
 MODELS = json.loads((LADDER / "ladder.json").read_text())["models"]
 FOLDERS = [f"{one['size']}/seed{one['seed']}" for one in MODELS]
