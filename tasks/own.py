@@ -89,7 +89,7 @@ def from_python(named: str) -> Task:
         task = found() if callable(found) else found
     if not isinstance(task, Task):
         what = f"gives a {type(task).__name__}" if callable(found) else f"is a {type(task).__name__}"
-        raise TaskError(f"{named} {what}; wanted is a distractor.task.Task, or a function that returns one")
+        raise TaskError(f"{named} {what}; wanted is a distractor.text.task.Task, or a function that returns one")
     return task
 
 

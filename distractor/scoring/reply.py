@@ -3,7 +3,7 @@ r"""The answer in what a model wrote: what follows "the answer is", or an answer
 Exact match, as in the paper: what a person would have to guess at is no answer. It is then said why there is none, so that
 such replies are counted apart and never as wrong.
 
->>> from distractor.task import Answer
+>>> from distractor.text.task import Answer
 >>> read("The capital is Paris. The answer is not A. The answer is B.", (" B", " A")).given
 <Answer.TRUE: 0>
 >>> read("It may be either of them.", (" B", " A")).why

@@ -41,7 +41,7 @@ FILES = {
 RUNNER = """
 import sys
 from pathlib import Path
-from distractor import families
+from distractor.models import families
 families.LADDER = Path(sys.argv.pop(1))
 from matplotlib.figure import Figure
 from distractor.ablation import figures as plot

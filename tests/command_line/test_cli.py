@@ -70,7 +70,7 @@ def test_help_comes_at_once() -> None:
 
 
 def test_the_door_opens_without_heavy_libraries() -> None:
-    code = "import sys, distractor.cli; print(*sys.modules)"
+    code = "import sys, distractor.command_line.main; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not HEAVY & set(shown.stdout.split())
 
@@ -148,7 +148,7 @@ def test_cells_that_cannot_be_kept_are_refused_before_a_model_is_loaded(
 
 def test_a_hub_id_without_a_network_is_told_before_torch_is_imported() -> None:
     code = (
-        "import sys\nfrom distractor.cli import main\n"
+        "import sys\nfrom distractor.command_line.main import main\n"
         "try: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
     )
     env = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "cache"}

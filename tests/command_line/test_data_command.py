@@ -261,7 +261,7 @@ def test_a_server_that_never_ends_is_left(
 
 def test_without_a_server_the_error_comes_soon_and_before_torch(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom distractor.cli import main\n"
+        "import sys\nfrom distractor.command_line.main import main\n"
         "try: main()\nfinally: print(*({'torch', 'pyarrow', 'numpy'} & {*sys.modules}), 'END', file=sys.stderr)"
     )
     env = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}

@@ -212,8 +212,8 @@ def test_a_line_of_200_megabytes_is_refused_in_little_memory_and_time(
         ("folder.jsonl", "there is no file folder.jsonl"),
         ("own.py", "own.py is a Python file; wanted is path.py:NAME"),
         ("own.py:mian", "own.py has no 'mian': did you mean main?"),
-        ("own.py:number", "own.py:number is a int; wanted is a distractor.task.Task"),
-        ("own.py:gives_none", "own.py:gives_none gives a NoneType; wanted is a distractor.task.Task"),
+        ("own.py:number", "own.py:number is a int; wanted is a distractor.text.task.Task"),
+        ("own.py:gives_none", "own.py:gives_none gives a NoneType; wanted is a distractor.text.task.Task"),
         ("own.py:wants_more", "own.py: TypeError: wants_more() missing 1 required positional argument"),
         ("own.py:fails", "own.py, line 6: ZeroDivisionError: division by zero"),
         ("own.py:leaves", "own.py, line 7: SystemExit: 3"),
@@ -232,7 +232,7 @@ def test_what_gives_no_task_is_one_message(named: str, told: str, capsys: pytest
     Path("folder.jsonl").mkdir()
     Path("notes.txt").write_text("mine")
     Path("own.py").write_text(
-        "from distractor.task import Condition, Item\n"
+        "from distractor.text.task import Condition, Item\n"
         "number = 1\n"
         "def main(): pass\n"
         "def gives_none(): pass\n"
@@ -249,7 +249,7 @@ def test_what_gives_no_task_is_one_message(named: str, told: str, capsys: pytest
 OWN = """
 from dataclasses import dataclass
 import words_beside
-from distractor.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task
 
 @dataclass
 class Settings:
@@ -296,7 +296,7 @@ def test_a_users_own_tasks_file_disturbs_neither_command_nor_data(tmp_path: Path
     assert shown.returncode == 0, shown.stderr
     assert f"items:     {len(tiny.task().items)}" in shown.stdout
     # In `python -c` the folder comes first, so `tasks` is the user's; the door says so instead of running it.
-    code = "from distractor.cli import main; import sys; sys.argv[1:] = ['tasks']; main()"
+    code = "from distractor.command_line.main import main; import sys; sys.argv[1:] = ['tasks']; main()"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert shown.returncode == 2
     assert "tasks.py hides this toolkit's package 'tasks'" in " ".join(shown.stderr.split())
