@@ -1,0 +1,142 @@
+"""Every page is true: its links exist, its commands run and print what it shows, and its numbers are printed ones.
+
+In a page, a ```bash block is run; a ```text block right after it holds what it prints. A ```python block is run, too.
+All blocks of a page run in one empty folder, in their order. A block whose first line is a comment with a file name
+(`# my_task.py`) is saved as that file instead. Of an installation line only the last command runs. A ```sh block holds a
+template with names to fill in (`path/to/model`): its commands and options must exist.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("docs", "distractor", "probes", "tasks", "experiments", "tests")
+PAGES = sorted({*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))})
+RUN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CONSTANTS = {".05", "0.05", ".2", "0.2", ".5", "0.5", ".9", "0.9", ".8", "0.8", ".1", "0.1"}
+"""Numbers of the rules (δ, δ_D, chance, mastery, power), which the tests of the statistics check."""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The fenced blocks of a page: language and content."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.quick
+@each_page
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
+    named = set(re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`", text))
+    assert [target for target in linked if not (page.parent / target).exists()] == []
+    assert [target for target in named if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.quick
+@each_page
+def test_every_heading_that_a_page_links_to_exists(page: Path) -> None:
+    for target, heading in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        linked = (page.parent / target).resolve() if target else page
+        titles = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+        assert heading in anchors, f"{linked.name} has no heading {heading}"
+
+
+@each_page
+def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
+    from distractor.command_line.main import app
+
+    group = get_command(app)
+    names = "|".join(group.commands)  # type: ignore[attr-defined]
+    # To the end of the line, or of the code span in a sentence.
+    for line in re.findall(rf"distractor ((?:{names})\b[^`\n]*)", page.read_text(encoding="utf-8")):
+        command, *words = line.split("#")[0].split()
+        subcommands = getattr(group.commands[command], "commands", {})  # type: ignore[attr-defined]
+        below = [word for word in words[:1] if word in subcommands]
+        help_option = "--help" if below or subcommands or command == "probes" else "--help-all"
+        shown = CliRunner().invoke(app, [command, *below, help_option], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0, f"distractor {command} does not exist"
+        missing = [word for word in words if word.startswith("--") and word.split("=")[0] not in shown.output]
+        assert missing == [], f"distractor {command} has no such option"
+
+
+def test_every_model_of_the_ladder_that_is_named_exists() -> None:
+    from distractor.models.families import find_models
+
+    files = [*RUN, *(ROOT / "distractor").rglob("*.py")]
+    names = {name for file in files for name in re.findall(r"\bladder/\d+x\d+[\w/@]*", file.read_text("utf-8"))}
+    assert names
+    for name in names:
+        assert find_models([name])
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "100",
+    }
+    every = blocks(page)
+    for (language, content), (next_language, expected) in zip(every, [*every[1:], ("", "")], strict=True):
+        if file := re.match(r"# ([\w.-]+\.\w+)\n", content):
+            (tmp_path / file[1]).write_text(content, encoding="utf-8")
+            continue
+        if language not in ("bash", "python"):
+            continue
+        code = content.split("&&")[-1].replace(".venv/bin/", "") if "pip install" in content else content
+        command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{content}\n{done.stdout}{done.stderr}"
+        if next_language == "text":
+            shown, printed = lines(expected), lines(done.stdout)
+            assert is_part(shown, printed), f"{content}\nprints\n{done.stdout}\nthe page shows\n{expected}"
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text without space at their ends; the hash in the name of a run's folder is left out."""
+    return [re.sub(r"-[0-9a-f]{8}\b", "-HASH", line.rstrip()) for line in text.strip().splitlines()]
+
+
+def is_part(shown: list[str], printed: list[str]) -> bool:
+    """Whether the lines shown are printed in this order; a line `…` stands for any number of lines."""
+    parts: list[list[str]] = [[]]
+    for line in shown:
+        if line.strip() in ("…", "..."):
+            parts.append([])
+        else:
+            parts[-1].append(line)
+    start = 0
+    for part in parts:
+        places = [i for i in range(start, len(printed) - len(part) + 1) if printed[i : i + len(part)] == part]
+        if not places:
+            return False
+        start = places[0] + len(part)
+    return len(parts) > 1 or len(shown) == len(printed)
+
+
+def prose_numbers(page: Path) -> Iterator[str]:
+    """Decimal numbers in the sentences of a page, such as .93 or 0.05."""
+    prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)|\d+\.\d+\.\d+|arXiv \d+\.\d+|Python \d\.\d+", " ", prose)
+    yield from re.findall(r"(?<![\w.])\d*\.\d+(?![\w.]*\w)", prose)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_numbers_of_a_page_are_printed_in_its_outputs(page: Path) -> None:
+    outputs = " ".join(content for language, content in blocks(page) if language == "text")
+    printed = {number.lstrip("0") for number in re.findall(r"\d*\.\d+", outputs)}
+    unknown = [n for n in prose_numbers(page) if n.lstrip("0") not in printed and n not in CONSTANTS]
+    assert unknown == []
