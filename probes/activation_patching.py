@@ -26,7 +26,7 @@ class ActivationPatching:
     Parts of the residual stream are exchanged at one layer and role in the prompt at a time, [pair direction part layer
     role item]; parts of heads at one head, at all positions, [pair direction component item]. `noising` is the change of
     the gap in `conflict` that runs with the other's activation, `denoising` that in the other that runs with the one of
-    `conflict`, in nats; of the mean as a share of the mean difference of the gaps, see `distractor.statistics.effects`. `roles`
+    `conflict`, in nats; of the mean as a share of the mean gap difference (`distractor.statistics.effects`). `roles`
     narrows the positions. Where attention and MLP stand side by side (GPT-NeoX), there is no `resid_mid`.
 
     Raises:
