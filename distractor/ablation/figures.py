@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
+from distractor.runs.head_map import MAP_STYLE, HeadGrid, colour_limit, draw_heat_map, head_grid
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
-from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, in_cell, log_axis
+from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, log_axis
 from distractor.statistics.curve import Curve
 from distractor.text.task import Condition
 
@@ -51,40 +52,25 @@ def curves(found: AblationResult) -> Figure:
 
 
 def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
-    """The change of the logit gap when each head and MLP is knocked out, by layer; a column a model, a row a condition."""
-    with mpl.rc_context({**STYLE, "axes.grid": False}):
-        conditions = list(next(iter(knockouts[0]["effects"].values())))
-        grids = [[_grid(one["effects"], condition) for one in knockouts] for condition in conditions]
-        widest = max(len(grid[1]) for grid in grids[0])
-        deepest = max(grid[0].shape[0] for grid in grids[0])
-        size = (max(6.5, 1.6 + len(knockouts) * 0.55 * widest), 1.4 + len(conditions) * (0.9 + 0.38 * deepest))
+    """The change of the logit gap when each head or MLP is ablated: a column for each model, a row for each condition."""
+    conditions = list(next(iter(knockouts[0]["effects"].values())))
+    grids = [[_grid(knockout["effects"], condition) for knockout in knockouts] for condition in conditions]
+    n_columns = max(len(grid.columns) for grid in grids[0])
+    n_layers = max(len(grid.values) for grid in grids[0])
+    size = (max(6.5, 1.6 + len(knockouts) * 0.55 * n_columns), 1.4 + len(conditions) * (0.9 + 0.38 * n_layers))
+    with mpl.rc_context(MAP_STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(len(conditions), len(knockouts), squeeze=False)
-        reach = max(np.nanmax(np.abs(values)) for row in grids for values, _ in row) or 1.0
+        panels = figure.subplots(len(conditions), len(knockouts), squeeze=False)
+        limit = colour_limit([grid.values for row in grids for grid in row])
         for row, condition in enumerate(conditions):
-            for column, one in enumerate(knockouts):
-                values, names = grids[row][column]
-                here = axes[row, column]
-                image = here.imshow(values, cmap="PuOr_r", vmin=-reach, vmax=reach, aspect="auto")
-                here.set(title=f"{one['model']}, {condition}", xticks=range(len(names)), xticklabels=names)
-                here.set(yticks=range(len(values)), ylabel="layer")
-                if values.size <= 120:
-                    for (layer, place), value in np.ndenumerate(values):
-                        if not np.isnan(value):
-                            colour = "white" if abs(value) > 0.6 * reach else "black"
-                            here.text(
-                                place,
-                                layer,
-                                in_cell(value, reach),
-                                ha="center",
-                                va="center",
-                                color=colour,
-                                fontsize=7,
-                            )
-        figure.colorbar(image, ax=axes, label="change of the logit gap (nats)", shrink=0.8)
+            for axes, grid, knockout in zip(panels[row], grids[row], knockouts, strict=True):
+                image = draw_heat_map(axes, grid.values, None, limit)
+                axes.set(title=f"{knockout['model']}, {condition}", ylabel="layer", yticks=range(len(grid.values)))
+                axes.set_xticks(range(len(grid.columns)), grid.columns)
+        figure.colorbar(image, ax=panels, label="change of the logit gap (nats)", shrink=0.8)
         figure.suptitle(
-            "Each head and MLP replaced by its mean: below 0, it worked for the true answer;\n"
-            "above 0, for the distractor's",
+            "Effect of ablating each head and MLP (activation replaced by its mean)\n"
+            "below 0: the component supports the true answer; above 0: the distractor's",
             fontsize=10,
         )
         return figure
@@ -184,12 +170,5 @@ def _line(axes: "Axes", sizes: Sequence[int], means: Sequence[Any], label: str, 
     axes.fill_between(sizes, [m.low for m in means], [m.high for m in means], color=colour, alpha=0.18, lw=0)
 
 
-def _grid(effects: Mapping[str, Any], condition: str) -> tuple[np.ndarray, list[str]]:
-    """Effects [layer place], heads first and the MLP last; NaN where a layer has no such component."""
-    split = [(name.split(".")[0][1:].partition("H"), name.split(".")[1], name) for name in effects]
-    layers = 1 + max(int(layer) for (layer, _, _), _, _ in split)
-    heads = 1 + max((int(head) for (_, _, head), _, _ in split if head), default=-1)
-    values = np.full((layers, heads + 1), np.nan)
-    for (layer, _, head), _, name in split:
-        values[int(layer), int(head) if head else heads] = effects[name][condition]["mean"]
-    return values, [*(f"H{head}" for head in range(heads)), "MLP"]
+def _grid(effects: Mapping[str, Any], condition: str) -> HeadGrid:
+    return head_grid(list(effects), np.array([effect[condition]["mean"] for effect in effects.values()]))

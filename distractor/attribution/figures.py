@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -17,19 +17,13 @@ from distractor.numbers import number
 from distractor.probing.cells import INNER, OWN_MAP, UNSIGNED, CellMeans, map_families, means_of, varying
 from distractor.probing.examine import Examination
 from distractor.probing.readings import Reading
-from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, in_cell
+from distractor.runs.head_map import MAP_STYLE, HeadGrid, colour_limit, draw_heat_map, head_grid
+from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline
 from distractor.statistics.groups import Mean
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-MAP_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "font.size": 8}
-
-
-DIVERGING = "PuOr_r"
-"""Below 0 orange's other end, purple; above 0 orange: told apart by readers of all kinds of sight."""
 
 
 CONTROLS = {
@@ -57,10 +51,6 @@ HEADS = 4
 
 PAGE = 18
 """How wide a figure of several maps beside each other may be, in inches."""
-
-
-NUMBERS = 120
-"""Up to how many cells of a map have their number written in."""
 
 
 LINE = 104
@@ -117,13 +107,13 @@ def components(found: Examination, reading: Reading, cells: CellMeans) -> Figure
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         titles = _titles([told for told, *_ in maps])
-        reach = _reach([values for _, values, _, _ in maps])
+        reach = colour_limit([values for _, values, _, _ in maps])
         for place, here in enumerate(axes.ravel()):
             if place >= len(maps):
                 here.set_axis_off()
                 continue
             _, values, marked, names = maps[place]
-            image = _heat(here, values, marked, reach)
+            image = draw_heat_map(here, values, marked, reach)
             here.set(title=titles[place], ylabel="layer", yticks=range(layers))
             here.set_xticks(range(len(names)), names)
             _thin(here, len(names), 40)
@@ -146,12 +136,12 @@ def positions(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
         size = (max(7.0, 1.6 + len(told) * (0.5 + 0.16 * roles)), 2.6 + len(parts) * (0.35 + 0.2 * layers))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(parts), len(told), squeeze=False, sharex=True, sharey=True)
-        reach = _reach([cells.at(**names).mean for names in told])
+        reach = colour_limit([cells.at(**names).mean for names in told])
         for row, part in enumerate(parts):
             for column, (names, title) in enumerate(zip(told, _titles(told), strict=True)):
                 one = cells.at(**names, **({"part": part} if part else {}))
                 here = axes[row, column]
-                image = _heat(here, one.mean, one.marked, reach, numbers=False)
+                image = draw_heat_map(here, one.mean, one.marked, reach, numbers=False)
                 here.set_yticks(range(layers))
                 here.set_xticks(range(roles), _role_names(reading, cells.dims["role"]), rotation=90)
                 if row == 0:
@@ -174,10 +164,10 @@ def sources(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
         size = (max(7.0, 1.4 + len(maps) * (0.7 + 0.21 * roles)), 2.2 + 0.22 * len(chosen))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
-        reach = _reach([one.mean[chosen] for _, one in maps])
+        reach = colour_limit([one.mean[chosen] for _, one in maps])
         for here, title, (_, one) in zip(axes, _titles([told for told, _ in maps]), maps, strict=True):
             marked = None if one.marked is None else one.marked[chosen]
-            image = _heat(here, one.mean[chosen], marked, reach, numbers=False)
+            image = draw_heat_map(here, one.mean[chosen], marked, reach, numbers=False)
             here.set_yticks(range(len(chosen)), [_short(cells.dims["component"][place]) for place in chosen])
             here.set_xticks(range(roles), _role_names(reading, cells.dims["role"]), rotation=90)
             here.set_title(title)
@@ -348,42 +338,18 @@ def _band(axes: "Axes", x: ndarray, cells: CellMeans, label: str, colour: str, m
     axes.fill_between(x, cells.low, cells.high, color=colour, alpha=0.18, lw=0)
 
 
-def _heat(axes: "Axes", values: ndarray, marked: ndarray | None, reach: float, *, numbers: bool = True) -> Any:
-    """A map with 0 in the middle; cells that stand out are framed, cells that are not there are grey."""
-    axes.set_facecolor("#E8E8E8")
-    image = axes.imshow(values, cmap=DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
-    for (y, x), value in np.ndenumerate(values):
-        if numbers and values.size <= NUMBERS and not np.isnan(value):
-            colour = "white" if abs(value) > 0.6 * reach else "black"
-            axes.text(x, y, in_cell(value, reach), ha="center", va="center", color=colour, fontsize=6.5)
-        if marked is not None and marked[y, x]:
-            axes.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, ec="black", lw=1.1))
-    return image
-
-
 def _part_of(family: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """What to call a family of components, where there are several."""
     part = family["component"][0].rpartition(".")[2]
     return {"part": part if part in OWN_MAP else "output"}
 
 
-def _by_head(cells: CellMeans, family: Sequence[str]) -> tuple[ndarray, ndarray | None, list[str]]:
-    """A family of components as [layer place]: heads first, the MLP last; NaN where a layer has no such component."""
-    split: list[tuple[int, int, int]] = []
-    for place, name in enumerate(cells.dims["component"]):
-        where, _, part = name.partition(".")
-        in_layer, _, head_in_layer = where.removeprefix("L").partition("H")
-        if name in family and in_layer.isdigit() and (head_in_layer or part == "mlp_out"):
-            split.append((place, int(in_layer), int(head_in_layer or -1)))
-    layers, heads = 1 + max(layer for _, layer, _ in split), 1 + max(head for *_, head in split)
-    has_mlp = any(head < 0 for *_, head in split)
-    values = np.full((layers, heads + has_mlp), np.nan)
-    marked = None if cells.marked is None else np.zeros(values.shape, dtype=bool)
-    for place, layer, head in split:
-        values[layer, head] = cells.mean[place]
-        if marked is not None and cells.marked is not None:
-            marked[layer, head] = cells.marked[place]
-    return values, marked, [*(f"H{head}" for head in range(heads)), *(["MLP"] if has_mlp else [])]
+def _by_head(cells: CellMeans, family: Sequence[str]) -> HeadGrid:
+    """The components of one family by layer and head."""
+    names = cells.dims["component"]
+    kept = [index for index, name in enumerate(names) if name in family]
+    framed = None if cells.marked is None else cells.marked[kept]
+    return head_grid([names[index] for index in kept], cells.mean[kept], framed)
 
 
 def _lay(words: Sequence[Sequence[str]]) -> list[list[tuple[int, str, str]]]:
@@ -453,10 +419,6 @@ def _of(found: Examination, reading: Reading) -> str:
 
 def _unit(reading: Reading) -> str:
     return f"{reading.about['quantity']}\n({reading.about['unit']})"
-
-
-def _reach(tables: Sequence[ndarray]) -> float:
-    return max((float(np.nanmax(np.abs(table))) for table in tables if not np.isnan(table).all()), default=1.0) or 1.0
 
 
 def _short(component: str) -> str:

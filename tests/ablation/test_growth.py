@@ -20,9 +20,9 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import tiny
 import torch
-from distractor.ablate import ablate
-from distractor.families import find_models
-from distractor.store import Store
+from distractor.ablation.ablate import ablate
+from distractor.models.families import find_models
+from distractor.scoring.store import Store
 from probes import PROBES
 
 torch.set_num_threads(1)

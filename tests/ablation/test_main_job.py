@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = ["ablate", "--task", "negation_qa"]
 SPY = """
 import atexit, sys
-from distractor.cli import main
+from distractor.command_line.main import main
 atexit.register(lambda: print("IMPORTED", *sorted({"torch", "transformer_lens"} & set(sys.modules)), file=sys.stderr))
 sys.argv[0] = "distractor"
 main()

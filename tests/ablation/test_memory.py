@@ -21,10 +21,10 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import tiny
 import torch
-from distractor.encode import encode
-from distractor.measure import measure
-from distractor.model import load
-from distractor.run import batch
+from distractor.scoring.encode import encode
+from distractor.probing.measure import measure
+from distractor.models.load import load
+from distractor.probing.run import batch
 from probes import PROBES
 
 torch.set_num_threads(1)

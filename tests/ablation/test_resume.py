@@ -45,7 +45,7 @@ from distractor.models import families
 families.LADDER = Path(sys.argv.pop(1))
 from matplotlib.figure import Figure
 from distractor.ablation import figures as plot
-from distractor.cli import main
+from distractor.command_line.main import main
 plot.curves = plot.components = lambda _: Figure(figsize=(1, 1))
 try:
     main()

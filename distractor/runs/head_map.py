@@ -1,0 +1,79 @@
+"""Heat maps of components: one row a layer, one column a head, and the MLP in the last column."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from matplotlib.patches import Rectangle
+from numpy import ndarray
+
+from distractor.runs.style import STYLE, in_cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAP_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "font.size": 8}
+
+DIVERGING = "PuOr_r"
+"""Purple below 0, orange above 0: a colour map that is safe for colour-blind readers."""
+
+MAX_NUMBERS = 120
+"""A map with more cells than this shows colours only, without numbers."""
+
+
+class HeadGrid(NamedTuple):
+    """Values of components by layer and head, which of them are framed, and the names of the columns."""
+
+    values: Float[ndarray, "layer column"]
+    framed: Bool[ndarray, "layer column"] | None
+    columns: list[str]
+
+
+def head_grid(
+    components: Sequence[str], values: Float[ndarray, " component"], framed: Bool[ndarray, " component"] | None = None
+) -> HeadGrid:
+    """Arrange the values of heads (`L0H1.z`) and MLPs (`L0.mlp_out`) by layer and head; NaN where a layer has none.
+
+    Other components, such as the embedding or biases, are left out.
+    """
+    cells: list[tuple[int, int, int]] = []
+    for index, name in enumerate(components):
+        site, _, part = name.partition(".")
+        layer, _, head = site.removeprefix("L").partition("H")
+        if layer.isdigit() and (head or part == "mlp_out"):
+            cells.append((index, int(layer), int(head or -1)))
+    n_heads = 1 + max(head for *_, head in cells)
+    has_mlp = any(head < 0 for *_, head in cells)
+    grid = np.full((1 + max(layer for _, layer, _ in cells), n_heads + has_mlp), np.nan)
+    frames = None if framed is None else np.zeros(grid.shape, dtype=bool)
+    indices, rows, columns = (np.array(each) for each in zip(*cells, strict=True))  # an MLP's head is -1: last column
+    grid[rows, columns] = values[indices]
+    if frames is not None and framed is not None:
+        frames[rows, columns] = framed[indices]
+    return HeadGrid(grid, frames, [*(f"H{head}" for head in range(n_heads)), *["MLP"] * has_mlp])
+
+
+def draw_heat_map(
+    axes: "Axes",
+    values: Float[ndarray, "row column"],
+    framed: Bool[ndarray, "row column"] | None,
+    limit: float,
+    *,
+    numbers: bool = True,
+) -> Any:
+    """Draw values on a colour scale from -limit to limit. Missing cells are grey. Returns the image, for a colour bar."""
+    axes.set_facecolor("#E8E8E8")
+    image = axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if numbers and values.size <= MAX_NUMBERS and not np.isnan(value):
+            colour = "white" if abs(value) > 0.6 * limit else "black"
+            axes.text(column, row, in_cell(value, limit), ha="center", va="center", color=colour, fontsize=6.5)
+        if framed is not None and framed[row, column]:
+            axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, ec="black", lw=1.1))
+    return image
+
+
+def colour_limit(tables: Sequence[Float[ndarray, "..."]]) -> float:
+    """The largest absolute value in all tables, so that several maps share one colour scale; 1 if there is none."""
+    return max((float(np.nanmax(np.abs(table))) for table in tables if not np.isnan(table).all()), default=1.0) or 1.0
