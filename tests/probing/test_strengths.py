@@ -1,7 +1,5 @@
 """The halves on which sites are chosen and weighed: alike in their answers, so that fondness for one is no strength."""
 
-import importlib
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -62,17 +60,3 @@ def test_a_group_keeps_its_half_whichever_items_a_model_is_posed() -> None:
     for start in (1, 2, 5):
         some = groups[start::2]
         assert dict(zip(some, first_half(some, task.items), strict=True)) == {name: whole[name] for name in some}
-
-
-def test_the_null_of_chosen_sites_is_every_set_of_as_many_or_different_ones_drawn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2])
-    mechanism = importlib.import_module("experiments.mechanism.mechanism")
-    spare = [f"L0H{head}.z" for head in range(9)]
-    assert mechanism.sets_of(spare[:3], 2) == list(combinations(spare[:3], 2))
-    drawn = mechanism.sets_of(spare, 4)
-    assert len(set(drawn)) == len(drawn) == mechanism.DRAWS
-    assert all(len(set(some)) == 4 and set(some) < set(spare) for some in drawn)
-    assert drawn == mechanism.sets_of(spare, 4)
-    assert mechanism.sets_of(spare, 0) == mechanism.sets_of([], 0) == []
