@@ -60,7 +60,9 @@ def hindsight_neglect(seed: int = 0, shots: int = 0, options: bool = True) -> Ta
         name="hindsight_neglect",
         question="Is a decision judged by how it turned out?",
         items=tuple(
-            _item(place, turn, seed, shots) if options else _item(place, turn, seed, shots).retold(_without_options)
+            _item(place, turn, seed, shots)
+            if options
+            else _item(place, turn, seed, shots).map_prompts(_without_options)
             for turn, place in product(range(PASSES), range(len(contests(seed))))
         ),
         source="tasks/bets.py",

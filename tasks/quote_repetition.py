@@ -200,7 +200,7 @@ def _offered(item: Item, is_true_first: bool) -> Item:
         request, parted, rest = prompt.partition("\nInput: ")
         return f"{request} {choose}{parted}{rest}" if parted else f"{choose}\n{prompt}"
 
-    return item.retold(tell)
+    return item.map_prompts(tell)
 
 
 def _unheard_of(quote: Quote, ending: str, request: str, posed: set[str], rng: Random) -> list[str]:

@@ -323,7 +323,7 @@ def _offered(item: Item) -> Item:
         first, second = YES, NO
     else:
         first, second = item.answers if place // 2 % 2 == 0 else item.answers[::-1]
-    return item.retold(lambda prompt: prompt.replace("?\nAnswer:", f"? Choose{first} or{second}.\nAnswer:"))
+    return item.map_prompts(lambda prompt: prompt.replace("?\nAnswer:", f"? Choose{first} or{second}.\nAnswer:"))
 
 
 def _listed(table: Callable[[], Mapping[Digits, list[Case]]], digits: Digits, rng: Random) -> Case | None:

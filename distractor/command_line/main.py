@@ -205,16 +205,16 @@ def ablate(
     from distractor.scoring.settings import Settings
     from distractor.scoring.shot_limits import refuse_untrained
     from distractor.scoring.store import Store
-    from distractor.text.format import formats_of
-    from distractor.text.shots import put
+    from distractor.text.format import parse_formats
+    from distractor.text.shots import format_task
 
-    wanted = formats_of(
+    wanted = parse_formats(
         form or ["rank"], shots, kind=shot_kind.value, seed=shot_seed, inline=inline, lead=lead, options=options, hint=hint,
         chat=chat, limit=limit,
     )  # fmt: skip
     plain = _task(task, data, items)
     pool = _task(task, data) if any(one.shots for one in wanted) else plain
-    chosen, *others = (put(plain, one, pool) for one in wanted)
+    chosen, *others = (format_task(plain, one, pool) for one in wanted)
     several = [chosen, *others]
     ranked = [one for one in several if not one.format.is_free]
     knockout = knockout and bool(ranked)

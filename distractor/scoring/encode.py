@@ -12,7 +12,7 @@ from typing import Any
 
 from distractor.errors import EncodeError
 from distractor.models.model import Model
-from distractor.text.chat import as_sent
+from distractor.text.chat import apply_chat_template
 from distractor.text.task import ALIGNED, Condition, Item, Task
 
 Tokens = tuple[int, ...]
@@ -78,8 +78,8 @@ def encode(task: Task, model: Model) -> Encoding:
 def _fitting(task: Task, model: Model) -> str:
     """How many of a task's worked examples do fit, for a message."""
     wanted = {item.id for item in task.items}
-    for count in reversed(range(task.format.shots) if task.fewer else ()):
-        whole = task.fewer(count) if task.fewer else task
+    for count in reversed(range(task.format.shots) if task.with_shots else ()):
+        whole = task.with_shots(count) if task.with_shots else task
         try:
             _encoding(replace(whole, items=tuple(item for item in whole.items if item.id in wanted)), model)
         except TooLongError:
@@ -89,7 +89,7 @@ def _fitting(task: Task, model: Model) -> str:
 
 
 def _encoding(task: Task, model: Model) -> Encoding:
-    task = as_sent(task, model.tokenizer, model.name, puts_bos=model.bos is not None)
+    task = apply_chat_template(task, model.tokenizer, model.name, adds_bos=model.bos is not None)
     prompts: list[dict[Condition, Encoded]] = []
     kept: list[Item] = []
     dropped: Counter[Condition] = Counter()

@@ -1,6 +1,7 @@
-"""How a prompt is put: a value of its own and part of every result, for a curve without its format means little.
+"""Prompt formats: worked examples, options, hints and chat turns, and how the answer is obtained.
 
-The same task can be inverse, U-shaped or positive, depending on the prompt (Wei, Tay and Le 2022).
+Every result records its format, because the prompt decides whether scaling is inverse, U-shaped or positive
+(Wei, Tay and Le 2022).
 """
 
 from collections.abc import Iterable
@@ -10,37 +11,31 @@ from typing import Any, Literal, get_args
 from distractor.errors import TaskError
 
 Scoring = Literal["rank", "generate", "cot"]
-"""`rank`: the two answers' log-probabilities are compared, as in the prize. `generate`: the model writes freely, and the
-answer is read from its text, as in the paper. `cot`: the same behind worked examples with their reasoning written out."""
-
+"""`rank` compares the log-probabilities of the two answers, as in the prize. `generate` lets the model write and reads
+the answer from its text, as in the paper. `cot` does the same after worked examples with reasoning."""
 
 ShotKind = Literal["congruent", "conflict", "mixed"]
-"""Which worked examples are shown: such on which the two tasks agree, such on which they conflict, or both by turns."""
-
+"""Which condition the worked examples show: `congruent`, `conflict`, or the two in turn."""
 
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
+SHOT_KINDS: tuple[ShotKind, ...] = get_args(ShotKind)
 
+DEFAULT_SHOTS = {"rank": 0, "generate": 1, "cot": 1}
+"""Default number of worked examples. Prompts of the paper have at least one, most prompts of the prize have none."""
 
-KINDS: tuple[ShotKind, ...] = get_args(ShotKind)
-
-
-USUAL_SHOTS = {"rank": 0, "generate": 1, "cot": 1}
-"""How many are shown where nothing is said: in the paper every prompt has one at least, in most of the prize's none."""
-
-
-USUAL_LIMIT = {"rank": 0, "generate": 24, "cot": 96}
-"""How many tokens a model may write where nothing is said."""
+DEFAULT_LIMIT = {"rank": 0, "generate": 24, "cot": 96}
+"""Default number of tokens that a model may write."""
 
 
 @dataclass(frozen=True)
 class Format:
-    r"""How a prompt is put and how the answer is had.
+    r"""How prompts are written and how the answer is obtained.
 
-    `shots` worked examples of a `kind` stand before each question, drawn anew for each item by `seed`; a blank line
-    parts them, or with `inline` a space. With `lead` they say "The answer is" before the answer; in `cot` they always do.
-    `options` puts the two answers into the prompt, or takes them out; None leaves the task as it is. `hint` is a line at
-    the beginning. `chat` sends the prompt through the tokenizer's chat template. `limit` is how many tokens a model may
-    write; the usual number where None.
+    Each question follows `shots` worked examples of a `kind`, drawn for each item with `seed`. A blank line separates
+    them; with `inline` it is a space. With `lead` they write "The answer is" before the answer; `cot` always does.
+    `options` adds the two answers to the prompt or removes them; None keeps the task's own prompts. `hint` is a first
+    line. `chat` applies the tokenizer's chat template. `limit` is the number of tokens that a model may write; None
+    takes the default.
 
     >>> Format("cot", shots=1).label
     'cot, 1 shot'
@@ -59,17 +54,16 @@ class Format:
 
     def __post_init__(self) -> None:
         if self.scoring not in SCORINGS:
-            raise TaskError(f"there is no format {self.scoring!r}; there is: {', '.join(SCORINGS)}")
-        if self.kind not in KINDS:
-            raise TaskError(f"there are no shots of kind {self.kind!r}; there is: {', '.join(KINDS)}")
+            raise TaskError(f"unknown format {self.scoring!r}; choose from: {', '.join(SCORINGS)}")
+        if self.kind not in SHOT_KINDS:
+            raise TaskError(f"unknown kind of shots {self.kind!r}; choose from: {', '.join(SHOT_KINDS)}")
         if self.shots < 0:
-            raise TaskError(f"{self.shots} shots were asked for; 0 or more are wanted")
+            raise TaskError(f"asked for {self.shots} shots; ask for 0 or more")
         if "\n" in self.hint.strip():
-            raise TaskError("a hint is one line; write it without line ends")
+            raise TaskError("the hint has several lines; write it on one line")
         if self.limit is not None and (self.limit < 1 or not self.is_free):
             raise TaskError(
-                f"at most {self.limit} tokens to be written were asked for with {self.scoring}; wanted is 1 or more, with "
-                "generate or cot"
+                f"limit of {self.limit} tokens with {self.scoring}; use a limit of at least 1 with generate or cot"
             )
 
     @property
@@ -79,81 +73,78 @@ class Format:
 
     @property
     def max_tokens(self) -> int:
-        """How many tokens a model may write; 0 where it writes none."""
-        return self.limit or USUAL_LIMIT[self.scoring]
-
-    @property
-    def says_lead(self) -> bool:
-        """Whether worked examples say "The answer is" before their answer."""
-        return self.lead or self.scoring == "cot"
+        """The number of tokens that a model may write; 0 with `rank`."""
+        return self.limit or DEFAULT_LIMIT[self.scoring]
 
     @property
     def label(self) -> str:
-        """What it is called in figures and tables: all that is not as usual."""
-        own, usual = self.plain(), Format(self.scoring)
-        said: list[str] = [self.scoring]
+        """The name in figures and tables: every setting that differs from the default."""
+        own = self.plain()
+        parts: list[str] = [self.scoring]
         if self.shots:
-            kind = "" if own.kind == usual.kind else f"{self.kind} "
-            said.append(f"{self.shots} {kind}shot{'s' * (self.shots > 1)}")
-        said += [name for name in ("inline", "lead", "hint", "chat") if getattr(own, name) and own != usual]
+            kind = "" if own.kind == SHOT_KINDS[0] else f"{self.kind} "
+            parts.append(f"{self.shots} {kind}shot{'s' * (self.shots > 1)}")
+        parts += [name for name in ("inline", "lead", "hint", "chat") if getattr(own, name)]
         if self.options is not None:
-            said.append("options" if self.options else "no options")
-        said += [f"{name} {getattr(own, name)}" for name in ("seed", "limit") if getattr(own, name)]
-        return ", ".join(said)
+            parts.append("options" if self.options else "no options")
+        parts += [f"{name} {getattr(own, name)}" for name in ("seed", "limit") if getattr(own, name)]
+        return ", ".join(parts)
 
     @property
     def slug(self) -> str:
-        """The label as a folder's name, the hint's words left out."""
+        """The label as a folder name."""
         return self.label.replace(", ", "-").replace(" ", "-")
 
     def plain(self) -> "Format":
-        """The same with everything that makes no difference set to its default: two formats alike are then equal."""
-        same = replace(self, hint=self.hint.strip())
+        """Return the format with every setting that has no effect set to its default, so that equal formats compare equal."""
+        plain = replace(self, hint=self.hint.strip())
         if not self.shots:
-            same = replace(same, kind=KINDS[0], seed=0, inline=False, lead=False)
+            plain = replace(plain, kind=SHOT_KINDS[0], seed=0, inline=False, lead=False)
         if self.scoring == "cot":
-            same = replace(same, lead=False)
-        return same if same.limit != USUAL_LIMIT[self.scoring] else replace(same, limit=None)
+            plain = replace(plain, lead=False)
+        return plain if plain.limit != DEFAULT_LIMIT[self.scoring] else replace(plain, limit=None)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is recorded of it: scoring and shots, and what is not as usual.
+        """The record of the format: scoring, shots, and every setting that differs from its default.
 
         >>> Format().as_dict()
         {'format': 'rank', 'shots': 0}
         >>> Format("generate", shots=2, kind="mixed", limit=8).as_dict()
         {'format': 'generate', 'shots': 2, 'kind': 'mixed', 'limit': 8}
         """
-        told, usual = asdict(self.plain()), asdict(Format())
-        more = {
-            name: value for name, value in told.items() if name not in ("scoring", "shots") and value != usual[name]
+        default = asdict(Format())
+        record = {
+            name: value
+            for name, value in asdict(self.plain()).items()
+            if name not in ("scoring", "shots") and value != default[name]
         }
         limit = {"limit": self.max_tokens} if self.is_free else {}
-        return {"format": self.scoring, "shots": self.shots, **more, **limit}
+        return {"format": self.scoring, "shots": self.shots, **record, **limit}
 
 
-def formats_of(named: Iterable[str], shots: int | None = None, **settings: Any) -> tuple[Format, ...]:
-    """The formats that a user means by names such as `rank`, `generate:2` or `rank,cot:1`, each once, in their order.
+def parse_formats(names: Iterable[str], shots: int | None = None, **settings: Any) -> tuple[Format, ...]:
+    """Return the formats of names such as `rank`, `generate:2` or `rank,cot:1`, in order and without repeats.
 
-    `shots` are how many are shown where a name does not say it; without them as many as is usual with that format. Of
-    `settings` each format takes what concerns it.
+    A name may give its number of shots after a colon. Otherwise it is `shots`, or the default of that format. Each
+    format takes the `settings` that apply to it.
 
-    >>> [one.label for one in formats_of(["rank,generate", "cot:2"])]
+    >>> [form.label for form in parse_formats(["rank,generate", "cot:2"])]
     ['rank', 'generate, 1 shot', 'cot, 2 shots']
 
     Raises:
-        TaskError: a name means nothing.
+        TaskError: a name is not a format.
 
     """
-    found = []
-    for name in (part.strip() for names in named for part in names.split(",")):
-        scoring, is_counted, count = name.partition(":")
+    formats = []
+    for name in (part.strip() for text in names for part in text.split(",")):
+        scoring, has_count, count = name.partition(":")
         if scoring not in SCORINGS:
             raise TaskError(
-                f"there is no format {name!r}; there is: {', '.join(SCORINGS)}, each also as cot:2 with 2 shots"
+                f"unknown format {name!r}; choose from: {', '.join(SCORINGS)}, each with a number of shots as in cot:2"
             )
-        if is_counted and not (count.isascii() and count.isdecimal()):
-            raise TaskError(f"{name!r}: behind the colon stands the number of shots, as in {scoring}:2")
-        usual = USUAL_SHOTS[scoring] if shots is None else shots
-        own = dict(settings) if scoring != "rank" else {key: value for key, value in settings.items() if key != "limit"}
-        found.append(Format(scoring, shots=int(count) if is_counted else usual, **own).plain())
-    return tuple(dict.fromkeys(found))
+        if has_count and not (count.isascii() and count.isdecimal()):
+            raise TaskError(f"{name!r}: write the number of shots after the colon, as in {scoring}:2")
+        default = DEFAULT_SHOTS[scoring] if shots is None else shots
+        own = {key: value for key, value in settings.items() if scoring != "rank" or key != "limit"}
+        formats.append(Format(scoring, shots=int(count) if has_count else default, **own).plain())
+    return tuple(dict.fromkeys(formats))

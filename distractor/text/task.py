@@ -1,7 +1,7 @@
-"""What is asked: a task is a list of items, an item is one question posed under several conditions.
+"""Tasks and items: one question under several conditions, each with the same two answers.
 
-Text only, no torch. A task holds a *true task* (what was asked) and an easier *distractor task* that the same text
-invites. Each item has two fixed answers, one for each; they are the same two under every condition.
+This module holds text only, no torch. A task contains a *true task* (the instruction) and an easier *distractor task*
+that the same text invites. Each item has one answer for each of them, the same two under every condition.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from distractor.text.format import Format
 
 
 class Condition(StrEnum):
-    """How an item is posed: which of the two cues, for the true task and for the distractor task, is there."""
+    """Which cues an item's prompt contains: that of the true task, that of the distractor task, or changed ones."""
 
     CONFLICT = "conflict"
     CONGRUENT = "congruent"
@@ -35,7 +35,7 @@ class Answer(IntEnum):
 
 
 ALIGNED = (Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED)
-"""Conditions whose prompt has as many tokens as `conflict`, and differs from it in one cue only."""
+"""Conditions whose prompt has as many tokens as `conflict` and differs from it in one cue."""
 
 
 RIGHT: Mapping[Condition, Answer | None] = MappingProxyType(
@@ -48,17 +48,17 @@ RIGHT: Mapping[Condition, Answer | None] = MappingProxyType(
         Condition.NEUTRAL: None,
     }
 )
-"""Which answer is right under each condition; None where neither is. A task may say otherwise for its own."""
+"""The right answer under each condition; None if neither is right. A task may override this in `Task.right`."""
 
 
 @dataclass(frozen=True)
 class Item:
     """One question under every condition, with its two answers.
 
-    `true` and `distractor` continue a prompt as they are (mind the leading space). `group` is what errors are
-    clustered by: items that share a fact are not independent. `rewordings` are further wordings of a prompt, for
-    aligned conditions: the first wording with as many tokens as `conflict` is used. `reasons` are what a worked example
-    says between prompt and answer, up to "The answer is", under the conditions that have one.
+    `true` and `distractor` continue the prompt directly, so they start with a space where one is needed. `group` is the
+    unit of resampling: items about the same fact share a group. `rewordings` are alternative prompts for the aligned
+    conditions; the first wording with as many tokens as `conflict` is used. `reasons` is the reasoning that a worked
+    example shows between prompt and answer, up to "The answer is".
     """
 
     id: str
@@ -80,32 +80,31 @@ class Item:
         """The two answers in the order of the `answer` axis: true, distractor."""
         return self.true, self.distractor
 
-    def retold(self, tell: Callable[[str], str]) -> "Item":
-        """The same item with each of its prompts, in every wording, as `tell` tells it."""
+    def map_prompts(self, change: Callable[[str], str]) -> "Item":
+        """Return the item with `change` applied to every wording of every prompt."""
         return replace(
             self,
-            prompts={c: tell(prompt) for c, prompt in self.prompts.items()},
-            rewordings={c: tuple(map(tell, prompts)) for c, prompts in self.rewordings.items()},
+            prompts={c: change(prompt) for c, prompt in self.prompts.items()},
+            rewordings={c: tuple(map(change, prompts)) for c, prompts in self.rewordings.items()},
         )
 
     def wordings(self, condition: Condition) -> tuple[str, ...]:
-        """The prompt under `condition` and its rewordings, the first choice first."""
+        """The prompt under `condition`, followed by its rewordings."""
         return self.prompts[condition], *self.rewordings.get(condition, ())
 
 
 @dataclass(frozen=True)
 class Task:
-    """A named list of items. Any first part of `items` is itself balanced over answers.
+    """A named list of items, in which every initial part is balanced over the answers.
 
-    `layout` is a regular expression that matches a whole prompt under any condition; its named groups are the
-    *roles* of the prompt's parts (`cue`, `first`, …), by which positions of different prompts are matched.
-    `true_only_is_pure` says whether `true_only` holds nothing of the distractor task, so that it can serve as a control.
-    `left_out` names what was not turned into items, and why: {reason: names}. `caution` is a sentence that whoever reads
-    results of this task must know.
+    `layout` is a regular expression that matches every prompt. Its named groups are the *roles* of the prompt's parts
+    (`cue`, `first`, …); roles match positions between prompts. `true_only_is_pure` says that `true_only` contains
+    nothing of the distractor task and can serve as a control. `left_out` lists source rows that gave no item:
+    {reason: names}. `caution` is a sentence that every report of this task repeats.
 
-    For prompts of other formats: `lead` is what comes between a prompt and an answer that is said in a sentence, `closing`
-    what ends an answered prompt, `with_options` the same task with its answers offered in the prompts or not. `format` is
-    how the prompts have been put, and `fewer` the same with so many shots.
+    The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
+    `closing` ends an answered prompt. `format` is the current format. `with_options` returns the task with or without
+    its answers in the prompts; `with_shots` returns it with another number of worked examples.
     """
 
     name: str
@@ -121,40 +120,40 @@ class Task:
     closing: str = ""
     with_options: "Callable[[bool], Task] | None" = field(default=None, compare=False, repr=False)
     format: Format = field(default_factory=Format)
-    fewer: "Callable[[int], Task] | None" = field(default=None, compare=False, repr=False)
+    with_shots: "Callable[[int], Task] | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.items:
             raise TaskError(f"task {self.name!r} has no items")
-        seen: set[str] = set()
+        ids: set[str] = set()
         for item in self.items:
-            if item.id in seen:
-                raise TaskError(f"task {self.name!r} has two items called {item.id!r}; an item's id must be its own")
-            seen.add(item.id)
+            if item.id in ids:
+                raise TaskError(f"task {self.name!r} has two items called {item.id!r}; give every item its own id")
+            ids.add(item.id)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """The conditions that at least one item has, in the order of `Condition`."""
+        """The conditions of at least one item, in the order of `Condition`."""
         return tuple(c for c in Condition if any(c in item.prompts for item in self.items))
 
     def take(self, count: int) -> "Task":
-        """The first `count` items as a task of its own; all of them where there are fewer."""
+        """Return the task with its first `count` items, or with all if it has fewer."""
         if count < 1:
-            raise TaskError(f"{count} items were asked for; at least 1 is needed")
+            raise TaskError(f"asked for {count} items; ask for at least 1")
         return replace(self, items=self.items[:count])
 
     def fingerprint(self) -> str:
-        """A hash of everything that a model is shown and scored by."""
-        told = [
+        """A hash of everything that a model sees and is scored by."""
+        items = [
             [i.id, i.group, i.true, i.distractor, {c: i.wordings(c) for c in Condition if c in i.prompts}]
             for i in self.items
         ]
         right = {c: self.right.get(c) for c in Condition}
-        text = json.dumps([self.name, self.layout, right, told], ensure_ascii=True, sort_keys=True)
+        text = json.dumps([self.name, self.layout, right, items], ensure_ascii=True, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def roles(self, prompt: str) -> dict[str, tuple[int, int]]:
-        """Where each role stands in `prompt`: {role: (first character, one past the last)}; empty without a layout."""
+        """The span of each role in `prompt`, {role: (start, end)} in characters; empty if no layout matches."""
         match = re.fullmatch(self.layout, prompt, flags=re.DOTALL) if self.layout else None
         if match is None:
             return {}

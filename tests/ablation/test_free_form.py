@@ -27,7 +27,7 @@ from distractor.scoring.score import score
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.text.format import Format
-from distractor.text.shots import put
+from distractor.text.shots import format_task
 from distractor.text.task import Condition, Item, Task
 from experiments.formats import formats as formats_page
 
@@ -41,7 +41,7 @@ def many(count: int = 40, form: Format = Format("cot")) -> Task:  # noqa: B008
         Item(f"part{k % 2}/{k}", f"part{k % 2}/{k}", " No", " Yes", {c: f"{c} {k}:" for c in CONDITIONS})
         for k in range(count)
     ]
-    return put(Task("many", "?", tuple(items), "here"), form)
+    return format_task(Task("many", "?", tuple(items), "here"), form)
 
 
 def replies(task: Task, given: Sequence[str | None], size: int, seed: int = 0, **gaps: Any) -> Replies:
@@ -256,7 +256,7 @@ SETTINGS = Settings(device="cpu", dtype="float64", self_check=False)
 def test_what_was_written_is_kept_and_no_model_is_asked_again(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = put(tiny.task(), Format("generate", limit=3))
+    task = format_task(tiny.task(), Format("generate", limit=3))
     first = answer_freely(task, [source], store=Store(tmp_path), settings=SETTINGS)
 
     def never(*_: Any) -> Any:
@@ -265,7 +265,7 @@ def test_what_was_written_is_kept_and_no_model_is_asked_again(
     monkeypatch.setattr(free_answers_module, "load_model", never)
     again = answer_freely(task, [source], store=Store(tmp_path), settings=SETTINGS)
     assert first.replies[0].texts == again.replies[0].texts
-    other = put(tiny.task(), Format("generate", limit=4))
+    other = format_task(tiny.task(), Format("generate", limit=4))
     with pytest.raises(AssertionError, match="a model was loaded"):
         answer_freely(other, [source], store=Store(tmp_path), settings=SETTINGS)
     assert all(text.prompt for row in first.replies[0].texts.values() for text in row if text)
@@ -274,7 +274,7 @@ def test_what_was_written_is_kept_and_no_model_is_asked_again(
 def test_the_gap_is_read_behind_ones_own_reasoning_and_behind_the_others(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = put(tiny.task(), Format("cot", limit=12))
+    task = format_task(tiny.task(), Format("cot", limit=12))
     calls: list[str] = []
 
     def tell(item: Item) -> str:
@@ -312,7 +312,9 @@ def test_without_the_answers_sentence_there_is_no_gap(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted(monkeypatch, source, lambda item: item.true.strip())
-    found = answer_freely(put(tiny.task(), Format("cot", limit=12)), [source], store=Store(tmp_path), settings=SETTINGS)
+    found = answer_freely(
+        format_task(tiny.task(), Format("cot", limit=12)), [source], store=Store(tmp_path), settings=SETTINGS
+    )
     assert np.isnan(found.replies[0].gaps["own"]).all()
     assert found.follows([0]) == {"question": None, "reasoning": None}
     accuracy = found.mean([0], "accuracy", Condition.CONFLICT)
@@ -326,4 +328,4 @@ def test_ranked_prompts_are_not_written_to_and_the_other_way_round(source: Sourc
     with pytest.raises(ScalingError, match="in which nothing is written"):
         answer_freely(tiny.task(), [source], store=Store(tmp_path))
     with pytest.raises(ScalingError, match="in which nothing is ranked"):
-        ablate(put(tiny.task(), Format("generate")), [source], store=Store(tmp_path))
+        ablate(format_task(tiny.task(), Format("generate")), [source], store=Store(tmp_path))

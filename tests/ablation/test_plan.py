@@ -23,7 +23,7 @@ from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.statistics.shape_test import smallest_detectable_dip
 from distractor.text.format import Format, Scoring
-from distractor.text.shots import put
+from distractor.text.shots import format_task
 from distractor.text.task import Task
 from small_ladder import CELLS, ITEMS
 
@@ -72,7 +72,7 @@ def test_part_of_a_run_leaves_the_rest_to_be_planned(sources: tuple[Source, ...]
 def test_of_what_is_written_the_most_is_planned(
     scoring: Scoring, sources: tuple[Source, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, store = put(small_ladder.task(), Format(scoring, limit=3)), Store(tmp_path)
+    task, store = format_task(small_ladder.task(), Format(scoring, limit=3)), Store(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
         before = plan(task, sources, store, CPU, knockout=True)

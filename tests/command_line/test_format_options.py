@@ -98,7 +98,7 @@ def test_the_bare_prompt_is_run_as_it_always_was(tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["--format", "chain"], "there is no format 'chain'"),
+        (["--format", "chain"], "format 'chain'"),
         (["--format", "cot:2"], "holds at most 1; ask for 1"),
         (["--format", "rank:3"], "holds at most 2; ask for 2"),
         (["--format", "rank,generate:0", "--chat"], "no chat template"),

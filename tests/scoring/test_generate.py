@@ -17,7 +17,7 @@ from distractor.scoring.generate import Written, generate
 from distractor.scoring.reply import read
 from distractor.scoring.score import score
 from distractor.text.format import Format
-from distractor.text.shots import put
+from distractor.text.shots import format_task
 from distractor.text.task import Item
 
 SIX = ("gpt2", "gpt_neox", "llama_grouped_tied", "opt", "qwen3", "gemma2")
@@ -136,7 +136,7 @@ def test_ranked_and_written_answers_agree_where_the_likeliest_token_is_an_answer
         if all(word.isalpha() for word in words):
             items.append(Item(f"{k}", f"{k}", *(f" {word}" for word in words[:: 1 if k % 2 else -1]), item.prompts))
     assert len(items) > 10
-    task = put(replace(tiny.task(), items=tuple(items)), Format("generate", limit=1))
+    task = format_task(replace(tiny.task(), items=tuple(items)), Format("generate", limit=1))
     encoding = encode(task, model)
     agreed = 0
     for condition in task.conditions:

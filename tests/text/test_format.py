@@ -15,8 +15,8 @@ from distractor.errors import EncodeError, ModelError, TaskError
 from distractor.models.source import Source
 from distractor.scoring import shot_limits as trained
 from distractor.scoring.encode import encode
-from distractor.text.format import KINDS, Format, formats_of
-from distractor.text.shots import POSED, TURN, put, turns
+from distractor.text.format import SHOT_KINDS, Format, parse_formats
+from distractor.text.shots import SHOT_CONDITIONS, TURN, chat_turns, format_task
 from distractor.text.task import Condition, Item, Task
 from experiments.ladder.corpus import MODULES
 from experiments.ladder.document import text_of
@@ -35,7 +35,7 @@ def some(name: str, count: int = 24) -> tuple[Task, Task]:
 
 def test_the_default_is_the_bare_prompt_and_is_recorded_as_it_always_was() -> None:
     task = TASKS["negation_qa"]().take(4)
-    assert put(task, Format()) is task
+    assert format_task(task, Format()) is task
     assert Format().as_dict() == {"format": "rank", "shots": 0}
 
 
@@ -48,23 +48,26 @@ def test_settings_that_make_no_difference_make_no_other_format() -> None:
 
 
 def test_formats_are_read_as_they_are_typed() -> None:
-    assert formats_of(["rank,generate", "cot:0"]) == (Format(), Format("generate", 1), Format("cot", 0))
-    assert formats_of(["rank", "generate", "rank"], 2, limit=9) == (Format("rank", 2), Format("generate", 2, limit=9))
+    assert parse_formats(["rank,generate", "cot:0"]) == (Format(), Format("generate", 1), Format("cot", 0))
+    assert parse_formats(["rank", "generate", "rank"], 2, limit=9) == (
+        Format("rank", 2),
+        Format("generate", 2, limit=9),
+    )
 
 
 @pytest.mark.parametrize("wrong", ["chain", "rank:", "rank:-1", "rank:two", "", "rank,"])
 def test_what_is_no_format_is_refused(wrong: str) -> None:
     with pytest.raises(TaskError, match=r"format|shots"):
-        formats_of([wrong])
+        parse_formats([wrong])
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"shots": -1}, "-1 shots"),
-        ({"limit": 4}, "with generate or cot"),
-        ({"scoring": "cot", "limit": 0}, "wanted is 1 or more"),
-        ({"hint": "a\nb"}, "a hint is one line"),
+        ({"limit": 4}, "generate or cot"),
+        ({"scoring": "cot", "limit": 0}, "limit of 0 tokens"),
+        ({"hint": "a\nb"}, r"hint.*one line"),
     ],
     ids=str,
 )
@@ -92,8 +95,8 @@ def test_examples_never_give_the_item_away(name: str, seed: int) -> None:
     task = whole.take(40)
     for scoring in ("rank", "cot"):
         givers = example_of(whole, scoring)
-        for kind in KINDS:
-            posed = put(task, Format(scoring, shots=2, kind=kind, seed=seed), whole)
+        for kind in SHOT_KINDS:
+            posed = format_task(task, Format(scoring, shots=2, kind=kind, seed=seed), whole)
             for item, plain in zip(posed.items, task.items, strict=True):
                 before = item.prompts[Condition.CONFLICT].removesuffix(plain.prompts[Condition.CONFLICT])
                 *shots, nothing = before.split("\n\n")
@@ -113,7 +116,7 @@ def test_examples_share_no_word_with_the_item_that_could_tell_what_is_asked(name
             groups.setdefault(word, set()).add(item.group)
     few, told = 0.1 * len({item.group for item in whole.items}), 0
     givers = example_of(whole)
-    for item, plain in zip(put(task, Format(shots=2, kind="mixed"), whole).items, task.items, strict=True):
+    for item, plain in zip(format_task(task, Format(shots=2, kind="mixed"), whole).items, task.items, strict=True):
         telling = {word for word in words_of(plain) if len(groups[word]) <= few}
         told += len(telling)
         for shot in item.prompts[Condition.CONFLICT].split("\n\n")[:2]:
@@ -130,7 +133,7 @@ def example_of(whole: Task, scoring: str = "rank") -> dict[str, list[tuple[Item,
     """Every item as an example, and of which kind that is."""
     found: dict[str, list[tuple[Item, str]]] = {}
     for item in whole.items:
-        for kind, condition in POSED.items():
+        for kind, condition in SHOT_CONDITIONS.items():
             right = whole.right[condition]
             assert right is not None
             said = item.answers[right]
@@ -139,11 +142,11 @@ def example_of(whole: Task, scoring: str = "rank") -> dict[str, list[tuple[Item,
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHOT_KINDS)
 def test_examples_are_of_the_kind_asked_for_and_say_what_is_right_there(kind: Any) -> None:
     task, whole = some("negation_qa")
     givers = example_of(whole)
-    for item in put(task, Format(shots=2, kind=kind), whole).items:
+    for item in format_task(task, Format(shots=2, kind=kind), whole).items:
         kinds = {k for shot in item.prompts[Condition.CONFLICT].split("\n\n")[:2] for _, k in givers[shot]}
         assert kinds == ({"congruent", "conflict"} if kind == "mixed" else {kind})
 
@@ -151,7 +154,7 @@ def test_examples_are_of_the_kind_asked_for_and_say_what_is_right_there(kind: An
 @pytest.mark.parametrize("name", TASKS)
 def test_an_item_has_the_same_examples_under_each_condition(name: str) -> None:
     task, whole = some(name)
-    for plain, item in zip(task.items, put(task, Format("cot", shots=2), whole).items, strict=True):
+    for plain, item in zip(task.items, format_task(task, Format("cot", shots=2), whole).items, strict=True):
         before = {item.prompts[c].removesuffix(plain.prompts[c]) for c in plain.prompts}
         assert len(before) == 1
         for c in plain.prompts:
@@ -160,18 +163,20 @@ def test_an_item_has_the_same_examples_under_each_condition(name: str) -> None:
 
 def test_few_examples_are_the_first_of_many_and_another_seed_draws_others() -> None:
     task, whole = some("negation_qa", 8)
-    for few, many in zip(put(task, Format(shots=1), whole).items, put(task, Format(shots=3), whole).items, strict=True):
+    for few, many in zip(
+        format_task(task, Format(shots=1), whole).items, format_task(task, Format(shots=3), whole).items, strict=True
+    ):
         conflict = Condition.CONFLICT
         assert many.prompts[conflict].startswith(few.prompts[conflict].split("\n\n")[0])
-    other = put(task, Format(shots=1, seed=1), whole)
-    assert other.fingerprint() != put(task, Format(shots=1), whole).fingerprint()
-    assert put(task, Format(shots=3), whole).fewer(1) == put(task, Format(shots=1), whole)  # type: ignore[misc]
+    other = format_task(task, Format(shots=1, seed=1), whole)
+    assert other.fingerprint() != format_task(task, Format(shots=1), whole).fingerprint()
+    assert format_task(task, Format(shots=3), whole).with_shots(1) == format_task(task, Format(shots=1), whole)  # type: ignore[misc]
 
 
 def test_the_right_answers_of_examples_are_balanced() -> None:
     task, whole = some("negation_qa", 60)
     said: Counter[str] = Counter()
-    for item in put(task, Format(shots=2), whole).items:
+    for item in format_task(task, Format(shots=2), whole).items:
         shots = item.prompts[Condition.CONFLICT].split("\n\n")[:-1]
         assert {shot[-1] for shot in shots} == {"A", "B"}
         said[shots[0][-1]] += 1
@@ -181,19 +186,19 @@ def test_the_right_answers_of_examples_are_balanced() -> None:
 def test_too_few_items_for_the_examples_are_named() -> None:
     one = tiny.task()
     groups = len({item.group for item in one.items})
-    with pytest.raises(TaskError, match=rf"there are {groups - 1} of other groups than its own"):
-        put(one, Format(shots=groups))
+    with pytest.raises(TaskError, match=rf"{groups} congruent shots.* only {groups - 1} for item"):
+        format_task(one, Format(shots=groups))
 
 
 def test_a_task_that_has_been_put_is_not_put_again() -> None:
     task, whole = some("negation_qa", 4)
-    with pytest.raises(TaskError, match="put as rank, 1 shot already"):
-        put(put(task, Format(shots=1), whole), Format(shots=1))
+    with pytest.raises(TaskError, match="rank, 1 shot"):
+        format_task(format_task(task, Format(shots=1), whole), Format(shots=1))
 
 
 def test_reasoning_that_nobody_wrote_is_asked_for_in_vain() -> None:
-    with pytest.raises(TaskError, match="has no reasoning written"):
-        put(tiny.task(), Format("cot", shots=1))
+    with pytest.raises(TaskError, match=r"no reasoning for congruent.*cot:0"):
+        format_task(tiny.task(), Format("cot", shots=1))
 
 
 # Reasoning
@@ -266,7 +271,7 @@ def test_reasoning_names_what_decides() -> None:
 @pytest.mark.parametrize("options", [True, False])
 def test_with_options_or_without_the_same_items_are_posed_and_fit_their_layout(name: str, options: bool) -> None:
     task, whole = some(name, 60)
-    posed = put(task, Format(options=options), whole)
+    posed = format_task(task, Format(options=options), whole)
     assert [item.id for item in posed.items] == [item.id for item in task.items]
     for item in posed.items:
         for condition, prompt in item.prompts.items():
@@ -281,15 +286,15 @@ def test_with_options_or_without_the_same_items_are_posed_and_fit_their_layout(n
 
 
 def test_a_task_without_such_prompts_says_so() -> None:
-    with pytest.raises(TaskError, match="has no prompts without options"):
-        put(tiny.task(), Format(options=False))
+    with pytest.raises(TaskError, match="without options"):
+        format_task(tiny.task(), Format(options=False))
 
 
 def test_a_hint_stands_first_and_examples_may_stand_in_line() -> None:
     task, whole = some("negation_qa", 3)
-    hinted = put(task, Format(shots=1, hint="Mind the word not."), whole)
-    inline = put(task, Format(shots=1, inline=True), whole)
-    led = put(task, Format("generate", shots=1, lead=True), whole)
+    hinted = format_task(task, Format(shots=1, hint="Mind the word not."), whole)
+    inline = format_task(task, Format(shots=1, inline=True), whole)
+    led = format_task(task, Format("generate", shots=1, lead=True), whole)
     for item, one, other, said in zip(task.items, hinted.items, inline.items, led.items, strict=True):
         asked = item.prompts[Condition.CONFLICT]
         assert one.prompts[Condition.CONFLICT].startswith("Mind the word not.\n\nQuestion:")
@@ -300,9 +305,9 @@ def test_a_hint_stands_first_and_examples_may_stand_in_line() -> None:
 
 def test_quotes_are_closed_and_their_reasoning_begins_a_line() -> None:
     task, whole = some("quote_repetition", 4)
-    for item in put(task, Format(shots=1), whole).items:
+    for item in format_task(task, Format(shots=1), whole).items:
         assert ".\n\n" in item.prompts[Condition.CONFLICT]
-    for item in put(task, Format("cot", shots=1), whole).items:
+    for item in format_task(task, Format("cot", shots=1), whole).items:
         assert "\nThe last word is" in item.prompts[Condition.CONFLICT]
 
 
@@ -320,9 +325,9 @@ def test_a_chat_is_sent_through_the_models_own_template(loaded: Loaded, tokenize
     )
     words.chat_template = TEMPLATE
     chatty = replace(model, tokenizer=words, context=None)
-    task = put(tiny.task(), Format(shots=1, chat=True))
+    task = format_task(tiny.task(), Format(shots=1, chat=True))
     encoding = encode(task, chatty)
-    whose = [who for who, _ in turns(task.items[0].prompts[Condition.CONFLICT])]
+    whose = [who for who, _ in chat_turns(task.items[0].prompts[Condition.CONFLICT])]
     assert whose == ["user", "assistant", "user"]
     for item, row in zip(encoding.items, encoding.rows[Condition.CONFLICT], strict=True):
         assert row is not None
@@ -335,8 +340,8 @@ def test_a_chat_is_sent_through_the_models_own_template(loaded: Loaded, tokenize
 
 
 def test_a_model_without_a_chat_template_is_no_chat_model(loaded: Loaded) -> None:
-    with pytest.raises(EncodeError, match="no chat template; leave out --chat"):
-        encode(put(tiny.task(), Format(chat=True)), loaded("gpt2", "bytes"))
+    with pytest.raises(EncodeError, match=r"no chat template.*--chat"):
+        encode(format_task(tiny.task(), Format(chat=True)), loaded("gpt2", "bytes"))
 
 
 # What does not fit, and what was not trained
@@ -345,22 +350,22 @@ def test_a_model_without_a_chat_template_is_no_chat_model(loaded: Loaded) -> Non
 def test_prompts_longer_than_the_context_are_named_with_the_examples_that_fit(loaded: Loaded) -> None:
     model = loaded("gpt2", "words_bos")
     bare, two = (
-        len(_row(put(tiny.task(), Format(shots=n, inline=True)), replace(model, context=None))) for n in (0, 1)
+        len(_row(format_task(tiny.task(), Format(shots=n, inline=True)), replace(model, context=None))) for n in (0, 1)
     )
     more = two - bare
     tight = replace(model, context=bare + more)  # one example, and the answer's first token
-    encode(put(tiny.task(), Format(shots=1, inline=True)), tight)
+    encode(format_task(tiny.task(), Format(shots=1, inline=True)), tight)
     with pytest.raises(
         EncodeError, match=rf"takes {bare + 3 * more}.* has {bare + more}.*of the 3 shots at most 1 fit"
     ) as e:
-        encode(put(_more(tiny.task()), Format(shots=3, inline=True)), tight)
+        encode(format_task(_more(tiny.task()), Format(shots=3, inline=True)), tight)
     assert "item" in str(e.value)
 
 
 def test_room_for_what_may_be_written_is_part_of_what_must_fit(loaded: Loaded) -> None:
     model = loaded("gpt2", "words_bos")
     bare = len(_row(tiny.task(), model))
-    free = put(tiny.task(), Format("generate", limit=5))
+    free = format_task(tiny.task(), Format("generate", limit=5))
     encode(free, replace(model, context=bare + 4))
     with pytest.raises(
         EncodeError, match=rf"{bare + 4} positions with the 5 tokens that may be written.*has {bare + 3}"

@@ -36,7 +36,7 @@ def test_take_gives_the_first_items_and_at_most_all() -> None:
     task = tiny.task()
     assert task.take(3).items == task.items[:3]
     assert task.take(10_000) == task
-    with pytest.raises(TaskError, match="0 items were asked for"):
+    with pytest.raises(TaskError, match="asked for 0 items"):
         task.take(0)
 
 
