@@ -13,7 +13,6 @@ import tiny
 from distractor.ablation import formats as side_by_side
 from distractor.ablation import free_form
 from distractor.ablation.dip import dip, dip_sentences
-from distractor.ablation.formats import curve
 from distractor.ablation.free_form import FreeForm, answer_freely
 from distractor.errors import ScalingError
 from distractor.models.load import load
@@ -29,7 +28,6 @@ from distractor.scoring.store import Store
 from distractor.text.format import Format
 from distractor.text.shots import format_task
 from distractor.text.task import Condition, Item, Task
-from experiments.formats import formats as formats_page
 
 CONDITIONS = (Condition.CONFLICT, Condition.CONGRUENT)
 NUMBERS = {"true": " No", "distractor": " Yes", "another": " May"}
@@ -208,22 +206,6 @@ def test_whether_reasoning_flattens_the_dip_is_said(before: list[float], after: 
     assert second.startswith("cot: accuracy in conflict")
     assert verdict.startswith("cot against generate: ")
     assert said in verdict
-
-
-def test_the_page_on_formats_tells_shapes_dips_and_what_is_written() -> None:
-    at_once, reasoned = (
-        over_sizes(replace(many(200), format=form), shares, [1] * 5)
-        for form, shares in zip(formats_page.DRAWN[1:], (DEEP, LEVEL), strict=True)
-    )
-    section = formats_page.Section("many", (at_once, reasoned), tuple(map(curve, (at_once, reasoned))), ("many",))
-    short = "\n".join(formats_page.in_short([section]))
-    assert "| many | –, dip – | inverted-U, dip 0.8" in short
-    assert "- many: cot, 1 shot, limit 32 against generate, 1 shot: the dip is flatter, by 0.8" in short
-    told = "\n".join(formats_page.page(section, [one.source for one in at_once.replies]))
-    assert "![many by prompt format](many.png)" in told
-    assert "| generate, 1 shot | distractor share | 0.10 (m10) | 0.90 (m1000) | 0.10 (m100000) |" in told
-    assert "| m1000 | 0.00 | – | – |" in told  # nothing that was written there reasons
-    assert "prompt ⏵text" in told
 
 
 # With a model
