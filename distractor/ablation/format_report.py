@@ -1,8 +1,6 @@
 """What models wrote, and formats side by side, as they are kept: folders of a run."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +10,10 @@ from distractor.ablation.ablate import AblationResult
 from distractor.ablation.dip import dip_sentences
 from distractor.ablation.formats import Found, accuracy_of_part, curve, parts, sizes_of
 from distractor.ablation.free_form import SHARES, FreeForm
-from distractor.files import write_table, write_text
 from distractor.models.source import Source
-from distractor.runs.folder import write_figures
+from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import run_manifest
+from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
 from distractor.scoring.free_answers import WRITER, Text
 from distractor.scoring.settings import Settings
 from distractor.scoring.shot_limits import caution
@@ -43,19 +41,19 @@ def manifest(
     return {**told, "writer": WRITER, "formats": formats}
 
 
-def write(folder: Path, found: Sequence[Found]) -> dict[str, Any]:
+def write(folder: RunFolder, found: Sequence[Found]) -> dict[str, Any]:
     """Write each format's results into a folder of its own, and the formats side by side; returns the summary."""
     from distractor.ablation import format_figures as format_plot
 
     told = []
     for one in found:
-        place = folder / one.task.format.slug
+        place = folder.subfolder(one.task.format.slug)
         told.append(report.write(place, one) if isinstance(one, AblationResult) else write_free(place, one))
     curves = [curve(one) for one in found]
     figures = {"formats": format_plot.formats(curves, found[0].task.name)}
     if (figure := format_plot.by_part(found)) is not None:
         figures["parts"] = figure
-    write_figures(folder / "figures", figures)
+    folder.write_figures(figures)
     both = {
         "task": found[0].task.name,
         "formats": [one.as_dict() for one in curves],
@@ -63,19 +61,19 @@ def write(folder: Path, found: Sequence[Found]) -> dict[str, Any]:
         "sentences": dip_sentences(found),
         "by_format": {one.task.format.label: summary for one, summary in zip(found, told, strict=True)},
     }
-    write_text(folder / "summary.json", json.dumps(both, indent=1) + "\n")
+    folder.write_summary(both)
     return both
 
 
-def write_free(folder: Path, found: FreeForm) -> dict[str, Any]:
+def write_free(folder: RunFolder, found: FreeForm) -> dict[str, Any]:
     """Write the texts, the values, the figure and the summary of one format in which models write."""
     from distractor.ablation import format_figures as format_plot
 
     told = summary(found)
-    write_table(folder / "texts.parquet", texts(found))
-    write_table(folder / "results.parquet", results(found))
-    write_figures(folder / "figures", {"curves": format_plot.free(found)})
-    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    folder.write_table("texts", texts(found))
+    folder.write_table("results", results(found))
+    folder.write_figures({"curves": format_plot.free(found)})
+    folder.write_summary(told)
     return told
 
 
@@ -108,57 +106,33 @@ def texts(found: FreeForm) -> "pa.Table":
 
     rows = []
     for one in found.replies:
-        told = one.source.held_out.get(found.task.name)
+        fixed, held_out = model_columns(found.task, one.source, bos=one.bos), is_held_out(found.task, one.source)
         for place, (condition, texts) in enumerate(one.texts.items()):
             for index, (item, text) in enumerate(zip(found.task.items, texts, strict=True)):
                 if text is None or not found.complete[index]:
                     continue
                 gaps = {name: float(values[place, index]) for name, values in one.gaps.items()}
                 rows.append(
-                    {**_fixed(found, one.source, bos=one.bos), "condition": condition.value, "item": item.id,
-                     "group": item.group, "held_out": None if told is None else item.group in told, **text._asdict(),
+                    {**fixed, "condition": condition.value, "item": item.id,
+                     "group": item.group, "held_out": held_out[index], **text._asdict(),
                      **{f"gap_{name}": None if np.isnan(gap) else gap for name, gap in gaps.items()}}
                 )  # fmt: skip
     types = {"shots": pa.int64(), "n_params": pa.int64(), "seed": pa.int64(), "step": pa.int64(), "bos": pa.bool_()}
     types |= {"held_out": pa.bool_(), "gap_own": pa.float64(), "gap_swapped": pa.float64()}
-    names = (*report.COLUMNS[:13], *Text._fields, "gap_own", "gap_swapped")
+    names = (*COLUMNS[:13], *Text._fields, "gap_own", "gap_swapped")
     return pa.table({name: pa.array([row[name] for row in rows], type=types.get(name, pa.string())) for name in names})
 
 
 def results(found: FreeForm) -> "pa.Table":
-    """Every per-item value, one row each, in the columns of ranked answers; a text without an answer has but `parsed`."""
-    import pyarrow as pa
-
-    columns: dict[str, list[Any]] = {name: [] for name in report.COLUMNS}
+    """Every per-item value, one row each. A text without an answer has a value of `parsed` only."""
+    models = []
     for place, one in enumerate(found.replies):
-        told = one.source.held_out.get(found.task.name)
-        for condition in found.task.conditions:
-            row = found.task.conditions.index(condition)
-            shares = {quantity: found.values(place, quantity, condition) for quantity in SHARES}
-            gaps = {f"gap_{name}": values[row] for name, values in one.gaps.items()}
-            for quantity, values in (shares | gaps).items():
-                for index in np.flatnonzero(np.isfinite(values) & found.complete):
-                    item = found.task.items[index]
-                    value = {
-                        **_fixed(found, one.source, bos=one.bos), "condition": condition.value, "item": item.id,
-                        "group": item.group, "held_out": None if told is None else item.group in told,
-                        "quantity": quantity, "value": float(values[index]),
-                    }  # fmt: skip
-                    for name, column in columns.items():
-                        column.append(value[name])
-    types = {"bos": pa.bool_(), "held_out": pa.bool_(), "value": pa.float64()}
-    types |= dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
-    text = pa.dictionary(pa.int32(), pa.string())
-    return pa.table({name: pa.array(column, type=types.get(name, text)) for name, column in columns.items()})
-
-
-def _fixed(found: FreeForm, source: Source, *, bos: bool) -> dict[str, Any]:
-    task = found.task
-    return {
-        "task": task.name, "format": task.format.scoring, "shots": task.format.shots, "bos": bos,
-        "family": source.family, "model": source.model, "n_params": source.n_params, "seed": source.seed,
-        "step": source.step,
-    }  # fmt: skip
+        rows: dict[tuple[Condition | None, str], np.ndarray] = {}
+        for index, condition in enumerate(found.task.conditions):
+            rows |= {(condition, quantity): found.values(place, quantity, condition) for quantity in SHARES}
+            rows |= {(condition, f"gap_{name}"): values[index] for name, values in one.gaps.items()}
+        models.append(ModelValues(one.source, one.bos, rows))
+    return results_table(found.task, found.complete, models)
 
 
 def _model(found: FreeForm, place: int) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """What was found, as it is kept and passed on: the folder of a run."""
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distractor.ablation.ablate import AblationResult, composed_of, constant_answer
-from distractor.files import write_table, write_text
 from distractor.probing.readings import Reading
-from distractor.runs.folder import figures_drawn, figures_hash, write_figures
+from distractor.runs.folder import RunFolder, file_name
+from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
 from distractor.statistics.groups import group_means, interval
 from distractor.text.task import Answer, Condition
@@ -18,19 +16,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def write(folder: Path, found: AblationResult) -> dict[str, Any]:
+def write(folder: RunFolder, found: AblationResult) -> dict[str, Any]:
     """Write table, figures and summary of a run, each whole or not at all; gives the summary.
 
     Figures that were drawn of the same numbers by the same code are left as they are: drawing takes seconds.
     """
     told = summary(found)
-    write_table(folder / "results.parquet", results(found))
+    folder.write_table("results", results(found))
     if any(scores.prompts for scores in found.scores):
-        write_table(folder / "prompts.parquet", prompts(found))
+        folder.write_table("prompts", prompts(found))
     for reading in found.knockouts:
-        write_table(folder / "readings" / f"ablation-{reading.source.name.replace('/', '-')}.parquet", reading.table)
-    drawn_from = figures_hash(folder, told)
-    names = figures_drawn(folder, drawn_from)
+        folder.write_reading(file_name("ablation", reading.source.name), reading.table)
+    drawn_from = folder.figures_hash(told)
+    names = folder.drawn_figures(drawn_from)
     if names is None:
         from distractor.ablation import figures as plot
 
@@ -40,10 +38,10 @@ def write(folder: Path, found: AblationResult) -> dict[str, Any]:
                 figures[draw.__name__] = figure
         if told["knockouts"]:
             figures["components"] = plot.components(told["knockouts"])
-        write_figures(folder / "figures", figures)
+        folder.write_figures(figures)
         names = list(figures)
     told["figures"] = {"names": names, "drawn_from": drawn_from}
-    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    folder.write_summary(told)
     return told
 
 
@@ -64,68 +62,17 @@ def prompts(found: AblationResult) -> "pa.Table":
 
 
 def results(found: AblationResult) -> "pa.Table":
-    """Every per-item value, one row each; columns as README.md lists them. The pulls have no condition (null).
-
-    Items that do not count for every model are left out; `held_out` is null where a model's training is unknown.
-    """
-    import pyarrow as pa
-
-    task = found.task
-    used = np.flatnonzero(found.complete)
-    ids = [task.items[i].id for i in used]
-    groups = [task.items[i].group for i in used]
-    blocks: list[tuple[Any, ...]] = []
-    owners: list[int] = []
-    places: list[np.ndarray] = []
-    kept: list[np.ndarray] = []
-    held_out: list[bool | None] = []
-    for model, (scores, values) in enumerate(zip(found.scores, found.values, strict=True)):
-        source = scores.source
-        fixed = (
-            task.name, task.format.scoring, task.format.shots, scores.bos, source.family, source.model,
-            source.n_params, source.seed, source.step,
-        )  # fmt: skip
-        tables: dict[tuple[str | None, str], np.ndarray] = {
-            (condition.value, name): row
-            for c, condition in enumerate(task.conditions)
-            for name, row in (
-                ("log_prob_true", scores.log_probs[c, :, Answer.TRUE]),
-                ("log_prob_distractor", scores.log_probs[c, :, Answer.DISTRACTOR]),
-                *((name, values.by_condition[name][c]) for name in PER_CONDITION),
-            )
-        }
-        tables |= {(None, name): values.pulls[name] for name in PULLS}
-        for about, row in tables.items():
-            blocks.append((*fixed, *about))
-            owners.append(model)
-            places.append(np.flatnonzero(~np.isnan(row[used])))
-            kept.append(row[used][places[-1]])
-        told = source.held_out.get(task.name)
-        held_out += [None if told is None else group in told for group in groups]
-    counts = [len(place) for place in places]
-    block, item = np.repeat(np.arange(len(blocks)), counts), np.concatenate(places)
-    types = {"bos": pa.bool_()} | dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
-    text = pa.dictionary(pa.int32(), pa.string())
-    columns = {
-        name: pa.array(column, type=types.get(name, text)).take(pa.array(block))
-        for name, column in zip(OF_A_BLOCK, zip(*blocks, strict=True), strict=True)
-    }
-    columns["item"], columns["group"] = (pa.array(names, type=text).take(pa.array(item)) for names in (ids, groups))
-    columns["held_out"] = pa.array(held_out, type=pa.bool_()).take(pa.array(np.array(owners)[block] * len(used) + item))
-    columns["value"] = pa.array(np.concatenate(kept))
-    return pa.table({name: columns[name] for name in COLUMNS})
-
-
-OF_A_BLOCK = (
-    "task", "format", "shots", "bos", "family", "model", "n_params", "seed", "step", "condition", "quantity",
-)  # fmt: skip
-"""Columns that are the same in all rows of one model, condition and quantity."""
-
-
-COLUMNS = (
-    "task", "format", "shots", "bos", "family", "model", "n_params", "seed", "step",
-    "condition", "item", "group", "held_out", "quantity", "value",
-)  # fmt: skip
+    """Every per-item value of the complete items, one row each. The pulls have no condition (null)."""
+    models = []
+    for scores, values in zip(found.scores, found.values, strict=True):
+        rows: dict[tuple[Condition | None, str], np.ndarray] = {}
+        for c, condition in enumerate(found.task.conditions):
+            rows[condition, "log_prob_true"] = scores.log_probs[c, :, Answer.TRUE]
+            rows[condition, "log_prob_distractor"] = scores.log_probs[c, :, Answer.DISTRACTOR]
+            rows |= {(condition, name): values.by_condition[name][c] for name in PER_CONDITION}
+        rows |= {(None, name): values.pulls[name] for name in PULLS}
+        models.append(ModelValues(scores.source, scores.bos, rows))
+    return results_table(found.task, found.complete, models)
 
 
 def summary(found: AblationResult) -> dict[str, Any]:

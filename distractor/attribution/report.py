@@ -1,15 +1,12 @@
 """What attribution found, as it is kept and passed on: readings, figures and summary in the folder of a run."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from distractor.attribution.tables import parting_sentence, top
 from distractor.errors import ModelError
-from distractor.files import write_table, write_text
 from distractor.models.heads import heads_of
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
@@ -17,7 +14,7 @@ from distractor.probing.cells import CellMeans, kind_of
 from distractor.probing.examine import Examination
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import Strength
-from distractor.runs.folder import write_figures
+from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.behaviour import at_several_steps
 from distractor.scoring.settings import Settings
@@ -55,7 +52,9 @@ def manifest(
     return {**run_manifest(task, sources, settings, None, command), "job": "attribute", "probe": told, **drawn}
 
 
-def write(folder: Path, found: Examination, *, item: str | None = None, heads: Sequence[str] = ()) -> dict[str, Any]:
+def write(
+    folder: RunFolder, found: Examination, *, item: str | None = None, heads: Sequence[str] = ()
+) -> dict[str, Any]:
     """Write readings, figures and summary, each whole or not at all; gives the summary.
 
     `item` is drawn by itself; of `heads` (`L1H0`), where they look.
@@ -68,10 +67,10 @@ def write(folder: Path, found: Examination, *, item: str | None = None, heads: S
     drawn = figures(found, item=item, heads=heads)
     for name, readings in found.readings.items():
         for reading in readings:
-            write_table(folder / "readings" / f"{_file(name, reading.source)}.parquet", reading.table)
-    write_figures(folder / "figures", drawn)
+            folder.write_reading(file_name(name, reading.source.name), reading.table)
+    folder.write_figures(drawn)
     told = summary(found)
-    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    folder.write_summary(told)
     return told
 
 
@@ -90,7 +89,7 @@ def figures(found: Examination, *, item: str | None = None, heads: Sequence[str]
     drawn: dict[str, Figure] = {}
     for name, readings in found.readings.items():
         for reading, cells in zip(readings, found.cells[name], strict=True):
-            kind, file = kind_of(reading), _file(name, reading.source)
+            kind, file = kind_of(reading), file_name(name, reading.source.name)
             if reading.source.name not in shown:
                 continue
             if kind in draw:
@@ -99,10 +98,10 @@ def figures(found: Examination, *, item: str | None = None, heads: Sequence[str]
                 chosen = _existing(reading, heads) or heads_of_interest(found, reading, maps.HEADS)
                 drawn[file] = maps.attention(found, reading, cells, chosen)
             if name == "direct_attribution":
-                drawn[f"waterfall-{_file('', reading.source)}"] = maps.waterfall(found, reading, cells)
+                drawn[file_name("waterfall", reading.source.name)] = maps.waterfall(found, reading, cells)
                 if item is not None:
                     one = maps.waterfall(found, reading, cells, item)
-                    drawn[f"waterfall-of-one-item-{_file('', reading.source)}"] = one
+                    drawn[file_name("waterfall-of-one-item", reading.source.name)] = one
     is_over_size = at_several_steps([one.source for one in found.scores]) is None
     if found.strengths and len(found.strengths) == len(found.scores) and is_over_size:
         drawn["across"] = maps.across(found)
@@ -244,7 +243,3 @@ def _rows(cells: CellMeans, names: Mapping[str, str] | None = None) -> Iterator[
 
 def _mean(mean: Any) -> dict[str, float] | None:
     return None if mean is None else mean._asdict()
-
-
-def _file(name: str, source: Source) -> str:
-    return f"{name}-{source.name}".strip("-").replace("/", "-")

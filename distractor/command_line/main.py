@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from distractor.models.source import Source
     from distractor.probing.probe import Probe
     from distractor.progress import Advance
+    from distractor.runs.folder import RunFolder
     from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
     from distractor.text.task import Task
@@ -255,7 +256,7 @@ def ablate(
     if as_json:
         typer.echo(json.dumps(told, indent=1))
     else:
-        _print(found, told, folder)
+        _print(found, told, folder.path)
 
 
 @app.command(
@@ -337,7 +338,7 @@ def attribute(
     for table in tables(found):
         paper.print(table)
         paper.print()
-    paper.print(f"Readings, figures and summary: {folder}", markup=False)
+    paper.print(f"Readings, figures and summary: {folder.path}", markup=False)
 
 
 @app.command(
@@ -430,7 +431,7 @@ def compare(
         for table in tables(comparison):
             paper.print(table)
             paper.print()
-    paper.print(f"Readings, figures and summary: {folder}", markup=False)
+    paper.print(f"Readings, figures and summary: {folder.path}", markup=False)
 
 
 @app.command("probes", epilog="Example:\n\n  distractor probes")
@@ -600,7 +601,7 @@ def shape(
     from distractor.curves import report as shape_report
     from distractor.curves.curve_file import Wanted, paths_of, read_curve
     from distractor.curves.judge_curve import cut_of, judge_curve
-    from distractor.runs.folder import open_run, run_hash
+    from distractor.runs.folder import open_run
 
     wanted = Wanted.of(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]
@@ -609,15 +610,14 @@ def shape(
     paths = paths_of(files)
     settings = {"delta": judged.delta, "references": references, "task": task or curve.task, "by": by}
     manifest = shape_report.manifest(files, paths, wanted, settings, sys.argv)
-    folder = out or Path("runs") / f"shape-{paths[0].stem}-{run_hash(manifest)[:8]}"
-    open_run(folder, manifest)
-    told = shape_report.write(folder, judged)
+    with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
+        told = shape_report.write(folder, judged)
     if as_json:
         typer.echo(json.dumps(told, indent=1))
         return
     paper = console()
     paper.print(shape_report.page(judged))
-    paper.print(f"\nNumbers, figures and summary: {folder}", markup=False)
+    paper.print(f"\nNumbers, figures and summary: {folder.path}", markup=False)
 
 
 kinds = typer.Typer(
@@ -754,22 +754,17 @@ def _room(name: str) -> ModuleType:
 
 
 @contextmanager
-def _opened(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> Iterator[Path]:
+def _opened(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> "Iterator[RunFolder]":
     """The folder of a run, which says what it is of from the start; cells can be kept from here on.
 
     Where the run is refused before it has any result, nothing is left of the folder.
     """
-    from distractor.runs.folder import close_empty, open_run, run_hash
+    from distractor.runs.folder import open_run
 
-    folder = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
     store.make_ready()
     store.clear_scraps()
-    open_run(folder, manifest)
-    try:
+    with open_run(out, name, manifest) as folder:
         yield folder
-    except DistractorError:
-        close_empty(folder)
-        raise
 
 
 @contextmanager
@@ -820,7 +815,7 @@ def _side_by_side(
 
     paper = console()
     for one in found:
-        place = folder / one.task.format.slug
+        place = folder.path / one.task.format.slug
         if not isinstance(one, FreeForm):
             _print(one, told["by_format"][one.task.format.label], place)
         else:
@@ -832,7 +827,7 @@ def _side_by_side(
     paper.print(formats_table([curve(one) for one in found]))
     for sentence in told["sentences"]:
         paper.print(sentence, markup=False)
-    paper.print(f"\nFormats side by side: {folder}", markup=False)
+    paper.print(f"\nFormats side by side: {folder.path}", markup=False)
 
 
 def _print(found: "AblationResult", told: dict[str, Any], folder: Path) -> None:

@@ -1,18 +1,15 @@
 """What a comparison found, as it is kept and passed on: readings, figures and summary in the folder of a run."""
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.comparison import figures as compare_plot
 from distractor.comparison.compare import ComparisonResult, Pair, QuantityKey, Transfer
 from distractor.comparison.counterparts import MapChange
 from distractor.comparison.steps import Course
-from distractor.files import write_table, write_text
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
-from distractor.runs.folder import write_figures
+from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.settings import Settings
 from distractor.statistics.changes import Change
@@ -40,18 +37,17 @@ def manifest(
     return {**every[0], "job": "compare", "task": [one["task"] for one in every], "probe": told}
 
 
-def write(folder: Path, found: Sequence[ComparisonResult]) -> dict[str, Any]:
+def write(folder: RunFolder, found: Sequence[ComparisonResult]) -> dict[str, Any]:
     """Write readings, figures and summary of each task, each whole or not at all; gives the summary."""
     for one in found:
         for examined in one.examined:
             for name, many in examined.readings.items() if examined else ():
                 for reading in many:
-                    file = f"{one.task.name}-{name}-{reading.source.name}".replace("/", "-")
-                    write_table(folder / "readings" / f"{file}.parquet", reading.table)
+                    folder.write_reading(file_name(one.task.name, name, reading.source.name), reading.table)
         drawn = {f"{one.task.name}-{name}": figure for name, figure in figures(one).items()}
-        write_figures(folder / "figures", drawn)
+        folder.write_figures(drawn)
     told = summary(found)
-    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    folder.write_summary(told)
     return told
 
 
@@ -63,12 +59,12 @@ def figures(found: ComparisonResult) -> "dict[str, Figure]":
         for (name, _, _), maps in pair.maps.items():
             if maps and name not in shown:  # of several seeds the first
                 shown.add(name)
-                number = f"-{place + 1}" if len(found.pairs) > 1 else ""
-                drawn[f"sites-{name.replace('/', '-')}{number}"] = compare_plot.sites(found, pair, name, maps)
+                number = [f"{place + 1}"] if len(found.pairs) > 1 else []
+                drawn[file_name("sites", name, *number)] = compare_plot.sites(found, pair, name, maps)
     if any(pair.paths for pair in found.pairs):
         drawn["paths"] = compare_plot.paths(found)
     for course in found.courses:
-        drawn[f"training-{course.name.replace('/', '-')}"] = compare_plot.training(found, course)
+        drawn[file_name("training", course.name)] = compare_plot.training(found, course)
     return drawn
 
 

@@ -1,9 +1,6 @@
 """What `distractor shape` leaves behind and prints: the folder of a run, and a table with sentences for the terminal."""
 
-import csv
 import hashlib
-import io
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,8 @@ from rich.text import Text
 from distractor import __version__
 from distractor.curves.curve_file import Wanted
 from distractor.curves.judge_curve import JudgedCurve
-from distractor.files import write_text
 from distractor.numbers import number
-from distractor.runs.folder import write_figures
+from distractor.runs.folder import RunFolder
 from distractor.runs.tables import plain_table
 
 COLUMNS = ("size", "mean", "low", "high", "models_low", "models_high")
@@ -38,7 +34,7 @@ def manifest(
     }
 
 
-def write(folder: Path, judged: JudgedCurve) -> dict[str, Any]:
+def write(folder: RunFolder, judged: JudgedCurve) -> dict[str, Any]:
     """Write summary, figures and the curve's numbers, each whole or not at all; gives the summary."""
     from distractor.curves import figures as drawing
     from distractor.runs.parts_figure import parts
@@ -47,15 +43,11 @@ def write(folder: Path, judged: JudgedCurve) -> dict[str, Any]:
     figures = {"shape": drawing.shape(judged)}
     if judged.parts:
         figures["parts"] = parts(judged.curve, judged.parts)
-    write_figures(folder / "figures", figures)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
+    folder.write_figures(figures)
     seeds = [f"seed{seed}" for seed in judged.curve.seeds]
-    writer.writerow([*COLUMNS, *seeds])
-    for row in told["sizes"]:
-        writer.writerow([*(row[name] for name in COLUMNS), *row["seeds"].values()])
-    write_text(folder / "curve.csv", table.getvalue())
-    write_text(folder / "summary.json", json.dumps(told, indent=1) + "\n")
+    rows = [[*(row[name] for name in COLUMNS), *row["seeds"].values()] for row in told["sizes"]]
+    folder.write_csv("curve", [*COLUMNS, *seeds], rows)
+    folder.write_summary(told)
     return told
 
 

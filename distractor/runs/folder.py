@@ -1,84 +1,138 @@
-"""The folder of a run: opened, checked and filled, each file whole or not at all."""
+"""The folder of a run: opens it and writes its manifest, tables, readings, figures and summary.
+
+Every file is written in one step, so an interrupted run never leaves half a file.
+"""
 
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distractor.errors import StoreError
-from distractor.files import write_bytes, write_text
+from distractor.errors import DistractorError, StoreError
+from distractor.files import write_bytes, write_table, write_text
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from matplotlib.figure import Figure
-
-
-def run_hash(manifest: Mapping[str, Any]) -> str:
-    """What makes a run the same run: all but the wording of the command and the versions."""
-    told = {name: value for name, value in manifest.items() if name not in ("command", "versions")}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def open_run(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Make `folder` the place for a run's results: its manifest is written there first, results after it.
-
-    A folder that was begun by the same run, finished or not, is gone on with.
-
-    Raises:
-        StoreError: the folder holds another run's results or something else, or nothing can be written there.
-
-    """
-    path = folder / "manifest.json"
-    try:
-        there = json.loads(path.read_text()) if path.exists() else None
-        is_used = folder.exists() and any(p for p in folder.iterdir() if p.suffix != ".part")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder} cannot be used for results ({error}); choose another folder with --out") from error
-    if (there is None and is_used) or (there is not None and not isinstance(there, dict)):
-        raise StoreError(f"{folder} is not empty and holds no run; choose another folder with --out")
-    if there is not None and run_hash(there) != run_hash(manifest):
-        raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")
-    write_text(path, json.dumps(manifest, indent=1) + "\n")
-
-
-def close_empty(folder: Path) -> None:
-    """Remove a run's folder that holds nothing but its manifest."""
-    with suppress(OSError):
-        if [path.name for path in folder.iterdir()] == ["manifest.json"]:
-            (folder / "manifest.json").unlink()
-            folder.rmdir()
-
-
-def figures_hash(folder: Path, told: Mapping[str, Any]) -> str:
-    """What decides a run's figures: its summary, its values and all code of the package, since plots compute bands."""
-    from importlib.metadata import version
-
-    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    found.update((folder / "results.parquet").read_bytes())
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        found.update(path.read_bytes())
-    found.update(version("matplotlib").encode())
-    return found.hexdigest()[:16]
-
-
-def figures_drawn(folder: Path, drawn_from: str) -> list[str] | None:
-    """The figures that are there, if they are drawn from this; the summary, written last, says so."""
-    try:
-        told = json.loads((folder / "summary.json").read_text())["figures"]
-        names: list[str] = told["names"] if told["drawn_from"] == drawn_from else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    is_there = all((folder / "figures" / f"{name}.{kind}").exists() for name in names for kind in FIGURE_KINDS)
-    return names if names and is_there else None
 
 
 FIGURE_KINDS = ("png", "svg")
 
 
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds the results of one run. Every method that writes raises StoreError if it cannot."""
+
+    path: Path
+
+    def subfolder(self, name: str) -> "RunFolder":
+        """A folder inside this one, with its own tables, figures and summary."""
+        return RunFolder(self.path / name)
+
+    def write_table(self, name: str, table: "pa.Table") -> None:
+        """Write `<name>.parquet`."""
+        write_table(self.path / f"{name}.parquet", table)
+
+    def write_reading(self, name: str, table: "pa.Table") -> None:
+        """Write `readings/<name>.parquet`."""
+        self.subfolder("readings").write_table(name, table)
+
+    def write_csv(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Write `<name>.csv`."""
+        import csv
+
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([header, *rows])
+        write_text(self.path / f"{name}.csv", buffer.getvalue())
+
+    def write_figures(self, figures: "Mapping[str, Figure]") -> None:
+        """Write each figure as `figures/<name>.png` and `figures/<name>.svg`."""
+        write_figures(self.path / "figures", figures)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write `summary.json`. Write it last: it marks the run as finished."""
+        write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+    def figures_hash(self, summary: Mapping[str, Any]) -> str:
+        """Hash of everything that decides a run's figures: summary, results, matplotlib and the code of this package."""
+        from importlib.metadata import version
+
+        digest = hashlib.sha256(json.dumps(summary, sort_keys=True).encode())
+        digest.update((self.path / "results.parquet").read_bytes())
+        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+            digest.update(path.read_bytes())
+        digest.update(version("matplotlib").encode())
+        return digest.hexdigest()[:16]
+
+    def drawn_figures(self, figures_hash: str) -> list[str] | None:
+        """Names of the figures on disk if the last summary lists them under the same `figures_hash`, else None."""
+        try:
+            figures = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))["figures"]
+            names: list[str] = figures["names"] if figures["drawn_from"] == figures_hash else []
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        files = [self.path / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
+        return names if files and all(file.exists() for file in files) else None
+
+
+@contextmanager
+def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterator[RunFolder]:
+    """Open a run's folder and write its manifest; `out` is `runs/<name>-<hash>` by default.
+
+    A folder of the same run, finished or not, is used again. If the run fails before it writes a result, the folder is
+    removed.
+
+    Raises:
+        StoreError: the folder holds another run or other files, or cannot be written.
+
+    """
+    path = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
+    _refuse_other_content(path, manifest)
+    write_text(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    try:
+        yield RunFolder(path)
+    except DistractorError:
+        with suppress(OSError):
+            if [file.name for file in path.iterdir()] == ["manifest.json"]:
+                (path / "manifest.json").unlink()
+                path.rmdir()
+        raise
+
+
+def run_hash(manifest: Mapping[str, Any]) -> str:
+    """Hash of a manifest without its command line and versions: equal for two runs of the same thing."""
+    identity = {name: value for name, value in manifest.items() if name not in ("command", "versions")}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_other_content(folder: Path, manifest: Mapping[str, Any]) -> None:
+    path = folder / "manifest.json"
+    try:
+        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        is_used = folder.exists() and any(file for file in folder.iterdir() if file.suffix != ".part")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder} cannot be used for results ({error}); choose another folder with --out") from error
+    if (old is None and is_used) or (old is not None and not isinstance(old, dict)):
+        raise StoreError(f"{folder} is not empty and holds no run; choose another folder with --out")
+    if old is not None and run_hash(old) != run_hash(manifest):
+        raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")
+
+
+def file_name(*parts: str) -> str:
+    """A file name made of names of models, tasks or probes.
+
+    >>> file_name("logit_lens", "ladder/80x2/seed780")
+    'logit_lens-ladder-80x2-seed780'
+    """
+    return "-".join(parts).replace("/", "-")
+
+
 def write_figures(folder: Path, figures: "Mapping[str, Figure]", kinds: Sequence[str] = FIGURE_KINDS) -> None:
-    """Write each figure as PNG and SVG, or one of them, each whole or not at all; the same figure gives the same bytes."""
+    """Write each figure to `folder` in each of the formats. The same figure always gives the same bytes."""
     import matplotlib as mpl
 
     from distractor.runs.style import STYLE
@@ -86,7 +140,7 @@ def write_figures(folder: Path, figures: "Mapping[str, Figure]", kinds: Sequence
     for name, figure in figures.items():
         for kind in kinds:
             buffer = io.BytesIO()
-            with mpl.rc_context(STYLE):  # the drawing's names of parts are made up while it is saved
+            with mpl.rc_context(STYLE):  # svg.hashsalt fixes the ids that are created while an SVG is saved
                 figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-            figure.set_layout_engine("none")  # laid out once, which takes as long as drawing
+            figure.set_layout_engine("none")  # layout is slow and is done after the first format
             write_bytes(folder / f"{name}.{kind}", buffer.getvalue())
