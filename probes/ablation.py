@@ -75,7 +75,7 @@ class Ablation:
         stand_in = _StandIn(run, self.folds, self.kind, self.draws, self.seed)
         if self.together:
             for site in self.together:
-                run.model.hook(site)  # a head that does not exist is refused, not indexed
+                run.model.hook_name(site)  # a head that does not exist is refused, not indexed
             effects = {"+".join(map(str, self.together)): stand_in.effect(self.together)}
         else:
             effects = {str(site): stand_in.effect((site,)) for site in _components(run, self.writes)}
@@ -225,7 +225,7 @@ class _Slot:
         from distractor.probing.stream import at_slot, is_close
 
         self.run, model = run, run.model
-        if not model.is_sum:
+        if not model.is_additive:
             raise ModelError(
                 f"{model.name}: its residual stream is not the sum of what the layers write (a norm stands behind the sum), "
                 "so no path can be followed"
@@ -238,9 +238,9 @@ class _Slot:
                 f"{model.name}: its last residual stream does not give its answer, so no path can be followed"
             )
         # Each head's way into the stream; none where they are not simply added.
-        self.mixing: list[Tensor] | None = [model.mixing(layer)[0] for layer in range(model.n_layers)]
+        self.mixing: list[Tensor] | None = [model.output_projection(layer)[0] for layer in range(model.n_layers)]
         for layer in range(model.n_layers):
-            mixed = self.heads(layer, self.seen[Site(layer, "z")]).sum(0) + model.mixing(layer)[1]
+            mixed = self.heads(layer, self.seen[Site(layer, "z")]).sum(0) + model.output_projection(layer)[1]
             if not is_close(mixed, self.seen[Site(layer, "attn_out")], model.dtype):
                 self.mixing = None
                 break

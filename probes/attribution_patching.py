@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distractor.models.site import STREAM_PARTS, Part, Site, check_one_map
+from distractor.models.site import STREAM_PARTS, Part, Site, require_one_kind
 from distractor.text.task import Condition
 
 # A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
@@ -47,7 +47,7 @@ class AttributionPatching:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_one_map(self.parts)
+        require_one_kind(self.parts)
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

@@ -65,8 +65,8 @@ class DirectAttribution:
             parts = {"embed": (stream.embed * direction).sum(-1)}
             sources: dict[str, Tensor] = {}
             for layer in range(run.model.n_layers):
-                gain = run.model.attn_gain(layer, _mixed(run, layer), stream.attn[layer])
-                weight, bias = run.model.mixing(layer)
+                gain = run.model.post_attention_gain(layer, _mixed(run, layer), stream.attn[layer])
+                weight, bias = run.model.output_projection(layer)
                 here = direction if gain is None else direction * gain
                 reads = einsum(
                     weight.double(), here, "head d_head d_model, condition item d_model -> head condition item d_head"
@@ -112,7 +112,7 @@ def _mixed(run: "Run", layer: int) -> "Tensor":
     """What a layer's heads are mixed into, before any norm: [condition item d_model]."""
     from einops import einsum
 
-    weight, bias = run.model.mixing(layer)
+    weight, bias = run.model.output_projection(layer)
     mixed = einsum(
         weight.double(), _z(run, layer), "head d_head d_model, head condition item d_head -> condition item d_model"
     )

@@ -64,7 +64,7 @@ class LinearProbe:
         from distractor.probing.run import observe
 
         batch, sites = run.batch, self.sites(run.model)
-        untrained = observe(run.model.untrained(self.seed), batch, sites, at_slot=self.at_slot)
+        untrained = observe(run.model.make_untrained(self.seed), batch, sites, at_slot=self.at_slot)
         features = {
             "model": _features(run, sites),
             "untrained": _features(untrained, sites),

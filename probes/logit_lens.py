@@ -61,7 +61,7 @@ class LogitLens:
         for resid in stages.values():
             parts = zip(resid.flatten(0, 1).split(size), answers.split(size), strict=True)
             with torch.inference_mode():
-                seen.append(torch.cat([run.model.read_out(rows).gather(1, ids) for rows, ids in parts]))
+                seen.append(torch.cat([run.model.lens_log_probs(rows).gather(1, ids) for rows, ids in parts]))
         log_probs = torch.stack(seen).reshape(len(stages), *shape, 2).double().cpu().numpy()
         own = run.log_probs.double().cpu().numpy()
         if not np.abs(log_probs[-1] - own).max() <= TOLERANCE[run.model.dtype] * max(1.0, np.abs(own).max()):

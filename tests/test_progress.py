@@ -52,8 +52,8 @@ def test_every_way_through_a_model_is_counted(loaded: Loaded) -> None:
     tokens = torch.arange(12).reshape(2, 6)
     with counted() as work:
         model.log_probs(tokens, torch.tensor([5]))
-        model.go_on(tokens, None)
-        model.go_through(tokens, model.past_of())
+        model.next_logits(tokens, None)
+        model.run_layers(tokens, model.make_cache())
     assert (work.passes, work.tokens) == (3, 36)
 
 
@@ -61,7 +61,7 @@ def test_a_model_that_cannot_be_cut_is_told_of(loaded: Loaded, monkeypatch: pyte
     model = loaded("gpt2")
     run = observe(model, batch(encode(tiny.task(), model), model, (Condition.CONFLICT, Condition.CONGRUENT)))
 
-    def refuse(self: Model, view: Any) -> Any:
+    def refuse(self: Model, mask: Any) -> Any:
         raise TypeError("no masks here")
 
     monkeypatch.setattr(Model, "_masks", refuse)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.models.source import Source, of_each_size
+from distractor.models.source import Source, group_by_size
 from distractor.probing.readings import Reading, read_probe
 from distractor.progress import Advance
 from distractor.scoring import quantities
@@ -75,8 +75,8 @@ class AblationResult:
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The models of each size, the smallest first, as places in `scores`: see `of_each_size`."""
-        return of_each_size(one.source for one in self.scores)
+        """The models of each size, the smallest first, as places in `scores`: see `group_by_size`."""
+        return group_by_size(one.source for one in self.scores)
 
     def mean(
         self,
@@ -197,7 +197,7 @@ def composed_of(found: AblationResult) -> Composed | None:
 
 def peak_and_top(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> list[Source]:
     """The first seed of the size at the peak, and of the largest size; one model if they are the same."""
-    ends = peak(task, scores, complete), of_each_size(one.source for one in scores)[-1]
+    ends = peak(task, scores, complete), group_by_size(one.source for one in scores)[-1]
     return list(dict.fromkeys(scores[places[0]].source for places in ends))
 
 
@@ -205,7 +205,7 @@ def peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"])
     """The models, as places in `scores`, of the size at which distractor preference in `conflict` (mean over seeds) peaks."""
     conflict = task.conditions.index(Condition.CONFLICT)
     preferred = [quantities.preference(one.log_probs[conflict][complete]).mean() for one in scores]
-    sizes = of_each_size(one.source for one in scores)
+    sizes = group_by_size(one.source for one in scores)
     return max(sizes, key=lambda places: float(np.mean([preferred[place] for place in places])))
 
 

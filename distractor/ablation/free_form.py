@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.models.source import Source, of_each_size
+from distractor.models.source import Source, group_by_size
 from distractor.progress import Advance
 from distractor.scoring.behaviour import ONE_PLACE, refuse_steps
 from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, Writer
@@ -72,8 +72,8 @@ class FreeForm:
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The models of each size, the smallest first, as places in `replies`: see `of_each_size`."""
-        return of_each_size(one.source for one in self.replies)
+        """The models of each size, the smallest first, as places in `replies`: see `group_by_size`."""
+        return group_by_size(one.source for one in self.replies)
 
     def values(self, model: int, quantity: str, condition: Condition) -> Float[ndarray, " item"]:
         """A share's values of one model, item by item: 0 or 1, NaN where it is not defined."""

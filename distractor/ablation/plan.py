@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import EncodeError, ModelError
-from distractor.models.heads import layers_and_heads
+from distractor.models.heads import count_layers_and_heads
 from distractor.models.source import Source
 from distractor.scoring.free_answers import gap_keys, text_keys
 from distractor.scoring.keys import score_keys
@@ -200,7 +200,7 @@ def _tokens(task: Task, source: Source) -> dict[Condition, int]:
 def _components(folder: Path) -> int:
     """Heads and MLPs, as config.json tells."""
     with _readable(folder / "config.json"):
-        layers, heads = layers_and_heads(folder)
+        layers, heads = count_layers_and_heads(folder)
     return layers * (heads + 1)
 
 

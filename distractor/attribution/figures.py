@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
-from distractor.models.source import of_each_size
+from distractor.models.source import group_by_size
 from distractor.numbers import number
 from distractor.probing.cells import INNER, OWN_MAP, UNSIGNED, CellMeans, map_families, means_of, varying
 from distractor.probing.examine import Examination
@@ -310,7 +310,7 @@ def _over_size(
     def at(places: Sequence[int]) -> Mean | None:
         return found.over_seeds(places, pull, of_sites=of_sites)
 
-    every = [(places, at(places)) for places in of_each_size(one.source for one in found.scores)]
+    every = [(places, at(places)) for places in group_by_size(one.source for one in found.scores)]
     drawn = [(places, found.scores[places[0]].source.n_params or 1, mean) for places, mean in every if mean is not None]
     x = [size for _, size, _ in drawn]
     mean, low, high = np.array([one for *_, one in drawn]).reshape(-1, 3).T

@@ -7,7 +7,7 @@ import numpy as np
 
 from distractor.attribution.tables import parting_sentence, top
 from distractor.errors import ModelError
-from distractor.models.heads import heads_of
+from distractor.models.heads import head_names
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
 from distractor.probing.cells import CellMeans, kind_of
@@ -142,7 +142,7 @@ def refuse_absent(heads: Sequence[str], sources: Sequence[Source]) -> None:
     """
     if not heads:
         return
-    there = {source.name: heads_of(source) for source in sources}
+    there = {source.name: head_names(source) for source in sources}
     for head in heads:
         lacking = [name for name, known in there.items() if known and head not in known]
         if lacking and (len(sources) <= PICTURED or len(lacking) == len(there)):

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from distractor.models.families import Family, Member
-from distractor.models.snapshot import cached
+from distractor.models.snapshot import cached_folder
 from distractor.numbers import number
 
 
@@ -42,11 +42,11 @@ def family_table(family: Family) -> Group:
             f"{family.name}/{member.name}",
             "–" if member.n_params is None else f"{member.n_params:,}",
             "–" if member.tokens is None else _large(member.tokens),
-            "–" if member.last is None else f"{member.last:,}",
+            "–" if member.final_step is None else f"{member.final_step:,}",
             str(len(steps_of(member)) or "–"),
             *[loss] * bool(losses),
             "yes" if is_here(member) else "no",
-            "embedded" if family.name == "ladder" else str(member.at),
+            "embedded" if family.name == "ladder" else str(member.location),
         )
     lines: list[RenderableType] = [
         Text(f"{family.name}: {family.about}" if family.about else family.name, style="bold"),
@@ -63,12 +63,14 @@ def steps_of(member: Member) -> tuple[int, ...]:
     """Every step at which the model can be asked for, where it was kept along training."""
     if not member.steps:
         return ()
-    return tuple(sorted({*member.steps, *([] if member.last is None else [member.last])}))
+    return tuple(sorted({*member.steps, *([] if member.final_step is None else [member.final_step])}))
 
 
 def is_here(member: Member) -> bool:
     """Whether the model as training left it is on this machine."""
-    return member.at.is_dir() if not isinstance(member.at, str) else cached(member.at) is not None
+    return (
+        member.location.is_dir() if not isinstance(member.location, str) else cached_folder(member.location) is not None
+    )
 
 
 def _table(*columns: str) -> Table:

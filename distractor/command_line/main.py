@@ -639,10 +639,10 @@ app.add_typer(kinds, name="models")
 def models() -> None:
     """List the families: how many models, from which to which, seeds and steps."""
     from distractor.command_line.family_table import families_table
-    from distractor.models.families import families
+    from distractor.models.families import known_families
 
     paper = console()
-    paper.print(families_table(families().values()))
+    paper.print(families_table(known_families().values()))
     paper.print(
         "\nBeside these: a folder, a hub id owner/name[@revision], or a family of your own, described in a .toml file.",
         markup=False,

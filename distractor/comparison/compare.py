@@ -28,7 +28,7 @@ from distractor.comparison.counterparts import (
 )
 from distractor.comparison.steps import MIN_STEPS, PATHS, Course, curve
 from distractor.errors import DistractorError, ModelError, ScalingError
-from distractor.models.same_run import are_kin
+from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, kind_of
 from distractor.probing.examine import Examination, check_request, count_readings, examine
@@ -487,7 +487,7 @@ def _mechanism(found: ComparisonResult, pair: Pair, probes: "Mapping[str, Probe]
     if not all(members):
         return pair
     every = [(a, b) for a in members[0] for b in members[1]]
-    kin = [(a, b) for a, b in every if are_kin(found.scores[a].source, found.scores[b].source)]
+    kin = [(a, b) for a, b in every if from_same_run(found.scores[a].source, found.scores[b].source)]
     one, other = (found.examined[m] for m in (kin or every)[0])
     assert one is not None
     assert other is not None

@@ -34,12 +34,12 @@ class Member:
     """
 
     model: str
-    at: str | Path
+    location: str | Path
     seed: int | None = None
     n_params: int | None = None
     tokens: int | None = None
     steps: tuple[int, ...] = ()
-    last: int | None = None
+    final_step: int | None = None
     loss: float | None = None
 
     @property
@@ -64,7 +64,7 @@ class Family:
     held_out: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
     shots: Shots | None = field(default=None, compare=False)
 
-    def find(self, asked: str, *, offline: bool) -> tuple[Source, ...]:
+    def select(self, asked: str, *, offline: bool) -> tuple[Source, ...]:
         """The models meant by what stands behind the family's name: nothing, `/64x3`, `/64x3/seed0`, each with `@step`.
 
         Without a step, the models as training left them; `@all` is every step that is kept, and the last. Of a step,
@@ -89,7 +89,7 @@ class Family:
     def _steps(self, members: Sequence[Member], asked: str, step: str) -> Iterator[tuple[Member, int | None]]:
         """Each model with each step meant, None for the last one."""
         name = f"{self.name}{asked}"
-        kept = sorted({one for m in members for one in (*m.steps, *([] if m.last is None else [m.last]))})
+        kept = sorted({one for m in members for one in (*m.steps, *([] if m.final_step is None else [m.final_step]))})
         if self.checkpoint is None or not any(m.steps for m in members):
             raise ModelError(
                 f"{name!r}: no steps of it are kept along training"
@@ -97,7 +97,7 @@ class Family:
             )
         if step == "all":
             for member in (m for m in members if m.steps):
-                yield from ((member, one) for one in member.steps if one != member.last)
+                yield from ((member, one) for one in member.steps if one != member.final_step)
                 yield member, None
             return
         if not step.isdecimal():
@@ -109,7 +109,7 @@ class Family:
                 f"and {_some(kept)} in all"
             )
         for member in members:
-            if int(step) == member.last:
+            if int(step) == member.final_step:
                 yield member, None
             elif int(step) in member.steps:
                 yield member, int(step)
@@ -117,7 +117,7 @@ class Family:
     @property
     def is_local(self) -> bool:
         """Whether all its models are folders."""
-        return all(isinstance(member.at, Path) for member in self.members)
+        return all(isinstance(member.location, Path) for member in self.members)
 
     def _source(self, member: Member, step: int | None, *, offline: bool) -> Source:
         """A model at a step, None for where training ended."""
@@ -125,22 +125,22 @@ class Family:
         if place is not None and member.seed is not None:
             place = place.replace("{seed}", str(member.seed))
         tokenizer = None
-        if isinstance(member.at, Path):
-            folder = member.at / place if place else member.at
+        if isinstance(member.location, Path):
+            folder = member.location / place if place else member.location
             if place and not any((folder / name).is_file() for name in TOKENIZERS):
-                tokenizer = member.at
+                tokenizer = member.location
             if self.name != "ladder" or place:  # the ladder came whole
                 refuse_other(folder)
         else:
-            called = f"{member.at}@{place}" if place else member.at
-            folder = snapshot(member.at, place, f"{called} is not in the cache", offline=offline)
+            called = f"{member.location}@{place}" if place else member.location
+            folder = snapshot(member.location, place, f"{called} is not in the cache", offline=offline)
         seen = None if self.tokens_a_step is None or step is None else self.tokens_a_step * step
         return Source(
             family=self.name,
             model=member.model,
             folder=folder,
             seed=member.seed,
-            step=member.last if step is None else step,
+            step=member.final_step if step is None else step,
             n_params=member.n_params,
             held_out=self.held_out,
             tokens=member.tokens if step is None else seen,
@@ -174,9 +174,9 @@ def find_models(names: Sequence[str], *, offline: bool = False, mixed: bool = Fa
     return tuple(replace(s, model=str(s.folder)) if s.family == OWN and count[s.name] > 1 else s for s in found)
 
 
-def families() -> dict[str, Family]:
+def known_families() -> dict[str, Family]:
     """The families that are known by name, the embedded ladder first."""
-    return {"ladder": ladder(), **public()}
+    return {"ladder": embedded_ladder(), **public_families()}
 
 
 def find_family(name: str) -> Family:
@@ -186,7 +186,7 @@ def find_family(name: str) -> Family:
         ModelError: there is none.
 
     """
-    known = families()
+    known = known_families()
     if name in known:
         return known[name]
     if name.endswith(".toml") and Path(name).expanduser().is_file():
@@ -195,12 +195,12 @@ def find_family(name: str) -> Family:
 
 
 @cache
-def public() -> dict[str, Family]:
+def public_families() -> dict[str, Family]:
     """The families of families.toml."""
     return {name: _family(name, told, TABLE) for name, told in tomllib.loads(TABLE.read_text()).items()}
 
 
-def ladder() -> Family:
+def embedded_ladder() -> Family:
     """The embedded models.
 
     Raises:
@@ -212,12 +212,12 @@ def ladder() -> Family:
         members = [
             Member(
                 model=one["size"],
-                at=LADDER / one["size"] / f"seed{one['seed']}",
+                location=LADDER / one["size"] / f"seed{one['seed']}",
                 seed=one["seed"],
                 n_params=one["n_params"],
                 tokens=one.get("tokens"),
                 steps=tuple(sorted(one.get("kept", ()))),
-                last=one["steps"],
+                final_step=one["steps"],
                 loss=one.get("loss"),
             )
             for one in sorted(told, key=lambda one: (one["n_params"], one["seed"]))
@@ -273,7 +273,7 @@ def read_family(path: Path) -> Family:
             f"{path}: one table is wanted, named as the family, with a table `models` within; it has {has}"
         )
     ((name, table),) = told.items()
-    if name in families() or name == OWN or not re.fullmatch(r"[\w.-]+", name):
+    if name in known_families() or name == OWN or not re.fullmatch(r"[\w.-]+", name):
         raise ModelError(
             f"{path}: a family cannot be called {name!r}, for that means something else; choose another name"
         )
@@ -388,18 +388,18 @@ def _some(steps: Sequence[int]) -> str:
 
 def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
     first = re.split("[/@]", name)[0]
-    if first in ("ladder", *public()):
+    if first in ("ladder", *public_families()):
         if (Path(name) / "config.json").is_file():
             raise ModelError(
                 f"{name!r} is a family's name and a model's folder here; the folder is given as ./{name}, and to ask for the "
                 "family, go to another folder"
             )
-        family = ladder() if first == "ladder" else public()[first]
-        return family.find(name.removeprefix(first), offline=offline)
+        family = embedded_ladder() if first == "ladder" else public_families()[first]
+        return family.select(name.removeprefix(first), offline=offline)
     if described := re.match(r"(.*?\.toml)(?=[/@]|$)(.*)", name, re.DOTALL):
         file = Path(described[1]).expanduser()
         if file.is_file():
-            return read_family(file).find(described[2], offline=offline)
+            return read_family(file).select(described[2], offline=offline)
     first, *rest = name.rstrip("/").split("/")
     path = Path(name).expanduser()
     if name and path.is_dir():
@@ -417,8 +417,8 @@ def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
         raise ModelError(f"there is no file {described[1]!r}; wanted is a table of a family's models")
     if not rest:
         raise ModelError(
-            f"there is no model {name!r}: {nearest(name, ['ladder', *public()])}; a folder is given by its path, a hub id "
-            "as owner/name"
+            f"there is no model {name!r}: {nearest(name, ['ladder', *public_families()])}; a folder is given by its path, "
+            "a hub id as owner/name"
         )
     hub_id, _, revision = name.partition("@")
     missing = f"there is no folder {hub_id!r}, and as a hub id it is not in the cache"

@@ -12,7 +12,7 @@ HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 """What architectures call them."""
 
 
-def layers_and_heads(folder: Path) -> tuple[int, int]:
+def count_layers_and_heads(folder: Path) -> tuple[int, int]:
     """How many layers, and heads in each, 0 where its config does not tell.
 
     Raises:
@@ -25,10 +25,10 @@ def layers_and_heads(folder: Path) -> tuple[int, int]:
     return layers, heads
 
 
-def heads_of(source: Source) -> tuple[str, ...]:
+def head_names(source: Source) -> tuple[str, ...]:
     """Every head as `L0H1`, the first layer's first; none where its config does not tell."""
     try:
-        layers, heads = layers_and_heads(source.folder)
+        layers, heads = count_layers_and_heads(source.folder)
     except (OSError, ValueError, TypeError, AttributeError):
         return ()
     return tuple(f"L{layer}H{head}" for layer in range(layers) for head in range(heads))

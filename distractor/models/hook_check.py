@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models.hooks import put
+from distractor.models.hooks import set_to
 from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
 
@@ -17,7 +17,7 @@ _passed: "WeakKeyDictionary[Model, set[Part]]" = WeakKeyDictionary()
 """The parts that were found to do what they say, by model: to look once is enough."""
 
 
-def refuse_half(model: Model) -> None:
+def require_full_precision(model: Model) -> None:
     """Raise ModelError if the model is too coarse for effects of single sites."""
     if model.dtype not in (torch.float32, torch.float64):
         raise ModelError(
@@ -48,7 +48,7 @@ def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Pa
         return
     keep = torch.tensor([tokens.shape[1] - 1], device=tokens.device)
     if any(part in ("pattern", "resid_mid") for part in parts):
-        refuse_half(model)
+        require_full_precision(model)
     needed = {need for part in parts for need in (part, *_FOLLOWS.get(part, ()))}
     seen: dict[Site, list[Tensor]] = {Site(layer, part): [] for part in needed for layer in range(model.n_layers)}
     clean = model.log_probs(tokens, keep, reads={site: values.append for site, values in seen.items()})
@@ -59,14 +59,14 @@ def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Pa
         )
         if site not in here:
             raise useless
-        same = model.log_probs(tokens, keep, edits={site: put(here[site])})
+        same = model.log_probs(tokens, keep, edits={site: set_to(here[site])})
         is_rewritten = site.part in ("pattern", "resid_mid")
         if not (_is_close(same, clean) if is_rewritten else torch.equal(same, clean)):
             raise ModelError(f"{model.name}: writing back what was read at {site} changes the output")
-        broken = model.log_probs(tokens, keep, edits={site: put(torch.full_like(here[site], math.nan))})
+        broken = model.log_probs(tokens, keep, edits={site: set_to(torch.full_like(here[site], math.nan))})
         if not bool(broken.isnan().all()):
             raise useless
-        shape, heads = here[site].shape, model.heads(site.part)
+        shape, heads = here[site].shape, model.n_heads_of(site.part)
         axis = 1 if site.part == "pattern" else 2
         if site.part in HEAD_PARTS and (len(shape) != 4 or shape[axis] != heads):
             wanted = "[row head query key]" if site.part == "pattern" else "[row pos head d_head]"
@@ -102,7 +102,7 @@ def _carries_over(
 
     def again(written: Sequence[Part], read: Sequence[Part]) -> Tensor:
         reads.update({Site(site.layer, part): [] for part in read})
-        edits = {Site(site.layer, part): put(here[Site(site.layer, part)]) for part in written}
+        edits = {Site(site.layer, part): set_to(here[Site(site.layer, part)]) for part in written}
         return model.log_probs(other, keep, edits=edits, reads={s: values.append for s, values in reads.items()})
 
     if site.part in ("resid_pre", "resid_mid", "resid_post"):
@@ -110,7 +110,7 @@ def _carries_over(
     if site.part in ("attn_out", "mlp_out"):
         again([site.part], ["resid_pre", "attn_out", "mlp_out", "resid_post"])
         before, attn, mlp, after = (values[0] for values in reads.values())
-        return not model.is_sum or _is_close(before + attn + mlp, after)
+        return not model.is_additive or _is_close(before + attn + mlp, after)
     *together, last = _FOLLOWS[site.part]
     again(together, [last])
     return _is_close(reads[Site(site.layer, last)][0], here[Site(site.layer, last)])

@@ -131,7 +131,7 @@ def _hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return hidden_states
 
 
-def put(value: Tensor) -> Edit:
+def set_to(value: Tensor) -> Edit:
     """The edit that has `value` stand at a site, whatever stood there."""
     return lambda _: value
 

@@ -21,7 +21,7 @@ def is_forbidden() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}
 
 
-def answers() -> bool:
+def is_reachable() -> bool:
     """Whether a connection to the hub, or to the proxy that leads there, can be opened in time.
 
     In a thread, because looking up a name knows no time limit, and a name may have many addresses.

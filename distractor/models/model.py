@@ -41,14 +41,14 @@ WEIGHTS = "raw: as stored, nothing folded or centred"
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class AttentionMask:
     """Where the tokens of a pass stand, and which keys, those in the cache first, each of them sees.
 
     `distances` says how many positions before the token a key stands.
     """
 
     positions: Int[Tensor, "row query"]
-    sees: Bool[Tensor, "row query key"]
+    visible: Bool[Tensor, "row query key"]
     distances: Int[Tensor, "row query key"]
 
 
@@ -127,19 +127,19 @@ class Model:
         return tuple(part for part in PARTS if self._has(part, 0))
 
     def _has(self, part: Part, layer: int) -> bool:
-        return f"blocks.{layer}.{HOOKS[part]}" in self.bridge.hook_dict and (part != "resid_mid" or self.is_sum)
+        return f"blocks.{layer}.{HOOKS[part]}" in self.bridge.hook_dict and (part != "resid_mid" or self.is_additive)
 
-    def heads(self, part: Part) -> int:
+    def n_heads_of(self, part: Part) -> int:
         """How many heads a part has: fewer keys and values than queries where heads share them."""
         shared = getattr(self.bridge.cfg, "n_key_value_heads", None)
         return int(shared) if shared and part in ("k", "v") else self.n_heads
 
     @property
-    def is_sum(self) -> bool:
+    def is_additive(self) -> bool:
         """Whether a layer adds its attention and MLP to the stream: not where a norm stands behind each sum (OPT-350m)."""
         return bool(getattr(self.bridge.original_model.config, "do_layer_norm_before", True))
 
-    def hook(self, site: Site) -> str:
+    def hook_name(self, site: Site) -> str:
         """TransformerLens' name of a site.
 
         Raises:
@@ -148,7 +148,7 @@ class Model:
         """
         if not 0 <= site.layer < self.n_layers:
             raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; {site} was asked for")
-        heads = self.heads(site.part)
+        heads = self.n_heads_of(site.part)
         if site.head is not None and not 0 <= site.head < heads:
             raise ModelError(f"{self.name} has heads 0 to {heads - 1}; {site} was asked for")
         name = f"blocks.{site.layer}.{HOOKS[site.part]}"
@@ -164,7 +164,7 @@ class Model:
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
         taps: Mapping[Site, Tap] | None = None,
-        view: View | None = None,
+        mask: AttentionMask | None = None,
         reads_at_keep: bool = False,
     ) -> Float[Tensor, "row kept vocab"]:
         """Log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
@@ -200,15 +200,15 @@ class Model:
             spared,
             self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)),
         ):
-            if view is None:
+            if mask is None:
                 logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
             else:
-                logits = self._network(tokens, view, logits_to_keep=keep, use_cache=False).to(home)
+                logits = self._network(tokens, mask, logits_to_keep=keep, use_cache=False).to(home)
         if logits.shape[1] != len(keep):  # models of TransformerLens' own give all positions
             logits = logits[:, keep]
         return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
 
-    def past_of(self, layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
+    def make_cache(self, layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
         """A key/value cache that holds these keys and values of the layers, each [row head pos d_head]."""
         from transformers import DynamicCache
 
@@ -217,13 +217,13 @@ class Model:
             cache.update(keys, values, layer)
         return cache
 
-    def go_through(
+    def run_layers(
         self,
         tokens: Int[Tensor, "row pos"],
         past: Any,
         *,
         start: int = 0,
-        view: "View | None" = None,
+        mask: "AttentionMask | None" = None,
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
     ) -> None:
@@ -239,7 +239,7 @@ class Model:
             left_out(list(self.bridge.blocks)[:start]),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
-            self._network(tokens, view, past_key_values=past, use_cache=True, logits_to_keep=nothing)
+            self._network(tokens, mask, past_key_values=past, use_cache=True, logits_to_keep=nothing)
 
     def _last_mlp_at(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
         """What the last MLP gives elsewhere than at `keep` reaches no answer, so it is not computed."""
@@ -250,14 +250,14 @@ class Model:
         return narrowed(inner, keep) if is_spared else contextlib.nullcontext()
 
     def _network(
-        self, tokens: Int[Tensor, "row pos"], view: View | None, **more: Any
+        self, tokens: Int[Tensor, "row pos"], mask: AttentionMask | None, **more: Any
     ) -> Float[Tensor, "row kept vocab"]:
         """The logits of the network itself, which takes more than the bridge hands on; hooks work all the same."""
-        told = {} if view is None else {"attention_mask": self._masks(view), "position_ids": view.positions}
+        told = {} if mask is None else {"attention_mask": self._masks(mask), "position_ids": mask.positions}
         logits: Tensor = self.bridge.original_model(input_ids=tokens, **told, **more).logits
         return logits
 
-    def _masks(self, view: "View") -> Any:
+    def _masks(self, mask: "AttentionMask") -> Any:
         """What is added to attention scores, as the architecture takes it: one table, or one for each kind of layer."""
         config = self.bridge.original_model.config.get_text_config()
         window = getattr(config, "sliding_window", None)
@@ -267,12 +267,12 @@ class Model:
             return torch.where(sees, nothing, torch.finfo(self.dtype).min)[:, None]
 
         def near() -> Tensor:
-            return added(view.sees if window is None else view.sees & (view.distances < window))
+            return added(mask.visible if window is None else mask.visible & (mask.distances < window))
 
         kinds = getattr(config, "layer_types", None)
         if kinds is None:
             return near()
-        return {kind: near() if kind == "sliding_attention" else added(view.sees) for kind in set(kinds)}
+        return {kind: near() if kind == "sliding_attention" else added(mask.visible) for kind in set(kinds)}
 
     def _hooks(
         self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
@@ -281,8 +281,8 @@ class Model:
         hooks: list[tuple[str, Callable[..., Tensor]]] = []
         for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
             hooks += self._writers(site, at_home(edits[site], self.device))
-        hooks += [(self.hook(site), tapper(tap)) for site, tap in taps.items()]
-        return hooks + [(self.hook(site), reader(site, read, self.device)) for site, read in reads.items()]
+        hooks += [(self.hook_name(site), tapper(tap)) for site, tap in taps.items()]
+        return hooks + [(self.hook_name(site), reader(site, read, self.device)) for site, read in reads.items()]
 
     def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Callable[..., Tensor]]]:
         """The hooks that write to a site. Two of TransformerLens' own do not do what they say, and are rewritten.
@@ -291,22 +291,22 @@ class Model:
         added to the attention's output. `hook_pattern` is not listened to in OPT, so what the heads make of the pattern is
         written instead.
         """
-        name = self.hook(site)
+        name = self.hook_name(site)
         if site.part == "resid_mid":
             before: list[Tensor] = []
             return [
-                (self.hook(Site(site.layer, "resid_pre")), remember(before)),
-                (self.hook(Site(site.layer, "attn_out")), mid_writer(site, edit, before)),
+                (self.hook_name(Site(site.layer, "resid_pre")), remember(before)),
+                (self.hook_name(Site(site.layer, "attn_out")), mid_writer(site, edit, before)),
             ]
         if site.part == "pattern":
             values: list[Tensor] = []
             return [
-                (self.hook(Site(site.layer, "v")), remember(values)),
-                (self.hook(Site(site.layer, "z")), pattern_writer(site, edit, values)),
+                (self.hook_name(Site(site.layer, "v")), remember(values)),
+                (self.hook_name(Site(site.layer, "z")), pattern_writer(site, edit, values)),
             ]
         return [(name, writer(site, edit))]
 
-    def go_on(
+    def next_logits(
         self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
     ) -> tuple[Float[Tensor, "row vocab"], Any]:
         """The logits behind tokens that stand behind those of a key/value cache, and the cache with them; None begins one.
@@ -322,13 +322,13 @@ class Model:
         return told.logits[:, -1].to(self.device), told.past_key_values
 
     @property
-    def ends(self) -> frozenset[int]:
+    def end_tokens(self) -> frozenset[int]:
         """The tokens by which the model says that it has finished."""
         told: Any = getattr(getattr(self.bridge.original_model, "generation_config", None), "eos_token_id", None)
         named = told if isinstance(told, list) else [told]
         return frozenset(int(token) for token in (*named, self.tokenizer.eos_token_id) if token is not None)
 
-    def read_out(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
+    def lens_log_probs(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
         """Log-probabilities if the model ended here: final norm, unembedding and soft-capping of a residual stream."""
         with self._arithmetic():
             logits = self._capped(self.bridge.unembed(self._normed(resid)[:, None])[:, 0])
@@ -337,7 +337,7 @@ class Model:
     def answer_logits(
         self, resid: Float[Tensor, "row d_model"], answers: Int[Tensor, "row answer"]
     ) -> Float[Tensor, "row answer"]:
-        """The logits of some tokens if the model ended here: as `read_out`, without the rest of the vocabulary."""
+        """The logits of some tokens if the model ended here: as `lens_log_probs`, without the rest of the vocabulary."""
         with self._arithmetic():
             normed = self._normed(resid)
         component = self.bridge.unembed.original_component
@@ -375,7 +375,7 @@ class Model:
             rest["soft_cap"] = changed[:, 0] - changed[:, 1]
         return direction, {name: value for name, value in rest.items() if bool(value.any())}
 
-    def mixing(self, layer: int) -> tuple[Float[Tensor, "head d_head d_model"], Float[Tensor, " d_model"]]:
+    def output_projection(self, layer: int) -> tuple[Float[Tensor, "head d_head d_model"], Float[Tensor, " d_model"]]:
         """How a layer's heads are mixed into its attention output: each head's linear map, and the bias."""
         linear = self.bridge.blocks[layer].attn.o.original_component
         wide = linear.weight.shape[0] * linear.weight.shape[1] // self.d_model
@@ -384,7 +384,7 @@ class Model:
         each = linear(torch.eye(wide, dtype=self.dtype, device=self.device)) - bias
         return rearrange(each, "(head d_head) d_model -> head d_head d_model", head=self.n_heads), bias
 
-    def attn_gain(
+    def post_attention_gain(
         self, layer: int, mixed: Float[Tensor, "*rest d_model"], attn_out: Float[Tensor, "*rest d_model"]
     ) -> Float[Tensor, "*rest d_model"] | None:
         """What turns the mix of a layer's heads into its attention output where a norm stands between, its scale held.
@@ -405,7 +405,7 @@ class Model:
             )
         return _gain(mixed, attn_out)
 
-    def untrained(self, seed: int) -> "Model":
+    def make_untrained(self, seed: int) -> "Model":
         """A model of the same architecture with the weights that training starts from."""
         from transformer_lens.model_bridge import TransformerBridge
 

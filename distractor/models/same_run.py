@@ -26,7 +26,7 @@ MOST_WEIGHTS = 1_000_000
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
-def are_kin(first: Source, second: Source) -> bool:
+def from_same_run(first: Source, second: Source) -> bool:
     """Whether two models are of one run: two steps of the same model and seed, or weights that go together.
 
     False where it cannot be told (other shapes; no *.safetensors): then no site of one is taken for one of the other.

@@ -44,7 +44,7 @@ class Site:
         return f"L{self.layer}{'' if self.head is None else f'H{self.head}'}.{self.part}"
 
 
-def check_one_map(parts: Sequence[Part]) -> None:
+def require_one_kind(parts: Sequence[Part]) -> None:
     """Refuse parts that cannot stand in one map: cells of a stream go by layer and role, those of heads by head.
 
     Raises:

@@ -36,7 +36,7 @@ def _lacking(path: Path) -> str | None:
     return None if not lost or [] in lost else lost[0][0]
 
 
-def cached(hub_id: str, revision: str | None = None) -> Path | None:
+def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
     """The folder of the hub's cache that holds a whole model, None where there is none; the network is not touched.
 
     Raises:
@@ -62,11 +62,11 @@ def snapshot(hub_id: str, revision: str | None, missing: str, *, offline: bool) 
         ModelError: it is not in the cache, and it cannot or must not be fetched.
 
     """
-    if there := cached(hub_id, revision):
+    if there := cached_folder(hub_id, revision):
         return there
     if offline or hub.is_forbidden():
         raise ModelError(f"{missing}; fetching it was forbidden (--offline, --plan or HF_HUB_OFFLINE)")
-    if not hub.answers():
+    if not hub.is_reachable():
         raise ModelError(f"{missing}; the Hugging Face hub cannot be reached: connect, or give a local folder")
     try:
         fetched = _take(hub_id, revision, WEIGHTS[0])

@@ -85,7 +85,7 @@ class Source:
             raise ModelError(f"{self.name}: {error.filename} cannot be read ({error.strerror})") from error
 
 
-def of_each_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
+def group_by_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
     """The models of each size, the smallest first, as places in `sources`: those that differ in their seed alone.
 
     A model without a seed is nobody's other seed, even where another has as many parameters; nor is one of another shape

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from distractor.models.hooks import Edit, Read
-from distractor.models.model import Model, View
+from distractor.models.model import AttentionMask, Model
 from distractor.models.site import Part, Site
 
 ROOM = 128
@@ -66,7 +66,7 @@ class Packed:
         return int(self.first.max())
 
     @property
-    def view(self) -> View:
+    def mask(self) -> AttentionMask:
         """A token sees the clean prompt before its rest, and of its rest what is not behind it."""
         past = torch.arange(self.known, device=self.first.device)
         before = past < self.first[:, :, None]
@@ -75,7 +75,7 @@ class Packed:
             self.positions[:, :, None] - torch.cat([past.expand(len(self.rows), -1), self.positions], 1)[:, None]
         )
         sees = torch.cat([before, together & (distances[:, :, self.known :] >= 0)], -1)
-        return View(self.positions, sees, distances)
+        return AttentionMask(self.positions, sees, distances)
 
 
 def pack(
@@ -141,8 +141,8 @@ class CachedPatching:
             return lambda value: seen.__setitem__(site, value)
 
         stream = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
-        past = model.past_of()
-        model.go_through(tokens, past, reads={site: keep(site) for site in dict.fromkeys([*stream, *sites])})
+        past = model.make_cache()
+        model.run_layers(tokens, past, reads={site: keep(site) for site in dict.fromkeys([*stream, *sites])})
         return cls(model, lengths, seen, [(layer.keys, layer.values) for layer in past.layers])
 
     def gaps(
@@ -161,20 +161,20 @@ class CachedPatching:
             is_last = (packed.cells >= 0) & (packed.positions == self.lengths[rows][:, None] - 1)
             which = packed.cells[is_last]
             changed = cells.at[packed.cells, packed.positions] & (packed.cells >= 0)
-            view = packed.view
+            mask = packed.mask
             for place, site in enumerate(sites):
                 given = self.seen[site][partners[rows][:, None], packed.positions]
                 where = changed
                 if cells.heads is not None:
                     heads = torch.arange(given.shape[2], device=given.device)
                     where = changed[:, :, None] & (cells.heads[packed.cells][:, :, None] == heads)
-                resid = self._end(site, packed, view, past, _exchange(given, where))[is_last]
+                resid = self._end(site, packed, mask, past, _exchange(given, where))[is_last]
                 logits = self.model.answer_logits(resid, answers[cells.rows[which]])
                 found[place, which] = logits[:, 0] - logits[:, 1]
         return found
 
     def _end(
-        self, site: Site, packed: Packed, view: View, past: Sequence[tuple[Tensor, Tensor]], edit: Edit
+        self, site: Site, packed: Packed, mask: AttentionMask, past: Sequence[tuple[Tensor, Tensor]], edit: Edit
     ) -> Float[Tensor, "line place d_model"]:
         """The last residual stream where what stands at a site is edited."""
         model, start = self.model, Site(site.layer, "resid_pre")
@@ -186,11 +186,11 @@ class CachedPatching:
         ends: list[Tensor] = []
         # Of layers that are left out the cache is only asked how long it is.
         behind = [(k, v) if layer >= site.layer else (k[:1], v[:1]) for layer, (k, v) in enumerate(past)]
-        model.go_through(
+        model.run_layers(
             torch.zeros_like(packed.positions),
-            model.past_of(behind),
+            model.make_cache(behind),
             start=site.layer,
-            view=view,
+            mask=mask,
             reads={Site(model.n_layers - 1, "resid_post"): ends.append},
             edits=edits,
         )

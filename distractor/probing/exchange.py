@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models.hook_check import refuse_half
-from distractor.models.hooks import Edit, Read, Tap, put
+from distractor.models.hook_check import require_full_precision
+from distractor.models.hooks import Edit, Read, Tap, set_to
 from distractor.models.model import Model
 from distractor.models.self_check import AGREES
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
@@ -39,13 +39,13 @@ def exchanged(
     """
     if at is not None and site.part == "pattern":
         raise ValueError("a pattern has two positions, query and key; it is exchanged whole")
-    refuse_half(model)
+    require_full_precision(model)
     gap = torch.full((2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
     for part in _passes(model, batch, None if at is None else at.any(-1)):
         if site.part == "pattern":
             seen: list[Tensor] = []
             part.gap(model, reads={site: seen.append})
-            edit: Edit = put(_other(seen[0]))
+            edit: Edit = set_to(_other(seen[0]))
         else:
             edit = _exchange(None if at is None else at[part.items, : part.tokens.shape[1]])
         gap[:, part.items] = part.gap(model, edits={site: edit}).double()
@@ -76,7 +76,7 @@ def exchanged_all(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node 
         ModelError: see `exchanged`.
 
     """
-    refuse_half(run.model)
+    require_full_precision(run.model)
     model, batch = run.model, run.batch
     found = torch.full((len(nodes), 2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
     parts = {site.part for site, _ in nodes} & {*CUTS, "resid_post"}
@@ -134,7 +134,7 @@ def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node c
     wanted: dict[Site, dict[tuple[int, int | None], list[int]]] = {}
     masks: dict[int, Tensor] = {}
     for number, (site, at) in enumerate(nodes):
-        model.hook(site)
+        model.hook_name(site)
         masks[id(at)] = is_there if at is None else at & is_there
         found[number, :, ~masks[id(at)].any(-1)] = torch.nan
         if site == Site(last, "resid_post"):  # nothing follows but reading the answer off
@@ -269,11 +269,11 @@ def first_order(
     """
     if any(site.head is not None for site in sites):
         raise ValueError("all heads of a layer are estimated at once; leave the head out")
-    refuse_half(model)
+    require_full_precision(model)
     size = (1 + drop_layers * model.n_layers, 2, len(batch.items))
     found = {
         site: torch.zeros(
-            *size, model.heads(site.part) if site.part in HEAD_PARTS else batch.tokens.shape[2],
+            *size, model.n_heads_of(site.part) if site.part in HEAD_PARTS else batch.tokens.shape[2],
             dtype=torch.float64, device=model.device,
         )
         for site in sites
@@ -380,7 +380,7 @@ def _slopes(
             for site in here[place]:
                 # The stream goes on past a layer that is dropped; what the layer itself writes counts for nothing then.
                 slope = torch.zeros_like(gradient) if is_dropped and site == place else gradient
-                found[site].append(_times(slope, change[site], model.heads(site.part), site.part in HEAD_PARTS))
+                found[site].append(_times(slope, change[site], model.n_heads_of(site.part), site.part in HEAD_PARTS))
             return torch.zeros_like(gradient) if is_dropped else None
 
         return watch

@@ -75,7 +75,7 @@ class ExchangeMap:
     def nodes(self) -> list[Node]:
         """All cells, in the order of a reading."""
         if self.is_of_heads:
-            heads = self.run.model.heads
+            heads = self.run.model.n_heads_of
             return [(Site(s.layer, s.part, h), None) for s in self.layers for h in range(heads(s.part))]
         return [(site, label) for site in self.layers for label in self.roles]
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from distractor.errors import EncodeError, ModelError
-from distractor.models.hooks import Read, put
+from distractor.models.hooks import Read, set_to
 from distractor.models.model import Model
 from distractor.models.site import Part, Site
 from distractor.scoring.encode import Encoded, Encoding, Role
@@ -137,7 +137,7 @@ def observe(
             tokens[rows],
             keep,
             reads={s: _keeper(s, values, last[rows] if s.part in at_slot else None) for s, values in seen.items()},
-            edits={site: put(value[rows]) for site, value in flat.items()},
+            edits={site: set_to(value[rows]) for site, value in flat.items()},
             reads_at_keep=all(site.part in at_slot for site in seen),
         )
         log_probs.append(found[torch.arange(len(rows)), place].gather(1, answers[rows]))

@@ -53,7 +53,7 @@ class Stream:
                 f"{model.name} was loaded in {str(model.dtype).removeprefix('torch.')}, too coarse to take its sums apart; "
                 "use --dtype float32"
             )
-        if not model.is_sum:
+        if not model.is_additive:
             raise ModelError(
                 f"{model.name} puts a norm behind the sum of what its layers write, so its residual stream cannot be taken "
                 "apart"

@@ -76,14 +76,14 @@ def _continue(
     model: Model, items: list[Item], prompts: list[Tokens], max_tokens: int, stops: tuple[str, ...]
 ) -> list[Written]:
     """Prompts of one length; a row is left out of the batch as soon as it is at its end."""
-    ends = model.ends
+    ends = model.end_tokens
     rows: list[list[int]] = [[] for _ in prompts]
     done: dict[int, Written] = {}
     running = list(range(len(prompts)))
     step, past = torch.tensor(prompts, device=model.device), None
     kept: list[int] | None = None
     while running:
-        logits, past = model.go_on(step, past, kept)
+        logits, past = model.next_logits(step, past, kept)
         if bool(logits.isnan().any()):
             broken = items[running[int(logits.isnan().any(-1).int().argmax())]].id
             raise ModelError(

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 from torch import Tensor
 
-from distractor.models.model import View
+from distractor.models.model import AttentionMask
 from distractor.scoring.encode import Encoded, Tokens
 
 ENOUGH = 512
@@ -124,7 +124,7 @@ def branching(rows: Sequence[Encoded | None]) -> list[Line]:
     ]
 
 
-def lay(lines: Sequence[Line], device: torch.device) -> tuple[Int[Tensor, "row place"], View | None]:
+def lay(lines: Sequence[Line], device: torch.device) -> tuple[Int[Tensor, "row place"], AttentionMask | None]:
     """The tokens of some lines, filled up on the left, and who sees whom; None where each sees all on its left."""
     longest = max(len(line.tokens) for line in lines)
     tokens = np.zeros((len(lines), longest), dtype=np.int64)
@@ -138,8 +138,8 @@ def lay(lines: Sequence[Line], device: torch.device) -> tuple[Int[Tensor, "row p
         start = longest - len(line.tokens)
         sees[row, start:, start:], positions[row, start:] = line.sight
     tables = (tokens, positions, sees, positions[:, :, None] - positions[:, None])
-    tokens_, *view = (torch.from_numpy(table).to(device) for table in tables)
-    return tokens_, View(*view)
+    tokens_, *mask = (torch.from_numpy(table).to(device) for table in tables)
+    return tokens_, AttentionMask(*mask)
 
 
 def batches(lines: Sequence[Line], room: Callable[[int, int], int], *, mixed: bool) -> list[list[int]]:

@@ -109,9 +109,9 @@ def _layouts(
 
 def _behind(model: Model, lines: Sequence[Line]) -> list[list[float]]:
     """The log-probabilities of all tokens that are asked for in each line, by one pass."""
-    tokens, view = lay(lines, model.device)
+    tokens, mask = lay(lines, model.device)
     length, kept = tokens.shape[1], max(line.kept for line in lines)
-    log_probs = model.log_probs(tokens, torch.arange(length - kept, length, device=model.device), view=view)
+    log_probs = model.log_probs(tokens, torch.arange(length - kept, length, device=model.device), mask=mask)
     asked = [
         (row, kept - len(line.tokens) + place, token)
         for row, line in enumerate(lines)

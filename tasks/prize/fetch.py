@@ -65,7 +65,7 @@ def get(task: str, folder: Path | None = None, *, offline: bool = False) -> tupl
             f"{official.file} is not in {folder}, and fetching it was forbidden (--offline or HF_HUB_OFFLINE); "
             f"{_by_hand(official, folder)}"
         )
-    if not hub.answers():
+    if not hub.is_reachable():
         raise TaskError(f"{address} cannot be reached: connect, or {_by_hand(official, folder)}")
     if path.is_file():
         try:

@@ -26,7 +26,7 @@ from distractor.attribution.tables import tables, top
 from distractor.errors import ModelError, TaskError
 from distractor.models import families
 from distractor.models import load as load_module
-from distractor.models.heads import heads_of
+from distractor.models.heads import head_names
 from distractor.models.source import Source
 from distractor.probing import run as run_module
 from distractor.probing.cells import kind_of
@@ -555,7 +555,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(
 def test_heads_are_known_before_the_model_is_loaded(architecture: str, loaded: Loaded) -> None:
     own = loaded(architecture)
     wanted = tuple(f"L{layer}H{head}" for layer in range(own.n_layers) for head in range(own.n_heads))
-    assert heads_of(Source("models", "own", Path(own.name))) == wanted
+    assert head_names(Source("models", "own", Path(own.name))) == wanted
 
 
 def test_of_many_models_one_that_has_the_head_is_enough_and_what_is_not_known_is_not_refused(

@@ -33,7 +33,7 @@ from distractor.comparison.tables import tables
 from distractor.errors import ModelError
 from distractor.models import families
 from distractor.models import load as load_module
-from distractor.models.same_run import are_kin
+from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
 from distractor.probing.strengths import Chosen
 from distractor.runs.tables import WIDTH
@@ -241,13 +241,13 @@ def test_models_of_one_run_are_told_by_their_names_or_by_their_weights(tmp_path:
     weights = load_file(tmp_path / "tuned/model.safetensors")
     save_file({name: w + 0.05 * w.roll(1) for name, w in weights.items()}, tmp_path / "tuned/model.safetensors")
     base, tuned, other = (Source("models", f.name, f) for f in (made[0], tmp_path / "tuned", made[2]))
-    assert are_kin(base, tuned)
-    assert not are_kin(base, other)
-    assert not are_kin(base, wire(tmp_path, "wired"))
+    assert from_same_run(base, tuned)
+    assert not from_same_run(base, other)
+    assert not from_same_run(base, wire(tmp_path, "wired"))
     # Two steps of a run are one whatever training did; two seeds never are.
     steps = [Source("pythia", "70m", f, step=k, seed=0) for k, f in enumerate((made[0], made[2]))]
-    assert are_kin(*steps)
-    assert not are_kin(steps[0], replace(steps[1], seed=1))
+    assert from_same_run(*steps)
+    assert not from_same_run(steps[0], replace(steps[1], seed=1))
 
 
 # Seeds, steps and sizes.

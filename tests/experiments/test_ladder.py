@@ -17,7 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from distractor.command_line.family_table import family_table
-from distractor.models.families import ladder
+from distractor.models.families import embedded_ladder
 from distractor.runs.tables import console
 from distractor.text.task import Condition
 from tasks import TASKS
@@ -382,7 +382,7 @@ def test_the_card_s_last_line_of_curves_is_that_of_the_weights(task: str) -> Non
 
 
 def test_steps_and_loss_of_every_model_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    console().print(family_table(ladder()))
+    console().print(family_table(embedded_ladder()))
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if "/seed" in line[:20]}
     for one in MODELS:
         row = rows[f"ladder/{one['size']}/seed{one['seed']}"]

@@ -19,8 +19,8 @@ import tiny
 from distractor.command_line import family_table
 from distractor.errors import ModelError, ScalingError
 from distractor.models import families, hub
-from distractor.models.families import find_family, find_models, public
-from distractor.models.source import Source, of_each_size
+from distractor.models.families import find_family, find_models, public_families
+from distractor.models.source import Source, group_by_size
 from distractor.runs.folder import run_hash
 from distractor.runs.manifest import run_manifest
 from distractor.runs.tables import WIDTH
@@ -329,7 +329,7 @@ def test_a_repository_without_safetensors_gives_its_other_weights(
         return str(folder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
-    monkeypatch.setattr("distractor.models.hub.answers", lambda: True)
+    monkeypatch.setattr("distractor.models.hub.is_reachable", lambda: True)
     assert models("owner/name") == ["owner/name"]
     assert asked == ["*.safetensors", "pytorch_model*.bin"]
 
@@ -351,7 +351,7 @@ def test_whatever_the_hub_answers_is_one_clear_error(monkeypatch: pytest.MonkeyP
         raise LocalEntryNotFoundError("nothing here") if local_files_only else OddError("401 Client Error\nmore")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
-    monkeypatch.setattr("distractor.models.hub.answers", lambda: True)
+    monkeypatch.setattr("distractor.models.hub.is_reachable", lambda: True)
     with pytest.raises(ModelError, match=r"could not be fetched: 401 Client Error$"):
         find_models(["owner/name"])
 
@@ -364,9 +364,9 @@ def test_a_proxy_is_knocked_at_instead_of_the_hub(proxy: str, monkeypatch: pytes
     monkeypatch.setenv("https_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setattr(socket, "create_connection", lambda address, **_: asked.append(address) or socket.socket())
-    assert hub.answers()
+    assert hub.is_reachable()
     monkeypatch.setenv("no_proxy", "huggingface.co")
-    assert hub.answers()
+    assert hub.is_reachable()
     assert asked == [("proxy.example", 3128), ("huggingface.co", 443)]
 
 
@@ -461,11 +461,11 @@ def test_models_of_one_size_are_seeds_of_each_other_only_where_they_say_so() -> 
     def made(name: str, n_params: int, seed: int | None = None) -> Source:
         return Source("mine", name, Path(name), seed=seed, n_params=n_params)
 
-    assert of_each_size([made("b", 9), made("a", 9), made("c", 2)]) == ((2,), (1,), (0,))
-    assert of_each_size([made("b", 9, 1), made("a", 2, 0), made("b", 9, 0), made("a", 2, 1)]) == ((1, 3), (0, 2))
+    assert group_by_size([made("b", 9), made("a", 9), made("c", 2)]) == ((2,), (1,), (0,))
+    assert group_by_size([made("b", 9, 1), made("a", 2, 0), made("b", 9, 0), made("a", 2, 1)]) == ((1, 3), (0, 2))
     # Two shapes of as many parameters are two models, whatever their seeds; two names with a seed each may be one size.
-    assert of_each_size([made("deep", 9, 0), made("wide", 9, 0), made("wide", 9, 1)]) == ((0,), (1, 2))
-    assert of_each_size([made("first", 9, 0), made("second", 9, 1)]) == ((0, 1),)
+    assert group_by_size([made("deep", 9, 0), made("wide", 9, 0), made("wide", 9, 1)]) == ((0,), (1, 2))
+    assert group_by_size([made("first", 9, 0), made("second", 9, 1)]) == ((0, 1),)
 
 
 def test_a_seed_may_stand_in_the_name_of_a_checkpoint(own: Path) -> None:
@@ -484,13 +484,13 @@ def test_several_steps_are_no_curve_over_size(kept: Path) -> None:
 
 
 def test_the_families_are_those_that_people_have() -> None:
-    assert tuple(families.families()) == FAMILIES
+    assert tuple(families.known_families()) == FAMILIES
 
 
 @pytest.mark.parametrize("name", FAMILIES[1:])
 def test_a_table_is_whole_and_in_order(name: str) -> None:
-    family = public()[name]
-    places = [member.at for member in family.members]
+    family = public_families()[name]
+    places = [member.location for member in family.members]
     assert len(set(places)) == len(places)
     assert len({member.name for member in family.members}) == len(places)
     assert all(len(str(place).split("/")) == 2 for place in places)
@@ -501,13 +501,13 @@ def test_a_table_is_whole_and_in_order(name: str) -> None:
 
 def test_pythia_is_kept_at_154_steps() -> None:
     for name, members in (("pythia", 10), ("pythia-deduped", 10), ("polypythias", 45)):
-        family = public()[name]
+        family = public_families()[name]
         assert len(family.members) == members
         for member in family.members:
             assert len(member.steps) == 154
             assert member.steps[:12] == (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
-            assert (member.steps[12], member.last, member.tokens) == (2000, 143_000, 299_892_736_000)
-    assert {m.at for m in public()["polypythias"].members if m.model == "70m"} == {
+            assert (member.steps[12], member.final_step, member.tokens) == (2000, 143_000, 299_892_736_000)
+    assert {m.location for m in public_families()["polypythias"].members if m.model == "70m"} == {
         f"EleutherAI/pythia-70m-seed{seed}" for seed in range(1, 10)
     }
 
@@ -522,7 +522,7 @@ def test_pythia_is_kept_at_154_steps() -> None:
 )  # fmt: skip
 def test_pythias_counts_are_those_of_its_published_shapes(name: str, width: int, layers: int, vocab: int) -> None:
     block = 12 * width**2 + 13 * width  # attention and MLP with their biases, two norms
-    (member,) = [member for member in public()["pythia"].members if member.model == name]
+    (member,) = [member for member in public_families()["pythia"].members if member.model == name]
     assert member.n_params == 2 * vocab * width + layers * block + 2 * width
 
 
@@ -664,9 +664,9 @@ def test_seeds_of_a_family_are_written_once(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN.replace(", seed = 3, steps", ", steps").replace("pythia-14m", "p-{seed}"))
     family = find_family("own.toml")
     assert [member.name for member in family.members] == ["small/seed0", "small/seed1", "hub/seed0", "hub/seed1"]
-    assert family.members[1].at == tmp_path / "runs/small-1"
+    assert family.members[1].location == tmp_path / "runs/small-1"
     assert family.members[1].steps == (1, 10, 20, 30)
-    assert family.members[3].at == "EleutherAI/p-1"
+    assert family.members[3].location == "EleutherAI/p-1"
 
 
 @pytest.mark.parametrize(
@@ -723,7 +723,7 @@ def test_a_file_that_is_not_there_is_not_looked_for_on_the_hub(attempts: list[st
 def test_a_family_is_shown_whole_within_a_hundred_columns(name: str, pythia: Path, attempts: list[str]) -> None:
     paper = io.StringIO()
     console = Console(file=paper, width=WIDTH, highlight=False)
-    console.print(family_table.families_table(families.families().values()))
+    console.print(family_table.families_table(families.known_families().values()))
     family = find_family(name)
     console.print(family_table.family_table(family))
     lines = paper.getvalue().splitlines()
@@ -732,9 +732,9 @@ def test_a_family_is_shown_whole_within_a_hundred_columns(name: str, pythia: Pat
     assert "…" not in shown.replace("OLMo-2-…@stage1-step…-tokens…B", "")
     for member in family.members:
         assert f"{name}/{member.name} " in shown
-        assert name == "ladder" or str(member.at) in shown
+        assert name == "ladder" or str(member.location) in shown
         assert member.n_params is None or f"{member.n_params:,}" in shown
-        assert member.last is None or f" {member.last:,} " in shown
+        assert member.final_step is None or f" {member.final_step:,} " in shown
     assert (" yes " in shown) == (name in ("ladder", "pythia"))
     assert not attempts
 

@@ -114,9 +114,11 @@ def sites_of(model: Model, architecture: str) -> list[Site]:
     whole: list[Part] = ["resid_pre", "attn_out", "mlp_out", "resid_post"]
     heads: list[Part] = ["z"] if architecture.startswith(("gpt2", "gpt_neox")) else ["z", "q", "k", "v"]
     found = [Site(layer, part) for layer in range(model.n_layers) for part in whole]
-    if not model.is_sum:  # of a stream that is normed anew at each layer, zeros leave nothing but biases: still a value
+    if (
+        not model.is_additive
+    ):  # of a stream that is normed anew at each layer, zeros leave nothing but biases: still a value
         found = [site for site in found if site.part != "resid_post"]
-    return found + [Site(1, part, head) for part in heads for head in (0, model.heads(part) - 1)]
+    return found + [Site(1, part, head) for part in heads for head in (0, model.n_heads_of(part) - 1)]
 
 
 @pytest.mark.parametrize("architecture", EVERY)

@@ -193,13 +193,13 @@ def test_every_part_is_there_and_the_residual_stream_is_the_sum_of_its_parts(loa
         if "resid_mid" in model.parts:
             torch.testing.assert_close(sum(parts[:2]), run.seen[Site(layer, "resid_mid")], atol=1e-6, rtol=1e-6)
         for part in ("q", "k", "v", "z"):
-            assert run.seen[Site(layer, part)].shape[3] == model.heads(part)
-        mixed = run.seen[Site(layer, "v")].repeat_interleave(model.n_heads // model.heads("v"), 3)
+            assert run.seen[Site(layer, part)].shape[3] == model.n_heads_of(part)
+        mixed = run.seen[Site(layer, "v")].repeat_interleave(model.n_heads // model.n_heads_of("v"), 3)
         mixed = torch.einsum("cihqk,cikhd->ciqhd", run.seen[Site(layer, "pattern")].to(mixed), mixed)
         torch.testing.assert_close(mixed, run.seen[Site(layer, "z")], atol=1e-6, rtol=1e-6)
     assert torch.equal(run.seen[Site(1, "z", head=3)], run.seen[Site(1, "z")][..., 3, :])
     assert set(model.parts) == set(HOOKS) - ({"resid_mid"} if architecture == "gpt_neox" else set())
-    assert (model.heads("k") < model.n_heads) == (architecture in tiny.GROUPED)
+    assert (model.n_heads_of("k") < model.n_heads) == (architecture in tiny.GROUPED)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_every_part_is_there_and_the_residual_stream_is_the_sum_of_its_parts(loa
 )
 def test_a_site_that_does_not_exist_is_refused(loaded: Loaded, site: Site, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        loaded("gpt2").hook(site)
+        loaded("gpt2").hook_name(site)
 
 
 def test_only_heads_have_numbers() -> None:

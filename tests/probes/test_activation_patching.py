@@ -70,7 +70,10 @@ def test_exchanging_within_a_pass_is_writing_what_was_seen_before(
     loaded: Loaded, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = loaded(architecture, "bytes")
-    sites = [Site(0, part, model.heads(part) - 1) for part in HEAD_PARTS] + [Site(0, "attn_out"), Site(0, "pattern")]
+    sites = [Site(0, part, model.n_heads_of(part) - 1) for part in HEAD_PARTS] + [
+        Site(0, "attn_out"),
+        Site(0, "pattern"),
+    ]
     run = run_of(model, PAIR, sites, items=4)
     monkeypatch.setattr(score_module, "TOKENS_A_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
     for site in sites:

@@ -171,7 +171,7 @@ def test_an_untrained_model_of_the_same_architecture_can_be_had(loaded: Loaded, 
     model = loaded(architecture, "words_bos")
     before: Any = {name: value.clone() for name, value in model.bridge.state_dict().items()}
     state = torch.random.get_rng_state()
-    first, again, other = model.untrained(0), model.untrained(0), model.untrained(1)
+    first, again, other = model.make_untrained(0), model.make_untrained(0), model.make_untrained(1)
     assert torch.equal(torch.random.get_rng_state(), state)
     tokens, keep = torch.arange(6)[None], torch.tensor([5])
     assert first.dtype == model.dtype

@@ -52,7 +52,7 @@ def nodes_of(run: Run, parts: tuple[Part, ...] = PARTS) -> list[Node]:
     for part in (part for part in parts if part in run.model.parts):
         for layer in range(run.model.n_layers):
             if part in HEAD_PARTS:
-                found += [(Site(layer, part, head), None) for head in range(run.model.heads(part))]
+                found += [(Site(layer, part, head), None) for head in range(run.model.n_heads_of(part))]
             else:
                 found += [(Site(layer, part), at) for at in (*single[::3], single[-1], *several, None)]
     return found
@@ -158,11 +158,11 @@ def test_a_model_that_cannot_be_cut_takes_whole_passes_and_says_so(
     wanted = measure(model, tiny.task(), patching)
     assert "whole_passes" not in wanted.attrs
 
-    def refuse(self: Model, view: Any) -> Any:
+    def refuse(self: Model, mask: Any) -> Any:
         raise TypeError("forward() got an unexpected keyword argument 'attention_mask'")
 
-    def see_everything(self: Model, view: Any) -> Any:
-        return torch.zeros(view.sees.shape, dtype=self.dtype)[:, None]
+    def see_everything(self: Model, mask: Any) -> Any:
+        return torch.zeros(mask.visible.shape, dtype=self.dtype)[:, None]
 
     for masks, why in ((refuse, "TypeError: forward"), (see_everything, "the logit gaps were off by")):
         monkeypatch.setattr(Model, "_masks", masks)

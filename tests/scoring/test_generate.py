@@ -62,9 +62,9 @@ def test_the_numbers_behind_the_cache_are_those_by_which_answers_are_ranked(load
     prompt = torch.tensor(asked(model)[1][:1])
     with torch.inference_mode():
         ranked = model.log_probs(prompt, torch.tensor([prompt.shape[1] - 1]))[:, 0]
-        at_once, _ = model.go_on(prompt, None)
-        _, past = model.go_on(prompt[:, :-1], None)
-        behind, _ = model.go_on(prompt[:, -1:], past)
+        at_once, _ = model.next_logits(prompt, None)
+        _, past = model.next_logits(prompt[:, :-1], None)
+        behind, _ = model.next_logits(prompt[:, -1:], past)
     close = 1e-6 if architecture == "gemma2" else 1e-12  # its softmax is float32 in float64
     torch.testing.assert_close(at_once.log_softmax(-1), ranked, rtol=0, atol=1e-12)
     torch.testing.assert_close(behind.log_softmax(-1), ranked, rtol=0, atol=close)

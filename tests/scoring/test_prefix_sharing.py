@@ -120,7 +120,7 @@ def test_prompts_of_different_length_go_together_and_give_what_each_gives_alone(
 
 
 def test_prompts_of_one_length_are_not_told_who_sees_whom(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Model, view: Any) -> Any:
+    def refuse(self: Model, mask: Any) -> Any:
         raise AssertionError("a view was made")
 
     monkeypatch.setattr(Model, "_masks", refuse)
@@ -136,10 +136,10 @@ def test_a_model_that_cannot_be_told_takes_whole_texts(
     rows = texts_of(model.vocab)
     wanted = slowly(model, rows)
 
-    def masks(self: Model, view: Any) -> Any:
+    def masks(self: Model, mask: Any) -> Any:
         if broken == "refuses":
             raise TypeError("an unexpected keyword argument 'attention_mask'\nand more")
-        return torch.zeros(view.sees.shape, dtype=self.dtype)[:, None]
+        return torch.zeros(mask.visible.shape, dtype=self.dtype)[:, None]
 
     monkeypatch.setattr(Model, "_masks", masks)
     passes.clear()

@@ -402,9 +402,9 @@ def test_of_other_models_nobody_knows(tmp_path: Path) -> None:
 
 
 def test_the_ladders_record_is_what_its_documents_hold() -> None:
-    from distractor.models.families import ladder
+    from distractor.models.families import embedded_ladder
 
-    told = ladder().shots
+    told = embedded_ladder().shots
     assert told is not None
     for name, module in MODULES.items():
         rng = Random(name)
