@@ -171,10 +171,10 @@ class _StandIn:
     def __init__(self, run: "Run", folds: int, kind: AblationKind, draws: int, seed: int) -> None:
         import numpy as np
 
-        from distractor.probing.replacement_values import Elsewhere
+        from distractor.probing.replacement_values import ReplacementValues
 
         self.run, self.kind = run, kind
-        self.elsewhere = None if kind == "zero" else Elsewhere.of(run.batch, folds)
+        self.elsewhere = None if kind == "zero" else ReplacementValues.of(run.batch, folds)
         rng = np.random.default_rng(seed)
         self.donors = [self.elsewhere.draw(rng) for _ in range(draws)] if self.elsewhere and kind == "resample" else []
         self.last: tuple[Site, list[Tensor]] | None = None

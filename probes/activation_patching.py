@@ -58,9 +58,9 @@ class ActivationPatching:
 
     def __call__(self, run: "Run") -> "DataArray":
         """The change of each item's gap, site by site."""
-        from distractor.probing.exchange_map import ExchangeMap
+        from distractor.probing.patching_map import PatchingMap
 
-        cells = ExchangeMap.of(run, self.parts, self.roles)
+        cells = PatchingMap.of(run, self.parts, self.roles)
         effects, told = cells.exact(cells.nodes)
         return cells.reading(
             effects.cpu().numpy(),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.models.model import Model
-    from distractor.probing.exchange_map import ExchangeMap
+    from distractor.probing.patching_map import PatchingMap
     from distractor.probing.run import Run
 
 
@@ -70,12 +70,12 @@ class AttributionPatching:
         import numpy as np
         import torch
 
-        from distractor.probing.exchange import first_order, grad_drop
-        from distractor.probing.exchange_map import ExchangeMap
+        from distractor.probing.patching import first_order_effects, grad_drop
+        from distractor.probing.patching_map import PatchingMap
         from distractor.statistics.agreement import sample
 
-        cells = ExchangeMap.of(run, self.parts, self.roles)
-        found = first_order(
+        cells = PatchingMap.of(run, self.parts, self.roles)
+        found = first_order_effects(
             run.model, run.batch, cells.layers, drop_layers=self.grad_drop, through_softmax=self.through_softmax
         )
         every = [(node, cells.at(node, found)) for node in cells.nodes]
@@ -99,11 +99,11 @@ class AttributionPatching:
         )
 
 
-def _self_check(cells: "ExchangeMap", values: "dict[str, ndarray]", checked: "ndarray") -> "list[dict[str, Any]]":
+def _self_check(cells: "PatchingMap", values: "dict[str, ndarray]", checked: "ndarray") -> "list[dict[str, Any]]":
     """How each estimate agrees with the exact effects, map by map."""
     import numpy as np
 
-    from distractor.probing.exchange_map import DIRECTIONS
+    from distractor.probing.patching_map import DIRECTIONS
     from distractor.statistics.agreement import agreement
 
     gap = cells.denominator

@@ -12,7 +12,7 @@ import tiny
 from conftest import Loaded
 from distractor.models import families
 from distractor.models.model import Model
-from distractor.probing.exchange_map import ExchangeMap
+from distractor.probing.patching_map import PatchingMap
 from distractor.probing.run import batch, observe
 from distractor.progress import Work, computed, computing, counted, from_disk, passed, remark
 from distractor.scoring.encode import encode
@@ -65,7 +65,7 @@ def test_a_model_that_cannot_be_cut_is_told_of(loaded: Loaded, monkeypatch: pyte
         raise TypeError("no masks here")
 
     monkeypatch.setattr(Model, "_masks", refuse)
-    cells = ExchangeMap.of(run, ("resid_pre",))
+    cells = PatchingMap.of(run, ("resid_pre",))
     with counted() as work:
         cells.exact(cells.nodes[:1])
     (told,) = work.remarks

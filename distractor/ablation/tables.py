@@ -137,7 +137,7 @@ def _peak(found: AblationResult) -> str:
 def _legs(shape: Shape) -> str:
     """How sure a rise and then a fall is at the highest level there is: both legs and the turn where it is the label.
 
-    Elsewhere the legs have no place to be told of, but the weaker one's p-value is still that of both together.
+    ReplacementValues the legs have no place to be told of, but the weaker one's p-value is still that of both together.
     """
     levels = (shape.models,) if shape.models else shape.weights
     rise, fall = (max(getattr(level.inverted_u, leg) for level in levels) for leg in ("p_left", "p_right"))

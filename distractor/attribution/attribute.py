@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from distractor.models.source import Source
-from distractor.probing.examine import Examination, check_request, count_readings, examine, is_weighed
+from distractor.probing.read_probes import ProbeResults, check_request, count_readings, measures_strengths, read_probes
 from distractor.progress import Advance
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -23,16 +23,15 @@ def attribute(
     store: Store,
     settings: Settings | None = None,
     forgive: bool = False,
-    weigh: bool | None = None,
+    measure_strengths: bool | None = None,
     advance: Advance = lambda _: None,
-) -> Examination:
-    """Read `probes`, by their names, in each model on the items of `task`, and its behaviour beside them.
+) -> ProbeResults:
+    """Read named `probes` in each model on the items of `task`, together with the model's behaviour.
 
-    A probe with a field `other` compares `conflict` with that condition; it is read for every aligned condition that
-    the task has (`activation_patching` also as `activation_patching/distractor_swapped`). With `forgive`, a probe that
-    a model cannot be read with is left out and told in `refused`. `weigh` says whether the strengths of sites are read,
-    where `ablation` is among the probes; by default with several models. Everything is kept in `store` and not computed
-    again.
+    A probe with a field `other` compares `conflict` with that condition. It is read for every aligned condition of the
+    task (`activation_patching` also as `activation_patching/distractor_swapped`). `forgive` skips a probe that a model
+    does not support and lists it in `refused`. `measure_strengths` measures how much the chosen sites of each task carry,
+    if `ablation` is among the probes; by default with several models. Results are cached in `store`.
 
     Raises:
         DistractorError: a model, the task's text under it, or the store is not what it should be; the type is too
@@ -40,11 +39,24 @@ def attribute(
 
     """
     settings = settings or Settings()
-    check_request(task, settings, halved=is_weighed(sources, probes, weigh))
+    check_request(task, settings, halved=measures_strengths(sources, probes, measure_strengths))
     scores = sweep(task, sources, store, settings, advance)
-    return examine(task, scores, probes, store=store, settings=settings, forgive=forgive, weigh=weigh, advance=advance)
+    return read_probes(
+        task,
+        scores,
+        probes,
+        store=store,
+        settings=settings,
+        forgive=forgive,
+        measure_strengths=measure_strengths,
+        advance=advance,
+    )
 
 
-def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, weigh: bool | None = None) -> int:
+def count(
+    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, measure_strengths: bool | None = None
+) -> int:
     """How often `attribute` advances."""
-    return len(sources) * len(task.conditions) + count_readings(task, sources, probes, weigh=weigh)
+    return len(sources) * len(task.conditions) + count_readings(
+        task, sources, probes, measure_strengths=measure_strengths
+    )

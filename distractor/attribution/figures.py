@@ -15,7 +15,7 @@ from numpy import ndarray
 from distractor.models.source import group_by_size
 from distractor.numbers import number
 from distractor.probing.cells import INNER, OWN_MAP, UNSIGNED, CellMeans, map_families, means_of, varying
-from distractor.probing.examine import Examination
+from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.head_map import MAP_STYLE, HeadGrid, colour_limit, draw_heat_map, head_grid
 from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline
@@ -57,7 +57,7 @@ LINE = 104
 """Characters in a line of a prompt that is drawn."""
 
 
-def lens(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
+def lens(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
     """Logit gap and distractor preference if the model stopped after each half layer, by condition."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.5), layout="constrained")
@@ -89,7 +89,7 @@ def lens(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
         return figure
 
 
-def components(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
+def components(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
     """Layer × head maps, with the MLPs in a last column; cells that stand out are framed."""
     groups = map_families(cells.dims)
     maps = [
@@ -122,7 +122,7 @@ def components(found: Examination, reading: Reading, cells: CellMeans) -> Figure
         return figure
 
 
-def positions(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
+def positions(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
     """Layer × position maps, a row of panels a part of the layer; positions are named by their tokens and roles.
 
     Of an approximation, its signed form and, beside it, the exact exchanges that it was checked by.
@@ -153,7 +153,7 @@ def positions(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
         return figure
 
 
-def sources(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
+def sources(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
     """What the heads that contribute most bring from each role of the prompt; a panel a condition."""
     maps = [(told, one) for told, one in cells.maps()]
     heads = [place for place, name in enumerate(cells.dims["component"]) if name.endswith(".z")]
@@ -176,7 +176,7 @@ def sources(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
         return figure
 
 
-def waterfall(found: Examination, reading: Reading, cells: CellMeans, item: str | None = None) -> Figure:
+def waterfall(found: ProbeResults, reading: Reading, cells: CellMeans, item: str | None = None) -> Figure:
     """The gap as the sum of its parts, step by step in the order of depth: the mean over items, or one item."""
     names, conditions = reading.dims["component"], reading.dims["condition"]
     table = cells.order("condition").mean if item is None else reading.values[..., _item(reading, item)].T
@@ -213,7 +213,7 @@ def waterfall(found: Examination, reading: Reading, cells: CellMeans, item: str 
         return figure
 
 
-def attention(found: Examination, reading: Reading, cells: CellMeans, heads: Sequence[str]) -> Figure:
+def attention(found: ProbeResults, reading: Reading, cells: CellMeans, heads: Sequence[str]) -> Figure:
     """Attention from the answer slot on the words of one prompt under each condition: the mean over items of each role.
 
     `heads` names components (`L0H1`), the most interesting first.
@@ -252,7 +252,7 @@ def attention(found: Examination, reading: Reading, cells: CellMeans, heads: Seq
         return figure
 
 
-def decoding(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
+def decoding(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
     """How well each label can be read off each layer, beside the controls."""
     labels, stages = reading.dims["label"], reading.dims["stage"]
     mean = _over_conditions(found, reading)
@@ -278,7 +278,7 @@ def decoding(found: Examination, reading: Reading, cells: CellMeans) -> Figure:
         return figure
 
 
-def across(found: Examination) -> Figure:
+def across(found: ProbeResults) -> Figure:
     """The strengths of the sites of either task over size, beside behaviour: T and D in nats."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
@@ -303,7 +303,7 @@ def across(found: Examination) -> Figure:
 
 
 def _over_size(
-    axes: "Axes", found: Examination, pull: str, of_sites: bool, label: str, colour: str, marker: str
+    axes: "Axes", found: ProbeResults, pull: str, of_sites: bool, label: str, colour: str, marker: str
 ) -> None:
     """A curve through the mean over seeds at each size, with its band, and a dot for each model where there are several."""
 
@@ -326,7 +326,7 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
     return [part for line in lines for part in wrap(line, 150, subsequent_indent="    ")]
 
 
-def _over_conditions(found: Examination, reading: Reading) -> CellMeans:
+def _over_conditions(found: ProbeResults, reading: Reading) -> CellMeans:
     """The cells of a reading whose conditions are pooled, each item counting with their mean."""
     axis = list(reading.dims).index("condition")
     dims = {d: names for d, names in reading.dims.items() if d != "condition"}
@@ -407,13 +407,13 @@ def _shared(cells: CellMeans) -> str:
     return f", {', '.join(told)}" if told else ""
 
 
-def _headline(found: Examination, reading: Reading, cells: CellMeans) -> str:
+def _headline(found: ProbeResults, reading: Reading, cells: CellMeans) -> str:
     framed = "framed: stands out (5 % false, and 5 % of the gap)" if cells.marked is not None else "means over items"
     warning = f"\nMIND: {reading.about['warning']}" if reading.about.get("warning") else ""
     return f"{_of(found, reading)}: {reading.about['origin'].split(' of ')[0]}{_shared(cells)}; {framed}{warning}"
 
 
-def _of(found: Examination, reading: Reading) -> str:
+def _of(found: ProbeResults, reading: Reading) -> str:
     return f"{reading.source.name} on {found.task.name}"
 
 

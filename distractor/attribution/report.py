@@ -11,7 +11,7 @@ from distractor.models.heads import head_names
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
 from distractor.probing.cells import CellMeans, kind_of
-from distractor.probing.examine import Examination
+from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import Strength
 from distractor.runs.folder import RunFolder, file_name
@@ -53,7 +53,7 @@ def manifest(
 
 
 def write(
-    folder: RunFolder, found: Examination, *, item: str | None = None, heads: Sequence[str] = ()
+    folder: RunFolder, found: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Write readings, figures and summary, each whole or not at all; gives the summary.
 
@@ -74,7 +74,7 @@ def write(
     return told
 
 
-def figures(found: Examination, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
+def figures(found: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
     """Every figure by its file's name."""
     from distractor.attribution import figures as maps
 
@@ -108,7 +108,7 @@ def figures(found: Examination, *, item: str | None = None, heads: Sequence[str]
     return drawn
 
 
-def pictured(found: Examination) -> list[str]:
+def pictured(found: ProbeResults) -> list[str]:
     """The models that have figures of their own."""
     names = [scores.source.name for scores in found.scores]
     if len(names) <= PICTURED:
@@ -118,7 +118,7 @@ def pictured(found: Examination) -> list[str]:
     return list(dict.fromkeys([names[peak], names[-1]]))
 
 
-def heads_of_interest(found: Examination, reading: Reading, count: int) -> list[str]:
+def heads_of_interest(found: ProbeResults, reading: Reading, count: int) -> list[str]:
     """The heads (`L0H1`) that matter most in a model: by knock-out, else by direct attribution, else by where they look."""
     for name in ("ablation", "direct_attribution"):
         for other, cells in zip(found.readings.get(name, ()), found.cells.get(name, ()), strict=True):
@@ -162,7 +162,7 @@ def _refuse(model: str, head: str, there: Sequence[str]) -> NoReturn:
     raise ModelError(f"{model} has no head {head}; it has {there[0]} to {there[-1]}")
 
 
-def summary(found: Examination) -> dict[str, Any]:
+def summary(found: ProbeResults) -> dict[str, Any]:
     """What `--json` prints and summary.json holds: behaviour, and of each reading its top sites or its curves."""
     return {
         "task": found.task.name,
@@ -193,7 +193,7 @@ def summary(found: Examination) -> dict[str, Any]:
     }
 
 
-def _told(found: Examination, reading: Reading, cells: CellMeans) -> dict[str, Any]:
+def _told(found: ProbeResults, reading: Reading, cells: CellMeans) -> dict[str, Any]:
     about = {name: text for name, text in reading.about.items() if name not in ("example", "pair_gap")}
     told: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **about}
     if kind_of(reading) == "lens":

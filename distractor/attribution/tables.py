@@ -9,7 +9,7 @@ from rich.text import Text
 
 from distractor.numbers import number, shortened, with_interval
 from distractor.probing.cells import UNSIGNED, CellMeans, cell_name, kind_of, varying
-from distractor.probing.examine import Examination
+from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.tables import WIDTH, plain_table
 from distractor.text.task import Condition
@@ -26,7 +26,7 @@ SINKS = ("bos", "slot")
 """Roles that attention goes to where it goes nowhere in particular."""
 
 
-def tables(found: Examination) -> Iterator[Group | Text]:
+def tables(found: ProbeResults) -> Iterator[Group | Text]:
     """One table a reading, in the order of probes and models; one of random numbers only where nothing else was read."""
     yield _behaviour(found)
     for name, readings in found.readings.items():
@@ -62,7 +62,7 @@ def posed(reading: Reading) -> CellMeans:
     return CellMeans({d: names for d, names in reading.dims.items() if d != "item"}, share, share, share)
 
 
-def _behaviour(found: Examination) -> Group:
+def _behaviour(found: ProbeResults) -> Group:
     table = plain_table("model", "parameters", "preference in conflict", "T, nats", "D, nats")
     for index, scores in enumerate(found.scores):
         means = (
@@ -77,7 +77,7 @@ def _behaviour(found: Examination) -> Group:
     return Group(Text(title, style="bold"), table)
 
 
-def _strengths(found: Examination) -> Group:
+def _strengths(found: ProbeResults) -> Group:
     table = plain_table("model", "lost of T", "lost of D", "T-sites", "D-sites")
     for one in found.strengths:
         shown = [
@@ -90,7 +90,7 @@ def _strengths(found: Examination) -> Group:
     return Group(Text(title, style="bold"), table, *map(Text, found.sentences()))
 
 
-def _table(found: Examination, name: str, reading: Reading, cells: CellMeans) -> Group:
+def _table(found: ProbeResults, name: str, reading: Reading, cells: CellMeans) -> Group:
     kind = kind_of(reading)
     title = Text(
         f"{name} in {reading.source.name}: {reading.about['quantity']} ({reading.about['unit']})", style="bold"
@@ -159,7 +159,7 @@ def _lens(cells: CellMeans) -> Table:
     return table
 
 
-def parting_sentence(found: Examination, reading: Reading) -> str:
+def parting_sentence(found: ProbeResults, reading: Reading) -> str:
     """Where conflict and congruent part, in words."""
     parting, stages = found.parting(reading), reading.dims["stage"]
     if parting is None:

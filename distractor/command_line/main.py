@@ -312,7 +312,7 @@ def attribute(
     from distractor.attribution.attribute import attribute as run
     from distractor.attribution.attribute import count
     from distractor.models.families import find_models
-    from distractor.probing.examine import check_request, is_weighed
+    from distractor.probing.read_probes import check_request, measures_strengths
     from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
 
@@ -322,7 +322,7 @@ def attribute(
     settings = Settings(
         device, dtype.value, bos=YesNo.of(bos), self_check=self_check, device_map=device_map, threads=threads
     )
-    check_request(chosen, settings, item=item, heads=head or (), halved=is_weighed(sources, probes))
+    check_request(chosen, settings, item=item, heads=head or (), halved=measures_strengths(sources, probes))
     store = Store(CELLS)
     manifest = attribute_report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=head or ())
     with _opened(store, out, f"attribute-{chosen.name}", manifest) as folder:
@@ -390,7 +390,7 @@ def compare(
     from distractor.comparison.compare import PROBES, check_models, check_probes, count_steps, is_halved, over_tasks
     from distractor.comparison.compare import compare as run
     from distractor.models.families import find_models
-    from distractor.probing.examine import check_request
+    from distractor.probing.read_probes import check_request
     from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
 

@@ -31,7 +31,7 @@ from distractor.errors import DistractorError, ModelError, ScalingError
 from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, kind_of
-from distractor.probing.examine import Examination, check_request, count_readings, examine
+from distractor.probing.read_probes import ProbeResults, check_request, count_readings, read_probes
 from distractor.probing.readings import Reader
 from distractor.probing.strengths import Strength, estimated, first_half, losses, site_of
 from distractor.progress import Advance
@@ -159,7 +159,7 @@ class ComparisonResult:
     sides: tuple[Side, ...]
     pairs: tuple[Pair, ...] = ()
     courses: tuple[Course, ...] = ()
-    examined: tuple[Examination | None, ...] = ()
+    examined: tuple[ProbeResults | None, ...] = ()
     strengths: tuple[Strength | None, ...] = ()
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
@@ -338,7 +338,7 @@ def count_steps(task: Task, sources: Sequence[Source], probes: "Mapping[str, Pro
     """How often `compare` advances."""
     steps = len(sources) * len(task.conditions)
     if probes:
-        steps += sum(count_readings(task, [one], probes, weigh=True) for one in sources)
+        steps += sum(count_readings(task, [one], probes, measure_strengths=True) for one in sources)
         steps += len(pairs_of(len(sides_of(sources)[0])))
     return steps
 
@@ -405,9 +405,9 @@ def _name(sources: Sequence[Source], members: Sequence[int]) -> str:
 
 def _examine(
     found: ComparisonResult, probes: "Mapping[str, Probe]", store: Store, forgive: bool, advance: Advance
-) -> tuple[tuple[Examination | None, ...], tuple[Strength | None, ...], dict[tuple[str, str], str]]:
+) -> tuple[tuple[ProbeResults | None, ...], tuple[Strength | None, ...], dict[tuple[str, str], str]]:
     """Each model by itself: what the probes read, and the strengths of its sites."""
-    examined: list[Examination | None] = []
+    examined: list[ProbeResults | None] = []
     strengths: list[Strength | None] = []
     refused: dict[tuple[str, str], str] = {}
     for one in found.scores:
@@ -416,8 +416,8 @@ def _examine(
             strengths.append(None)
             continue
         try:
-            read = examine(
-                found.task, [one], probes, store=store, settings=found.settings, forgive=forgive, weigh=True,
+            read = read_probes(
+                found.task, [one], probes, store=store, settings=found.settings, forgive=forgive, measure_strengths=True,
                 advance=advance,
             )  # fmt: skip
         except DistractorError as error:
@@ -433,7 +433,7 @@ def _examine(
     return tuple(examined), tuple(strengths), refused
 
 
-def _estimated(read: Examination) -> Strength | None:
+def _estimated(read: ProbeResults) -> Strength | None:
     """Strengths to first order, where nothing was knocked out and heads were exchanged in both pairs."""
     name = "head_attribution_patching"
     pairs = [read.readings.get(key) for key in (name, f"{name}/{Condition.DISTRACTOR_SWAPPED}")]

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from distractor.probing.cells import INNER, UNSIGNED, cell_name, map_families
-from distractor.probing.examine import Examination
+from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
-from distractor.probing.strengths import Chosen, site_of
+from distractor.probing.strengths import ChosenSites, site_of
 from distractor.statistics.agreement import rank_correlation
 from distractor.statistics.effects import LEAST_SHARE, benjamini_hochberg, judge
 
@@ -90,7 +90,7 @@ class MapChange:
         return sum(comb(a, k) * comb(n - a, b - k) for k in range(both, min(a, b) + 1)) / comb(n, b)
 
 
-def map_changes(first: Examination, second: Examination, name: str) -> Iterator[MapChange]:
+def map_changes(first: ProbeResults, second: ProbeResults, name: str) -> Iterator[MapChange]:
     """The maps that a probe has in both models, each of which was attributed by itself; of one run."""
     one, other = first.readings[name][0], second.readings[name][0]
     cells = first.cells[name][0], second.cells[name][0]
@@ -123,14 +123,14 @@ def map_changes(first: Examination, second: Examination, name: str) -> Iterator[
                 yield _map_change(told_of, kept, a[is_there], b[is_there], groups, gap, [m[is_there] for m in marks])
 
 
-def match_of(first: Examination, second: Examination, *, kin: bool) -> Match:
+def match_of(first: ProbeResults, second: ProbeResults, *, kin: bool) -> Match:
     """How the sites of two models correspond."""
     if kin:
         return "name"
     return "depth" if min(n_layers(first), n_layers(second)) >= MIN_LAYERS else "function"
 
 
-def n_layers(found: Examination) -> int:
+def n_layers(found: ProbeResults) -> int:
     """How many layers a model has, by what was read of it; 0 where no probe tells."""
     names = [name for many in found.readings.values() for name in many[0].dims.get("component", ())]
     layers = [int(name[1:].partition(".")[0].partition("H")[0]) for name in names if name[:1] == "L"]
@@ -138,23 +138,23 @@ def n_layers(found: Examination) -> int:
     return 1 + max(layers, default=-1)
 
 
-def carried(chosen: Chosen, target: Sequence[str], layers: tuple[int, int], match: Match) -> Chosen | None:
+def carried(chosen: ChosenSites, target: Sequence[str], layers: tuple[int, int], match: Match) -> ChosenSites | None:
     """The sites that correspond, in a model with the components `target`, to those chosen in another.
 
     By name the same. By relative depth whole blocks: all heads, or the MLP, of the layer at that depth (`layers`: how many
     the one has that they were chosen in, and the other). By function alone there are none.
     """
     if match == "name":
-        return Chosen(*(tuple(name for name in names if name in set(target)) for names in chosen))
+        return ChosenSites(*(tuple(name for name in names if name in set(target)) for names in chosen))
     if match == "function":
         return None
     deeper = (layers[1] - 1) / (layers[0] - 1)
-    return Chosen(*(_blocks(names, target, deeper) for names in chosen))
+    return ChosenSites(*(_blocks(names, target, deeper) for names in chosen))
 
 
-def blocks_of(chosen: Chosen, target: Sequence[str]) -> Chosen:
+def blocks_of(chosen: ChosenSites, target: Sequence[str]) -> ChosenSites:
     """All heads, or the MLP, of the layers that were chosen from, in the same model."""
-    return Chosen(*(_blocks(names, target, 1.0) for names in chosen))
+    return ChosenSites(*(_blocks(names, target, 1.0) for names in chosen))
 
 
 def depth_profile(reading: Reading, told: Mapping[str, str]) -> dict[str, Float[ndarray, " layer"]]:

@@ -23,12 +23,12 @@ ROOM = 128
 which grows with the line's square, and is small beside all else up to here."""
 
 
-CUTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
+PATCHABLE: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
 """The parts at which a change can be cut out. A pattern has two positions."""
 
 
 @dataclass(frozen=True, eq=False)
-class Exchanges:
+class Patches:
     """Changes: the prompt, and the positions at which it is given what another prompt has there.
 
     `heads` narrows each to one head of the part.
@@ -43,9 +43,9 @@ class Exchanges:
         """The first position that is changed."""
         return self.at.int().argmax(-1)
 
-    def only(self, which: Bool[Tensor, " cell"]) -> "Exchanges":
+    def only(self, which: Bool[Tensor, " cell"]) -> "Patches":
         """Some of them."""
-        return Exchanges(self.rows[which], self.at[which], None if self.heads is None else self.heads[which])
+        return Patches(self.rows[which], self.at[which], None if self.heads is None else self.heads[which])
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +148,7 @@ class CachedPatching:
     def gaps(
         self,
         sites: Sequence[Site],
-        cells: Exchanges,
+        cells: Patches,
         partners: Int[Tensor, " row"],
         answers: Int[Tensor, "row answer=2"],
         tokens_a_pass: int,

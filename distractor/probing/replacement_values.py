@@ -20,7 +20,7 @@ PART = 2**14
 
 
 @dataclass(frozen=True, eq=False)
-class Elsewhere:
+class ReplacementValues:
     """Where each token of a batch counts: its role's number, its fold and its cell (condition × answer label).
 
     Padding has the role −1. Groups of items are dealt out to folds; "elsewhere" is every fold but an item's own.
@@ -32,7 +32,7 @@ class Elsewhere:
     cell: Int[Tensor, "condition item"]
 
     @classmethod
-    def of(cls, batch: Batch, folds: int) -> "Elsewhere":
+    def of(cls, batch: Batch, folds: int) -> "ReplacementValues":
         """Number the roles, folds and cells of a batch.
 
         Raises:

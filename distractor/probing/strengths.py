@@ -23,7 +23,7 @@ Half = Bool[ndarray, " item"]
 """Which of a reading's items sites are chosen on; on the others they are weighed."""
 
 
-class Chosen(NamedTuple):
+class ChosenSites(NamedTuple):
     """The sites that serve the true task, and those that serve the distractor's, by the components' names."""
 
     true: tuple[str, ...]
@@ -38,7 +38,7 @@ class Strength:
     """
 
     source: Source
-    chosen: Chosen
+    chosen: ChosenSites
     groups: tuple[str, ...]
     true: Float[ndarray, " item"]
     distractor: Float[ndarray, " item"]
@@ -78,22 +78,22 @@ def choose(
     groups: Sequence[str],
     patching: Reading | None = None,
     swapped: Reading | None = None,
-) -> Chosen:
+) -> ChosenSites:
     """The sites of each task, from the `half` of a reading's items that they are chosen on (`first_half`).
 
     By exchanging heads between conflict and congruent (the true task's) and between conflict and distractor_swapped
     (the distractor's), where both were read; else by what T and D lose when components are knocked out one at a time.
     """
     if patching is not None and swapped is not None:
-        return Chosen(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
+        return ChosenSites(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
     names = list(ablation.dims["component"])
     true, distractor = losses(_pair(ablation)[..., half])
-    return Chosen(_strongest(names, true.mean(-1)), _strongest(names, distractor.mean(-1)))
+    return ChosenSites(_strongest(names, true.mean(-1)), _strongest(names, distractor.mean(-1)))
 
 
 def strength(
     source: Source,
-    chosen: Chosen,
+    chosen: ChosenSites,
     half: Half,
     groups: Sequence[str],
     true: Reading | None,
@@ -117,7 +117,7 @@ def estimated(source: Source, patching: Reading, swapped: Reading, half: Half, g
     Half of what exchanging each chosen head would do to the gap, summed over the heads: a pair's gaps differ by 2T, or 2D.
     What a head does through another counts for both, so that a strength may exceed what both together have.
     """
-    chosen = Chosen(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
+    chosen = ChosenSites(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
     other = ~half
     kept = tuple(name for name, is_other in zip(groups, other, strict=True) if is_other)
     found = []

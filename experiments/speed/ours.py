@@ -10,8 +10,8 @@ import torch
 
 from distractor.models.load import load
 from distractor.models.site import Site
-from distractor.probing.cached_patching import CachedPatching, Exchanges
-from distractor.probing.exchange import first_order
+from distractor.probing.cached_patching import CachedPatching, Patches
+from distractor.probing.patching import first_order_effects
 from distractor.probing.run import Batch, observe
 from distractor.scoring.encode import Encoded, encode
 from distractor.scoring.score import TOKENS_A_PASS, score
@@ -50,7 +50,7 @@ def residual_sweep(folder: Path) -> Work:
     (pair,) = inputs.pairs(model.vocab, 1, inputs.SWEPT)
     answers = torch.tensor([inputs.ANSWERS] * 2)
     sites = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
-    cells = Exchanges(torch.zeros(len(pair[0]), dtype=torch.long), torch.eye(len(pair[0]), dtype=torch.bool))
+    cells = Patches(torch.zeros(len(pair[0]), dtype=torch.long), torch.eye(len(pair[0]), dtype=torch.bool))
 
     @torch.inference_mode()
     def work() -> np.ndarray:
@@ -67,7 +67,7 @@ def head_sweep(folder: Path) -> Work:
     answers = torch.tensor([inputs.ANSWERS] * 2)
     sites = [Site(layer, "z") for layer in range(model.n_layers)]
     heads = torch.arange(model.n_heads)
-    cells = Exchanges(torch.zeros_like(heads), torch.ones(len(heads), len(pair[0]), dtype=torch.bool), heads)
+    cells = Patches(torch.zeros_like(heads), torch.ones(len(heads), len(pair[0]), dtype=torch.bool), heads)
 
     @torch.inference_mode()
     def work() -> np.ndarray:
@@ -84,7 +84,7 @@ def attribution_patching(folder: Path) -> Work:
     sites = [Site(layer, part) for layer in range(model.n_layers) for part in ("z", "mlp_out")]
 
     def work() -> np.ndarray:
-        found = {site: value[0, 1].mean(0) for site, value in first_order(model, batch, sites).items()}
+        found = {site: value[0, 1].mean(0) for site, value in first_order_effects(model, batch, sites).items()}
         rows = [torch.cat([found[Site(layer, "z")], found[Site(layer, "mlp_out")]]) for layer in range(model.n_layers)]
         return torch.stack(rows).numpy()
 

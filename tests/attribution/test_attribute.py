@@ -30,10 +30,10 @@ from distractor.models.heads import head_names
 from distractor.models.source import Source
 from distractor.probing import run as run_module
 from distractor.probing.cells import kind_of
-from distractor.probing.examine import Examination, check_request
 from distractor.probing.measure import measure
+from distractor.probing.read_probes import ProbeResults, check_request
 from distractor.probing.readings import Reader, Reading
-from distractor.probing.strengths import Chosen, choose, first_half, losses, strength
+from distractor.probing.strengths import ChosenSites, choose, first_half, losses, strength
 from distractor.runs.tables import WIDTH
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -57,7 +57,7 @@ def wire(folder: Path, name: str, *, at: int = 0, layers: int = 1, **strengths: 
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Examination, Store]:
+def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[ProbeResults, Store]:
     """The probes on two wired models: in the smaller the distractor's head is the stronger, in the larger the true one."""
     folder = tmp_path_factory.mktemp("attribute")
     sources = [
@@ -71,7 +71,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> tuple[Examination, S
     return found, store
 
 
-def test_models_come_smallest_first_and_each_probe_reads_each(everything: tuple[Examination, Store]) -> None:
+def test_models_come_smallest_first_and_each_probe_reads_each(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     assert [scores.source.name for scores in found.scores] == ["small", "large"]
     assert set(READ) <= set(found.readings)
@@ -82,7 +82,7 @@ def test_models_come_smallest_first_and_each_probe_reads_each(everything: tuple[
     assert found.refused == {}
 
 
-def test_planted_sites_stand_out_and_nothing_else(everything: tuple[Examination, Store]) -> None:
+def test_planted_sites_stand_out_and_nothing_else(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     for name in ("ablation", "direct_attribution", "compensation"):
         cells = found.cells[name][1]
@@ -97,7 +97,7 @@ def test_planted_sites_stand_out_and_nothing_else(everything: tuple[Examination,
     assert sum(chance) <= 1
 
 
-def test_each_pair_shows_its_own_path(everything: tuple[Examination, Store]) -> None:
+def test_each_pair_shows_its_own_path(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     for name, head in (("head_patching", "L1H1.z"), ("head_patching/distractor_swapped", "L1H0.z")):
         cells = found.cells[name][1]
@@ -107,7 +107,7 @@ def test_each_pair_shows_its_own_path(everything: tuple[Examination, Store]) -> 
         assert here.recovery == pytest.approx(1, abs=0.02), "the head carries the whole difference"
 
 
-def test_what_is_kept_is_what_was_read(everything: tuple[Examination, Store], tmp_path: Path) -> None:
+def test_what_is_kept_is_what_was_read(everything: tuple[ProbeResults, Store], tmp_path: Path) -> None:
     found, _ = everything
     source = found.scores[1].source
     loaded = load_module.load(source.folder, name=source.name, device="cpu")
@@ -124,7 +124,7 @@ def test_what_is_kept_is_what_was_read(everything: tuple[Examination, Store], tm
 
 
 def test_a_second_time_no_model_is_loaded(
-    everything: tuple[Examination, Store], monkeypatch: pytest.MonkeyPatch
+    everything: tuple[ProbeResults, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, store = everything
     monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
@@ -162,8 +162,8 @@ def test_only_what_was_asked_for_is_kept_in_memory(tmp_path: Path, monkeypatch: 
     assert set(seen) == {f"L0.{part}" for part in ("resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern")}
 
 
-def made(found: Examination, effects: Mapping[str, float], estimates: tuple[str, ...]) -> Reading:
-    """Exchanges of heads of the larger model by several estimates, with the effects as given and a little noise."""
+def made(found: ProbeResults, effects: Mapping[str, float], estimates: tuple[str, ...]) -> Reading:
+    """Patches of heads of the larger model by several estimates, with the effects as given and a little noise."""
     kept = found.readings["head_patching"][1]
     random = np.random.default_rng(0)
     shape = (1, len(estimates), 2, len(effects), len(TASK.items))
@@ -174,7 +174,7 @@ def made(found: Examination, effects: Mapping[str, float], estimates: tuple[str,
 
 
 def test_what_has_no_sign_is_not_tested_and_kinds_of_sites_are_families_of_their_own(
-    everything: tuple[Examination, Store],
+    everything: tuple[ProbeResults, Store],
 ) -> None:
     found, _ = everything
     effects = {"L0H0.z": -1.0, "L0H1.z": 0.0, "L0H0.pattern": -1.0, **{f"L0H{h}.pattern": 0.0 for h in range(1, 30)}}
@@ -201,7 +201,7 @@ def test_what_has_no_sign_is_not_tested_and_kinds_of_sites_are_families_of_their
 
 
 def test_the_sites_of_each_task_are_chosen_and_weighed_for_what_they_carry(
-    everything: tuple[Examination, Store],
+    everything: tuple[ProbeResults, Store],
 ) -> None:
     found, _ = everything
     small, large = found.strengths
@@ -214,7 +214,7 @@ def test_the_sites_of_each_task_are_chosen_and_weighed_for_what_they_carry(
     assert set(small.groups) == {item.group for item, is_first in zip(TASK.items, half, strict=True) if not is_first}
 
 
-def test_by_knock_out_alone_the_same_sites_are_chosen(everything: tuple[Examination, Store]) -> None:
+def test_by_knock_out_alone_the_same_sites_are_chosen(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     groups = [item.group for item in TASK.items]
     half = first_half(groups, TASK.items)
@@ -232,7 +232,7 @@ def test_losses_are_those_of_the_two_pulls() -> None:
     assert_allclose(distractor, distractor_pull(*gap, neutral[0]) - distractor_pull(*after, neutral[0]))
 
 
-def test_over_seeds_the_interval_is_that_of_their_mean(everything: tuple[Examination, Store]) -> None:
+def test_over_seeds_the_interval_is_that_of_their_mean(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     small, large = found.strengths
     for pull, which in (("true_pull", "true"), ("distractor_pull", "distractor")):
@@ -244,7 +244,7 @@ def test_over_seeds_the_interval_is_that_of_their_mean(everything: tuple[Examina
         assert_allclose(found.over_seeds([0], pull, of_sites=False) or (), found.behaviour(0, pull) or ())
 
 
-def test_shares_have_intervals_between_0_and_1_that_reach_inwards(everything: tuple[Examination, Store]) -> None:
+def test_shares_have_intervals_between_0_and_1_that_reach_inwards(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     log_probs = found.scores[0].log_probs.copy()
     log_probs[..., 0] = -5000  # preference is 1 on every item
@@ -264,7 +264,7 @@ def test_shares_have_intervals_between_0_and_1_that_reach_inwards(everything: tu
     assert gaps.low.min() < -1
 
 
-def test_steps_are_not_drawn_as_seeds(everything: tuple[Examination, Store]) -> None:
+def test_steps_are_not_drawn_as_seeds(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     assert "across" in attribute_report.figures(found)
     scores = tuple(
@@ -279,10 +279,10 @@ def test_steps_are_not_drawn_as_seeds(everything: tuple[Examination, Store]) -> 
     assert "across" not in attribute_report.figures(replace(found, scores=scores, readings=readings))
 
 
-def test_no_sites_have_no_strength(everything: tuple[Examination, Store]) -> None:
+def test_no_sites_have_no_strength(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     groups = [item.group for item in TASK.items]
-    one = strength(found.scores[0].source, Chosen((), ()), first_half(groups, TASK.items), groups, None, None)
+    one = strength(found.scores[0].source, ChosenSites((), ()), first_half(groups, TASK.items), groups, None, None)
     assert one.mean("true") == (0, 0, 0)
 
 
@@ -290,7 +290,7 @@ def test_no_sites_have_no_strength(everything: tuple[Examination, Store]) -> Non
 
 
 @pytest.fixture(scope="module")
-def drawn(everything: tuple[Examination, Store]) -> Mapping[str, Any]:
+def drawn(everything: tuple[ProbeResults, Store]) -> Mapping[str, Any]:
     """All figures of the larger model."""
     found, _ = everything
     return attribute_report.figures(
@@ -299,7 +299,7 @@ def drawn(everything: tuple[Examination, Store]) -> Mapping[str, Any]:
 
 
 def test_every_reading_has_its_figure_and_none_stands_out_of_its_page(
-    everything: tuple[Examination, Store], drawn: Mapping[str, Any]
+    everything: tuple[ProbeResults, Store], drawn: Mapping[str, Any]
 ) -> None:
     found, _ = everything
     wanted = {f"{name.replace('/', '-')}-large" for name in found.readings}
@@ -319,7 +319,7 @@ def test_every_reading_has_its_figure_and_none_stands_out_of_its_page(
         assert height < 20, name
 
 
-def test_cells_that_stand_out_are_framed(everything: tuple[Examination, Store], drawn: Mapping[str, Any]) -> None:
+def test_cells_that_stand_out_are_framed(everything: tuple[ProbeResults, Store], drawn: Mapping[str, Any]) -> None:
     found, _ = everything
     cells = found.cells["ablation"][1]
     assert cells.marked is not None
@@ -327,7 +327,7 @@ def test_cells_that_stand_out_are_framed(everything: tuple[Examination, Store], 
     assert framed == int(cells.marked.sum()) == 4
 
 
-def test_a_waterfall_ends_at_the_gap(everything: tuple[Examination, Store], drawn: Mapping[str, Any]) -> None:
+def test_a_waterfall_ends_at_the_gap(everything: tuple[ProbeResults, Store], drawn: Mapping[str, Any]) -> None:
     found, _ = everything
     gap = found.readings["logit_lens"][1].values[0, -1]
     conflict = found.readings["logit_lens"][1].dims["condition"].index("conflict")
@@ -344,7 +344,7 @@ def test_attention_is_drawn_on_the_words_of_the_prompt(drawn: Mapping[str, Any])
     assert any(word.startswith("L1H0, conflict") for word in words)
 
 
-def test_the_summary_is_json_without_nan_and_names_what_was_planted(everything: tuple[Examination, Store]) -> None:
+def test_the_summary_is_json_without_nan_and_names_what_was_planted(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     told = json.loads(json.dumps(attribute_report.summary(found), allow_nan=False))
     assert told["readings"]["logit_lens"][1]["parting"]["stage"] == "L1.resid_mid"
@@ -356,7 +356,7 @@ def test_the_summary_is_json_without_nan_and_names_what_was_planted(everything: 
     assert told["first"]["sites"]["onset"]["call"] == "not defined"
 
 
-def printed(found: Examination) -> str:
+def printed(found: ProbeResults) -> str:
     console = Console(width=400, file=io.StringIO(), highlight=False)
     for table in tables(found):
         console.print(table)
@@ -364,7 +364,7 @@ def printed(found: Examination) -> str:
     return text
 
 
-def test_tables_fit_the_terminal(everything: tuple[Examination, Store]) -> None:
+def test_tables_fit_the_terminal(everything: tuple[ProbeResults, Store]) -> None:
     lines = printed(everything[0]).splitlines()
     of_tables = [
         line.rstrip() for line in lines if not line.startswith(("Conflict", "*", "sites:", "behaviour:", "MIND"))
@@ -373,7 +373,7 @@ def test_tables_fit_the_terminal(everything: tuple[Examination, Store]) -> None:
     assert any(re.search(r"L1H1\.z +-2\.\d\d \[.*\]\*", line) for line in lines)
 
 
-def test_items_that_one_model_is_not_posed_are_not_counted(everything: tuple[Examination, Store]) -> None:
+def test_items_that_one_model_is_not_posed_are_not_counted(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     log_probs = found.scores[0].log_probs.copy()
     log_probs[TASK.conditions.index(Condition.CONGRUENT), :5] = np.nan  # of three groups, the third by half
@@ -384,7 +384,7 @@ def test_items_that_one_model_is_not_posed_are_not_counted(everything: tuple[Exa
 
 
 def test_a_word_that_few_items_have_says_so_and_does_not_stand_before_the_others(
-    everything: tuple[Examination, Store],
+    everything: tuple[ProbeResults, Store],
 ) -> None:
     found, _ = everything
     reading = found.readings["attention"][-1]
@@ -405,7 +405,7 @@ def test_a_word_that_few_items_have_says_so_and_does_not_stand_before_the_others
     assert f"at {other} " in rows(count // 4)[0]
 
 
-def test_a_name_that_is_cut_is_seen_to_be_cut(everything: tuple[Examination, Store]) -> None:
+def test_a_name_that_is_cut_is_seen_to_be_cut(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     source = replace(found.scores[0].source, family="ladder", model="80x2", seed=780, step=750, is_final=False)
     long = replace(source, model="a_name_of_many_letters")
@@ -420,7 +420,7 @@ def test_a_name_that_is_cut_is_seen_to_be_cut(everything: tuple[Examination, Sto
     assert f"…{long.name[-29:]}" in first
 
 
-def test_why_there_are_no_shares_is_told_where_the_gaps_do_not_differ(everything: tuple[Examination, Store]) -> None:
+def test_why_there_are_no_shares_is_told_where_the_gaps_do_not_differ(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     kept = found.readings["head_patching"][1]
     level = replace(kept, about={**kept.about, "pair_gap": json.dumps([1.0, -1.0] * 8)})
@@ -571,7 +571,7 @@ def test_of_many_models_one_that_has_the_head_is_enough_and_what_is_not_known_is
     attribute_report.refuse_absent(["L2H0"], [*sources, Source("models", "unknown", tmp_path)])
 
 
-def test_a_head_that_a_drawn_model_turns_out_to_lack_is_refused(everything: tuple[Examination, Store]) -> None:
+def test_a_head_that_a_drawn_model_turns_out_to_lack_is_refused(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     alone = replace(found, readings={"attention": found.readings["attention"][:1]})
     with pytest.raises(ModelError, match="small has no head L1H0; it has L0H0 to L0H3"):

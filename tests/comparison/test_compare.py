@@ -35,7 +35,7 @@ from distractor.models import families
 from distractor.models import load as load_module
 from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
-from distractor.probing.strengths import Chosen
+from distractor.probing.strengths import ChosenSites
 from distractor.runs.tables import WIDTH
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -224,7 +224,7 @@ def test_from_six_layers_on_whole_blocks_are_matched_by_relative_depth(tmp_path:
 
 def test_sites_carry_over_by_name_by_depth_or_not_at_all() -> None:
     names = [f"L{layer}H{head}.z" for layer in range(11) for head in range(2)] + ["L10.mlp_out"]
-    chosen = Chosen(("L5H1.z",), ("L3H0.z", "L0.mlp_out"))
+    chosen = ChosenSites(("L5H1.z",), ("L3H0.z", "L0.mlp_out"))
     assert carried(chosen, names, (6, 11), "name") == (("L5H1.z",), ("L3H0.z",))
     assert carried(chosen, names, (6, 11), "depth") == (("L10H0.z", "L10H1.z"), ("L6H0.z", "L6H1.z"))
     assert carried(chosen, names, (6, 11), "function") is None

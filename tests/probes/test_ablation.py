@@ -22,7 +22,7 @@ from distractor.models.model import Model
 from distractor.models.site import Site
 from distractor.probing import run as run_module
 from distractor.probing.measure import measure
-from distractor.probing.replacement_values import Elsewhere
+from distractor.probing.replacement_values import ReplacementValues
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.scoring.quantities import distractor_pull, logit_gap, true_pull
@@ -304,7 +304,7 @@ def test_zero_ablation_is_that_of_plain_transformers(loaded: Loaded) -> None:
 def test_a_donor_is_another_fold_and_gives_a_token_of_the_same_role(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes_bos")
     together = batch(encode(uneven(), model), model, (CONFLICT, CONGRUENT))
-    elsewhere = Elsewhere.of(together, FOLDS)
+    elsewhere = ReplacementValues.of(together, FOLDS)
     donors = elsewhere.draw(np.random.default_rng(0))
     cases: Counter[str] = Counter()
     for c, i in np.ndindex(*elsewhere.cell.shape):
@@ -332,7 +332,7 @@ def test_a_donor_is_another_fold_and_gives_a_token_of_the_same_role(loaded: Load
 def test_donors_are_balanced_over_conditions_and_labels(loaded: Loaded) -> None:
     model = loaded("gpt2")
     together = batch(encode(uneven(), model), model, (CONFLICT, CONGRUENT))
-    elsewhere, rng = Elsewhere.of(together, FOLDS), np.random.default_rng(0)
+    elsewhere, rng = ReplacementValues.of(together, FOLDS), np.random.default_rng(0)
     cells = []
     for _ in range(400):
         donors = elsewhere.draw(rng)
@@ -347,7 +347,7 @@ def test_resampling_is_writing_the_donors_activations_and_averaging_the_effects(
     probe = Ablation(FOLDS, kind="resample", draws=2, seed=5)
     run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
     rng, site = np.random.default_rng(5), Site(1, "mlp_out")
-    drawn = [Elsewhere.of(run.batch, FOLDS).draw(rng) for _ in range(2)]
+    drawn = [ReplacementValues.of(run.batch, FOLDS).draw(rng) for _ in range(2)]
     wanted = sum((run.again({site: donors.give(run.seen[site])}).gap - run.gap).numpy() for donors in drawn) / 2
     assert_allclose(probe(run).sel(component=str(site)), wanted, atol=1e-12)
     assert np.abs(wanted).max() > 1e-3

@@ -20,8 +20,8 @@ from distractor.errors import EncodeError, ModelError, TaskError
 from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
-from distractor.probing.exchange import exchanged
 from distractor.probing.measure import measure
+from distractor.probing.patching import patched_gap
 from distractor.probing.run import Run, batch, observe
 from distractor.scoring import score as score_module
 from distractor.scoring.encode import encode
@@ -48,7 +48,7 @@ def test_a_prompt_patched_with_itself_is_as_it_was(loaded: Loaded, architecture:
     at = torch.zeros(len(run.batch.items), run.batch.tokens.shape[2], dtype=torch.bool)
     at[:, 1] = True
     for part in model.parts:
-        gap = exchanged(model, run.batch, Site(1, part), None if part == "pattern" else at)
+        gap = patched_gap(model, run.batch, Site(1, part), None if part == "pattern" else at)
         # A pattern is written by way of z: the same sum in another order (in Gemma 2 of float32 shares).
         error = {"pattern": 1e-6 if architecture == "gemma2" else 1e-9}.get(part, 1e-12)
         assert_close(gap, run.gap, atol=error, rtol=0)
@@ -62,7 +62,7 @@ def test_the_whole_stream_of_the_other_prompt_gives_its_gap(loaded: Loaded, arch
     streams: list[Part] = [part for part in ("resid_pre", "resid_mid", "resid_post") if part in model.parts]
     for layer in range(model.n_layers):
         for part in streams:
-            assert_close(exchanged(model, run.batch, Site(layer, part)), run.gap.flip(0), atol=1e-9, rtol=0)
+            assert_close(patched_gap(model, run.batch, Site(layer, part)), run.gap.flip(0), atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", EVERY)
@@ -78,7 +78,9 @@ def test_exchanging_within_a_pass_is_writing_what_was_seen_before(
     monkeypatch.setattr(score_module, "TOKENS_A_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
     for site in sites:
         wanted = run.again({site: run.seen[site].flip(0)}).gap
-        assert_close(exchanged(model, run.batch, site), wanted, atol=1e-6 if architecture == "gemma2" else 1e-9, rtol=0)
+        assert_close(
+            patched_gap(model, run.batch, site), wanted, atol=1e-6 if architecture == "gemma2" else 1e-9, rtol=0
+        )
         assert site.part == "q" or (wanted - run.gap).abs().max() > 1e-4, "the exchange does nothing, nor does the test"
 
 
@@ -339,10 +341,10 @@ def test_only_a_pair_can_be_exchanged(loaded: Loaded) -> None:
     model = loaded("gpt2")
     three = batch(encode(tiny.task(), model), model, (CONFLICT, CONGRUENT, SWAPPED))
     with pytest.raises(ValueError, match="between two conditions; 3 came"):
-        exchanged(model, three, Site(0, "z"))
+        patched_gap(model, three, Site(0, "z"))
     pair = batch(encode(tiny.task(), model), model, PAIR)
     with pytest.raises(ValueError, match="it is exchanged whole"):
-        exchanged(model, pair, Site(0, "pattern"), torch.ones(12, 6, dtype=torch.bool))
+        patched_gap(model, pair, Site(0, "pattern"), torch.ones(12, 6, dtype=torch.bool))
 
 
 def test_an_effect_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +358,7 @@ def test_an_effect_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pyte
 
     monkeypatch.setattr(Model, "log_probs", damaged)
     with pytest.raises(ModelError, match=r"of 1 of 12 items are not finite \(NaN\), first lamb>kitten"):
-        exchanged(model, pair, Site(0, "z"))
+        patched_gap(model, pair, Site(0, "z"))
 
 
 def test_nothing_is_kept_of_the_activations(loaded: Loaded) -> None:

@@ -21,9 +21,9 @@ from distractor.errors import ModelError
 from distractor.models.load import load, wrap
 from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, STREAM_PARTS, Part, Site
-from distractor.probing import exchange
-from distractor.probing.exchange import exchanged, first_order, grad_drop
+from distractor.probing import patching
 from distractor.probing.measure import measure
+from distractor.probing.patching import first_order_effects, grad_drop, patched_gap
 from distractor.probing.run import Batch, batch, observe
 from distractor.scoring.encode import encode
 from distractor.statistics import agreement
@@ -45,7 +45,7 @@ def sites_of(model: Model) -> list[Site]:
 
 def estimates(model: Model, together: Batch, **settings: Any) -> dict[Site, Tensor]:
     """Of everything at each site at once."""
-    found = first_order(model, together, sites_of(model), **settings)
+    found = first_order_effects(model, together, sites_of(model), **settings)
     return {site: value[0].sum(-1) for site, value in found.items()}
 
 
@@ -75,9 +75,9 @@ def test_positions_and_passes_change_no_estimate(loaded: Loaded, monkeypatch: py
     model = loaded("llama_grouped_tied", "bytes")
     together = pair(model)
     assert len(together.lengths.unique()) > 1
-    whole = first_order(model, together, sites_of(model), drop_layers=True)
+    whole = first_order_effects(model, together, sites_of(model), drop_layers=True)
     monkeypatch.setattr("distractor.scoring.score.TOKENS_A_PASS", 6 * together.tokens.shape[2])
-    for site, value in first_order(model, together, sites_of(model), drop_layers=True).items():
+    for site, value in first_order_effects(model, together, sites_of(model), drop_layers=True).items():
         torch.testing.assert_close(value, whole[site], atol=1e-9, rtol=0)
         if site.part in STREAM_PARTS:
             behind = torch.arange(value.shape[-1]) >= together.lengths[:, None]
@@ -90,14 +90,14 @@ def test_only_one_pass_forward_is_made_for_all_sites(loaded: Loaded) -> None:
     unembed = model.bridge.original_model.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: passes.append(len(made)))
     stream = [Site(layer, part) for layer in range(2) for part in STREAM_PARTS]
-    first_order(model, pair(model), stream, drop_layers=True)
+    first_order_effects(model, pair(model), stream, drop_layers=True)
     handle.remove()
     assert passes == [24]
 
 
 def test_weights_are_left_without_gradients(loaded: Loaded) -> None:
     model = loaded("gpt2")
-    first_order(model, pair(model), sites_of(model))
+    first_order_effects(model, pair(model), sites_of(model))
     assert all(weight.grad is None and not weight.requires_grad for weight in model.bridge.parameters())
 
 
@@ -106,7 +106,7 @@ def test_a_dropped_layer_passes_no_gradient_on(loaded: Loaded, layer: int) -> No
     """Beside plain transformers, the layer's outputs detached by hooks of its own."""
     model = loaded("gpt2")
     together = pair(model)
-    found = first_order(model, together, [Site(0, "resid_pre"), Site(0, "mlp_out")], drop_layers=True)
+    found = first_order_effects(model, together, [Site(0, "resid_pre"), Site(0, "mlp_out")], drop_layers=True)
     network = tiny.plain(model.name)
     block = network.transformer.h[layer]
     handles = [
@@ -174,14 +174,14 @@ def test_where_the_model_is_linear_estimates_are_exact(tmp_path: Path, layers: i
     together = pair(model)
     run = observe(model, together)
     last: list[Part] = ["resid_post", "attn_out", "z", "v", "q", "k", "pattern"]
-    found = first_order(model, together, [Site(layers - 1, part) for part in last])
+    found = first_order_effects(model, together, [Site(layers - 1, part) for part in last])
     for part in last:
         site = Site(layers - 1, part)
-        exact = exchanged(model, together, site) - run.gap
+        exact = patched_gap(model, together, site) - run.gap
         together_estimated = found[site][0].sum(-1)
         if part in HEAD_PARTS:
             for head in range(4):
-                one = exchanged(model, together, Site(layers - 1, part, head)) - run.gap
+                one = patched_gap(model, together, Site(layers - 1, part, head)) - run.gap
                 torch.testing.assert_close(found[site][0, ..., head], one, atol=1e-9, rtol=0)
         torch.testing.assert_close(together_estimated, exact, atol=1e-9, rtol=0)
         assert (part == "q" and layers == 1) or exact.abs().max() > 1e-3, part  # the slot itself is as it was
@@ -191,9 +191,11 @@ def test_keys_are_exact_only_through_the_softmax(tmp_path: Path) -> None:
     """The more the softmax is saturated, the less a plain gradient sees; the null beside the correction."""
     model = linear(tmp_path, sharp=6.0)
     together = pair(model)
-    exact = exchanged(model, together, Site(0, "k")) - observe(model, together).gap
+    exact = patched_gap(model, together, Site(0, "k")) - observe(model, together).gap
     for through, is_right in ((True, True), (False, False)):
-        estimate = first_order(model, together, [Site(0, "k")], through_softmax=through)[Site(0, "k")][0].sum(-1)
+        estimate = first_order_effects(model, together, [Site(0, "k")], through_softmax=through)[Site(0, "k")][0].sum(
+            -1
+        )
         assert bool((estimate - exact).abs().max() < 1e-9) == is_right
 
 
@@ -267,12 +269,12 @@ _sample = agreement.sample
 
 
 def test_an_estimate_that_is_wrong_is_flagged(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = first_order
+    right = first_order_effects
 
     def blind(*given: Any, **more: Any) -> dict[Site, Tensor]:
         return {site: torch.zeros_like(value) for site, value in right(*given, **more).items()}
 
-    monkeypatch.setattr(exchange, "first_order", blind)
+    monkeypatch.setattr(patching, "first_order_effects", blind)
     reading = measure(loaded("gpt2"), tiny.task(), AttributionPatching(grad_drop=False))
     assert "not to be trusted beside exact patches: gradient (noising) at" in reading.attrs["warning"]
     told = json.loads(reading.attrs["self_check"])
@@ -325,9 +327,9 @@ def test_memory_is_at_most_half_as_much_again_as_a_pass_forward_and_back(tmp_pat
         (gap[:, 0] - gap[:, 1]).sum().backward()
         del log_probs, gap, entry
     with Ledger() as ours:
-        first_order(model, together, sites, drop_layers=True)
+        first_order_effects(model, together, sites, drop_layers=True)
     with Ledger() as exact:
-        exchanged(model, together, sites[0])
+        patched_gap(model, together, sites[0])
     assert run.gap.shape == (2, 12)
     assert plain.peak > 1e6, "the ledger saw nothing"
     assert ours.peak < 1.5 * plain.peak
@@ -340,29 +342,29 @@ def test_memory_is_at_most_half_as_much_again_as_a_pass_forward_and_back(tmp_pat
 def test_what_is_not_a_layers_whole_part_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
     with pytest.raises(ValueError, match="all heads of a layer are estimated at once"):
-        first_order(model, pair(model), [Site(0, "z", 1)])
+        first_order_effects(model, pair(model), [Site(0, "z", 1)])
     with pytest.raises(ValueError, match="one map goes by role"):
         AttributionPatching(parts=("z", "mlp_out"))
     with pytest.raises(ModelError, match=r"has layers 0 to 1; L2\.z was asked for"):
-        first_order(model, pair(model), [Site(2, "z")])
+        first_order_effects(model, pair(model), [Site(2, "z")])
     with pytest.raises(ModelError, match="has no resid_mid"):
-        first_order(loaded("gpt_neox"), pair(loaded("gpt_neox")), [Site(0, "resid_mid")])
+        first_order_effects(loaded("gpt_neox"), pair(loaded("gpt_neox")), [Site(0, "resid_mid")])
 
 
 def test_half_precision_is_refused(loaded: Loaded) -> None:
     model = loaded("llama", dtype="bfloat16")
     with pytest.raises(ModelError, match="use --dtype float32"):
-        first_order(model, pair(model), [Site(0, "z")])
+        first_order_effects(model, pair(model), [Site(0, "z")])
 
 
 def test_a_gradient_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, right = loaded("gpt2"), exchange._times
+    model, right = loaded("gpt2"), patching._times
 
     def damaged(*given: Any) -> Tensor:
         found = right(*given)
         found[:, 3] = torch.inf
         return found
 
-    monkeypatch.setattr(exchange, "_times", damaged)
+    monkeypatch.setattr(patching, "_times", damaged)
     with pytest.raises(ModelError, match=r"the gradients of 1 of 12 items are not finite \(NaN\), first gold>iron"):
-        first_order(model, pair(model), [Site(0, "z")])
+        first_order_effects(model, pair(model), [Site(0, "z")])

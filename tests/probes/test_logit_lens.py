@@ -17,8 +17,8 @@ from conftest import Loaded
 from distractor.errors import ModelError
 from distractor.models.load import load
 from distractor.models.model import Model
-from distractor.probing.examine import Examination
 from distractor.probing.measure import measure
+from distractor.probing.read_probes import ProbeResults
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import encode
 from distractor.scoring.quantities import coverage, logit_gap, preference
@@ -204,4 +204,4 @@ def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
 
     dims = {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims}
     read = Reading(Source("wired", "wired", tmp_path), None, reading.values, dims, {})  # type: ignore[arg-type]
-    assert Examination(wired.task(1), Settings(), (), {}).parting(read) is None
+    assert ProbeResults(wired.task(1), Settings(), (), {}).parting(read) is None

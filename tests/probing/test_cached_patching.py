@@ -16,10 +16,10 @@ from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
 from distractor.probing import cached_patching as cut_module
-from distractor.probing import exchange
-from distractor.probing.cached_patching import CUTS, pack
-from distractor.probing.exchange import Node, exchanged, exchanged_all
+from distractor.probing import patching
+from distractor.probing.cached_patching import PATCHABLE, pack
 from distractor.probing.measure import measure
+from distractor.probing.patching import Node, patched_gap, patched_gaps
 from distractor.probing.run import Run, batch, observe
 from distractor.scoring.encode import encode
 from distractor.text.task import Condition
@@ -28,7 +28,7 @@ from probes.activation_patching import ActivationPatching
 EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 SWAPPED = (Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED)
-PARTS: tuple[Part, ...] = (*CUTS, "resid_post")
+PARTS: tuple[Part, ...] = (*PATCHABLE, "resid_post")
 
 
 def get(loaded: Loaded, folder: Path, architecture: str) -> Model:
@@ -59,7 +59,7 @@ def nodes_of(run: Run, parts: tuple[Part, ...] = PARTS) -> list[Node]:
 
 
 def whole(run: Run, nodes: list[Node]) -> torch.Tensor:
-    return torch.stack([exchanged(run.model, run.batch, *node) for node in nodes])
+    return torch.stack([patched_gap(run.model, run.batch, *node) for node in nodes])
 
 
 @pytest.mark.parametrize("architecture", EVERY)
@@ -69,7 +69,7 @@ def test_cutting_gives_what_whole_passes_give(loaded: Loaded, tmp_path: Path, ar
     # TransformerLens cannot give the stream between the halves of a layer whose norms stand behind the sums.
     parts = tuple(part for part in PARTS if architecture != "opt_350m" or part != "resid_mid")
     nodes = nodes_of(run, parts)
-    found, why = exchanged_all(run, nodes)
+    found, why = patched_gaps(run, nodes)
     assert why == ""
     wanted = whole(run, nodes)
     there = ~wanted.isnan()
@@ -86,11 +86,11 @@ def test_how_cells_are_laid_out_changes_nothing(
 ) -> None:
     run = run_of(loaded("llama", "bytes"))
     nodes = nodes_of(run, ("resid_pre", "mlp_out", "z"))
-    wanted, _ = exchanged_all(run, nodes)
+    wanted, _ = patched_gaps(run, nodes)
     monkeypatch.setattr(cut_module, "ROOM", room)
-    monkeypatch.setattr(exchange, "TOKENS_A_PASS", tokens)
-    monkeypatch.setattr(exchange, "CLEAN_TOKENS", clean)
-    found, why = exchanged_all(run, nodes)
+    monkeypatch.setattr(patching, "TOKENS_A_PASS", tokens)
+    monkeypatch.setattr(patching, "CLEAN_TOKENS", clean)
+    found, why = patched_gaps(run, nodes)
     assert why == ""
     assert_close(found, wanted, atol=1e-9, rtol=0, equal_nan=True)
 
@@ -135,11 +135,11 @@ def test_layers_before_a_change_and_positions_before_it_are_not_run_again(loaded
     run = run_of(model, SWAPPED)
     length, items = run.batch.tokens.shape[2], len(run.batch.items)
     at = [one.repeat(items, 1) for one in torch.eye(length, dtype=torch.bool)]
-    exchange._why_not_cut(run, ["resid_pre"])
+    patching._why_not_cut(run, ["resid_pre"])
     clean = 2 * items * length
 
     def through(nodes: list[Node]) -> list[int]:
-        found = tokens_through(model, lambda: exchange._exchanged_by_cuts(run, nodes))
+        found = tokens_through(model, lambda: patching._exchanged_by_cuts(run, nodes))
         return [count - clean for count in found]
 
     assert through([(Site(0, "resid_pre"), one) for one in at]) == [2 * items * (length - 2)] * 2
@@ -174,14 +174,14 @@ def test_a_model_that_cannot_be_cut_takes_whole_passes_and_says_so(
 def test_a_pattern_is_exchanged_in_a_whole_pass(loaded: Loaded) -> None:
     run = run_of(loaded("opt"))
     nodes: list[Node] = [(Site(0, "z", 1), None), (Site(1, "pattern", 2), None), (Site(0, "pattern"), None)]
-    found, why = exchanged_all(run, nodes)
+    found, why = patched_gaps(run, nodes)
     assert why == ""
     assert_close(found, whole(run, nodes), atol=1e-9, rtol=0)
 
 
 def test_no_layer_stays_left_out(loaded: Loaded) -> None:
     run = run_of(loaded("gpt_neox"))
-    exchanged_all(run, nodes_of(run, ("resid_pre",)))
+    patched_gaps(run, nodes_of(run, ("resid_pre",)))
     assert torch.equal(observe(run.model, run.batch).log_probs, run.log_probs)
 
 
@@ -194,7 +194,7 @@ def test_nan_on_the_way_is_named_with_the_item(loaded: Loaded, monkeypatch: pyte
         found[(answers == run.batch.answers[3]).all(-1)] = torch.nan
         return found
 
-    monkeypatch.setattr(exchange, "_why_not_cut", lambda run, parts: "")
+    monkeypatch.setattr(patching, "_why_not_cut", lambda run, parts: "")
     monkeypatch.setattr(Model, "answer_logits", damaged)
     with pytest.raises(ModelError, match=rf"of 1 of 6 items are not finite .* first {run.batch.items[3].id}"):
-        exchanged_all(run, nodes_of(run, ("attn_out",)))
+        patched_gaps(run, nodes_of(run, ("attn_out",)))

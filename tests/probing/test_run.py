@@ -20,8 +20,8 @@ from distractor.models.hooks import HOOKS
 from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.models.site import Part, Site
-from distractor.probing.exchange import exchanged, first_order
 from distractor.probing.measure import measure
+from distractor.probing.patching import first_order_effects, patched_gap
 from distractor.probing.run import Batch, batch, observe
 from distractor.scoring import score as score_module
 from distractor.scoring.encode import Encoded, encode
@@ -305,8 +305,8 @@ def test_no_hook_is_left_behind_even_where_an_edit_fails(loaded: Loaded, archite
     before = hooks_left(model)
     run = observe(model, batched(model), [Site(0, part) for part in PARTS])
     run.again(run.seen)
-    exchanged(model, run.batch, Site(0, "pattern"))
-    first_order(model, run.batch, [Site(0, part) for part in PARTS], drop_layers=True)
+    patched_gap(model, run.batch, Site(0, "pattern"))
+    first_order_effects(model, run.batch, [Site(0, part) for part in PARTS], drop_layers=True)
     assert hooks_left(model) == before
 
     def fail(value: torch.Tensor) -> torch.Tensor:

@@ -19,13 +19,13 @@ from distractor.models.hooks import Edit, Read, Tap, set_to
 from distractor.models.model import Model
 from distractor.models.self_check import AGREES
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
-from distractor.probing.cached_patching import CUTS, CachedPatching, Exchanges
+from distractor.probing.cached_patching import PATCHABLE, CachedPatching, Patches
 from distractor.probing.run import Batch, Run
 from distractor.scoring.score import TOKENS_A_PASS, refuse_nan, rows_a_pass
 
 
 @torch.inference_mode()
-def exchanged(
+def patched_gap(
     model: Model, batch: Batch, site: Site, at: Bool[Tensor, "item pos"] | None = None
 ) -> Float[Tensor, "condition=2 item"]:
     """The logit gap of each prompt with the other one's activation at `site`, at the positions `at` (None: at all).
@@ -65,27 +65,27 @@ AT_SLOT: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
 
 
 @torch.inference_mode()
-def exchanged_all(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node condition=2 item"], str]:
-    """The gaps of `exchanged` at many nodes, by passes that compute only what follows from each exchange.
+def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node condition=2 item"], str]:
+    """The gaps of `patched_gap` at many nodes, by passes that compute only what follows from each exchange.
 
     What stands before the first token that differs is the same in both prompts, so exchanging it changes nothing and is
-    not run. Patterns, and everything in a model that cannot be cut, go through `exchanged`: the second value says why
+    not run. Patterns, and everything in a model that cannot be cut, go through `patched_gap`: the second value says why
     the model could not be, and is empty where it could.
 
     Raises:
-        ModelError: see `exchanged`.
+        ModelError: see `patched_gap`.
 
     """
     require_full_precision(run.model)
     model, batch = run.model, run.batch
     found = torch.full((len(nodes), 2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
-    parts = {site.part for site, _ in nodes} & {*CUTS, "resid_post"}
+    parts = {site.part for site, _ in nodes} & {*PATCHABLE, "resid_post"}
     why = _why_not_cut(run, [part for part in PARTS if part in parts]) if parts else ""
     places = [k for k, (site, _) in enumerate(nodes) if site.part in parts and not why]
     if places:
         found[places] = _exchanged_by_cuts(run, [nodes[k] for k in places])
     for k in sorted(set(range(len(nodes))) - set(places)):
-        found[k] = exchanged(model, batch, *nodes[k])
+        found[k] = patched_gap(model, batch, *nodes[k])
     return found, why
 
 
@@ -105,7 +105,7 @@ def _why_not_cut(run: Run, parts: Sequence[Part]) -> str:
         for part in parts
         if part in model.parts
     ]
-    wanted = torch.stack([exchanged(model, few, *node) for node in nodes])
+    wanted = torch.stack([patched_gap(model, few, *node) for node in nodes])
     try:
         off = float((_exchanged_by_cuts(some, nodes) - wanted).abs().max())
     except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
@@ -165,7 +165,7 @@ def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node c
             key, item = at.any(-1).nonzero(as_tuple=True)
             heads = [head for _, head in keys]
             rows = torch.cat([item, item + len(some)])
-            cells = Exchanges(
+            cells = Patches(
                 rows,
                 at[key, item].repeat(2, 1),
                 None if heads[0] is None else torch.tensor(heads, device=model.device)[key].repeat(2),
@@ -252,7 +252,7 @@ SLOPES = 4
 """How many times as much a pass holds that is gone back through: every activation is kept."""
 
 
-def first_order(
+def first_order_effects(
     model: Model, batch: Batch, sites: Sequence[Site], *, drop_layers: bool = False, through_softmax: bool = True
 ) -> dict[Site, Float[Tensor, "dropped condition=2 item place"]]:
     """How exchanging the activations at each site would change the gap, by one forward and backward pass of the batch.
@@ -348,7 +348,7 @@ def _exchange_beside(value: Tensor) -> Tensor:
 def _slopes(
     model: Model, some: _Pass, sites: Sequence[Site], moved: Mapping[Site, Tensor], drop_layers: bool
 ) -> dict[Site, Float[Tensor, "dropped condition item place"]]:
-    """Gradient times change, for one pass: see `first_order`."""
+    """Gradient times change, for one pass: see `first_order_effects`."""
     found: dict[Site, list[Tensor]] = {site: [] for site in sites}
     change: dict[Site, Tensor] = dict(moved)
     here: dict[Site, list[Site]] = {}  # where the gradient is taken: the sites that it is for

@@ -52,7 +52,7 @@ PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 
 @dataclass(frozen=True, eq=False)
-class Examination:
+class ProbeResults:
     """What was read: for each probe, by its name, one reading a model, the smallest first.
 
     `scores` is behaviour, in the same order; `refused` says which probe could not be read in which model, and why.
@@ -257,7 +257,7 @@ class _Pulls(NamedTuple):
     groups: tuple[str, ...]
 
 
-def examine(
+def read_probes(
     task: Task,
     scores: Sequence[Scores],
     probes: "Mapping[str, Probe]",
@@ -265,12 +265,12 @@ def examine(
     store: Store,
     settings: Settings,
     forgive: bool = False,
-    weigh: bool | None = None,
+    measure_strengths: bool | None = None,
     advance: Advance = lambda _: None,
-) -> Examination:
+) -> ProbeResults:
     """As `attribute`, in models whose behaviour is known already; `check` is to be asked before."""
     scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
-    weighed = _weighed([one.source for one in scores], probes, weigh)
+    weighed = _weighed([one.source for one in scores], probes, measure_strengths)
     posed = {name: probe for given, probe in probes.items() for name, probe in _variants(given, probe, task)}
     readings: dict[str, list[Reading]] = {name: [] for name in posed}
     refused: dict[tuple[str, str], str] = {}
@@ -291,7 +291,7 @@ def examine(
     kept = {name: tuple(many) for name, many in readings.items() if many}
     if not kept:
         raise ModelError("no probe could be read: " + "; ".join(dict.fromkeys(refused.values())))
-    return Examination(task, settings, tuple(scores), kept, refused, tuple(strengths))
+    return ProbeResults(task, settings, tuple(scores), kept, refused, tuple(strengths))
 
 
 def check_request(
@@ -326,22 +326,26 @@ def check_request(
             raise ModelError(f"{head!r} is no head: heads are named by layer and place, as L1H0")
 
 
-def is_weighed(sources: Sequence[Source], probes: "Mapping[str, Probe]", weigh: bool | None = None) -> bool:
+def measures_strengths(
+    sources: Sequence[Source], probes: "Mapping[str, Probe]", measure_strengths: bool | None = None
+) -> bool:
     """Whether `attribute` weighs sites by half of the items."""
-    return _weighed(sources, probes, weigh) is not None
+    return _weighed(sources, probes, measure_strengths) is not None
 
 
 def count_readings(
-    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, weigh: bool | None = None
+    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, measure_strengths: bool | None = None
 ) -> int:
-    """How often `examine` advances."""
+    """How often `read_probes` advances."""
     each = sum(len([*_variants(name, probe, task)]) for name, probe in probes.items())
-    return len(sources) * (each + is_weighed(sources, probes, weigh))
+    return len(sources) * (each + measures_strengths(sources, probes, measure_strengths))
 
 
-def _weighed(sources: Sequence[Source], probes: "Mapping[str, Probe]", weigh: bool | None) -> "Probe | None":
+def _weighed(
+    sources: Sequence[Source], probes: "Mapping[str, Probe]", measure_strengths: bool | None
+) -> "Probe | None":
     """The probe by which the strength of sites is compared over several models: one that knocks out sites together."""
-    probe, is_wanted = probes.get("ablation"), len(sources) > 1 if weigh is None else weigh
+    probe, is_wanted = probes.get("ablation"), len(sources) > 1 if measure_strengths is None else measure_strengths
     return probe if probe is not None and is_wanted and "together" in _settings(probe) else None
 
 

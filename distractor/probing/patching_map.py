@@ -14,7 +14,7 @@ from xarray import DataArray
 
 from distractor.errors import ScalingError, TaskError, nearest
 from distractor.models.site import HEAD_PARTS, Part, Site
-from distractor.probing.exchange import exchanged_all
+from distractor.probing.patching import patched_gaps
 from distractor.probing.positions import Positions, example
 from distractor.probing.run import Run
 from distractor.progress import remark
@@ -30,7 +30,7 @@ Node = tuple[Site, str | None]
 
 
 @dataclass(frozen=True, eq=False)
-class ExchangeMap:
+class PatchingMap:
     """The cells of one or more parts' maps: layer × role for parts of the stream, layer × head for parts of heads.
 
     Positions of different items are matched by their roles in the batch's first condition.
@@ -41,7 +41,7 @@ class ExchangeMap:
     roles: Mapping[str, Tensor]  # label: [item pos], true where the item has the role
 
     @classmethod
-    def of(cls, run: Run, parts: Sequence[Part], only: Sequence[str] = ()) -> "ExchangeMap":
+    def of(cls, run: Run, parts: Sequence[Part], only: Sequence[str] = ()) -> "PatchingMap":
         """The map of `parts`, of the roles in `only` (all, if there are none); parts that the model lacks are left out.
 
         Raises:
@@ -82,10 +82,10 @@ class ExchangeMap:
     def exact(self, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node direction=2 item"], dict[str, str]]:
         """What the exchange at each cell changes in the gap; NaN where an item has no such role.
 
-        Also what is to be told with it: why every cell took a whole pass, where the model cannot be cut (`exchanged_all`).
+        Also what is to be told with it: why every cell took a whole pass, where the model cannot be cut (`patched_gaps`).
         """
         wanted = [(site, None if label is None else self.roles[label]) for site, label in nodes]
-        gaps, why_whole = exchanged_all(self.run, wanted)
+        gaps, why_whole = patched_gaps(self.run, wanted)
         if why_whole:
             remark(
                 f"{self.run.model.name}: every exchange took a whole pass, for the model cannot be cut ({why_whole})."
@@ -93,7 +93,7 @@ class ExchangeMap:
         return gaps - self.run.gap.double(), {"whole_passes": why_whole} if why_whole else {}
 
     def at(self, node: Node, found: Mapping[Site, Float[Tensor, "*rest direction=2 item place"]]) -> Tensor:
-        """An estimate by position or head (`first_order`) at a cell: [*rest direction item], NaN where there is none."""
+        """The estimate (`first_order_effects`) at a cell: [*rest direction item]; NaN if an item lacks the role."""
         site, label = node
         value = found[Site(site.layer, site.part)]
         if label is None:
