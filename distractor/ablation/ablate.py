@@ -29,7 +29,7 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
-from distractor.statistics.groups import Mean, group_means, interval
+from distractor.statistics.groups import Mean, group_means, mean_intervals
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.text.task import Condition, Task
@@ -116,12 +116,10 @@ class AblationResult:
                 rows[quantity, condition] = row[used]
         for (used, limits), names in alike.items():
             places = np.flatnonzero(np.frombuffer(used, dtype=bool))
-            groups = np.unique([self.task.items[i].group for i in places], return_inverse=True)[1]
-            if len(set(groups)) < 2:
-                continue
-            values = group_means(np.stack([rows[name] for name in names]), groups)
-            of_all = interval(values, counts=np.bincount(groups).astype(float), limits=limits)
-            found |= {name: Mean(*map(float, ends)) for name, *ends in zip(names, *of_all, strict=True)}
+            groups = [self.task.items[i].group for i in places]
+            if len(set(groups)) > 1:
+                ends = mean_intervals(np.stack([rows[name] for name in names]), groups, limits=limits)
+                found |= {name: Mean(*map(float, of_row)) for name, *of_row in zip(names, *ends, strict=True)}
         return found
 
 
@@ -232,8 +230,7 @@ class SizeCurves:
         if len(at) < len(seeds) * len(sizes):
             raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
         grid = [[values_of(task, at[seed, size]) for size in sizes] for seed in seeds]
-        names = [item.group for item, is_used in zip(task.items, complete, strict=True) if is_used]
-        groups = np.unique(names, return_inverse=True)[1]
+        groups = [item.group for item, is_used in zip(task.items, complete, strict=True) if is_used]
 
         def lay(pick: Callable[[ItemValues], ndarray]) -> ndarray:
             return group_means(np.array([[pick(values)[complete] for values in row] for row in grid]), groups)

@@ -16,7 +16,7 @@ from numpy import ndarray
 from distractor.ablation.formats import Found, answered, names_of, sizes_of
 from distractor.ablation.free_form import ENOUGH, FreeForm
 from distractor.numbers import with_interval
-from distractor.statistics.groups import Mean, interval
+from distractor.statistics.groups import Mean, interval, known_group_means
 from distractor.text.format import Format
 from distractor.text.task import Condition
 
@@ -128,15 +128,12 @@ def _accuracy(found: Found, sizes: Sequence[Sequence[int]]) -> tuple[Float[ndarr
     """Accuracy in `conflict` at each of these sizes, and the groups' names: those that have an answer at each of them."""
     row = found.task.conditions.index(Condition.CONFLICT)
     used = np.flatnonzero(found.complete)
-    names, member = np.unique([found.task.items[place].group for place in used], return_inverse=True)
+    groups = [found.task.items[place].group for place in used]
+    names = np.unique(groups)
     table = np.full((len(sizes), len(names)), np.nan)
     for place, models in enumerate(sizes):
         values = np.concatenate([_values(found, model, row)[used] for model in models])
-        groups = np.tile(member, len(models))
-        there = np.isfinite(values)
-        counts = np.bincount(groups[there], minlength=len(names))
-        sums = np.bincount(groups[there], weights=values[there], minlength=len(names))
-        table[place] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+        table[place] = known_group_means(values, groups * len(models))
     kept = np.isfinite(table).all(0)
     return table[:, kept], tuple(names[kept].tolist())
 

@@ -20,7 +20,7 @@ from distractor.scoring.behaviour import ONE_PLACE, refuse_steps
 from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, Writer
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.statistics.groups import Mean, group_means, interval
+from distractor.statistics.groups import Mean, known_group_means, known_mean_interval
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.text.task import Answer, Condition, Task
 
@@ -126,14 +126,8 @@ class FreeForm:
     ) -> Mean | None:
         used = self.complete if only is None else self.complete & only
         values = np.concatenate([row[used] for row in rows])
-        names = [item.group for item, is_used in zip(self.task.items, used, strict=True) if is_used] * len(rows)
-        there = np.isfinite(values)
-        groups = np.unique(np.array(names)[there], return_inverse=True)[1]
-        if len(set(groups.tolist())) < 2:
-            return None
-        counts = np.bincount(groups).astype(float)
-        mean, low, high = interval(group_means(values[there], groups), counts=counts, limits=limits)
-        return Mean(float(mean), float(low), float(high))
+        groups = [item.group for item, is_used in zip(self.task.items, used, strict=True) if is_used] * len(rows)
+        return known_mean_interval(values, groups, limits=limits)
 
     @cached_property
     def judged(self) -> JudgedShare:
@@ -151,16 +145,13 @@ class FreeForm:
             return JudgedShare(None, used, left_out, 0, why)
         if any(sorted(self.replies[m].source.seed or 0 for m in models) != seeds for models in kept):
             return JudgedShare(None, used, left_out, 0, "not every seed has every size")
-        names = np.unique([item.group for item in self.task.items], return_inverse=True)[1]
-        table = np.full((len(seeds), len(kept), names.max() + 1), np.nan)
+        groups = [item.group for item in self.task.items]
+        table = np.full((len(seeds), len(kept), len(set(groups))), np.nan)
         for s, models in enumerate(kept):
             for model in models:
                 values = self.values(model, "distractor_share", conflict)
-                there = np.isfinite(values) & self.complete
-                counts = np.bincount(names[there], minlength=table.shape[-1])
-                sums = np.bincount(names[there], weights=values[there], minlength=table.shape[-1])
                 seed = seeds.index(self.replies[model].source.seed or 0)
-                table[seed, s] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+                table[seed, s] = known_group_means(np.where(self.complete, values, np.nan), groups)
         whole = table[..., np.isfinite(table).all((0, 1))]
         try:
             shape = judge(whole, [float(size) for size in used], delta=delta_of("distractor_preference"))

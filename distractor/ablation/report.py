@@ -9,7 +9,7 @@ from distractor.probing.readings import Reading
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
-from distractor.statistics.groups import group_means, interval
+from distractor.statistics.groups import mean_intervals
 from distractor.text.task import Answer, Condition
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def knockout(found: AblationResult, reading: Reading) -> dict[str, Any]:
     """The mean effect of each component on the gap under each condition of the pair, in nats, with its interval."""
     conditions, components = reading.dims["condition"], reading.dims["component"]
     group_of = {item.id: item.group for item in found.task.items}
-    groups = np.unique([group_of[name] for name in reading.dims["item"]], return_inverse=True)[1]
-    means, lows, highs = interval(group_means(reading.values, groups), counts=np.bincount(groups).astype(float))
+    groups = [group_of[name] for name in reading.dims["item"]]
+    means, lows, highs = mean_intervals(reading.values, groups)
     effects: dict[str, dict[str, dict[str, float]]] = {
         component: {
             condition: {"mean": float(means[i, c]), "low": float(lows[i, c]), "high": float(highs[i, c])}

@@ -39,9 +39,9 @@ from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, compl
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
-from distractor.statistics.changes import Change, changes, halves_differ, holm
-from distractor.statistics.effects import mean_interval
-from distractor.statistics.groups import Mean, interval
+from distractor.statistics.changes import Change, changes, halves_differ
+from distractor.statistics.groups import Mean, mean_interval
+from distractor.statistics.sign_flips import holm
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
@@ -207,12 +207,7 @@ class ComparisonResult:
     def level(self, side: int, row: QuantityKey) -> Mean:
         """A side's mean over seeds and items, with its 95 % interval over item groups."""
         values = self.of_side(side, row).mean(0)
-        used = ~np.isnan(values)
-        groups = np.unique(np.asarray(self.groups)[used], return_inverse=True)[1]
-        counts = np.bincount(groups).astype(float)
-        sums = np.bincount(groups, values[used])
-        limits = (0.0, 1.0) if row[0] in SHARES else None
-        return Mean(*map(float, interval(sums / counts, counts=counts, limits=limits)))
+        return mean_interval(values, self.groups, limits=(0.0, 1.0) if row[0] in SHARES else None)
 
     def path(self, model: int, name: str) -> Float[ndarray, " item"]:
         """The strength of a model's path on each item of the half that it is weighed on; NaN elsewhere."""
@@ -545,7 +540,7 @@ def _transfer(
         for chosen in (own_chosen, foreign):
             lost.append(_lost(reader, probes["ablation"], chosen[which], which, int(other.sum()), other))
         change = changes(lost[0][None, None], lost[1][None, None], kept, counted=[False])[0]
-        own_mean, foreign_mean = (Mean(*mean_interval(values, kept)) for values in lost)
+        own_mean, foreign_mean = (mean_interval(values, kept) for values in lost)
         told.append(
             Transfer(path, _label(found, giver), _label(found, receiver), foreign[which], own_chosen[which], foreign_mean,
                      own_mean, change)

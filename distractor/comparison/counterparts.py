@@ -19,7 +19,9 @@ from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import ChosenSites, site_of
 from distractor.statistics.agreement import rank_correlation
-from distractor.statistics.effects import LEAST_SHARE, benjamini_hochberg, judge
+from distractor.statistics.effects import LEAST_SHARE, judge
+from distractor.statistics.groups import number_groups
+from distractor.statistics.sign_flips import benjamini_hochberg
 
 Match = Literal["name", "depth", "function"]
 """How the sites of two models correspond."""
@@ -213,7 +215,7 @@ def _likeness(
 ) -> tuple[float, tuple[float, float], bool]:
     """Rank correlation between halves of the items: across the two models, within each, and whether they are as alike."""
     rng = np.random.default_rng(SEED)
-    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
+    numbers = number_groups(groups)
     n_groups = int(numbers.max()) + 1
     found = []
     for _ in range(SPLITS):

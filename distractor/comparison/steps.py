@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import interval
+from distractor.statistics.groups import group_means, interval, number_groups
 from distractor.statistics.ordering import Order, order
 from distractor.statistics.shape_test import Shape, delta_of, judge
 
@@ -94,8 +94,7 @@ def curve(
     """
     table = np.array(values)
     used = ~np.isnan(table).any((0, 1))
-    names, numbers = np.unique(np.asarray(groups)[used], return_inverse=True)
-    if len(names) < 2:
+    numbers = number_groups(np.asarray(groups)[used])
+    if numbers.max(initial=0) < 1:
         return None
-    member = (numbers[:, None] == np.arange(len(names))).astype(float)
-    return table[..., used] @ member / member.sum(0), member.sum(0)
+    return group_means(table[..., used], numbers), np.bincount(numbers).astype(float)

@@ -19,6 +19,7 @@ from distractor.curves.harness_log import is_log, read_log
 from distractor.curves.rows_file import LARGEST, Row, listed, parse_size, read_table
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
+from distractor.statistics.groups import group_means
 from distractor.statistics.shape_test import NATS, SHARES, Size
 
 AXES = {
@@ -187,9 +188,8 @@ def _of_items(
             "no item was posed to every model, so nothing can be compared; do the items have the same names?"
         )
     per_item = np.array([[[at[seed, size][name] for name in complete] for size in sizes] for seed in seeds])
-    names, place = np.unique([group_of[name] for name in complete], return_inverse=True)
-    member = (place[:, None] == np.arange(len(names))).astype(float)
-    values = per_item @ member / member.sum(0)  # sums first: a share of 1 is exactly 1
+    groups = [group_of[name] for name in complete]
+    values = group_means(per_item, groups)
     left_out = len(group_of) - len(complete)
     notes = [f"{left_out} of {len(group_of)} items were not posed to every model and are left out"] if left_out else []
     return Curve(
@@ -197,7 +197,7 @@ def _of_items(
         seeds=tuple(seeds),
         means=values.mean(-1),
         values=values,
-        groups=tuple(str(name) for name in names),
+        groups=tuple(str(name) for name in np.unique(groups)),
         n_items=len(complete),
         left_out=left_out,
         notes=(*notes, *_constant(table)),

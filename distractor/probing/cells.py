@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from distractor.probing.readings import Reading
 from distractor.scoring.behaviour import limits_of
-from distractor.statistics.groups import Mean, group_means, interval
+from distractor.statistics.groups import Mean, mean_intervals, number_groups
 from distractor.text.task import Task
 
 
@@ -146,8 +146,7 @@ def without_far_paths(reading: Reading) -> Reading:
 def groups_of(task: Task, reading: Reading) -> Int[ndarray, " item"]:
     """The number of the group of each of a reading's items."""
     group_of = {item.id: item.group for item in task.items}
-    found: ndarray = np.unique([group_of[name] for name in reading.dims["item"]], return_inverse=True)[1]
-    return found
+    return number_groups([group_of[name] for name in reading.dims["item"]])
 
 
 def means_of(task: Task, reading: Reading) -> CellMeans:
@@ -161,13 +160,7 @@ def means_of(task: Task, reading: Reading) -> CellMeans:
         quantity = np.indices([len(names) for names in dims.values()])[list(dims).index("quantity")].ravel()
         is_share = np.array([limits_of(name) is not None for name in dims["quantity"]])[quantity]
     found = np.full((3, len(rows)), np.nan)
-    # Cells that have the same items and the same limits go together.
-    patterns, which = np.unique(~np.isnan(rows), axis=0, return_inverse=True)
-    for (place, used), limits in product(enumerate(patterns), (None, (0.0, 1.0))):
-        here = np.unique(groups[used], return_inverse=True)[1]
-        chosen = (which.ravel() == place) & (is_share == (limits is not None))
-        if len(set(here)) >= 2 and chosen.any():
-            means = group_means(rows[chosen][:, used], here)
-            found[:, chosen] = interval(means, counts=np.bincount(here).astype(float), limits=limits)
+    for chosen, limits in ((~is_share, None), (is_share, (0.0, 1.0))):
+        found[:, chosen] = mean_intervals(rows[chosen], groups, limits=limits)
     mean, low, high = found.reshape(3, *(len(names) for names in dims.values()))
     return CellMeans(dims, mean, low, high)

@@ -18,7 +18,7 @@ from distractor.probing.patching import patched_gaps
 from distractor.probing.positions import Positions, example
 from distractor.probing.run import Run
 from distractor.progress import remark
-from distractor.statistics.effects import mean_interval
+from distractor.statistics.groups import mean_interval
 
 DIRECTIONS = ("noising", "denoising")
 """The first condition's prompts (`conflict`) with the other's activations, and the other's prompts with those of `conflict`:

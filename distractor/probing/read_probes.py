@@ -36,7 +36,7 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores
 from distractor.statistics.effects import judge, why_no_recovery
-from distractor.statistics.groups import Mean, group_means, interval
+from distractor.statistics.groups import Mean, group_means, interval, known_mean_interval, number_groups
 from distractor.statistics.ordering import Order, order
 from distractor.statistics.parting import Parting, parting
 from distractor.text.task import ALIGNED, Condition, Task
@@ -90,13 +90,8 @@ class ProbeResults:
         """Mean behaviour of a model with its interval; None where the quantity is not defined."""
         values = self.values[index]
         row = values.pulls[quantity] if condition is None else values.by_condition[quantity][self._place(condition)]
-        used = self.complete & ~np.isnan(row)
-        groups = np.unique([self.task.items[i].group for i in np.flatnonzero(used)], return_inverse=True)[1]
-        if len(set(groups)) < 2:
-            return None
-        counts = np.bincount(groups).astype(float)
-        mean, low, high = interval(group_means(row[used], groups), counts=counts, limits=limits_of(quantity))
-        return Mean(float(mean), float(low), float(high))
+        groups = [item.group for item in self.task.items]
+        return known_mean_interval(np.where(self.complete, row, np.nan), groups, limits=limits_of(quantity))
 
     def cells_of(self, reading: Reading) -> CellMeans:
         """The mean of each cell over the items that it has, with its interval and, for effects, whether it stands out."""
@@ -240,7 +235,7 @@ class ProbeResults:
         conflict, congruent = (gap[:, list(reading.dims["condition"]).index(name)] for name in pair)
         difference = conflict - congruent
         used = ~np.isnan(difference).any(0)
-        groups = np.unique(groups_of(self.task, reading)[used], return_inverse=True)[1]
+        groups = number_groups(groups_of(self.task, reading)[used])
         if len(set(groups)) < 2:
             return None
         return parting(group_means(difference[:, used], groups), np.bincount(groups).astype(float))

@@ -12,7 +12,7 @@ from numpy import ndarray
 from distractor.models.site import Site
 from distractor.models.source import Source
 from distractor.probing.readings import Reading
-from distractor.statistics.effects import mean_interval
+from distractor.statistics.groups import mean_interval
 from distractor.text.task import Condition, Item
 
 SHARE = 0.8

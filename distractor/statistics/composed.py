@@ -20,8 +20,8 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.groups import GroupMeans
-from distractor.statistics.pairs import ALPHA, in_order, resample
 from distractor.statistics.shape_test import Size, check
+from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort_groups
 
 Same = Float[ndarray, "_ _ _"]
 """`seed size group` again; that they are the same ones is checked with a message for the user."""
@@ -75,7 +75,7 @@ def compose(
     for name, values in zip(("conflict", "distractor_only", "negated letters"), tables, strict=True):
         check(values, sizes, name)
     n_groups = tables.shape[-1]
-    tables = in_order(tables.reshape(-1, n_groups)).reshape(tables.shape)
+    tables = sort_groups(tables.reshape(-1, n_groups)).reshape(tables.shape)
 
     def left(means: Float[ndarray, "*draw three seed size"]) -> Float[ndarray, "*draw size"]:
         measured, t, s = np.moveaxis(means, -3, 0)
@@ -84,7 +84,7 @@ def compose(
 
     means = tables.mean(-1)
     residual = left(means)
-    drawn = left(np.moveaxis(tables @ resample(n_groups, draws, seed).T, -1, 0))
+    drawn = left(np.moveaxis(tables @ bootstrap_weights(n_groups, draws, seed).T, -1, 0))
     stretched = residual + (drawn - residual) * np.sqrt(n_groups / (n_groups - 1))
     low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     measured = means[0].mean(0)

@@ -1,13 +1,25 @@
-"""Means with their 95 % intervals: over item groups (these weights), and over seeds too (models like these)."""
+"""Means over item groups with their 95 % intervals: over groups (level 1), or over groups and seeds (level 2).
 
+Items of one group are not independent, so all intervals use the spread over groups, not over items.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.pairs import ALPHA, covariance_of_items, critical, in_order, resample, student, tiny
+from distractor.statistics.standard_errors import (
+    ALPHA,
+    bootstrap_weights,
+    critical_value,
+    rounding_error,
+    shared_covariance,
+    sort_groups,
+    t_quantile,
+)
 
 GroupMeans = Float[ndarray, "seed size group"]
 
@@ -15,121 +27,15 @@ GroupMeans = Float[ndarray, "seed size group"]
 Means = Float[ndarray, "seed size"]
 
 
+Groups = Sequence[str] | Shaped[ndarray, " item"]
+"""The group of each item, by name or by number."""
+
+
+Limits = tuple[float, float] | None
+"""The smallest and the largest value that a quantity can have."""
+
+
 MIN_SEEDS = 3
-
-
-def interval(
-    values: Float[ndarray, "*rest group"],
-    *,
-    counts: Float[ndarray, " group"] | None = None,
-    limits: tuple[float, float] | None = None,
-    seed: int = 0,
-    draws: int = 2000,
-) -> tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]:
-    """The mean over groups and its 95 % interval: percentile bootstrap of whole groups, widened by √(G / (G − 1)).
-
-    `counts` weights each group by its items, so that the mean is the mean over items. Where all groups lie on the
-    same one of `limits` (accuracy 1 everywhere) the bootstrap sees no error; the interval then reaches inwards by
-    the share of unlike groups that G like ones cannot rule out, 1 − .025^(1/G) (Clopper and Pearson 1934).
-    Returns (mean, low, high), each of shape `*rest`. Raises ScalingError for fewer than two groups and for NaN.
-    """
-    n_groups = values.shape[-1]
-    if n_groups < 2:
-        raise ScalingError(f"an interval over item groups needs at least 2 groups; {n_groups} came")
-    rows = values.reshape(-1, n_groups)
-    if not np.isfinite(rows).all():
-        row, group = np.argwhere(~np.isfinite(rows))[0]
-        raise ScalingError(f"the value of group {group} in row {row} is {rows[row, group]}; a mean would hide it")
-    # Each row in an order of its own, so that it has the same interval whichever rows come with it.
-    shares = np.broadcast_to(np.ones(n_groups) if counts is None else counts, rows.shape)
-    rows, shares = in_order(np.stack([rows, shares], 1)).swapaxes(0, 1)
-    weights = resample(n_groups, draws, seed)
-    mean = (rows * shares).sum(-1) / shares.sum(-1)
-    drawn = (weights @ (rows * shares).T) / (weights @ shares.T)
-    stretched = mean + (drawn - mean) * np.sqrt(n_groups / (n_groups - 1))
-    low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
-    if limits is not None:
-        bottom, top = limits
-        reach = unlike(n_groups) * (top - bottom)
-        low, high = np.clip(low, bottom, top), np.clip(high, bottom, top)
-        low = np.where((rows == top).all(-1), top - reach, low)
-        high = np.where((rows == bottom).all(-1), bottom + reach, high)
-    shape = values.shape[:-1]
-    return mean.reshape(shape), low.reshape(shape), high.reshape(shape)
-
-
-def unlike(n_groups: int, places: int = 1) -> float:
-    """The share of unlike groups that so many like ones cannot rule out (Clopper and Pearson 1934).
-
-    95 %, two-sided; at all of so many `places` at once (Bonferroni).
-    """
-    return float(1 - (ALPHA / 2 / places) ** (1 / n_groups))
-
-
-def simultaneous_interval(
-    values: Float[ndarray, "size group"], *, seed: int = 0, draws: int = 2000
-) -> tuple[Float[ndarray, " size"], Float[ndarray, " size"], Float[ndarray, " size"]]:
-    """The mean over groups at each size with 95 % intervals that hold for all sizes at once (max-t, as level 1).
-
-    Whichever size is then picked, by whatever rule, its interval is right. Returns (mean, low, high).
-    """
-    values = in_order(values)
-    n_groups = values.shape[-1]
-    mean = values.mean(-1)
-    error = np.maximum(values.std(-1, ddof=1) / np.sqrt(n_groups), tiny(values, 2))
-    drawn = (values - mean[:, None]) @ resample(n_groups, draws, seed).T / error[:, None]
-    most = np.sort(np.abs(drawn).max(0)) * np.sqrt(n_groups / (n_groups - 1))
-    half = critical(most, n_groups) * error
-    return mean, mean - half, mean + half
-
-
-def interval_of_models(
-    values: GroupMeans, *, limits: tuple[float, float] | None = None
-) -> tuple[ndarray, ndarray, ndarray]:
-    """Level 2's 95 % interval at each size by itself: t over seeds, with the variance of the groups that all share.
-
-    Freedom by Welch and Satterthwaite (1947). At one of `limits` it reaches inwards as `interval` does: where all groups
-    of all seeds lie there, seeds and groups show no error, and level 2 is no surer than level 1. Returns (mean, low, high),
-    each `size`. Needs three seeds.
-    """
-    n_seeds = enough_seeds(len(values))
-    of_seeds = values.mean(-1).var(0, ddof=1) / n_seeds
-    of_items = np.maximum(np.diag(covariance_of_items(values)), 0)
-    n_groups = values.shape[-1]
-    mean, low, high = _seed_interval(values.mean((0, 2)), of_seeds, of_items, n_seeds, n_groups - 1)
-    if limits is not None:
-        bottom, top = limits
-        reach = unlike(n_groups) * (top - bottom)
-        low, high = np.clip(low, bottom, top), np.clip(high, bottom, top)
-        low = np.where((values == top).all((0, 2)), top - reach, low)
-        high = np.where((values == bottom).all((0, 2)), bottom + reach, high)
-    return mean, low, high
-
-
-def interval_of_seed_means(means: Means, errors: Means) -> tuple[ndarray, ndarray, ndarray]:
-    """The same from means and standard errors alone: as if all seeds' errors over items were the same ones."""
-    n_seeds = enough_seeds(len(means))
-    return _seed_interval(means.mean(0), means.var(0, ddof=1) / n_seeds, (errors**2).mean(0), n_seeds, np.inf)
-
-
-def _seed_interval(
-    mean: ndarray, of_seeds: ndarray, of_items: ndarray, n_seeds: int, group_degrees: float
-) -> tuple[ndarray, ndarray, ndarray]:
-    total = of_seeds + of_items
-    known = of_seeds**2 / (n_seeds - 1) + of_items**2 / group_degrees
-    freedom = np.where(known > 0, total**2 / np.where(known > 0, known, 1), n_seeds - 1)
-    half = student(freedom) * np.sqrt(total)
-    return mean, mean - half, mean + half
-
-
-def enough_seeds(n_seeds: int) -> int:
-    """So many seeds, if level 2 can be asked of them; ScalingError if not."""
-    if n_seeds < MIN_SEEDS:
-        raise ScalingError(
-            f"level 2 speaks of models like these and needs at least {MIN_SEEDS} seeds a size, better 5; "
-            f"{n_seeds} came. Train or add further seeds, or keep to level 1"
-        )
-    return n_seeds
 
 
 class Mean(NamedTuple):
@@ -140,8 +46,216 @@ class Mean(NamedTuple):
     high: float
 
 
-def group_means(values: Float[ndarray, "*rest item"], groups: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:
-    """The mean of each group's items: exactly 1 where all of them are, since an interval asks whether a share is."""
-    member = (groups[:, None] == np.arange(groups.max() + 1)).astype(float)
+# From items to groups.
+
+
+def number_groups(groups: Groups) -> Int[ndarray, " item"]:
+    """The number of each item's group, from 0, in the order of the groups' names."""
+    numbers: ndarray = np.unique(np.asarray(groups), return_inverse=True)[1]
+    return numbers
+
+
+def two_groups(groups: Groups) -> Int[ndarray, " item"]:
+    """As `number_groups`. Raises ScalingError for fewer than two groups, which give no error."""
+    numbers = number_groups(groups)
+    if numbers.max(initial=0) < 1:
+        raise ScalingError(
+            f"errors come from the spread over item groups: at least 2 are needed, better 30; {len(set(groups))} came"
+        )
+    return numbers
+
+
+def group_sums(
+    values: Float[ndarray, "*rest item"], groups: Groups
+) -> tuple[Float[ndarray, "*rest group"], Float[ndarray, "*rest group"]]:
+    """The sum of each group's values and their number; NaN adds nothing to either."""
+    member = _membership(number_groups(groups))
+    return np.nan_to_num(values) @ member, (~np.isnan(values)).astype(float) @ member
+
+
+def group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
+    """The mean of each group's items.
+
+    Sums come first, so that the mean of ones is exactly 1: `interval` treats such groups in a special way.
+    """
+    member = _membership(number_groups(groups))
     means: ndarray = values @ member / member.sum(0)
     return means
+
+
+def known_group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
+    """The mean of each group's items that have a value; NaN for a group where none has."""
+    sums, counts = group_sums(values, groups)
+    means: ndarray = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def _membership(numbers: Int[ndarray, " item"]) -> Float[ndarray, "item group"]:
+    member: ndarray = (numbers[:, None] == np.arange(numbers.max(initial=-1) + 1)).astype(float)
+    return member
+
+
+# Intervals over groups: level 1.
+
+
+def mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limits: Limits = None) -> Mean:
+    """The mean over items and its 95 % interval over their groups; items without a value (NaN) are left out.
+
+    Raises:
+        ScalingError: the items with a value are of fewer than two groups.
+
+    """
+    is_known = ~np.isnan(values)
+    numbers = two_groups(np.asarray(groups)[is_known])
+    counts = np.bincount(numbers).astype(float)
+    mean, low, high = interval(group_means(values[is_known], numbers), counts=counts, limits=limits)
+    return Mean(float(mean), float(low), float(high))
+
+
+def known_mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limits: Limits = None) -> Mean | None:
+    """As `mean_interval`; None where the items with a value are of fewer than two groups."""
+    known = np.asarray(groups)[~np.isnan(values)]
+    return mean_interval(values, groups, limits=limits) if len(set(known.tolist())) > 1 else None
+
+
+def mean_intervals(
+    values: Float[ndarray, "*rest item"], groups: Groups, *, limits: Limits = None
+) -> tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]:
+    """Each row's mean over the items that have a value (not NaN), with its 95 % interval over their groups.
+
+    Returns (mean, low, high), each of shape `*rest`; NaN where a row has items of fewer than two groups.
+    """
+    numbers = number_groups(groups)
+    rows = values.reshape(-1, values.shape[-1])
+    ends = np.full((3, len(rows)), np.nan)
+    # Rows with the same items are computed together.
+    patterns, pattern_of = np.unique(~np.isnan(rows), axis=0, return_inverse=True)
+    for index, is_used in enumerate(patterns):
+        used = number_groups(numbers[is_used])
+        if used.max(initial=0) > 0:
+            chosen = pattern_of.ravel() == index
+            means = group_means(rows[chosen][:, is_used], used)
+            ends[:, chosen] = interval(means, counts=np.bincount(used).astype(float), limits=limits)
+    mean, low, high = ends.reshape(3, *values.shape[:-1])
+    return mean, low, high
+
+
+def interval(
+    values: Float[ndarray, "*rest group"],
+    *,
+    counts: Float[ndarray, " group"] | None = None,
+    limits: Limits = None,
+    seed: int = 0,
+    draws: int = 2000,
+) -> tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]:
+    """The mean over groups and its 95 % interval: percentile bootstrap of whole groups, widened by √(G / (G − 1)).
+
+    `counts` weights each group by its items, so that the mean is the mean over items. Where all groups have the same
+    extreme value of `limits` (accuracy 1 everywhere), the bootstrap sees no error. The interval then reaches inwards by
+    the Clopper–Pearson bound 1 − .025^(1/G) (Clopper and Pearson 1934).
+
+    Returns (mean, low, high), each of shape `*rest`. Raises ScalingError for fewer than two groups and for NaN.
+    """
+    n_groups = values.shape[-1]
+    if n_groups < 2:
+        raise ScalingError(f"an interval over item groups needs at least 2 groups; {n_groups} came")
+    rows = values.reshape(-1, n_groups)
+    if not np.isfinite(rows).all():
+        row, group = np.argwhere(~np.isfinite(rows))[0]
+        raise ScalingError(f"the value of group {group} in row {row} is {rows[row, group]}; a mean would hide it")
+    # Each row's groups are sorted on their own, so that its interval does not depend on the other rows.
+    shares = np.broadcast_to(np.ones(n_groups) if counts is None else counts, rows.shape)
+    rows, shares = sort_groups(np.stack([rows, shares], 1)).swapaxes(0, 1)
+    weights = bootstrap_weights(n_groups, draws, seed)
+    mean = (rows * shares).sum(-1) / shares.sum(-1)
+    drawn = (weights @ (rows * shares).T) / (weights @ shares.T)
+    stretched = mean + (drawn - mean) * np.sqrt(n_groups / (n_groups - 1))
+    low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    if limits is not None:
+        is_bottom, is_top = (rows == limits[0]).all(-1), (rows == limits[1]).all(-1)
+        low, high = _within(limits, low, high, is_bottom, is_top, n_groups)
+    shape = values.shape[:-1]
+    return mean.reshape(shape), low.reshape(shape), high.reshape(shape)
+
+
+def _within(
+    limits: tuple[float, float], low: ndarray, high: ndarray, is_bottom: ndarray, is_top: ndarray, n_groups: int
+) -> tuple[ndarray, ndarray]:
+    """Clip an interval to `limits`; where all values are at one limit, let it reach inwards by the exact bound."""
+    bottom, top = limits
+    reach = exact_reach(n_groups) * (top - bottom)
+    low, high = np.clip(low, bottom, top), np.clip(high, bottom, top)
+    return np.where(is_top, top - reach, low), np.where(is_bottom, bottom + reach, high)
+
+
+def exact_reach(n_groups: int, sizes: int = 1) -> float:
+    """The largest share of unlike groups that is compatible with `n_groups` equal ones (Clopper and Pearson 1934).
+
+    The confidence is 95 %, two-sided, simultaneous over `sizes` (Bonferroni).
+    """
+    return float(1 - (ALPHA / 2 / sizes) ** (1 / n_groups))
+
+
+def simultaneous_interval(
+    values: Float[ndarray, "size group"], *, seed: int = 0, draws: int = 2000
+) -> tuple[Float[ndarray, " size"], Float[ndarray, " size"], Float[ndarray, " size"]]:
+    """The mean over groups at each size with simultaneous 95 % intervals (max-t bootstrap, as level 1).
+
+    The interval of a size that is picked from the data therefore keeps its coverage. Returns (mean, low, high).
+    """
+    values = sort_groups(values)
+    n_groups = values.shape[-1]
+    mean = values.mean(-1)
+    error = np.maximum(values.std(-1, ddof=1) / np.sqrt(n_groups), rounding_error(values, 2))
+    drawn = (values - mean[:, None]) @ bootstrap_weights(n_groups, draws, seed).T / error[:, None]
+    maxima = np.sort(np.abs(drawn).max(0)) * np.sqrt(n_groups / (n_groups - 1))
+    half = critical_value(maxima, n_groups) * error
+    return mean, mean - half, mean + half
+
+
+# Intervals over seeds: level 2.
+
+
+def interval_of_models(values: GroupMeans, *, limits: Limits = None) -> tuple[ndarray, ndarray, ndarray]:
+    """The pointwise 95 % interval of level 2 at each size: t over seeds, plus the variance of the shared groups.
+
+    Degrees of freedom follow Welch and Satterthwaite (1947). At one of `limits` the interval reaches inwards as that of
+    `interval` does: seeds and groups show no error there, and level 2 must not be surer than level 1.
+
+    Returns (mean, low, high), each `size`. Raises ScalingError for fewer than three seeds.
+    """
+    n_seeds = check_seeds(len(values))
+    between_seeds = values.mean(-1).var(0, ddof=1) / n_seeds
+    of_items = np.maximum(np.diag(shared_covariance(values)), 0)
+    n_groups = values.shape[-1]
+    mean, low, high = _seed_interval(values.mean((0, 2)), between_seeds, of_items, n_seeds, n_groups - 1)
+    if limits is not None:
+        is_bottom, is_top = (values == limits[0]).all((0, 2)), (values == limits[1]).all((0, 2))
+        low, high = _within(limits, low, high, is_bottom, is_top, n_groups)
+    return mean, low, high
+
+
+def interval_of_seed_means(means: Means, errors: Means) -> tuple[ndarray, ndarray, ndarray]:
+    """The same from means and standard errors alone, as if all seeds shared one error over items."""
+    n_seeds = check_seeds(len(means))
+    return _seed_interval(means.mean(0), means.var(0, ddof=1) / n_seeds, (errors**2).mean(0), n_seeds, np.inf)
+
+
+def _seed_interval(
+    mean: ndarray, between_seeds: ndarray, of_items: ndarray, n_seeds: int, group_degrees: float
+) -> tuple[ndarray, ndarray, ndarray]:
+    total = between_seeds + of_items
+    weight = between_seeds**2 / (n_seeds - 1) + of_items**2 / group_degrees
+    freedom = np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), n_seeds - 1)
+    half = t_quantile(freedom) * np.sqrt(total)
+    return mean, mean - half, mean + half
+
+
+def check_seeds(n_seeds: int) -> int:
+    """Return `n_seeds`; raise ScalingError if level 2 needs more."""
+    if n_seeds < MIN_SEEDS:
+        raise ScalingError(
+            f"level 2 (models like these) needs at least {MIN_SEEDS} seeds a size, better 5; {n_seeds} came. "
+            "Train or add seeds, or use level 1"
+        )
+    return n_seeds

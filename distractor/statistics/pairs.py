@@ -6,23 +6,29 @@ are none for one ladder, and as many as a calibration judges by this same code.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from distractor.statistics.standard_errors import (
+    ALPHA,
+    CRITICAL_AT_LEAST,
+    at_least_mean,
+    bootstrap_weights,
+    covariance,
+    critical_value,
+    rounding_error,
+    shared_covariance,
+    sort_groups,
+    t_quantile,
+    upper_quantile,
+    variance_of_differences,
+)
 from distractor.statistics.studentized_range import studentized_range_quantile
 
 Label = Literal["positive", "inverse", "U-shaped", "inverted-U", "flat", "undetermined"]
-
-
-ALPHA = 0.05
-
-
-CRITICAL_AT_LEAST = 1.959963984540054
-"""No bound over many pairs is below that of one pair; binds only where hardly any group varies."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +61,14 @@ def pairs_of_weights(
     differences are therefore read on the t scale with groups − 1 degrees of freedom. A pair of sizes that differs
     by exactly the same amount in every group has no error, and its sign is taken as it is.
     """
-    values = in_order(values)
+    values = sort_groups(values)
     n_groups = values.shape[-1]
     curve = values.mean(-1)
     centred = values - curve[..., None]
-    error = np.maximum(np.sqrt(of_difference(covariance(values))), tiny(values, 2)[..., None, None])
+    error = np.maximum(np.sqrt(variance_of_differences(covariance(values))), rounding_error(values, 2)[..., None, None])
     most = _maxima(centred, error, seed, draws)
-    half = critical(most, n_groups)[..., None, None] * error
-    return Pairs(curve, error, half, student(n_groups - 1) * error), most
+    half = critical_value(most, n_groups)[..., None, None] * error
+    return Pairs(curve, error, half, t_quantile(n_groups - 1) * error), most
 
 
 def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
@@ -77,8 +83,8 @@ def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
     n_seeds, _, n_groups = values.shape[-3:]
     per_seed = values.mean(-1)
     spread = at_least_mean(per_seed.var(-2, ddof=1))
-    of_groups = of_difference(covariance_of_items(values))
-    return _over_seeds(per_seed.mean(-2), spread, of_groups, n_seeds, n_groups - 1, tiny(values, 3))
+    of_groups = variance_of_differences(shared_covariance(values))
+    return _over_seeds(per_seed.mean(-2), spread, of_groups, n_seeds, n_groups - 1, rounding_error(values, 3))
 
 
 def pairs_of_means(
@@ -89,10 +95,10 @@ def pairs_of_means(
     The same items asked of every model agree from size to size, so that real errors of differences are smaller.
     """
     error = np.sqrt(errors[..., None, :] ** 2 + errors[..., :, None] ** 2)
-    error = np.maximum(error, tiny(means, 1)[..., None, None])
+    error = np.maximum(error, rounding_error(means, 1)[..., None, None])
     drawn = np.random.default_rng(seed).normal(size=(draws, means.shape[-1])) * errors[..., None, :]
     most = _sorted_maxima(drawn, error)
-    half = np.maximum(_upper(most), CRITICAL_AT_LEAST)[..., None, None] * error
+    half = np.maximum(upper_quantile(most), CRITICAL_AT_LEAST)[..., None, None] * error
     return Pairs(means, error, half, CRITICAL_AT_LEAST * error), most
 
 
@@ -102,7 +108,7 @@ def pairs_of_seed_means(means: Float[ndarray, "seed size"], errors: Float[ndarra
     of_items = (errors**2).mean(0)
     spread = at_least_mean(means.var(0, ddof=1))
     of_groups = of_items[:, None] + of_items
-    return _over_seeds(means.mean(0), spread, of_groups, n_seeds, np.inf, tiny(means, 2))
+    return _over_seeds(means.mean(0), spread, of_groups, n_seeds, np.inf, rounding_error(means, 2))
 
 
 def _over_seeds(
@@ -121,7 +127,7 @@ def _over_seeds(
     a, b = spread[..., :, None], spread[..., None, :]
     known = (a**2 + b**2) / n_seeds**2 / (n_seeds - 1) + of_groups**2 / group_degrees
     freedom = np.minimum((2 * floor**2) ** 2 / np.maximum(known, 1e-300), degrees)
-    return Pairs(curve, floor, half, student(freedom) * np.sqrt(2) * floor)
+    return Pairs(curve, floor, half, t_quantile(freedom) * np.sqrt(2) * floor)
 
 
 def error_over_seeds(
@@ -188,88 +194,12 @@ def labels(pairs: Pairs, delta: float) -> ndarray:
     )
 
 
-# Variances and the bootstrap.
-
-
-def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*rest size size"]:
-    """The covariance between sizes of the mean over groups."""
-    n_groups = values.shape[-1]
-    centred = values - values.mean(-1, keepdims=True)
-    found: ndarray = centred @ centred.swapaxes(-1, -2) / ((n_groups - 1) * n_groups)
-    return found
-
-
-def covariance_of_items(values: Float[ndarray, "*rest seed size group"]) -> Float[ndarray, "*rest size size"]:
-    """The covariance between sizes of the mean over groups that all seeds share; unbiased, so that it may fall below 0.
-
-    The cluster covariance of the seed-averaged values less the share in it of what differs between the seeds.
-    """
-    n_seeds, _, n_groups = values.shape[-3:]
-    averaged = values.mean(-3)
-    own = values - values.mean(-1, keepdims=True) - (averaged - averaged.mean(-1, keepdims=True))[..., None, :, :]
-    residual = np.einsum("...skg,...slg->...kl", own, own) / ((n_seeds - 1) * (n_groups - 1))
-    found: ndarray = covariance(averaged) - residual / (n_seeds * n_groups)
-    return found
-
-
-def of_difference(covariance: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*rest size size"]:
-    """The variance of the difference between any two, never below 0."""
-    own = np.diagonal(covariance, axis1=-2, axis2=-1)
-    variance: ndarray = np.maximum(own[..., :, None] + own[..., None, :] - 2 * covariance, 0)
-    return variance
-
-
-def at_least_mean(variance: Float[ndarray, "*rest size"]) -> Float[ndarray, "*rest size"]:
-    """No size's variance is believed to be below the mean one."""
-    raised: ndarray = np.maximum(variance, variance.mean(-1, keepdims=True))
-    return raised
-
-
-def tiny(values: Float[ndarray, "..."], axes: int) -> Float[ndarray, "..."]:
-    """A standard error below this is rounding; differences of this order are none. Over the last `axes` axes."""
-    return np.asarray(np.maximum(1e-9 * np.abs(values).max(tuple(range(-axes, 0))), 1e-300))
-
-
-def student(freedom: Any) -> Any:
-    """The 97.5 % point of Student's t: a number for a number, an array for an array."""
-    from scipy.special import stdtrit
-
-    return stdtrit(freedom, 1 - ALPHA / 2)
-
-
-def critical(most: Float[ndarray, "*rest draw"], n_groups: int) -> Float[ndarray, "*rest"]:
-    """The 95 % point of the sorted bootstrap maxima, carried from the normal to the t scale."""
-    from scipy.special import ndtr, stdtrit
-
-    return np.asarray(-stdtrit(n_groups - 1, ndtr(-np.maximum(_upper(most), CRITICAL_AT_LEAST))))
-
-
-def in_order(values: Float[ndarray, "*rest row group"]) -> Float[ndarray, "*rest row group"]:
-    """Groups in an order of their values' own, so that the order in which they came changes no digit."""
-    order = np.lexsort(np.moveaxis(values, -2, 0))
-    return np.ascontiguousarray(np.take_along_axis(values, order[..., None, :], -1))
-
-
-@lru_cache(maxsize=3)  # of all items, and of two parts of them
-def resample(n_groups: int, draws: int, seed: int) -> Float[ndarray, "draw group"]:
-    """How often each group is drawn in each bootstrap sample, as shares that sum to 1."""
-    counts = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), draws)
-    shares: ndarray = counts / n_groups
-    shares.flags.writeable = False
-    return shares
-
-
-def _upper(most: Float[ndarray, "*rest draw"]) -> Float[ndarray, "*rest"]:
-    draws = most.shape[-1]
-    return np.asarray(most[..., draws - int(ALPHA * (draws + 1))])
-
-
 def _maxima(
     centred: Float[ndarray, "*rest size group"], error: Float[ndarray, "*rest size size"], seed: int, draws: int
 ) -> Float[ndarray, "*rest draw"]:
     """The largest difference of any two sizes' means in each bootstrap sample of groups, in standard errors."""
     n_groups = centred.shape[-1]
-    drawn = (centred @ resample(n_groups, draws, seed).T).swapaxes(-1, -2)
+    drawn = (centred @ bootstrap_weights(n_groups, draws, seed).T).swapaxes(-1, -2)
     most: ndarray = _sorted_maxima(drawn, error) * np.sqrt(n_groups / (n_groups - 1))
     return most
 

@@ -19,18 +19,12 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import MIN_SEEDS, GroupMeans, Means, enough_seeds
+from distractor.statistics.groups import MIN_SEEDS, GroupMeans, Means, check_seeds
 from distractor.statistics.pairs import (
-    ALPHA,
     Label,
     Pairs,
-    at_least_mean,
-    covariance,
-    covariance_of_items,
     error_over_seeds,
-    in_order,
     labels,
-    of_difference,
     pairs_of_means,
     pairs_of_models,
     pairs_of_seed_means,
@@ -39,6 +33,14 @@ from distractor.statistics.pairs import (
     weaker_leg,
 )
 from distractor.statistics.second_opinion import SecondOpinion, second_opinion
+from distractor.statistics.standard_errors import (
+    ALPHA,
+    at_least_mean,
+    covariance,
+    shared_covariance,
+    sort_groups,
+    variance_of_differences,
+)
 from distractor.statistics.studentized_range import studentized_range_quantile, studentized_range_tail
 
 SameMeans = Float[ndarray, "_ _"]
@@ -277,7 +279,7 @@ def judge_weights(
 ) -> Level:
     """Level 1, these weights: see `pairs_of_weights`."""
     check(values[None], sizes)
-    values = in_order(values)
+    values = sort_groups(values)
     n_groups = values.shape[-1]
     pairs, most = pairs_of_weights(values, seed=seed, draws=draws)
 
@@ -295,8 +297,8 @@ def judge_weights(
 def judge_models(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0) -> Level:
     """Level 2, models like these: see `pairs_of_models`. Raises ScalingError for fewer than three seeds."""
     check(values, sizes)
-    n_seeds = enough_seeds(len(values))
-    of_items = covariance_of_items(values)
+    n_seeds = check_seeds(len(values))
+    of_items = shared_covariance(values)
     spread = at_least_mean(values.mean(-1).var(0, ddof=1))
     return _read_models(pairs_of_models(values), n_seeds, spread, of_items, sizes, delta, seed)
 
@@ -359,7 +361,7 @@ def _read_models(
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
         means = _normal(rng, of_items, count) + rng.normal(size=(count, n_sizes)) * np.sqrt(spread / n_seeds)
         drawn = spread * rng.chisquare(n_seeds - 1, (count, n_sizes)) / (n_seeds - 1)
-        return means, q * error_over_seeds(at_least_mean(drawn), of_difference(of_items), n_seeds)
+        return means, q * error_over_seeds(at_least_mean(drawn), variance_of_differences(of_items), n_seeds)
 
     return _read(2, pairs, sizes, p_value, delta, noise, seed)
 

@@ -21,9 +21,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import GroupMeans, interval, interval_of_models, simultaneous_interval, unlike
-from distractor.statistics.pairs import ALPHA, covariance_of_items
+from distractor.statistics.groups import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, Size, check, judge, seeds_in_words
+from distractor.statistics.standard_errors import ALPHA, shared_covariance
 
 VerdictLabel = Literal["supported", "contradicted", "undetermined"]
 
@@ -397,7 +397,7 @@ def _models_at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
 
 def _of_items(values: GroupMeans, size: int) -> float:
     """The variance that is due to the groups which all seeds share; what differs by seed is in the seeds' variance."""
-    return max(float(covariance_of_items(values[:, size : size + 1])[0, 0]), 0.0)
+    return max(float(shared_covariance(values[:, size : size + 1])[0, 0]), 0.0)
 
 
 def _as_share(bounds: Bounds, values: GroupMeans) -> Bounds:
@@ -407,5 +407,5 @@ def _as_share(bounds: Bounds, values: GroupMeans) -> Bounds:
     at once.
     """
     mean, low, high = bounds[0], max(bounds[1], 0.0), min(bounds[2], 1.0)
-    reach = unlike(values.shape[-1], values.shape[1] - 2)
+    reach = exact_reach(values.shape[-1], values.shape[1] - 2)
     return mean, min(low, 1 - reach) if mean == 1 else low, max(high, reach) if mean == 0 else high

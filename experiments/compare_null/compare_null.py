@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from distractor.statistics.changes import _do_halves_differ, changes
+from distractor.statistics.changes import changes, do_halves_differ
 
 COMPARISONS = 1000
 ROWS = 19  # what `compare` asks of behaviour on a task with all conditions
@@ -34,7 +34,7 @@ def rows_of(rng: np.random.Generator, rows: int, groups: int, *, tails: bool) ->
 
 def halves(rng: np.random.Generator, groups: int, *, tails: bool) -> bool:
     """Whether any row of two random halves of one model's groups would be called different."""
-    return _do_halves_differ(rows_of(rng, ROWS, groups, tails=tails), rng)
+    return do_halves_differ(rows_of(rng, ROWS, groups, tails=tails), rng)
 
 
 def seeds(rng: np.random.Generator, count: int, noise: float, *, shift: float = 0.0) -> bool:

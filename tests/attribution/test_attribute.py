@@ -37,7 +37,7 @@ from distractor.probing.strengths import ChosenSites, choose, first_half, losses
 from distractor.runs.tables import WIDTH
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.statistics.effects import mean_interval
+from distractor.statistics.groups import mean_interval
 from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation

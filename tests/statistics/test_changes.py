@@ -6,8 +6,9 @@ from numpy import ndarray
 from numpy.testing import assert_allclose
 
 from distractor.errors import ScalingError
-from distractor.statistics.changes import _do_halves_differ, changes, group_sums, halves_differ, holm, sign_flips
-from distractor.statistics.effects import mean_interval, sign_flip_p
+from distractor.statistics.changes import changes, do_halves_differ, halves_differ
+from distractor.statistics.groups import group_sums, mean_interval
+from distractor.statistics.sign_flips import holm, sign_flip_p, sign_flips_of_family
 
 N_GROUPS, N_ITEMS, N_ROWS = 40, 2, 19
 GROUPS = [str(i // N_ITEMS) for i in range(N_GROUPS * N_ITEMS)]
@@ -32,7 +33,7 @@ def test_halves_of_one_model_differ_in_at_most_six_and_a_half_of_a_hundred_compa
     found = 0
     for _ in range(1000):
         means = rng.normal(size=(1, 30)) + 0.5 * rng.normal(size=(N_ROWS, 30)) ** 3
-        found += _do_halves_differ(means, rng)
+        found += do_halves_differ(means, rng)
     assert 0.02 <= found / 1000 <= 0.065
 
 
@@ -51,7 +52,7 @@ def test_two_measurements_of_one_model_seldom_differ_and_a_planted_change_is_fou
 
 def test_looking_at_many_rows_is_accounted_for() -> None:
     rng = np.random.default_rng(13)
-    judged = [sign_flips(rng.normal(size=(N_ROWS, N_GROUPS)), draws=499) for _ in range(300)]
+    judged = [sign_flips_of_family(rng.normal(size=(N_ROWS, N_GROUPS)), draws=499) for _ in range(300)]
     assert np.mean([(p_family <= 0.05).any() for _, p_family, _ in judged]) <= 0.09
     assert np.mean([(p <= 0.05).any() for p, _, _ in judged]) >= 0.4, "and needed to be"
     first = items(rng, 100)
@@ -88,18 +89,18 @@ def test_mean_interval_and_p_are_those_of_the_paired_difference() -> None:
 
 
 def test_p_among_all_rows_is_not_below_that_of_one_and_equals_it_for_a_row_told_twice() -> None:
-    sums = group_sums(items(np.random.default_rng(5), 3)[:, 0], np.array(GROUPS))
-    p, p_family, _ = sign_flips(sums)
+    sums = group_sums(items(np.random.default_rng(5), 3)[:, 0], GROUPS)[0]
+    p, p_family, _ = sign_flips_of_family(sums)
     assert (p_family >= p).all()
     twice = np.stack([sums[0], 5 * sums[0]])
-    p, p_family, _ = sign_flips(twice)
+    p, p_family, _ = sign_flips_of_family(twice)
     assert_allclose(p_family, p)
 
 
 def test_with_few_groups_all_signs_are_tried() -> None:
-    p, _, _ = sign_flips(np.array([[1.0, 2.0, 3.0, 4.0]]))
+    p, _, _ = sign_flips_of_family(np.array([[1.0, 2.0, 3.0, 4.0]]))
     assert p[0] == 1 / 8
-    assert sign_flips(np.zeros((1, 4)))[0][0] == 1
+    assert sign_flips_of_family(np.zeros((1, 4)))[0][0] == 1
 
 
 def test_the_share_of_halves_that_would_pass_for_two_models_is_told() -> None:

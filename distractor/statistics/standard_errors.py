@@ -1,0 +1,89 @@
+"""Standard errors of means over item groups: covariances between sizes, bootstrap weights and critical values."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+ALPHA = 0.05
+
+
+CRITICAL_AT_LEAST = 1.959963984540054
+"""The bound of a single pair; bounds over many pairs are never below it. Binds only where hardly any group varies."""
+
+
+def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*rest size size"]:
+    """The covariance between sizes of the mean over groups."""
+    n_groups = values.shape[-1]
+    centred = values - values.mean(-1, keepdims=True)
+    between: ndarray = centred @ centred.swapaxes(-1, -2) / ((n_groups - 1) * n_groups)
+    return between
+
+
+def shared_covariance(values: Float[ndarray, "*rest seed size group"]) -> Float[ndarray, "*rest size size"]:
+    """The covariance between sizes of the group means that all seeds share.
+
+    It is the cluster covariance of the seed-averaged values minus the part that comes from differences between seeds.
+    The estimate is unbiased, so a variance can fall below 0.
+    """
+    n_seeds, _, n_groups = values.shape[-3:]
+    averaged = values.mean(-3)
+    own = values - values.mean(-1, keepdims=True) - (averaged - averaged.mean(-1, keepdims=True))[..., None, :, :]
+    residual = np.einsum("...skg,...slg->...kl", own, own) / ((n_seeds - 1) * (n_groups - 1))
+    shared: ndarray = covariance(averaged) - residual / (n_seeds * n_groups)
+    return shared
+
+
+def variance_of_differences(covariance: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*rest size size"]:
+    """The variance of the difference between any two sizes, at least 0."""
+    own = np.diagonal(covariance, axis1=-2, axis2=-1)
+    variance: ndarray = np.maximum(own[..., :, None] + own[..., None, :] - 2 * covariance, 0)
+    return variance
+
+
+def at_least_mean(variance: Float[ndarray, "*rest size"]) -> Float[ndarray, "*rest size"]:
+    """Raise each size's variance to the mean variance, because a few seeds can agree by chance."""
+    raised: ndarray = np.maximum(variance, variance.mean(-1, keepdims=True))
+    return raised
+
+
+def rounding_error(values: Float[ndarray, "..."], axes: int) -> Float[ndarray, "..."]:
+    """The smallest standard error that is not mere rounding, over the last `axes` axes."""
+    return np.asarray(np.maximum(1e-9 * np.abs(values).max(tuple(range(-axes, 0))), 1e-300))
+
+
+def t_quantile(freedom: Any) -> Any:
+    """The 97.5 % quantile of Student's t: a number for a number, an array for an array."""
+    from scipy.special import stdtrit
+
+    return stdtrit(freedom, 1 - ALPHA / 2)
+
+
+def critical_value(maxima: Float[ndarray, "*rest draw"], n_groups: int) -> Float[ndarray, "*rest"]:
+    """The 95 % quantile of the sorted bootstrap maxima, mapped from the normal to the t scale."""
+    from scipy.special import ndtr, stdtrit
+
+    return np.asarray(-stdtrit(n_groups - 1, ndtr(-np.maximum(upper_quantile(maxima), CRITICAL_AT_LEAST))))
+
+
+def upper_quantile(maxima: Float[ndarray, "*rest draw"]) -> Float[ndarray, "*rest"]:
+    """The 95 % quantile of sorted maxima."""
+    draws = maxima.shape[-1]
+    return np.asarray(maxima[..., draws - int(ALPHA * (draws + 1))])
+
+
+def sort_groups(values: Float[ndarray, "*rest row group"]) -> Float[ndarray, "*rest row group"]:
+    """Sort groups by value, so that results do not depend on input order."""
+    order = np.lexsort(np.moveaxis(values, -2, 0))
+    return np.ascontiguousarray(np.take_along_axis(values, order[..., None, :], -1))
+
+
+@lru_cache(maxsize=3)  # all items, and two parts of them
+def bootstrap_weights(n_groups: int, draws: int, seed: int) -> Float[ndarray, "draw group"]:
+    """How often each bootstrap sample draws each group, as shares that sum to 1."""
+    counts = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), draws)
+    shares: ndarray = counts / n_groups
+    shares.flags.writeable = False
+    return shares
