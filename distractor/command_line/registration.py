@@ -64,7 +64,7 @@ class ListingGroup(TyperGroup):
         return super().parse_args(ctx, args or ["list"])
 
 
-def _show_all(context: typer.Context, is_requested: bool) -> bool:
+def _show_all(context: Any, is_requested: bool) -> bool:
     if is_requested:
         hidden = [option for option in context.command.params if isinstance(option, TyperOption) and option.hidden]
         for option in hidden:
