@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from experiments.formats import formats as formats_page
 from numpy.testing import assert_allclose
 
 import tiny
