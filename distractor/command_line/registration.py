@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup, TyperOption
 
 from distractor.errors import DistractorError
-from distractor.progress import counted
+from distractor.progress import count_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,9 +27,9 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             kwargs.pop("help_all")
             try:
-                with counted() as work:
+                with count_run() as counter:
                     result = function(*args, **kwargs)
-                for sentence in work.sentences:
+                for sentence in counter.sentences:
                     typer.echo(sentence, err=True)
                 return result
             except DistractorError as error:

@@ -22,8 +22,8 @@ def run_folder(store: "Store", out: Path | None, name: str, manifest: dict[str, 
     """Open the folder of a run, and make `store` ready to keep results."""
     from distractor.runs.folder import open_run
 
-    store.make_ready()
-    store.clear_scraps()
+    store.check_writable()
+    store.delete_stale_files()
     with open_run(out, name, manifest) as folder:
         yield folder
 
