@@ -284,19 +284,19 @@ def _run_formats(
     as_json: bool,
 ) -> None:
     """Run and print several formats, or one in which models write: each alone, then all in one table."""
-    from distractor.ablation import format_report
     from distractor.ablation.ablate import ablate as run_ablation
-    from distractor.ablation.free_form import FreeForm, answer_freely
+    from distractor.ablation.formats import report as format_report
+    from distractor.ablation.written.answers import WrittenResult, ablate_written
 
     manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
-    results: list[AblationResult | FreeForm] = []
+    results: list[AblationResult | WrittenResult] = []
     ranked = sum(not task.format.is_free for task in tasks)
     steps = len(sources) * sum(len(task.conditions) for task in tasks) + 2 * ranked * (probe is not None)
     with run_folder(store, out, f"ablate-{plain.name}", manifest) as folder:
         with progress_bar(steps) as advance:
             for task in tasks:
                 if task.format.is_free:
-                    results.append(answer_freely(task, sources, store=store, settings=settings, advance=advance))
+                    results.append(ablate_written(task, sources, store=store, settings=settings, advance=advance))
                 else:
                     results.append(
                         run_ablation(task, sources, store=store, settings=settings, knockout=probe, advance=advance)
@@ -305,21 +305,22 @@ def _run_formats(
     if as_json:
         print_json(summary)
         return
-    from distractor.ablation.format_tables import formats_table, free_notes, free_table
-    from distractor.ablation.formats import curve
+    from distractor.ablation.formats.curve import format_curve
+    from distractor.ablation.formats.tables import formats_table
+    from distractor.ablation.written.tables import written_notes, written_table
 
     terminal = console()
     for result in results:
         subfolder = folder.path / result.task.format.slug
-        if not isinstance(result, FreeForm):
+        if not isinstance(result, WrittenResult):
             _print_result(result, summary["by_format"][result.task.format.label], subfolder)
         else:
-            terminal.print(free_table(result))
-            for note in free_notes(result):
+            terminal.print(written_table(result))
+            for note in written_notes(result):
                 terminal.print(note, markup=False)
             terminal.print(f"\nTexts, values, figure and summary: {subfolder}", markup=False)
         terminal.print()
-    terminal.print(formats_table([curve(result) for result in results]))
+    terminal.print(formats_table([format_curve(result) for result in results]))
     for sentence in summary["sentences"]:
         terminal.print(sentence, markup=False)
     terminal.print(f"\nFormats side by side: {folder.path}", markup=False)
