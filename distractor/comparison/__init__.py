@@ -1,1 +1,1 @@
-"""`distractor compare`: checkpoints side by side."""
+"""`distractor compare`: what differs between models, and which differences are more than noise."""

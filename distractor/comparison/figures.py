@@ -1,6 +1,5 @@
-"""Figures of a comparison: levels and differences of behaviour, sites beside each other, paths, and training."""
+"""Figures of a comparison: behaviour and its differences, effects of sites, strength of the two paths, training."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,19 +7,28 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from distractor.comparison.compare import ComparisonResult, Pair, QuantityKey
-from distractor.comparison.counterparts import MapChange
-from distractor.comparison.steps import Course
+from distractor.comparison.map_changes import MapChange
+from distractor.comparison.result import ComparisonResult, Pair, QuantityKey
+from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import shortened
-from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, SERIES, STYLE, headline
-from distractor.statistics.changes import Change
+from distractor.runs.style import (
+    COLOURS,
+    MARKERS,
+    PULL_STYLES,
+    SERIES,
+    SERIES_MARKERS,
+    STYLE,
+    footnote,
+    headline,
+    line_with_band,
+    log_axis,
+    reference_line,
+    short_site,
+)
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-PANELS = ("distractor_preference", "accuracy", "logit_gap")
 
 
 TITLES = {
@@ -32,111 +40,108 @@ TITLES = {
 }
 
 
-SHAPES = "osD^v<>P"
+PANELS = ("distractor_preference", "accuracy", "logit_gap")
+
+
+CHANGED, UNCHANGED = "#D55E00", "#7F7F7F"
 
 
 NAMED = 6
-"""How many sites are named in a scatter of two models."""
+"""The number of sites that are named in a scatter of two models."""
 
 
 BARS = 12
+"""The number of sites with a bar, those that changed most."""
 
 
-def behaviour(found: ComparisonResult) -> Figure:
-    """Above, each side under each condition; below, what changed, filled where it is beyond the noise of items.
+def behaviour(result: ComparisonResult) -> Figure:
+    """Above, each side under each condition; below, the differences, filled if beyond item noise.
 
-    The grey bars hold 19 of 20 of the differences that come of flipping groups' signs at random: they are as wide as item
-    noise makes them, and the wider the larger the difference itself is.
+    The grey bars hold 95 % of the differences under random sign flips of groups. They widen with item noise, and with the
+    difference itself.
     """
     with mpl.rc_context(STYLE):
-        panels = [name for name in PANELS if any(row[0] == name for row in found.rows)]
-        conditions = len({row[1] for row in found.rows if row[1]})
-        n_pairs = len(found.pairs)
-        below = 0.9 + (conditions + 2) * (0.16 + 0.1 * n_pairs)
-        heights = [1.0 + conditions * (0.14 + 0.07 * len(found.sides)), below]
+        panels = [name for name in PANELS if any(row[0] == name for row in result.rows)]
+        n_conditions = len({row[1] for row in result.rows if row[1]})
+        heights = [
+            1.0 + n_conditions * (0.14 + 0.07 * len(result.sides)),
+            0.9 + (n_conditions + 2) * (0.16 + 0.1 * len(result.pairs)),
+        ]
         figure = Figure(figsize=(10, 1.3 + sum(heights)), layout="constrained")
         grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=heights)
-        for column, quantity in enumerate(panels):
-            rows = [row for row in found.rows if row[0] == quantity]
-            _levels(grid[0, column], found, rows, TITLES[quantity])
-            if quantity == "logit_gap":
-                rows += [row for row in found.rows if row[1] is None]
-            _differences(grid[1, column], found, rows, TITLES[quantity])
-        told = [axes.get_legend_handles_labels() for axes in grid[:, 0]]
-        handles, names = ([*above, *beneath] for above, beneath in zip(*told, strict=True))
+        for above, below, quantity in zip(*grid, panels, strict=True):
+            rows = [row for row in result.rows if row[0] == quantity]
+            _levels(above, result, rows)
+            _differences(below, result, rows + [row for row in result.rows if not row[1]] * (quantity == "logit_gap"))
+        legends = [axes.get_legend_handles_labels() for axes in grid[:, 0]]
+        handles, names = (first + second for first, second in zip(*legends, strict=True))
         figure.legend(handles, names, loc="outside lower center", ncols=3 if len(names) > 2 else 4)
-        groups = len({group for group, is_used in zip(found.groups, found.complete, strict=True) if is_used})
         headline(
             figure,
-            f"{found.task.name}, {int(found.complete.sum())} items in {groups} groups: behaviour, and what changes (95 % "
-            "over item groups; filled: beyond item noise, 5 % over all differences of a pair; grey: 19 of 20 flips of signs)",
+            f"{result.task.name}, {int(result.complete.sum())} items in {result.n_groups} groups: behaviour and its changes "
+            "(95 % over item groups; filled: beyond item noise, 5 % over all differences of a pair; grey: 19 of 20 random "
+            "sign flips)",
         )
         return figure
 
 
-def sites(found: ComparisonResult, pair: Pair, name: str, maps: Sequence[MapChange]) -> Figure:
-    """For each map of a probe the effects in one model against those in the other, and the sites that changed most."""
+def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapChange]) -> Figure:
+    """For each map of a probe: effects in one model against the other, and the sites that changed most."""
     with mpl.rc_context(STYLE):
         bars = min(BARS, max(len(one.sites) for one in maps))
         figure = Figure(figsize=(8.6, 0.6 + len(maps) * (1.5 + 0.17 * bars)), layout="constrained")
         grid = figure.subplots(len(maps), 2, squeeze=False, width_ratios=[1, 1.15])
-        first, second = (found.sides[side].name for side in (pair.first, pair.second))
+        first, second = (result.sides[side].name for side in (pair.first, pair.second))
         for (left, right), one in zip(grid, maps, strict=True):
             _scatter(left, one, first, second)
-            _changed(right, one, bars)
+            _changes(right, one, bars)
         headline(
             figure,
-            f"{found.task.name}, {name}: effects of the sites in {first} and in {second} (orange: changed, 5 % false and at "
+            f"{result.task.name}, {probe}: effects of sites in {first} and {second} (orange: changed, 5 % false and at "
             "least 5 % of the gap; 95 % over item groups)",
         )
         return figure
 
 
-def paths(found: ComparisonResult) -> Figure:
-    """The strength of either task's sites on each side, and what sites found in one model do in the other."""
+def paths(result: ComparisonResult) -> Figure:
+    """The strength of both tasks' sites on each side, and the loss when sites of one model are knocked out in the other."""
     with mpl.rc_context(STYLE):
-        transfers = [move for pair in found.pairs for move in pair.transfers]
-        figure = Figure(
-            figsize=(9, 1.6 + max(0.36 * len(found.sides), 0.36 * len(transfers), 1.4)), layout="constrained"
-        )
-        axes = figure.subplots(1, 1 + bool(transfers), squeeze=False)[0]
-        both = zip(PULL_STYLES.values(), ("true", "distractor"), (-0.14, 0.14), strict=True)
-        for (pull, colour, marker), which, shift in both:
-            label = pull.replace("pull", "path")
-            for y, side in enumerate(found.sides):
-                for place, m in enumerate(side.members):
-                    if (one := found.strengths[m]) is not None:
-                        at = y + shift + 0.07 * (place - (len(side.members) - 1) / 2)
-                        _error(axes[0], one.mean(which), at, colour, marker, label if y == place == 0 else None)
-        axes[0].axvline(0, color="black", lw=0.8, ls=":", zorder=0)
-        axes[0].set_yticks(range(len(found.sides)), [shortened(side.name, 24) for side in found.sides])
-        axes[0].set(title="Lost with its own sites, one point a seed", xlabel="nats")
-        axes[0].set_ylim(len(found.sides) - 0.4, -0.6)
-        axes[0].legend(loc="best", fontsize=8)
-        if transfers:
-            for y, move in enumerate(transfers):
-                _, colour, marker = PULL_STYLES["true_pull" if move.path == "true_path" else "distractor_pull"]
-                _error(axes[1], move.own, y + 0.14, "#7F7F7F", marker, "own sites" if y == 0 else None)
-                _error(axes[1], move.foreign, y - 0.14, colour, marker, None)
-            axes[1].axvline(0, color="black", lw=0.8, ls=":", zorder=0)
-            names = [
-                f"{shortened(move.found_in, 16)} in {shortened(move.knocked_out_in, 16)}, "
-                f"{'T' if move.path == 'true_path' else 'D'}"
-                for move in transfers
-            ]
-            axes[1].set_yticks(range(len(transfers)), names, fontsize=8)
-            axes[1].set_ylim(len(transfers) - 0.4, -0.6)
-            axes[1].set(title="Sites found in one, knocked out in the other", xlabel="nats")
-            axes[1].legend(loc="best", fontsize=8)
+        transfers = [transfer for pair in result.pairs for transfer in pair.transfers]
+        height = 1.6 + max(0.36 * len(result.sides), 0.36 * len(transfers), 1.4)
+        figure = Figure(figsize=(9, height), layout="constrained")
+        left, *others = figure.subplots(1, 1 + bool(transfers), squeeze=False)[0]
+        for (label, colour, marker), task, shift in zip(
+            PULL_STYLES.values(), ("true", "distractor"), (-0.14, 0.14), strict=True
+        ):
+            for y, side in enumerate(result.sides):
+                for i, model in enumerate(side.members):
+                    if (strength := result.strengths[model]) is not None:
+                        at = y + shift + 0.07 * (i - (len(side.members) - 1) / 2)
+                        name = label.replace("pull", "path") if y == i == 0 else None
+                        _interval(left, strength.mean(task), at, colour, marker, name)
+        names = [shortened(side.name, 24) for side in result.sides]
+        _finish_rows(left, names, title="Lost with its own sites, one point per seed", xlabel="nats", fontsize=9)
+        for right in others:
+            names = []
+            for y, transfer in enumerate(transfers):
+                is_true = transfer.path == "true_path"
+                _, colour, marker = PULL_STYLES["true_pull" if is_true else "distractor_pull"]
+                _interval(right, transfer.own, y + 0.14, UNCHANGED, marker, "own sites" if y == 0 else None)
+                _interval(right, transfer.foreign, y - 0.14, colour, marker, None)
+                models = (shortened(name, 16) for name in (transfer.found_in, transfer.knocked_out_in))
+                names.append(f"{' in '.join(models)}, {'T' if is_true else 'D'}")
+            _finish_rows(right, names, title="Sites of one model, knocked out in the other", xlabel="nats")
+        for axes in (left, *others):
+            axes.legend(loc="best", fontsize=8)
         headline(
             figure,
-            f"{found.task.name}: the true path (T) and the distractor's (D), sites chosen on half of the item groups, "
-            "weighed on the other; 95 % over item groups",
+            f"{result.task.name}: the true path (T) and the distractor's path (D); sites chosen on half of the item groups, "
+            "weighed on the other half; 95 % over item groups",
         )
         return figure
 
 
-def training(found: ComparisonResult, course: Course) -> Figure:
+def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
     """Preference and the two tasks alone, the two pulls, and the strengths of the two paths, against step."""
     conditions = {
         "distractor_preference": ("preference in conflict", Condition.CONFLICT),
@@ -144,75 +149,90 @@ def training(found: ComparisonResult, course: Course) -> Figure:
         "true_only": ("accuracy, true_only", Condition.TRUE_ONLY),
     }
     with mpl.rc_context(STYLE):
-        has_paths = "true_path" in course.curves
+        has_paths = "true_path" in curves.curves
         figure = Figure(figsize=(10.5 if has_paths else 7.4, 4.4), layout="constrained")
-        panels = figure.subplots(1, 3 if has_paths else 2)
-        for name, (label, condition) in conditions.items():
-            if name in course.curves:
-                _curve(panels[0], course, name, label, COLOURS[condition], MARKERS[condition])
-        panels[0].axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-        panels[0].set(title="Behaviour", ylabel="preference, accuracy", ylim=(-0.03, 1.03))
-        for axes, kind, title in zip(panels[1:], ("pull", "path"), ("The two pulls", "The two paths"), strict=False):
+        behaviour, *others = figure.subplots(1, 3 if has_paths else 2)
+        for quantity, (label, condition) in conditions.items():
+            _curve(behaviour, curves, quantity, label, COLOURS[condition], MARKERS[condition])
+        reference_line(behaviour, 0.5)
+        behaviour.set(title="Behaviour", ylabel="preference, accuracy", ylim=(-0.03, 1.03))
+        for axes, kind in zip(others, ("pull", "path"), strict=False):
             for pull, (label, colour, marker) in PULL_STYLES.items():
-                name = pull.replace("pull", kind)
-                if name in course.curves:
-                    _curve(axes, course, name, label.replace("pull", kind), colour, marker)
-            axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
-            axes.set(title=title, ylabel="nats" if kind == "pull" else "nats lost without its sites")
-        for axes in panels:
-            _step_axis(axes, course.steps)
-            handles, _ = axes.get_legend_handles_labels()
-            if handles:
+                _curve(axes, curves, pull.replace("pull", kind), label.replace("pull", kind), colour, marker)
+            reference_line(axes, 0)
+            axes.set(title=f"The two {kind}s", ylabel="nats" if kind == "pull" else "nats lost without its sites")
+        for axes in (behaviour, *others):
+            log_axis(axes, curves.steps, "training step")
+            if min(curves.steps) <= 0:
+                axes.set_xlim(left=-0.15 * sorted(curves.steps)[1])
+            if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="best", fontsize=8)
-        n_seeds = len(course.seeds)
-        bands = "bands: 95 % over item groups" + (f"; mean of {n_seeds} seeds, dots each seed" if n_seeds > 1 else "")
-        headline(figure, f"{found.task.name}: {course.name} along training ({bands})")
-        lines = [line for told in course.sentences() for line in textwrap.wrap(told, 165, subsequent_indent="    ")]
-        if lines:
-            figure.supxlabel("\n".join(lines), fontsize=6.5, color="#444444", x=0.01, ha="left")
+        n_seeds = len(curves.seeds)
+        bands = "bands: 95 % over item groups" + (f"; mean of {n_seeds} seeds, dots: each seed" if n_seeds > 1 else "")
+        headline(figure, f"{result.task.name}: {curves.name} along training ({bands})")
+        footnote(figure, curves.sentences())
         return figure
 
 
-def _levels(axes: "Axes", found: ComparisonResult, rows: Sequence[QuantityKey], title: str) -> None:
-    for place in range(len(found.sides)):
-        shift = 0.5 * (place - (len(found.sides) - 1) / 2) / max(len(found.sides), 2)
+def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
+    """Each side's mean of one quantity, a row per condition."""
+    for side, shift in enumerate(_shifts(len(result.sides), 0.5)):
+        colour, marker = SERIES[side % len(SERIES)], SERIES_MARKERS[side % len(SERIES_MARKERS)]
         for y, row in enumerate(rows):
-            mean = found.level(place, row)
-            label = shortened(found.sides[place].name, 40) if y == 0 else None
-            colour, marker = SERIES[place % len(SERIES)], SHAPES[place % len(SHAPES)]
-            _error(axes, mean, y + shift, colour, marker, label)
-    _conditions(axes, rows)
-    axes.axvline(0 if rows[0][0] == "logit_gap" else 0.5, color="black", lw=0.8, ls=":", zorder=0)
-    if rows[0][0] != "logit_gap":
+            label = shortened(result.sides[side].name, 40) if y == 0 else None
+            _interval(axes, result.level(side, row), y + shift, colour, marker, label)
+    is_gap = rows[0][0] == "logit_gap"
+    _finish_rows(axes, _row_names(rows), reference=0 if is_gap else 0.5, title=TITLES[rows[0][0]])
+    if not is_gap:
         axes.set_xlim(-0.03, 1.03)
-    axes.set_title(title)
 
 
-def _differences(axes: "Axes", found: ComparisonResult, rows: Sequence[QuantityKey], title: str) -> None:
-    axes.use_sticky_edges = False  # else the widest bar would end at the frame
-    for place, pair in enumerate(found.pairs):
-        shift = 0.7 * (place - (len(found.pairs) - 1) / 2) / max(len(found.pairs), 2)
-        names = [shortened(found.sides[side].name, 30) for side in (pair.first, pair.second)]
+def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
+    """Each pair's difference, a row per condition, on grey bars for item noise."""
+    axes.use_sticky_edges = False  # keeps the widest bar off the frame
+    n_pairs = len(result.pairs)
+    for i, (pair, shift) in enumerate(zip(result.pairs, _shifts(n_pairs, 0.7), strict=True)):
+        name = " → ".join(shortened(result.sides[side].name, 30) for side in (pair.first, pair.second))
+        colour = "#000000" if n_pairs == 1 else SERIES[i % len(SERIES)]
         for y, row in enumerate(rows):
-            one: Change = pair.rows[row]
-            axes.barh(y + shift, 2 * one.by_chance, left=-one.by_chance, height=0.5 / len(found.pairs), color="#DDDDDD")
-            label = " → ".join(names) if y == 0 else None
-            colour = "#000000" if len(found.pairs) == 1 else SERIES[place % len(SERIES)]
-            _error(axes, (one.mean, one.low, one.high), y + shift, colour, "o", label, filled=one.is_beyond_items)
-    _conditions(axes, rows)
-    axes.axvline(0, color="black", lw=0.8, ls=":", zorder=0)
-    axes.set_xlabel(f"change of {title}" if rows[0][0] != "logit_gap" else "change (nats)")
+            change = pair.rows[row]
+            width = 2 * change.by_chance
+            axes.barh(y + shift, width, left=-change.by_chance, height=0.5 / n_pairs, color="#DDDDDD")
+            mean = change.mean, change.low, change.high
+            label = name if y == 0 else None
+            _interval(axes, mean, y + shift, colour, "o", label, filled=change.is_beyond_items)
+    is_gap = rows[0][0] == "logit_gap"
+    _finish_rows(axes, _row_names(rows), xlabel="change (nats)" if is_gap else f"change of {TITLES[rows[0][0]]}")
 
 
-def _conditions(axes: "Axes", rows: Sequence[QuantityKey]) -> None:
-    names = [TITLES[row[0]] if row[1] is None else row[1].value for row in rows]
-    axes.set_yticks(range(len(rows)), names, fontsize=8)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+def _shifts(count: int, width: float) -> list[float]:
+    """Vertical offsets that keep points of one row apart."""
+    return [width * (i - (count - 1) / 2) / max(count, 2) for i in range(count)]
 
 
-def _error(
+def _row_names(rows: Sequence[QuantityKey]) -> list[str]:
+    return [TITLES[quantity] if condition is None else condition.value for quantity, condition in rows]
+
+
+def _finish_rows(
     axes: "Axes",
-    ends: tuple[float, float, float],
+    names: Sequence[str],
+    *,
+    title: str = "",
+    xlabel: str = "",
+    reference: float = 0,
+    fontsize: float = 8,
+) -> None:
+    """Names the rows, first on top, and draws the reference line."""
+    axes.set_yticks(range(len(names)), names, fontsize=fontsize)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set(title=title, xlabel=xlabel)
+    reference_line(axes, reference, vertical=True)
+
+
+def _interval(
+    axes: "Axes",
+    mean: tuple[float, float, float],
     y: float,
     colour: str,
     marker: str,
@@ -220,70 +240,55 @@ def _error(
     *,
     filled: bool = True,
 ) -> None:
-    mean, low, high = ends
+    """A mean with its interval, in row `y`."""
+    middle, low, high = mean
     axes.plot([low, high], [y, y], color=colour, lw=1.1)
     face = colour if filled else "white"
-    axes.plot([mean], [y], marker=marker, ms=4.5, color=colour, markerfacecolor=face, ls="", label=label, zorder=3)
+    axes.plot([middle], [y], marker=marker, ms=4.5, color=colour, markerfacecolor=face, ls="", label=label, zorder=3)
 
 
 def _scatter(axes: "Axes", one: MapChange, first: str, second: str) -> None:
     known = ~np.isnan(one.first) & ~np.isnan(one.second)
-    ends = np.array([one.first[known], one.second[known]])
-    low, high = float(min(ends.min(), 0)), float(max(ends.max(), 0))
-    room = 0.06 * ((high - low) or 1.0)
-    axes.plot([low - room, high + room], [low - room, high + room], color="black", lw=0.8, ls=":", zorder=0)
-    for is_marked, colour, label in ((False, "#7F7F7F", "not told apart"), (True, "#D55E00", "changed")):
-        here = known & (one.is_marked == is_marked)
-        axes.plot(one.first[here], one.second[here], "o", ms=4, color=colour, label=label)
-    taken: list[tuple[str, float, float]] = []
-    for place in [int(p) for p in one.order if one.is_marked[p]][:NAMED]:
-        x, y = float(one.first[place]), float(one.second[place])
-        is_near = {side for side, a, b in taken if abs(x - a) < 4 * room and abs(y - b) < room}
-        side = next((side for side in ("left", "right") if side not in is_near), None)
+    effects = np.array([one.first[known], one.second[known]])
+    low, high = float(min(effects.min(), 0)), float(max(effects.max(), 0))
+    margin = 0.06 * ((high - low) or 1.0)
+    axes.plot([low - margin, high + margin], [low - margin, high + margin], color="black", lw=0.8, ls=":", zorder=0)
+    for is_marked, colour in ((False, UNCHANGED), (True, CHANGED)):
+        shown = known & (one.is_marked == is_marked)
+        axes.plot(one.first[shown], one.second[shown], "o", ms=4, color=colour)
+    labels: list[tuple[str, float, float]] = []
+    for i in [int(i) for i in one.order if one.is_marked[i]][:NAMED]:
+        x, y = float(one.first[i]), float(one.second[i])
+        near = {side for side, a, b in labels if abs(x - a) < 4 * margin and abs(y - b) < margin}
+        side = next((side for side in ("left", "right") if side not in near), None)
         if side is None:
-            continue  # it has its bar beside
-        taken.append((side, x, y))
-        offset = (5 if side == "left" else -5, 0)
+            continue  # no space; its bar has the name
+        labels.append((side, x, y))
         axes.annotate(
-            _site(one.sites[place]), (x, y), offset, textcoords="offset points", fontsize=7, ha=side, va="center"
-        )
+            short_site(one.sites[i]), (x, y), (5 if side == "left" else -5, 0), textcoords="offset points", fontsize=7,
+            ha=side, va="center",
+        )  # fmt: skip
     axes.set(xlabel=f"{shortened(first, 36)} (nats)", ylabel=f"{shortened(second, 26)} (nats)")
-    alike = "" if np.isnan(one.rank_correlation) else f": rank correlation {one.rank_correlation:.2f}"
-    axes.set_title(f"{one.name}{alike}", fontsize=9)
+    correlation = "" if np.isnan(one.rank_correlation) else f": rank correlation {one.rank_correlation:.2f}"
+    axes.set_title(f"{one.name}{correlation}", fontsize=9)
 
 
-def _changed(axes: "Axes", one: MapChange, bars: int) -> None:
+def _changes(axes: "Axes", one: MapChange, bars: int) -> None:
     shown = one.order[:bars]
-    for y, place in enumerate(shown):
-        colour = "#D55E00" if one.is_marked[place] else "#7F7F7F"
-        axes.barh(y, one.mean[place], color=colour, height=0.7, alpha=0.75)
-        axes.plot([one.low[place], one.high[place]], [y, y], color="black", lw=0.9)
+    for y, i in enumerate(shown):
+        axes.barh(y, one.mean[i], color=CHANGED if one.is_marked[i] else UNCHANGED, height=0.7, alpha=0.75)
+        axes.plot([one.low[i], one.high[i]], [y, y], color="black", lw=0.9)
     axes.axvline(0, color="black", lw=0.8)
-    axes.set_yticks(range(len(shown)), [_site(one.sites[place]) for place in shown], fontsize=7)
+    axes.set_yticks(range(len(shown)), [short_site(one.sites[i]) for i in shown], fontsize=7)
     axes.set_ylim(bars - 0.4, -0.6)
     axes.set_xlabel("change of the effect, second − first (nats)")
 
 
-def _curve(axes: "Axes", course: Course, name: str, label: str, colour: str, marker: str) -> None:
-    mean, low, high = course.means(name)
-    axes.plot(course.steps, mean, color=colour, marker=marker, ms=4, lw=1.4, label=label)
-    axes.fill_between(course.steps, low, high, color=colour, alpha=0.18, lw=0)
-    if len(course.seeds) > 1:
-        for row in course.curves[name]:
-            weights = course.counts[name] / course.counts[name].sum()
-            axes.plot(course.steps, row @ weights, ".", ms=2.5, color=colour, alpha=0.7)
-
-
-def _step_axis(axes: "Axes", steps: Sequence[int]) -> None:
-    """A log axis; where step 0 is on it, linear below the first step."""
-    if min(steps) > 0:
-        axes.set_xscale("log")
-    else:
-        axes.set_xscale("symlog", linthresh=sorted(steps)[1])
-        axes.set_xlim(left=-0.15 * sorted(steps)[1])
-    axes.set_xlabel("training step")
-
-
-def _site(name: str) -> str:
-    """`L0H1.z` as `L0H1`, `L0.mlp_out` as `L0 MLP`."""
-    return name.removesuffix(".z").replace(".mlp_out", " MLP")
+def _curve(axes: "Axes", curves: TrainingCurves, quantity: str, label: str, colour: str, marker: str) -> None:
+    if quantity not in curves.curves:
+        return
+    line_with_band(axes, curves.steps, curves.means(quantity), label, colour, marker)
+    if len(curves.seeds) > 1:
+        weights = curves.counts[quantity] / curves.counts[quantity].sum()
+        for seed in curves.curves[quantity]:
+            axes.plot(curves.steps, seed @ weights, ".", ms=2.5, color=colour, alpha=0.7)

@@ -1,12 +1,12 @@
-"""What a comparison found, as it is kept and passed on: readings, figures and summary in the folder of a run."""
+"""Writes a comparison to the folder of a run: readings, figures and summary."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from distractor.comparison import figures as compare_plot
-from distractor.comparison.compare import ComparisonResult, Pair, QuantityKey, Transfer
-from distractor.comparison.counterparts import MapChange
-from distractor.comparison.steps import Course
+from distractor.comparison import figures as draw
+from distractor.comparison.map_changes import MapChange
+from distractor.comparison.result import ComparisonResult, Pair, QuantityKey, SwitchedItem, Transfer
+from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
 from distractor.runs.folder import RunFolder, file_name
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from distractor.probing.probe import Probe
 
-TOLD = 20
-"""How many sites of a map the summary names, those that changed most."""
+TOP_SITES = 20
+"""The number of sites of a map in the summary, changed sites and largest differences first."""
 
 
 def manifest(
@@ -31,189 +31,201 @@ def manifest(
     probes: "Mapping[str, Probe]",
     command: Sequence[str],
 ) -> dict[str, Any]:
-    """What was run, on what, with what: known before anything is computed."""
-    every = [run_manifest(task, sources, settings, None, command) for task in tasks]
-    told = {name: repr(probe) for name, probe in probes.items()}
-    return {**every[0], "job": "compare", "task": [one["task"] for one in every], "probe": told}
+    """What is run, on which models and tasks, with which settings; known before anything is computed."""
+    first, *others = (run_manifest(task, sources, settings, None, command) for task in tasks)
+    settings_of = {name: repr(probe) for name, probe in probes.items()}
+    return {**first, "job": "compare", "task": [one["task"] for one in (first, *others)], "probe": settings_of}
 
 
-def write(folder: RunFolder, found: Sequence[ComparisonResult]) -> dict[str, Any]:
-    """Write readings, figures and summary of each task, each whole or not at all; gives the summary."""
-    for one in found:
-        for examined in one.examined:
-            for name, many in examined.readings.items() if examined else ():
-                for reading in many:
-                    folder.write_reading(file_name(one.task.name, name, reading.source.name), reading.table)
-        drawn = {f"{one.task.name}-{name}": figure for name, figure in figures(one).items()}
+def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, Any]:
+    """Write readings, figures and summary of each task, each file completely or not at all; returns the summary."""
+    for result in results:
+        readings = (
+            (name, reading)
+            for probe_results in result.probe_results
+            if probe_results is not None
+            for name, every in probe_results.readings.items()
+            for reading in every
+        )
+        for name, reading in readings:
+            folder.write_reading(file_name(result.task.name, name, reading.source.name), reading.table)
+        drawn = {f"{result.task.name}-{name}": figure for name, figure in figures(result).items()}
         folder.write_figures(drawn)
-    told = summary(found)
-    folder.write_summary(told)
-    return told
+    content = summary(results)
+    folder.write_summary(content)
+    return content
 
 
-def figures(found: ComparisonResult) -> "dict[str, Figure]":
-    """Every figure by its file's name."""
-    drawn = {"behaviour": compare_plot.behaviour(found)} if found.pairs else {}
-    for place, pair in enumerate(found.pairs):
-        shown: set[str] = set()
-        for (name, _, _), maps in pair.maps.items():
-            if maps and name not in shown:  # of several seeds the first
-                shown.add(name)
-                number = [f"{place + 1}"] if len(found.pairs) > 1 else []
-                drawn[file_name("sites", name, *number)] = compare_plot.sites(found, pair, name, maps)
-    if any(pair.paths for pair in found.pairs):
-        drawn["paths"] = compare_plot.paths(found)
-    for course in found.courses:
-        drawn[file_name("training", course.name)] = compare_plot.training(found, course)
+def figures(result: ComparisonResult) -> "dict[str, Figure]":
+    """All figures, by file name."""
+    drawn = {"behaviour": draw.behaviour(result)} if result.pairs else {}
+    for i, pair in enumerate(result.pairs):
+        number = [str(i + 1)] if len(result.pairs) > 1 else []
+        for probe, maps in pair.maps_by_probe.items():
+            drawn[file_name("sites", probe, *number)] = draw.sites(result, pair, probe, maps)
+    if any(pair.paths for pair in result.pairs):
+        drawn["paths"] = draw.paths(result)
+    for curves in result.training:
+        drawn[file_name("training", curves.name)] = draw.training(result, curves)
     return drawn
 
 
-def summary(found: Sequence[ComparisonResult]) -> dict[str, Any]:
-    """What `--json` prints and summary.json holds, task by task."""
-    return {"tasks": {one.task.name: _task(one) for one in found}}
+def summary(results: Sequence[ComparisonResult]) -> dict[str, Any]:
+    """The content of summary.json and of `--json`, task by task."""
+    return {"tasks": {result.task.name: _task(result) for result in results}}
 
 
-def name_of(row: QuantityKey) -> str:
-    """How a row is called: `accuracy in conflict`, `true_pull`."""
+def row_name(row: QuantityKey) -> str:
+    """A row's name: `accuracy in conflict`, `true_pull`."""
     return row[0] if row[1] is None else f"{row[0]} in {row[1]}"
 
 
-def _task(found: ComparisonResult) -> dict[str, Any]:
+def _task(result: ComparisonResult) -> dict[str, Any]:
     return {
-        "items": int(found.complete.sum()),
-        "groups": len({group for group, is_used in zip(found.groups, found.complete, strict=True) if is_used}),
-        "format": found.task.format.as_dict(),
-        "sides": [_side(found, place) for place in range(len(found.sides))],
-        "pairs": [_pair(found, pair) for pair in found.pairs],
-        "training": [_course(course) for course in found.courses],
-        "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in found.refused.items()],
+        "items": int(result.complete.sum()),
+        "groups": result.n_groups,
+        "format": result.task.format.as_dict(),
+        "sides": [_side(result, side) for side in range(len(result.sides))],
+        "pairs": [_pair(result, pair) for pair in result.pairs],
+        "training": [_training(curves) for curves in result.training],
+        "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in result.refused.items()],
     }
 
 
-def _side(found: ComparisonResult, place: int) -> dict[str, Any]:
-    side = found.sides[place]
-    models = [found.scores[m].source for m in side.members]
-    told: dict[str, Any] = {
+def _side(result: ComparisonResult, index: int) -> dict[str, Any]:
+    side = result.sides[index]
+    strengths = [result.strengths[model] for model in side.members] if result.strengths else []
+    return {
         "name": side.name,
         "models": [
             {
-                "name": s.name,
-                "n_params": s.n_params,
-                "seed": s.seed,
-                "step": s.step,
-                "tokens": s.tokens,
-                "bos": found.scores[m].bos,
-                "treatment": dict(found.scores[m].treatment),
+                **{key: getattr(scores.source, key) for key in ("name", "n_params", "seed", "step", "tokens")},
+                "bos": scores.bos,
+                "treatment": dict(scores.treatment),
             }
-            for s, m in zip(models, side.members, strict=True)
+            for scores in (result.scores[model] for model in side.members)
         ],
-        "behaviour": {name_of(row): found.level(place, row)._asdict() for row in found.rows},
-        "halves_called_different": found.halves[place],
+        "behaviour": {row_name(row): result.level(index, row)._asdict() for row in result.rows},
+        "halves_called_different": result.halves[index],
+        "paths": [
+            {
+                "model": strength.source.name,
+                "true": {"sites": list(strength.chosen.true), **_mean(strength.mean("true"))},
+                "distractor": {"sites": list(strength.chosen.distractor), **_mean(strength.mean("distractor"))},
+            }
+            for strength in strengths
+            if strength is not None
+        ],
     }
-    weighed = [found.strengths[m] for m in side.members] if found.strengths else []
-    told["paths"] = [
-        {
-            "model": one.source.name,
-            "true": {"sites": list(one.chosen.true), **_ends(one.mean("true"))},
-            "distractor": {"sites": list(one.chosen.distractor), **_ends(one.mean("distractor"))},
-        }
-        for one in weighed
-        if one is not None
-    ]
-    return told
 
 
-def _pair(found: ComparisonResult, pair: Pair) -> dict[str, Any]:
-    one, other = found.sides[pair.first].name, found.sides[pair.second].name
-    most = pair.changed_most
+def _pair(result: ComparisonResult, pair: Pair) -> dict[str, Any]:
+    most = None
+    if pair.changed_most is not None:
+        probe, one, i = pair.changed_most
+        most = {"probe": probe, "map": one.name, "site": one.sites[i], "by": float(one.mean[i])}
     return {
-        "first": one,
-        "second": other,
+        "first": result.sides[pair.first].name,
+        "second": result.sides[pair.second].name,
         "p_over_tasks": pair.p_over_tasks,
-        "behaviour": {name_of(row): change(each) for row, each in pair.rows.items()},
-        "paths": {name: change(each) for name, each in pair.paths.items()},
-        "changed_sides": [_switch(found, *each) for each in pair.switched],
+        "behaviour": {row_name(row): _change(change) for row, change in pair.rows.items()},
+        "paths": {name: _change(change) for name, change in pair.paths.items()},
+        "changed_sides": [_switched(result, switched) for switched in pair.switched],
         "match": pair.match,
-        "changed_most": None
-        if most is None
-        else {"probe": most[0], "map": most[1].name, "site": most[1].sites[most[2]], "by": float(most[1].mean[most[2]])},
+        "changed_most": most,
         "sites": [
-            {"probe": name, "models": [found.scores[a].source.name, found.scores[b].source.name], **_map(each)}
+            {"probe": name, "models": [result.scores[model].source.name for model in (a, b)], **_map(one)}
             for (name, a, b), maps in pair.maps.items()
-            for each in maps
+            for one in maps
         ],
-        "depth_rank_correlation": {c: {part: finite_or_none(r) for part, r in by.items()} for c, by in pair.depths.items()},
-        "transfer": [_transfer(each) for each in pair.transfers],
+        "depth_rank_correlation": {
+            condition: {part: finite_or_none(r) for part, r in parts.items()}
+            for condition, parts in pair.depths.items()
+        },
+        "transfer": [_transfer(transfer) for transfer in pair.transfers],
         "no_transfer": pair.no_transfer,
-    }  # fmt: skip
+    }
 
 
-def change(one: Change) -> dict[str, Any]:
-    """A difference with all that it is held against, and what may be said of it."""
+def _change(change: Change) -> dict[str, Any]:
+    keys = ("mean", "low", "high", "p", "p_family", "by_chance", "between_seeds")
+    seeds = None if change.seeds is None else change.seeds._asdict()
+    return {**{key: getattr(change, key) for key in keys}, "seeds": seeds, "call": change.call}
+
+
+def _switched(result: ComparisonResult, switched: SwitchedItem) -> dict[str, Any]:
+    item = result.task.items[switched.item]
     return {
-        "mean": one.mean, "low": one.low, "high": one.high, "p": one.p, "p_family": one.p_family,
-        "by_chance": one.by_chance, "between_seeds": one.between_seeds,
-        "seeds": None if one.seeds is None else one.seeds._asdict(), "call": one.call,
-    }  # fmt: skip
-
-
-def _switch(found: ComparisonResult, item: int, first: float, second: float) -> dict[str, Any]:
-    told = found.task.items[item]
-    return {
-        "item": told.id,
-        "group": told.group,
-        "prompt": told.prompts[Condition.CONFLICT],
-        "true": told.true,
-        "distractor": told.distractor,
-        "to": "true" if second > 0 else "distractor",
-        "gap_first": first,
-        "gap_second": second,
+        "item": item.id,
+        "group": item.group,
+        "prompt": item.prompts[Condition.CONFLICT],
+        "true": item.true,
+        "distractor": item.distractor,
+        "to": "true" if switched.second > 0 else "distractor",
+        "gap_first": switched.first,
+        "gap_second": switched.second,
     }
 
 
 def _map(one: MapChange) -> dict[str, Any]:
-    both, alone_first, alone_second = one.shared
+    both, only_first, only_second = one.shared
     return {
         "map": one.name,
         "changed": int(one.is_marked.sum()),
         "of": len(one.sites),
         "rank_correlation": finite_or_none(one.rank_correlation),
-        "between_halves": {"across": finite_or_none(one.across), "within": [finite_or_none(r) for r in one.within],
-                           "as_alike_as_halves": one.is_as_alike},
-        "standing_out": {"both": both, "first_alone": alone_first, "second_alone": alone_second, "p": one.p_shared},
+        "between_halves": {
+            "across": finite_or_none(one.across),
+            "within": [finite_or_none(r) for r in one.within],
+            "as_alike_as_halves": one.is_as_alike,
+        },
+        "standing_out": {"both": both, "first_alone": only_first, "second_alone": only_second, "p": one.p_shared},
         "top": [
             {
-                "site": one.sites[i], "first": float(one.first[i]), "second": float(one.second[i]),
-                **_ends((one.mean[i], one.low[i], one.high[i])), "p": float(one.p[i]), "changed": bool(one.is_marked[i]),
+                "site": one.sites[i],
+                "first": float(one.first[i]),
+                "second": float(one.second[i]),
+                **_mean((one.mean[i], one.low[i], one.high[i])),
+                "p": float(one.p[i]),
+                "changed": bool(one.is_marked[i]),
                 "stands_out": [bool(one.is_marked_first[i]), bool(one.is_marked_second[i])],
             }
-            for i in one.order[:TOLD]
+            for i in one.order[:TOP_SITES]
         ],
-    }  # fmt: skip
-
-
-def _transfer(one: Transfer) -> dict[str, Any]:
-    return {
-        "path": one.path, "found_in": one.found_in, "knocked_out_in": one.knocked_out_in, "sites": list(one.sites),
-        "own_sites": list(one.own_sites), "lost": one.foreign._asdict(), "lost_by_own": one.own._asdict(),
-        "share": one.share, "difference": change(one.change),
-    }  # fmt: skip
-
-
-def _course(course: Course) -> dict[str, Any]:
-    return {
-        "model": course.name,
-        "seeds": list(course.seeds),
-        "steps": list(course.steps),
-        "steps_left_out": list(course.left_out),
-        "curves": {
-            name: {end: row.tolist() for end, row in zip(("mean", "low", "high"), course.means(name), strict=True)}
-            for name in course.curves
-        },
-        "preference": course.shape.as_dict() if course.shape else None,
-        "first": {what: {name: one.as_dict() for name, one in both.items()} for what, both in course.orders.items()},
     }
 
 
-def _ends(mean: Sequence[Any]) -> dict[str, float | None]:
-    return {name: finite_or_none(value) for name, value in zip(("mean", "low", "high"), mean, strict=True)}
+def _transfer(transfer: Transfer) -> dict[str, Any]:
+    return {
+        "path": transfer.path,
+        "found_in": transfer.found_in,
+        "knocked_out_in": transfer.knocked_out_in,
+        "sites": list(transfer.sites),
+        "own_sites": list(transfer.own_sites),
+        "lost": transfer.foreign._asdict(),
+        "lost_by_own": transfer.own._asdict(),
+        "share": transfer.share,
+        "difference": _change(transfer.change),
+    }
+
+
+def _training(curves: TrainingCurves) -> dict[str, Any]:
+    means = {name: curves.means(name) for name in curves.curves}
+    return {
+        "model": curves.name,
+        "seeds": list(curves.seeds),
+        "steps": list(curves.steps),
+        "steps_left_out": list(curves.left_out),
+        "curves": {
+            name: {end: row.tolist() for end, row in zip(("mean", "low", "high"), rows, strict=True)}
+            for name, rows in means.items()
+        },
+        "preference": curves.shape.as_dict() if curves.shape else None,
+        "first": {
+            pair: {name: order.as_dict() for name, order in orders.items()} for pair, orders in curves.orders.items()
+        },
+    }
+
+
+def _mean(ends: Sequence[Any]) -> dict[str, float | None]:
+    return {name: finite_or_none(value) for name, value in zip(("mean", "low", "high"), ends, strict=True)}

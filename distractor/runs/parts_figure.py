@@ -6,7 +6,16 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from distractor.runs.item_parts import ItemParts
-from distractor.runs.style import AXIS_TITLES, PART_COLOURS, QUANTITY_TITLES, SERIES, STYLE, literal, log_axis
+from distractor.runs.style import (
+    AXIS_TITLES,
+    PART_COLOURS,
+    QUANTITY_TITLES,
+    SERIES,
+    SERIES_MARKERS,
+    STYLE,
+    literal,
+    log_axis,
+)
 from distractor.statistics.curve import Curve
 
 
@@ -22,7 +31,7 @@ def parts(curve: Curve, found: ItemParts) -> Figure:
         axes = figure.subplots()
         colours = PART_COLOURS if found.cut == "difficulty" else SERIES
         for place, (name, row) in enumerate(zip(found.names, found.means, strict=True)):
-            axes.plot(curve.sizes, row, color=colours[place], marker="osD^v<>P"[place], ms=4, lw=1.4,
+            axes.plot(curve.sizes, row, color=colours[place], marker=SERIES_MARKERS[place], ms=4, lw=1.4,
                       label=literal(name))  # fmt: skip
             if found.errors is not None:
                 reach = 1.96 * found.errors[place]

@@ -66,6 +66,9 @@ AXIS_TITLES = {
 }
 
 
+SERIES_MARKERS = "osD^v<>P"
+
+
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 
 
@@ -107,3 +110,39 @@ def log_axis(axes: "Axes", sizes: Sequence[float], label: str) -> None:
 def in_cell(value: float, reach: float) -> str:
     """A number as it is written into a cell of a map whose colours reach so far."""
     return number(value, 1 if reach >= 1 else 2)
+
+
+def line_with_band(
+    axes: "Axes", x: Sequence[float], mean: Sequence[Any], label: str | None, colour: str, marker: str, style: str = "-"
+) -> None:
+    """A line of means with a band for their intervals; `mean` is (mean, low, high), each one value per `x`."""
+    middle, low, high = mean
+    axes.plot(x, middle, color=colour, marker=marker, ms=4, lw=1.4, ls=style, label=label)
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+
+
+def reference_line(axes: "Axes", value: float, *, vertical: bool = False) -> None:
+    """A thin dotted line at a value of reference, such as 0 or chance."""
+    (axes.axvline if vertical else axes.axhline)(value, color="black", lw=0.8, ls=":", zorder=0)
+
+
+def footnote(figure: Figure, sentences: Sequence[str]) -> None:
+    """Small sentences below the figure, wrapped to its width."""
+    width = int(figure.get_figwidth() * 20)
+    lines = [line for sentence in sentences for line in textwrap.wrap(sentence, width, subsequent_indent="    ")]
+    if lines:
+        figure.supxlabel("\n".join(lines), fontsize=6.5, color="#444444", x=0.01, ha="left")
+
+
+SITE_NAMES = {"z": "", "pattern": "", "mlp_out": " MLP", "attn_bias": " attention bias"}
+
+
+def short_site(name: str) -> str:
+    """A site's name on an axis.
+
+    >>> short_site("L0H1.z"), short_site("L0.mlp_out"), short_site("L1.resid_post at slot")
+    ('L0H1', 'L0 MLP', 'L1 resid post at slot')
+    """
+    component, at, role = name.partition(" at ")
+    where, dot, part = component.partition(".")
+    return where.replace("_", " ") + SITE_NAMES.get(part, dot and f" {part.replace('_', ' ')}") + at + role

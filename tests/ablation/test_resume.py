@@ -104,27 +104,27 @@ def refuse(*_: object, **__: object) -> None:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
     """The keys of all cells that are computed from here on."""
     keys: list[Key] = []
-    save = Store.save
+    put = Store.put
 
     def count(store: Store, key: Key, cell: Cell) -> None:
         keys.append(key)
-        save(store, key, cell)
+        put(store, key, cell)
 
-    monkeypatch.setattr(Store, "save", count)
+    monkeypatch.setattr(Store, "put", count)
     return keys
 
 
 def killed_after(cells: int) -> Callable[[], None]:
-    save, place = Store.save, itertools.count(1)
+    put, place = Store.put, itertools.count(1)
 
     def last(store: Store, key: Key, cell: Cell) -> None:
-        save(store, key, cell)
+        put(store, key, cell)
         if next(place) == cells:
             die()
 
     def action() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Store, "save", last)
+            patch.setattr(Store, "put", last)
             run()
 
     return action

@@ -1,11 +1,13 @@
-"""Along training: the path that was planted to move first is named, and where nothing is planted nothing is."""
+"""Along training, the path planted to move first is found, and nothing is found if nothing is planted."""
 
 import numpy as np
 import pytest
 from numpy import ndarray
 from numpy.testing import assert_allclose
 
-from distractor.comparison.steps import Course, curve
+from distractor.comparison.steps import TrainingCurves, curve
+
+pytestmark = pytest.mark.quick
 
 STEPS = (0, 100, 200, 400, 800, 1600, 3200, 6400)
 N_GROUPS = 40
@@ -19,7 +21,9 @@ def rising(at: float, *, falls: bool = False) -> ndarray:
     return 2 * (up - down)
 
 
-def course(true: ndarray, distractor: ndarray, *, seeds: int = 1, noise: float = 0.2, random: int = 0) -> Course:
+def course(
+    true: ndarray, distractor: ndarray, *, seeds: int = 1, noise: float = 0.2, random: int = 0
+) -> TrainingCurves:
     rng = np.random.default_rng(random)
 
     def noisy(row: ndarray) -> ndarray:
@@ -29,7 +33,7 @@ def course(true: ndarray, distractor: ndarray, *, seeds: int = 1, noise: float =
     paths = {"true_path": noisy(true), "distractor_path": noisy(distractor)}
     shares = {"distractor_preference": 0.5 + 0.2 * noisy(distractor - true), "distractor_only": 0.5 + 0.2 * noisy(true)}
     curves = {**shares, **pulls, **paths}
-    return Course("wired", STEPS, tuple(range(seeds)), curves, {name: np.ones(N_GROUPS) for name in curves})
+    return TrainingCurves("wired", STEPS, tuple(range(seeds)), curves, {name: np.ones(N_GROUPS) for name in curves})
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -50,12 +54,12 @@ def test_paths_that_move_together_are_not_separable() -> None:
     assert set(found) == {"not separable"}
 
 
-def test_whether_the_true_path_comes_before_the_distractors_decline_is_told() -> None:
+def test_a_true_path_that_rises_before_the_distractors_decline_comes_first() -> None:
     found = course(rising(300), rising(300, falls=True))
     assert found.orders["sites"]["decline"].call == "first"
 
 
-def test_what_is_noise_only_is_not_defined() -> None:
+def test_noise_has_no_order() -> None:
     nothing = np.zeros(len(STEPS))
     assert course(nothing, nothing).orders["sites"]["onset"].call == "not defined"
 
@@ -67,7 +71,7 @@ def test_preference_over_steps_has_a_shape() -> None:
     assert shape.label_level_1 == "inverted-U"
 
 
-def test_means_are_over_items_and_curves_keep_the_groups_that_all_have() -> None:
+def test_means_are_over_items_and_curves_keep_the_groups_with_values_everywhere() -> None:
     values = np.arange(12.0).reshape(1, 2, 6)
     values[0, 1, 5] = np.nan
     laid = curve([list(seed) for seed in values], ["a", "a", "a", "b", "b", "c"])
@@ -75,7 +79,7 @@ def test_means_are_over_items_and_curves_keep_the_groups_that_all_have() -> None
     table, counts = laid
     assert_allclose(counts, [3, 2])
     assert_allclose(table[0], [[1, 3.5], [7, 9.5]])
-    found = Course("x", (1, 2), (0,), {"true_pull": table}, {"true_pull": counts})
+    found = TrainingCurves("x", (1, 2), (0,), {"true_pull": table}, {"true_pull": counts})
     assert_allclose(found.means("true_pull")[0], values[0, :, :5].mean(1))
     assert found.orders == {}
     assert found.shape is None

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from distractor.models.source import Source
 from distractor.text.task import Condition, Item, Task
 from tiny import word_level
 
@@ -157,3 +158,9 @@ def deepen(folder: Path, out: Path, *, at: int, layers: int) -> Path:
     network.save_pretrained(out)
     word_level(WORDS, bos=True).save_pretrained(out)
     return out
+
+
+def source(folder: Path, name: str, *, at: int = 0, layers: int = 1, **strengths: float) -> Source:
+    """A wired model in a folder of its own, with its heads in layer `at` of `layers`."""
+    flat = save(folder / f"{name}-flat", Strengths(**strengths))
+    return Source("models", name, deepen(flat, folder / name, at=at, layers=layers) if layers > 1 else flat)

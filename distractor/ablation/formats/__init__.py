@@ -1,1 +1,0 @@
-"""One task in several prompt formats, side by side."""

@@ -1,1 +1,0 @@
-"""Written answers: models generate text, and the answer is read from it."""

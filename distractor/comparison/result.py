@@ -1,0 +1,199 @@
+"""The result of a comparison: behaviour of each side, and the differences of each pair of sides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from distractor.comparison.map_changes import MapChange
+from distractor.comparison.matching import Match
+from distractor.comparison.sides import Side, model_key
+from distractor.comparison.steps import PATHS, TrainingCurves
+from distractor.probing.read_probes import ProbeResults
+from distractor.probing.strengths import Strength, first_half
+from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, complete_items, limits_of, values_of
+from distractor.scoring.settings import Settings
+from distractor.scoring.sweep import Scores
+from distractor.statistics.changes import Change, halves_differ
+from distractor.statistics.groups import Mean, mean_interval
+from distractor.text.task import Condition, Task
+
+QuantityKey = tuple[str, Condition | None]
+"""A quantity and its condition; None for the pulls."""
+
+
+PRIMARY: QuantityKey = ("distractor_preference", Condition.CONFLICT)
+
+
+class SwitchedItem(NamedTuple):
+    """An item whose preferred answer in `conflict` differs between two sides: its mean gap over seeds on each, in nats."""
+
+    item: int
+    first: float
+    second: float
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The loss of T or D, in nats, when sites chosen in one model are knocked out in another.
+
+    `own` is the loss with the other model's own sites, and `change` is `foreign` minus `own`. With depth matching, both
+    site sets are whole blocks: all heads of a layer, or its MLP.
+    """
+
+    path: str
+    found_in: str
+    knocked_out_in: str
+    sites: tuple[str, ...]
+    own_sites: tuple[str, ...]
+    foreign: Mean
+    own: Mean
+    change: Change
+
+    @property
+    def share(self) -> float | None:
+        """The loss with foreign sites as a share of the loss with own sites; None if the latter may be 0."""
+        return self.foreign.mean / self.own.mean if self.own.low > 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Two sides compared: behaviour (`rows`), strength of both tasks' sites (`paths`), and items that switched answers.
+
+    `match` says how sites correspond; None if no sites were read. `maps` holds the maps of each probe, for each two
+    models whose sites correspond by name; `depths` holds rank correlations over relative depth. `no_transfer` gives the
+    reason if no sites were transferred. `p_over_tasks` is the p of the primary row, adjusted over tasks (Holm).
+    """
+
+    first: int
+    second: int
+    rows: Mapping[QuantityKey, Change]
+    paths: Mapping[str, Change]
+    switched: tuple[SwitchedItem, ...]
+    match: Match | None = None
+    maps: Mapping[tuple[str, int, int], tuple[MapChange, ...]] = field(default_factory=dict)
+    depths: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    transfers: tuple[Transfer, ...] = ()
+    no_transfer: str | None = None
+    p_over_tasks: float | None = None
+
+    @property
+    def changed_most(self) -> tuple[str, MapChange, int] | None:
+        """The changed site with the largest difference: its probe, map and position; None if no site changed."""
+        changed = [
+            (probe, change, int(change.order[0]))
+            for (probe, _, _), maps in self.maps.items()
+            for change in maps
+            if change.is_marked.any()
+        ]
+        return max(changed, key=lambda site: abs(site[1].mean[site[2]]), default=None)
+
+    @property
+    def maps_by_probe(self) -> dict[str, tuple[MapChange, ...]]:
+        """The maps of each probe, of the first two models that have any."""
+        maps: dict[str, tuple[MapChange, ...]] = {}
+        for (probe, _, _), changes in self.maps.items():
+            if changes:
+                maps.setdefault(probe, changes)
+        return maps
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonResult:
+    """The comparison on one task. `scores`, `probe_results` and `strengths` list the models in the given order.
+
+    `probe_results` is None for a model whose sites could not be read; `refused` gives the reasons. An item counts if every
+    model was shown it under every condition except `distractor_swapped`.
+    """
+
+    task: Task
+    settings: Settings
+    scores: tuple[Scores, ...]
+    sides: tuple[Side, ...]
+    pairs: tuple[Pair, ...] = ()
+    training: tuple[TrainingCurves, ...] = ()
+    probe_results: tuple[ProbeResults | None, ...] = ()
+    strengths: tuple[Strength | None, ...] = ()
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @cached_property
+    def complete(self) -> Bool[ndarray, " item"]:
+        """Which items count."""
+        return complete_items(self.task, self.scores)
+
+    @cached_property
+    def n_groups(self) -> int:
+        """The number of groups of the items that count."""
+        return len({self.groups[item] for item in np.flatnonzero(self.complete)})
+
+    @cached_property
+    def values(self) -> tuple[ItemValues, ...]:
+        """Per-item behaviour of each model."""
+        return tuple(values_of(self.task, scores) for scores in self.scores)
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Each item's group."""
+        return tuple(item.group for item in self.task.items)
+
+    @cached_property
+    def rows(self) -> tuple[QuantityKey, ...]:
+        """The quantities of behaviour that are compared: those defined in every model."""
+        rows: list[QuantityKey] = [
+            (name, condition) for name in PER_CONDITION[:3] for condition in self.task.conditions
+        ]
+        rows += [(name, None) for name in PULLS]
+        return tuple(row for row in rows if self._is_defined(row))
+
+    @property
+    def are_seeds(self) -> bool:
+        """Whether the sides are seeds of one model at one step."""
+        return len({(model_key(s.source), s.source.step) for s in self.scores}) == 1 and len(self.sides) > 1
+
+    def item_values(self, model: int, row: QuantityKey) -> Float[ndarray, " item"]:
+        """A model's value of each item; NaN for items that do not count."""
+        quantity, condition = row
+        values = self.values[model]
+        if condition is None:
+            per_item = values.pulls[quantity]
+        else:
+            per_item = values.by_condition[quantity][self.task.conditions.index(condition)]
+        return np.where(self.complete, per_item, np.nan)
+
+    def side_values(self, side: int, row: QuantityKey) -> Float[ndarray, "seed item"]:
+        """A side's value of each item, one row per seed."""
+        return np.array([self.item_values(model, row) for model in self.sides[side].members])
+
+    def level(self, side: int, row: QuantityKey) -> Mean:
+        """A side's mean over seeds and items, with its 95 % interval over item groups."""
+        return mean_interval(self.side_values(side, row).mean(0), self.groups, limits=limits_of(row[0]))
+
+    def path_strength(self, model: int, path: str) -> Float[ndarray, " item"]:
+        """A model's loss of T or D without the sites of that task; NaN for items on which the sites were chosen."""
+        strength, probe_results = self.strengths[model], self.probe_results[model]
+        values = np.full(len(self.task.items), np.nan)
+        if strength is not None and probe_results is not None:
+            names = next(iter(probe_results.readings.values()))[0].dims["item"]
+            position = {item.id: i for i, item in enumerate(self.task.items)}
+            items = np.array([position[name] for name in names])
+            is_weighed = ~first_half([self.groups[i] for i in items], self.task.items)
+            values[items[is_weighed]] = strength.true if path == PATHS[0] else strength.distractor
+        return values
+
+    @cached_property
+    def halves(self) -> tuple[float | None, ...]:
+        """Null check: for each side, how often random halves of its items count as different; nominal 5 %."""
+        tables = [
+            np.array([self.side_values(side, row).mean(0) for row in self.rows]) for side in range(len(self.sides))
+        ]
+        return tuple(halves_differ(table, self.groups) for table in tables)
+
+    def _is_defined(self, row: QuantityKey) -> bool:
+        values = np.array([self.item_values(model, row) for model in range(len(self.scores))])
+        used = ~np.isnan(values).any(0)
+        has_two_groups = len({self.groups[item] for item in np.flatnonzero(used)}) >= 2
+        return has_two_groups and (row[1] is Condition.DISTRACTOR_SWAPPED or bool(used[self.complete].all()))

@@ -1,0 +1,73 @@
+"""Knocks out the sites chosen in one model in another model, and compares the loss with that of the model's own sites."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from distractor.comparison.matching import Match, blocks_of, carried, n_layers
+from distractor.comparison.result import ComparisonResult, Transfer
+from distractor.comparison.steps import PATHS
+from distractor.probing.read_probes import PAIR
+from distractor.probing.readings import Reader
+from distractor.probing.strengths import first_half, losses, site_of
+from distractor.scoring.store import Store
+from distractor.statistics.changes import changes
+from distractor.statistics.groups import mean_interval
+
+if TYPE_CHECKING:
+    from distractor.probing.probe import Probe
+
+
+def transfers(
+    result: ComparisonResult, giver: int, receiver: int, match: Match, ablation: "Probe", store: Store
+) -> list[Transfer]:
+    """The losses of T and D in model `receiver` without the sites of model `giver`, on the half not used to choose sites.
+
+    Empty if either model has no chosen sites, or sites do not correspond.
+    """
+    given, own = result.strengths[giver], result.strengths[receiver]
+    source, target = result.probe_results[giver], result.probe_results[receiver]
+    if given is None or own is None or source is None or target is None:
+        return []
+    reading = target.readings["ablation"][0]
+    components = list(reading.dims["component"])
+    foreign = carried(given.chosen, components, (n_layers(source), n_layers(target)), match)
+    if foreign is None:
+        return []
+    own_sites = own.chosen if match == "name" else blocks_of(own.chosen, components)
+    group_of = {item.id: item.group for item in result.task.items}
+    groups = [group_of[item] for item in reading.dims["item"]]
+    is_weighed = ~first_half(groups, result.task.items)
+    kept = [group for group, is_kept in zip(groups, is_weighed, strict=True) if is_kept]
+    reader = Reader(result.task, result.scores[receiver].source, store, result.settings)
+    transferred = []
+    for task, path in enumerate(PATHS):
+        own_loss, loss = (_loss(reader, ablation, sites[task], task, is_weighed) for sites in (own_sites, foreign))
+        change = changes(own_loss[None, None], loss[None, None], kept, counted=[False])[0]
+        foreign_mean, own_mean = (mean_interval(values, kept) for values in (loss, own_loss))
+        names = _label(result, giver), _label(result, receiver)
+        transferred.append(Transfer(path, *names, foreign[task], own_sites[task], foreign_mean, own_mean, change))
+    return transferred
+
+
+def _loss(
+    reader: Reader, ablation: "Probe", names: Sequence[str], task: int, is_weighed: Bool[ndarray, " item"]
+) -> Float[ndarray, " half"]:
+    """The loss of T (`task` 0) or D per item when components are knocked out together; 0 without components."""
+    if not names:
+        return np.zeros(int(is_weighed.sum()))
+    settings: Any = ablation
+    reading = reader.read(replace(settings, together=tuple(map(site_of, names))))
+    positions = [list(reading.dims["condition"]).index(condition) for condition in PAIR]
+    loss: ndarray = losses(reading.values[0][positions][:, is_weighed])[task]
+    return loss
+
+
+def _label(result: ComparisonResult, model: int) -> str:
+    """The name of a model's side, with the seed if the side has several."""
+    side = next(side for side in result.sides if model in side.members)
+    return side.name if len(side.members) == 1 else f"{side.name} (seed {result.scores[model].source.seed})"

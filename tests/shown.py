@@ -1,0 +1,41 @@
+"""What commands show: printed tables, figures, files."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+
+from distractor.runs.tables import WIDTH
+
+
+def printed(shown: Iterable[Any]) -> str:
+    """The text of tables and sentences; checks that every table fits the terminal."""
+    console = Console(width=400, file=io.StringIO(), highlight=False)
+    for group in shown:
+        for part in group.renderables if isinstance(group, Group) else [group]:
+            if isinstance(part, Table):
+                assert console.measure(part).maximum <= WIDTH
+            console.print(part)
+        console.print()
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def check_page(figure: Any, name: str) -> None:
+    """Checks that a figure has a title and nothing beyond its edges."""
+    assert figure.get_suptitle(), name
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox()
+    assert min(box.x0, box.y0) > -0.1, name
+    assert box.x1 < width + 0.1, name
+    assert box.y1 < height + 0.1, name
+    assert height < 20, name
+
+
+def files(folder: Path) -> list[str]:
+    """All files below a folder, by their paths in it."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
