@@ -16,8 +16,9 @@ from distractor.scoring.free_answers import gap_keys, text_keys
 from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Key, Store
+from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.groups import MIN_SEEDS
-from distractor.statistics.shape_test import MIN_SIZES, smallest_detectable_dip
+from distractor.statistics.power import smallest_detectable_dip
 from distractor.text.task import Condition, Task
 
 BUFFER = re.compile(r"\.(?:attn|attention)\.(?:bias|masked_bias)$|\.inv_freq$")

@@ -18,9 +18,9 @@ from numpy import ndarray
 from distractor.curves.harness_log import is_log, read_log
 from distractor.curves.rows_file import LARGEST, Row, listed, parse_size, read_table
 from distractor.errors import ScalingError
-from distractor.statistics.curve import Curve
+from distractor.statistics.curve import Curve, Size
 from distractor.statistics.groups import group_means
-from distractor.statistics.shape_test import NATS, SHARES, Size
+from distractor.statistics.shape_test import NATS, SHARES
 
 AXES = {
     "parameters": ("n_params", "parameters", "params", "size"),

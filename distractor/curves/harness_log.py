@@ -9,7 +9,7 @@ import numpy as np
 
 from distractor.curves.rows_file import Row, content, listed, read_lines
 from distractor.errors import ScalingError
-from distractor.statistics.shape_test import Size
+from distractor.statistics.curve import Size
 
 ROUNDING = 1e-3
 """In half precision the log-probability of a sure answer may come out above 0 by less than this."""

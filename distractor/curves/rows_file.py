@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distractor.errors import ScalingError
-from distractor.statistics.shape_test import Size
+from distractor.statistics.curve import Size
 
 SIZE = re.compile(
     r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)(?P<unit>[kKmMbBtT]?)(?:/seed(?P<seed>\d{1,18}))?", re.ASCII

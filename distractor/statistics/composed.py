@@ -19,12 +19,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.statistics.curve import SameGroupMeans, Size, check
 from distractor.statistics.groups import GroupMeans
-from distractor.statistics.shape_test import Size, check
 from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort_groups
-
-Same = Float[ndarray, "_ _ _"]
-"""`seed size group` again; that they are the same ones is checked with a message for the user."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +54,8 @@ def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[nd
 
 def compose(
     conflict: GroupMeans,
-    distractor_only: Same,
-    negated_letters: Same,
+    distractor_only: SameGroupMeans,
+    negated_letters: SameGroupMeans,
     sizes: Sequence[Size],
     *,
     seed: int = 0,

@@ -1,18 +1,40 @@
-"""One quantity over sizes and seeds, as values of item groups or as means."""
+"""One quantity over sizes and seeds, and the conditions under which a curve can be judged."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from distractor.errors import ScalingError
 from distractor.statistics.groups import GroupMeans, Means
-from distractor.statistics.shape_test import Size
+
+Size = float | int
+
+
+SameMeans = Float[ndarray, "_ _"]
+"""`seed size` again; `check_means` compares the shapes, with a message for the user."""
+
+
+SameGroupMeans = Float[ndarray, "_ _ _"]
+"""`seed size group` again; the functions compare the shapes, with a message for the user."""
+
+
+MIN_SIZES = 3
+
+
+FEW_GROUPS = 30
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
     """One quantity over sizes and seeds: group means of complete items, or means with their standard errors.
 
-    `values` [seed size group] is None where only `means` and `errors` [seed size] are known. `left_out` items were not
-    posed to every model. `notes` are what a reader must know (constant responders). `condition` is the one under which
-    the items were posed, where the table says so.
+    `values` [seed size group] is None where only `means` and `errors` [seed size] are known. `left_out` is the number of
+    items that some model lacks. `notes` are warnings for the reader (constant responders). `condition` is the condition
+    of the items, if the table names it.
     """
 
     quantity: str
@@ -27,5 +49,50 @@ class Curve:
     left_out: int = 0
     families: tuple[str, ...] = ()
     task: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     condition: str | None = None
+
+
+def check(values: GroupMeans, sizes: Sequence[Size], name: str = "values") -> None:
+    """Raise ScalingError unless `values` can be judged over `sizes`."""
+    n_sizes, n_groups = values.shape[1:]
+    check_sizes(n_sizes, sizes, name)
+    if n_groups < 2:
+        raise ScalingError(
+            f"errors come from the spread over item groups: at least 2, better {FEW_GROUPS}; {n_groups} came"
+        )
+    if not (is_finite := np.isfinite(values)).all():
+        seed, size, group = np.argwhere(~is_finite)[0]
+        raise ScalingError(
+            f"{name} at seed {seed}, size {sizes[size]:g} (index {size}), group {group} is "
+            f"{values[seed, size, group]} (values that are not finite: {int((~is_finite).sum())}). "
+            "Leave out items that some model lacks"
+        )
+
+
+def check_means(means: Means, errors: SameMeans, sizes: Sequence[Size]) -> None:
+    """As `check`, for means and their standard errors."""
+    if means.shape != errors.shape:
+        raise ScalingError(f"{means.shape} (seed, size) means came with {errors.shape} standard errors")
+    check_sizes(means.shape[1], sizes, "means")
+    for name, table in (("mean", means), ("standard error", errors)):
+        is_wrong = ~np.isfinite(table) if name == "mean" else ~(np.isfinite(table) & (table >= 0))
+        if is_wrong.any():
+            seed, size = np.argwhere(is_wrong)[0]
+            raise ScalingError(f"the {name} at seed {seed}, size {sizes[size]:g} (index {size}) is {table[seed, size]}")
+
+
+def check_sizes(n_sizes: int, sizes: Sequence[Size], name: str = "values") -> None:
+    """Raise ScalingError unless `sizes` are at least three, ascending, and as many as the `n_sizes` of the values."""
+    if n_sizes != len(sizes):
+        raise ScalingError(f"{name} hold {n_sizes} sizes, but {len(sizes)} sizes were named")
+    if n_sizes < MIN_SIZES:
+        raise ScalingError(f"a shape needs at least {MIN_SIZES} sizes, better 8; {n_sizes} came. Add models in between")
+    if not 0 <= sizes[0] < np.inf:
+        raise ScalingError(f"sizes are positive numbers (a training step may be 0); {sizes[0]:g} came")
+    for before, after in pairwise(sizes):
+        if not before < after:
+            problem = "twice" if before == after else f"before {after:g}"
+            raise ScalingError(
+                f"sizes must ascend, each once; {before:g} came {problem}. Sort them; seeds are a separate axis"
+            )

@@ -17,12 +17,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.statistics.curve import SameGroupMeans, Size, check
 from distractor.statistics.groups import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
-from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, Size, check, judge, seeds_in_words
+from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge, seeds_in_words
 from distractor.statistics.standard_errors import ALPHA, shared_covariance
 
 VerdictLabel = Literal["supported", "contradicted", "undetermined"]
@@ -32,10 +32,6 @@ CALLS: tuple[VerdictLabel, ...] = get_args(VerdictLabel)
 
 
 Bounds = tuple[float, float, float]
-
-
-Same = Float[ndarray, "_ _ _"]
-"""`seed size group` again; that they are the same ones is checked by `Evidence`, with a message for the user."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,12 @@ class Evidence:
 
     sizes: tuple[Size, ...]
     preference: GroupMeans
-    accuracy: Same
-    true_pull: Same
-    distractor_pull: Same
-    preference_neutral: Same | None = None
-    preference_true_only: Same | None = None
-    accuracy_distractor_only: Same | None = None
+    accuracy: SameGroupMeans
+    true_pull: SameGroupMeans
+    distractor_pull: SameGroupMeans
+    preference_neutral: SameGroupMeans | None = None
+    preference_true_only: SameGroupMeans | None = None
+    accuracy_distractor_only: SameGroupMeans | None = None
     true_only_is_pure: bool = True
 
     def __post_init__(self) -> None:

@@ -357,7 +357,7 @@ def exclusions(
             for block in blocks(count):
                 values = curve_ladders(truth, block, n_seeds, groups, 4, sd, 1.0, rng)
                 pairs = pairs_of_models(values) if level == 2 else weights(values[:, 0], rng)
-                said[name] += int((weaker_leg(pairs.rise + pairs.alone).max(-1) < DELTA).sum())
+                said[name] += int((weaker_leg(pairs.rise + pairs.pointwise).max(-1) < DELTA).sum())
         return dict(said)
 
     return run

@@ -21,7 +21,7 @@ from distractor.scoring.free_answers import OTHER_REASONING
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
-from distractor.statistics.shape_test import smallest_detectable_dip
+from distractor.statistics.power import smallest_detectable_dip
 from distractor.text.format import Format, Scoring
 from distractor.text.shots import format_task
 from distractor.text.task import Task
