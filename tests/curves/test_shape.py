@@ -133,7 +133,7 @@ def test_the_smallest_difference_of_interest_follows_the_unit() -> None:
     assert judge_curve(curve(U)).delta == 0.05
     nats = curve(U, quantity="true_pull")
     assert judge_curve(nats).delta == 0.2
-    with pytest.raises(ScalingError, match="'loss'.*smallest difference of interest"):
+    with pytest.raises(ScalingError, match=r"'loss'.*smallest difference of interest"):
         judge_curve(curve(U, quantity="loss"))
     assert judge_curve(curve(U, quantity="loss"), delta=0.1).delta == 0.1
     for delta in (0.0, -1.0, np.nan, np.inf):
