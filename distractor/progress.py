@@ -1,4 +1,4 @@
-"""What a command did, to be told at its end: what went through models, and what was on disk already."""
+"""Counts the forward passes and cache hits of a command, which prints them when it ends."""
 
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -6,95 +6,96 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+Advance = Callable[[str], None]
+"""Advances a progress bar by one cell; the argument is the name of the model."""
+
 
 @dataclass
-class Work:
-    """Forward passes and their tokens, seconds spent on them, results had from disk, and the passes that these had cost.
+class RunCounter:
+    """Forward passes, their tokens and seconds; cache hits and the forward passes that these saved.
 
-    `remarks` are sentences about how it was done; `known` are the results that were computed, or had, by their names.
+    `notes` are sentences for the user, such as a warning about a slow path. `counted` holds the names of all results
+    that were computed, or counted as a cache hit.
     """
 
-    passes: int = 0
+    forward_passes: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    from_disk: int = 0
-    saved: int = 0
-    remarks: list[str] = field(default_factory=list)
-    known: set[Hashable] = field(default_factory=set)
+    cache_hits: int = 0
+    saved_passes: int = 0
+    notes: list[str] = field(default_factory=list)
+    counted: set[Hashable] = field(default_factory=set)
 
     @property
     def sentences(self) -> list[str]:
-        """What was done, in words."""
-        told = []
-        if self.passes:
-            told.append(
-                f"{self.passes:,} forward passes, {self.tokens:,} tokens in {self.seconds:.1f} s: "
-                f"{self.tokens / max(self.seconds, 1e-9):,.0f} tokens a second."
+        """The counts and notes as sentences for the user; each note appears once."""
+        lines = []
+        if self.forward_passes:
+            rate = self.tokens / max(self.seconds, 1e-9)
+            lines.append(
+                f"Ran {self.forward_passes:,} forward passes on {self.tokens:,} tokens in {self.seconds:.1f} s "
+                f"({rate:,.0f} tokens per second)."
             )
-        if self.from_disk:
-            cost = f", which saved {self.saved:,} forward passes" if self.saved else ""
-            told.append(f"{self.from_disk:,} {'results were' if self.from_disk > 1 else 'result was'} on disk{cost}.")
-        return told + list(dict.fromkeys(self.remarks))
+        if self.cache_hits:
+            saved = f", which saved {self.saved_passes:,} forward passes" if self.saved_passes else ""
+            lines.append(f"Read {self.cache_hits:,} result{'s' * (self.cache_hits > 1)} from the cache{saved}.")
+        return lines + list(dict.fromkeys(self.notes))
 
 
-_current: ContextVar[Work | None] = ContextVar("work", default=None)
+_current: ContextVar[RunCounter | None] = ContextVar("counter", default=None)
 
 
 @contextmanager
-def counted() -> Iterator[Work]:
-    """Count what is done within."""
-    work = Work()
-    token = _current.set(work)
+def count_run() -> Iterator[RunCounter]:
+    """Count everything that is recorded in this block."""
+    counter = RunCounter()
+    token = _current.set(counter)
     try:
-        yield work
+        yield counter
     finally:
         _current.reset(token)
 
 
 @contextmanager
-def computing() -> Iterator[Work]:
-    """Take the time of what is computed within; what is yielded counts this alone."""
-    here, outer = Work(), _current.get()
-    token = _current.set(here)
+def time_computation() -> Iterator[RunCounter]:
+    """Time this block and count its forward passes alone, then add both to the counter of the run."""
+    counter, outer = RunCounter(), _current.get()
+    token = _current.set(counter)
     started = time.perf_counter()
     try:
-        yield here
+        yield counter
     finally:
-        here.seconds = time.perf_counter() - started
+        counter.seconds = time.perf_counter() - started
         _current.reset(token)
         if outer is not None:
-            outer.passes += here.passes
-            outer.tokens += here.tokens
-            outer.seconds += here.seconds
-            outer.remarks += here.remarks
+            outer.forward_passes += counter.forward_passes
+            outer.tokens += counter.tokens
+            outer.seconds += counter.seconds
+            outer.notes += counter.notes
 
 
-def passed(tokens: int) -> None:
-    """A forward pass of so many tokens was made."""
-    if work := _current.get():
-        work.passes += 1
-        work.tokens += tokens
+def record_forward_pass(tokens: int) -> None:
+    """Record one forward pass over this number of tokens."""
+    if counter := _current.get():
+        counter.forward_passes += 1
+        counter.tokens += tokens
 
 
-def computed(result: Hashable) -> None:
-    """A result was computed: where it is read again later, nothing is saved by that."""
-    if work := _current.get():
-        work.known.add(result)
+def record_computed(result: Hashable) -> None:
+    """Record that a result was computed in this run, so that reading it later is not a cache hit."""
+    if counter := _current.get():
+        counter.counted.add(result)
 
 
-def from_disk(passes: int, result: Hashable = None) -> None:
-    """A result was had from disk, which had cost so many passes; one that has a name counts once, and not if it is new."""
-    if (work := _current.get()) and (result is None or result not in work.known):
-        work.known.add(result)
-        work.from_disk += 1
-        work.saved += passes
+def record_cache_hit(passes: int, result: Hashable = None) -> None:
+    """Record a cache hit and the forward passes it saved; a named result counts once, and only if it is not new."""
+    if (counter := _current.get()) and (result is None or result not in counter.counted):
+        counter.counted.add(result)
+        counter.cache_hits += 1
+        counter.saved_passes += passes
 
 
-def remark(sentence: str) -> None:
-    """Something about how it is done is to be told, once."""
-    if work := _current.get():
-        work.remarks.append(sentence)
-
-
-Advance = Callable[[str], None]
-"""Told after each cell, with the model's name."""
+def record_note(sentence: str) -> None:
+    """Record a sentence for the user about how results were computed."""
+    if counter := _current.get():
+        counter.notes.append(sentence)

@@ -1,4 +1,4 @@
-"""What a command did is told at its end: what it computed, and what it was spared."""
+"""Commands report their forward passes, their cache hits and the passes that these saved."""
 
 import re
 from pathlib import Path
@@ -10,54 +10,62 @@ import torch
 import small_ladder
 import tiny
 from conftest import Loaded
+from distractor import progress
 from distractor.models import families
 from distractor.models.model import Model
 from distractor.probing.patching_map import PatchingMap
 from distractor.probing.run import batch, observe
-from distractor.progress import Work, computed, computing, counted, from_disk, passed, remark
+from distractor.progress import RunCounter, count_run, record_cache_hit, record_computed, time_computation
 from distractor.scoring.encode import encode
 from distractor.text.task import Condition
 from small_ladder import COMMAND, type_in
 
 
-def test_passes_are_counted_with_their_tokens_and_time() -> None:
-    passed(5)  # nobody counts
-    with counted() as work:
-        with computing() as inner:
-            passed(100)
-            passed(20)
-            remark("Slowly.")
-            remark("Slowly.")
-        passed(3)
-        from_disk(7)
-        from_disk(0)
-    assert (inner.passes, inner.tokens) == (2, 120)
-    assert (work.passes, work.tokens, work.from_disk, work.saved) == (3, 123, 2, 7)
-    assert 0 < work.seconds == inner.seconds
-    assert work.sentences[1:] == ["2 results were on disk, which saved 7 forward passes.", "Slowly."]
-    assert Work().sentences == []
+@pytest.mark.quick
+def test_forward_passes_count_with_their_tokens_and_time() -> None:
+    progress.record_forward_pass(5)  # outside every counter
+    with count_run() as counter:
+        with time_computation() as inner:
+            progress.record_forward_pass(100)
+            progress.record_forward_pass(20)
+            progress.record_note("Slowly.")
+            progress.record_note("Slowly.")
+        progress.record_forward_pass(3)
+        record_cache_hit(7)
+        record_cache_hit(0)
+    assert (inner.forward_passes, inner.tokens) == (2, 120)
+    assert (counter.forward_passes, counter.tokens, counter.cache_hits, counter.saved_passes) == (3, 123, 2, 7)
+    assert 0 < counter.seconds == inner.seconds
+    computed, cached, note = counter.sentences
+    assert re.search(r"\b3 forward passes\b.*\b123 tokens\b", computed)
+    assert re.search(r"\b2 results\b.*\b7 forward passes\b", cached)
+    assert note == "Slowly."
+    assert RunCounter().sentences == []
 
 
-def test_what_a_command_computed_itself_was_not_spared_and_what_it_had_twice_was_spared_once() -> None:
-    computed("nobody counts")
-    with counted() as work:
-        computed("new")
+@pytest.mark.quick
+def test_a_result_is_a_cache_hit_once_and_only_if_this_run_did_not_compute_it() -> None:
+    record_computed("outside every counter")
+    with count_run() as counter:
+        record_computed("new")
         for name in ("new", "old", "old"):
-            from_disk(7, name)
-    assert (work.from_disk, work.saved) == (1, 7)
+            record_cache_hit(7, name)
+    assert (counter.cache_hits, counter.saved_passes) == (1, 7)
 
 
-def test_every_way_through_a_model_is_counted(loaded: Loaded) -> None:
+def test_every_method_that_runs_a_model_records_its_forward_passes(loaded: Loaded) -> None:
     model = loaded("gpt2")
     tokens = torch.arange(12).reshape(2, 6)
-    with counted() as work:
+    with count_run() as counter:
         model.log_probs(tokens, torch.tensor([5]))
         model.next_logits(tokens, None)
         model.run_layers(tokens, model.make_cache())
-    assert (work.passes, work.tokens) == (3, 36)
+    assert (counter.forward_passes, counter.tokens) == (3, 36)
 
 
-def test_a_model_that_cannot_be_cut_is_told_of(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_reports_why_cached_patching_fails_in_a_model(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = loaded("gpt2")
     run = observe(model, batch(encode(tiny.task(), model), model, (Condition.CONFLICT, Condition.CONGRUENT)))
 
@@ -66,13 +74,14 @@ def test_a_model_that_cannot_be_cut_is_told_of(loaded: Loaded, monkeypatch: pyte
 
     monkeypatch.setattr(Model, "_masks", refuse)
     cells = PatchingMap.of(run, ("resid_pre",))
-    with counted() as work:
+    with count_run() as counter:
         cells.exact(cells.nodes[:1])
-    (told,) = work.remarks
-    assert told.endswith("every exchange took a whole pass, for the model cannot be cut (TypeError: no masks here).")
+    (note,) = counter.notes
+    assert model.name in note
+    assert "TypeError: no masks here" in note
 
 
-def test_the_commands_say_what_they_did_and_what_they_were_spared(
+def test_a_second_run_reads_every_result_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(families, "LADDER", small_ladder.make(tmp_path / "ladder"))
@@ -80,14 +89,11 @@ def test_the_commands_say_what_they_did_and_what_they_were_spared(
     attribute = ["attribute", "--task", COMMAND[2], "--models", "ladder", "--probe", "logit_lens", "--items", "8"]
     compare = ["compare", "ladder/4x1", "ladder/8x1", "--task", COMMAND[2], "--probe", "ablation", "--items", "10"]
     for command in ([*COMMAND, "--json"], [*attribute, "--json", "--threads", "1"], [*compare, "--json"]):
-        told = []
-        for _ in range(2):
+        passes = []
+        for what in ("tokens", "cache"):
             assert type_in([*command, "--device", "cpu"]) == 0
-            told.append(capsys.readouterr().err.strip().splitlines()[-1])
-        first = re.fullmatch(
-            r".*?([\d,]+) forward passes, [\d,]+ tokens in [\d.]+ s: [\d,]+ tokens a second\.", told[0]
-        )
-        again = re.fullmatch(r"[\d,]+ results were on disk, which saved ([\d,]+) forward passes\.", told[1])
-        assert first, told
-        assert again, told
-        assert again[1] == first[1], command
+            line = capsys.readouterr().err.strip().splitlines()[-1]
+            assert what in line
+            passes += re.findall(r"([\d,]+) forward passes", line)
+        computed, saved = passes
+        assert computed == saved, command

@@ -1,8 +1,8 @@
-"""The main job: every condition on every model, the two pulls, the shape over size, a verdict, and what is behind it."""
+"""Computes `distractor ablate`: scores under every condition, pulls, shapes over size, the verdict and knock-outs."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
 from distractor.statistics.groups import Mean, group_means, mean_intervals
+from distractor.statistics.peak import peak
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.text.task import Condition, Task
@@ -37,17 +38,19 @@ from distractor.text.task import Condition, Task
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
+QuantityKey = tuple[str, Condition | None]
+"""A quantity under a condition; the pulls have no condition."""
 
-CONSTANT = 0.95
-"""A model that gives one answer on more than this share of items, where the right ones are mixed, is flagged."""
+CONSTANT_SHARE = 0.95
+"""A model that gives the same answer to more than this share of items is flagged."""
 
 
 @dataclass(frozen=True, eq=False)
 class AblationResult:
-    """What was found: scores of each model (the smallest first), the shape of each curve, the verdict, the knock-outs.
+    """Scores of all models (smallest first), the shape of each quantity over size, the verdict and the knock-outs.
 
-    `unjudged` says why there is no verdict, where there is none. Items count that are posed to every model under
-    every condition but `distractor_swapped` (*complete* items).
+    `unjudged` gives the reason if there is no verdict. Means use *complete* items only: items that every model scored
+    under every condition except `distractor_swapped`.
     """
 
     task: Task
@@ -56,11 +59,11 @@ class AblationResult:
     shapes: Mapping[str, Shape]
     verdict: Verdict | None
     unjudged: str | None = None
-    knockouts: tuple[Reading, ...] = field(default=())
+    knockouts: tuple[Reading, ...] = ()
 
     @cached_property
     def complete(self) -> Bool[ndarray, " item"]:
-        """Which items count."""
+        """Which items are complete."""
         return complete_items(self.task, self.scores)
 
     @cached_property
@@ -68,15 +71,28 @@ class AblationResult:
         """Per-item values of each model, in the order of `scores`."""
         return tuple(values_of(self.task, scores) for scores in self.scores)
 
-    def held_out(self, source: Source) -> Bool[ndarray, " item"]:
-        """Which items belong to groups whose conflict was kept out of the model's training; none where unknown."""
-        names = source.held_out.get(self.task.name, frozenset())
-        return np.array([item.group in names for item in self.task.items])
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The models, in the order of `scores`."""
+        return tuple(scores.source for scores in self.scores)
 
     @cached_property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The models of each size, the smallest first, as places in `scores`: see `group_by_size`."""
-        return group_by_size(one.source for one in self.scores)
+        """The models of each size (smallest first) as indices into `scores`; see `group_by_size`."""
+        return group_by_size(self.sources)
+
+    def item_values(self, model: int, quantity: str, condition: Condition | None = None) -> Float[ndarray, " item"]:
+        """Values of one model, item by item; NaN where the quantity is not defined. A pull has no condition."""
+        values = self.values[model]
+        if condition is None:
+            return values.pulls[quantity]
+        row: ndarray = values.by_condition[quantity][self.task.conditions.index(condition)]
+        return row
+
+    def held_out(self, source: Source) -> Bool[ndarray, " item"]:
+        """Which items belong to groups that the model never saw in `conflict` during training; all False if unknown."""
+        names = source.held_out.get(self.task.name, frozenset())
+        return np.array([item.group in names for item in self.task.items])
 
     def mean(
         self,
@@ -85,42 +101,26 @@ class AblationResult:
         condition: Condition | None = None,
         only: Bool[ndarray, " item"] | None = None,
     ) -> Mean | None:
-        """Mean over models and complete items with its 95 % interval over groups of items (these weights: level 1).
+        """Mean over models and complete items, with its 95 % interval over item groups (level 1: these weights).
 
-        `models` are places in `scores`; `only` narrows the items. A pull has no condition. None where the quantity is
-        not defined: neutral has no accuracy, a task without congruent prompts no pulls.
+        `models` are indices into `scores`; `only` restricts the items. None if the quantity is not defined: `neutral` has
+        no accuracy, and a task without `congruent` has no pulls.
         """
         return self.means(models, [(quantity, condition)], only)[quantity, condition]
 
     def means(
-        self,
-        models: Sequence[int],
-        wanted: Sequence[tuple[str, Condition | None]],
-        only: Bool[ndarray, " item"] | None = None,
-    ) -> dict[tuple[str, Condition | None], Mean | None]:
-        """The same for several quantities at once, which is quicker."""
-        tables = [self.values[model] for model in models]
+        self, models: Sequence[int], requested: Sequence[QuantityKey], only: Bool[ndarray, " item"] | None = None
+    ) -> dict[QuantityKey, Mean | None]:
+        """Means of several quantities, like `mean`, but faster."""
         counted = self.complete if only is None else self.complete & only
-        found: dict[tuple[str, Condition | None], Mean | None] = dict.fromkeys(wanted)
-        alike: dict[tuple[bytes, tuple[float, float] | None], list[tuple[str, Condition | None]]] = {}
-        rows: dict[tuple[str, Condition | None], ndarray] = {}
-        for quantity, condition in wanted:
-            if condition is None:
-                row = np.mean([values.pulls[quantity] for values in tables], axis=0)
-            else:
-                place = self.task.conditions.index(condition)
-                row = np.mean([values.by_condition[quantity][place] for values in tables], axis=0)
-            used = counted & ~np.isnan(row) if condition is Condition.DISTRACTOR_SWAPPED else counted
-            if not np.isnan(row[used]).any():
-                alike.setdefault((used.tobytes(), limits_of(quantity)), []).append((quantity, condition))
-                rows[quantity, condition] = row[used]
-        for (used, limits), names in alike.items():
-            places = np.flatnonzero(np.frombuffer(used, dtype=bool))
-            groups = [self.task.items[i].group for i in places]
-            if len(set(groups)) > 1:
-                ends = mean_intervals(np.stack([rows[name] for name in names]), groups, limits=limits)
-                found |= {name: Mean(*map(float, of_row)) for name, *of_row in zip(names, *ends, strict=True)}
-        return found
+        groups = [item.group for item in self.task.items]
+        means: dict[QuantityKey, Mean | None] = dict.fromkeys(requested)
+        for limits in {limits_of(quantity) for quantity, _ in requested}:
+            keys = [key for key in requested if limits_of(key[0]) == limits]
+            rows = [np.mean([self.item_values(model, *key) for model in models], axis=0) for key in keys]
+            ends = mean_intervals(np.where(counted, rows, np.nan), groups, limits=limits)
+            means |= {key: Mean(*map(float, row)) for key, row in zip(keys, np.transpose(ends), strict=True)}
+        return {key: mean if mean and np.isfinite(mean.mean) else None for key, mean in means.items()}
 
 
 def ablate(
@@ -132,138 +132,141 @@ def ablate(
     knockout: "Probe | None" = None,
     advance: Advance = lambda _: None,
 ) -> AblationResult:
-    """Score `task` under all its conditions on all models, judge the curves over size, and look behind them.
+    """Score `task` under all conditions on all models, judge the curves over size, and knock out components.
 
-    `knockout` is a probe that reads the effect of components; it is applied to `peak_and_top`. Everything is kept in
-    `store` and not computed again.
+    `knockout` is a probe that measures the effect of each component. It runs on the models of `peak_and_largest`. Results
+    are kept in `store` and reused.
 
     Raises:
-        DistractorError: a model, the task's text under it, or the store is not what it should be.
+        DistractorError: a model, the task's text or the store is invalid.
 
     """
     settings = settings or Settings()
     if task.format.is_free:
         raise ScalingError(
-            f"the prompts of {task.name} are put for {task.format.scoring}, in which nothing is ranked; use answer_freely"
+            f"the prompts of {task.name} have the format {task.format.scoring}, which has no answers to rank; "
+            "use ablate_written"
         )
     refuse_steps(sources)
     scores = sweep(task, sources, store, settings, advance)
-    scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
+    scores = sorted(scores, key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     complete = complete_items(task, scores)
     if not complete.any():
-        raise ScalingError(
-            f"no item of {task.name} is posed to every model under every condition, so nothing can be compared"
-        )
+        raise ScalingError(NO_COMPLETE_ITEM.format(task=task.name))
     shapes: dict[str, Shape] = {}
-    ruling, unjudged = None, None
+    judged, unjudged = None, None
     try:
         curves = SizeCurves.over(task, scores, complete)
         shapes = {name: judge(curves.of(name), curves.sizes, delta=delta_of(name)) for name in curves.names}
-        ruling = verdict(curves.evidence(task))
+        judged = verdict(curves.evidence(task))
     except ScalingError as error:
         unjudged = str(error)
     knockouts = []
     if knockout is not None:
-        for source in peak_and_top(task, scores, complete):
+        for source in peak_and_largest(task, scores, complete):
             knockouts.append(read_probe(task, source, knockout, store, settings))
             advance(source.name)
-    return AblationResult(task, settings, tuple(scores), shapes, ruling, unjudged, tuple(knockouts))
+    return AblationResult(task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts))
 
 
-def constant_answer(found: AblationResult, index: int) -> str | None:
-    """The one answer that a model gives in `conflict` on more than 95 % of the items, where right ones are mixed."""
-    gap = found.values[index].by_condition["logit_gap"][found.task.conditions.index(Condition.CONFLICT)]
-    used = [(found.task.items[i], gap[i]) for i in np.flatnonzero(found.complete)]
+NO_COMPLETE_ITEM = "no item of {task} was shown to every model under every condition, so models cannot be compared"
+
+
+def constant_answer(result: AblationResult, model: int) -> str | None:
+    """The answer that a model gives to more than 95 % of the items in `conflict`; None if it varies or always should."""
+    gap = result.item_values(model, "logit_gap", Condition.CONFLICT)
+    used = [(result.task.items[index], gap[index]) for index in np.flatnonzero(result.complete)]
     given = Counter(item.answers[int(ahead < 0)].strip() for item, ahead in used)
     right = {item.true.strip() for item, _ in used}
     (text, count), *_ = given.most_common(1)
-    return text if len(right) > 1 and count > CONSTANT * len(used) else None
+    return text if len(right) > 1 and count > CONSTANT_SHARE * len(used) else None
 
 
-def composed_of(found: AblationResult) -> Composed | None:
-    """Accuracy in `conflict` as the two tasks scored apart would compose it; None where the task has no negation curve."""
+def composed_of(result: AblationResult) -> Composed | None:
+    """Accuracy in `conflict` predicted from the two tasks scored separately; None if the task has no negation curve."""
     conditions = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
-    if found.task.true_only_is_pure or any(c not in found.task.conditions for c in conditions):
+    if result.task.true_only_is_pure or any(c not in result.task.conditions for c in conditions):
         return None
     try:
-        curves = SizeCurves.over(found.task, found.scores, found.complete)
-        conflict, alone, negated = (curves.tables["accuracy", condition] for condition in conditions)
-        return compose(conflict, alone, negated, curves.sizes)
+        curves = SizeCurves.over(result.task, result.scores, result.complete)
+        conflict, distractor_only, true_only = (curves.tables["accuracy", condition] for condition in conditions)
+        return compose(conflict, distractor_only, true_only, curves.sizes)
     except ScalingError:  # too few sizes for a curve
         return None
 
 
-def peak_and_top(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> list[Source]:
-    """The first seed of the size at the peak, and of the largest size; one model if they are the same."""
-    ends = peak(task, scores, complete), group_by_size(one.source for one in scores)[-1]
-    return list(dict.fromkeys(scores[places[0]].source for places in ends))
+def peak_and_largest(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> list[Source]:
+    """The first seed of the size at the peak and of the largest size; a single model if they are the same."""
+    ends = models_at_peak(task, scores, complete), group_by_size(each.source for each in scores)[-1]
+    return list(dict.fromkeys(scores[models[0]].source for models in ends))
 
 
-def peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> tuple[int, ...]:
-    """The models, as places in `scores`, of the size at which distractor preference in `conflict` (mean over seeds) peaks."""
+def models_at_peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> tuple[int, ...]:
+    """The models (indices into `scores`) of the size at which distractor preference in `conflict` peaks."""
     conflict = task.conditions.index(Condition.CONFLICT)
-    preferred = [quantities.preference(one.log_probs[conflict][complete]).mean() for one in scores]
-    sizes = group_by_size(one.source for one in scores)
-    return max(sizes, key=lambda places: float(np.mean([preferred[place] for place in places])))
+    preference = np.array([quantities.preference(each.log_probs[conflict][complete]).mean() for each in scores])
+    sizes = group_by_size(each.source for each in scores)
+    return sizes[peak(np.array([preference[list(models)].mean() for models in sizes]))]
 
 
 @dataclass(frozen=True, eq=False)
 class SizeCurves:
-    """Group means of each quantity over seeds and sizes; a quantity that the task does not define is missing."""
+    """Group means of each quantity over seeds and sizes; quantities that the task does not define are missing."""
 
     sizes: tuple[float, ...]
-    tables: Mapping[tuple[str, Condition | None], Float[ndarray, "seed size group"]]
+    tables: Mapping[QuantityKey, Float[ndarray, "seed size group"]]
 
     @classmethod
     def over(cls, task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> "SizeCurves":
-        """Lay the models out by seed and size.
+        """Arrange the models by seed and size.
 
         Raises:
-            ScalingError: two models stand at the same place, or a seed lacks a size that another has.
+            ScalingError: two models share a size and a seed, or a seed lacks a size that another seed has.
 
         """
-        seeds = sorted({one.source.seed or 0 for one in scores})
-        sizes = sorted({one.source.n_params or 0 for one in scores})
-        at = {(one.source.seed or 0, one.source.n_params or 0): one for one in scores}
-        if len(at) < len(scores):
+        seeds = sorted({each.source.seed or 0 for each in scores})
+        sizes = sorted({each.source.n_params or 0 for each in scores})
+        by_seed_and_size = {(each.source.seed or 0, each.source.n_params or 0): each for each in scores}
+        if len(by_seed_and_size) < len(scores):
             raise ScalingError(ONE_PLACE)
-        if len(at) < len(seeds) * len(sizes):
+        if len(by_seed_and_size) < len(seeds) * len(sizes):
             raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
-        grid = [[values_of(task, at[seed, size]) for size in sizes] for seed in seeds]
+        grid = [[values_of(task, by_seed_and_size[seed, size]) for size in sizes] for seed in seeds]
         groups = [item.group for item, is_used in zip(task.items, complete, strict=True) if is_used]
 
-        def lay(pick: Callable[[ItemValues], ndarray]) -> ndarray:
-            return group_means(np.array([[pick(values)[complete] for values in row] for row in grid]), groups)
+        def table(select: Callable[[ItemValues], ndarray]) -> ndarray:
+            return group_means(np.array([[select(values)[complete] for values in row] for row in grid]), groups)
 
-        tables: dict[tuple[str, Condition | None], ndarray] = {
-            (name, condition): lay(lambda v, name=name, c=c: v.by_condition[name][c])  # type: ignore[misc]
+        tables: dict[QuantityKey, ndarray] = {
+            (name, condition): table(lambda v, name=name, c=c: v.by_condition[name][c])  # type: ignore[misc]
             for name in PER_CONDITION
             for c, condition in enumerate(task.conditions)
             if condition is not Condition.DISTRACTOR_SWAPPED
         }
-        tables |= {(name, None): lay(lambda v, name=name: v.pulls[name]) for name in PULLS}  # type: ignore[misc]
-        return cls(tuple(map(float, sizes)), {key: table for key, table in tables.items() if not np.isnan(table).any()})
+        tables |= {(name, None): table(lambda v, name=name: v.pulls[name]) for name in PULLS}  # type: ignore[misc]
+        defined = {key: values for key, values in tables.items() if not np.isnan(values).any()}
+        return cls(tuple(map(float, sizes)), defined)
 
     @property
     def names(self) -> list[str]:
-        """The quantities whose shape is judged: in `conflict` all but coverage, and the two pulls, where defined."""
-        wanted = [*((name, Condition.CONFLICT) for name in PER_CONDITION[:3]), *((name, None) for name in PULLS)]
-        return [name for name, condition in wanted if (name, condition) in self.tables]
+        """The defined quantities whose shape is judged: all but coverage in `conflict`, and the two pulls."""
+        keys = [*((name, Condition.CONFLICT) for name in PER_CONDITION[:3]), *((name, None) for name in PULLS)]
+        return [name for name, condition in keys if (name, condition) in self.tables]
 
     def of(self, name: str) -> Float[ndarray, "seed size group"]:
         """A pull, or a quantity in `conflict`."""
         return self.tables[name, None if name in PULLS else Condition.CONFLICT]
 
     def evidence(self, task: Task) -> Evidence:
-        """What the verdict rests on.
+        """The evidence for the verdict.
 
         Raises:
-            ScalingError: the task has no `congruent` prompts, so that the pulls cannot be told apart.
+            ScalingError: the task has no `congruent` prompts, so the two pulls are not defined.
 
         """
         if any((name, None) not in self.tables for name in PULLS):
             raise ScalingError(
-                f"{task.name} has no congruent prompts, so true and distractor pull cannot be told apart"
+                f"{task.name} has no congruent prompts, so the true and the distractor pull are not defined"
             )
         get = self.tables.get
         return Evidence(

@@ -1,4 +1,4 @@
-"""From what was found to figures; nothing is shown or saved here. The same thing has the same colour in all of them."""
+"""Figures of `distractor ablate`. A condition or pull has the same colour in all of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,40 +14,39 @@ from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, log_axis
 from distractor.statistics.curve import Curve
+from distractor.statistics.groups import Mean
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def curves(found: AblationResult) -> Figure:
-    """Distractor preference, accuracy and the two pulls against size, with 95 % intervals over item groups."""
+def curves(result: AblationResult) -> Figure:
+    """Distractor preference, accuracy and the two pulls over size, with 95 % intervals over item groups."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.1), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
-        sizes = [found.scores[models[0]].source.n_params or 1 for models in found.sizes]
-        seeds = len(found.sizes[0])
-        for condition in found.task.conditions:
-            _curve(left, found, sizes, "distractor_preference", condition)
-            _curve(middle, found, sizes, "accuracy", condition)
-        for pull, (label, colour, marker) in PULL_STYLES.items():
-            _line(right, sizes, [found.mean(models, pull) for models in found.sizes], label, colour, marker)
-        left.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
-        middle.set(title="Right answers", ylabel="accuracy", ylim=(-0.03, 1.03))
-        right.set(title="What pulls", ylabel="pull on the logit gap (nats)")
-        for axes in (left, middle):
+        for axes, quantity in ((left, "distractor_preference"), (middle, "accuracy")):
+            for condition in result.task.conditions:
+                _condition_curve(axes, result, quantity, condition)
+            axes.set(ylim=(-0.03, 1.03))
             axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+        for pull, (label, colour, marker) in PULL_STYLES.items():
+            means = [result.mean(models, pull) for models in result.sizes]
+            draw_curve(right, _sizes(result), means, label, colour, marker)
+        left.set(title="Distractor preference", ylabel="distractor preference")
+        middle.set(title="Accuracy", ylabel="accuracy")
+        right.set(title="Pulls", ylabel="pull on the logit gap (nats)")
         right.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
         for axes in (left, middle, right):
-            log_axis(axes, sizes, "parameters")
+            log_axis(axes, _sizes(result), "parameters")
         if right.lines[1:]:  # a task without congruent prompts has no pulls
             right.legend(loc="upper left")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        bands = "bands: 95 % over item groups" + (
-            f"; mean of {seeds} seeds, dots: each seed in conflict" if seeds > 1 else ""
-        )
-        figure.suptitle(f"{found.task.name} over model size ({bands})", fontsize=10)
+        seeds = len(result.sizes[0])
+        dots = f"; mean of {seeds} seeds, dots: single seeds in conflict" if seeds > 1 else ""
+        figure.suptitle(f"{result.task.name} over model size (bands: 95 % over item groups{dots})", fontsize=10)
         return figure
 
 
@@ -76,98 +75,101 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
         return figure
 
 
-def by_difficulty(found: AblationResult) -> Figure | None:
-    """Distractor preference in `conflict` by difficulty of the items (Wu and Lo 2025); None where there are too few."""
+def by_difficulty(result: AblationResult) -> Figure | None:
+    """Distractor preference in `conflict` by item difficulty (Wu and Lo 2025); None if there are too few items."""
     try:
-        tables = SizeCurves.over(found.task, found.scores, found.complete)
+        tables = SizeCurves.over(result.task, result.scores, result.complete)
         values = tables.of("distractor_preference")
-        curve = Curve(
-            "distractor_preference",
-            "parameters",
-            tables.sizes,
-            tuple(range(len(values))),
-            values.mean(-1),
-            values=values,
-        )
+        seeds = tuple(range(len(values)))
+        curve = Curve("distractor_preference", "parameters", tables.sizes, seeds, values.mean(-1), values=values)
         return parts(curve, parts_of(curve, "difficulty"))
     except ScalingError:
         return None
 
 
-def distractor_alone(found: AblationResult) -> Figure | None:
-    """The idea of the paper's figure 5: accuracy in `conflict` beside the distractor task alone, over size.
+def distractor_alone(result: AblationResult) -> Figure | None:
+    """Accuracy over size in `conflict` and in `distractor_only`, after figure 5 of Wei, Tay and Le (2022).
 
-    Where the task's `true_only` is a negation curve, Zhang et al.'s composed prediction lies beside them. None where
-    the task has no `distractor_only`.
+    If `true_only` is a negation curve, the composed prediction of Zhang et al. is drawn as well. None if the task has no
+    `distractor_only`.
     """
-    if Condition.DISTRACTOR_ONLY not in found.task.conditions:
+    if Condition.DISTRACTOR_ONLY not in result.task.conditions:
         return None
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
-        sizes = [found.scores[models[0]].source.n_params or 1 for models in found.sizes]
         for condition in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY):
-            _curve(axes, found, sizes, "accuracy", condition)
-        if both := composed_of(found):
-            axes.plot(both.sizes, both.predicted, color="black", ls="--", lw=1.2,
-                      label="as composed of t, distractor_only, and s, true_only: t·s + (1−t)(1−s)")  # fmt: skip
-        log_axis(axes, sizes, "parameters")
+            _condition_curve(axes, result, "accuracy", condition)
+        if composed := composed_of(result):
+            axes.plot(composed.sizes, composed.predicted, color="black", ls="--", lw=1.2,
+                      label="composed from t (distractor_only) and s (true_only): t·s + (1−t)(1−s)")  # fmt: skip
+        log_axis(axes, _sizes(result), "parameters")
         axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
         axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-        dots = "; dots: each seed in conflict" * (len(found.sizes[0]) > 1)
+        dots = "; dots: single seeds in conflict" * (len(result.sizes[0]) > 1)
         headline(
             figure,
-            f"{found.task.name}: the conflict, and the distractor task alone\n(bands: 95 % over item groups{dots}; the two "
-            "tasks may compete, so this is no ablation)",
+            f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: 95 % over item groups"
+            f"{dots}; the two tasks may interact, so this is no pure ablation)",
         )
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
         return figure
 
 
-def pulls(found: AblationResult) -> Figure | None:
-    """True and distractor pull over size: the evidence that it is the distractor. None where they are not defined."""
+def pulls(result: AblationResult) -> Figure | None:
+    """True and distractor pull over size; None if the task does not define them."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
-        sizes = [found.scores[models[0]].source.n_params or 1 for models in found.sizes]
         for pull, (label, colour, marker) in PULL_STYLES.items():
-            means = [found.mean(models, pull) for models in found.sizes]
+            means = [result.mean(models, pull) for models in result.sizes]
             if any(mean is None for mean in means):
                 return None
-            _line(axes, sizes, means, label, colour, marker)
-            if len(found.sizes[0]) > 1:
-                for size, models in zip(sizes, found.sizes, strict=True):
-                    each = [found.mean([model], pull) for model in models]
-                    axes.plot([size] * len(each), [one.mean for one in each if one], ".", ms=3, color=colour, zorder=3)
+            draw_curve(axes, _sizes(result), means, label, colour, marker)
+            _seed_dots(axes, result, pull, None, colour)
         axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
-        log_axis(axes, sizes, "parameters")
+        log_axis(axes, _sizes(result), "parameters")
         axes.set_ylabel("pull on the logit gap (nats)")
         axes.set_title(
-            f"{found.task.name}: what the true cue moves (T), and what pulls to the distractor's answer (D)\n"
-            "(bands: 95 % over item groups; where T crosses D, the true task wins)",
+            f"{result.task.name}: pull of the true task (T) and of the distractor (D)\n"
+            "(bands: 95 % over item groups; the true task wins where T exceeds D)",
             fontsize=10,
         )
         axes.legend(loc="best")
         return figure
 
 
-def _curve(axes: "Axes", found: AblationResult, sizes: Sequence[int], quantity: str, condition: Condition) -> None:
-    means = [found.mean(models, quantity, condition) for models in found.sizes]
-    if any(mean is None for mean in means):
+def draw_curve(
+    axes: "Axes", sizes: Sequence[int], means: Sequence[Mean | None], label: str, colour: str, marker: str
+) -> None:
+    """Draw means with their intervals as a band; sizes without a mean are skipped."""
+    defined = [(size, mean) for size, mean in zip(sizes, means, strict=True) if mean is not None]
+    if not defined:
         return
-    _line(axes, sizes, means, condition.value, COLOURS[condition], MARKERS[condition])
-    if condition is Condition.CONFLICT and len(found.sizes[0]) > 1:
-        for size, models in zip(sizes, found.sizes, strict=True):
-            each = [found.mean([model], quantity, condition) for model in models]
-            axes.plot([size] * len(each), [one.mean for one in each if one], ".", ms=3, color="black", zorder=3)
+    x = [size for size, _ in defined]
+    middle, low, high = zip(*(mean for _, mean in defined), strict=True)
+    axes.plot(x, middle, color=colour, marker=marker, ms=4, lw=1.4, label=label)
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
 
 
-def _line(axes: "Axes", sizes: Sequence[int], means: Sequence[Any], label: str, colour: str, marker: str) -> None:
-    if any(mean is None for mean in means):
-        return
-    axes.plot(sizes, [m.mean for m in means], color=colour, marker=marker, ms=4, lw=1.4, label=label)
-    axes.fill_between(sizes, [m.low for m in means], [m.high for m in means], color=colour, alpha=0.18, lw=0)
+def _sizes(result: AblationResult) -> list[int]:
+    return [result.scores[models[0]].source.n_params or 1 for models in result.sizes]
+
+
+def _condition_curve(axes: "Axes", result: AblationResult, quantity: str, condition: Condition) -> None:
+    """Draw a quantity under one condition over size; in `conflict` with a dot for each seed."""
+    means = [result.mean(models, quantity, condition) for models in result.sizes]
+    draw_curve(axes, _sizes(result), means, condition.value, COLOURS[condition], MARKERS[condition])
+    if condition is Condition.CONFLICT:
+        _seed_dots(axes, result, quantity, condition, "black")
+
+
+def _seed_dots(axes: "Axes", result: AblationResult, quantity: str, condition: Condition | None, colour: str) -> None:
+    if len(result.sizes[0]) > 1:
+        for size, models in zip(_sizes(result), result.sizes, strict=True):
+            means = [mean.mean for model in models if (mean := result.mean([model], quantity, condition))]
+            axes.plot([size] * len(means), means, ".", ms=3, color=colour, zorder=3)
 
 
 def _grid(effects: Mapping[str, Any], condition: str) -> HeadGrid:

@@ -18,6 +18,7 @@ from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.behaviour import at_several_steps
 from distractor.scoring.settings import Settings
+from distractor.statistics.peak import peak
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ def pictured(found: ProbeResults) -> list[str]:
     if len(names) <= PICTURED:
         return names
     preferred = [found.behaviour(i, "distractor_preference", Condition.CONFLICT) for i in range(len(names))]
-    peak = int(np.argmax([mean.mean if mean else 0.0 for mean in preferred]))
-    return list(dict.fromkeys([names[peak], names[-1]]))
+    at = peak(np.array([mean.mean if mean else 0.0 for mean in preferred]))
+    return list(dict.fromkeys([names[at], names[-1]]))
 
 
 def heads_of_interest(found: ProbeResults, reading: Reading, count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""A task in the official columns of the Inverse Scaling Prize: what lm-evaluation-harness and others can read."""
+"""Exports a task in the official columns of the Inverse Scaling Prize, which lm-evaluation-harness can read."""
 
 import json
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from distractor.text.task import Condition, Task
 
 
 def rows(task: Task) -> Iterator[dict[str, Any]]:
-    """One row an item: its `conflict` prompt, the two answers as a list in a string, and which of them is right.
+    """Yield one row for each item: its `conflict` prompt, both answers as a list in a string, and the right one's index.
 
-    The order of the answers says nothing of which is right: that of the alphabet.
+    Answers are sorted, so their order does not reveal which one is right.
     """
     for item in task.items:
         classes = sorted(item.answers)
@@ -27,13 +27,13 @@ def rows(task: Task) -> Iterator[dict[str, Any]]:
 
 
 def export(task: Task, path: Path, *, force: bool = False) -> None:
-    """Write a task's rows as JSON lines, whole or not at all; a file that holds something else is only replaced by `force`.
+    """Write a task's rows as JSON Lines, in one step. A file with other content is replaced only with `force`.
 
     Raises:
-        StoreError: there is another file, or it cannot be written.
+        StoreError: another file has this path, or it cannot be written.
 
     """
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows(task))
     if not force and path.exists() and (not path.is_file() or path.read_bytes() != text.encode()):
-        raise StoreError(f"{path} is there and holds something else; choose another place with --out, or give --force")
+        raise StoreError(f"{path} exists and has other content; choose another path with --out, or add --force")
     write_text(path, text)

@@ -1,4 +1,4 @@
-"""Families and their models for the terminal, at most 100 columns wide; nothing is fetched or loaded."""
+"""Tables of model families for the terminal, at most 100 columns wide; nothing is downloaded or loaded."""
 
 from collections.abc import Iterable
 
@@ -9,32 +9,33 @@ from rich.text import Text
 from distractor.models.families import Family, Member
 from distractor.models.snapshot import cached_folder
 from distractor.numbers import number
+from distractor.runs.tables import plain_table
 
 
 def families_table(families: Iterable[Family]) -> Table:
-    """One row a family: its models, smallest and largest, seeds, steps kept along training, and what it is."""
-    table = _table("family", "models", "smallest", "largest", "seeds", "steps kept")
+    """One row for each family: number of models, smallest and largest, number of seeds and saved steps."""
+    table = plain_table("family", "models", "smallest", "largest", "seeds", "saved steps")
     for family in families:
         sizes = list(dict.fromkeys(member.model for member in family.members))
-        kept = max((len(steps_of(member)) for member in family.members), default=0)
+        saved = max((len(steps_of(member)) for member in family.members), default=0)
         table.add_row(
             family.name,
             str(len(sizes)),
             sizes[0],
             sizes[-1],
             str(len({m.seed for m in family.members})),
-            str(kept or "–"),
+            str(saved or "–"),
         )
     return table
 
 
 def family_table(family: Family) -> Group:
-    """One row a model: how it is asked for, parameters, tokens and steps of training, steps kept, loss, and where it is.
+    """One row for each model: name, parameters, training tokens and steps, saved steps, loss, and where it is stored.
 
-    Loss has a column where any model's is known, in nats.
+    The loss is in nats; its column is left out when no model's loss is known.
     """
     losses = [member.loss for member in family.members if member.loss is not None]
-    table = _table("model", "parameters", "tokens", "steps", "kept", *["loss"] * bool(losses), "here")
+    table = plain_table("model", "parameters", "tokens", "steps", "saved", *["loss"] * bool(losses), "on disk")
     table.add_column("hub id or folder", overflow="fold")
     for member in family.members:
         loss = "–" if member.loss is None else number(member.loss)
@@ -55,33 +56,28 @@ def family_table(family: Family) -> Group:
     with_steps = next((member for member in family.members if steps_of(member)), None)
     if with_steps is not None:
         steps = ", ".join(map(str, steps_of(with_steps)))
-        lines.append(Text(f"\nSteps of {with_steps.name}, as {family.name}/{with_steps.name}@STEP or @all: {steps}"))
+        lines.append(
+            Text(f"\nSaved steps of {with_steps.name}, for {family.name}/{with_steps.name}@STEP or @all: {steps}")
+        )
     return Group(*lines)
 
 
 def steps_of(member: Member) -> tuple[int, ...]:
-    """Every step at which the model can be asked for, where it was kept along training."""
+    """All steps at which the model was saved, the last one included; empty if only the final model exists."""
     if not member.steps:
         return ()
     return tuple(sorted({*member.steps, *([] if member.final_step is None else [member.final_step])}))
 
 
 def is_here(member: Member) -> bool:
-    """Whether the model as training left it is on this machine."""
+    """Whether the final model is on this machine."""
     return (
         member.location.is_dir() if not isinstance(member.location, str) else cached_folder(member.location) is not None
     )
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
-    return table
-
-
 def _large(count: int) -> str:
-    """A count of tokens in few signs."""
+    """Format a number of tokens briefly, such as 300 B."""
     for power, name in ((12, "T"), (9, "B"), (6, "M")):
         if count >= 10**power:
             return f"{count / 10**power:.3g} {name}"

@@ -1,4 +1,4 @@
-"""What several commands ask for, in the same words: types of options, and the answers they can have."""
+"""Options that several commands share: their types, help and panels."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,14 +6,21 @@ from typing import Annotated
 
 import typer
 
-MODELS = (
-    "A family (`distractor models`) or a part of it: ladder, ladder/80x2/seed780, pythia/70m@1000; a folder, a hub id "
-    "owner/name\\[@revision], or a family of your own (.toml); may be repeated."
+MODELS = "Models"
+PROMPT_FORMAT = "Prompt format"
+METHOD = "Method"
+COMPUTING = "Computing"
+OUTPUT = "Output"
+"""Titles of the help panels. Options without a panel come first, under `Options`."""
+
+MODEL_HELP = (
+    "A family (`distractor models`), or part of it: ladder, ladder/80x2, ladder/80x2/seed780, pythia/70m@1000; a "
+    "folder; a hub id owner/name\\[@revision]; a family file (.toml). Repeatable."
 )
 
 
 class Dtype(StrEnum):
-    """The types that weights and activations can have."""
+    """Types of weights and activations."""
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
@@ -21,8 +28,8 @@ class Dtype(StrEnum):
     FLOAT16 = "float16"
 
 
-class ShotKinds(StrEnum):
-    """Which worked examples may stand before a question."""
+class ShotKind(StrEnum):
+    """Which worked examples precede a question."""
 
     CONGRUENT = "congruent"
     CONFLICT = "conflict"
@@ -30,78 +37,102 @@ class ShotKinds(StrEnum):
 
 
 class YesNo(StrEnum):
-    """An answer to a question that may be left open."""
+    """The value of an option that is yes, no or not given."""
 
     YES = "yes"
     NO = "no"
 
-    @staticmethod
-    def of(said: "YesNo | None") -> bool | None:
-        """The answer as a truth value, None where nothing was said."""
-        return None if said is None else said is YesNo.YES
-
 
 TaskName = Annotated[
-    str, typer.Option(help="A task by name (`distractor tasks`), or your own: a data file, or path.py:NAME.")
+    str,
+    typer.Option(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME."),
 ]
 
+TaskArgument = Annotated[
+    str,
+    typer.Argument(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME."),
+]
 
-ListedTask = Annotated[str, typer.Argument(help="The task: `distractor tasks` lists them.")]
+ItemCount = Annotated[int, typer.Option(min=2, metavar="N", help="Number of items, in their fixed order.")]
 
-
-SomeItems = Annotated[int, typer.Option(min=2, help="How many of a task's items; their order is fixed.")]
-
-
-OfItems = Annotated[int, typer.Option(min=0, help="Which set of items; runs use 0.")]
-
+ItemSeed = Annotated[int, typer.Option(min=0, metavar="N", help="Random seed for the items (runs use 0).")]
 
 OfficialFile = Annotated[
     Path | None,
-    typer.Option(help="An official file of the Inverse Scaling Prize, all of it, instead of the task's items."),
+    typer.Option(metavar="FILE", help="Official file of the Inverse Scaling Prize, used instead of the task's items."),
 ]
 
-
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder for the results. Default: one in runs/, called by its settings.", show_default=False),
-]
-
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-
-
-OfWeights = Annotated[Dtype, typer.Option(help="Type of weights and activations.")]
-
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.", hidden=True, rich_help_panel=MODELS)]
 
 Bos = Annotated[
     YesNo | None,
     typer.Option(
-        help="Whether prompts begin with the BOS token. Default: as the tokenizer has it.", show_default=False
+        help="Whether prompts begin with the BOS token. Default: the tokenizer's own setting.",
+        show_default=False,
+        hidden=True,
+        rich_help_panel=PROMPT_FORMAT,
     ),
 ]
 
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=COMPUTING)]
+
+WeightType = Annotated[
+    Dtype, typer.Option(help="Type of weights and activations.", hidden=True, rich_help_panel=COMPUTING)
+]
+
+ProbedWeightType = Annotated[
+    Dtype,
+    typer.Option(
+        help="Type of weights and activations. Probes need float32 or float64.", hidden=True, rich_help_panel=COMPUTING
+    ),
+]
 
 DeviceMap = Annotated[
     str | None,
-    typer.Option(help="Spread a model over all GPUs: auto, balanced or sequential.", show_default=False),
-]
-
-
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, help="Threads of the processor. Default: as many as torch takes.", show_default=False),
-]
-
-
-SelfCheckOption = Annotated[
-    bool,
     typer.Option(
-        "--self-check/--no-self-check", help="Compare each model with plain transformers first; the ladder needs none."
+        metavar="NAME",
+        help="Spread each model over all GPUs: auto, balanced or sequential.",
+        show_default=False,
+        hidden=True,
+        rich_help_panel=COMPUTING,
     ),
 ]
 
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="CPU threads. Default: torch's own number.",
+        show_default=False,
+        hidden=True,
+        rich_help_panel=COMPUTING,
+    ),
+]
 
-Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+SelfCheck = Annotated[
+    bool,
+    typer.Option(
+        "--self-check/--no-self-check",
+        help="First compare each model with plain transformers. The ladder is never checked.",
+        hidden=True,
+        rich_help_panel=COMPUTING,
+    ),
+]
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for the results. Default: one in runs/.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print only the summary, as JSON.", rich_help_panel=OUTPUT)]
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the summary alone, as JSON.")]
+def as_truth(answer: YesNo | None) -> bool | None:
+    """Return True for yes, False for no, None where the option was not given."""
+    return None if answer is None else answer is YesNo.YES

@@ -34,7 +34,7 @@ from distractor.models.hooks import (
 )
 from distractor.models.memory import without_progress_bars
 from distractor.models.site import PARTS, Part, Site
-from distractor.progress import passed
+from distractor.progress import record_forward_pass
 
 WEIGHTS = "raw: as stored, nothing folded or centred"
 """What is done to weights before anything is computed, as it is told with results."""
@@ -192,7 +192,7 @@ class Model:
                 "gradients are not taken at pattern and resid_mid, which are written by way of other sites"
             )
         home = self.device
-        passed(tokens.numel())
+        record_forward_pass(tokens.numel())
         is_spared = (reads_at_keep or not reads) and not (edits or taps) and len(keep) < tokens.shape[1]
         spared = self._last_mlp_at(keep) if is_spared else contextlib.nullcontext()
         with (
@@ -233,7 +233,7 @@ class Model:
         positions the tokens stand and what each of them sees. Nothing is unembedded.
         """
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
-        passed(tokens.numel())
+        record_forward_pass(tokens.numel())
         with (
             self._arithmetic(),
             left_out(list(self.bridge.blocks)[:start]),
@@ -316,7 +316,7 @@ class Model:
         """
         if rows is not None:
             past.batch_select_indices(torch.tensor(rows, device=self.device))
-        passed(tokens.numel())
+        record_forward_pass(tokens.numel())
         with self._arithmetic():
             told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
         return told.logits[:, -1].to(self.device), told.past_key_values

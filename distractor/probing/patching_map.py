@@ -17,7 +17,7 @@ from distractor.models.site import HEAD_PARTS, Part, Site
 from distractor.probing.patching import patched_gaps
 from distractor.probing.positions import Positions, example
 from distractor.probing.run import Run
-from distractor.progress import remark
+from distractor.progress import record_note
 from distractor.statistics.groups import mean_interval
 
 DIRECTIONS = ("noising", "denoising")
@@ -87,7 +87,7 @@ class PatchingMap:
         wanted = [(site, None if label is None else self.roles[label]) for site, label in nodes]
         gaps, why_whole = patched_gaps(self.run, wanted)
         if why_whole:
-            remark(
+            record_note(
                 f"{self.run.model.name}: every exchange took a whole pass, for the model cannot be cut ({why_whole})."
             )
         return gaps - self.run.gap.double(), {"whole_passes": why_whole} if why_whole else {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.models.source import Source
-from distractor.progress import computed, computing, from_disk
 from distractor.scoring.keys import cell_key
 from distractor.scoring.settings import Settings, load_model
 from distractor.scoring.store import Cell, Key, Store
@@ -72,19 +71,16 @@ class Reader:
 
         """
         key = probe_key(self.task, self.source, probe, self.settings)
-        if not self.store.has(key):
-            from distractor.probing.measure import measure
-
-            self.store.make_ready()
-            model, encoding = self._model, self._encoding
-            with computing() as work:
-                reading = measure(model, self.task, probe, encoding)
-            self.store.put(key, _cell(reading, model.n_params, work.passes))
-            computed(self.store.path(key))
-            return _reading(self.source, self.store.get(key))
-        cell = self.store.get(key)
-        from_disk(cell.facts.get("passes", 0), self.store.path(key))
+        cell = self.store.get_or_compute(key, self._load, partial(self._measure, probe))
         return _reading(self.source, cell)
+
+    def _load(self) -> "tuple[Model, Encoding]":
+        return self._model, self._encoding
+
+    def _measure(self, probe: "Probe") -> Cell:
+        from distractor.probing.measure import measure
+
+        return _cell(measure(self._model, self.task, probe, self._encoding), self._model.n_params)
 
     @cached_property
     def _model(self) -> "Model":
@@ -97,7 +93,7 @@ class Reader:
         return encode(self.task, self._model)
 
 
-def _cell(reading: "DataArray", n_params: int, passes: int) -> Cell:
+def _cell(reading: "DataArray", n_params: int) -> Cell:
     """A reading as it is kept: its dims as columns, what else is known of it beside."""
     import pyarrow as pa
 
@@ -116,7 +112,6 @@ def _cell(reading: "DataArray", n_params: int, passes: int) -> Cell:
             if name not in reading.dims
         },
         "n_params": n_params,
-        "passes": passes,
     }
     return Cell(pa.table({**columns, "value": reading.values.ravel()}), facts)
 

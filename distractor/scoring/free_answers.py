@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.models.source import Source
-from distractor.progress import Advance, computing, from_disk
+from distractor.progress import Advance
 from distractor.scoring.keys import score_keys
 from distractor.scoring.reply import read
 from distractor.scoring.settings import Settings, load_model
@@ -142,16 +142,7 @@ class Writer:
 
     def _kept(self, key: Key, make: Callable[[], Cell]) -> Cell:
         """The cell of a key, made where the store does not have it."""
-        if self.store.has(key):
-            cell = self.store.get(key)
-            from_disk(cell.facts.get("passes", 0), self.store.path(key))
-            return cell
-        self.store.make_ready()
-        assert self.encoding.items  # made first: what loading takes is not counted
-        with computing() as work:
-            made = make()
-        self.store.put(key, Cell(made.table, {**made.facts, "passes": work.passes}))
-        return self.store.get(key)
+        return self.store.get_or_compute(key, lambda: self.encoding, make)
 
     def _texts(self, cell: Cell) -> tuple[Text | None, ...]:
         rows = {row["item"]: row for row in cell.table.to_pylist()}

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from distractor.errors import ModelError
 from distractor.models.model import Model
 from distractor.models.self_check import AGREES
-from distractor.progress import remark
+from distractor.progress import record_note
 from distractor.scoring.encode import Encoded
 from distractor.scoring.prefix_sharing import Line, batches, branching, lay, texts
 from distractor.text.task import Item
@@ -141,7 +141,7 @@ def why_no_prefix_sharing(model: Model, lines: Sequence[Line]) -> str:
             why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
         _no_prefix_sharing[model.bridge] = why
         if why:
-            remark(f"{model.name}: every text was scored whole, for passes cannot branch in this model ({why}).")
+            record_note(f"{model.name}: every text was scored whole, for passes cannot branch in this model ({why}).")
     return _no_prefix_sharing[model.bridge]
 
 

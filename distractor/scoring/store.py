@@ -1,14 +1,14 @@
-"""Results on disk: cells that are computed once, and the folders of runs. Whole or not at all.
+"""The cache of results: each cell is computed once, saved in a Parquet file and shared between runs.
 
-A *cell* is what one model gives on one task under one condition, or what one probe reads; it is found again by the
-hash of everything that decides its numbers. Cells are shared between runs.
+A cell holds the scores, texts or probe reading of one model. The hash of everything that decides its numbers names the
+file.
 """
 
 import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from distractor.errors import StoreError
 from distractor.files import parquet_bytes, replace_file
+from distractor.progress import record_cache_hit, record_computed, time_computation
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
 Key = Mapping[str, Any]
-"""Everything that decides a cell's numbers, as JSON can write it."""
-
+"""Everything that decides a cell's numbers; its values can be written as JSON."""
 
 DAY = 86_400.0
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table with the facts that belong to it (numbers and names, not results)."""
+    """A table of results with facts about them, such as the number of parameters."""
 
     table: "pa.Table"
     facts: Mapping[str, Any]
@@ -38,13 +37,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Store:
-    """The cells below a folder. Each is a Parquet file named by the hash of its key, the key and facts in its header."""
+    """All cells in a folder. The header of each file holds the key, the facts and a checksum of both."""
 
     folder: Path
 
     def path(self, key: Key) -> Path:
-        """Where the cell of `key` is or will be."""
-        digest = hashlib.sha256(_text(key).encode()).hexdigest()
+        """The file of a cell; it need not exist."""
+        digest = hashlib.sha256(_json(key).encode()).hexdigest()
         return self.folder / digest[:2] / f"{digest[2:]}.parquet"
 
     def has(self, key: Key) -> bool:
@@ -52,10 +51,10 @@ class Store:
         return self.path(key).exists()
 
     def get(self, key: Key) -> Cell:
-        """The cell of `key`.
+        """Read a cell.
 
         Raises:
-            StoreError: its file cannot be read, is damaged, or holds another cell.
+            StoreError: the file cannot be read, is damaged, or holds another cell.
 
         """
         import pyarrow as pa
@@ -66,62 +65,80 @@ class Store:
             table = pq.ParquetFile(path, page_checksum_verification=True).read()
             header = table.schema.metadata or {}
             facts = json.loads(header[b"facts"])
-            if header[b"seal"].decode() != _seal(key, facts, table):
+            if header[b"seal"].decode() != _checksum(key, facts, table):
                 raise ValueError("it is damaged or holds another cell")
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise StoreError(
-                f"the result in {path} cannot be read ({error}); delete the file to have it computed again"
+                f"cannot read the result in {path} ({error}); delete the file to compute it again"
             ) from error
         return Cell(table.replace_schema_metadata(None), facts)
 
-    def put(self, key: Key, cell: Cell) -> None:
-        """Keep a cell; nothing is seen of it until all of it is there.
+    def save(self, key: Key, cell: Cell) -> None:
+        """Write a cell in one step, so that no reader sees half of it.
 
         Raises:
-            StoreError: it cannot be written.
+            StoreError: the file cannot be written.
 
         """
-        header = {"key": _text(key), "facts": _text(cell.facts), "seal": _seal(key, cell.facts, cell.table)}
-        with self._explained():
+        header = {"key": _json(key), "facts": _json(cell.facts), "seal": _checksum(key, cell.facts, cell.table)}
+        with self._explain_errors():
             replace_file(self.path(key), parquet_bytes(cell.table.replace_schema_metadata(header)))
 
-    def make_ready(self) -> None:
-        """Make sure that cells can be kept, before anything is computed.
+    def get_or_compute(self, key: Key, load: Callable[[], object], compute: Callable[[], Cell]) -> Cell:
+        """Read a cell, after computing and saving it if it is missing.
+
+        `load` prepares the model. Its forward passes do not count as the cost of the cell, which is saved as the fact
+        `passes`.
+        """
+        if self.has(key):
+            cell = self.get(key)
+            record_cache_hit(cell.facts.get("passes", 0), self.path(key))
+            return cell
+        self.check_writable()
+        load()
+        with time_computation() as counter:
+            cell = compute()
+        self.save(key, Cell(cell.table, {**cell.facts, "passes": counter.forward_passes}))
+        record_computed(self.path(key))
+        return self.get(key)
+
+    def check_writable(self) -> None:
+        """Check that cells can be saved, before anything is computed.
 
         Raises:
-            StoreError: they cannot.
+            StoreError: the folder cannot be written.
 
         """
-        with self._explained():
+        with self._explain_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             trial = self.folder / f"trial.{secrets.token_hex(4)}.part"
             trial.touch()
             trial.unlink()
 
-    def clear_scraps(self) -> None:
-        """Delete what killed runs left half-written more than a day ago."""
-        for scrap in self.folder.rglob("*.part"):
+    def delete_stale_files(self) -> None:
+        """Delete the unfinished files of runs that were killed more than a day ago."""
+        for path in self.folder.rglob("*.part"):
             with suppress(OSError):
-                if time.time() - scrap.stat().st_mtime > DAY:
-                    scrap.unlink()
+                if time.time() - path.stat().st_mtime > DAY:
+                    path.unlink()
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explain_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise StoreError(
-                f"results cannot be kept in {self.folder} ({error.strerror}); run from a folder that can be written "
-                "and has room"
+                f"cannot save results in {self.folder} ({error.strerror}); run in a folder that is writable and has "
+                "free space"
             ) from error
 
 
-def _text(told: Mapping[str, Any]) -> str:
-    """The same text for the same content."""
-    return json.dumps(told, sort_keys=True)
+def _json(content: Mapping[str, Any]) -> str:
+    """JSON that does not depend on the order of the keys."""
+    return json.dumps(content, sort_keys=True)
 
 
-def _seal(key: Key, facts: Mapping[str, Any], table: "pa.Table") -> str:
-    """What shows that a cell's header is its own and whole; the values have Parquet's checksums."""
-    told = [_text(key), _text(facts), table.schema.remove_metadata().to_string(), str(table.num_rows)]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+def _checksum(key: Key, facts: Mapping[str, Any], table: "pa.Table") -> str:
+    """Checksum of a cell's key, facts, schema and length; Parquet itself has checksums of the values."""
+    parts = [_json(key), _json(facts), table.schema.remove_metadata().to_string(), str(table.num_rows)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.models.source import Source
-from distractor.progress import Advance, computed, computing, from_disk
+from distractor.progress import Advance, record_cache_hit, record_computed, time_computation
 from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings, load_model
 from distractor.scoring.store import Cell, Key, Store
@@ -56,11 +56,11 @@ def sweep(
         for _ in range(len(wanted) - len(missing)):
             advance(source.name)
         if missing:
-            store.make_ready()
+            store.check_writable()
             _score(task, source, missing, wanted, store, settings, encodings, advance)
         cells = {condition: store.get(key) for condition, key in wanted.items()}
         for condition in cells.keys() - missing:
-            from_disk(cells[condition].facts.get("passes", 0), store.path(wanted[condition]))
+            record_cache_hit(cells[condition].facts.get("passes", 0), store.path(wanted[condition]))
         found.append(_gather(task, source, cells))
     return found
 
@@ -91,15 +91,15 @@ def _score(
     # computed in one pass does not depend on what is on disk.
     together = None
     if task.format.shots:
-        with computing() as work:
+        with time_computation() as counter:
             together = score_all(model, encoding.items, _rows(encoding, task.conditions), settings.batch_size)
     for condition in missing:
         if together is not None:
-            found, passes = together[task.conditions.index(condition)], work.passes // len(task.conditions)
+            found, passes = together[task.conditions.index(condition)], counter.forward_passes // len(task.conditions)
         else:
-            with computing() as work:
+            with time_computation() as counter:
                 (found,) = score_all(model, encoding.items, _rows(encoding, (condition,)), settings.batch_size)
-            passes = work.passes
+            passes = counter.forward_passes
         posed = [(i, r) for i, r in zip(encoding.items, encoding.rows[condition], strict=True) if r is not None]
         items: list[Item] = [item for item, _ in posed]
         log_probs = found[[row is not None for row in encoding.rows[condition]]]
@@ -119,8 +119,8 @@ def _score(
             "dropped": encoding.dropped.get(condition, 0),
             "passes": passes,
         }
-        store.put(wanted[condition], Cell(table, facts))
-        computed(store.path(wanted[condition]))
+        store.save(wanted[condition], Cell(table, facts))
+        record_computed(store.path(wanted[condition]))
         advance(source.name)
 
 

@@ -22,6 +22,7 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.statistics.curve import SameGroupMeans, Size, check
 from distractor.statistics.groups import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
+from distractor.statistics.peak import peak
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge, seeds_in_words
 from distractor.statistics.standard_errors import ALPHA, shared_covariance
 
@@ -168,8 +169,8 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
     judged = []
     for one, level in enumerate(shape.weights):
         at_peak, at_size = _of_weights(one, seed, draws)
-        peak = int(evidence.preference[one, 1:-1].mean(-1).argmax()) + 1
-        parts = _parts(evidence, level, peak, at_peak, at_size, rule)
+        at = peak(evidence.preference[one].mean(-1), interior=True)
+        parts = _parts(evidence, level, at, at_peak, at_size, rule)
         judged.append((parts, *_call(parts, level, rule)))
     these_weights, reason_1 = _of_all([(call, reason) for _, call, reason in judged])
     parts_1 = [_weakest(same) for same in zip(*(parts for parts, _, _ in judged), strict=True)]
@@ -178,8 +179,8 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
     if shape.models is None:
         label, reason, parts_2 = "undetermined", f"{seeds_in_words(n_seeds)}: level 2 not identified", []
     else:
-        peak = int(evidence.preference[:, 1:-1].mean((0, 2)).argmax()) + 1
-        parts_2 = _parts(evidence, shape.models, peak, _models_at_peak, _models_at_size, rule)
+        at = peak(evidence.preference.mean((0, 2)), interior=True)
+        parts_2 = _parts(evidence, shape.models, at, _models_at_peak, _models_at_size, rule)
         label, reason = _call(parts_2, shape.models, rule)
     because = tuple(parts_2 + parts_1)
     return Verdict(label, reason, these_weights, reason_1, because, shape, rule.delta, rule.delta_d)
@@ -192,11 +193,11 @@ AtSize = Callable[[GroupMeans, int, bool], Bounds]
 
 
 def _parts(
-    evidence: Evidence, level: Level, peak: int, at_peak: AtPeak, at_size: AtSize, rule: Rule
+    evidence: Evidence, level: Level, size: int, at_peak: AtPeak, at_size: AtSize, rule: Rule
 ) -> list[ClaimPart]:
     """Each part of the claim at one level, in the order in which the rule reads them."""
     who = "these weights" if level.level == 1 else "models like these"
-    here = f"at the peak ({evidence.sizes[peak]:g})"
+    here = f"at the peak ({evidence.sizes[size]:g})"
     top, bottom = f"at the largest size ({evidence.sizes[-1]:g})", f"at the smallest size ({evidence.sizes[0]:g})"
 
     def part(
@@ -227,7 +228,7 @@ def _parts(
             "over all sizes",
         ),
     ]
-    d = at_peak(evidence.distractor_pull, peak)
+    d = at_peak(evidence.distractor_pull, size)
     parts.append(
         part(
             "distractor_pull_at_peak",
@@ -237,18 +238,18 @@ def _parts(
             f"above δ_D = {rule.delta_d:g}",
         )
     )
-    ahead = at_peak(evidence.distractor_pull - evidence.true_pull, peak)
+    ahead = at_peak(evidence.distractor_pull - evidence.true_pull, size)
     parts.append(part("distractor_over_true_at_peak", above(ahead), ahead, "D − T, in nats,", "above 0"))
     controls = [("neutral", evidence.preference_neutral)]
     if evidence.true_only_is_pure:
         controls.append(("true_only", evidence.preference_true_only))
     for name, control in controls:
         what = f"the rise of preference since the smallest size, less that in {name},"
-        more = None if control is None else at_peak(_rise(evidence.preference) - _rise(control), peak)
+        more = None if control is None else at_peak(_rise(evidence.preference) - _rise(control), size)
         holds = None if more is None else above(more, rule.delta)
         parts.append(part(f"more_than_{name}", holds, more, what, f"above δ = {rule.delta:g}"))
     alone = evidence.accuracy_distractor_only
-    known = None if alone is None else _as_share(at_peak(alone, peak), alone)
+    known = None if alone is None else _as_share(at_peak(alone, size), alone)
     parts.append(
         part(
             "distractor_only_above_chance",

@@ -10,10 +10,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 import tiny
-from distractor.ablation import formats as side_by_side
-from distractor.ablation import free_form
-from distractor.ablation.dip import dip, dip_sentences
-from distractor.ablation.free_form import FreeForm, answer_freely
+from distractor.ablation.formats.curve import format_curve, task_parts
+from distractor.ablation.formats.dip import dip, dip_sentences
+from distractor.ablation.written import answers
+from distractor.ablation.written.answers import WrittenResult, ablate_written
 from distractor.errors import ScalingError
 from distractor.models.load import load
 from distractor.models.source import Source
@@ -58,14 +58,14 @@ def replies(task: Task, given: Sequence[str | None], size: int, seed: int = 0, *
 def test_texts_without_an_answer_are_counted_apart_and_never_as_wrong() -> None:
     task = many(40)
     given = [*["distractor"] * 10, *["true"] * 10, *["another"] * 10, *[None] * 10]
-    found = FreeForm(task, Settings(), (replies(task, given, 10),))
-    shares = {q: found.mean([0], q, Condition.CONFLICT) for q in free_form.SHARES}
+    found = WrittenResult(task, Settings(), (replies(task, given, 10),))
+    shares = {q: found.mean([0], q, Condition.CONFLICT) for q in answers.SHARES}
     assert {q: mean and round(mean.mean, 6) for q, mean in shares.items()} == {
         "distractor_share": round(1 / 3, 6), "accuracy": round(1 / 3, 6), "parsed": 0.75, "another": round(1 / 3, 6),
     }  # fmt: skip
-    assert len(found.unread()) == 2 * free_form.EXAMPLES
-    assert {one["why"] for one in found.unread()} == {"no answer"}
-    nobody = FreeForm(task, Settings(), (replies(task, [None] * 40, 10),))
+    assert len(found.examples()) == 2 * answers.EXAMPLES
+    assert {one["why"] for one in found.examples()} == {"no answer"}
+    nobody = WrittenResult(task, Settings(), (replies(task, [None] * 40, 10),))
     assert nobody.mean([0], "accuracy", Condition.CONFLICT) is None
     parsed = nobody.mean([0], "parsed", Condition.CONFLICT)
     assert parsed is not None
@@ -74,12 +74,12 @@ def test_texts_without_an_answer_are_counted_apart_and_never_as_wrong() -> None:
 
 def test_right_in_congruent_is_what_is_the_distractors() -> None:
     task = many(20)
-    found = FreeForm(task, Settings(), (replies(task, ["distractor"] * 20, 10),))
+    found = WrittenResult(task, Settings(), (replies(task, ["distractor"] * 20, 10),))
     right = {c: found.mean([0], "accuracy", c) for c in CONDITIONS}
     assert [right[c] and right[c].mean for c in CONDITIONS] == [0, 1]  # type: ignore[union-attr]
 
 
-def over_sizes(task: Task, shares: Sequence[float], parsed: Sequence[float], seed: int = 0) -> FreeForm:
+def over_sizes(task: Task, shares: Sequence[float], parsed: Sequence[float], seed: int = 0) -> WrittenResult:
     """Models of growing size that give the distractor's answer at these rates, to all items alike."""
     count, rng = len(task.items), np.random.default_rng(seed)
     models = []
@@ -88,7 +88,7 @@ def over_sizes(task: Task, shares: Sequence[float], parsed: Sequence[float], see
         kept = rng.random(count).argsort().argsort() / count < read_
         given = [("distractor" if order[k] < share else "true") if kept[k] else None for k in range(count)]
         models.append(replies(task, given, 10 ** (size + 1)))
-    return FreeForm(task, Settings(), tuple(models))
+    return WrittenResult(task, Settings(), tuple(models))
 
 
 def test_a_planted_rise_and_fall_of_the_share_is_found_and_a_flat_one_is_not() -> None:
@@ -104,7 +104,7 @@ def test_models_of_one_size_without_seeds_are_not_averaged_and_are_no_curve() ->
     made = over_sizes(task, [0.1, 0.5, 0.9, 0.4, 0.1], [1] * 5).replies
     alone = [replace(one, source=replace(one.source, seed=None, family=one.source.model)) for one in (*made, made[0])]
     alone[-1] = replace(alone[-1], source=replace(alone[-1].source, family="other", n_params=10))
-    found = FreeForm(task, Settings(), tuple(sorted(alone, key=lambda one: one.source.n_params or 0)))
+    found = WrittenResult(task, Settings(), tuple(sorted(alone, key=lambda one: one.source.n_params or 0)))
     assert [len(places) for places in found.sizes] == [1] * 6
     assert found.judged.shape is None
     assert "no curve over size" in str(found.judged.why)
@@ -118,7 +118,7 @@ def test_sizes_whose_texts_have_no_answer_are_left_out_and_named() -> None:
     few = over_sizes(many(200), [0.1, 0.5, 0.9], [0.05, 1, 1]).judged
     assert few.shape is None
     assert few.label == "undetermined"
-    assert "where 3 are needed" in str(few.why)
+    assert "3 are needed" in str(few.why)
 
 
 def test_what_the_answer_goes_by_is_split_into_question_and_reasoning_exactly() -> None:
@@ -128,20 +128,20 @@ def test_what_the_answer_goes_by_is_split_into_question_and_reasoning_exactly() 
     # Rows conflict, congruent; the question and the reasoning of conflict push up, those of congruent down.
     own = np.stack([base + question + reasoning, base - question - reasoning])
     swapped = np.stack([base + question - reasoning, base - question + reasoning])
-    found = FreeForm(task, Settings(), (replies(task, ["true"] * 30, 10, own=own, swapped=swapped),))
+    found = WrittenResult(task, Settings(), (replies(task, ["true"] * 30, 10, own=own, swapped=swapped),))
     by = found.follows([0])
     assert by["question"] is not None
     assert by["reasoning"] is not None
     assert_allclose([by["question"].mean, by["reasoning"].mean], [2 * question.mean(), 2 * reasoning.mean()])
-    same = FreeForm(task, Settings(), (replies(task, ["true"] * 30, 10, own=own, swapped=own),)).follows([0])
+    same = WrittenResult(task, Settings(), (replies(task, ["true"] * 30, 10, own=own, swapped=own),)).follows([0])
     assert same["reasoning"] is not None
     assert same["reasoning"].mean == 0
 
 
 def test_ranked_and_written_answers_are_never_one_quantity() -> None:
     found = over_sizes(many(60), [0.1, 0.5, 0.9], [1, 1, 1])
-    assert side_by_side.curve(found).quantity == "distractor_share"
-    assert set(side_by_side.parts(found.task)) == {"part0", "part1"}
+    assert format_curve(found).quantity == "distractor_share"
+    assert set(task_parts(found.task)) == {"part0", "part1"}
 
 
 # Dips
@@ -156,7 +156,7 @@ def test_a_planted_dip_has_its_depth_and_its_place_and_a_rising_curve_has_none()
     assert deep is not None
     assert_allclose(deep.depth.mean, 0.8, atol=0.1)
     assert deep.depth.low > 0.6
-    assert deep.places == (("m10", "m1000"), ("m10", "m1000"))
+    assert deep.spans == (("m10", "m1000"), ("m10", "m1000"))
     rising = dip(over_sizes(many(200), RISING, [1] * 5))
     assert rising is not None
     assert rising.depth.low < 0
@@ -170,7 +170,7 @@ def test_chance_alone_makes_no_dip() -> None:
         task = many(40)
         wrote = [["distractor" if rng.random() < 0.5 else "true" for _ in task.items] for _ in range(6)]
         models = tuple(replies(task, given, 10 ** (size + 1)) for size, given in enumerate(wrote))
-        depth = dip(FreeForm(task, Settings(), models))
+        depth = dip(WrittenResult(task, Settings(), models))
         assert depth is not None
         found.append(depth.depth)
         right = np.array([[g == "true" for g in given] for given in wrote]).mean(1)
@@ -183,7 +183,7 @@ def test_chance_alone_makes_no_dip() -> None:
 def test_sizes_without_answers_are_no_part_of_a_dip() -> None:
     half = dip(over_sizes(many(200), [0.1, 0.9, 0.4, 0.1], [1, 0.5, 1, 1]))
     assert half is not None
-    assert {name for places in half.places for name in places}.isdisjoint({"m100"})
+    assert {name for places in half.spans for name in places}.isdisjoint({"m100"})
     assert dip(over_sizes(many(200), [0.1, 0.9, 0.1], [1, 0.5, 1])) is None
 
 
@@ -192,8 +192,8 @@ def test_sizes_without_answers_are_no_part_of_a_dip() -> None:
     [
         (DEEP, LEVEL, "the dip is flatter, by 0.8"),
         (LEVEL, DEEP, "there is no dip to flatten"),
-        (DEEP, DEEP, "not seen to be flatter"),
-        (DEEP, [0.1, 0.2, 0.3, 0.4, 0.6], "falls less far, by 0.3"),
+        (DEEP, DEEP, "not clearly flatter"),
+        (DEEP, [0.1, 0.2, 0.3, 0.4, 0.6], "falls less, by 0.3"),
         (DEEP, [0.1, 0.2, 0.6, 0.4, 0.2], "the dip is flatter, by 0.3"),
         ([0.1, 0.2, 0.4, 0.2, 0.1], DEEP, "the dip is deeper, by 0.5"),
     ],
@@ -239,17 +239,17 @@ def test_what_was_written_is_kept_and_no_model_is_asked_again(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = format_task(tiny.task(), Format("generate", limit=3))
-    first = answer_freely(task, [source], store=Store(tmp_path), settings=SETTINGS)
+    first = ablate_written(task, [source], store=Store(tmp_path), settings=SETTINGS)
 
     def never(*_: Any) -> Any:
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(free_answers_module, "load_model", never)
-    again = answer_freely(task, [source], store=Store(tmp_path), settings=SETTINGS)
+    again = ablate_written(task, [source], store=Store(tmp_path), settings=SETTINGS)
     assert first.replies[0].texts == again.replies[0].texts
     other = format_task(tiny.task(), Format("generate", limit=4))
     with pytest.raises(AssertionError, match="a model was loaded"):
-        answer_freely(other, [source], store=Store(tmp_path), settings=SETTINGS)
+        ablate_written(other, [source], store=Store(tmp_path), settings=SETTINGS)
     assert all(text.prompt for row in first.replies[0].texts.values() for text in row if text)
 
 
@@ -266,7 +266,7 @@ def test_the_gap_is_read_behind_ones_own_reasoning_and_behind_the_others(
         return f"{ruled_out} The answer is{item.true if is_conflict else item.distractor} ."
 
     scripted(monkeypatch, source, tell)
-    found = answer_freely(task, [source], store=Store(tmp_path), settings=SETTINGS)
+    found = ablate_written(task, [source], store=Store(tmp_path), settings=SETTINGS)
     model = load(source.folder, device="cpu", dtype="float64")
     one = found.replies[0]
     for index, item in enumerate(found.task.items[:4]):
@@ -294,7 +294,7 @@ def test_without_the_answers_sentence_there_is_no_gap(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted(monkeypatch, source, lambda item: item.true.strip())
-    found = answer_freely(
+    found = ablate_written(
         format_task(tiny.task(), Format("cot", limit=12)), [source], store=Store(tmp_path), settings=SETTINGS
     )
     assert np.isnan(found.replies[0].gaps["own"]).all()
@@ -307,7 +307,7 @@ def test_without_the_answers_sentence_there_is_no_gap(
 def test_ranked_prompts_are_not_written_to_and_the_other_way_round(source: Source, tmp_path: Path) -> None:
     from distractor.ablation.ablate import ablate
 
-    with pytest.raises(ScalingError, match="in which nothing is written"):
-        answer_freely(tiny.task(), [source], store=Store(tmp_path))
-    with pytest.raises(ScalingError, match="in which nothing is ranked"):
+    with pytest.raises(ScalingError, match=r"rank.*use ablate"):
+        ablate_written(tiny.task(), [source], store=Store(tmp_path))
+    with pytest.raises(ScalingError, match=r"generate.*ablate_written"):
         ablate(format_task(tiny.task(), Format("generate")), [source], store=Store(tmp_path))

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM
 
 import small_ladder
 import tiny
-from distractor.ablation.free_form import answer_freely
 from distractor.ablation.plan import SEED_SD, count_parameters, plan
+from distractor.ablation.written.answers import ablate_written
 from distractor.errors import EncodeError, ModelError
 from distractor.models import families
 from distractor.models import load as load_module
@@ -77,7 +77,7 @@ def test_of_what_is_written_the_most_is_planned(
         patch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
         before = plan(task, sources, store, CPU, knockout=True)
     assert not [*tmp_path.iterdir()]
-    found = answer_freely(task, sources, store=store, settings=CPU)
+    found = ablate_written(task, sources, store=store, settings=CPU)
     after = plan(task, sources, store, CPU, knockout=True)
     kept = [*tmp_path.rglob("*.parquet")]
     assert (before.cells, before.cached) == (len(kept), 0)

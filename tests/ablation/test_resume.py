@@ -104,27 +104,27 @@ def refuse(*_: object, **__: object) -> None:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
     """The keys of all cells that are computed from here on."""
     keys: list[Key] = []
-    put = Store.put
+    save = Store.save
 
     def count(store: Store, key: Key, cell: Cell) -> None:
         keys.append(key)
-        put(store, key, cell)
+        save(store, key, cell)
 
-    monkeypatch.setattr(Store, "put", count)
+    monkeypatch.setattr(Store, "save", count)
     return keys
 
 
 def killed_after(cells: int) -> Callable[[], None]:
-    put, place = Store.put, itertools.count(1)
+    save, place = Store.save, itertools.count(1)
 
     def last(store: Store, key: Key, cell: Cell) -> None:
-        put(store, key, cell)
+        save(store, key, cell)
         if next(place) == cells:
             die()
 
     def action() -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Store, "put", last)
+            patch.setattr(Store, "save", last)
             run()
 
     return action

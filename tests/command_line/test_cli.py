@@ -1,7 +1,8 @@
-"""The front door: quick to answer, one message for each mistake, nothing half-written, and numbers on stdout alone."""
+"""The command line: quick help, one message for each user error, no partial results, numbers only on stdout."""
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -37,12 +38,12 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No model may be loaded."""
+    """Fail if a model is loaded."""
     monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
 
 
 def script(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """The installed command in a process of its own."""
+    """Run the installed command in a new process."""
     return subprocess.run([SCRIPT, *command], capture_output=True, text=True, env={**os.environ, **env})
 
 
@@ -51,7 +52,7 @@ def files(folder: Path) -> list[str]:
 
 
 def refused(captured: Any, *words: str) -> None:
-    """One message, on stderr, with all of `words` in it; no traceback."""
+    """Check for exactly one message, on stderr, which contains all of `words`; no traceback."""
     assert captured.out == ""
     message = " ".join(captured.err.split())
     assert message.count("Error: ") == 1
@@ -66,59 +67,49 @@ def test_help_comes_at_once() -> None:
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         assert script("--help").returncode == 0
         taken.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
-    assert min(taken) <= 0.6, taken  # 0.22 s on a machine of its own; torch alone would take a second
+    assert min(taken) <= 0.6, taken  # 0.22 s on an idle machine; torch alone takes a second
 
 
-def test_the_door_opens_without_heavy_libraries() -> None:
+def test_the_command_line_imports_no_heavy_library() -> None:
     code = "import sys, distractor.command_line.main; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not HEAVY & set(shown.stdout.split())
-
-
-@pytest.mark.parametrize("command", ["ablate", "attribute", "tasks", "models", "probes"])
-def test_every_command_has_a_help_page(command: str) -> None:
-    shown = script(command, "--help", COLUMNS="100", TERM="dumb")
-    assert shown.returncode == 0
-    assert "Usage" in shown.stdout
-
-
-def test_ablate_helps_with_examples() -> None:
-    shown = script("ablate", "--help", COLUMNS="100", TERM="dumb").stdout
-    assert "distractor ablate --task negation_qa" in shown
 
 
 def test_the_version_is_printed() -> None:
     from distractor import __version__
 
     assert script("--version").stdout.strip() == __version__
+    module = subprocess.run([sys.executable, "-m", "distractor", "--version"], capture_output=True, text=True)
+    assert module.stdout.strip() == __version__
 
 
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["ablate", "--task", "negation"], ["no task 'negation'", "did you mean negation_qa?"]),
-        ([*COMMAND, "--models", "ladder/8x3"], ["no model 'ladder/8x3'", "ladder/8x2"]),
-        ([*COMMAND, "--models", "lader"], ["did you mean ladder?"]),
-        ([*COMMAND, "--models", "./nowhere"], ["there is no folder './nowhere'"]),
-        ([*COMMAND, "--models", "empty"], ["is no model", "lacks config.json", "save_pretrained"]),
-        ([*COMMAND, "--models", "owner/name", "--offline"], ["owner/name", "forbidden"]),
-        ([*COMMAND, "--models", "ladder", "--models", "mine"], ["one after the other"]),
-        ([*COMMAND, "--device", "cuda"], ["device 'cuda'", "here is only cpu"]),
-        ([*COMMAND, "--device", "cuda:0"], ["device 'cuda:0'", "here is only cpu"]),
-        ([*COMMAND, "--device", "gpu"], ["device 'gpu'", "leave --device out"]),
-        ([*COMMAND, "--data", "none.jsonl"], ["there is no file none.jsonl"]),
-        ([*COMMAND, "--data", "broken.jsonl"], ["broken.jsonl, line 2: no JSON"]),
-        ([*COMMAND, "--data", "column.jsonl"], ["column.jsonl, line 1: missing: answer_index"]),
-        ([*COMMAND, "--data", "other.jsonl"], ["not the official neqa_classification.jsonl", "SHA-256"]),
-        ([*COMMAND, "--out", "a.file"], ["a.file", "choose another folder with --out"]),
+        (["ablate", "--task", "negation"], ["'negation'", "negation_qa?"]),
+        ([*COMMAND, "--models", "ladder/8x3"], ["'ladder/8x3'", "ladder/8x2"]),
+        ([*COMMAND, "--models", "lader"], ["'lader'", "ladder?"]),
+        ([*COMMAND, "--models", "./nowhere"], ["folder", "'./nowhere'"]),
+        ([*COMMAND, "--models", "empty"], ["empty", "config.json", "save_pretrained"]),
+        ([*COMMAND, "--models", "owner/name", "--offline"], ["owner/name", "offline"]),
+        ([*COMMAND, "--models", "ladder", "--models", "mine"], ["ladder", "one family"]),
+        ([*COMMAND, "--device", "cuda"], ["'cuda'", "cpu"]),
+        ([*COMMAND, "--device", "cuda:0"], ["'cuda:0'", "cpu"]),
+        ([*COMMAND, "--device", "gpu"], ["'gpu'", "--device"]),
+        ([*COMMAND, "--data", "none.jsonl"], ["none.jsonl"]),
+        ([*COMMAND, "--data", "broken.jsonl"], ["broken.jsonl, line 2:", "JSON"]),
+        ([*COMMAND, "--data", "column.jsonl"], ["column.jsonl, line 1:", "answer_index"]),
+        ([*COMMAND, "--data", "other.jsonl"], ["other.jsonl", "neqa_classification.jsonl", "SHA-256"]),
+        ([*COMMAND, "--out", "a.file"], ["a.file", "--out"]),
         ([*COMMAND, "--out", "a.file/below"], ["a.file/below", "--out"]),
-        ([*COMMAND, "--out", "full"], ["full is not empty and holds no run"]),
-        ([*COMMAND, "--out", "foreign"], ["foreign holds the results of another run"]),
+        ([*COMMAND, "--out", "full"], ["full", "not empty", "--out"]),
+        ([*COMMAND, "--out", "foreign"], ["foreign", "another run", "--out"]),
     ],
     ids=lambda given: " ".join(given[-2:]) if isinstance(given, list) and "--" in "".join(given) else "",
 )
 @pytest.mark.usefixtures("unloaded")
-def test_a_mistake_is_one_message_and_leaves_nothing(
+def test_a_user_error_gives_one_message_and_leaves_no_files(
     command: list[str], words: list[str], ladder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sound = json.dumps({"prompt": "Question: x not\nA. y\nB. z\nAnswer:", "classes": "[' A', ' B']", "answer_index": 0})
@@ -138,15 +129,15 @@ def test_a_mistake_is_one_message_and_leaves_nothing(
 
 
 @pytest.mark.usefixtures("unloaded")
-def test_cells_that_cannot_be_kept_are_refused_before_a_model_is_loaded(
+def test_an_unwritable_store_is_refused_before_a_model_is_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "runs").write_text("a file where a folder should be")
-    assert type_in([*COMMAND, "--out", "elsewhere", "--device", "cpu"]) == 2
-    refused(capsys.readouterr(), "runs/.cells", "run from a folder that can be written")
+    assert type_in([*COMMAND, "--out", "results", "--device", "cpu"]) == 2
+    refused(capsys.readouterr(), "runs/.cells")
 
 
-def test_a_hub_id_without_a_network_is_told_before_torch_is_imported() -> None:
+def test_a_hub_id_without_a_network_is_an_error_before_torch_is_imported() -> None:
     code = (
         "import sys\nfrom distractor.command_line.main import main\n"
         "try: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
@@ -159,7 +150,8 @@ def test_a_hub_id_without_a_network_is_told_before_torch_is_imported() -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 5
     assert done.returncode == 2
     assert done.stderr.count("Error: ") == 1
-    assert "cannot be reached: connect, or give a local folder" in " ".join(done.stderr.split())
+    assert "owner/name" in done.stderr
+    assert "local folder" in " ".join(done.stderr.split())
     assert done.stderr.split()[-1] == "False"
 
 
@@ -170,7 +162,7 @@ def test_a_hub_id_in_the_cache_can_be_planned_offline(ladder: Path, tmp_path: Pa
     shutil.copytree(ladder / "8x2/seed0", home / "snapshots" / ("0" * 40))
     done = script(*COMMAND, "--models", "owner/name", "--offline", "--plan", "--device", "cpu", HF_HOME="cache")
     assert done.returncode == 0, done.stderr
-    assert "models:    1" in done.stdout
+    assert re.search("models: +1\n", done.stdout)
 
 
 def folder_with(tmp_path: Path, tokenizer: Any = None, context: int = 48) -> Path:
@@ -179,7 +171,7 @@ def folder_with(tmp_path: Path, tokenizer: Any = None, context: int = 48) -> Pat
 
 
 def same_letters() -> Any:
-    """A tokenizer to which B is A."""
+    """A tokenizer that reads B as A."""
     from tokenizers import Regex, normalizers
 
     tokenizer = tiny.word_level(small_ladder.words())
@@ -187,27 +179,25 @@ def same_letters() -> Any:
     return tokenizer
 
 
-def test_a_tokenizer_without_the_words_is_told_which(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_word_that_a_tokenizer_lacks_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder_with(tmp_path, tiny.word_level(["Question", ":", "The"]))
     assert type_in([*COMMAND, "--models", "model"]) == 2
-    refused(capsys.readouterr(), "model: its tokenizer has no token for", "whose vocabulary covers")
+    refused(capsys.readouterr(), "model:", "tokenizer", "no token for")
 
 
 def test_answers_that_cannot_be_told_apart_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder_with(tmp_path, same_letters())
     assert type_in([*COMMAND, "--models", "model"]) == 2
-    refused(capsys.readouterr(), "' A'", "' B'", "cannot be told apart")
+    refused(capsys.readouterr(), "' A'", "' B'")
 
 
 def test_a_prompt_longer_than_the_context_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder_with(tmp_path, context=8)
     assert type_in([*COMMAND, "--models", "model"]) == 2
-    refused(capsys.readouterr(), "the model's context has 8", "longer context")
+    refused(capsys.readouterr(), "context", "8")
 
 
-def test_weights_that_are_no_numbers_are_named_and_nothing_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nan_weights_are_named_and_no_result_is_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from safetensors.torch import load_file, save_file
 
     path = folder_with(tmp_path) / "model.safetensors"
@@ -215,7 +205,7 @@ def test_weights_that_are_no_numbers_are_named_and_nothing_is_kept(
     weights["transformer.h.0.mlp.c_fc.weight"][0, 0] = float("nan")
     save_file(weights, path, metadata={"format": "pt"})
     assert type_in([*COMMAND, "--models", "model"]) == 2
-    refused(capsys.readouterr(), "model: the log-probabilities of", "NaN", "first capital/", "damaged")
+    refused(capsys.readouterr(), "model:", "NaN", "capital/")
     assert not [*(tmp_path / "runs/.cells").rglob("*.parquet")]
     assert not [*tmp_path.rglob("results.parquet")]
 
@@ -225,10 +215,10 @@ def test_a_damaged_model_is_named(name: str, tmp_path: Path, capsys: pytest.Capt
     path = folder_with(tmp_path) / name
     path.write_bytes(path.read_bytes()[:20])
     assert type_in([*COMMAND, "--models", "model"]) == 2
-    refused(capsys.readouterr(), "model: no model could be loaded from")
+    refused(capsys.readouterr(), "model:")
 
 
-def test_two_models_of_one_size_have_a_row_each_and_no_verdict(
+def test_two_models_of_one_size_get_a_row_each_and_no_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = partial(GPT2Config, n_embd=8, n_layer=1, n_head=2, n_positions=48)
@@ -240,15 +230,15 @@ def test_two_models_of_one_size_have_a_row_each_and_no_verdict(
         [line.split()[1:] for line in lines if line.startswith(name)] for name in ("before", "tuned")
     )
     assert before != tuned
-    assert any("no curve over size" in line for line in lines)
+    assert any("no curve" in line for line in lines)
 
 
 @pytest.mark.usefixtures("unloaded")
 def test_a_plan_computes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert type_in([*COMMAND, "--plan", "--device", "cpu"]) == 0
     shown = capsys.readouterr()
-    assert f"cells:     {CELLS}, of which 0 are on disk already" in shown.out
-    assert "smallest detectable dip" in shown.out
+    assert re.search(rf"cells: +{CELLS}\b.* 0 ", shown.out)
+    assert "detectable dip" in shown.out
     assert shown.err == ""
     assert files(tmp_path) == []
 
@@ -268,21 +258,21 @@ def test_a_run_prints_numbers_on_stdout_and_progress_on_stderr(
     for name in ("manifest.json", "results.parquet", "figures/curves.png", "figures/curves.svg"):
         assert (tmp_path / "out" / name).stat().st_size
 
-    # Another run is not written over it; the same one, told to people, is.
+    # Another run does not overwrite it; the same run does.
     monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     before = {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")}
     assert type_in([*command[:3], "--items", "11", *command[5:]]) == 2
-    refused(capsys.readouterr(), "out holds the results of another run", "--out")
+    refused(capsys.readouterr(), "out", "another run", "--out")
     assert {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")} == before
     assert type_in(command) == 0
     shown = capsys.readouterr()
     assert "Verdict" in shown.out
-    assert "Results, figures and summary: out" in shown.out
+    assert shown.out.splitlines()[-1].endswith(": out")
     assert all(size in shown.out for size in small_ladder.SIZES)
     assert "Verdict" not in shown.err
 
 
-def test_a_users_files_of_the_rooms_names_do_not_disturb(tmp_path: Path) -> None:
+def test_a_users_files_named_like_our_packages_change_nothing(tmp_path: Path) -> None:
     for name in ("tasks.py", "probes.py"):
         (tmp_path / name).write_text("raise RuntimeError('mine')\n")
     for name in ("tasks", "ladder"):
@@ -294,16 +284,17 @@ def test_a_users_files_of_the_rooms_names_do_not_disturb(tmp_path: Path) -> None
     assert planned.returncode == 0, planned.stderr
 
 
-def test_a_users_file_that_does_hide_a_room_is_named(tmp_path: Path) -> None:
+def test_a_users_file_that_hides_our_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "tasks.py").write_text("TASKS = {}\n")
     shown = script("tasks", PYTHONPATH=str(tmp_path))
     assert shown.returncode == 2
     assert "Traceback" not in shown.stderr
     message = " ".join(shown.stderr.split())
-    assert "tasks.py hides this toolkit's package 'tasks'" in message
+    assert "tasks.py" in message
+    assert "rename it" in message
 
 
-def test_what_there_is_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tasks_and_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert type_in(["tasks"]) == 0
     assert f"{len(TASKS['negation_qa']().items)} items in " in capsys.readouterr().out
     assert type_in(["models"]) == 0

@@ -1,11 +1,10 @@
-"""`distractor tasks`: what there is, items as a person reads them, and rows that others can read."""
+"""`distractor tasks`: the list, items under all conditions, and rows in the official columns."""
 
 import ast
 import doctest
 import json
 import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from rich.console import Console
 
 import tiny
-from distractor.command_line import shown_items as posed
+from distractor.command_line import shown_items
 from distractor.command_line.export import export, rows
 from distractor.text.task import Condition
 from small_ladder import type_in
@@ -45,7 +44,7 @@ def printed(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *command: str) -> str:
-    """The one message, told on stderr."""
+    """Check for one message on stderr, exit status 2; return it."""
     assert type_in(command) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -56,7 +55,7 @@ def refused(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 # The list
 
 
-def test_every_task_is_listed_with_what_it_asks_and_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_task_is_listed_with_question_size_and_conditions(capsys: pytest.CaptureFixture[str]) -> None:
     shown = printed(capsys, "tasks")
     assert max(map(len, shown.splitlines())) <= 100
     for name, make in TASKS.items():
@@ -69,24 +68,11 @@ def test_every_task_is_listed_with_what_it_asks_and_holds(capsys: pytest.Capture
         assert f"  conditions: {', '.join(task.conditions)}\n" in told
 
 
-@pytest.mark.parametrize("command", [(), ("list",), ("show",), ("export",)])
-def test_every_command_helps_with_an_example(command: tuple[str, ...]) -> None:
-    done = subprocess.run(
-        [SCRIPT, "tasks", *command, "--help"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "100", "TERM": "dumb"},
-    )
-    assert done.returncode == 0
-    told = done.stdout.partition("Example")[2]
-    assert f"distractor tasks{''.join(f' {name}' for name in command if name != 'list')}" in told
-
-
-# Items as a person reads them
+# Items under all conditions
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_items_are_shown_under_every_condition_with_what_is_right(
+def test_items_are_shown_under_every_condition_with_the_right_answer(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = printed(capsys, "tasks", "show", name, "--items", "2")
@@ -106,9 +92,7 @@ def test_items_are_shown_under_every_condition_with_what_is_right(
             assert row[1].split() == item.prompts[condition].split()
 
 
-def test_as_many_items_are_shown_as_are_asked_for_and_at_most_all(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_the_requested_number_of_items_is_shown_at_most_all(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     export(tiny.task().take(3), tmp_path / "three.jsonl")
     assert printed(capsys, *SHOW).count("the true answer is") == 3
     assert printed(capsys, *SHOW, "--items", "5").count("the true answer is") == 5
@@ -121,26 +105,29 @@ def test_another_seed_shows_other_items(capsys: pytest.CaptureFixture[str]) -> N
     assert TASKS["negation_qa"](seed=1).items[0].id in second
 
 
-def spans(prompt: Any) -> dict[str, list[str]]:
-    """What of a marked text stands in which style."""
+def marks_by_style(prompt: Any) -> dict[str, list[str]]:
+    """The marked words of a text, by style."""
     found: dict[str, list[str]] = {}
     for span in prompt.spans:
         found.setdefault(str(span.style), []).append(prompt.plain[span.start : span.end])
     return found
 
 
-def test_the_words_that_differ_are_marked_by_what_they_are_the_cue_of() -> None:
+def test_words_that_differ_are_marked_by_the_cue_they_belong_to() -> None:
     item = next(i for i in TASKS["negation_qa"]().items if i.group == "capital/France")
-    assert spans(posed.marked(item, C.CONFLICT)) == {posed.TRUE_CUE: ["not"], posed.DISTRACTOR_CUE: ["France"]}
-    assert spans(posed.marked(item, C.CONGRUENT)) == {posed.TRUE_CUE: ["indeed"]}
-    assert list(spans(posed.marked(item, C.DISTRACTOR_SWAPPED))) == [posed.DISTRACTOR_CUE]
-    assert spans(posed.marked(item, C.DISTRACTOR_ONLY)) == {}
-    assert spans(posed.marked(item, C.NEUTRAL)) == {posed.OTHERWISE: ["Choose", "one"]}
-    assert all(posed.marked(item, c).plain == item.prompts[c] for c in Condition)
+    assert marks_by_style(shown_items.marked(item, C.CONFLICT)) == {
+        shown_items.TRUE_CUE: ["not"],
+        shown_items.DISTRACTOR_CUE: ["France"],
+    }
+    assert marks_by_style(shown_items.marked(item, C.CONGRUENT)) == {shown_items.TRUE_CUE: ["indeed"]}
+    assert list(marks_by_style(shown_items.marked(item, C.DISTRACTOR_SWAPPED))) == [shown_items.DISTRACTOR_CUE]
+    assert marks_by_style(shown_items.marked(item, C.DISTRACTOR_ONLY)) == {}
+    assert marks_by_style(shown_items.marked(item, C.NEUTRAL)) == {shown_items.OTHER_DIFFERENCE: ["Choose", "one"]}
+    assert all(shown_items.marked(item, c).plain == item.prompts[c] for c in Condition)
 
 
-def test_what_differs_is_found_to_the_word() -> None:
-    assert doctest.testmod(posed).failed == 0
+def test_differences_are_found_word_by_word() -> None:
+    assert doctest.testmod(shown_items).failed == 0
     for text, other, marks in [
         ("a b c", "a b c", []),
         ("3 + 4 = 7", "3 + 5 = 7", ["4"]),
@@ -149,10 +136,10 @@ def test_what_differs_is_found_to_the_word() -> None:
         ("all of it", "", ["all of it"]),
         ("", "all of it", []),
     ]:
-        assert [text[a:b] for a, b in posed.differing(text, other)] == marks
+        assert [text[a:b] for a, b in shown_items.differing(text, other)] == marks
 
 
-def test_colours_are_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_terminals_get_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     plain = printed(capsys, *SHOW)
     assert ESCAPE not in plain
     assert "In colour" not in plain
@@ -166,20 +153,20 @@ def test_colours_are_for_terminals(capsys: pytest.CaptureFixture[str], monkeypat
     assert max(map(len, bare.splitlines())) <= 100
 
 
-def test_text_of_a_file_cannot_write_to_the_terminal() -> None:
+def test_text_of_a_file_cannot_control_the_terminal() -> None:
     task = tiny.task()
     prompts = {C.CONFLICT: "Not \x1b[2J[red]Paris[/red]. Say:", C.NEUTRAL: "long " * 60 + "\a\r."}
     item = replace(task.items[0], prompts=prompts, rewordings={})
     console = Console(width=100, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     with console.file:
-        console.print(posed.posed(task, item))
+        console.print(shown_items.item_table(task, item))
     shown = console.export_text()
     assert not {"\x1b", "\a", "\r"} & set(shown)
     assert "Not �[2J[red]Paris[/red]. Say:" in shown
     assert max(map(len, shown.splitlines())) <= 100
 
 
-# Rows that others can read
+# Rows in the official columns
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -212,7 +199,7 @@ def test_an_export_read_back_is_the_same_task(name: str, tmp_path: Path, capsys:
     assert [(item.prompts[C.CONFLICT], item.true, item.distractor) for item in back] == told
 
 
-def test_odd_text_survives_the_way_to_a_file_and_back(tmp_path: Path) -> None:
+def test_unusual_text_survives_export_and_import(tmp_path: Path) -> None:
     task = tiny.task()
     odd = replace(task.items[0], true=" l'été\u2028\"", prompts={C.CONFLICT: "né\u2028 'x'\n\"y\"\\"})
     export(replace(task, items=(odd,)), tmp_path / "odd.jsonl")
@@ -222,39 +209,38 @@ def test_odd_text_survives_the_way_to_a_file_and_back(tmp_path: Path) -> None:
     assert ast.literal_eval(told["classes"])[told["answer_index"]] == odd.true
 
 
-def test_which_answer_is_right_does_not_show_in_the_order() -> None:
+def test_the_order_of_answers_does_not_reveal_the_right_one() -> None:
     places = [row["answer_index"] for row in rows(TASKS["negation_qa"]())]
     assert sum(places) * 2 == len(places)
 
 
-def test_the_same_export_again_is_no_mistake_and_another_one_is(
+def test_the_same_export_can_be_repeated_and_another_one_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     printed(capsys, *EXPORT, "rows.jsonl")
     first = (tmp_path / "rows.jsonl").read_bytes()
     printed(capsys, *EXPORT, "rows.jsonl")
     message = refused(capsys, *EXPORT, "rows.jsonl", "--seed", "1")
-    assert message == (
-        "Error: rows.jsonl is there and holds something else; choose another place with --out, or give --force"
-    )
+    assert all(word in message for word in ("rows.jsonl", "--out", "--force"))
     assert (tmp_path / "rows.jsonl").read_bytes() == first
     printed(capsys, *EXPORT, "rows.jsonl", "--seed", "1", "--force")
     assert (tmp_path / "rows.jsonl").read_bytes() != first
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
-def test_a_file_is_not_drawn_by_a_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_seed_for_a_data_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     export(tiny.task(), tmp_path / "mine.jsonl")
     message = refused(capsys, "tasks", "show", "mine.jsonl", "--seed", "1")
-    assert "the items of 'mine.jsonl' are what they are" in message
+    assert "'mine.jsonl'" in message
+    assert "--seed" in message
 
 
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("tasks", "show", "negatoin_qa"), "there is no task 'negatoin_qa': did you mean negation_qa"),
-        (("tasks", "export", "negation", "--out", "rows.jsonl"), "did you mean negation_qa"),
-        ((*EXPORT, "folder"), "folder is there and holds something else"),
+        (("tasks", "show", "negatoin_qa"), "negation_qa?"),
+        (("tasks", "export", "negation", "--out", "rows.jsonl"), "negation_qa?"),
+        ((*EXPORT, "folder"), "folder exists"),
         ((*EXPORT, "folder", "--force"), "folder cannot be written"),
         ((*EXPORT, "a.file/below.jsonl"), "a.file/below.jsonl cannot be written"),
         (("tasks", "export", "negation_qa"), "Missing option '--out'"),
@@ -265,7 +251,7 @@ def test_a_file_is_not_drawn_by_a_seed(tmp_path: Path, capsys: pytest.CaptureFix
     ],
     ids=lambda given: " ".join(given[1:]) if isinstance(given, tuple) else "",
 )
-def test_a_mistake_is_one_message_and_leaves_nothing(
+def test_a_user_error_gives_one_message_and_leaves_no_files(
     command: tuple[str, ...], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "folder").mkdir()

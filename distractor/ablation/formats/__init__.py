@@ -1,0 +1,1 @@
+"""One task in several prompt formats, side by side."""

@@ -1,0 +1,90 @@
+"""Figures of one task in several prompt formats."""
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from distractor.ablation.figures import draw_curve
+from distractor.ablation.formats.curve import FormatCurve, FormatResult, part_accuracy, sizes_of, task_parts
+from distractor.runs.style import COLOURS, MARKERS, SERIES, STYLE, log_axis
+from distractor.text.task import Condition
+
+QUANTITY_LABELS = {
+    "distractor_preference": "distractor preference",
+    "distractor_share": "distractor share\n(of texts with an answer)",
+}
+
+
+def formats(curves: Sequence[FormatCurve], task: str) -> Figure:
+    """A column for each format: its own quantity with its shape in the upper panel, accuracy in the lower."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(max(6.5, 3.2 * len(curves)), 5.6), layout="constrained")
+        grid = figure.subplots(2, len(curves), squeeze=False, sharex=True)
+        for column, curve in enumerate(curves):
+            upper, lower = grid[:, column]
+            for c in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY):
+                if c in curve.means:
+                    draw_curve(upper, curve.sizes, curve.means[c], c.value, COLOURS[c], MARKERS[c])
+                    draw_curve(lower, curve.sizes, curve.accuracy[c], c.value, COLOURS[c], MARKERS[c])
+            if min(curve.answered) < 1:
+                lower.plot(curve.sizes, curve.answered, color="#7F7F7F", ls="--", lw=1.0, label="texts with an answer")
+            upper.set(title=f"{curve.form.label}:\n{curve.label}", ylabel=QUANTITY_LABELS[curve.quantity])
+            lower.set(ylabel="accuracy", xlabel="parameters")
+            for axes in (upper, lower):
+                axes.set(ylim=(-0.03, 1.03))
+                log_axis(axes, curve.sizes, axes.get_xlabel())
+                axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+            if curve.why:
+                lower.set_xlabel(f"parameters\n{textwrap.fill(curve.why, 44)}", fontsize=7.5)
+        _legend(figure, 8)
+        figure.suptitle(f"{task} by prompt format (bands: 95 % over item groups)", fontsize=10)
+        return figure
+
+
+def by_part(results: Sequence[FormatResult]) -> Figure | None:
+    """Accuracy on each part of the task: a panel for each part, a line for each format. None if the task has no parts."""
+    names = list(task_parts(results[0].task))
+    if not names:
+        return None
+    with mpl.rc_context(STYLE):
+        columns = min(4, len(names))
+        rows = -(-len(names) // columns)
+        figure = Figure(figsize=(2.7 * columns, 0.9 + 2.2 * rows), layout="constrained")
+        panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
+        for axes, name in zip(panels, names, strict=False):
+            for index, result in enumerate(results):
+                means = zip(sizes_of(result), part_accuracy(result, name), strict=True)
+                defined = [(size, *mean) for size, mean in means if mean is not None]
+                if defined:
+                    # Bars, because bands of many lines would hide each other.
+                    size, mean, low, high = map(list, zip(*defined, strict=True))
+                    errors = [[m - end for m, end in zip(mean, low, strict=True)],
+                              [end - m for m, end in zip(mean, high, strict=True)]]  # fmt: skip
+                    axes.errorbar(size, mean, errors, color=SERIES[index % len(SERIES)], marker="osD^v<>P"[index % 8],
+                                  ms=3.5, lw=1.2, elinewidth=0.6, label=result.task.format.label)  # fmt: skip
+            axes.set_title(name.replace("_", " "), fontsize=8.5)
+            axes.set(ylim=(-0.03, 1.03))
+            log_axis(axes, sizes_of(results[0]), axes.get_xlabel())
+            axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+        for axes in panels[len(names) :]:
+            axes.set_axis_off()
+        for axes in panels[max(0, len(names) - columns) : len(names)]:
+            axes.set_xlabel("parameters")
+        _legend(figure, 4)
+        figure.supylabel("accuracy in conflict", fontsize=9)
+        figure.suptitle(
+            f"{results[0].task.name} by part (bars: 95 % over item groups; written formats: texts with an answer only)",
+            fontsize=9,
+        )
+        return figure
+
+
+def _legend(figure: Figure, max_columns: int) -> None:
+    """One legend below the figure, with each label of any panel once."""
+    entries = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    columns = max(1, min(max_columns, len(entries)))
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)

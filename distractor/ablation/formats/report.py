@@ -1,0 +1,73 @@
+"""Writes the run folder of one task in several prompt formats: a folder for each format, and all side by side."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from distractor.ablation import report
+from distractor.ablation.ablate import AblationResult
+from distractor.ablation.formats.curve import FormatResult, format_curve, part_accuracy, sizes_of, task_parts
+from distractor.ablation.formats.dip import dip_sentences
+from distractor.ablation.written import report as written_report
+from distractor.models.source import Source
+from distractor.runs.folder import RunFolder
+from distractor.runs.manifest import run_manifest
+from distractor.scoring.free_answers import WRITER
+from distractor.scoring.settings import Settings
+from distractor.text.format import Format
+from distractor.text.task import Task
+
+if TYPE_CHECKING:
+    from distractor.probing.probe import Probe
+
+
+def manifest(
+    task: Task,
+    tasks: Sequence[Task],
+    sources: Sequence[Source],
+    settings: Settings,
+    probe: "Probe | None",
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """The manifest of a run; `tasks` is the same `task` in each of its formats."""
+    content = run_manifest(task, sources, settings, probe, command)
+    content = {name: value for name, value in content.items() if name not in Format().as_dict()}
+    formats = [{**each.format.as_dict(), "hash": each.fingerprint()} for each in tasks]
+    return {**content, "writer": WRITER, "formats": formats}
+
+
+def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
+    """Write each format's results into its own folder, then the comparison of formats. Returns the summary."""
+    from distractor.ablation.formats import figures as plot
+
+    summaries = {}
+    for result in results:
+        form = result.task.format
+        if isinstance(result, AblationResult):
+            summaries[form.label] = report.write(folder.subfolder(form.slug), result)
+        else:
+            summaries[form.label] = written_report.write(folder.subfolder(form.slug), result)
+    curves = [format_curve(result) for result in results]
+    figures = {"formats": plot.formats(curves, results[0].task.name)}
+    if (figure := plot.by_part(results)) is not None:
+        figures["parts"] = figure
+    folder.write_figures(figures)
+    content = {
+        "task": results[0].task.name,
+        "formats": [curve.as_dict() for curve in curves],
+        "parts": {part: _part(results, part) for part in task_parts(results[0].task)},
+        "sentences": dip_sentences(results),
+        "by_format": summaries,
+    }
+    folder.write_summary(content)
+    return content
+
+
+def _part(results: Sequence[FormatResult], part: str) -> dict[str, Any]:
+    """Accuracy in `conflict` on one part of the task at each size, in each format."""
+    return {
+        result.task.format.label: {
+            "n_params": list(sizes_of(result)),
+            "accuracy": [mean._asdict() if mean else None for mean in part_accuracy(result, part)],
+        }
+        for result in results
+    }

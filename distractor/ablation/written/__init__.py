@@ -1,0 +1,1 @@
+"""Written answers: models generate text, and the answer is read from it."""

@@ -1,0 +1,217 @@
+"""Computes written answers: what models write, which answer it contains, and the logit gap after their reasoning.
+
+The main quantity is the *distractor share*: the share of answers that are the distractor's. It differs from distractor
+preference, which compares probabilities. Texts are stored as cells, one for each condition.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from distractor.ablation.ablate import NO_COMPLETE_ITEM
+from distractor.errors import ScalingError
+from distractor.models.source import Source, group_by_size
+from distractor.progress import Advance
+from distractor.scoring.behaviour import ONE_PLACE, refuse_steps
+from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, Writer
+from distractor.scoring.settings import Settings
+from distractor.scoring.store import Store
+from distractor.statistics.curve import MIN_SIZES
+from distractor.statistics.groups import Mean, known_group_means, known_mean_interval
+from distractor.statistics.shape_test import Shape, delta_of, judge
+from distractor.text.task import Answer, Condition, Task
+
+SHARES = ("distractor_share", "accuracy", "parsed", "another")
+"""`parsed` is the share of texts with an answer. The others are shares of those: the distractor's answer, the right
+answer, and an answer that was not offered."""
+
+MIN_PARSED = 0.8
+"""A size counts for the shape if this share of its texts in `conflict` has an answer: fewer are no sample of all."""
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedShare:
+    """The shape of distractor share over the sizes `used`; the sizes `left_out` have too few answers.
+
+    Only item groups with an answer at every used size count. `why` gives the reason if there is no shape.
+    """
+
+    shape: Shape | None
+    used: tuple[int, ...]
+    left_out: Mapping[int, float]
+    groups: int
+    why: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The shape's label; `undetermined` if there is no shape."""
+        return self.shape.label if self.shape else "undetermined"
+
+
+@dataclass(frozen=True, eq=False)
+class WrittenResult:
+    """The replies of all models, smallest first."""
+
+    task: Task
+    settings: Settings
+    replies: tuple[Replies, ...]
+
+    @cached_property
+    def complete(self) -> Bool[ndarray, " item"]:
+        """Which items were shown to every model under every condition except `distractor_swapped`."""
+        needed = [c is not Condition.DISTRACTOR_SWAPPED for c in self.task.conditions]
+        is_complete: ndarray = np.all([replies.posed[needed].all(0) for replies in self.replies], axis=0)
+        return is_complete
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The models, in the order of `replies`."""
+        return tuple(replies.source for replies in self.replies)
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        """The models of each size (smallest first) as indices into `replies`; see `group_by_size`."""
+        return group_by_size(self.sources)
+
+    def item_values(self, model: int, quantity: str, condition: Condition) -> Float[ndarray, " item"]:
+        """A share's values of one model, item by item: 0 or 1, and NaN where it is not defined."""
+        row = self.task.conditions.index(condition)
+        given = self.replies[model].given[row]
+        if quantity == "parsed":
+            return np.where(self.replies[model].posed[row], (~np.isnan(given)).astype(float), np.nan)
+        counted = {
+            "distractor_share": Answer.DISTRACTOR,
+            "another": ANOTHER,
+            "accuracy": self.task.right.get(condition),
+        }
+        target = counted[quantity]
+        return np.where(np.isnan(given) | (target is None), np.nan, (given == target).astype(float))
+
+    def mean(
+        self, models: Sequence[int], quantity: str, condition: Condition, only: Bool[ndarray, " item"] | None = None
+    ) -> Mean | None:
+        """Mean over the texts of some models, with its 95 % interval over item groups; None if it is not defined."""
+        rows = [self.item_values(model, quantity, condition) for model in models]
+        return self._mean(rows, (0.0, 1.0), only)
+
+    def gap(self, models: Sequence[int], reasoning: str, condition: Condition) -> Mean | None:
+        """Mean logit gap after the model's `own` or the `swapped` reasoning, over items that have both."""
+        row = self.task.conditions.index(condition)
+        rows = []
+        for model in models:
+            gaps = self.replies[model].gaps
+            rows.append(np.where(np.isfinite(gaps["own"][row] + gaps["swapped"][row]), gaps[reasoning][row], np.nan))
+        return self._mean(rows)
+
+    def follows(self, models: Sequence[int]) -> dict[str, Mean | None]:
+        """How much the logit gap follows the `question` and how much the `reasoning`, in nats, with intervals.
+
+        Both questions (`conflict`, `congruent`) are crossed with both reasonings. Each effect is the gap under `conflict`
+        minus the gap under `congruent`, averaged over the other factor. Only items with all four gaps count.
+        """
+        conditions = self.task.conditions
+        if any(c not in conditions for c in OTHER_REASONING):
+            return {"question": None, "reasoning": None}
+        conflict, congruent = (conditions.index(c) for c in (Condition.CONFLICT, Condition.CONGRUENT))
+        question, reasoning = [], []
+        for model in models:
+            own, swapped = (self.replies[model].gaps[name] for name in ("own", "swapped"))
+            question.append((own[conflict] + swapped[conflict] - own[congruent] - swapped[congruent]) / 2)
+            reasoning.append((own[conflict] - swapped[conflict] + swapped[congruent] - own[congruent]) / 2)
+        return {"question": self._mean(question), "reasoning": self._mean(reasoning)}
+
+    def _mean(
+        self,
+        rows: Sequence[ndarray],
+        limits: tuple[float, float] | None = None,
+        only: Bool[ndarray, " item"] | None = None,
+    ) -> Mean | None:
+        used = self.complete if only is None else self.complete & only
+        values = np.concatenate([row[used] for row in rows])
+        groups = [item.group for item, is_used in zip(self.task.items, used, strict=True) if is_used] * len(rows)
+        return known_mean_interval(values, groups, limits=limits)
+
+    @cached_property
+    def judged(self) -> JudgedShare:
+        """The shape of distractor share in `conflict` over size."""
+        conflict = Condition.CONFLICT
+        parsed = {models: self.mean(models, "parsed", conflict) for models in self.sizes}
+        kept = [models for models, share in parsed.items() if share is not None and share.mean >= MIN_PARSED]
+        used = tuple(self._size(models) for models in kept)
+        shares = {self._size(models): share.mean if share else 0.0 for models, share in parsed.items()}
+        left_out = {size: share for size, share in shares.items() if size not in used}
+        seeds = sorted({source.seed or 0 for source in self.sources})
+        if len(set(used)) < len(used):
+            return JudgedShare(None, used, left_out, 0, ONE_PLACE)
+        if len(used) < MIN_SIZES:
+            why = f"only {len(used)} sizes have an answer in {MIN_PARSED:.0%} of the texts; {MIN_SIZES} are needed"
+            return JudgedShare(None, used, left_out, 0, why)
+        if any(sorted(self.sources[model].seed or 0 for model in models) != seeds for models in kept):
+            return JudgedShare(None, used, left_out, 0, "not every seed has every size")
+        groups = [item.group for item in self.task.items]
+        table = np.empty((len(seeds), len(kept), len(set(groups))))
+        for index, models in enumerate(kept):
+            for model in models:
+                values = np.where(self.complete, self.item_values(model, "distractor_share", conflict), np.nan)
+                table[seeds.index(self.sources[model].seed or 0), index] = known_group_means(values, groups)
+        table = table[..., np.isfinite(table).all((0, 1))]
+        try:
+            shape = judge(table, [float(size) for size in used], delta=delta_of("distractor_preference"))
+        except ScalingError as error:
+            return JudgedShare(None, used, left_out, table.shape[-1], str(error))
+        return JudgedShare(shape, used, left_out, table.shape[-1])
+
+    def examples(self, given: str | None = None) -> list[dict[str, Any]]:
+        """Examples of texts without an answer, or with `another` answer: up to five for each model and condition."""
+        return [
+            {"model": replies.source.name, "condition": condition.value, "item": item.id, "why": text.why,
+             "answer": text.answer, "text": text.text}
+            for replies in self.replies
+            for condition, row in replies.texts.items()
+            for item, text in [
+                (item, text)
+                for item, text in zip(self.task.items, row, strict=True)
+                if text is not None and text.given == given
+            ][:EXAMPLES]
+        ]  # fmt: skip
+
+    def _size(self, models: Sequence[int]) -> int:
+        return self.sources[models[0]].n_params or 0
+
+
+def ablate_written(
+    task: Task,
+    sources: Sequence[Source],
+    *,
+    store: Store,
+    settings: Settings | None = None,
+    advance: Advance = lambda _: None,
+) -> WrittenResult:
+    """Let every model write its answer to every item under every condition. Only what the store lacks is computed.
+
+    The task's prompts need a format in which models write (`distractor.text.shots.put`). For chains of thought, the logit
+    gap is measured after the model's own reasoning and after its reasoning under the other condition.
+
+    Raises:
+        DistractorError: a model, the task's text or the store is invalid.
+
+    """
+    settings = settings or Settings()
+    if not task.format.is_free:
+        raise ScalingError(
+            f"the prompts of {task.name} have the format {task.format.scoring}, in which models write nothing; use ablate"
+        )
+    refuse_steps(sources)
+    replies = [Writer(task, source, store, settings).replies(advance) for source in sources]
+    replies.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
+    result = WrittenResult(task, settings, tuple(replies))
+    if not result.complete.any():
+        raise ScalingError(NO_COMPLETE_ITEM.format(task=task.name))
+    return result

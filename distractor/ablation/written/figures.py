@@ -1,0 +1,46 @@
+"""The figure of written answers over size."""
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from distractor.ablation.figures import draw_curve
+from distractor.ablation.written.answers import WrittenResult
+from distractor.runs.style import COLOURS, MARKERS, STYLE, log_axis
+
+EFFECTS = {"question": ("question", "#0072B2", "v"), "reasoning": ("reasoning", "#D55E00", "o")}
+
+
+def curves(result: WrittenResult) -> Figure:
+    """Distractor share, accuracy and share of texts with an answer; for chains of thought also what the answer follows."""
+    with mpl.rc_context(STYLE):
+        is_reasoned = result.task.format.scoring == "cot"
+        figure = Figure(figsize=(13 if is_reasoned else 10, 4.1), layout="constrained")
+        share, accuracy, parsed, *effects = figure.subplots(1, 4 if is_reasoned else 3)
+        sizes = [result.sources[models[0]].n_params or 1 for models in result.sizes]
+        for axes, quantity in ((share, "distractor_share"), (accuracy, "accuracy"), (parsed, "parsed")):
+            for c in result.task.conditions:
+                means = [result.mean(models, quantity, c) for models in result.sizes]
+                draw_curve(axes, sizes, means, c.value, COLOURS[c], MARKERS[c])
+            axes.set(ylim=(-0.03, 1.03))
+        share.set(
+            title=f"Distractor share: {result.judged.label}", ylabel="distractor share\n(of texts with an answer)"
+        )
+        accuracy.set(title="Accuracy", ylabel="accuracy\n(of texts with an answer)")
+        parsed.set(title="Texts with an answer", ylabel="share of texts")
+        for axes in (share, accuracy):
+            axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+        for axes in effects:
+            follows = [result.follows(models) for models in result.sizes]
+            for name, (label, colour, marker) in EFFECTS.items():
+                draw_curve(axes, sizes, [each[name] for each in follows], label, colour, marker)
+            axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
+            axes.set(title="What the answer follows", ylabel="change of the logit gap (nats)")
+            if axes.lines[1:]:
+                axes.legend(loc="upper left")
+        for axes in figure.axes:
+            log_axis(axes, sizes, "parameters")
+        handles, labels = parsed.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
+        title = f"{result.task.name} over model size, {result.task.format.label} (bands: 95 % over item groups)"
+        figure.suptitle(title, fontsize=10)
+        return figure

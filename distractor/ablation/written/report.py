@@ -1,0 +1,112 @@
+"""Writes the run folder of one format with written answers: texts, results, the figure and summary.json."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distractor.ablation.written.answers import SHARES, WrittenResult
+from distractor.runs.folder import RunFolder
+from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
+from distractor.scoring.free_answers import Text
+from distractor.scoring.shot_limits import caution
+from distractor.statistics.groups import Mean
+from distractor.text.task import Condition
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write(folder: RunFolder, result: WrittenResult) -> dict[str, Any]:
+    """Write all files of one format and return the summary."""
+    from distractor.ablation.written.figures import curves
+
+    content = summary(result)
+    folder.write_table("texts", texts(result))
+    folder.write_table("results", results(result))
+    folder.write_figures({"curves": curves(result)})
+    folder.write_summary(content)
+    return content
+
+
+def summary(result: WrittenResult) -> dict[str, Any]:
+    """Means with intervals, the shape, and texts without an answer: how many, why, and examples."""
+    task, judged = result.task, result.judged
+    sentence = caution(task.name, task.format, result.sources[0])
+    return {
+        "task": task.name,
+        "items": int(result.complete.sum()),
+        "groups": len({i.group for i, is_used in zip(task.items, result.complete, strict=True) if is_used}),
+        "format": task.format.as_dict(),
+        "hint": task.format.hint,
+        "caution": [each for each in (task.caution, sentence) if each],
+        "models": [_model(result, model) for model in range(len(result.replies))],
+        "shape": {
+            "distractor_share": judged.shape.as_dict() if judged.shape else {"label": judged.label, "why": judged.why},
+            "sizes": list(judged.used),
+            "left_out": {str(size): share for size, share in judged.left_out.items()},
+            "groups": judged.groups,
+        },
+        "without_answer": result.examples(),
+        "another_answer": result.examples("another"),
+    }
+
+
+def texts(result: WrittenResult) -> "pa.Table":
+    """Every text, one row each: prompt, text, the answer in it, and the logit gaps after the reasoning."""
+    import pyarrow as pa
+
+    names = (*COLUMNS[: COLUMNS.index("quantity")], *Text._fields, "gap_own", "gap_swapped")
+    rows = []
+    for replies in result.replies:
+        model = model_columns(result.task, replies.source, bos=replies.bos)
+        held_out = is_held_out(result.task, replies.source)
+        for index, (condition, row) in enumerate(replies.texts.items()):
+            gaps = {f"gap_{name}": values[index].tolist() for name, values in replies.gaps.items()}
+            for i, (item, text) in enumerate(zip(result.task.items, row, strict=True)):
+                if text is not None and result.complete[i]:
+                    rows.append(
+                        {**model, "condition": condition.value, "item": item.id, "group": item.group,
+                         "held_out": held_out[i], **text._asdict(),
+                         **{name: None if np.isnan(values[i]) else values[i] for name, values in gaps.items()}}
+                    )  # fmt: skip
+    types = dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
+    types |= {"bos": pa.bool_(), "held_out": pa.bool_(), "gap_own": pa.float64(), "gap_swapped": pa.float64()}
+    return pa.table({name: pa.array([row[name] for row in rows], type=types.get(name, pa.string())) for name in names})
+
+
+def results(result: WrittenResult) -> "pa.Table":
+    """Every value of the complete items, one row each. A text without an answer has a value of `parsed` only."""
+    models = []
+    for model, replies in enumerate(result.replies):
+        rows: dict[tuple[Condition | None, str], np.ndarray] = {}
+        for index, condition in enumerate(result.task.conditions):
+            rows |= {(condition, quantity): result.item_values(model, quantity, condition) for quantity in SHARES}
+            rows |= {(condition, f"gap_{name}"): values[index] for name, values in replies.gaps.items()}
+        models.append(ModelValues(replies.source, replies.bos, rows))
+    return results_table(result.task, result.complete, models)
+
+
+def _model(result: WrittenResult, model: int) -> dict[str, Any]:
+    replies, conditions = result.replies[model], result.task.conditions
+    source = replies.source
+    content: dict[str, Any] = {
+        "family": source.family, "model": source.model, "n_params": source.n_params, "seed": source.seed,
+        "step": source.step, "bos": replies.bos,
+    }  # fmt: skip
+    for quantity in SHARES:
+        content[quantity] = {c.value: mean._asdict() for c in conditions if (mean := result.mean([model], quantity, c))}
+    content["why_not"] = {
+        c.value: dict(Counter(text.why for text in replies.texts[c] if text is not None and text.why))
+        for c in conditions
+    }
+    if result.task.format.scoring == "cot":
+        pair = [c for c in (Condition.CONFLICT, Condition.CONGRUENT) if c in conditions]
+        for name in replies.gaps:
+            content[f"gap_{name}"] = {c.value: _as_dict(result.gap([model], name, c)) for c in pair}
+        content["goes_by"] = {name: _as_dict(mean) for name, mean in result.follows([model]).items()}
+    return content
+
+
+def _as_dict(mean: Mean | None) -> dict[str, float] | None:
+    return mean._asdict() if mean else None

@@ -1,0 +1,83 @@
+"""The table of written answers that `distractor ablate` prints, and its notes."""
+
+from collections.abc import Iterator
+
+from rich.console import Group
+from rich.text import Text
+
+from distractor.ablation.tables import mean_alone, mean_and_interval
+from distractor.ablation.written.answers import MIN_PARSED, WrittenResult
+from distractor.numbers import shortened
+from distractor.runs.tables import plain_table
+from distractor.scoring.shot_limits import caution
+from distractor.text.task import Condition
+
+EXAMPLES = 3
+
+ACCURACIES = {
+    Condition.CONFLICT: "conflict",
+    Condition.CONGRUENT: "congruent",
+    Condition.DISTRACTOR_ONLY: "distr. only",
+}
+
+
+def written_table(result: WrittenResult) -> Group:
+    """One row for each size: distractor share, accuracies and share of texts with an answer."""
+    task, seeds = result.task, len(result.sizes[0])
+    groups = len({item.group for item, is_used in zip(task.items, result.complete, strict=True) if is_used})
+    title = (
+        f"{task.name}, {task.format.label}: {int(result.complete.sum())} items in {groups} groups, {len(result.sizes)} "
+        f"sizes × {seeds} seed{'s' * (seeds > 1)} (of texts with an answer; 95 % intervals over groups)"
+    )
+    is_reasoned = task.format.scoring == "cot"
+    conditions = [c for c in ACCURACIES if not (is_reasoned and c is Condition.DISTRACTOR_ONLY)]
+    last = ["follows\nquestion", "follows\nreasoning"] if is_reasoned else ["other\nanswer"]
+    table = plain_table("\nsize", "\nparameters", "distr. share\nin conflict")
+    for name in [*(f"accuracy\n{ACCURACIES[c]}" for c in conditions), "texts with\nan answer", *last]:
+        table.add_column(name, justify="right", no_wrap=True)
+    for models in result.sizes:
+        source = result.sources[models[0]]
+        if is_reasoned:
+            last_means = [*result.follows(models).values()]
+        else:
+            last_means = [result.mean(models, "another", Condition.CONFLICT)]
+        table.add_row(
+            shortened(source.model, 20),
+            f"{source.n_params:,}",
+            mean_and_interval(result.mean(models, "distractor_share", Condition.CONFLICT)),
+            *(mean_alone(result.mean(models, "accuracy", c)) if c in task.conditions else "–" for c in conditions),
+            mean_alone(result.mean(models, "parsed", Condition.CONFLICT)),
+            *map(mean_alone, last_means),
+        )
+    return Group(Text(title, style="bold"), table)
+
+
+def written_notes(result: WrittenResult) -> Iterator[str]:
+    """What the columns mean, cautions, and examples of texts without one of the offered answers."""
+    task = result.task
+    yield (
+        "Distractor share: share of the texts with an answer that give the distractor's answer. It differs from distractor "
+        "preference, which compares probabilities."
+    )
+    if task.caution:
+        yield task.caution
+    if sentence := caution(task.name, task.format, result.sources[0]):
+        yield sentence
+    if task.format.scoring == "cot":
+        yield (
+            "Follows question, follows reasoning: change of the logit gap at the answer, in nats, if only the question or "
+            "only the reasoning is that of conflict instead of congruent."
+        )
+    kinds = {"has no readable answer": result.examples(), "gives another answer": result.examples("another")}
+    for what, examples in kinds.items():
+        in_conflict = [example for example in examples if example["condition"] == Condition.CONFLICT]
+        for example in in_conflict[-EXAMPLES:]:
+            why = f" ({example['why']})" if example["why"] else ""
+            text = example["text"] if len(example["text"]) <= 70 else f"{example['text'][:70]}…"
+            yield f"{example['model']}, {example['item']}: {text!r} {what}{why}."
+    if result.judged.left_out:
+        sizes = ", ".join(f"{size:,}" for size in result.judged.left_out)
+        yield (
+            f"Sizes left out of the shape, because fewer than {100 * MIN_PARSED:.0f} % of their texts have an answer: "
+            f"{sizes} parameters."
+        )

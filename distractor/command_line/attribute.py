@@ -1,0 +1,115 @@
+"""`distractor attribute`: finds where in a model, and in the prompt, the answers come from."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from distractor.command_line.lookup import find_probes, find_task
+from distractor.command_line.options import (
+    MODEL_HELP,
+    MODELS,
+    AsJson,
+    Bos,
+    Device,
+    DeviceMap,
+    Dtype,
+    ItemCount,
+    OfficialFile,
+    Offline,
+    Out,
+    ProbedWeightType,
+    SelfCheck,
+    TaskName,
+    Threads,
+    as_truth,
+)
+from distractor.command_line.registration import command
+from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
+from distractor.runs.tables import console
+
+app = typer.Typer()
+
+
+@command(
+    app,
+    "distractor attribute --task negation_qa --models ladder/20x2 --models ladder/80x2",
+    "distractor attribute --task negation_qa --models path/to/model --probe logit_lens",
+    "distractor attribute --task negation_qa --models ladder --probe ablation --items 100 --json",
+)
+def attribute(
+    task: TaskName,
+    models: Annotated[
+        list[str],
+        typer.Option(metavar="MODEL", help=MODEL_HELP, show_default=False, rich_help_panel=MODELS),
+    ],
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROBE",
+            help="Probe name (`distractor probes`), repeatable. Default: all probes that work on the model.",
+            show_default=False,
+        ),
+    ] = None,
+    items: ItemCount = 200,
+    item: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Also draw the attribution of this item, next to the mean.", show_default=False
+        ),
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEAD",
+            help="Draw this head's attention on a prompt, e.g. L1H0. Repeatable. Default: the heads with the largest "
+            "effects.",
+            show_default=False,
+        ),
+    ] = None,
+    data: OfficialFile = None,
+    offline: Offline = False,
+    bos: Bos = None,
+    device: Device = "auto",
+    dtype: ProbedWeightType = Dtype.FLOAT32,
+    device_map: DeviceMap = None,
+    threads: Threads = None,
+    self_check: SelfCheck = True,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find where in models, and in the prompt, the answers come from: figures and tables of the top sites."""
+    from distractor.attribution import report
+    from distractor.attribution.attribute import attribute as run_probes
+    from distractor.attribution.attribute import count
+    from distractor.models.families import find_models
+    from distractor.probing.read_probes import check_request, measures_strengths
+    from distractor.scoring.settings import Settings
+    from distractor.scoring.store import Store
+
+    chosen = find_task(task, data, items)
+    probes = find_probes(probe)
+    sources = find_models(models, offline=offline)
+    settings = Settings(
+        device, dtype.value, bos=as_truth(bos), self_check=self_check, device_map=device_map, threads=threads
+    )
+    heads = head or ()
+    check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(sources, probes))
+    store = Store(CELLS)
+    manifest = report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=heads)
+    with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder:
+        with progress_bar(count(chosen, sources, probes)) as advance:
+            result = run_probes(
+                chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance
+            )
+        summary = report.write(folder, result, item=item, heads=heads)
+    if as_json:
+        print_json(summary)
+        return
+    from distractor.attribution.tables import tables
+
+    terminal = console()
+    for table in tables(result):
+        terminal.print(table)
+        terminal.print()
+    terminal.print(f"Readings, figures and summary: {folder.path}", markup=False)

@@ -1,0 +1,124 @@
+"""`distractor compare`: compares checkpoints, in behaviour and site by site."""
+
+import sys
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from distractor.command_line.lookup import find_probes, find_task
+from distractor.command_line.options import (
+    METHOD,
+    AsJson,
+    Bos,
+    Device,
+    DeviceMap,
+    Dtype,
+    ItemCount,
+    OfficialFile,
+    Offline,
+    Out,
+    ProbedWeightType,
+    SelfCheck,
+    Threads,
+    as_truth,
+)
+from distractor.command_line.registration import command
+from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
+from distractor.errors import ModelError, TaskError
+from distractor.runs.tables import console
+
+app = typer.Typer()
+
+
+@command(
+    app,
+    "distractor compare ladder/20x2 ladder/80x2 --task negation_qa",
+    "distractor compare ladder/80x2@all --task negation_qa",
+    "distractor compare path/to/base path/to/tuned --task negation_qa --task redefine_math --json",
+)
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL",
+            help="At least two models, the earlier first: family/size\\[/seedK]\\[@step], @all for every step, a folder, "
+            "or a hub id owner/name\\[@revision]. A size includes all its seeds. A single size compares its seeds.",
+            show_default=False,
+        ),
+    ],
+    task: Annotated[
+        list[str],
+        typer.Option(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME. Repeatable."),
+    ],
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROBE",
+            help="Probe whose effects are compared site by site (`distractor probes`). Repeatable. Default: ablation and "
+            "head_patching.",
+            show_default=False,
+        ),
+    ] = None,
+    mechanism: Annotated[
+        bool, typer.Option(help="Compare sites too, not only behaviour.", rich_help_panel=METHOD)
+    ] = True,
+    items: ItemCount = 200,
+    data: OfficialFile = None,
+    offline: Offline = False,
+    bos: Bos = None,
+    device: Device = "auto",
+    dtype: ProbedWeightType = Dtype.FLOAT32,
+    device_map: DeviceMap = None,
+    threads: Threads = None,
+    self_check: SelfCheck = True,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare checkpoints (sizes, steps, seeds, before and after tuning): what changed beyond noise, and where."""
+    from distractor.comparison import report
+    from distractor.comparison.compare import PROBES, check_models, check_probes, count_steps, is_halved, over_tasks
+    from distractor.comparison.compare import compare as run_comparison
+    from distractor.models.families import find_models
+    from distractor.probing.read_probes import check_request
+    from distractor.scoring.settings import Settings
+    from distractor.scoring.store import Store
+
+    if repeated := [name for name, count in Counter(models).items() if count > 1]:
+        raise ModelError(f"{repeated[0]!r} is named twice; name different models (a single size compares its seeds)")
+    names = list(dict.fromkeys(task))
+    if data is not None and len(names) > 1:
+        raise TaskError(f"--data is the file of one task, but {len(names)} tasks are named; compare them one by one")
+    tasks = [find_task(name, data, items) for name in names]
+    probes = find_probes(probe or list(PROBES)) if mechanism else {}
+    check_probes(probes)
+    sources = find_models(models, offline=offline, mixed=True)
+    check_models(sources)
+    settings = Settings(
+        device, dtype.value, bos=as_truth(bos), self_check=self_check, device_map=device_map, threads=threads
+    )
+    for chosen in tasks if probes else ():
+        check_request(chosen, settings, halved=is_halved(probes))
+    store = Store(CELLS)
+    manifest = report.manifest(tasks, sources, settings, probes, sys.argv)
+    with run_folder(store, out, f"compare-{'+'.join(chosen.name for chosen in tasks)}", manifest) as folder:
+        with progress_bar(sum(count_steps(chosen, sources, probes) for chosen in tasks)) as advance:
+            each = [
+                run_comparison(
+                    chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance
+                )
+                for chosen in tasks
+            ]
+        comparisons = list(over_tasks(each))
+        summary = report.write(folder, comparisons)
+    if as_json:
+        print_json(summary)
+        return
+    from distractor.comparison.tables import tables
+
+    terminal = console()
+    for comparison in comparisons:
+        for table in tables(comparison):
+            terminal.print(table)
+            terminal.print()
+    terminal.print(f"Readings, figures and summary: {folder.path}", markup=False)

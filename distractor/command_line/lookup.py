@@ -1,0 +1,72 @@
+"""Finds tasks and probes by name in the packages `tasks` and `probes`."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from distractor.errors import ModelError, TaskError, nearest
+
+if TYPE_CHECKING:
+    from distractor.probing.probe import Probe
+    from distractor.text.task import Task
+
+
+def find_package(name: str) -> ModuleType:
+    """Import `tasks`, `probes` or a module in them; these are the packages installed with this one.
+
+    Raises:
+        TaskError: another file or folder of the same name comes first on the import path.
+
+    """
+    top = name.partition(".")[0]
+    spec = importlib.util.find_spec(top)
+    origin = spec.origin if spec else None
+    if origin is None or Path(origin).resolve() != Path(__file__).resolve().parents[2] / top / "__init__.py":
+        raise TaskError(
+            f"{origin or top} hides this toolkit's package {top!r}; rename it, or run `distractor` from another folder"
+        )
+    return importlib.import_module(name)
+
+
+def find_task(name: str, data: Path | None = None, items: int | None = None) -> "Task":
+    """Find a task by name or path, with `data` as its official file; at most `items` of its items.
+
+    Raises:
+        TaskError: no task has this name, or its file is damaged.
+
+    """
+    task: Task = find_package("tasks.find").find_task(name, data, items)
+    return task
+
+
+def draw_task(name: str, seed: int) -> "Task":
+    """Find a task and draw its items with a random seed.
+
+    Raises:
+        TaskError: no task has this name, or its items are not drawn at random.
+
+    """
+    tasks = find_package("tasks").TASKS
+    if name in tasks:
+        task: Task = tasks[name](seed=seed)
+        return task
+    task = find_task(name)
+    if seed:
+        raise TaskError(f"the items of {name!r} are fixed, so a seed changes nothing; leave --seed out")
+    return task
+
+
+def find_probes(names: list[str] | None) -> "dict[str, Probe]":
+    """Find probes by name; without names, all of them.
+
+    Raises:
+        ModelError: no probe has this name.
+
+    """
+    probes: dict[str, Probe] = find_package("probes").PROBES
+    for name in names or ():
+        if name not in probes:
+            raise ModelError(f"there is no probe {name!r}: {nearest(name, probes)}")
+    return {name: probes[name] for name in dict.fromkeys(names or probes)}

@@ -1,0 +1,45 @@
+"""What commands that compute share: the run's folder, the progress bar and the printed summary."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from distractor.progress import Advance
+    from distractor.runs.folder import RunFolder
+    from distractor.scoring.store import Store
+
+CELLS = Path("runs/.cells")
+"""The store of results that all runs share."""
+
+
+@contextmanager
+def run_folder(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> "Iterator[RunFolder]":
+    """Open the folder of a run, and make `store` ready to keep results."""
+    from distractor.runs.folder import open_run
+
+    store.check_writable()
+    store.delete_stale_files()
+    with open_run(out, name, manifest) as folder:
+        yield folder
+
+
+@contextmanager
+def progress_bar(total: int) -> "Iterator[Advance]":
+    """Show a progress bar of `total` steps on stderr; it disappears at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task("starting", total=total)
+        yield lambda name: bar.update(row, advance=1, description=name)
+
+
+def print_json(summary: dict[str, Any]) -> None:
+    """Print a summary as JSON on stdout."""
+    typer.echo(json.dumps(summary, indent=1))

@@ -1,0 +1,126 @@
+"""`distractor shape`: judges the shape of a curve over size from a table or from evaluation logs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from distractor.command_line.options import AsJson, Out
+from distractor.command_line.registration import command
+from distractor.command_line.running import print_json
+from distractor.runs.tables import console
+
+app = typer.Typer()
+
+ROWS = "Rows of the table"
+COMPARISON = "Published results"
+
+
+@command(
+    app,
+    "distractor shape results.csv",
+    "distractor shape runs/ablate-…/results.parquet --quantity logit_gap",
+    "distractor shape 70M=a/samples_neqa.jsonl 160M=b/samples_neqa.jsonl …",
+    "distractor shape results.csv --task negation_qa --reference opt",
+    "distractor shape steps.csv --against step --where family=mine",
+)
+def shape(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="A table (.csv, .tsv, .parquet, .json, .jsonl), or one lm-evaluation-harness log (samples_*.jsonl) for "
+            "each model: SIZE=FILE or SIZE/seedK=FILE.",
+            show_default=False,
+        ),
+    ],
+    quantity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="accuracy, distractor_preference, logit_gap, true_pull, distractor_pull, coverage, or another one (then "
+            "add --delta). Default: the table's only quantity, else accuracy.",
+            show_default=False,
+        ),
+    ] = None,
+    against: Annotated[
+        str, typer.Option(metavar="AXIS", help="Horizontal axis: parameters, tokens, flops or step.")
+    ] = "parameters",
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Smallest difference of interest. Default: .05 for shares, .2 for nats.",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Also draw curves of item subsets: group or difficulty.", show_default=False),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE", help="Use only these rows. Repeatable.", show_default=False, rich_help_panel=ROWS
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column that groups items; in a log, a field of doc. Default: group, else each item is a group.",
+            show_default=False,
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
+    mixed_families: Annotated[
+        bool,
+        typer.Option(
+            "--mixed-families", help="Allow several families in one curve.", hidden=True, rich_help_panel=ROWS
+        ),
+    ] = False,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Draw published results too: opt, gpt3, palm, …. Repeatable.",
+            show_default=False,
+            rich_help_panel=COMPARISON,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="Task of the published results. Default: the table's task.",
+            show_default=False,
+            rich_help_panel=COMPARISON,
+        ),
+    ] = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the shape of results over size: is it a U, and how sure is that?
+
+    A table has the columns size, item and value, or size, mean and n (or se). Further columns: seed, group, family, task.
+    """
+    from distractor.curves import report
+    from distractor.curves.curve_file import Wanted, paths_of, read_curve
+    from distractor.curves.judge_curve import cut_of, judge_curve
+    from distractor.runs.folder import open_run
+
+    wanted = Wanted.of(quantity, against, where or (), group, mixed_families=mixed_families)
+    references = [name.strip() for names in reference or () for name in names.split(",")]
+    curve = read_curve(files, wanted)
+    judged = judge_curve(curve, delta=delta, references=references, task=task, cut=cut_of(by))
+    paths = paths_of(files)
+    settings = {"delta": judged.delta, "references": references, "task": task or curve.task, "by": by}
+    manifest = report.manifest(files, paths, wanted, settings, sys.argv)
+    with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
+        summary = report.write(folder, judged)
+    if as_json:
+        print_json(summary)
+        return
+    terminal = console()
+    terminal.print(report.page(judged))
+    terminal.print(f"\nNumbers, figures and summary: {folder.path}", markup=False)

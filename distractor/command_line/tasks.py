@@ -1,0 +1,70 @@
+"""`distractor tasks`: lists the tasks, shows their items, exports them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distractor.command_line.lookup import draw_task, find_package
+from distractor.command_line.options import ItemSeed, TaskArgument
+from distractor.command_line.registration import ListingGroup, command, example_text
+from distractor.runs.tables import console
+
+app = typer.Typer(
+    name="tasks",
+    cls=ListingGroup,
+    help="List the tasks, show the items of one, or export it.",
+    epilog=example_text(
+        "distractor tasks",
+        "distractor tasks show negation_qa",
+        "distractor tasks export negation_qa --out negation_qa.jsonl",
+    ),
+    rich_markup_mode="rich",
+)
+
+
+@command(app, "distractor tasks", name="list")
+def list_tasks() -> None:
+    """List the tasks: name, question, number of items and groups, source and conditions."""
+    from distractor.command_line.shown_items import summary_lines
+
+    for name, make in find_package("tasks").TASKS.items():
+        task = make()
+        typer.secho(name, bold=True)
+        for line in (task.question, *summary_lines(task)):
+            typer.echo(f"  {line}")
+
+
+@command(app, "distractor tasks show negation_qa", "distractor tasks show negation_qa --items 30 --seed 1")
+def show(
+    task: TaskArgument,
+    items: Annotated[int, typer.Option(min=1, metavar="N", help="Number of items, from the first.")] = 3,
+    seed: ItemSeed = 0,
+) -> None:
+    """Print items under all conditions, with the right answers; colours mark the words that differ."""
+    from distractor.command_line.shown_items import item_table, legend, summary_lines
+
+    chosen = draw_task(task, seed)
+    terminal = console()
+    for line in (f"{chosen.name}: {chosen.question}", *summary_lines(chosen)):
+        terminal.print(line, markup=False)
+    if terminal.is_terminal and not terminal.no_color:
+        terminal.print(legend())
+    for item in chosen.take(items).items:
+        terminal.print()
+        terminal.print(item_table(chosen, item))
+
+
+@command(app, "distractor tasks export negation_qa --out negation_qa.jsonl")
+def export(
+    task: TaskArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="JSON Lines file to write.", show_default=False)],
+    seed: ItemSeed = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file with other content.")] = False,
+) -> None:
+    """Write a task's conflict prompts in the official columns: prompt, classes, answer_index, round, part."""
+    from distractor.command_line.export import export as write_rows
+
+    chosen = draw_task(task, seed)
+    write_rows(chosen, out, force=force)
+    typer.echo(f"{out}: {len(chosen.items):,} rows of {chosen.name}, one for each conflict prompt")
