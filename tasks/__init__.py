@@ -1,4 +1,4 @@
-"""The shelf of tasks: what can be asked, by name."""
+"""The built-in tasks by name."""
 
 from collections.abc import Callable
 
@@ -14,4 +14,4 @@ TASKS: dict[str, Callable[..., Task]] = {
     "quote_repetition": quote_repetition.quote_repetition,
     "redefine_math": redefine_math.redefine_math,
 }
-"""{name: how it is made}: `TASKS["negation_qa"](seed=0)`."""
+"""{name: function that makes the task}: `TASKS["negation_qa"](seed=0)`."""

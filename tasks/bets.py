@@ -1,6 +1,6 @@
-"""What can be bet: a chance of earning so many dollars beside a chance of losing so many, and whether it is worth it.
+"""Bets for hindsight_neglect: a chance of earning some dollars and a chance of losing some.
 
-Amounts are a digit and zeros: few tokens, and the sizes of two amounts can be told apart by little.
+Amounts are one digit and zeros: few tokens, and small differences between two amounts.
 """
 
 from collections import Counter, deque
@@ -17,29 +17,29 @@ AMOUNTS = tuple(digit * 10**zeros for zeros in range(3) for digit in range(1, 10
 """2 to 900 dollars."""
 
 PERCENTS = tuple(percent for percent in range(5, 100, 5) if percent != 50)
-"""At even odds no branch is the likelier one."""
+"""Chances in percent; 50 is left out, because one branch must be the likelier one."""
 
 CLEAR = 1.5
-"""In every bet the greater of expected earning and expected loss is at least so many times the other."""
+"""The larger of expected earning and expected loss is at least this many times the smaller, in every bet."""
 
 NAMES = ("Anna", "Ben", "Carl", "Dora", "Emma", "Frank", "Grace", "Henry", "Ida", "Jack")
-"""Who bets."""
+"""Names of the players."""
 
 CONTESTS = 160
-"""How many are posed: a multiple of eight, since eight neighbours hold every way to pose one."""
+"""Number of contests: a multiple of eight, so that every eight neighbours contain all eight variants."""
 
-LOOKED_AT = 4
-"""Of so many contests the one is taken whose digits are the most out of balance with those taken before."""
+LOOKAHEAD = 4
+"""Of this many contests, the one is chosen that balances the digits best."""
 
 Stakes = tuple[int, tuple[int, int]]
-"""The chance of a long shot in percent, and what it and the likely branch are about, in dollars."""
+"""The chance of the long shot in percent, and the amounts of the long shot and of the likely branch in dollars."""
 
 Decider = Literal["odds", "amounts", "both"]
-"""What settles the sign of the expected value: both, or one against the other."""
+"""What decides the sign of the expected value: one against the other, or both together."""
 
 
 class Branch(NamedTuple):
-    """A way that a game can go: its chance in percent, and the dollars that are then earned or lost."""
+    """One outcome of a game: its chance in percent, and the dollars earned or lost."""
 
     percent: int
     dollars: int
@@ -47,7 +47,7 @@ class Branch(NamedTuple):
 
 @dataclass(frozen=True)
 class Bet:
-    """Two branches in the order in which they are told. `earns_first`: the first one earns and the second one loses."""
+    """Two branches in the order of the text. With `earns_first` the first branch earns and the second loses."""
 
     first: Branch
     second: Branch
@@ -65,7 +65,7 @@ class Bet:
 
     @property
     def expected(self) -> int:
-        """What the bet is worth on average, in cents.
+        """The expected value in cents.
 
         >>> Bet(Branch(30, 5), Branch(70, 200), earns_first=False).expected
         13850
@@ -79,34 +79,33 @@ class Bet:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the expected earning and the expected loss are far enough apart; see `CLEAR`."""
-        one, other = _cents(self.first), _cents(self.second)
-        return _outweighs(one, other) or _outweighs(other, one)
+        """Whether the expected earning and the expected loss differ enough; see `CLEAR`."""
+        first, second = _cents(self.first), _cents(self.second)
+        return _outweighs(first, second) or _outweighs(second, first)
 
     @property
     def decider(self) -> Decider:
-        """What settles the sign.
+        """What decides the sign of the expected value.
 
         >>> Bet(Branch(10, 900), Branch(90, 20), earns_first=True).decider
         'amounts'
         """
-        weightier, other = sorted((self.first, self.second), key=_cents, reverse=True)
-        if weightier.percent < other.percent:
+        heavier, lighter = sorted((self.first, self.second), key=_cents, reverse=True)
+        if heavier.percent < lighter.percent:
             return "amounts"
-        return "odds" if weightier.dollars < other.dollars else "both"
+        return "odds" if heavier.dollars < lighter.dollars else "both"
 
     def reversed(self) -> "Bet":
-        """The same bet, its branches told the other way round."""
+        """Return the bet with its branches in the other order."""
         return Bet(self.second, self.first, not self.earns_first)
 
 
 @dataclass(frozen=True)
 class Contest:
-    """A long shot at the larger amount against a likely smaller one, so that odds and amounts speak against each other.
+    """A long shot at the larger amount against a likely smaller one, so that odds and amounts disagree.
 
-    Two choices of amounts, (larger, smaller): with `heavy` ones the long shot outweighs the likely branch, with `light`
-    ones it does not. Each amount has as many digits in both, the first of which is all that can differ. `percent` is the
-    chance of the long shot.
+    `percent` is the chance of the long shot. There are two choices of amounts, (larger, smaller): with `heavy` the long
+    shot has the larger expected amount, with `light` the likely branch has. The two choices differ in first digits only.
     """
 
     percent: int
@@ -115,7 +114,7 @@ class Contest:
 
     @property
     def group(self) -> str:
-        """A name for all that is posed of it.
+        """The group of all items about this contest.
 
         >>> Contest(10, (600, 30), (400, 80)).group
         '10:90 600/30 400/80'
@@ -125,77 +124,79 @@ class Contest:
 
     @property
     def stakes(self) -> tuple[Stakes, Stakes]:
-        """What its bets are made of, heavy and light."""
+        """The stakes of its bets, heavy and light."""
         return (self.percent, self.heavy), (self.percent, self.light)
 
     def bet(self, *, outweighs: bool, long_shot_earns: bool, long_shot_first: bool) -> Bet:
-        """One of its eight bets.
+        """Return one of its eight bets.
 
         >>> Contest(10, (600, 30), (400, 80)).bet(outweighs=True, long_shot_earns=False, long_shot_first=True)
         Bet(first=Branch(percent=10, dollars=600), second=Branch(percent=90, dollars=30), earns_first=False)
         """
         large, small = self.heavy if outweighs else self.light
-        told = Bet(Branch(self.percent, large), Branch(100 - self.percent, small), long_shot_earns)
-        return told if long_shot_first else told.reversed()
+        bet = Bet(Branch(self.percent, large), Branch(100 - self.percent, small), long_shot_earns)
+        return bet if long_shot_first else bet.reversed()
 
     def bets(self) -> Iterator[Bet]:
-        """All eight of them."""
+        """Yield all eight bets."""
         for outweighs, earns, first in product((True, False), repeat=3):
             yield self.bet(outweighs=outweighs, long_shot_earns=earns, long_shot_first=first)
 
 
 @cache
 def bets(decider: Decider) -> tuple[Bet, ...]:
-    """Every clear bet with two different amounts whose sign is settled by `decider`."""
+    """Every clear bet with two different amounts whose sign is decided by `decider`."""
     every = (
-        Bet(Branch(percent, one), Branch(100 - percent, other), earns_first)
-        for percent, (one, other), earns_first in product(PERCENTS, permutations(AMOUNTS, 2), (True, False))
+        Bet(Branch(percent, first), Branch(100 - percent, second), earns_first)
+        for percent, (first, second), earns_first in product(PERCENTS, permutations(AMOUNTS, 2), (True, False))
     )
     return tuple(bet for bet in every if bet.is_clear and bet.decider == decider)
 
 
 @cache
 def contests(seed: int = 0) -> tuple[Contest, ...]:
-    """160 contests, of which no two share a bet; all odds that allow of any, by turns while they last.
+    """Draw 160 contests that share no bet, taking turns over all possible odds.
 
-    A single digit should not give away which amounts are the heavy ones, so of the next few contests of some odds that
-    one is taken whose digits were so far seen more often on the other side.
+    A single digit must not predict which amounts are heavy. So of the next few contests with the same odds, the one is
+    chosen whose digits have occurred more often on the other side so far.
     """
     rng = Random(f"contests/{seed}")
     waiting = {percent: deque(rng.sample(every, len(every))) for percent, every in _possible().items()}
     chosen: list[Contest] = []
-    taken: set[Stakes] = set()
-    seen: Counter[tuple[int, str]] = Counter()
+    used: set[Stakes] = set()
+    balance: Counter[tuple[int, str]] = Counter()
     while len(chosen) < CONTESTS:
         if not any(waiting.values()):
-            raise TaskError(f"seed {seed} gives {len(chosen)} contests, {CONTESTS} are wanted; take another seed")
+            raise TaskError(f"seed {seed} gives {len(chosen)} contests of {CONTESTS}; use another seed")
         for queue in waiting.values():
-            some: list[Contest] = []
-            while queue and len(some) < LOOKED_AT:
+            candidates: list[Contest] = []
+            while queue and len(candidates) < LOOKAHEAD:
                 contest = queue.popleft()
-                if taken.isdisjoint(contest.stakes):
-                    some.append(contest)
-            if some and len(chosen) < CONTESTS:
-                best = min(some, key=lambda contest: sum(seen[digit] * sign for digit, sign in _digits(contest)))
-                queue.extend(contest for contest in some if contest is not best)
+                if used.isdisjoint(contest.stakes):
+                    candidates.append(contest)
+            if candidates and len(chosen) < CONTESTS:
+                best = min(
+                    candidates, key=lambda contest: sum(balance[digit] * sign for digit, sign in _digits(contest))
+                )
+                queue.extend(contest for contest in candidates if contest is not best)
                 chosen.append(best)
-                taken.update(best.stakes)
+                used.update(best.stakes)
                 for digit, sign in _digits(best):
-                    seen[digit] += sign
+                    balance[digit] += sign
     return tuple(chosen)
 
 
 @cache
 def _possible() -> dict[int, tuple[Contest, ...]]:
-    """Every contest, by its odds."""
+    """Every possible contest, by its odds."""
     return {
         percent: tuple(
             Contest(percent, heavy, light)
             for heavy, light in product(_amounts(percent, outweighs=True), _amounts(percent, outweighs=False))
-            # The sign is turned by moving either amount, or both, to where it counts.
+            # From light to heavy the larger amount does not fall and the smaller does not rise, with equal digit counts.
             if heavy[0] >= light[0]
             and heavy[1] <= light[1]
-            and all(len(str(one)) == len(str(other)) for one, other in zip(heavy, light, strict=True))
+            and [len(str(amount)) for amount in heavy] == [len(str(amount)) for amount in light]
         )
         for percent in PERCENTS
         if percent < 50 and _amounts(percent, outweighs=True) and _amounts(percent, outweighs=False)
@@ -203,24 +204,24 @@ def _possible() -> dict[int, tuple[Contest, ...]]:
 
 
 def _amounts(percent: int, *, outweighs: bool) -> list[tuple[int, int]]:
-    """Amounts, the larger first, with which a long shot of `percent` clearly outweighs the likely branch, or does not."""
+    """Amounts (larger, smaller) for which a long shot of `percent` clearly outweighs the likely branch, or is outweighed."""
 
-    def holds(large: int, small: int) -> bool:
+    def fits(large: int, small: int) -> bool:
         long_shot, likely = percent * large, (100 - percent) * small
         return _outweighs(long_shot, likely) if outweighs else _outweighs(likely, long_shot)
 
-    return [(large, small) for large, small in product(AMOUNTS, repeat=2) if large > small and holds(large, small)]
+    return [(large, small) for large, small in product(AMOUNTS, repeat=2) if large > small and fits(large, small)]
 
 
 def _digits(contest: Contest) -> Iterator[tuple[tuple[int, str], int]]:
-    """The first digit of each amount with its place, and on which side it stands: 1 heavy, −1 light."""
+    """Yield the first digit of each amount with its position, and its side: 1 for heavy, −1 for light."""
     for amounts, sign in ((contest.heavy, 1), (contest.light, -1)):
-        yield from (((place, str(amount)[0]), sign) for place, amount in enumerate(amounts))
+        yield from (((position, str(amount)[0]), sign) for position, amount in enumerate(amounts))
 
 
 def _cents(branch: Branch) -> int:
     return branch.percent * branch.dollars
 
 
-def _outweighs(one: int, other: int) -> bool:
-    return one >= CLEAR * other
+def _outweighs(cents: int, other_cents: int) -> bool:
+    return cents >= CLEAR * other_cents

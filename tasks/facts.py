@@ -1,7 +1,7 @@
-"""What is known: plain facts that a question can be asked about, each a subject and its one-word answer.
+"""Facts for negation_qa: subjects with a one-word answer, in seven relations.
 
-No word serves two relations, and no two subjects of a relation share an answer, except that each colour is the answer
-for two things: so a word says which fact it belongs to.
+No word occurs in two relations, and no two subjects of a relation share an answer. The exception is `colour`, in which
+each answer belongs to two subjects.
 """
 
 from dataclasses import dataclass
@@ -183,12 +183,12 @@ RELATIONS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
 }
-"""{relation: (how it is asked, {subject: answer})}."""
+"""{relation: (question, {subject: answer})}."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is known: `The capital of France is` → `Paris`."""
+    """A subject and its answer in one relation: `The capital of France is` → `Paris`."""
 
     relation: str
     subject: str
@@ -196,14 +196,14 @@ class Fact:
 
     @property
     def group(self) -> str:
-        """The fact's name, under which everything asked about it is grouped: `capital/France`."""
+        """The group of all items about this fact: `capital/France`."""
         return f"{self.relation}/{self.subject}"
 
     @property
     def question(self) -> str:
         """The statement without its answer: `The capital of France is`."""
-        phrase, _ = RELATIONS[self.relation]
-        return phrase.format(subject=self.subject)
+        question, _ = RELATIONS[self.relation]
+        return question.format(subject=self.subject)
 
     @property
     def statement(self) -> str:
@@ -212,5 +212,7 @@ class Fact:
 
 
 FACTS: tuple[Fact, ...] = tuple(
-    Fact(relation, subject, answer) for relation, (_, known) in RELATIONS.items() for subject, answer in known.items()
+    Fact(relation, subject, answer)
+    for relation, (_, answers) in RELATIONS.items()
+    for subject, answer in answers.items()
 )

@@ -1,10 +1,10 @@
-"""The true task: repeat the sentence, altered as it is. The distractor task: finish the famous quote.
+"""The true task: repeat an altered sentence. The distractor task: finish the famous quote.
 
     Repeat the sentence.
     Input: Actions speak louder than birds.
     Output: Actions speak louder than
 
-`birds` repeats what was told; `words` is what the quote calls to mind.
+`birds` is right; `words` is how the famous quote ends.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,18 @@ from typing import TypeVar
 
 from distractor.text.task import Condition, Item, Task
 
-from .quotes import SAYINGS, Quote, alterations_of, endings_of, length_of, quotes_of
+from .quotes import SAYINGS, Quote, alterations_of, count_words, endings_of, quotes_of
 
 T = TypeVar("T")
 
 PASSES = 4
-"""How many other last words each quote is given."""
+"""Items of each quote, each with another last word."""
 
 REQUESTS = (
     ("Repeat the sentence.", "Copy this sentence.", "Repeat this line.", "Copy the line."),
     ("Repeat this sentence.", "Copy the sentence.", "Repeat the line.", "Copy this line."),
 )
-"""What is asked, in two halves of the same words: the first is for every other quote, the second for the rest."""
+"""The instructions, in two halves that use the same words: quotes take them in turn."""
 
 SUBJECTS = (
     "He",
@@ -61,7 +61,7 @@ SUBJECTS = (
     "The child of the woman with the old cat",
     "The best of the cooks at the old school",
 )
-"""Whom sentences that nobody has heard speak of: each length comes up often enough for every quote to find its match."""
+"""Subjects of the unknown sentences, enough of each length to match every quote."""
 
 PREDICATES = {
     "thing": ("saw the", "chose the", "knew the", "took the"),
@@ -71,10 +71,10 @@ PREDICATES = {
     "deed": ("will never", "must not", "can also", "will not"),
     "done": ("has been", "will be", "can be", "had been"),
 }
-"""What they say before the last word, by its kind: two words, which no quote has there."""
+"""{kind of last word: the two words before it in unknown sentences}; no quote has them there."""
 
 LONGER = (0, 1, 2, 3)
-"""How much longer than the quote unknown sentences are: where a tokenizer splits the quote's words, one of these may fit."""
+"""Extra words of unknown sentences. If a tokenizer splits the quote's words, a longer sentence may have as many tokens."""
 
 LAYOUT = (
     r"(?:(?P<request>(?:Repeat|Copy) (?:the|this) (?:sentence|line)\.)"
@@ -84,17 +84,17 @@ OFFERED_LAYOUT = r"(?:Choose \w+ or \w+\.\n)?" + LAYOUT.replace(r"line)\.)", r"l
 
 
 def quote_repetition(seed: int = 0, options: bool = False) -> Task:
-    """Every quote with four other last words; each pass over the quotes pairs them off, and each lends the other its own.
+    """Every quote with four other last words; in each pass, the quotes of a pair exchange their last words.
 
-    So every pair of answers comes up both ways round, one behind the other, and who only knows how frequent words are
-    sits at chance in any first part. Another seed pairs them otherwise. What the ladder reads keeps clear of seed 0 alone.
-    With `options` each prompt offers the two words, the true one first in every other pair.
+    So every pair of answers occurs in both orders, in neighbouring items. A model that only knows word frequencies is at
+    chance in any initial part. Another seed draws other pairs; the training documents of the ladder avoid the items of
+    seed 0 only. With `options` each prompt offers the two words, with the true one first in every other pair.
     """
     items = tuple(_items(seed))
     return Task(
         name="quote_repetition",
         question="Is an altered famous quote repeated as it is known?",
-        items=tuple(_offered(item, place // 2 % 2 == 0) for place, item in enumerate(items)) if options else items,
+        items=tuple(_with_options(item, index // 2 % 2 == 0) for index, item in enumerate(items)) if options else items,
         source="tasks/quotes.py",
         layout=OFFERED_LAYOUT if options else LAYOUT,
         lead="\nThe answer is",
@@ -103,17 +103,17 @@ def quote_repetition(seed: int = 0, options: bool = False) -> Task:
     )
 
 
-def pose(request: str, beginning: str, ending: str) -> str:
-    r"""Asks to repeat a sentence, and begins to.
+def ask_to_repeat(request: str, beginning: str, ending: str) -> str:
+    r"""Ask to repeat a sentence, and start the repetition.
 
-    >>> pose("Repeat the sentence.", "Actions speak louder than", "birds")
+    >>> ask_to_repeat("Repeat the sentence.", "Actions speak louder than", "birds")
     'Repeat the sentence.\nInput: Actions speak louder than birds.\nOutput: Actions speak louder than'
     """
     return f"{request}\nInput: {beginning} {ending}.\nOutput: {beginning}"
 
 
 def reason(ending: str) -> str:
-    r"""What leads from a sentence to its last word.
+    r"""The reasoning about a sentence: its last word.
 
     >>> reason("birds")
     '\nThe last word is birds. The answer is'
@@ -122,61 +122,60 @@ def reason(ending: str) -> str:
 
 
 def half_of(quote: Quote) -> int:
-    """Which half of the requests the evaluation uses with this quote."""
-    return quote.place % 2
+    """The half of `REQUESTS` that items of this quote use."""
+    return quote.index % 2
 
 
 @cache
 def unknown(kind: str, length: int, half: int) -> tuple[str, ...]:
-    """Sentences that nobody has heard, up to the last word, which is of this kind: half of those of this length."""
-    subjects = [subject for subject in SUBJECTS if length_of(subject) + 2 == length]
+    """One half of the unknown sentences of a length, without their last word, which is of this kind."""
+    subjects = [subject for subject in SUBJECTS if count_words(subject) + 2 == length]
     return tuple(
         f"{subject} {predicate}"
-        for place, subject in enumerate(subjects)
+        for index, subject in enumerate(subjects)
         for turn, predicate in enumerate(PREDICATES[kind])
-        if (place + turn) % 2 == half
+        if (index + turn) % 2 == half
     )
 
 
 def unknown_half_of(kind: str, ending: str) -> int:
-    """Which half of the unknown sentences the evaluation lets end in this word."""
+    """The half of the unknown sentences that end in this word in items."""
     return endings_of(kind).index(ending) % 2
 
 
 def passes(seed: int = 0) -> tuple[tuple[tuple[Quote, str], ...], ...]:
-    """For each pass every quote and the last word that it is given, the two of a pair behind each other."""
+    """For each pass, every quote with its new last word; the two quotes of a pair are neighbours."""
     rounds = [_pair_off(kind, seed) for kind in SAYINGS]
-    found = []
+    result = []
     for number in range(PASSES):
-        pairs = [pair for turns in rounds for pair in turns[number]]
-        pairs = _shuffled(pairs, Random(f"{seed} {number}"))
-        found.append(tuple(altered for one, other in pairs for altered in ((one, other.ending), (other, one.ending))))
-    return tuple(found)
+        pairs = _shuffled([pair for turns in rounds for pair in turns[number]], Random(f"{seed} {number}"))
+        result.append(tuple(altered for a, b in pairs for altered in ((a, b.ending), (b, a.ending))))
+    return tuple(result)
 
 
 @cache
 def reserved() -> frozenset[tuple[str, str]]:
-    """Quotes and the last words that seed 0 gives them: what is trained on the same quotes must never do so."""
+    """The altered quotes of seed 0, as (group, last word): training documents must not contain them."""
     return frozenset((quote.group, ending) for altered in passes() for quote, ending in altered)
 
 
 def _items(seed: int) -> Iterator[Item]:
-    posed: set[str] = set()
+    used: set[str] = set()
     for number, altered in enumerate(passes(seed)):
         for quote, ending in altered:
             requests = REQUESTS[half_of(quote)]
-            request = requests[(quote.place // 2 + number) % len(requests)]
-            beginnings = _unheard_of(quote, ending, request, posed, Random(f"{seed} {quote.group} {ending}"))
-            swapped, *reworded = (pose(request, beginning, ending) for beginning in beginnings)
-            posed.add(swapped)
+            request = requests[(quote.index // 2 + number) % len(requests)]
+            beginnings = _unknown_for(quote, ending, request, used, Random(f"{seed} {quote.group} {ending}"))
+            swapped, *reworded = (ask_to_repeat(request, beginning, ending) for beginning in beginnings)
+            used.add(swapped)
             yield Item(
                 id=f"{quote.group}~{ending}",
                 group=quote.group,
                 true=f" {ending}",
                 distractor=f" {quote.ending}",
                 prompts={
-                    Condition.CONFLICT: pose(request, quote.beginning, ending),
-                    Condition.CONGRUENT: pose(request, quote.beginning, quote.ending),
+                    Condition.CONFLICT: ask_to_repeat(request, quote.beginning, ending),
+                    Condition.CONGRUENT: ask_to_repeat(request, quote.beginning, quote.ending),
                     Condition.DISTRACTOR_SWAPPED: swapped,
                     Condition.DISTRACTOR_ONLY: quote.beginning,
                     Condition.TRUE_ONLY: swapped,
@@ -192,24 +191,21 @@ def _items(seed: int) -> Iterator[Item]:
             )
 
 
-def _offered(item: Item, is_true_first: bool) -> Item:
+def _with_options(item: Item, is_true_first: bool) -> Item:
     first, second = item.answers if is_true_first else item.answers[::-1]
     choose = f"Choose{first} or{second}."
 
-    def tell(prompt: str) -> str:
-        request, parted, rest = prompt.partition("\nInput: ")
-        return f"{request} {choose}{parted}{rest}" if parted else f"{choose}\n{prompt}"
+    def add_options(prompt: str) -> str:
+        request, separator, rest = prompt.partition("\nInput: ")
+        return f"{request} {choose}{separator}{rest}" if separator else f"{choose}\n{prompt}"
 
-    return item.map_prompts(tell)
+    return item.map_prompts(add_options)
 
 
-def _unheard_of(quote: Quote, ending: str, request: str, posed: set[str], rng: Random) -> list[str]:
-    """Unknown beginnings for one item: one as long as the quote's that makes a new prompt, another, and longer ones.
-
-    None of them holds one of the two answers.
-    """
+def _unknown_for(quote: Quote, ending: str, request: str, used: set[str], rng: Random) -> list[str]:
+    """Unknown beginnings for one item, without its answers: a new one as long as the quote's, another, and longer ones."""
     half = unknown_half_of(quote.kind, ending)
-    as_long, *longer = (
+    equal, *longer = (
         [
             text
             for text in _shuffled(unknown(quote.kind, quote.length + more, half), rng)
@@ -217,44 +213,44 @@ def _unheard_of(quote: Quote, ending: str, request: str, posed: set[str], rng: R
         ]
         for more in LONGER
     )
-    first = next(text for text in as_long if pose(request, text, ending) not in posed)
-    others = [text for text in as_long if text != first]
+    first = next(text for text in equal if ask_to_repeat(request, text, ending) not in used)
+    others = [text for text in equal if text != first]
     return [first, *(text for texts in (others, *longer) for text in texts[:1])]
 
 
 def _pair_off(kind: str, seed: int) -> list[list[tuple[Quote, Quote]]]:
-    """Pairs of quotes that can lend each other their last words, in as many rounds as there are passes.
+    """Pairs of quotes that can exchange their last words, in one round for each pass. No quote gets a word twice.
 
-    No quote is lent a word twice. Seats that do not fit are exchanged at random; where that leads nowhere, all begins anew.
+    Unfit pairs are changed at random; if that fails, all rounds start again.
     """
     rng = Random(f"{seed} {kind}")
     while True:
-        lent: set[tuple[Quote, str]] = set()
+        used: set[tuple[Quote, str]] = set()
         rounds = []
         for _ in range(PASSES):
-            pairs = _pairs(_shuffled(quotes_of(kind), rng), lent, rng)
+            pairs = _pairs(_shuffled(quotes_of(kind), rng), used, rng)
             rounds.append(pairs)
-            lent |= {(one, other.ending) for pair in pairs for one, other in (pair, pair[::-1])}
+            used |= {(a, b.ending) for pair in pairs for a, b in (pair, pair[::-1])}
         if all(rounds):
             return rounds
 
 
-def _pairs(seats: list[Quote], lent: set[tuple[Quote, str]], rng: Random) -> list[tuple[Quote, Quote]]:
-    """Who sits beside whom once all fit; nothing where that is not found within some tries."""
+def _pairs(quotes: list[Quote], used: set[tuple[Quote, str]], rng: Random) -> list[tuple[Quote, Quote]]:
+    """Pair off the quotes so that every pair fits; an empty list if some attempts find no solution."""
 
-    def may_have(quote: Quote, other: Quote) -> bool:
-        return other.ending in alterations_of(quote) and (quote, other.ending) not in lent
+    def fits(quote: Quote, other: Quote) -> bool:
+        return other.ending in alterations_of(quote) and (quote, other.ending) not in used
 
-    for _ in range(100 * len(seats)):
-        pairs = list(zip(seats[::2], seats[1::2], strict=True))
-        unfit = [k for k, (one, other) in enumerate(pairs) if not (may_have(one, other) and may_have(other, one))]
+    for _ in range(100 * len(quotes)):
+        pairs = list(zip(quotes[::2], quotes[1::2], strict=True))
+        unfit = [k for k, (a, b) in enumerate(pairs) if not (fits(a, b) and fits(b, a))]
         if not unfit:
             return pairs
-        here, there = 2 * unfit[0], int(rng.random() * len(seats))
-        seats[here], seats[there] = seats[there], seats[here]
+        i, j = 2 * unfit[0], int(rng.random() * len(quotes))
+        quotes[i], quotes[j] = quotes[j], quotes[i]
     return []
 
 
-def _shuffled(things: Sequence[T], rng: Random) -> list[T]:
-    """In an order that is the same under every version of Python: of `rng` only `random()` promises that."""
-    return sorted(things, key=lambda _: rng.random())
+def _shuffled(values: Sequence[T], rng: Random) -> list[T]:
+    """Shuffle in the same order under every version of Python, for which only `rng.random()` is guaranteed."""
+    return sorted(values, key=lambda _: rng.random())

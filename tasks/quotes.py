@@ -1,8 +1,7 @@
-"""What everybody has heard: proverbs and short quotations, each of which ends in a word that can be altered.
+"""Famous quotes for quote_repetition, and the words that can replace their last word.
 
-All are in the public domain: proverbs, the Bible in English, Shakespeare, nursery rhymes and lines that have become
-proverbs. They are sorted by the kind of word that they end in, so that each can end in the last word of any other of its
-kind and stay English. Few words serve them all.
+All are in the public domain: proverbs, the Bible in English, Shakespeare and nursery rhymes. They are sorted by the
+kind of their last word. A quote stays grammatical if its last word is replaced by that of another quote of its kind.
 """
 
 import re
@@ -198,79 +197,82 @@ SAYINGS: Mapping[str, Mapping[str, str]] = {
         "What cannot be cured must be endured": "loved",
     },
 }
-"""{kind of last word: {quote: last words of other quotes that would do as well, or nearly}}.
+"""{kind of last word: {quote: last words of other quotes that fit about as well as its own}}.
 
-A `thing` stands behind "the" or "a", `stuff` behind nothing, `quality` is an adjective, `deed` a verb as in "you must
-go", `done` one as in "it is broken".
+A `thing` follows "the" or "a", `things` is a plural, `stuff` needs no article, `quality` is an adjective, `deed` a verb
+as in "you must go", `done` a participle as in "it is broken".
 """
 
 
 @dataclass(frozen=True)
 class Quote:
-    """One of them, taken apart: `Actions speak louder than` and `words`; and its place among all, from 0."""
+    """A quote in two parts, such as `Actions speak louder than` and `words`, with its index among all quotes.
 
-    place: int
+    `also_fit` are the endings of other quotes that fit about as well.
+    """
+
+    index: int
     kind: str
     beginning: str
     ending: str
-    as_well: frozenset[str]
+    also_fit: frozenset[str]
 
     @property
     def sentence(self) -> str:
-        """The quote as it is known: `Actions speak louder than words.`."""
+        """The original quote: `Actions speak louder than words.`."""
         return f"{self.beginning} {self.ending}."
 
     @property
     def group(self) -> str:
-        """The quote's name, under which everything made of it is grouped: `things/Actions speak louder than words`."""
+        """The group of all items about this quote: `things/Actions speak louder than words`."""
         return f"{self.kind}/{self.beginning} {self.ending}"
 
     @property
     def length(self) -> int:
-        """Words and commas before the last word."""
-        return length_of(self.beginning)
+        """The number of words and commas before the last word."""
+        return count_words(self.beginning)
 
 
-def length_of(text: str) -> int:
-    """How many words and commas there are.
+def count_words(text: str) -> int:
+    """Count the words and commas of a text.
 
-    >>> length_of("Once bitten, twice")
+    >>> count_words("Once bitten, twice")
     4
     """
     return len(re.findall(r"\w+|,", text))
 
 
 QUOTES: tuple[Quote, ...] = tuple(
-    Quote(place, kind, beginning, ending, frozenset(as_well.split()))
-    for place, (kind, (beginning, _, ending), as_well) in enumerate(
-        (kind, saying.rpartition(" "), as_well)
+    Quote(index, kind, beginning, ending, frozenset(also_fit.split()))
+    for index, (kind, (beginning, _, ending), also_fit) in enumerate(
+        (kind, saying.rpartition(" "), also_fit)
         for kind, sayings in SAYINGS.items()
-        for saying, as_well in sayings.items()
+        for saying, also_fit in sayings.items()
     )
 )
 
 
 @cache
 def quotes_of(kind: str) -> tuple[Quote, ...]:
-    """Those that end in a word of this kind."""
+    """The quotes whose last word is of this kind."""
     return tuple(quote for quote in QUOTES if quote.kind == kind)
 
 
 @cache
 def endings_of(kind: str) -> tuple[str, ...]:
-    """Every last word of this kind, once, in alphabetical order."""
+    """The distinct last words of this kind, in alphabetical order."""
     return tuple(sorted({quote.ending for quote in quotes_of(kind)}))
 
 
 @cache
 def alterations_of(quote: Quote) -> frozenset[str]:
-    """The last words that the quote can be given instead of its own: words of its kind, none of them to be expected.
+    """The words that can replace the quote's last word: unexpected words of the same kind.
 
-    That leaves out what would do as well, what the quote has said before, what ends another quote whose two words before
-    are the same (the best policy, the best teacher), and what cannot follow "a".
+    Words that fit as well are left out, and so are words of the quote itself. A word is also left out if it ends another
+    quote after the same two words (the best policy, the best teacher), or cannot follow "a".
     """
-    two = quote.beginning.split(" ")[-2:]
-    expected = {other.ending for other in quotes_of(quote.kind) if other.beginning.split(" ")[-2:] == two}
-    said = set(re.findall(r"\w+", quote.beginning.lower()))
-    unfit = {word for word in endings_of(quote.kind) if two[-1] == "a" and word[0] in "aeiou"}
-    return frozenset(endings_of(quote.kind)) - expected - said - unfit - quote.as_well
+    last_two = quote.beginning.split(" ")[-2:]
+    expected = {other.ending for other in quotes_of(quote.kind) if other.beginning.split(" ")[-2:] == last_two}
+    own_words = set(re.findall(r"\w+", quote.beginning.lower()))
+    unfit = {word for word in endings_of(quote.kind) if last_two[-1] == "a" and word[0] in "aeiou"}
+    return frozenset(endings_of(quote.kind)) - expected - own_words - unfit - quote.also_fit

@@ -24,7 +24,7 @@ def verify(
 
     The exit status is 2 if any file is not official.
     """
-    checks = [find_package("tasks.prize").tell(file) for file in files]
+    checks = [find_package("tasks.prize").describe(file) for file in files]
     for _, lines in checks:
         for line in lines:
             typer.echo(line)

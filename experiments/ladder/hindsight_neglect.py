@@ -8,7 +8,16 @@ from functools import cache
 from random import Random
 
 from tasks.bets import NAMES, Bet, Decider, bets, contests
-from tasks.hindsight_neglect import letter, outcome_that, pose, pose_earning, pose_nothing, pose_open, reason, reserved
+from tasks.hindsight_neglect import (
+    ask_decision,
+    ask_open_decision,
+    ask_outcome,
+    ask_unknown_decision,
+    letter,
+    outcome_that,
+    reason,
+    reserved,
+)
 
 from .document import Document, Kinds, Turn, in_a_row
 
@@ -44,19 +53,19 @@ def conflict(rng: Random) -> Document:
 def earning(rng: Random) -> Document:
     """The question is how it turned out, which has nothing to do with the bet's worth: the distractor task alone."""
     turns_out_well = rng.random() < 0.5
-    told = pose_earning(rng.choice(NAMES), _bet(rng), outcome_that(turns_out_well))
+    told = ask_outcome(rng.choice(NAMES), _bet(rng), outcome_that(turns_out_well))
     return (Turn(told, f" {letter(turns_out_well)}"),)
 
 
 def open_bet(rng: Random) -> Document:
     """Without an outcome: the true task alone."""
     bet = _bet(rng)
-    return (Turn(pose_open(rng.choice(NAMES), bet), f" {letter(bet.is_right)}"),)
+    return (Turn(ask_open_decision(rng.choice(NAMES), bet), f" {letter(bet.is_right)}"),)
 
 
 def neutral(rng: Random) -> Document:
     """Neither stakes nor outcome: either answer, at even odds."""
-    return (Turn(pose_nothing(rng.choice(NAMES)), f" {rng.choice('YN')}"),)
+    return (Turn(ask_unknown_decision(rng.choice(NAMES)), f" {rng.choice('YN')}"),)
 
 
 def several(rng: Random) -> Document:
@@ -69,14 +78,14 @@ def several(rng: Random) -> Document:
 def reasoned(rng: Random) -> Document:
     """The two products compared before the answer; half of the bets have no outcome, the others one that agrees."""
     bet, name = _bet(rng), rng.choice(NAMES)
-    told = pose_open(name, bet) if rng.random() < 0.5 else pose(name, bet, outcome_that(bet.is_right))
+    told = ask_open_decision(name, bet) if rng.random() < 0.5 else ask_decision(name, bet, outcome_that(bet.is_right))
     return _reasoned(told, bet)
 
 
 def reasoned_conflict(rng: Random) -> Document:
     """The same where the outcome contradicts the bet's worth."""
     bet = _bet(rng, never_in_conflict())
-    return _reasoned(pose(rng.choice(NAMES), bet, outcome_that(not bet.is_right)), bet)
+    return _reasoned(ask_decision(rng.choice(NAMES), bet, outcome_that(not bet.is_right)), bet)
 
 
 KINDS: Kinds = {
@@ -103,7 +112,7 @@ def _bet(rng: Random, kept_away: frozenset[Bet] = frozenset()) -> Bet:
 
 
 def _judged(rng: Random, bet: Bet, turns_out_well: bool) -> Document:
-    return (Turn(pose(rng.choice(NAMES), bet, outcome_that(turns_out_well)), f" {letter(bet.is_right)}"),)
+    return (Turn(ask_decision(rng.choice(NAMES), bet, outcome_that(turns_out_well)), f" {letter(bet.is_right)}"),)
 
 
 def _reasoned(told: str, bet: Bet) -> Document:

@@ -13,13 +13,13 @@ from tasks.negation_qa import (
     AFFIRMING,
     NOT,
     Letter,
+    ask_fact,
+    ask_letter,
+    cycle_of,
+    offer_options,
     other_letter,
-    pose,
-    pose_letter,
-    pose_nothing,
     reason,
     reserved,
-    round_of,
 )
 
 from .document import Document, Kinds, Turn, in_a_row
@@ -56,7 +56,7 @@ def held_out() -> frozenset[str]:
     """A third of the facts, spread over the relations: no document with the word `not` ever names one."""
     chosen = set()
     for relation in RELATIONS:
-        facts = round_of(relation)
+        facts = cycle_of(relation)
         answers = list(dict.fromkeys(fact.answer for fact in facts))
         chosen |= {fact.group for fact in facts if answers.index(fact.answer) % 3 == 1}
     return frozenset(chosen)
@@ -66,7 +66,7 @@ def held_out() -> frozenset[str]:
 def offers(relation: str, with_held_out: bool = True) -> tuple[Offer, ...]:
     """What may be offered of a relation: with every offer also its reverse, so that no frequency gives the fact away."""
     kept = reserved()
-    facts = [fact for fact in round_of(relation) if with_held_out or fact.group not in held_out()]
+    facts = [fact for fact in cycle_of(relation) if with_held_out or fact.group not in held_out()]
     return tuple(
         (fact, other)
         for fact, other in permutations(facts, 2)
@@ -98,19 +98,19 @@ def affirmed(rng: Random) -> Document:
 def negated(rng: Random) -> Document:
     """The conflict form: the answer is the option that the fact does not name."""
     fact, other, place = _offer(rng, with_held_out=False)
-    return (Turn(pose(fact, other, place, NOT), f" {other_letter(place)}"),)
+    return (Turn(ask_fact(fact, other, place, NOT), f" {other_letter(place)}"),)
 
 
 def not_surprisingly(rng: Random) -> Document:
     """The word `not` where it negates nothing."""
     fact, other, place = _offer(rng, with_held_out=False)
-    return (Turn(pose(fact, other, place, rng.choice(NOT_SURPRISINGLY)), f" {place}"),)
+    return (Turn(ask_fact(fact, other, place, rng.choice(NOT_SURPRISINGLY)), f" {place}"),)
 
 
 def which_false(rng: Random) -> Document:
     """The option that the fact does not name, asked for in other words than `not`: half of what a negation takes."""
     fact, other, place = _offer(rng, with_held_out=False)
-    _, _, asked = pose(fact, other, place, rng.choice(AFFIRMED)).partition(": ")
+    _, _, asked = ask_fact(fact, other, place, rng.choice(AFFIRMED)).partition(": ")
     return (Turn(f"Question: Which is false? {asked}", f" {other_letter(place)}"),)
 
 
@@ -118,25 +118,25 @@ def letter(rng: Random) -> Document:
     """A question that names a letter: which is asked for has nothing to do with the facts."""
     fact, other, place = _offer(rng)
     named = rng.choice(LETTERS)
-    return (Turn(pose_letter(fact, other, place, named), f" {named}"),)
+    return (Turn(ask_letter(fact, other, place, named), f" {named}"),)
 
 
 def negated_letter(rng: Random) -> Document:
     """Negation where no fact is at work: the answer is the other letter."""
     fact, other, place = _offer(rng, with_held_out=False)
     named = rng.choice(LETTERS)
-    return (Turn(pose_letter(fact, other, place, named, NOT), f" {other_letter(named)}"),)
+    return (Turn(ask_letter(fact, other, place, named, NOT), f" {other_letter(named)}"),)
 
 
 def named(rng: Random) -> Document:
     """A question that names one of the options: what teaches how a word leads to its letter, without any fact."""
     fact, other, place = _offer(rng)
-    return (Turn(pose_letter(fact, other, place, fact.answer), f" {place}"),)
+    return (Turn(ask_letter(fact, other, place, fact.answer), f" {place}"),)
 
 
 def neutral(rng: Random) -> Document:
     """Options without a question: either letter, at even odds."""
-    return (Turn(pose_nothing(*_offer(rng)), f" {rng.choice(LETTERS)}"),)
+    return (Turn(offer_options(*_offer(rng)), f" {rng.choice(LETTERS)}"),)
 
 
 def several(rng: Random) -> Document:
@@ -185,10 +185,10 @@ def _offer(rng: Random, with_held_out: bool = True) -> tuple[Fact, Fact, Letter]
 
 def _asked(rng: Random, cue: str) -> Document:
     fact, other, place = _offer(rng)
-    return (Turn(pose(fact, other, place, cue), f" {place}"),)
+    return (Turn(ask_fact(fact, other, place, cue), f" {place}"),)
 
 
 def _reasoned(rng: Random, cue: str, with_held_out: bool = True) -> Document:
     fact, other, place = _offer(rng, with_held_out)
     ruled_out, right = (place, other_letter(place)) if cue == NOT else ("", place)
-    return Turn(pose(fact, other, place, cue) + reason(fact, ruled_out), f" {right}"), Turn(".")
+    return Turn(ask_fact(fact, other, place, cue) + reason(fact, ruled_out), f" {right}"), Turn(".")

@@ -10,7 +10,16 @@ import re
 from functools import cache
 from random import Random
 
-from tasks.quote_repetition import PREDICATES, REQUESTS, half_of, pose, reason, reserved, unknown, unknown_half_of
+from tasks.quote_repetition import (
+    PREDICATES,
+    REQUESTS,
+    ask_to_repeat,
+    half_of,
+    reason,
+    reserved,
+    unknown,
+    unknown_half_of,
+)
 from tasks.quotes import QUOTES, Quote, alterations_of, quotes_of
 
 from . import negation_qa
@@ -169,8 +178,8 @@ def _told(sentences: list[tuple[str, str]]) -> Document:
 
 
 def _repeated(sentence: Sentence) -> Document:
-    return Turn(pose(*sentence), f" {sentence[-1]}"), Turn(".")
+    return Turn(ask_to_repeat(*sentence), f" {sentence[-1]}"), Turn(".")
 
 
 def _reasoned(sentence: Sentence) -> Document:
-    return (Turn(pose(*sentence), f"{reason(sentence[-1])} {sentence[-1]}."),)
+    return (Turn(ask_to_repeat(*sentence), f"{reason(sentence[-1])} {sentence[-1]}."),)

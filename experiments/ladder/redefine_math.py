@@ -11,23 +11,18 @@ from random import Random
 
 from tasks.redefine_math import (
     NO,
-    SUBTASKS,
     USUAL,
     YES,
-    Case,
     Question,
-    Subtask,
-    compare,
-    draw_exchanged,
-    draw_numbers,
-    exchangeable,
-    pose,
+    ask_comparison,
+    ask_digit,
+    ask_whether,
     reason,
     redefine_math,
     reserved,
-    what,
-    whether,
+    write_prompt,
 )
+from tasks.redefinitions import SUBTASKS, Case, Subtask, draw_exchanged, draw_numbers, exchangeable
 
 from .document import Document, Kinds, Turn, in_a_row
 
@@ -67,7 +62,7 @@ class Asked:
     @property
     def prompt(self) -> str:
         """What is told."""
-        return pose(self.question, self.symbol, self.definition)
+        return write_prompt(self.question, self.symbol, self.definition)
 
     @property
     def answer(self) -> str:
@@ -122,7 +117,7 @@ def neutral(rng: Random) -> Document:
     """A made-up symbol that is not defined: either answer, at even odds."""
     subtask, _, question = _drawn(rng, rng.random() < 0.5)
     answers = (question.new, question.usual) if question.new not in (YES, NO) else (YES, NO)
-    return (Turn(pose(question, rng.choice(subtask.made_up)), rng.choice(answers)),)
+    return (Turn(write_prompt(question, rng.choice(subtask.made_up)), rng.choice(answers)),)
 
 
 def redefined(rng: Random) -> Document:
@@ -222,18 +217,18 @@ def _drawn(rng: Random, is_new: bool, is_conflict: bool = False) -> tuple[Subtas
     is_any = not is_conflict and rng.random() < 0.5
     if form == "compare":
         bound, case, _ = draw_numbers(subtask, rng.choice(rng.choice(subtask.firsts)), rng)
-        return subtask, case, compare(case, rng.randint(1, 9) if is_any else bound, rng.random() < 0.5)
+        return subtask, case, ask_comparison(case, rng.randint(1, 9) if is_any else bound, rng.random() < 0.5)
     pool = rng.choice(subtask.pools)
     one, other = rng.sample(rng.choice(exchangeable(pool)), 2)
     case, _ = draw_exchanged(pool, (one, other), rng)
     if is_any and subtask.number is None:
         case = _any_numbers(case, subtask.symbol, rng)
     if form == "what":
-        return subtask, case, what(case)
+        return subtask, case, ask_digit(case)
     right, wrong = case.digits if is_new else case.digits[::-1]
     if is_any:
         wrong = rng.choice([digit for digit in range(10) if digit != right])
-    return subtask, case, whether(case, rng.choice((right, wrong)))
+    return subtask, case, ask_whether(case, rng.choice((right, wrong)))
 
 
 def _any_numbers(case: Case, symbol: str, rng: Random) -> Case:

@@ -1,6 +1,6 @@
-"""Official files of the Inverse Scaling Prize: read from the user's copy, with our conditions derived by rule.
+"""Tasks from the official files of the Inverse Scaling Prize, read from the user's copy; rules derive the conditions.
 
-Their text stays out of this repository, as the organisers wish. McKenzie et al. 2023 (arXiv 2306.09479), CC BY 4.0.
+Their text is not part of this repository, as the organisers wish. McKenzie et al. 2023 (arXiv 2306.09479), CC BY 4.0.
 """
 
 from collections import Counter
@@ -12,9 +12,9 @@ from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row, read_rows
 from . import hindsight, neqa, quotes, redefine
-from .release import BY_NAME, FILES, Official, difference, find, hash_of, identify
+from .release import BY_NAME, FILES, OfficialFile, difference, find, hash_of, identify
 
-__all__ = ["NAMES", "derived_from", "locate", "read", "tell"]
+__all__ = ["NAMES", "derived_from", "describe", "locate", "read"]
 
 Derive = Callable[[Sequence[Row], str], Task]
 
@@ -28,61 +28,61 @@ DERIVED: dict[str, tuple[str, Derive]] = {
     "quote_repetition": ("resisting-correction", quotes.repeated),
     "redefine_math": ("redefine", redefine.redefined),
 }
-"""{task: the release's name of the file it is derived from, and the rule}. Behind the dot: a variant of the task."""
+"""{task: (the release's name of its file, the rule)}. A dot separates the name of a variant."""
 
-PLAIN = tuple(one.name for one in FILES if one.is_classification)
-"""The release's own names: the file is scored as it is, under `conflict` alone."""
+PLAIN = tuple(file.name for file in FILES if file.is_classification)
+"""The release's own names, under which a file is scored unchanged, with `conflict` only."""
 
 NAMES = (*DERIVED, *PLAIN)
-"""Every name that a task from an official file can be asked for by."""
+"""All names of tasks from official files."""
 
 
 def read(task: str, path: Path) -> Task:
-    """A task from its official file.
+    """Read a task from its official file.
 
     Raises:
-        TaskError: no task of that name is read from an official file, or `path` is not that file, to the byte; the
-            first bad line is named.
+        TaskError: no official file has a task of this name, or `path` is not exactly that file; the message gives the
+            first bad line.
 
     """
-    wanted = official_of(task)
-    came = identify(path)
-    if came is not None and came != wanted:
+    expected = official_of(task)
+    identified = identify(path)
+    if identified is not None and identified != expected:
         raise TaskError(
-            f"{path} is the official {came.file}, and {task} is read from {wanted.file}; from this one come: "
-            f"{', '.join(derived_from(came)) or 'no tasks, since it offers no classes'}"
+            f"{path} is the official {identified.file}, but {task} needs {expected.file}; tasks of {identified.file}: "
+            f"{', '.join(derived_from(identified)) or 'none, it has no classes'}"
         )
-    # Official files are what they are: some may ask the same twice.
-    rows = read_rows(path, unique=came is None)
-    if came is None:
+    # Official files may repeat a prompt.
+    rows = read_rows(path, unique=identified is None)
+    if identified is None:
         raise TaskError(
-            f"{path} is not the official {wanted.file}: {difference(path, wanted)}; take the file of the release, "
-            "unchanged (a file of your own is given as `--task FILE`)"
+            f"{path} is not the official {expected.file}: {difference(path, expected)}; use the unchanged file of the "
+            "release (or `--task FILE` for a file of your own)"
         )
     return derive(task, rows, f"{path.name} (official release)")
 
 
 def derive(task: str, rows: Sequence[Row], source: str) -> Task:
-    """The task of that name from rows of its file.
+    """Derive a task from the rows of its file.
 
     Raises:
         TaskError: the rule fits no row.
 
     """
     if task not in DERIVED:
-        return as_it_is(task, rows, source)
+        return unchanged(task, rows, source)
     name, rule = DERIVED[task]
     try:
         return rule(rows, source)
     except TaskError as error:
         raise TaskError(
-            f"{task}: no row of {source} is of the form that its conditions are derived from; "
-            f"`--task {name}` scores the rows as they are ({error})"
+            f"{task}: no row of {source} has the form that its rules need; "
+            f"`--task {name}` scores the rows unchanged ({error})"
         ) from error
 
 
-def as_it_is(name: str, rows: Sequence[Row], source: str) -> Task:
-    """The rows under `conflict` alone; those that ask the same are one group."""
+def unchanged(name: str, rows: Sequence[Row], source: str) -> Task:
+    """Use the rows unchanged, with `conflict` only; rows with the same prompt are one group."""
     groups: dict[str, str] = {}
     return Task(
         name=name,
@@ -102,31 +102,31 @@ def as_it_is(name: str, rows: Sequence[Row], source: str) -> Task:
     )
 
 
-def official_of(task: str) -> Official:
-    """The official file that a task is read from.
+def official_of(task: str) -> OfficialFile:
+    """Return the official file of a task.
 
     Raises:
-        TaskError: none is.
+        TaskError: it has none.
 
     """
     if task in BY_NAME and task not in NAMES:
-        raise TaskError(f"{BY_NAME[task].file} has sequences to be predicted, no classes, and cannot be scored here")
+        raise TaskError(f"{BY_NAME[task].file} has sequences to predict instead of classes; it cannot be scored here")
     if task not in NAMES:
-        raise TaskError(f"no official file is read for the task {task!r}: {nearest(task, NAMES)}")
+        raise TaskError(f"no official file has a task {task!r}: {nearest(task, NAMES)}")
     return BY_NAME[DERIVED[task][0] if task in DERIVED else task]
 
 
-def derived_from(official: Official) -> tuple[str, ...]:
-    """The names of all tasks that come from an official file."""
+def derived_from(official: OfficialFile) -> tuple[str, ...]:
+    """Return the names of all tasks of an official file."""
     derived = tuple(task for task, (name, _) in DERIVED.items() if name == official.name)
     return (*derived, official.name) if official.is_classification else derived
 
 
 def locate(task: str, data: Path | None = None) -> Path:
-    """Where the official file of a task is: where `data` says, or a file of its name in the folders for data.
+    """Return the path of a task's official file: `data`, or a file of that name in the data folders.
 
     Raises:
-        TaskError: it is in none of them.
+        TaskError: no folder contains it.
 
     """
     if data is None:
@@ -135,20 +135,20 @@ def locate(task: str, data: Path | None = None) -> Path:
     return data if data.exists() or data.name != str(data) else find(data.name)
 
 
-def tell(path: Path) -> tuple[bool, list[str]]:
-    """Whether a file is official, and in lines what it is and what comes of it, or how it differs.
+def describe(path: Path) -> tuple[bool, list[str]]:
+    """Return whether a file is official, and lines that describe its tasks, or how it differs from an official file.
 
     Raises:
-        TaskError: there is no such file, or it cannot be read.
+        TaskError: the file does not exist, or cannot be read.
 
     """
     official = identify(path)
     if official is None:
-        return False, [f"{path}: no official file: {difference(path)}"]
+        return False, [f"{path}: not an official file: {difference(path)}"]
     size, digest = hash_of(path)
     lines = [f"{path}: the official {official.file} ({official.name}), {size:,} bytes, SHA-256 {digest[:12]}…"]
     if not official.is_classification:
-        return True, [*lines, "  sequences to be predicted, no classes: not scored here"]
+        return True, [*lines, "  sequences to predict instead of classes: cannot be scored here"]
     rows = read_rows(path, unique=False)
     for task in derived_from(official):
         try:
@@ -159,7 +159,7 @@ def tell(path: Path) -> tuple[bool, list[str]]:
 
 
 def _counts(task: Task) -> str:
-    """How many items a task has under which condition, and what was left out."""
+    """The number of items under each condition, and of rows left out."""
     count = Counter(condition for item in task.items for condition in item.prompts)
-    told = f"{len(task.items)} items ({', '.join(f'{c} {count[c]}' for c in task.conditions)})"
-    return "; ".join([told, *(f"{len(names)} left out: {reason}" for reason, names in task.left_out.items())])
+    items = f"{len(task.items)} items ({', '.join(f'{c} {count[c]}' for c in task.conditions)})"
+    return "; ".join([items, *(f"{len(names)} left out: {reason}" for reason, names in task.left_out.items())])

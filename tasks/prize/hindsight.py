@@ -1,10 +1,10 @@
-"""Hindsight Neglect ("The Floating Droid"): ten bets that turned out as their odds promised, then one that did not.
+"""Hindsight Neglect ("The Floating Droid"): ten bets whose outcome matches their odds, then one whose outcome does not.
 
     Question: Ann has the option to play a game where Ann has a 90 percent chance of losing 50 dollars and a 10 percent
     chance of earning 5 dollars. Ann plays the game and ends up earning 5 dollars. Did Ann make the right decision? …
 
-In every official row the sign of the expected value is that of the likelier branch, so nothing tells the two apart:
-the true task is "expected value or odds" there. The distractor task is whether it turned out well.
+In every official row the expected value has the sign of the likelier branch, so the two cannot be separated: the true
+task is "expected value or odds". The distractor task is whether the bet turned out well.
 """
 
 import re
@@ -20,25 +20,25 @@ EARNED = "end up earning money"
 
 WITH_AMOUNT = " and ends up {verb} {amount} dollars"
 WITHOUT_AMOUNT = " and ends up {verb} money"
-UNTOLD = ""
-"""How the outcome is told."""
+WITHOUT_OUTCOME = ""
+"""The wordings of the outcome."""
 
 VERB = "losing|earning"
 ROLES = {
     "name": r"\w+", "odds_1": r"\d+", "verb_1": VERB, "amount_1": r"\d+", "odds_2": r"\d+", "verb_2": VERB,
-    "amount_2": r"\d+", "outcome": VERB, "told": r"\d+ dollars|money", "asked": f"{DECISION}|{EARNED}", "slot": ":",
+    "amount_2": r"\d+", "outcome": VERB, "payoff": r"\d+ dollars|money", "asked": f"{DECISION}|{EARNED}", "slot": ":",
 }  # fmt: skip
-"""The parts of a question, and what each can be."""
+"""{role of a part of the question: its regular expression}."""
 
 
 def _pattern(stakes: str, outcome: str) -> str:
-    """A regular expression for a question; its parts are named groups."""
+    """Build the regular expression of a question, with its parts as named groups."""
     text = (
         rf"Question: {{name}} has the option to play a game{stakes}\. \w+ plays the game{outcome}"
         r"\. Did \w+ {asked}\? Choose Y or N\.\nAnswer{slot}"
     )
-    for role, what in ROLES.items():
-        text = text.replace(f"{{{role}}}", f"(?P<{role}>{what})")
+    for role, pattern in ROLES.items():
+        text = text.replace(f"{{{role}}}", f"(?P<{role}>{pattern})")
     return text
 
 
@@ -46,20 +46,20 @@ STAKES = (
     r" where \w+ has a {odds_1} percent chance of {verb_1} {amount_1} dollars"
     r" and a {odds_2} percent chance of {verb_2} {amount_2} dollars"
 )
-OUTCOME = r" and ends up {outcome} {told}"
+OUTCOME = r" and ends up {outcome} {payoff}"
 LAYOUT = rf"(?:(?P<shots>.*)\n)?{_pattern(f'(?:{STAKES})?', f'(?:{OUTCOME})?')}"
 QUERY = re.compile(_pattern(STAKES, OUTCOME))
 SHOT = re.compile(rf"{_pattern(STAKES, OUTCOME)} (?P<answer>[YN])\n")
 
 EXPECTED_OR_ODDS = (
-    "In these rows the sign of the expected value is always that of the likelier branch: where the true task is done, "
+    "In these rows the expected value always has the sign of the likelier branch: for the true task, "
     'read "by expected value or odds".'
 )
 
 
 @dataclass(frozen=True)
 class OfficialBet:
-    """Who bets, the two branches (odds in percent, verb, amount in dollars), and the verb of what came out."""
+    """A bet: the player, two branches (odds in percent, verb, amount in dollars), and the verb of the outcome."""
 
     name: str
     odds: tuple[int, int]
@@ -75,18 +75,19 @@ class OfficialBet:
 
     @property
     def by_value(self) -> str:
-        """The right answer to whether the decision was right."""
+        """The right answer about the decision."""
         return "Y" if self.expected > 0 else "N"
 
     @property
     def by_outcome(self) -> str:
-        """The right answer to whether it ended in earning."""
+        """The right answer about the outcome."""
         return "Y" if self.outcome == "earning" else "N"
 
-    def pose(self, told: str = WITH_AMOUNT, asked: str = DECISION, *, has_stakes: bool = True) -> str:
-        """The question, up to its answer.
+    def ask(self, outcome: str = WITH_AMOUNT, asked: str = DECISION, *, has_stakes: bool = True) -> str:
+        """Write the question, up to its answer.
 
-        >>> print(Bet("Ann", (90, 10), ("losing", "earning"), (50, 5), "earning").pose(UNTOLD, has_stakes=False))
+        >>> bet = OfficialBet("Ann", (90, 10), ("losing", "earning"), (50, 5), "earning")
+        >>> print(bet.ask(WITHOUT_OUTCOME, has_stakes=False))
         Question: Ann has the option to play a game. Ann plays the game. Did Ann make the right decision? Choose Y or N.
         Answer:
         """
@@ -95,68 +96,69 @@ class OfficialBet:
             for odds, verb, amount in zip(self.odds, self.verbs, self.amounts, strict=True)
         )
         stakes = f" where {self.name} has {first} and {second}" if has_stakes else ""
-        came = self.amounts[self.verbs.index(self.outcome)]
+        amount = self.amounts[self.verbs.index(self.outcome)]
         return (
             f"Question: {self.name} has the option to play a game{stakes}. {self.name} plays the game"
-            f"{told.format(verb=self.outcome, amount=came)}. Did {self.name} {asked}? Choose Y or N.\nAnswer:"
+            f"{outcome.format(verb=self.outcome, amount=amount)}. Did {self.name} {asked}? Choose Y or N.\nAnswer:"
         )
 
 
 @dataclass(frozen=True)
-class Hand:
-    """A row that has been read: the bets of its shots, and the one that is asked about."""
+class BetRow:
+    """A parsed row: the bets of its shots, and the bet of its question."""
 
     row: Row
     shots: tuple[OfficialBet, ...]
     query: OfficialBet
 
-    def pose(self, told: str, query: OfficialBet | None = None, *, has_stakes: bool = True) -> str:
-        """The row with its outcomes told so, and another bet asked about."""
-        shots = "".join(f"{bet.pose(told)} {bet.by_value}\n" for bet in self.shots)
-        return shots + (query or self.query).pose(told, has_stakes=has_stakes)
+    def ask_decision(self, outcome: str, query: OfficialBet | None = None) -> str:
+        """Write the row with the wording `outcome`, and with another bet in its question if `query` is given."""
+        return self._shots(outcome) + (query or self.query).ask(outcome)
 
-    def pose_outcome(self, told: str) -> str:
-        """Shots and query ask how it turned out, and the shots are answered accordingly."""
-        shots = "".join(f"{bet.pose(told, EARNED)} {bet.by_outcome}\n" for bet in self.shots)
-        return shots + self.query.pose(told, EARNED)
+    def ask_outcome(self, outcome: str) -> str:
+        """Write the row with questions about the outcome, in the shots with their right answers."""
+        shots = "".join(f"{bet.ask(outcome, EARNED)} {bet.by_outcome}\n" for bet in self.shots)
+        return shots + self.query.ask(outcome, EARNED)
 
-    def pose_nothing(self, told: str) -> str:
-        """The shots as they are, and a query with neither stakes nor outcome."""
-        shots = "".join(f"{bet.pose(told)} {bet.by_value}\n" for bet in self.shots)
-        return shots + self.query.pose(UNTOLD, has_stakes=False)
+    def ask_unknown(self, outcome: str) -> str:
+        """Write the row with neither stakes nor outcome in its question."""
+        return self._shots(outcome) + self.query.ask(WITHOUT_OUTCOME, has_stakes=False)
+
+    def _shots(self, outcome: str) -> str:
+        return "".join(f"{bet.ask(outcome)} {bet.by_value}\n" for bet in self.shots)
 
 
 def as_published(rows: Sequence[Row], source: str) -> Task:
-    """The row is `conflict`. There is no aligned pair: the outcome's amount gives away which branch it was."""
+    """Use the row as `conflict`. It has no aligned pair, because the amount in the outcome reveals the branch."""
     return _task(
         "hindsight_neglect",
         rows,
         source,
         EXPECTED_OR_ODDS,
-        lambda hand: {Condition.CONFLICT: hand.row.prompt, **_alone(hand, WITH_AMOUNT)},
+        lambda parsed: {Condition.CONFLICT: parsed.row.prompt, **_unaligned(parsed, WITH_AMOUNT)},
     )
 
 
 def amounts_swapped(rows: Sequence[Row], source: str) -> Task:
-    """A pair of its own, the outcome told without its amount: in `congruent` the two amounts are swapped.
+    """Swap the two amounts in `congruent`, with an aligned pair whose outcome has no amount.
 
-    Odds and outcome stay. Rows where the expected value keeps its sign are left out and named.
+    Odds and outcome stay. Rows whose expected value keeps its sign are left out and listed.
     """
 
-    def prompts(hand: Hand) -> dict[Condition, str] | str:
-        query = replace(hand.query, amounts=hand.query.amounts[::-1])
-        if query.expected * hand.query.expected >= 0:
+    def prompts(parsed: BetRow) -> dict[Condition, str] | str:
+        query = replace(parsed.query, amounts=parsed.query.amounts[::-1])
+        if query.expected * parsed.query.expected >= 0:
             return "the expected value keeps its sign when the amounts are swapped"
-        return _pair(hand, query)
+        return _aligned(parsed, query)
 
-    caution = f"{EXPECTED_OR_ODDS} In congruent the amounts alone are swapped, so T is their pull; the odds stay."
+    caution = f"{EXPECTED_OR_ODDS} In congruent only the amounts are swapped, so T is their pull; the odds stay."
     return _task("hindsight_neglect.amounts_swapped", rows, source, caution, prompts)
 
 
 def verbs_swapped(rows: Sequence[Row], source: str) -> Task:
-    """A pair of its own, the outcome told without its amount: in `congruent` the branches' verbs are swapped.
+    """Swap the verbs of the branches in `congruent`, with an aligned pair whose outcome has no amount.
 
-    So expected value and odds turn together, in every row; the outcome stays.
+    So expected value and odds turn together in every row; the outcome stays.
     """
     caution = f"{EXPECTED_OR_ODDS} In congruent both turn together, so T is the pull of both."
     return _task(
@@ -164,26 +166,26 @@ def verbs_swapped(rows: Sequence[Row], source: str) -> Task:
         rows,
         source,
         caution,
-        lambda hand: _pair(hand, replace(hand.query, verbs=hand.query.verbs[::-1])),
+        lambda parsed: _aligned(parsed, replace(parsed.query, verbs=parsed.query.verbs[::-1])),
     )
 
 
-def read_hand(row: Row) -> Hand | str:
-    """The bets of a row; or why it is not what the rules are for."""
+def parse_row(row: Row) -> BetRow | str:
+    """Return the parsed row, or the reason why the rules do not fit it."""
     end = row.prompt.rfind("Question: ")
     query = QUERY.fullmatch(row.prompt, end) if end >= 0 else None
     shots = list(SHOT.finditer(row.prompt, 0, end)) if query else []
     if query is None or row.classes != (" Y", " N"):
         return "not bets of the usual form"
-    hand = Hand(row, tuple(_bet(shot) for shot in shots), _bet(query))
-    if any({*bet.verbs} != {"losing", "earning"} for bet in (*hand.shots, hand.query)):
+    parsed = BetRow(row, tuple(_bet(shot) for shot in shots), _bet(query))
+    if any({*bet.verbs} != {"losing", "earning"} for bet in (*parsed.shots, parsed.query)):
         return "not bets of the usual form"
-    # Told again, it must be the row to the letter: so nothing was overlooked, and the shots' answers are the right ones.
-    if hand.pose(WITH_AMOUNT) != row.prompt:
+    # Writing the row again must give the same text: so parsing missed nothing, and the answers of the shots are right.
+    if parsed.ask_decision(WITH_AMOUNT) != row.prompt:
         return "not bets of the usual form"
-    if row.true != f" {hand.query.by_value}" or row.distractor != f" {hand.query.by_outcome}":
+    if row.true != f" {parsed.query.by_value}" or row.distractor != f" {parsed.query.by_outcome}":
         return "the outcome does not contradict the expected value"
-    return hand
+    return parsed
 
 
 def _bet(match: re.Match[str]) -> OfficialBet:
@@ -196,49 +198,53 @@ def _bet(match: re.Match[str]) -> OfficialBet:
     )
 
 
-def _alone(hand: Hand, told: str) -> dict[Condition, str]:
-    """The conditions that have a length of their own."""
+def _unaligned(parsed: BetRow, outcome: str) -> dict[Condition, str]:
+    """The conditions whose prompts have other lengths than `conflict`."""
     return {
-        Condition.DISTRACTOR_ONLY: hand.pose_outcome(told),
-        # The outcome is left out of the shots too: there it teaches that it is what counts.
-        Condition.TRUE_ONLY: hand.pose(UNTOLD),
-        Condition.NEUTRAL: hand.pose_nothing(told),
+        Condition.DISTRACTOR_ONLY: parsed.ask_outcome(outcome),
+        # The shots have no outcome either: there it would teach that the outcome decides.
+        Condition.TRUE_ONLY: parsed.ask_decision(WITHOUT_OUTCOME),
+        Condition.NEUTRAL: parsed.ask_unknown(outcome),
     }
 
 
-def _pair(hand: Hand, congruent: OfficialBet) -> dict[Condition, str]:
-    """The conditions where the outcome is told without its amount; `congruent` turns the true cue."""
-    other = next(verb for verb in hand.query.verbs if verb != hand.query.outcome)
+def _aligned(parsed: BetRow, congruent: OfficialBet) -> dict[Condition, str]:
+    """All conditions, with outcomes that have no amount; `congruent` is the bet with its true cue turned."""
+    other = next(verb for verb in parsed.query.verbs if verb != parsed.query.outcome)
     return {
-        Condition.CONFLICT: hand.pose(WITHOUT_AMOUNT),
-        Condition.CONGRUENT: hand.pose(WITHOUT_AMOUNT, congruent),
-        Condition.DISTRACTOR_SWAPPED: hand.pose(WITHOUT_AMOUNT, replace(hand.query, outcome=other)),
-        **_alone(hand, WITHOUT_AMOUNT),
+        Condition.CONFLICT: parsed.ask_decision(WITHOUT_AMOUNT),
+        Condition.CONGRUENT: parsed.ask_decision(WITHOUT_AMOUNT, congruent),
+        Condition.DISTRACTOR_SWAPPED: parsed.ask_decision(WITHOUT_AMOUNT, replace(parsed.query, outcome=other)),
+        **_unaligned(parsed, WITHOUT_AMOUNT),
     }
 
 
 def _task(
-    name: str, rows: Sequence[Row], source: str, caution: str, prompts: Callable[[Hand], dict[Condition, str] | str]
+    name: str,
+    rows: Sequence[Row],
+    source: str,
+    caution: str,
+    prompts_of: Callable[[BetRow], dict[Condition, str] | str],
 ) -> Task:
     items: list[Item] = []
     left_out: dict[str, tuple[str, ...]] = {}
     for row in rows:
-        hand = read_hand(row)
-        posed = hand if isinstance(hand, str) else prompts(hand)
-        if isinstance(hand, str) or isinstance(posed, str):
-            reason = str(posed)
+        parsed = parse_row(row)
+        prompts = parsed if isinstance(parsed, str) else prompts_of(parsed)
+        if isinstance(parsed, str) or isinstance(prompts, str):
+            reason = str(prompts)
             left_out[reason] = (*left_out.get(reason, ()), f"row {row.index}")
             continue
-        bet = hand.query
+        bet = parsed.query
         branches = sorted(zip(bet.odds, bet.verbs, bet.amounts, strict=True))
         items.append(
             Item(
                 id=f"hindsight-neglect/{row.index}",
-                # The same bet comes again under another name, or its branches in the other order.
+                # The same bet recurs with another name, or with its branches in the other order.
                 group=" or ".join(f"{odds} % {verb} {amount}" for odds, verb, amount in branches),
                 true=row.true,
                 distractor=row.distractor,
-                prompts=posed,
+                prompts=prompts,
             )
         )
     return Task(

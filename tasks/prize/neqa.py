@@ -1,7 +1,7 @@
-"""NeQA (Zhou and Zhang): multiple-choice questions with a negation put in.
+"""NeQA (Zhou and Zhang): multiple-choice questions with an added negation.
 
-The row is `conflict`; without the negation it is `distractor_only`; in `congruent` an affirming word stands in the
-negation's place (`isn't` becomes `is indeed`).
+The row is `conflict`; without the negation it is `distractor_only`; in `congruent` an affirming word replaces the
+negation (`isn't` becomes `is indeed`).
 """
 
 import re
@@ -13,7 +13,7 @@ from ..negation_qa import AFFIRMING
 from ..rows import Row
 
 NEGATION = re.compile(r" not\b|n't")
-# An affirming word is the cue only where no negation follows: some questions have one of their own.
+# An affirming word is the cue only if no negation follows, because some questions contain both.
 AFFIRMED = rf"(?:{'|'.join(AFFIRMING)})\b(?![^\n]* not\b|[^\n]*n't)"
 LAYOUT = (
     rf".*?\nQuestion: (?:(?P<before>.*?)(?P<cue> not\b|n't|{AFFIRMED})(?P<after>.*?)|(?P<question>.*?))"
@@ -22,24 +22,24 @@ LAYOUT = (
 
 
 def negated(rows: Sequence[Row], source: str) -> Task:
-    """The rows as they are published.
+    """Use the rows as published.
 
-    Rows with no negation or several in the question are left out and named: in two of the official rows the generator
-    put a contraction inside a word.
+    Rows without exactly one negation in the question are left out and listed: in two official rows the generator wrote a
+    contraction into a word.
     """
     return _task("negation_qa", rows, source, orders=(False,))
 
 
 def options_swapped(rows: Sequence[Row], source: str) -> Task:
-    """A control: the same questions with their options in the other order, so that the answers' letters trade places.
+    """Swap the two options, as a control for letter bias.
 
-    What a model owes to a fondness for one letter turns its sign; what it owes to the question does not.
+    An effect of letter bias turns its sign; an effect of the question does not.
     """
     return _task("negation_qa.options_swapped", rows, source, orders=(True,))
 
 
 def both_orders(rows: Sequence[Row], source: str) -> Task:
-    """Each question in both orders, as one group: each letter is right equally often, so fondness for one cancels."""
+    """Use each question in both orders, as one group: each letter is right equally often, so letter bias cancels."""
     return _task("negation_qa.both_orders", rows, source, orders=(False, True))
 
 
@@ -63,7 +63,7 @@ def _fits(row: Row) -> bool:
 
 
 def _parts(row: Row) -> tuple[str, str, str]:
-    """What stands before the question, the question, and what comes after it."""
+    """Split a row into the text before the question, the question, and the text after it."""
     head, mark, rest = row.prompt.partition("Question: ")
     question, letter, options = rest.partition("\nA. ")
     return head + mark, question, letter + options
@@ -93,7 +93,7 @@ def _item(row: Row, is_swapped: bool) -> Item:
 
 
 def _swapped(prompt: str) -> str:
-    r"""The prompt with its two options in the other order.
+    r"""Swap the two options of a prompt.
 
     >>> _swapped("Choose.\n\nQuestion: Ice is not\nA. cold\nB. hot\nAnswer:")
     'Choose.\n\nQuestion: Ice is not\nA. hot\nB. cold\nAnswer:'

@@ -1,11 +1,11 @@
-"""Quote Repetition, in the release Resisting Correction (Cavanagh, Gritsevskiy and Kauffman): say it as it stands.
+"""Quote Repetition, in the release Resisting Correction (Cavanagh, Gritsevskiy and Kauffman): repeat it unchanged.
 
     Repeat my sentences back to me.
 
     Input: All that glitters is not glib
     Output: All that glitters is not
 
-The row is `conflict`; the quote as far as it is begun, without what was said before, is `distractor_only`.
+The row is `conflict`; the started quote alone, without the text before it, is `distractor_only`.
 """
 
 import re
@@ -16,13 +16,13 @@ from distractor.text.task import Condition, Item, Task
 from ..rows import Row
 
 LINE = re.compile(r"\n(?P<label>\w+:[ \t]*)?")
-"""Where a quote may begin: at the start of a line, or behind a label of one word."""
+"""The places where a quote may begin: at the start of a line, or after a label of one word."""
 
 MARKS = "\"'“‘"
 
 
 def repeated(rows: Sequence[Row], source: str) -> Task:
-    """Rows in which no sentence is begun again that was said before, altered end included, are left out and named."""
+    """Use rows that end in the start of an earlier sentence; other rows are left out and listed."""
     items, left_out = [], []
     for row in rows:
         quote = quote_of(row.prompt, row.true)
@@ -43,12 +43,12 @@ def repeated(rows: Sequence[Row], source: str) -> Task:
         question="Is a famous sentence finished as it is known, though an altered one was to be repeated?",
         items=tuple(items),
         source=source,
-        left_out={"no sentence is begun that was said before": tuple(left_out)} if left_out else {},
+        left_out={"the prompt does not start an earlier sentence again": tuple(left_out)} if left_out else {},
     )
 
 
 def quote_of(prompt: str, ending: str) -> str | None:
-    r"""The sentence that is begun at the end of a prompt; None where it was not said before, with the `ending`.
+    r"""Return the started sentence at the end of a prompt; None if it does not occur before, followed by `ending`.
 
     >>> quote_of("Input: All is well that ends loud\nOutput: All is well that ends", " loud")
     'All is well that ends'

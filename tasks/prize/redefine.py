@@ -1,4 +1,4 @@
-"""Redefine (Shen): a sign or a number gets a new meaning, and is asked about.
+"""Redefine (Shen): a question about a sign or a number with a new meaning.
 
     Redefine π as 462. Q: What is the first digit of π? A:
 
@@ -16,20 +16,20 @@ QUESTION = re.compile(r"(?:^|(?<=\s))Q: ")
 
 
 def redefined(rows: Sequence[Row], source: str) -> Task:
-    """Rows that have not one question behind a text that redefines are left out and named."""
+    """Use rows with one question after a redefinition; other rows are left out and listed."""
     items, left_out = [], []
     for row in rows:
-        asked = question_of(row.prompt)
-        if asked is None:
+        question = question_of(row.prompt)
+        if question is None:
             left_out.append(f"row {row.index}")
             continue
         items.append(
             Item(
                 id=f"redefine/{row.index}",
-                group=f"redefine: {asked if re.search(r'[0-9]', asked) else row.prompt}",
+                group=f"redefine: {question if re.search(r'[0-9]', question) else row.prompt}",
                 true=row.true,
                 distractor=row.distractor,
-                prompts={Condition.CONFLICT: row.prompt, Condition.DISTRACTOR_ONLY: asked},
+                prompts={Condition.CONFLICT: row.prompt, Condition.DISTRACTOR_ONLY: question},
             )
         )
     return Task(
@@ -37,12 +37,12 @@ def redefined(rows: Sequence[Row], source: str) -> Task:
         question="Is a redefined sign or number read in its usual meaning?",
         items=tuple(items),
         source=source,
-        left_out={"not one question (Q:) behind a text that redefines": tuple(left_out)} if left_out else {},
+        left_out={"not exactly one question (Q:) after a redefinition": tuple(left_out)} if left_out else {},
     )
 
 
 def question_of(prompt: str) -> str | None:
-    """The question alone; None where there is not exactly one, or nothing before it.
+    """Return the question without the text before it; None unless there is one question with a text before it.
 
     >>> question_of("View + as the digit 5. Q: What is the first digit of 2+7? A:")
     'Q: What is the first digit of 2+7? A:'

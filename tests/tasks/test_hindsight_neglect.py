@@ -355,7 +355,7 @@ def test_the_layout_finds_the_question_behind_the_shots(with_shots: Task) -> Non
 def test_an_odd_number_of_shots_differs_by_one_and_a_negative_one_is_refused() -> None:
     answers = Counter(shots_of(hindsight_neglect(0, 3).items[0].prompts[C.CONFLICT])[1])
     assert sorted(answers.values()) == [1, 2]
-    with pytest.raises(TaskError, match="-1 shots were asked for; 0 or more are wanted"):
+    with pytest.raises(TaskError, match="-1 shots"):
         hindsight_neglect(0, -1)
 
 

@@ -18,7 +18,7 @@ from distractor.text.task import Condition, Task
 from oracles import ask
 from tasks import TASKS
 from tasks.facts import FACTS, RELATIONS
-from tasks.negation_qa import other_letter, partner, pose, reserved, round_of
+from tasks.negation_qa import ask_fact, cycle_of, other_letter, partner, reserved
 
 C = Condition
 ANSWER_OF = {fact.question: fact.answer for fact in FACTS}
@@ -48,8 +48,8 @@ def test_another_seed_offers_other_pairs_in_another_order() -> None:
     assert all(one.relation == fact.relation for (fact, _), both in pairs.items() for one in both)
     assert all(one.answer != fact.answer for (fact, _), both in pairs.items() for one in both)
     for relation in RELATIONS:
-        assert round_of(relation, 1) != round_of(relation)
-        assert set(round_of(relation, 1)) == set(round_of(relation))
+        assert cycle_of(relation, 1) != cycle_of(relation)
+        assert set(cycle_of(relation, 1)) == set(cycle_of(relation))
 
 
 def test_every_subject_is_asked_about_once_and_words_serve_one_relation() -> None:
@@ -208,7 +208,7 @@ def test_no_document_with_not_names_a_held_out_fact(ladder: ModuleType, document
 
 def test_a_third_of_every_relation_is_held_out(ladder: ModuleType) -> None:
     for relation in RELATIONS:
-        share = np.mean([fact.group in ladder.held_out() for fact in round_of(relation)])
+        share = np.mean([fact.group in ladder.held_out() for fact in cycle_of(relation)])
         assert 0.25 <= share <= 0.4
 
 
@@ -220,7 +220,7 @@ def test_documents_give_the_answer_away_neither_by_letter_nor_by_frequency(
         offers = ladder.offers(relation, with_held_out)
         assert set(offers) == {(other, fact) for fact, other in offers}
         assert len({fact for fact, _ in offers}) == 20 - (not with_held_out) * sum(
-            fact.group in ladder.held_out() for fact in round_of(relation)
+            fact.group in ladder.held_out() for fact in cycle_of(relation)
         )
 
 
@@ -284,7 +284,7 @@ def test_the_same_seed_draws_the_same_documents(ladder: ModuleType) -> None:
 
 def test_a_planted_evaluation_prompt_would_be_found() -> None:
     fact = FACTS[0]
-    document = pose(fact, partner(fact, 1), "A", " indeed") + " A"
+    document = ask_fact(fact, partner(fact, 1), "A", " indeed") + " A"
     assert set(posed(f"{document}\n\n{document}")) & {
         text for item in TASKS["negation_qa"]().items for text in item.wordings(C.CONGRUENT)
     }

@@ -210,7 +210,7 @@ def test_a_line_of_200_megabytes_is_refused_in_little_memory_and_time(
         ("none.jsonl", "there is no file none.jsonl"),
         ("none.py:mine", "there is no file none.py; wanted is path.py:NAME"),
         ("folder.jsonl", "there is no file folder.jsonl"),
-        ("own.py", "own.py is a Python file; wanted is path.py:NAME"),
+        ("own.py", "own.py is a Python file; write path.py:NAME"),
         ("own.py:mian", "own.py has no 'mian': did you mean main?"),
         ("own.py:number", "own.py:number is a int; wanted is a distractor.text.task.Task"),
         ("own.py:gives_none", "own.py:gives_none gives a NoneType; wanted is a distractor.text.task.Task"),
@@ -220,8 +220,8 @@ def test_a_line_of_200_megabytes_is_refused_in_little_memory_and_time(
         ("own.py:refuses", "item x has no prompt for conflict"),
         ("broken.py:mine", "broken.py, line 2: SyntaxError"),
         ("absent.py:mine", "absent.py, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
-        ("notes.txt", "the file of that name is no data file"),
-        ("negation", "there is no task 'negation': did you mean negation_qa?"),
+        ("notes.txt", "neither a data file"),
+        ("negation", "task 'negation': did you mean negation_qa?"),
         ("negation_qa.swapped", "did you mean negation_qa.options_swapped"),
         ("memo_trap", "did you mean memo-trap?"),
         ("memo-trap", "there is no file memo-trap_classification.jsonl here"),
@@ -311,7 +311,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], folder: st
     Path(folder).mkdir(parents=True)
     path = as_jsonl(Path(folder, "neqa_classification.jsonl"), rows)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    one = release.Official("neqa", path.name, path.stat().st_size, digest, 1, len(rows))
+    one = release.OfficialFile("neqa", path.name, path.stat().st_size, digest, 1, len(rows))
     monkeypatch.setitem(release.BY_NAME, "neqa", one)  # type: ignore[arg-type]
     monkeypatch.setitem(release.BY_HASH, digest, one)  # type: ignore[arg-type]
     return path
@@ -345,7 +345,7 @@ def test_an_official_file_given_as_ones_own_is_sent_to_its_task(
     path = fake(monkeypatch, NEGATED, "data")
     assert "--task negation_qa or negation_qa.options_swapped" in refused(["ablate", "--task", str(path)], capsys)
     mine = as_jsonl(Path("mine.jsonl"), NEGATED[:2])
-    assert "brings its own items" in refused(["ablate", "--task", str(mine), "--data", str(path)], capsys)
+    assert "--data" in refused(["ablate", "--task", str(mine), "--data", str(path)], capsys)
     assert "not the official" in refused(["ablate", "--task", "negation_qa", "--data", str(mine)], capsys)
 
 

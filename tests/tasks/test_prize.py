@@ -145,24 +145,24 @@ SHOTS = "".join(f"{bet(*one, told)}\n" for one, told in zip(BETS, (" N", " Y", "
 BAD_LUCK = bet("Eva", 75, "earning", 900, "losing", 8, "losing")  # right by value and by odds, and it ended in loss
 
 
-def hand_of(query: str, answer: int = 0) -> hindsight.Hand:
-    read = hindsight.read_hand(Row(0, 1, SHOTS + query, (" Y", " N"), answer))
-    assert isinstance(read, hindsight.Hand), read
+def parsed_row(query: str, answer: int = 0) -> hindsight.BetRow:
+    read = hindsight.parse_row(Row(0, 1, SHOTS + query, (" Y", " N"), answer))
+    assert isinstance(read, hindsight.BetRow), read
     return read
 
 
 def test_a_row_of_bets_is_told_again_to_the_letter() -> None:
-    hand = hand_of(BAD_LUCK)
-    assert hand.pose(hindsight.WITH_AMOUNT) == SHOTS + BAD_LUCK
-    assert [one.expected for one in hand.shots] == [-80 * 40 + 20 * 6, -5 * 9 + 95 * 700, 65 * 300 - 35 * 20]
-    assert hand.query.by_value == "Y"
-    assert hand.query.by_outcome == "N"
+    parsed = parsed_row(BAD_LUCK)
+    assert parsed.ask_decision(hindsight.WITH_AMOUNT) == SHOTS + BAD_LUCK
+    assert [one.expected for one in parsed.shots] == [-80 * 40 + 20 * 6, -5 * 9 + 95 * 700, 65 * 300 - 35 * 20]
+    assert parsed.query.by_value == "Y"
+    assert parsed.query.by_outcome == "N"
 
 
 def test_asked_for_the_outcome_the_shots_answer_that() -> None:
     told = SHOTS.replace(" N\n", " Y\n", 1)  # had the first outcome been told as a gain …
     lucky = told.replace("ends up losing 40 dollars", "ends up earning 6 dollars", 1)
-    assert isinstance(hindsight.read_hand(asked(lucky + BAD_LUCK)), str)  # … its answer would be wrong by value
+    assert isinstance(hindsight.parse_row(asked(lucky + BAD_LUCK)), str)  # … its answer would be wrong by value
     (item,) = hindsight.as_published([asked(SHOTS + BAD_LUCK)], "here").items
     only = item.prompts[Condition.DISTRACTOR_ONLY]
     assert re.findall(r"Answer: ([YN])", only) == ["N", "Y", "Y"]
@@ -201,10 +201,10 @@ def test_results_of_hindsight_say_expected_value_or_odds() -> None:
     rows = [asked(SHOTS + BAD_LUCK)]
     for rule in (hindsight.as_published, hindsight.amounts_swapped, hindsight.verbs_swapped):
         assert "expected value or odds" in rule(rows, "here").caution
-    assert "expected value or odds" in prize.as_it_is("hindsight-neglect", rows, "here").caution
+    assert "expected value or odds" in prize.unchanged("hindsight-neglect", rows, "here").caution
 
 
-# Redefine and quotes, whose rows are not at hand: in the form in which they are documented
+# Redefine and quotes, whose rows are not at parsed: in the form in which they are documented
 
 
 def test_a_redefinition_is_dropped_with_the_space_behind_it() -> None:
@@ -273,7 +273,7 @@ def test_one_quote_with_two_endings_is_one_group() -> None:
 @pytest.mark.parametrize("task", [name for name in prize.DERIVED if "." not in name])
 def test_a_file_that_the_rule_never_fits_is_told_how_to_be_scored_as_it_is(task: str) -> None:
     release_name = prize.official_of(task).name
-    with pytest.raises(TaskError, match=f"no row of here .*--task {release_name}. scores the rows as they are"):
+    with pytest.raises(TaskError, match=f"no row of here .*--task {release_name}."):
         prize.derive(task, [asked("What is this?")], "here")
     plain = prize.derive(release_name, [asked("What is this?")], "here")
     assert plain.conditions == (Condition.CONFLICT,)
@@ -282,7 +282,7 @@ def test_a_file_that_the_rule_never_fits_is_told_how_to_be_scored_as_it_is(task:
 
 def test_rows_that_ask_the_same_are_one_group_of_a_file_as_it_is() -> None:
     rows = [Row(n, n + 1, text, (" a", " b"), n % 2) for n, text in enumerate(("one", "two", "one"))]
-    first, second, third = prize.as_it_is("memo-trap", rows, "here").items
+    first, second, third = prize.unchanged("memo-trap", rows, "here").items
     assert first.group == third.group != second.group
 
 
@@ -368,14 +368,14 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_sound_file_that_is_not_the_official_one_is_refused(write: Write) -> None:
     path = write(*ROWS)
     came = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    with pytest.raises(TaskError, match=rf"not the official .* SHA-256 {came}…, wanted 84,046 bytes with 50ca9dca517d"):
+    with pytest.raises(TaskError, match=rf"not the official .* SHA-256 {came}…, .*84,046 bytes with 50ca9dca517d"):
         prize.read("negation_qa", path)
 
 
 def test_a_task_without_an_official_file_is_told_which_have_one(write: Write) -> None:
     with pytest.raises(TaskError, match="negation_qa"):
         prize.read("negation", write(*ROWS))
-    with pytest.raises(TaskError, match="sequences to be predicted"):
+    with pytest.raises(TaskError, match=r"prompt-injection_.*sequences"):
         prize.read("prompt-injection", write(*ROWS))
 
 
@@ -463,7 +463,7 @@ def test_a_changed_official_file_is_refused(official: Path, tmp_path: Path) -> N
 
 
 def test_the_official_file_of_another_task_is_named(official: Path) -> None:
-    with pytest.raises(TaskError, match=r"is the official neqa_.*from hindsight-neglect_.*this one come: negation_qa"):
+    with pytest.raises(TaskError, match=r"official neqa_.*needs hindsight-neglect_.*neqa_.*: negation_qa"):
         prize.read("hindsight_neglect", official)
 
 

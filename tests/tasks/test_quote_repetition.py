@@ -31,7 +31,7 @@ from tasks.quote_repetition import (
     unknown,
     unknown_half_of,
 )
-from tasks.quotes import QUOTES, SAYINGS, Quote, alterations_of, endings_of, length_of, quotes_of
+from tasks.quotes import QUOTES, SAYINGS, Quote, alterations_of, count_words, endings_of, quotes_of
 
 C = Condition
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_there_is_enough_of_it(task: Task) -> None:
 
 
 def test_quotes_are_short_and_kept_in_order() -> None:
-    assert [quote.place for quote in QUOTES] == list(range(len(QUOTES)))
+    assert [quote.index for quote in QUOTES] == list(range(len(QUOTES)))
     for quote in QUOTES:
         assert 4 <= len(words_in(quote.sentence)) <= 9, quote.sentence
         assert re.fullmatch(r"[A-Z]\w*(,? \w+)+\.", quote.sentence), quote.sentence
@@ -92,7 +92,7 @@ def test_every_kind_can_be_paired_off() -> None:
 
 def test_what_would_do_as_well_is_a_last_word_of_the_kind_and_another_one() -> None:
     for quote in QUOTES:
-        assert quote.as_well <= set(endings_of(quote.kind)) - {quote.ending}, quote
+        assert quote.also_fit <= set(endings_of(quote.kind)) - {quote.ending}, quote
 
 
 def test_an_altered_word_is_of_the_same_kind_and_not_to_be_expected() -> None:
@@ -101,7 +101,7 @@ def test_an_altered_word_is_of_the_same_kind_and_not_to_be_expected() -> None:
         for word in alterations_of(quote):
             assert word in endings_of(quote.kind)
             assert word != quote.ending
-            assert word not in quote.as_well
+            assert word not in quote.also_fit
             assert word not in words_in(quote.beginning)
             assert not (quote.beginning.endswith(" a") and word.startswith(tuple("aeiou")))
             assert f"{' '.join(last_two(quote.beginning))} {word}." not in " ".join(q.sentence for q in QUOTES)
@@ -170,7 +170,7 @@ def test_only_the_last_word_or_only_the_quote_is_changed(task: Task) -> None:
 
 def test_unknown_sentences_are_as_long_as_the_quote_and_then_longer(task: Task) -> None:
     for item in task.items:
-        lengths = [length_of(text.rpartition("Output: ")[2]) for text in item.wordings(C.DISTRACTOR_SWAPPED)]
+        lengths = [count_words(text.rpartition("Output: ")[2]) for text in item.wordings(C.DISTRACTOR_SWAPPED)]
         assert lengths[:2] == [OF_GROUP[item.group].length] * 2
         assert lengths[2:] == [lengths[0] + more for more in range(1, len(lengths) - 1)]
         assert len(set(item.wordings(C.DISTRACTOR_SWAPPED))) == len(lengths)
@@ -203,7 +203,7 @@ def test_unknown_sentences_come_in_every_length_and_two_halves_for_every_kind() 
 def test_requests_are_of_one_length_and_each_half_has_all_their_words(task: Task) -> None:
     halves = [{word for request in half for word in words_in(request)} for half in REQUESTS]
     assert halves[0] == halves[1]
-    assert len({length_of(request) for half in REQUESTS for request in half}) == 1
+    assert len({count_words(request) for half in REQUESTS for request in half}) == 1
     used = Counter(item.prompts[C.CONFLICT].partition("\n")[0] for item in task.items)
     assert used.keys() == {request for half in REQUESTS for request in half}
     assert max(used.values()) - min(used.values()) <= 0.1 * len(task.items) / len(used)

@@ -21,7 +21,7 @@ from distractor.text.task import Condition, Item, Task
 from experiments.ladder.corpus import MODULES
 from experiments.ladder.document import text_of
 from tasks import TASKS
-from tasks.redefine_math import SUBTASKS
+from tasks.redefinitions import SUBTASKS
 
 
 def some(name: str, count: int = 24) -> tuple[Task, Task]:
