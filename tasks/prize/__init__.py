@@ -12,7 +12,7 @@ from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row, read_rows
 from . import hindsight, neqa, quotes, redefine
-from .release import BY_NAME, FILES, OfficialFile, difference, find, hash_of, identify
+from .release import BY_NAME, FILES, ReleaseFile, difference, find, hash_of, identify
 
 __all__ = ["NAMES", "derived_from", "describe", "locate", "read"]
 
@@ -102,7 +102,7 @@ def unchanged(name: str, rows: Sequence[Row], source: str) -> Task:
     )
 
 
-def official_of(task: str) -> OfficialFile:
+def official_of(task: str) -> ReleaseFile:
     """Return the official file of a task.
 
     Raises:
@@ -116,7 +116,7 @@ def official_of(task: str) -> OfficialFile:
     return BY_NAME[DERIVED[task][0] if task in DERIVED else task]
 
 
-def derived_from(official: OfficialFile) -> tuple[str, ...]:
+def derived_from(official: ReleaseFile) -> tuple[str, ...]:
     """Return the names of all tasks of an official file."""
     derived = tuple(task for task, (name, _) in DERIVED.items() if name == official.name)
     return (*derived, official.name) if official.is_classification else derived

@@ -23,7 +23,7 @@ from distractor.models import hub
 
 from ..rows import COLUMNS, parse_classes
 from . import official_of
-from .release import ADDRESS, FILES, OfficialFile, cache_folder, encodings, identify
+from .release import ADDRESS, FILES, ReleaseFile, cache_folder, encodings, identify
 
 SECONDS = 10.0
 """Timeout in seconds for a server that sends nothing."""
@@ -77,7 +77,7 @@ def get(task: str, folder: Path | None = None, *, offline: bool = False) -> tupl
     return path, origin
 
 
-def _fetch(official: OfficialFile, address: str, folder: Path) -> tuple[bytes, str]:
+def _fetch(official: ReleaseFile, address: str, folder: Path) -> tuple[bytes, str]:
     """Return the official bytes and the address of their file."""
     deadline = time.monotonic() + TOTAL_SECONDS
     differing = []
@@ -96,7 +96,7 @@ def _fetch(official: OfficialFile, address: str, folder: Path) -> tuple[bytes, s
     )
 
 
-def _files(official: OfficialFile, deadline: float) -> list[str]:
+def _files(official: ReleaseFile, deadline: float) -> list[str]:
     """List the files of the dataset that may contain rows."""
     address = f"{hub.endpoint()}/api/datasets/{official.hub}"
     content = _read(address, deadline)
@@ -137,7 +137,7 @@ def _read(address: str, deadline: float) -> bytes:
     return bytes(content)
 
 
-def _converted(official: OfficialFile, name: str, content: bytes) -> Iterator[bytes]:
+def _converted(official: ReleaseFile, name: str, content: bytes) -> Iterator[bytes]:
     """Yield the rows of a copy in the release's form; nothing if the copy has other rows."""
     try:
         rows = _rows(name, content)
@@ -162,7 +162,7 @@ def _rows(name: str, content: bytes) -> Sequence[dict[str, Any]]:
     return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
-def _in_release_form(official: OfficialFile, row: dict[str, Any]) -> dict[str, Any]:
+def _in_release_form(official: ReleaseFile, row: dict[str, Any]) -> dict[str, Any]:
     """Convert a row to the release's columns; rows without a part belong to part 1."""
     prompt, classes, answer = (row[name] for name in COLUMNS)
     listed = parse_classes(classes) if isinstance(classes, str) else [str(name) for name in classes]
@@ -177,5 +177,5 @@ def _in_release_form(official: OfficialFile, row: dict[str, Any]) -> dict[str, A
     }
 
 
-def _by_hand(official: OfficialFile, folder: Path) -> str:
+def _by_hand(official: ReleaseFile, folder: Path) -> str:
     return f"get {official.file} from {ADDRESS} and save it in {folder}"

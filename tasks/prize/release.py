@@ -20,7 +20,7 @@ ADDRESS = "https://github.com/inverse-scaling/prize/tree/main/data-release"
 
 
 @dataclass(frozen=True)
-class OfficialFile:
+class ReleaseFile:
     """An official file: its task in the release, its name, size in bytes, SHA-256 and round of the prize.
 
     `rows` is the number of rows if known, and `hub` the organisers' public dataset of the task. Datasets exist for round
@@ -43,59 +43,59 @@ class OfficialFile:
 
 
 FILES = (
-    OfficialFile(
+    ReleaseFile(
         "hindsight-neglect", "hindsight-neglect_classification.jsonl", 953_341,
         "1539e144e20c760cd70980ca012d3d75744b59385bdf78cffc4d02560c4b3686", 1, 315,
         hub="inverse-scaling/hindsight-neglect-10shot",
     ),
-    OfficialFile(
+    ReleaseFile(
         "into-the-unknown", "into-the-unknown_classification.jsonl", 1_012_764,
         "74b5e1aca9e4aeedd2b6ce1686d0e5ee9cd380509d65bca37cad1ebebaecf51d", 2,
     ),
-    OfficialFile(
+    ReleaseFile(
         "memo-trap", "memo-trap_classification.jsonl", 165_763,
         "f09aac90bf841f2eb899d23beed8c8ccad2e1d3ab4f0fd3f1ff403fd5c7e11f2", 2, 936,
     ),
-    OfficialFile(
+    ReleaseFile(
         "modus-tollens", "modus-tollens_classification.jsonl", 426_022,
         "fdf82374d7e401902f25303428678d3b540031ec81c7a7078cb3d7f346314a7d", 2,
     ),
-    OfficialFile(
+    ReleaseFile(
         "neqa", "neqa_classification.jsonl", 84_046,
         "50ca9dca517dcd7fcdbb6d7f750fbbdade2142c0ac2da2bd196dc27464b464e6", 1, 300,
         hub="inverse-scaling/NeQA",
     ),
-    OfficialFile(
+    ReleaseFile(
         "pattern-matching-suppression", "pattern-matching-suppression_classification.jsonl", 338_768,
         "29ff41ccc2592ecd19c8bdf8e632a394314cb7d84d21e668d9060070d95fdad0", 2,
     ),
-    OfficialFile(
+    ReleaseFile(
         "prompt-injection", "prompt-injection_sequence-probability.jsonl", 863_354,
         "0c8e7342a256e5ff53913e83c7477f57d5b776d77fbab2aef473e92054773e21", 2,
     ),
-    OfficialFile(
+    ReleaseFile(
         "redefine", "redefine_classification.jsonl", 202_277,
         "4ca8573039b0f943ea773d258cea3f937a8429cf0f6f0f060c281fd8eb6d5c7c", 2,
         hub="inverse-scaling/redefine-math", is_updated=True,
     ),
-    OfficialFile(
+    ReleaseFile(
         "repetitive-algebra", "repetitive-algebra_classification.jsonl", 740_039,
         "c2496c285bfef9e8da82dd28026aeb35f834da1c20ea410540c82698526428f3", 2,
     ),
-    OfficialFile(
+    ReleaseFile(
         "resisting-correction", "resisting-correction_classification.jsonl", 3_572_356,
         "0c2720f095a4272e6b1462fe774704c57db0f124c4b68f35747d76e79e5352f6", 2,
         hub="inverse-scaling/quote-repetition", is_updated=True,
     ),
-    OfficialFile(
+    ReleaseFile(
         "sig-figs", "sig-figs_classification.jsonl", 15_047_173,
         "19ca4afdd2b5d0fb2608097cf747b5a4105038ea2183750796c8bf57f23e7448", 2,
     ),
 )  # fmt: skip
 """All eleven official files."""
 
-BY_NAME: Mapping[str, OfficialFile] = {file.name: file for file in FILES}
-BY_HASH: Mapping[str, OfficialFile] = {file.sha256: file for file in FILES}
+BY_NAME: Mapping[str, ReleaseFile] = {file.name: file for file in FILES}
+BY_HASH: Mapping[str, ReleaseFile] = {file.sha256: file for file in FILES}
 
 
 def folders() -> tuple[Path, ...]:
@@ -143,7 +143,7 @@ def hash_of(path: Path) -> tuple[int, str]:
         raise TaskError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
 
 
-def identify(path: Path) -> OfficialFile | None:
+def identify(path: Path) -> ReleaseFile | None:
     """Return the official file with exactly these bytes, under any name; None if there is none.
 
     Raises:
@@ -153,7 +153,7 @@ def identify(path: Path) -> OfficialFile | None:
     return BY_HASH.get(hash_of(path)[1])
 
 
-def difference(path: Path, expected: OfficialFile | None = None) -> str:
+def difference(path: Path, expected: ReleaseFile | None = None) -> str:
     """Describe how a file differs from the `expected` one: size, hash, the first bad line.
 
     By default the expected file is the one of the same name. The text also says if the rows equal those of an official

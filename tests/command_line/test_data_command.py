@@ -37,7 +37,7 @@ ROWS = [question("Ice is not", 0), question("Fire isn't", 1), question("Snow is 
 CONTENT = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in ROWS).encode()
 """What is official here: a file of our own making, since the real ones are not to be shipped."""
 
-OFFICIAL = release.OfficialFile("neqa", FILE, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), 1, len(ROWS), HUB)
+OFFICIAL = release.ReleaseFile("neqa", FILE, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), 1, len(ROWS), HUB)
 
 
 @pytest.fixture(autouse=True)
@@ -385,7 +385,7 @@ def test_a_file_without_classes_is_recognised_and_not_read(
 ) -> None:
     content = b'{"prompt":"a","completion":" b"}\n'
     digest = hashlib.sha256(content).hexdigest()
-    one = release.OfficialFile("prompt-injection", "prompt-injection_sequence-probability.jsonl", 1, digest, 2)
+    one = release.ReleaseFile("prompt-injection", "prompt-injection_sequence-probability.jsonl", 1, digest, 2)
     monkeypatch.setitem(release.BY_HASH, digest, one)  # type: ignore[arg-type]
     Path("a").write_bytes(content)
     assert type_in(["data", "verify", "a"]) == 0

@@ -311,7 +311,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], folder: st
     Path(folder).mkdir(parents=True)
     path = as_jsonl(Path(folder, "neqa_classification.jsonl"), rows)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    one = release.OfficialFile("neqa", path.name, path.stat().st_size, digest, 1, len(rows))
+    one = release.ReleaseFile("neqa", path.name, path.stat().st_size, digest, 1, len(rows))
     monkeypatch.setitem(release.BY_NAME, "neqa", one)  # type: ignore[arg-type]
     monkeypatch.setitem(release.BY_HASH, digest, one)  # type: ignore[arg-type]
     return path
