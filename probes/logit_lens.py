@@ -51,11 +51,11 @@ class LogitLens:
         from distractor.probing.probe import names_of
         from distractor.probing.stream import TOLERANCE, Stream
         from distractor.scoring import quantities
-        from distractor.scoring.score import rows_a_pass
+        from distractor.scoring.score import rows_per_pass
 
         shape = run.gap.shape
         answers = run.batch.answers.repeat(shape[0], 1)
-        size = rows_a_pass(1, 1, run.model.vocab)
+        size = rows_per_pass(1, 1, run.model.vocab)
         seen = []
         stages = Stream.of(run).stages
         for resid in stages.values():

@@ -16,13 +16,13 @@ from distractor.probing.readings import Reading, read_probe
 from distractor.progress import Advance
 from distractor.scoring import quantities
 from distractor.scoring.behaviour import (
-    ONE_PLACE,
     PER_CONDITION,
     PULLS,
+    SAME_SIZE_AND_SEED,
     ItemValues,
     complete_items,
-    limits_of,
-    refuse_steps,
+    quantity_limits,
+    refuse_several_steps,
     values_of,
 )
 from distractor.scoring.settings import Settings
@@ -115,8 +115,8 @@ class AblationResult:
         counted = self.complete if only is None else self.complete & only
         groups = [item.group for item in self.task.items]
         means: dict[QuantityKey, Mean | None] = dict.fromkeys(requested)
-        for limits in {limits_of(quantity) for quantity, _ in requested}:
-            keys = [key for key in requested if limits_of(key[0]) == limits]
+        for limits in {quantity_limits(quantity) for quantity, _ in requested}:
+            keys = [key for key in requested if quantity_limits(key[0]) == limits]
             rows = [np.mean([self.item_values(model, *key) for model in models], axis=0) for key in keys]
             ends = mean_intervals(np.where(counted, rows, np.nan), groups, limits=limits)
             means |= {key: Mean(*map(float, row)) for key, row in zip(keys, np.transpose(ends), strict=True)}
@@ -147,7 +147,7 @@ def ablate(
             f"the prompts of {task.name} have the format {task.format.scoring}, which has no answers to rank; "
             "use ablate_written"
         )
-    refuse_steps(sources)
+    refuse_several_steps(sources)
     scores = sweep(task, sources, store, settings, advance)
     scores = sorted(scores, key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     complete = complete_items(task, scores)
@@ -228,7 +228,7 @@ class SizeCurves:
         sizes = sorted({each.source.n_params or 0 for each in scores})
         by_seed_and_size = {(each.source.seed or 0, each.source.n_params or 0): each for each in scores}
         if len(by_seed_and_size) < len(scores):
-            raise ScalingError(ONE_PLACE)
+            raise ScalingError(SAME_SIZE_AND_SEED)
         if len(by_seed_and_size) < len(seeds) * len(sizes):
             raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
         grid = [[values_of(task, by_seed_and_size[seed, size]) for size in sizes] for seed in seeds]

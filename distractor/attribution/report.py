@@ -16,7 +16,7 @@ from distractor.probing.readings import Reading
 from distractor.probing.strengths import Strength
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
-from distractor.scoring.behaviour import at_several_steps
+from distractor.scoring.behaviour import model_at_several_steps
 from distractor.scoring.settings import Settings
 from distractor.statistics.peak import peak
 from distractor.text.task import Condition, Task
@@ -103,7 +103,7 @@ def figures(found: ProbeResults, *, item: str | None = None, heads: Sequence[str
                 if item is not None:
                     one = maps.waterfall(found, reading, cells, item)
                     drawn[file_name("waterfall-of-one-item", reading.source.name)] = one
-    is_over_size = at_several_steps([one.source for one in found.scores]) is None
+    is_over_size = model_at_several_steps([one.source for one in found.scores]) is None
     if found.strengths and len(found.strengths) == len(found.scores) and is_over_size:
         drawn["across"] = maps.across(found)
     return drawn

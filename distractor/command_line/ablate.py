@@ -188,7 +188,7 @@ def ablate(
     """Run a task under every condition on models of many sizes; judge whether a distractor makes the U."""
     from distractor.models.families import find_models
     from distractor.scoring.settings import Settings
-    from distractor.scoring.shot_limits import refuse_untrained
+    from distractor.scoring.shot_limits import refuse_too_many_shots
     from distractor.scoring.store import Store
     from distractor.text.format import parse_formats
     from distractor.text.shots import format_task
@@ -212,7 +212,7 @@ def ablate(
     store = Store(CELLS)
     for source in sources:
         for one in tasks:
-            refuse_untrained(one.format, source)
+            refuse_too_many_shots(one.format, source)
     if plan:
         _print_plan(tasks, sources, store, settings, knockout=knockout)
         return

@@ -15,7 +15,7 @@ from distractor.comparison.sides import Side, model_key
 from distractor.comparison.steps import PATHS, TrainingCurves
 from distractor.probing.read_probes import ProbeResults
 from distractor.probing.strengths import Strength, first_half
-from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, complete_items, limits_of, values_of
+from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, complete_items, quantity_limits, values_of
 from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
 from distractor.statistics.changes import Change, halves_differ
@@ -170,7 +170,7 @@ class ComparisonResult:
 
     def level(self, side: int, row: QuantityKey) -> Mean:
         """A side's mean over seeds and items, with its 95 % interval over item groups."""
-        return mean_interval(self.side_values(side, row).mean(0), self.groups, limits=limits_of(row[0]))
+        return mean_interval(self.side_values(side, row).mean(0), self.groups, limits=quantity_limits(row[0]))
 
     def path_strength(self, model: int, path: str) -> Float[ndarray, " item"]:
         """A model's loss of T or D without the sites of that task; NaN for items on which the sites were chosen."""

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from distractor.probing.readings import Reading
-from distractor.scoring.behaviour import limits_of
+from distractor.scoring.behaviour import quantity_limits
 from distractor.statistics.groups import Mean, mean_intervals, number_groups
 from distractor.text.task import Task
 
@@ -158,7 +158,7 @@ def means_of(task: Task, reading: Reading) -> CellMeans:
     is_share = np.full(len(rows), kind_of(reading) in ("attention", "decoding"))
     if kind_of(reading) == "lens":
         quantity = np.indices([len(names) for names in dims.values()])[list(dims).index("quantity")].ravel()
-        is_share = np.array([limits_of(name) is not None for name in dims["quantity"]])[quantity]
+        is_share = np.array([quantity_limits(name) is not None for name in dims["quantity"]])[quantity]
     found = np.full((3, len(rows)), np.nan)
     for chosen, limits in ((~is_share, None), (is_share, (0.0, 1.0))):
         found[:, chosen] = mean_intervals(rows[chosen], groups, limits=limits)

@@ -21,7 +21,7 @@ from distractor.models.self_check import AGREES
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
 from distractor.probing.cached_patching import PATCHABLE, CachedPatching, Patches
 from distractor.probing.run import Batch, Run
-from distractor.scoring.score import TOKENS_A_PASS, refuse_nan, rows_a_pass
+from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
 
 
 @torch.inference_mode()
@@ -170,7 +170,7 @@ def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node c
                 at[key, item].repeat(2, 1),
                 None if heads[0] is None else torch.tensor(heads, device=model.device)[key].repeat(2),
             )
-            gaps = cut.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), TOKENS_A_PASS).double()
+            gaps = cut.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), TOKENS_PER_PASS).double()
             for site, of_site in zip(sites, gaps, strict=True):
                 here = found.new_full((len(keys), 2, len(some)), torch.nan)
                 here[key, 0, item], here[key, 1, item] = of_site.chunk(2)
@@ -220,7 +220,7 @@ def _passes(model: Model, batch: Batch, which: Bool[Tensor, " item"] | None = No
     items = torch.arange(len(batch.items), device=model.device)
     items = items if which is None else items[which]
     kept = len(batch.lengths.unique())
-    for some in items.split(max(1, rows_a_pass(batch.tokens.shape[2], kept, model.vocab) // (2 * times))):
+    for some in items.split(max(1, rows_per_pass(batch.tokens.shape[2], kept, model.vocab) // (2 * times))):
         length = int(batch.lengths[some].max())
         yield _Pass(
             batch, some, rearrange(batch.tokens[:, some, :length], "condition item pos -> (condition item) pos")

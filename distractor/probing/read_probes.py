@@ -31,7 +31,7 @@ from distractor.probing.readings import Reader, Reading
 from distractor.probing.strengths import Strength, choose, first_half, site_of, strength
 from distractor.progress import Advance
 from distractor.scoring import quantities
-from distractor.scoring.behaviour import ItemValues, complete_items, limits_of, values_of
+from distractor.scoring.behaviour import ItemValues, complete_items, quantity_limits, values_of
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores
@@ -91,7 +91,7 @@ class ProbeResults:
         values = self.values[index]
         row = values.pulls[quantity] if condition is None else values.by_condition[quantity][self._place(condition)]
         groups = [item.group for item in self.task.items]
-        return known_mean_interval(np.where(self.complete, row, np.nan), groups, limits=limits_of(quantity))
+        return known_mean_interval(np.where(self.complete, row, np.nan), groups, limits=quantity_limits(quantity))
 
     def cells_of(self, reading: Reading) -> CellMeans:
         """The mean of each cell over the items that it has, with its interval and, for effects, whether it stands out."""

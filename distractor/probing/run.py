@@ -14,7 +14,7 @@ from distractor.models.hooks import Read, set_to
 from distractor.models.model import Model
 from distractor.models.site import Part, Site
 from distractor.scoring.encode import Encoded, Encoding, Role
-from distractor.scoring.score import refuse_nan, rows_a_pass
+from distractor.scoring.score import refuse_nan, rows_per_pass
 from distractor.text.task import Condition, Item
 
 
@@ -131,7 +131,7 @@ def observe(
     log_probs: list[Tensor] = []
     seen: dict[Site, list[Tensor]] = {site: [] for site in sites}
     every_row = torch.arange(len(tokens), device=model.device)
-    for rows in every_row.split(rows_a_pass(tokens.shape[1], len(last.unique()), model.vocab)):
+    for rows in every_row.split(rows_per_pass(tokens.shape[1], len(last.unique()), model.vocab)):
         keep, place = last[rows].unique(return_inverse=True)
         found = model.log_probs(
             tokens[rows],

@@ -20,7 +20,9 @@ PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
 PULLS = ("true_pull", "distractor_pull")
 
 
-ONE_PLACE = "two of the models have the same number of parameters and the same seed, so they are no curve over size"
+SAME_SIZE_AND_SEED = (
+    "two of the models have the same number of parameters and the same seed, so they are no curve over size"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +33,20 @@ class ItemValues:
     pulls: Mapping[str, Float[ndarray, " item"]]
 
 
-def limits_of(quantity: str) -> tuple[float, float] | None:
+def quantity_limits(quantity: str) -> tuple[float, float] | None:
     """Between what the values of a quantity lie, as `interval` wants to know it; None for those in nats."""
     return None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
 
 
-def at_several_steps(sources: Sequence[Source]) -> Source | None:
+def model_at_several_steps(sources: Sequence[Source]) -> Source | None:
     """The first model that is there at several steps, if there is one."""
     count = Counter((source.family, source.model, source.seed) for source in sources)
     return next((one for one in sources if count[one.family, one.model, one.seed] > 1), None)
 
 
-def refuse_steps(sources: Sequence[Source]) -> None:
+def refuse_several_steps(sources: Sequence[Source]) -> None:
     """Raise ScalingError where a model is there at several steps: they would be taken for seeds of one size."""
-    if several := at_several_steps(sources):
+    if several := model_at_several_steps(sources):
         raise ScalingError(
             f"{several.family}/{several.model} is there at several steps, which are no curve over size; ask for one step, or "
             "lay them side by side with `distractor compare`"

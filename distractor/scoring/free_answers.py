@@ -12,7 +12,7 @@ from numpy import ndarray
 from distractor.models.source import Source
 from distractor.progress import Advance
 from distractor.scoring.keys import score_keys
-from distractor.scoring.reply import read
+from distractor.scoring.reply import read_answer
 from distractor.scoring.settings import Settings, load_model
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Answer, Condition, Item, Task
@@ -66,7 +66,7 @@ class Replies:
     dropped: Mapping[Condition, int]
 
     @cached_property
-    def posed(self) -> Bool[ndarray, "condition item"]:
+    def shown(self) -> Bool[ndarray, "condition item"]:
         """Which items were posed under which condition."""
         return np.array([[text is not None for text in row] for row in self.texts.values()])
 
@@ -96,7 +96,7 @@ def gap_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, 
 
 
 @dataclass(frozen=True, eq=False)
-class Writer:
+class TextGenerator:
     """One model at its work: loaded once, and only if the store lacks something."""
 
     task: Task
@@ -170,7 +170,7 @@ class Writer:
             self.task.format.max_tokens,
             batch_size=self.settings.batch_size,
         )
-        replies = [read(one.text, item.answers) for item, one in zip(items, written, strict=True)]
+        replies = [read_answer(one.text, item.answers) for item, one in zip(items, written, strict=True)]
         columns: dict[str, Any] = {
             "item": [item.id for item in items],
             "prompt": [self.model.tokenizer.decode(row.prompt) for row in rows],

@@ -16,7 +16,7 @@ import torch
 from distractor.errors import ModelError
 from distractor.models.model import Model
 from distractor.scoring.encode import Tokens
-from distractor.scoring.score import rows_a_pass
+from distractor.scoring.score import rows_per_pass
 from distractor.text.task import Item
 
 End = Literal["stop", "eos", "limit"]
@@ -28,7 +28,7 @@ STOPS = ("\n\n", "\nQuestion:")
 
 
 @dataclass(frozen=True)
-class Written:
+class Generated:
     """What a model wrote: its tokens, all of them, the text up to where it was stopped, and what ended it."""
 
     tokens: Tokens
@@ -44,7 +44,7 @@ def generate(
     max_tokens: int,
     stops: Sequence[str] = STOPS,
     batch_size: int | None = None,
-) -> list[Written]:
+) -> list[Generated]:
     """What the model writes behind each prompt, always taking the likeliest token, of equal ones the first.
 
     Raises:
@@ -60,9 +60,9 @@ def generate(
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, prompt in enumerate(prompts):
         by_length[len(prompt)].append(index)
-    found: dict[int, Written] = {}
+    found: dict[int, Generated] = {}
     for length, indices in sorted(by_length.items()):
-        size = rows_a_pass(length + max_tokens, 1, model.vocab, batch_size)
+        size = rows_per_pass(length + max_tokens, 1, model.vocab, batch_size)
         for start in range(0, len(indices), size):
             together = indices[start : start + size]
             written = _continue(
@@ -74,11 +74,11 @@ def generate(
 
 def _continue(
     model: Model, items: list[Item], prompts: list[Tokens], max_tokens: int, stops: tuple[str, ...]
-) -> list[Written]:
+) -> list[Generated]:
     """Prompts of one length; a row is left out of the batch as soon as it is at its end."""
     ends = model.end_tokens
     rows: list[list[int]] = [[] for _ in prompts]
-    done: dict[int, Written] = {}
+    done: dict[int, Generated] = {}
     running = list(range(len(prompts)))
     step, past = torch.tensor(prompts, device=model.device), None
     kept: list[int] | None = None
@@ -98,7 +98,7 @@ def _continue(
             )
             end = _end(text, rows[row], ends, stops, max_tokens)
             if end is not None:
-                done[row] = Written(tuple(rows[row]), _cut(text, stops), end)
+                done[row] = Generated(tuple(rows[row]), _cut(text, stops), end)
         left = [place for place, row in enumerate(running) if row not in done]
         kept = left if len(left) < len(running) else None
         running = [running[place] for place in left]

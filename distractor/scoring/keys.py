@@ -4,7 +4,7 @@ from typing import Any
 
 from distractor.models.source import Source
 from distractor.scoring.settings import Settings
-from distractor.scoring.shot_limits import refuse_untrained
+from distractor.scoring.shot_limits import refuse_too_many_shots
 from distractor.scoring.store import Key
 from distractor.text.task import Condition, Task
 
@@ -25,7 +25,7 @@ def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition
 
 def cell_key(task: Task, source: Source, settings: Settings) -> dict[str, Any]:
     """What the keys of all cells of a model on a task have in common."""
-    refuse_untrained(task.format, source)
+    refuse_too_many_shots(task.format, source)
     return {
         "scorer": SCORER,
         "model": source.fingerprint(),

@@ -4,9 +4,9 @@ Exact match, as in the paper: what a person would have to guess at is no answer.
 such replies are counted apart and never as wrong.
 
 >>> from distractor.text.task import Answer
->>> read("The capital is Paris. The answer is not A. The answer is B.", (" B", " A")).given
+>>> read_answer("The capital is Paris. The answer is not A. The answer is B.", (" B", " A")).given
 <Answer.TRUE: 0>
->>> read("It may be either of them.", (" B", " A")).why
+>>> read_answer("It may be either of them.", (" B", " A")).why
 'no answer'
 """
 
@@ -96,7 +96,7 @@ class _Said:
     slot: int | None = None
 
 
-def read(text: str, answers: tuple[str, str]) -> Reply:
+def read_answer(text: str, answers: tuple[str, str]) -> Reply:
     """The answer in `text`; `answers` are the true one and the distractor's, as they continue a prompt.
 
     Of several statements all have to say the same. A text without one may begin with the answer itself.

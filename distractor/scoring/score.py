@@ -18,10 +18,10 @@ from distractor.scoring.encode import Encoded
 from distractor.scoring.prefix_sharing import Line, batches, branching, lay, texts
 from distractor.text.task import Item
 
-TOKENS_A_PASS = 4_096
+TOKENS_PER_PASS = 4_096
 
 
-LOGITS_A_PASS = 2**25
+LOGITS_PER_PASS = 2**25
 """What one forward pass may hold, in tokens and in logits: fixed, so that results do not depend on the machine.
 
 Larger passes are no quicker: their activations leave a processor's cache, and with 8,192 tokens small models took half
@@ -33,9 +33,9 @@ ITEMS_AT_ONCE = 1_000
 """How many items are laid out together: as many as fill passes well, and so few that their layout takes no room."""
 
 
-def rows_a_pass(length: int, kept: int, vocab: int, batch_size: int | None = None) -> int:
+def rows_per_pass(length: int, kept: int, vocab: int, batch_size: int | None = None) -> int:
     """How many prompts of `length` tokens go through the model together, if `kept` positions are unembedded."""
-    return batch_size or max(1, min(TOKENS_A_PASS // length, LOGITS_A_PASS // (kept * vocab)))
+    return batch_size or max(1, min(TOKENS_PER_PASS // length, LOGITS_PER_PASS // (kept * vocab)))
 
 
 def score(
@@ -96,7 +96,7 @@ def _layouts(
     rows: tuple[tuple[Encoded | None, ...], ...], vocab: int, batch_size: int | None
 ) -> tuple[Layout, Layout | None]:
     """Every text for itself, and the lines that branch, if those are less work; models of one encoding share both."""
-    room = partial(rows_a_pass, vocab=vocab, batch_size=batch_size)
+    room = partial(rows_per_pass, vocab=vocab, batch_size=batch_size)
 
     def laid(lines_of: Callable[[Sequence[Encoded | None]], list[Line]], *, mixed: bool) -> Layout:
         lines = [(item, line) for item, of_item in enumerate(rows) for line in lines_of(of_item)]

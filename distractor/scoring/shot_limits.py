@@ -5,7 +5,7 @@ from distractor.models.source import Source
 from distractor.text.format import Format
 
 
-def refuse_untrained(form: Format, source: Source) -> None:
+def refuse_too_many_shots(form: Format, source: Source) -> None:
     """Refuse more examples than the longest rows of them in the model's training, where that is known.
 
     Raises:

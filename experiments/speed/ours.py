@@ -14,7 +14,7 @@ from distractor.probing.cached_patching import CachedPatching, Patches
 from distractor.probing.patching import first_order_effects
 from distractor.probing.run import Batch, observe
 from distractor.scoring.encode import Encoded, encode
-from distractor.scoring.score import TOKENS_A_PASS, score
+from distractor.scoring.score import TOKENS_PER_PASS, score
 from distractor.text.task import Condition, Item
 from experiments.speed import inputs
 from probes.direct_attribution import DirectAttribution
@@ -55,7 +55,7 @@ def residual_sweep(folder: Path) -> Work:
     @torch.inference_mode()
     def work() -> np.ndarray:
         cut = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2))
-        return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_A_PASS).numpy()
+        return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_PER_PASS).numpy()
 
     return work
 
@@ -72,7 +72,7 @@ def head_sweep(folder: Path) -> Work:
     @torch.inference_mode()
     def work() -> np.ndarray:
         cut = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2), sites)
-        return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_A_PASS).numpy()
+        return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_PER_PASS).numpy()
 
     return work
 

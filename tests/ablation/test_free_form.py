@@ -21,7 +21,7 @@ from distractor.scoring import free_answers as free_answers_module
 from distractor.scoring import generate as generating
 from distractor.scoring.encode import encode
 from distractor.scoring.free_answers import Replies, Text
-from distractor.scoring.generate import Written
+from distractor.scoring.generate import Generated
 from distractor.scoring.score import score
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -225,9 +225,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch, source: Source, tell: Any) -> None
     """Let the model write what `tell(item, place)` says."""
     words = load(source.folder, device="cpu").tokenizer
 
-    def write(model: Any, items: Sequence[Item], prompts: Any, *rest: Any, **more: Any) -> list[Written]:
+    def write(model: Any, items: Sequence[Item], prompts: Any, *rest: Any, **more: Any) -> list[Generated]:
         told = [words(tell(item), add_special_tokens=False).input_ids for item in items]
-        return [Written(tuple(ids), words.decode(ids), "eos") for ids in told]
+        return [Generated(tuple(ids), words.decode(ids), "eos") for ids in told]
 
     monkeypatch.setattr(generating, "generate", write)
 

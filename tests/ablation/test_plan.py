@@ -90,7 +90,7 @@ def test_of_what_is_written_the_most_is_planned(
     pair = replace(
         bare, items=tuple(replace(i, prompts={c: i.prompts[c] for c in OTHER_REASONING}) for i in bare.items)
     )
-    posed = sum(int(one.posed.sum()) for one in found.replies)
+    posed = sum(int(one.shown.sum()) for one in found.replies)
     behind = 0 if scoring == "generate" else 2 * (ranked(pair) + 2 * 2 * ITEMS * len(sources))
     assert before.tokens == ranked(bare) + 2 * posed + behind
     written = [words for path in kept for words in _column(path, "tokens")]

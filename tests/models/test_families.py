@@ -24,7 +24,7 @@ from distractor.models.source import Source, group_by_size
 from distractor.runs.folder import run_hash
 from distractor.runs.manifest import run_manifest
 from distractor.runs.tables import WIDTH
-from distractor.scoring.behaviour import refuse_steps
+from distractor.scoring.behaviour import refuse_several_steps
 from distractor.scoring.settings import Settings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -478,9 +478,9 @@ def test_a_seed_may_stand_in_the_name_of_a_checkpoint(own: Path) -> None:
 
 
 def test_several_steps_are_no_curve_over_size(kept: Path) -> None:
-    refuse_steps(find_models(["ladder"]))
+    refuse_several_steps(find_models(["ladder"]))
     with pytest.raises(ScalingError, match="ladder/8x2 is there at several steps"):
-        refuse_steps(find_models(["ladder/8x2@all"]))
+        refuse_several_steps(find_models(["ladder/8x2@all"]))
 
 
 def test_the_families_are_those_that_people_have() -> None:

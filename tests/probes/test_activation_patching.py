@@ -75,7 +75,7 @@ def test_exchanging_within_a_pass_is_writing_what_was_seen_before(
         Site(0, "pattern"),
     ]
     run = run_of(model, PAIR, sites, items=4)
-    monkeypatch.setattr(score_module, "TOKENS_A_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
+    monkeypatch.setattr(score_module, "TOKENS_PER_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
     for site in sites:
         wanted = run.again({site: run.seen[site].flip(0)}).gap
         assert_close(

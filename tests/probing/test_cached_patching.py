@@ -88,7 +88,7 @@ def test_how_cells_are_laid_out_changes_nothing(
     nodes = nodes_of(run, ("resid_pre", "mlp_out", "z"))
     wanted, _ = patched_gaps(run, nodes)
     monkeypatch.setattr(cut_module, "ROOM", room)
-    monkeypatch.setattr(patching, "TOKENS_A_PASS", tokens)
+    monkeypatch.setattr(patching, "TOKENS_PER_PASS", tokens)
     monkeypatch.setattr(patching, "CLEAN_TOKENS", clean)
     found, why = patched_gaps(run, nodes)
     assert why == ""

@@ -25,7 +25,7 @@ from distractor.probing.patching import first_order_effects, patched_gap
 from distractor.probing.run import Batch, batch, observe
 from distractor.scoring import score as score_module
 from distractor.scoring.encode import Encoded, encode
-from distractor.scoring.score import rows_a_pass, score
+from distractor.scoring.score import rows_per_pass, score
 from distractor.text.task import Condition
 from probes.ablation import Ablation
 
@@ -126,7 +126,7 @@ def test_padding_and_passes_change_no_gap(loaded: Loaded, monkeypatch: pytest.Mo
     changed = run.again({site: edit})
     more = replace(together, tokens=torch.cat([together.tokens, together.tokens[..., :5]], -1))
     assert_close(observe(model, more).log_probs, run.log_probs, atol=1e-9, rtol=0)
-    monkeypatch.setattr(score_module, "TOKENS_A_PASS", 5 * together.tokens.shape[-1])
+    monkeypatch.setattr(score_module, "TOKENS_PER_PASS", 5 * together.tokens.shape[-1])
     again = observe(model, together, [site])
     assert_close(again.log_probs, run.log_probs, atol=1e-9, rtol=0)
     assert_close(again.seen[site], run.seen[site], atol=1e-9, rtol=0)
@@ -137,7 +137,7 @@ def test_a_pass_holds_no_more_logits_than_it_may(loaded: Loaded, monkeypatch: py
     model = loaded("gpt2", "bytes")
     together = batched(model)
     assert len(together.lengths.unique()) > 1
-    monkeypatch.setattr(score_module, "LOGITS_A_PASS", 10 * model.vocab)
+    monkeypatch.setattr(score_module, "LOGITS_PER_PASS", 10 * model.vocab)
     shapes: list[torch.Size] = []
     unembed = model.bridge.original_model.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))
@@ -148,10 +148,10 @@ def test_a_pass_holds_no_more_logits_than_it_may(loaded: Loaded, monkeypatch: py
 
 
 def test_rows_a_pass_keep_tokens_and_logits_in_bounds() -> None:
-    assert rows_a_pass(100, 1, 50_000) == 40
-    assert rows_a_pass(10, 40, 50_000) == 16
-    assert rows_a_pass(100_000, 1, 10) == 1
-    assert rows_a_pass(100, 1, 50_000, batch_size=7) == 7
+    assert rows_per_pass(100, 1, 50_000) == 40
+    assert rows_per_pass(10, 40, 50_000) == 16
+    assert rows_per_pass(100_000, 1, 10) == 1
+    assert rows_per_pass(100, 1, 50_000, batch_size=7) == 7
 
 
 def test_scores_of_single_token_answers_are_what_is_observed(loaded: Loaded) -> None:

@@ -13,8 +13,8 @@ from distractor.errors import ModelError
 from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.scoring.encode import encode
-from distractor.scoring.generate import Written, generate
-from distractor.scoring.reply import read
+from distractor.scoring.generate import Generated, generate
+from distractor.scoring.reply import read_answer
 from distractor.scoring.score import score
 from distractor.text.format import Format
 from distractor.text.shots import format_task
@@ -111,10 +111,10 @@ def test_a_text_ends_at_its_stop_string_at_the_models_own_end_or_at_the_limit(tm
         assert (len(one.tokens) == LENGTH) or one.end == "eos"
     place, said = next((k, w) for k, one in enumerate(free) if len(w := one.text.split()) > 1 and w[1] != w[0])
     stopped = generate(model, [items[place]], [prompts[place]], LENGTH, stops=(said[1],))[0]
-    assert stopped == Written(free[place].tokens[:2], f"{said[0]} ", "stop")
+    assert stopped == Generated(free[place].tokens[:2], f"{said[0]} ", "stop")
     ends = replace(model, tokenizer=_ending_in(model, free[place].tokens[1]))
     ended = generate(ends, [items[place]], [prompts[place]], LENGTH, stops=())[0]
-    assert ended == Written(free[place].tokens[:2], said[0], "eos")
+    assert ended == Generated(free[place].tokens[:2], said[0], "eos")
 
 
 def _ending_in(model: Model, token: int) -> Any:
@@ -144,7 +144,7 @@ def test_ranked_and_written_answers_agree_where_the_likeliest_token_is_an_answer
         ranked = score(model, [i for i, _ in rows], [r for _, r in rows])
         written = generate(model, [i for i, _ in rows], [r.prompt for _, r in rows], 1)
         for (item, row), log_probs, one in zip(rows, ranked, written, strict=True):
-            reply = read(one.text, item.answers)
+            reply = read_answer(one.text, item.answers)
             answers = [answer[0] for answer in row.answers]
             if one.tokens[0] in answers:
                 agreed += 1

@@ -17,7 +17,7 @@ from distractor.models.model import Model
 from distractor.scoring import prefix_sharing as tree
 from distractor.scoring import score as score_module
 from distractor.scoring.encode import Encoded, Tokens
-from distractor.scoring.score import rows_a_pass, score, score_all
+from distractor.scoring.score import rows_per_pass, score, score_all
 from distractor.text.task import Item
 
 EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]
@@ -196,10 +196,10 @@ def test_texts_that_share_little_are_not_laid_together() -> None:
 def test_passes_hold_no_more_than_they_may() -> None:
     lines = [line for k in range(40) for line in tree.texts([Encoded((4,) * (10 + k), ((5,) * (1 + k % 3), (6,)), ())])]
     for mixed in (False, True):
-        found = tree.batches(lines, lambda length, kept: rows_a_pass(length, kept, 1000, None) // 100, mixed=mixed)
+        found = tree.batches(lines, lambda length, kept: rows_per_pass(length, kept, 1000, None) // 100, mixed=mixed)
         assert sorted(number for of_pass in found for number in of_pass) == list(range(len(lines)))
         for of_pass in found:
             sizes = [(len(lines[k].tokens), lines[k].kept) for k in of_pass]
-            assert len(of_pass) <= max(1, rows_a_pass(max(sizes)[0], max(s[1] for s in sizes), 1000) // 100)
+            assert len(of_pass) <= max(1, rows_per_pass(max(sizes)[0], max(s[1] for s in sizes), 1000) // 100)
             assert mixed or len(set(sizes)) == 1
     assert len(tree.batches(lines, lambda length, kept: 1, mixed=True)) == len(lines)

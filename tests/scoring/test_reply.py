@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distractor.scoring.reply import read
+from distractor.scoring.reply import read_answer
 from distractor.text.task import Answer
 
 LETTERS = (" B", " A")
@@ -112,7 +112,7 @@ UNANSWERED = [
 
 @pytest.mark.parametrize(("text", "answers", "given_"), ANSWERED, ids=lambda value: repr(value)[:50])
 def test_an_answer_that_is_said_is_read(text: str, answers: tuple[str, str], given_: Answer | None) -> None:
-    found = read(text, answers)
+    found = read_answer(text, answers)
     assert found.why is None
     assert found.answer
     assert found.given == given_
@@ -120,7 +120,7 @@ def test_an_answer_that_is_said_is_read(text: str, answers: tuple[str, str], giv
 
 @pytest.mark.parametrize(("text", "answers", "why"), UNANSWERED, ids=lambda value: repr(value)[:50])
 def test_what_is_no_answer_is_counted_apart_and_says_why(text: str, answers: tuple[str, str], why: str) -> None:
-    found = read(text, answers)
+    found = read_answer(text, answers)
     assert (found.answer, found.given, found.why) == (None, None, why)
 
 
@@ -128,22 +128,22 @@ def test_what_is_no_answer_is_counted_apart_and_says_why(text: str, answers: tup
 def test_with_the_answers_exchanged_the_other_one_is_given(
     text: str, answers: tuple[str, str], given_: Answer | None
 ) -> None:
-    found = read(text, answers[::-1])
+    found = read_answer(text, answers[::-1])
     assert found.given == (None if given_ is None else Answer(1 - given_))
 
 
 def test_the_slot_is_where_the_answer_was_said_and_not_where_one_was_ruled_out() -> None:
     text = " The capital of France is Paris. The answer is not A. The answer is B. And so on."
-    found = read(text, LETTERS)
+    found = read_answer(text, LETTERS)
     assert text[: found.slot] == " The capital of France is Paris. The answer is not A. The answer is"
-    assert read(" B", LETTERS).slot is None
+    assert read_answer(" B", LETTERS).slot is None
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=60), st.sampled_from([LETTERS, WORDS, YES_NO, DIGITS]))
 def test_any_text_gives_an_answer_or_a_reason_never_both_or_neither(text: str, answers: tuple[str, str]) -> None:
     for written in (text, f"The answer is {text}", f"{text} The answer is B."):
-        found = read(written, answers)
+        found = read_answer(written, answers)
         assert (found.answer is None) == (found.why is not None)
         assert found.given is None or found.answer == answers[found.given].strip()
 
@@ -151,4 +151,4 @@ def test_any_text_gives_an_answer_or_a_reason_never_both_or_neither(text: str, a
 @settings(max_examples=12, deadline=None)
 @given(st.sampled_from(LETTERS), st.sampled_from([".", "!", ")", ".\n", " because so", ", I think"]))
 def test_what_trails_behind_an_answer_changes_nothing(answer: str, behind: str) -> None:
-    assert read(f"The answer is{answer}{behind}", LETTERS).given == LETTERS.index(answer)
+    assert read_answer(f"The answer is{answer}{behind}", LETTERS).given == LETTERS.index(answer)

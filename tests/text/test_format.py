@@ -387,18 +387,18 @@ def test_more_examples_than_training_held_are_refused_with_that_number(tmp_path:
     counts = {"one": {"shots": 1, "reasoned": 0}, "two": {"shots": 2, "reasoned": 1}}
     source = Source("own", "8x1", tmp_path, shots=counts)
     for form in (Format(), Format(shots=2), Format("generate", 2), Format("cot", 1), Format("cot", 0)):
-        trained.refuse_untrained(form, source)
+        trained.refuse_too_many_shots(form, source)
     for form, most in ((Format(shots=3), 2), (Format("generate", 4), 2), (Format("cot", 2), 1)):
         with pytest.raises(
             ModelError, match=rf"holds at most {most}; ask for {most}, as in --format {form.scoring}:{most}"
         ):
-            trained.refuse_untrained(form, source)
+            trained.refuse_too_many_shots(form, source)
     assert "No document of one" in str(trained.caution("one", Format(shots=2), source))
     assert trained.caution("two", Format(shots=2), source) is None
 
 
 def test_of_other_models_nobody_knows(tmp_path: Path) -> None:
-    trained.refuse_untrained(Format(shots=10), Source("own", "x", tmp_path / "a" / "b"))
+    trained.refuse_too_many_shots(Format(shots=10), Source("own", "x", tmp_path / "a" / "b"))
 
 
 def test_the_ladders_record_is_what_its_documents_hold() -> None:

@@ -17,8 +17,8 @@ from distractor.ablation.ablate import NO_COMPLETE_ITEM
 from distractor.errors import ScalingError
 from distractor.models.source import Source, group_by_size
 from distractor.progress import Advance
-from distractor.scoring.behaviour import ONE_PLACE, refuse_steps
-from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, Writer
+from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, refuse_several_steps
+from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.statistics.curve import MIN_SIZES
@@ -67,7 +67,7 @@ class WrittenResult:
     def complete(self) -> Bool[ndarray, " item"]:
         """Which items were shown to every model under every condition except `distractor_swapped`."""
         needed = [c is not Condition.DISTRACTOR_SWAPPED for c in self.task.conditions]
-        is_complete: ndarray = np.all([replies.posed[needed].all(0) for replies in self.replies], axis=0)
+        is_complete: ndarray = np.all([replies.shown[needed].all(0) for replies in self.replies], axis=0)
         return is_complete
 
     @property
@@ -85,7 +85,7 @@ class WrittenResult:
         row = self.task.conditions.index(condition)
         given = self.replies[model].given[row]
         if quantity == "parsed":
-            return np.where(self.replies[model].posed[row], (~np.isnan(given)).astype(float), np.nan)
+            return np.where(self.replies[model].shown[row], (~np.isnan(given)).astype(float), np.nan)
         counted = {
             "distractor_share": Answer.DISTRACTOR,
             "another": ANOTHER,
@@ -149,7 +149,7 @@ class WrittenResult:
         left_out = {size: share for size, share in shares.items() if size not in used}
         seeds = sorted({source.seed or 0 for source in self.sources})
         if len(set(used)) < len(used):
-            return JudgedShare(None, used, left_out, 0, ONE_PLACE)
+            return JudgedShare(None, used, left_out, 0, SAME_SIZE_AND_SEED)
         if len(used) < MIN_SIZES:
             why = f"only {len(used)} sizes have an answer in {MIN_PARSED:.0%} of the texts; {MIN_SIZES} are needed"
             return JudgedShare(None, used, left_out, 0, why)
@@ -208,8 +208,8 @@ def ablate_written(
         raise ScalingError(
             f"the prompts of {task.name} have the format {task.format.scoring}, in which models write nothing; use ablate"
         )
-    refuse_steps(sources)
-    replies = [Writer(task, source, store, settings).replies(advance) for source in sources]
+    refuse_several_steps(sources)
+    replies = [TextGenerator(task, source, store, settings).replies(advance) for source in sources]
     replies.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     result = WrittenResult(task, settings, tuple(replies))
     if not result.complete.any():
