@@ -75,14 +75,14 @@ def lens(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
         right.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         left.set(title="What it would answer there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
-        parting = found.parting(reading)
+        where = found.divergence(reading)
         told = "conflict and congruent do not part"
-        if parting is not None and parting.stage is not None and parting.low is not None and parting.high is not None:
+        if where is not None and where.stage is not None and where.low is not None and where.high is not None:
             for axes in (left, right):
-                axes.axvspan(parting.low - 0.15, parting.high + 0.15, color="black", alpha=0.1, lw=0, zorder=0)
-            first, last = stages[parting.low], stages[parting.high]
+                axes.axvspan(where.low - 0.15, where.high + 0.15, color="black", alpha=0.1, lw=0, zorder=0)
+            first, last = stages[where.low], stages[where.high]
             span = "" if first == last else f" [{first} to {last}]"
-            told = f"grey: conflict and congruent part at {stages[parting.stage]}{span}"
+            told = f"grey: conflict and congruent part at {stages[where.stage]}{span}"
         handles, names = left.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=3)
         headline(figure, f"{_of(found, reading)}: the logit lens; bands: 95 % over item groups\n{told}")

@@ -198,12 +198,12 @@ def _told(found: ProbeResults, reading: Reading, cells: CellMeans) -> dict[str, 
     about = {name: text for name, text in reading.about.items() if name not in ("example", "pair_gap")}
     told: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **about}
     if kind_of(reading) == "lens":
-        parting = found.parting(reading)
+        where = found.divergence(reading)
         stages = reading.dims["stage"]
-        told["parting"] = {
+        told["divergence"] = {
             "sentence": parting_sentence(found, reading),
             **{
-                end: None if parting is None or (at := getattr(parting, end)) is None else stages[at]
+                end: None if where is None or (at := getattr(where, end)) is None else stages[at]
                 for end in ("stage", "low", "high")
             },
         }

@@ -161,14 +161,14 @@ def _lens(cells: CellMeans) -> Table:
 
 def parting_sentence(found: ProbeResults, reading: Reading) -> str:
     """Where conflict and congruent part, in words."""
-    parting, stages = found.parting(reading), reading.dims["stage"]
-    if parting is None:
+    where, stages = found.divergence(reading), reading.dims["stage"]
+    if where is None:
         return "Where conflict and congruent part is not defined: there are no congruent prompts, or too few groups."
-    told = with_interval(*parting.difference)
-    if parting.stage is None or parting.low is None or parting.high is None:
+    told = with_interval(*where.difference)
+    if where.stage is None or where.low is None or where.high is None:
         return f"Conflict and congruent do not part: their gaps differ by {told} nats at the end."
     return (
-        f"Conflict and congruent part at {stages[parting.stage]} [{stages[parting.low]} to {stages[parting.high]}]: from "
+        f"Conflict and congruent part at {stages[where.stage]} [{stages[where.low]} to {stages[where.high]}]: from "
         f"there on their gaps differ by half of the final {told} nats or more."
     )
 

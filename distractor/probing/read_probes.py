@@ -35,10 +35,10 @@ from distractor.scoring.behaviour import ItemValues, complete_items, quantity_li
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores
+from distractor.statistics.divergence import Divergence, divergence
 from distractor.statistics.effects import judge, why_no_recovery
 from distractor.statistics.groups import Mean, group_means, interval, known_mean_interval, number_groups
 from distractor.statistics.ordering import Order, order
-from distractor.statistics.parting import Parting, parting
 from distractor.text.task import ALIGNED, Condition, Task
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class ProbeResults:
             return None
         return np.array(sizes, dtype=float), true, distractor
 
-    def parting(self, reading: Reading) -> Parting | None:
+    def divergence(self, reading: Reading) -> Divergence | None:
         """Where in a lens conflict and congruent part; None where the task has no congruent prompts."""
         pair = [condition.value for condition in PAIR]
         if not set(pair) <= set(reading.dims["condition"]):
@@ -238,7 +238,7 @@ class ProbeResults:
         groups = number_groups(groups_of(self.task, reading)[used])
         if len(set(groups)) < 2:
             return None
-        return parting(group_means(difference[:, used], groups), np.bincount(groups).astype(float))
+        return divergence(group_means(difference[:, used], groups), np.bincount(groups).astype(float))
 
     def _place(self, condition: Condition) -> int:
         return self.task.conditions.index(condition)

@@ -1,4 +1,4 @@
-"""How far a cheap estimate of many sites' effects can be trusted: beside the exact effects of all of them or of a sample."""
+"""How well an approximation of many sites' effects agrees with the exact effects of all sites, or of a sample."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 ALL_UP_TO = 2_000
-"""So many sites are all run exactly; of more, a random sample."""
+"""Up to this number of sites all are computed exactly; above it, a random sample."""
 
 
 SAMPLE = 400
@@ -22,23 +22,23 @@ TOP = 10
 
 
 SMALL = 0.05
-"""An effect counts from this share of the pair's gap on (where there is none, of the largest effect)."""
+"""An effect counts from this share of the pair's gap (of the largest effect, where there is no gap)."""
 
 
 LEAST_CORRELATION, LEAST_RECALL, MOST_MISSED, MOST_TIMES = 0.8, 0.8, 0.05, 2.0
-"""Where one of these fails, the estimate is not to be trusted."""
+"""The approximation is unreliable where one of these limits is violated."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a comparison with exact effects gave.
+    """The comparison of an approximation with exact effects.
 
-    `rank_correlation` is Spearman's, effects of less than a tenth of what counts taken for none, NaN where all exact
-    effects are alike; `size` how large the estimates are beside the exact effects, of those that count (NaN where there
-    are none); `recall` the share of the `top` largest exact
-    effects that are among the estimate's as many largest; `missed` the share of the checked sites whose exact effect
-    counts while the estimate is not half as large as what counts. `missed_at_most` bounds that share among all sites
-    (Clopper and Pearson 1934, one-sided 95 %): the share itself where all were checked.
+    `rank_correlation` is Spearman's; effects below a tenth of the threshold count as 0, and it is NaN where all exact
+    effects are equal. `size` is the ratio of estimated to exact effects, over sites whose exact effect counts (NaN if
+    none). `recall` is the share of the `top` largest exact effects that are among the `top` largest estimates. `missed` is
+    the share of checked sites whose exact effect counts while the estimate is below half of the threshold.
+    `missed_at_most` bounds that share over all sites (Clopper and Pearson 1934, one-sided 95 %); it equals `missed` where
+    all sites were checked.
     """
 
     sites: int
@@ -52,20 +52,20 @@ class Agreement:
 
     @property
     def fails(self) -> tuple[str, ...]:
-        """What is wrong, in words; nothing where the estimate may be trusted."""
-        told = []
+        """The violated limits in words; empty where the approximation is reliable."""
+        problems = []
         if not np.isnan(self.rank_correlation) and self.rank_correlation < LEAST_CORRELATION:
-            told.append(f"rank correlation {self.rank_correlation:.2f}")
+            problems.append(f"rank correlation {self.rank_correlation:.2f}")
         if not np.isnan(self.size) and not 1 / MOST_TIMES <= self.size <= MOST_TIMES:
-            told.append(f"{self.size:.2g} times the size")
+            problems.append(f"{self.size:.2g} times the size")
         if self.recall < LEAST_RECALL:
-            told.append(f"{self.recall:.0%} of the top {self.top} found")
+            problems.append(f"{self.recall:.0%} of the top {self.top} found")
         if self.missed_at_most > MOST_MISSED:
-            told.append(f"up to {self.missed_at_most:.0%} of the sites missed")
-        return tuple(told)
+            problems.append(f"up to {self.missed_at_most:.0%} of the sites missed")
+        return tuple(problems)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers; None where one is not defined."""
+        """Plain numbers; None for NaN."""
         return {name: None if np.isnan(value) else value for name, value in asdict(self).items()}
 
 
@@ -77,68 +77,66 @@ def agreement(
     sites: int,
     rounding: float = 0.0,
 ) -> Agreement:
-    """Compare the mean effects of the sites that were checked, out of `sites`; `pair_gap` 0 where there is none.
+    """Compare the mean effects of the checked sites, out of `sites` in total; `pair_gap` is 0 where there is none.
 
-    Effects up to `rounding` are taken for none: their order says nothing.
+    Effects up to `rounding` count as 0, because their order is arbitrary.
     """
     exact, estimate = (np.where(np.abs(x) <= rounding, 0, x) for x in (exact, estimate))
     scale = float(np.abs(exact).max(initial=0))
     least = SMALL * (abs(pair_gap) or scale)
-    top = min(TOP, max(1, len(exact) // 4))
-    # The order of what hardly matters is not asked for.
-    matters = [np.where(np.abs(x) < least / 10, 0, x) for x in (exact, estimate)]
-    wanted, found = (set(np.argsort(-np.abs(x), kind="stable")[:top].tolist()) for x in matters)
-    # What is as large as the last of the top has as good a claim to be in it.
-    limit = np.sort(np.abs(matters[0]))[-top] if scale > 0 else np.inf
-    among = [n for n in found if abs(matters[0][n]) >= limit * (1 - 1e-6)]
-    recall = 1.0 if scale == 0 else max(len(wanted & found), len(among)) / top
-    missed = int(((np.abs(exact) >= least) & (np.abs(estimate) < least / 2)).sum()) if scale > 0 else 0
+    counts = np.abs(exact) >= least if scale > 0 else np.zeros(len(exact), bool)
+    missed = int((counts & (np.abs(estimate) < least / 2)).sum())
     share = missed / len(exact)
-    counts = np.abs(exact) >= least
+    # The order of negligible effects is ignored.
+    matters = [np.where(np.abs(x) < least / 10, 0, x) for x in (exact, estimate)]
+    top = min(TOP, max(1, len(exact) // 4))
     return Agreement(
         sites=sites,
         checked=len(exact),
         rank_correlation=rank_correlation(*matters),
-        size=float(np.abs(estimate[counts]).sum() / np.abs(exact[counts]).sum())
-        if scale > 0 and counts.any()
-        else np.nan,
+        size=float(np.abs(estimate[counts]).sum() / np.abs(exact[counts]).sum()) if counts.any() else np.nan,
         top=top,
-        recall=recall,
+        recall=_recall(matters[0], matters[1], top) if scale > 0 else 1.0,
         missed=share,
         missed_at_most=share if len(exact) == sites else at_most(missed, len(exact)),
     )
 
 
+def _recall(exact: Float[ndarray, " checked"], estimate: Float[ndarray, " checked"], top: int) -> float:
+    """The share of the `top` largest exact effects among the `top` largest estimates; ties with the last one count."""
+    largest, estimated = (set(np.argsort(-np.abs(x), kind="stable")[:top].tolist()) for x in (exact, estimate))
+    limit = np.sort(np.abs(exact))[-top] * (1 - 1e-6)
+    return max(len(largest & estimated), sum(bool(abs(exact[site]) >= limit) for site in estimated)) / top
+
+
 def rank_correlation(first: Float[ndarray, " site"], second: Float[ndarray, " site"]) -> float:
     """Spearman's rank correlation, ties at their mean rank; NaN where one of the two is constant."""
-    ranks = []
-    for values in (first, second):
-        _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(count) - (count - 1) / 2)[place])
-    a, b = (rank - rank.mean() for rank in ranks)
+    from scipy.stats import rankdata
+
+    a, b = (ranks - ranks.mean() for ranks in (rankdata(first), rankdata(second)))
     spread = np.sqrt((a**2).sum() * (b**2).sum())
     return float((a * b).sum() / spread) if spread > 0 else float("nan")
 
 
-def at_most(found: int, tries: int) -> float:
-    """The largest share that `found` in `tries` cannot rule out (Clopper and Pearson 1934, one-sided 95 %)."""
+def at_most(hits: int, tries: int) -> float:
+    """The upper bound of a share with `hits` in `tries` (Clopper and Pearson 1934, one-sided 95 %)."""
     from scipy.special import betaincinv
 
-    return 1.0 if found >= tries else float(betaincinv(found + 1, tries - found, CONFIDENCE))
+    return 1.0 if hits >= tries else float(betaincinv(hits + 1, tries - hits, CONFIDENCE))
 
 
 def sample(strata: Sequence[object], *, seed: int = 0, size: int = SAMPLE) -> Int[ndarray, " checked"]:
-    """Places of a random sample of about `size`, in order, each stratum by its share and with one at least; all if few.
+    """Ascending indices of a stratified random sample of about `size`, at least one of each stratum; all if few.
 
-    A sample chosen by the estimate could not show what the estimate missed.
+    A sample that the approximation itself chose could not show which sites it missed.
     """
     if len(strata) <= ALL_UP_TO:
         return np.arange(len(strata))
     names = list(dict.fromkeys(strata))
-    of = np.array([names.index(name) for name in strata])
+    stratum_of = np.array([names.index(name) for name in strata])
     rng = np.random.default_rng(seed)
     picked = []
-    for number in range(len(names)):
-        members = np.flatnonzero(of == number)
+    for stratum in range(len(names)):
+        members = np.flatnonzero(stratum_of == stratum)
         picked.append(rng.choice(members, max(1, round(size * len(members) / len(strata))), replace=False))
     return np.sort(np.concatenate(picked))

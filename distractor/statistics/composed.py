@@ -1,13 +1,13 @@
-"""The composed curve of Zhang et al. 2023 for negation: what two tasks scored apart predict for both at once.
+"""The composed curve for negation (Zhang et al. 2023): the prediction of two separately scored tasks for both together.
 
-A question with negation needs t, answering the question without it, and s, understanding the negation. If the two are
-independent, and a negation that is not understood is ignored, then
+A negated question needs t, the answer to the question without negation, and s, the understanding of the negation. If
+both are independent, and a negation that is not understood is ignored, then
 
     accuracy in conflict = t · s + (1 − t)(1 − s)
 
-(both right, or both wrong). Here t is accuracy in `distractor_only`, and s accuracy on negated letters ("the answer is
-not A": negation_qa's `true_only`), which is 0, not ½, for a model that ignores the negation. The residual says where the
-two tasks do not just add up but compete: Zhang et al.'s formula fits GPT-3 zero-shot and fails on text-davinci-001.
+because both must be right, or both wrong. Here t is accuracy in `distractor_only`, and s is accuracy on negated letters
+("the answer is not A": `true_only` of negation_qa), which is 0, not ½, for a model that ignores negation. The residual
+shows where the tasks compete. Zhang et al.'s formula fits GPT-3 zero-shot and fails for text-davinci-001.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort
 class Composed:
     """Measured and predicted accuracy in `conflict` by size, and the residual (measured − predicted) with its interval.
 
-    Means over seeds. The interval is level 1's (these weights): groups are resampled, the same ones in all three
-    conditions, and the prediction is made anew, since it is not linear in t and s.
+    Values are means over seeds. The interval is level 1 (these weights): the same resampled groups are used in all three
+    conditions, and each sample gets a new prediction, because it is not linear in t and s.
     """
 
     sizes: tuple[Size, ...]
@@ -40,7 +40,7 @@ class Composed:
     high: Float[ndarray, " size"]
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in summary.json."""
+        """Plain values for summary.json."""
         names = ("measured", "predicted", "residual", "low", "high")
         rows = zip(self.sizes, *(getattr(self, name).tolist() for name in names), strict=True)
         return {"formula": "t·s + (1−t)(1−s)", "sizes": [dict(zip(("size", *names), row, strict=True)) for row in rows]}
@@ -48,8 +48,8 @@ class Composed:
 
 def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[ndarray, "*rest"]:
     """t·s + (1 − t)(1 − s): both tasks right, or both wrong."""
-    found: ndarray = t * s + (1 - t) * (1 - s)
-    return found
+    predicted: ndarray = t * s + (1 - t) * (1 - s)
+    return predicted
 
 
 def compose(
@@ -61,9 +61,9 @@ def compose(
     seed: int = 0,
     draws: int = 2000,
 ) -> Composed:
-    """Predict accuracy in `conflict` from the two tasks scored apart, seed by seed, and compare; values are accuracies.
+    """Compare accuracy in `conflict` with the prediction from the two separately scored tasks, seed by seed.
 
-    Raises ScalingError as `judge` does, and for tables of different shape.
+    All values are accuracies. Raises ScalingError as `judge` does, and for tables of different shape.
     """
     for name, values in (("distractor_only", distractor_only), ("negated letters", negated_letters)):
         if values.shape != conflict.shape:
@@ -74,14 +74,14 @@ def compose(
     n_groups = tables.shape[-1]
     tables = sort_groups(tables.reshape(-1, n_groups)).reshape(tables.shape)
 
-    def left(means: Float[ndarray, "*draw three seed size"]) -> Float[ndarray, "*draw size"]:
+    def residual_of(means: Float[ndarray, "*draw three seed size"]) -> Float[ndarray, "*draw size"]:
         measured, t, s = np.moveaxis(means, -3, 0)
-        found: ndarray = (measured - composed(t, s)).mean(-2)
-        return found
+        residuals: ndarray = (measured - composed(t, s)).mean(-2)
+        return residuals
 
     means = tables.mean(-1)
-    residual = left(means)
-    drawn = left(np.moveaxis(tables @ bootstrap_weights(n_groups, draws, seed).T, -1, 0))
+    residual = residual_of(means)
+    drawn = residual_of(np.moveaxis(tables @ bootstrap_weights(n_groups, draws, seed).T, -1, 0))
     stretched = residual + (drawn - residual) * np.sqrt(n_groups / (n_groups - 1))
     low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     measured = means[0].mean(0)

@@ -1,19 +1,18 @@
-"""Is it the distractor? The rule by which a task's curves support the hypothesis, contradict it, or leave it open.
+"""The verdict on the distractor hypothesis for one task: supported, contradicted or undetermined.
 
-The hypothesis: distractor preference rises and then falls with size because the pull to the distractor's answer (D)
-comes first and the pull to the true one (T) overtakes it later. A rise and fall alone is no evidence: an inverted
-cue, a fondness for one label or plain incapacity draw the same curve. So each part of the claim is judged by an
-interval of its own, at level 1 (these weights) and, from three seeds on, at level 2 (models like these).
+The hypothesis: distractor preference rises and then falls with size, because the distractor pull D grows first and the
+true pull T overtakes it later. A rise and fall alone is no evidence: an inverted cue, a label bias or incapacity gives the
+same curve. Each part of the claim therefore has a separate interval, at level 1 (these weights) and, with at least three
+seeds, at level 2 (models like these).
 
-**The peak is picked from the data** (where the averaged preference is highest), and by gap(conflict) = gap(neutral)
-+ T − D a size is the likelier to be picked the more its noise favours D. All intervals at the peak therefore hold
-for all interior sizes at once, so that whichever is picked, its interval is right; no interior size gets a better
-chance by being picked. The smallest and the largest size are fixed beforehand and need no such care.
+The peak is picked from the data: it is the interior size with the highest averaged preference. Because gap(conflict) =
+gap(neutral) + T − D, noise that favours D makes a size more likely to be picked. All intervals at the peak are therefore
+simultaneous over the interior sizes. The smallest and the largest size are fixed in advance and get pointwise intervals.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -23,6 +22,7 @@ from distractor.errors import ScalingError
 from distractor.statistics.curve import SameGroupMeans, Size, check
 from distractor.statistics.groups import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
 from distractor.statistics.peak import peak
+from distractor.statistics.power import POWER
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge, seeds_in_words
 from distractor.statistics.standard_errors import ALPHA, shared_covariance
 
@@ -37,11 +37,11 @@ Bounds = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that the verdict looks at: group means of complete items, `seed size group`, the same groups throughout.
+    """The data of the verdict: group means of complete items, `seed size group`, the same groups in each array.
 
-    `preference` (for the distractor's answer) and `accuracy` are those in `conflict`; T and D are in nats. None:
-    that condition was not run. `true_only_is_pure`: the task's `true_only` poses the true task without the
-    distractor's cue (for negation_qa it does not, and only `neutral` serves as the control without the cue).
+    `preference` (for the distractor's answer) and `accuracy` are in `conflict`; the pulls T and D are in nats. None means
+    that the condition was not run. `true_only_is_pure`: the task's `true_only` shows the true task without the distractor
+    cue. In negation_qa it does not, and only `neutral` is a control without the cue.
     """
 
     sizes: tuple[Size, ...]
@@ -59,12 +59,12 @@ class Evidence:
             if values.shape != self.preference.shape:
                 raise ScalingError(
                     f"{name} has {values.shape} (seed, size, group) values, preference has {self.preference.shape}; "
-                    "the verdict compares them group by group and needs the same ones"
+                    "the verdict compares them group by group and needs the same shape"
                 )
             check(values, self.sizes, name)
 
     def arrays(self) -> Iterator[tuple[str, GroupMeans]]:
-        """Name and values of each quantity that was measured."""
+        """The name and values of each quantity that was measured."""
         for field in fields(self):
             if isinstance(values := getattr(self, field.name), ndarray):
                 yield field.name, values
@@ -72,12 +72,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ClaimPart:
-    """One part of the claim at one level: does it hold (None: not clear), by which number, and what is the sentence.
+    """One part of the claim at one level: whether it holds (None: inconclusive), its number, and a sentence.
 
-    `number` with `low` and `high` is None where nothing was measured. At level 1 with several seeds the numbers are
-    those of the seed for which the part holds least, and `seeds_yes` of `seeds` say in how many it holds. `low` and
-    `high` are a 95 % interval; of `rise_and_fall` they are the two bounds that decide, each of 95 % by itself: it is there
-    where `low` is above 0, and ruled out where `high` is below δ.
+    `number` with its 95 % interval from `low` to `high` is None where nothing was measured. At level 1 with several seeds
+    the numbers are those of the weakest seed, and `seeds_yes` of `seeds` have a part that holds. For `rise_and_fall`,
+    `low` and `high` are the two bounds that decide, each at 95 %: the turn is significant where `low` is above 0, and
+    excluded where `high` is below δ.
     """
 
     name: str
@@ -91,15 +91,15 @@ class ClaimPart:
     seeds: int = 1
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in summary.json."""
+        """Plain values for summary.json."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`label` for models like these (level 2), `these_weights` for the models at hand (level 1), and why.
+    """The verdict: `label` for models like these (level 2), `these_weights` for level 1, each with its reason.
 
-    `shape` is the judgement of preference in `conflict` on which the verdict stands; δ and δ_D are recorded.
+    `shape` is the judgement of preference in `conflict` that the verdict uses. δ and δ_D are recorded.
     """
 
     label: VerdictLabel
@@ -113,14 +113,14 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict in one line, both levels named."""
+        """The verdict at both levels in one line."""
         return (
             f"{self.label} for models like these ({self.reason}); "
             f"{self.these_weights} for these weights ({self.reason_these_weights})"
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in summary.json."""
+        """Plain values for summary.json."""
         return {
             "label": self.label,
             "reason": self.reason,
@@ -135,12 +135,12 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rule:
-    """The fixed numbers of the rule: decide them before a run; they are recorded with it.
+    """The constants of the rule, which are fixed before a run and recorded with it.
 
-    δ (probability) and δ_D (nats) are the smallest rise and pull of interest. A range "runs from chance" where the
-    smallest size's preference is within `chance_margin` of `chance`, and "to mastery" where the largest's accuracy is
-    at least `mastery`, both by their intervals. (Accuracy would not do at the small end: a gap of a hundredth of a
-    nat, which is chance, can make it 0 or 1.)
+    δ (probability) and δ_D (nats) are the smallest rise and pull of interest. A range runs "from chance" if the interval
+    of the smallest size's preference is within `chance_margin` of `chance`, and "to mastery" if the interval of the
+    largest size's accuracy is above `mastery`. Accuracy is unsuitable at the small end: a gap of .01 nats, which is
+    chance, can make it 0 or 1.
     """
 
     delta: float = DELTA
@@ -153,27 +153,30 @@ class Rule:
 def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draws: int = 2000) -> Verdict:
     """Judge the distractor hypothesis on `evidence`.
 
-    **Supported**: preference rises and falls; at the peak D > δ_D and D > T, preference has risen by δ more than in
-    `neutral` and (where it is pure) `true_only`, at least one of which must be there, and `distractor_only` is
-    answered above chance; at the largest size T > D. **Contradicted**: a rise and fall of δ or more is ruled out
-    over a range from chance to mastery; or there is one, but at the peak D < δ_D, or preference has risen by less
-    than δ more than without the distractor's cue. **Undetermined**: all else, with the reason. (Asking only for more
-    than 0 would call a sure pull too small to matter a support: experiments/calibration has both rates.)
+    **Supported**: preference rises and falls. At the peak, D > δ_D and D > T, accuracy in `distractor_only` is above
+    chance, and preference has risen by δ more than in `neutral` and (where it is pure) `true_only`; at least one of these
+    controls is required. At the largest size, T > D.
 
-    Level 1 asks each seed's weights and needs them to agree. With fewer than three seeds level 2 is undetermined.
+    **Contradicted**: a rise and fall of δ or more is excluded over a range from chance to mastery; or it exists, but at
+    the peak D < δ_D, or preference has risen by less than δ more than in a control.
+
+    **Undetermined**: everything else, with the reason.
+
+    A threshold of 0 instead of δ and δ_D would support pulls that are too small to matter; experiments/calibration has
+    both rates. At level 1 all seeds must agree. With fewer than three seeds, level 2 is undetermined.
     """
     rule = rule or Rule()
     shape = judge(evidence.preference, evidence.sizes, delta=rule.delta, seed=seed, draws=draws)
     n_seeds = len(evidence.preference)
 
     judged = []
-    for one, level in enumerate(shape.weights):
-        at_peak, at_size = _of_weights(one, seed, draws)
-        at = peak(evidence.preference[one].mean(-1), interior=True)
+    for index, level in enumerate(shape.weights):
+        at_peak, at_size = _of_weights(index, seed, draws)
+        at = peak(evidence.preference[index].mean(-1), interior=True)
         parts = _parts(evidence, level, at, at_peak, at_size, rule)
         judged.append((parts, *_call(parts, level, rule)))
     these_weights, reason_1 = _of_all([(call, reason) for _, call, reason in judged])
-    parts_1 = [_weakest(same) for same in zip(*(parts for parts, _, _ in judged), strict=True)]
+    parts_1 = [_weakest(of_seeds) for of_seeds in zip(*(parts for parts, _, _ in judged), strict=True)]
 
     label: VerdictLabel
     if shape.models is None:
@@ -192,96 +195,71 @@ AtPeak = Callable[[GroupMeans, int], Bounds]
 AtSize = Callable[[GroupMeans, int, bool], Bounds]
 
 
-def _parts(
-    evidence: Evidence, level: Level, size: int, at_peak: AtPeak, at_size: AtSize, rule: Rule
-) -> list[ClaimPart]:
-    """Each part of the claim at one level, in the order in which the rule reads them."""
-    who = "these weights" if level.level == 1 else "models like these"
-    here = f"at the peak ({evidence.sizes[size]:g})"
+def _parts(evidence: Evidence, level: Level, at: int, at_peak: AtPeak, at_size: AtSize, rule: Rule) -> list[ClaimPart]:
+    """The parts of the claim at one level, in the order of the rule."""
+    level_name = f"Level {level.level}, {'these weights' if level.level == 1 else 'models like these'}"
+    here = f"at the peak ({evidence.sizes[at]:g})"
     top, bottom = f"at the largest size ({evidence.sizes[-1]:g})", f"at the smallest size ({evidence.sizes[0]:g})"
+    last = len(evidence.sizes) - 1
+    parts = []
 
-    def part(
-        name: str, holds: bool | None, bounds: Bounds | None, what: str, claim: str, where: str = here
-    ) -> ClaimPart:
-        answer = {True: "yes", False: "no", None: "not clear"}[holds]
+    def add(name: str, holds: bool | None, bounds: Bounds | None, what: str, claim: str, where: str = here) -> None:
         if bounds is None:
-            return ClaimPart(
-                name, level.level, None, None, None, None, f"Level {level.level}, {who}: {what} not measured."
-            )
-        told = f"{bounds[0]:.3g} [{bounds[1]:.3g}, {bounds[2]:.3g}]"
-        sentence = f"Level {level.level}, {who}: {where} {what} is {told}; {claim}: {answer}."
-        return ClaimPart(name, level.level, holds, *bounds, sentence)
+            parts.append(ClaimPart(name, level.level, None, None, None, None, f"{level_name}: {what} not measured."))
+            return
+        answer = {True: "yes", False: "no", None: "inconclusive"}[holds]
+        interval = f"{bounds[0]:.3g} [{bounds[1]:.3g}, {bounds[2]:.3g}]"
+        sentence = f"{level_name}: {where} {what} is {interval}; {claim}: {answer}."
+        parts.append(ClaimPart(name, level.level, holds, *bounds, sentence))
 
-    def above(bounds: Bounds, least: float = 0.0) -> bool | None:
+    def above(bounds: Bounds | None, least: float = 0.0) -> bool | None:
         """Whether the whole interval is above `least` (True), below it (False), or neither."""
-        return True if bounds[1] > least else False if bounds[2] < least else None
+        return None if bounds is None else True if bounds[1] > least else False if bounds[2] < least else None
 
     rise = level.inverted_u
-    turns = True if level.label == "inverted-U" else False if level.no_inverted_u else None
-    parts = [
-        part(
-            "rise_and_fall",
-            turns,
-            (rise.depth, rise.low, rise.at_most),
-            "the weaker of rise and fall of preference",
-            f"its lower bound above 0 (yes) or its upper one below δ = {rule.delta:g} (no)",
-            "over all sizes",
-        ),
-    ]
-    d = at_peak(evidence.distractor_pull, size)
-    parts.append(
-        part(
-            "distractor_pull_at_peak",
-            above(d, rule.delta_d),
-            d,
-            "the distractor pull D, in nats,",
-            f"above δ_D = {rule.delta_d:g}",
-        )
+    add(
+        "rise_and_fall",
+        True if level.label == "inverted-U" else False if level.no_inverted_u else None,
+        (rise.depth, rise.low, rise.at_most),
+        "the weaker of rise and fall of preference",
+        f"lower bound above 0 (yes) or upper bound below δ = {rule.delta:g} (no)",
+        "over all sizes",
     )
-    ahead = at_peak(evidence.distractor_pull - evidence.true_pull, size)
-    parts.append(part("distractor_over_true_at_peak", above(ahead), ahead, "D − T, in nats,", "above 0"))
+    d = at_peak(evidence.distractor_pull, at)
+    claim = f"above δ_D = {rule.delta_d:g}"
+    add("distractor_pull_at_peak", above(d, rule.delta_d), d, "the distractor pull D, in nats,", claim)
+    ahead = at_peak(evidence.distractor_pull - evidence.true_pull, at)
+    add("distractor_over_true_at_peak", above(ahead), ahead, "D − T, in nats,", "above 0")
     controls = [("neutral", evidence.preference_neutral)]
     if evidence.true_only_is_pure:
         controls.append(("true_only", evidence.preference_true_only))
     for name, control in controls:
-        what = f"the rise of preference since the smallest size, less that in {name},"
-        more = None if control is None else at_peak(_rise(evidence.preference) - _rise(control), size)
-        holds = None if more is None else above(more, rule.delta)
-        parts.append(part(f"more_than_{name}", holds, more, what, f"above δ = {rule.delta:g}"))
+        what = f"the rise of preference since the smallest size, minus that in {name},"
+        more = None if control is None else at_peak(_rise(evidence.preference) - _rise(control), at)
+        add(f"more_than_{name}", above(more, rule.delta), more, what, f"above δ = {rule.delta:g}")
     alone = evidence.accuracy_distractor_only
-    known = None if alone is None else _as_share(at_peak(alone, size), alone)
-    parts.append(
-        part(
-            "distractor_only_above_chance",
-            None if known is None else above(known, rule.chance),
-            known,
-            "accuracy in distractor_only",
-            f"above chance ({rule.chance:g})",
-        )
-    )
-    last = len(evidence.sizes) - 1
+    share = None if alone is None else _as_share(at_peak(alone, at), alone)
+    claim = f"above chance ({rule.chance:g})"
+    add("distractor_only_above_chance", above(share, rule.chance), share, "accuracy in distractor_only", claim)
     overtakes = at_size(evidence.true_pull - evidence.distractor_pull, last, False)
-    parts.append(part("true_over_distractor_at_top", above(overtakes), overtakes, "T − D, in nats,", "above 0", top))
+    add("true_over_distractor_at_top", above(overtakes), overtakes, "T − D, in nats,", "above 0", top)
     first = at_size(evidence.preference, 0, True)
     low, high = rule.chance - rule.chance_margin, rule.chance + rule.chance_margin
     starts = True if low <= first[1] and first[2] <= high else False if first[2] < low or first[1] > high else None
-    parts.append(part("from_chance", starts, first, "preference", f"from {low:g} to {high:g}", bottom))
+    add("from_chance", starts, first, "preference", f"from {low:g} to {high:g}", bottom)
     end = at_size(evidence.accuracy, last, True)
-    parts.append(
-        part("to_mastery", above(end, rule.mastery), end, "accuracy in conflict", f"at least {rule.mastery:g}", top)
-    )
+    add("to_mastery", above(end, rule.mastery), end, "accuracy in conflict", f"at least {rule.mastery:g}", top)
     return parts
 
 
 def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> tuple[VerdictLabel, str]:
-    """The rule itself, and in few words what decided."""
+    """The label by the rule, and the reason."""
     by_name = {part.name: part for part in parts}
     holds = {name: part.holds for name, part in by_name.items()}
     size = by_name["distractor_pull_at_peak"].number
     controls = [part for name, part in by_name.items() if name.startswith("more_than_") and part.number is not None]
-    whole_range = holds["from_chance"] is True and holds["to_mastery"] is True
     if holds["rise_and_fall"] is False:
-        if whole_range:
+        if holds["from_chance"] is True and holds["to_mastery"] is True:
             return "contradicted", f"no rise and fall of {rule.delta:g} from chance to {rule.mastery:g} accuracy"
         return "undetermined", _short_range(holds, level)
     if holds["rise_and_fall"] is None:
@@ -290,35 +268,34 @@ def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> tuple[VerdictLabe
             return "undetermined", f"the curve turns more than once: {depths}"
         if holds["to_mastery"] is not True and level.end[1] > 0:
             return "undetermined", "the range ends before recovery"
-        depth = level.smallest_detectable_dip
-        return "undetermined", f"a rise and fall is neither clear nor ruled out; {depth:.2g} could have been seen"
+        dip = f"minimum detectable dip {level.smallest_detectable_dip:.2g} at power {POWER:g}"
+        return "undetermined", f"a rise and fall is inconclusive ({dip})"
     if holds["distractor_pull_at_peak"] is False:
         return "contradicted", f"a rise and fall, but with a distractor pull of {size:.2g} nats, below {rule.delta_d:g}"
     for part in controls:
         if part.holds is False:
             control = part.name.removeprefix("more_than_")
-            return "contradicted", f"an equal rise and fall without the distractor's cue, in {control}"
+            return "contradicted", f"an equal rise and fall without the distractor cue, in {control}"
     if not controls:
-        return "undetermined", "no control without the distractor's cue was measured"
-    needed = [holds[n] for n in CLAIM] + [part.holds for part in controls]
-    if all(each is True for each in needed):
-        return "supported", "preference rises and falls, by the distractor's pull"
+        return "undetermined", "no control without the distractor cue was measured"
+    if all(holds[name] is True for name in CLAIM) and all(part.holds is True for part in controls):
+        return "supported", "preference rises and falls, by the distractor pull"
     missing = next(part for part in parts if part.holds is not True and (part.name in CLAIM or part in controls))
     if missing.name == "true_over_distractor_at_top" and missing.holds is False:
         return "undetermined", "the range ends before recovery"
-    what = "fails" if missing.holds is False else "is not measured" if missing.number is None else "is not clear"
-    return "undetermined", f"a rise and fall, but {missing.name} {what}"
+    problem = "fails" if missing.holds is False else "is not measured" if missing.number is None else "is inconclusive"
+    return "undetermined", f"a rise and fall, but {missing.name} {problem}"
 
 
 def _of_all(judged: Sequence[tuple[VerdictLabel, str]]) -> tuple[VerdictLabel, str]:
-    """One call over seeds at level 1, which they have to agree on, and why: where reasons differ, the first seed's."""
+    """The label that all seeds share at level 1, else undetermined, and the reason (the first seed's, if they differ)."""
     counts = Counter(call for call, _ in judged)
     if len(counts) == 1:
-        ((call, reason), *_), n_reasons = judged, len({reason for _, reason in judged})
+        (call, reason), n_reasons = judged[0], len({reason for _, reason in judged})
         return call, reason if n_reasons == 1 else f"in the first of {len(judged)} seeds, {reason}"
-    told = ", ".join(f"{counts[call]} of {len(judged)} seeds {call}" for call in CALLS if counts[call])
-    why = next((f"; the first of these: {reason}" for call, reason in judged if call == "undetermined"), "")
-    return "undetermined", f"{told}{why}"
+    seeds = ", ".join(f"{counts[call]} of {len(judged)} seeds {call}" for call in CALLS if counts[call])
+    why = next((f"; first undetermined seed: {reason}" for call, reason in judged if call == "undetermined"), "")
+    return "undetermined", f"{seeds}{why}"
 
 
 CLAIM = (
@@ -331,7 +308,7 @@ CLAIM = (
 
 
 def _short_range(holds: dict[str, bool | None], level: Level) -> str:
-    """Why a curve without rise and fall says nothing: which end of the range is missing."""
+    """Which end of the range is missing, so that a curve without rise and fall does not contradict."""
     if holds["to_mastery"] is not True:
         if level.end[1] > 0:
             return "the range ends before recovery"
@@ -339,69 +316,66 @@ def _short_range(holds: dict[str, bool | None], level: Level) -> str:
     return "no rise and fall, but the range does not clearly start at chance"
 
 
-def _weakest(same: Sequence[ClaimPart]) -> ClaimPart:
-    """One part over seeds at level 1: it holds where it does for all, fails where it does for all."""
-    if len(same) == 1:
-        return same[0]
-    yes, no = (sum(part.holds is answer for part in same) for answer in (True, False))
-    weakest = min(same, key=lambda part: (part.holds is True, part.low if part.low is not None else 0.0))
-    holds = True if yes == len(same) else False if no == len(same) else None
-    told = f"{weakest.sentence[:-1]}, in the weakest of {len(same)} seeds ({yes} yes, {no} no)."
-    return ClaimPart(weakest.name, 1, holds, weakest.number, weakest.low, weakest.high, told, yes, len(same))
+def _weakest(of_seeds: Sequence[ClaimPart]) -> ClaimPart:
+    """One part over seeds at level 1: it holds if it holds for all, and fails if it fails for all."""
+    n_seeds = len(of_seeds)
+    if n_seeds == 1:
+        return of_seeds[0]
+    yes, no = (sum(part.holds is answer for part in of_seeds) for answer in (True, False))
+    weakest = min(of_seeds, key=lambda part: (part.holds is True, part.low if part.low is not None else 0.0))
+    holds = True if yes == n_seeds else False if no == n_seeds else None
+    sentence = f"{weakest.sentence[:-1]}, in the weakest of {n_seeds} seeds ({yes} yes, {no} no)."
+    return replace(weakest, holds=holds, sentence=sentence, seeds_yes=yes, seeds=n_seeds)
 
 
 def _rise(values: GroupMeans) -> GroupMeans:
-    """Since the smallest size, group by group."""
-    since: ndarray = values - values[:, :1]
-    return since
+    """The change since the smallest size, group by group."""
+    rise: ndarray = values - values[:, :1]
+    return rise
 
 
-# Intervals at one size. Level 1 resamples groups; level 2 takes t over seeds, with the groups' variance added.
+# Intervals at one size. Level 1 resamples groups; level 2 uses t over seeds plus the variance of the groups.
 
 
-def _of_weights(one: int, seed: int, draws: int) -> tuple[AtPeak, AtSize]:
+def _of_weights(index: int, seed: int, draws: int) -> tuple[AtPeak, AtSize]:
     def at_peak(values: GroupMeans, size: int) -> Bounds:
-        mean, low, high = simultaneous_interval(values[one, 1:-1], seed=seed, draws=draws)
+        mean, low, high = simultaneous_interval(values[index, 1:-1], seed=seed, draws=draws)
         return float(mean[size - 1]), float(low[size - 1]), float(high[size - 1])
 
     def at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
         limits = (0.0, 1.0) if is_share else None
-        mean, low, high = interval(values[one, size], limits=limits, seed=seed, draws=draws)
+        mean, low, high = interval(values[index, size], limits=limits, seed=seed, draws=draws)
         return float(mean), float(low), float(high)
 
     return at_peak, at_size
 
 
 def _models_at_peak(values: GroupMeans, size: int) -> Bounds:
-    """All interior sizes at once (Bonferroni); a size's variance over seeds at least the mean one, freedom pooled."""
+    """Simultaneous over the interior sizes (Bonferroni), pooled degrees of freedom, variances at least the mean one."""
     from scipy.special import stdtrit
 
     n_seeds, n_sizes, _ = values.shape
     per_seed = values.mean(-1)
     spread = per_seed.var(0, ddof=1)
-    error = np.sqrt(max(spread[size], spread.mean()) / n_seeds + _of_items(values, size))
+    of_items = max(float(shared_covariance(values[:, size : size + 1])[0, 0]), 0.0)
+    error = np.sqrt(max(spread[size], spread.mean()) / n_seeds + of_items)
     half = float(stdtrit(n_sizes * (n_seeds - 1), 1 - ALPHA / 2 / (n_sizes - 2)) * error)
     mean = float(per_seed[:, size].mean())
     return mean, mean - half, mean + half
 
 
 def _models_at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
-    """One size fixed beforehand."""
+    """Pointwise, at a size that is fixed in advance."""
     limits = (0.0, 1.0) if is_share else None
-    mean, low, high = (float(one[0]) for one in interval_of_models(values[:, size : size + 1], limits=limits))
+    mean, low, high = (float(end[0]) for end in interval_of_models(values[:, size : size + 1], limits=limits))
     return mean, low, high
 
 
-def _of_items(values: GroupMeans, size: int) -> float:
-    """The variance that is due to the groups which all seeds share; what differs by seed is in the seeds' variance."""
-    return max(float(shared_covariance(values[:, size : size + 1])[0, 0]), 0.0)
-
-
 def _as_share(bounds: Bounds, values: GroupMeans) -> Bounds:
-    """An interval at the peak as that of a share: it ends at 0 and 1.
+    """Clip an interval at the peak to the range of a share.
 
-    Where all groups lie at one end they show no error, and it reaches inwards as `interval` does, for all interior sizes
-    at once.
+    Where all groups are at 0 or 1 they show no error. The interval then reaches inwards by the exact bound, which is
+    simultaneous over the interior sizes.
     """
     mean, low, high = bounds[0], max(bounds[1], 0.0), min(bounds[2], 1.0)
     reach = exact_reach(values.shape[-1], values.shape[1] - 2)

@@ -85,7 +85,7 @@ def test_the_size_that_the_rows_take_for_the_peak_is_named_where_it_is_another()
 
 def test_seeds_that_differ_are_counted_and_the_reason_says_whose_it_is() -> None:
     told = page([0.5, 0.8, 0.7, 0.3], {1: [0.5, 0.8, 0.4, 0.8], 2: [0.5, 0.5, 0.5, 0.3]})
-    assert "these weights (1 of 3 seeds contradicted, 2 of 3 seeds undetermined; the first of these: a rise and" in told
+    assert "these weights (1 of 3 seeds contradicted, 2 of 3 seeds undetermined; first undetermined seed: " in told
 
 
 @pytest.mark.parametrize("draw", [plot.curves, plot.distractor_alone, plot.pulls, plot.by_difficulty])

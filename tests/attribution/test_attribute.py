@@ -347,7 +347,7 @@ def test_attention_is_drawn_on_the_words_of_the_prompt(drawn: Mapping[str, Any])
 def test_the_summary_is_json_without_nan_and_names_what_was_planted(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     told = json.loads(json.dumps(attribute_report.summary(found), allow_nan=False))
-    assert told["readings"]["logit_lens"][1]["parting"]["stage"] == "L1.resid_mid"
+    assert told["readings"]["logit_lens"][1]["divergence"]["stage"] == "L1.resid_mid"
     top_site = told["readings"]["ablation"][1]["top"][0]
     assert top_site["component"] == "L1H1.z"
     assert top_site["marked"] is True

@@ -22,7 +22,7 @@ from distractor.probing.read_probes import ProbeResults
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import encode
 from distractor.scoring.quantities import coverage, logit_gap, preference
-from distractor.statistics.parting import parting
+from distractor.statistics.divergence import divergence
 from distractor.text.task import Condition
 from probes.logit_lens import LogitLens
 
@@ -153,7 +153,7 @@ def parting_of(reading: Any) -> Any:
     difference = (gap.sel(condition="conflict").values - gap.sel(condition="congruent").values).reshape(
         len(reading.stage), -1, 2
     )
-    return parting(difference.mean(-1), np.full(difference.shape[1], 2.0))
+    return divergence(difference.mean(-1), np.full(difference.shape[1], 2.0))
 
 
 # Where curves part, on curves that are made.
@@ -168,14 +168,14 @@ def curves(step: int, stages: int = 8, groups: int = 40, noise: float = 0.3, see
 @pytest.mark.parametrize("step", [1, 4, 7])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_curves_part_where_they_were_made_to(step: int, sign: int) -> None:
-    found = parting(sign * curves(step), np.ones(40))
+    found = divergence(sign * curves(step), np.ones(40))
     assert found.stage == found.low == found.high == step
 
 
 def test_an_early_blip_that_does_not_stay_is_no_parting() -> None:
     made = curves(5)
     made[2] += 3
-    assert parting(made, np.ones(40)).stage == 5
+    assert divergence(made, np.ones(40)).stage == 5
 
 
 def test_the_interval_covers_the_stage_where_half_is_reached() -> None:
@@ -184,7 +184,7 @@ def test_the_interval_covers_the_stage_where_half_is_reached() -> None:
     for seed in range(60):
         random = np.random.default_rng(seed)
         slope = np.linspace(0, 2, 9)[:, None] + 0.5 * random.normal(size=(9, 40))
-        found = parting(slope, np.ones(40), seed=seed, draws=400)
+        found = divergence(slope, np.ones(40), seed=seed, draws=400)
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 4 <= found.high
@@ -192,7 +192,7 @@ def test_the_interval_covers_the_stage_where_half_is_reached() -> None:
 
 
 def test_curves_that_end_alike_do_not_part() -> None:
-    alike = sum(parting(curves(99, seed=seed), np.ones(40), draws=200).stage is not None for seed in range(60))
+    alike = sum(divergence(curves(99, seed=seed), np.ones(40), draws=200).stage is not None for seed in range(60))
     assert alike <= 9
 
 
@@ -204,4 +204,4 @@ def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
 
     dims = {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims}
     read = Reading(Source("wired", "wired", tmp_path), None, reading.values, dims, {})  # type: ignore[arg-type]
-    assert ProbeResults(wired.task(1), Settings(), (), {}).parting(read) is None
+    assert ProbeResults(wired.task(1), Settings(), (), {}).divergence(read) is None

@@ -566,10 +566,8 @@ def test_one_seed_is_judged_at_level_1_only() -> None:
     found = judged(world("distractor", seeds=1))
     assert found.label == "undetermined"
     assert found.these_weights == "supported"
-    assert found.sentence == (
-        "undetermined for models like these (one seed: level 2 not identified); "
-        "supported for these weights (preference rises and falls, by the distractor's pull)"
-    )
+    assert "undetermined for models like these (one seed: level 2 not identified)" in found.sentence
+    assert "supported for these weights" in found.sentence
     assert {part.level for part in found.because} == {1}
     assert all("Level 1, these weights" in part.sentence for part in found.because)
 
@@ -610,9 +608,10 @@ def test_supported_needs_every_part() -> None:
 def test_what_was_not_measured_supports_nothing() -> None:
     full = world("distractor")
     found = judged(replace(full, preference_neutral=None, preference_true_only=None))
-    assert (found.label, found.reason) == ("undetermined", "no control without the distractor's cue was measured")
+    assert found.label == "undetermined"
+    assert "no control" in found.reason
     found = judged(replace(full, accuracy_distractor_only=None))
-    assert found.reason == "a rise and fall, but distractor_only_above_chance is not measured"
+    assert "distractor_only_above_chance is not measured" in found.reason
     assert judged(replace(full, preference_true_only=None)).label == "supported"
     assert judged(replace(full, preference_neutral=None)).label == "supported"
 
@@ -620,7 +619,7 @@ def test_what_was_not_measured_supports_nothing() -> None:
 def test_true_only_counts_only_where_it_is_a_pure_control() -> None:
     spoilt = replace(world("distractor"), preference_true_only=world("distractor").preference)
     assert judged(spoilt).label == "contradicted"
-    assert judged(spoilt).reason == "an equal rise and fall without the distractor's cue, in true_only"
+    assert judged(spoilt).reason.endswith("in true_only")
     assert judged(replace(spoilt, true_only_is_pure=False)).label == "supported"
     assert judged(replace(spoilt, true_only_is_pure=False, preference_neutral=None)).label == "undetermined"
 
@@ -693,7 +692,7 @@ def test_a_curve_that_turns_again_is_told_as_that() -> None:
 
 def test_evidence_that_does_not_match_is_refused() -> None:
     full = world("distractor")
-    with pytest.raises(ScalingError, match=r"true_pull has \(5, 11, 79\).* the same ones"):
+    with pytest.raises(ScalingError, match=r"true_pull has \(5, 11, 79\).* \(5, 11, 80\)"):
         replace(full, true_pull=full.true_pull[..., 1:])
     broken = full.distractor_pull.copy()
     broken[1, 2, 3] = np.nan
