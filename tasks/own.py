@@ -1,9 +1,9 @@
-"""A user's own task: a data file in the official columns, or a name in a Python file.
+"""Reads a user's own task: a data file with the official columns, or a name in a Python file.
 
     prompt,classes,answer_index,distractor_only,group
     "Say the other word than yes:","[' no', ' yes']",0,"Say yes:",yes
 
-Of the two classes, the right one is the true answer and the other the distractor's.
+The right class is the true answer, and the other class is the distractor answer.
 """
 
 import difflib
@@ -24,22 +24,22 @@ from distractor.text.task import Condition, Item, Task
 from .rows import Row, check_text, read_rows
 
 CONDITIONS = tuple(c for c in Condition if c is not Condition.CONFLICT)
-"""Optional columns: the prompt of the row under another condition; `prompt` is `conflict`."""
+"""Optional columns with the prompts of the other conditions; `prompt` is that of `conflict`."""
 
 GROUP = "group"
-"""Optional column: what errors are clustered by. Without it each row is a group of its own."""
+"""Optional column with the item's group. Without it each row is its own group."""
 
 IN_PYTHON = re.compile(r"(?P<path>.+\.py):(?P<name>\w+)")
 
 
 def from_data(path: Path, name: str | None = None) -> Task:
-    """The rows of a data file (JSON lines, or CSV where it ends in `.csv`), all of them, in their order.
+    """Make a task of all rows of a data file (JSON lines, or CSV with the suffix `.csv`), in their order.
 
-    A column is filled in every row or in none: an item that lacks a condition would count under no other. Only
-    `distractor_swapped` may have gaps.
+    A column is filled in every row or in none, because an item that lacks a condition would be dropped from the others.
+    Only `distractor_swapped` may have gaps.
 
     Raises:
-        TaskError: the file cannot be read, or a line is not what it should be; file and line are named.
+        TaskError: the file cannot be read or a line is not valid; the message gives file and line.
 
     """
     path = path.expanduser()
@@ -64,37 +64,39 @@ def from_data(path: Path, name: str | None = None) -> Task:
     )
 
 
-def from_python(named: str) -> Task:
-    """The task that `path.py:NAME` means: a `Task`, or a function without arguments that returns one.
+def from_python(name: str) -> Task:
+    """Return the task `path.py:NAME`: a `Task`, or the result of a function without arguments.
 
-    The file is run under a name of its own, so it may be called `tasks.py`; modules beside it can be imported.
+    The file runs under a unique module name, so it may be called `tasks.py`. It can import modules of its folder.
 
     Raises:
-        TaskError: there is no such file or name, running it fails, or what it gives is no task.
+        TaskError: the file or the name does not exist, the file fails, or the result is not a task.
 
     """
-    match = IN_PYTHON.fullmatch(named)
+    match = IN_PYTHON.fullmatch(name)
     if match is None:
-        raise TaskError(f"{named!r} names nothing in a Python file; wanted is path.py:NAME")
+        raise TaskError(f"{name!r} is not a name in a Python file; write path.py:NAME")
     path = Path(match["path"]).expanduser()
     if not path.is_file():
-        raise TaskError(f"there is no file {path}; wanted is path.py:NAME")
-    with _neighbours(path), _told(path):
+        raise TaskError(f"there is no file {path}; write path.py:NAME")
+    with _importable_neighbours(path), _errors_with_line(path):
         module = _run(path)
         if not hasattr(module, match["name"]):
             known = [name for name, value in vars(module).items() if _may_be_task(value, module)]
             hint = nearest(match["name"], known) if known else "it has neither tasks nor functions"
             raise TaskError(f"{path} has no {match['name']!r}: {hint}")
-        found = getattr(module, match["name"])
-        task = found() if callable(found) else found
+        value = getattr(module, match["name"])
+        task = value() if callable(value) else value
     if not isinstance(task, Task):
-        what = f"gives a {type(task).__name__}" if callable(found) else f"is a {type(task).__name__}"
-        raise TaskError(f"{named} {what}; wanted is a distractor.text.task.Task, or a function that returns one")
+        verb = "returns" if callable(value) else "is"
+        raise TaskError(
+            f"{name} {verb} a {type(task).__name__}; make it a distractor.text.task.Task, or a function that returns one"
+        )
     return task
 
 
 def _has(row: Row, column: str) -> bool:
-    """Whether a row says anything in an optional column."""
+    """Whether an optional column is filled in this row."""
     return row.more.get(column) not in (None, "")
 
 
@@ -102,9 +104,9 @@ def _check_columns(path: Path, rows: list[Row]) -> None:
     known = (*CONDITIONS, GROUP)
     first = {column: row.line for row in reversed(rows) for column in row.more if column not in known}
     for column, line in first.items():
-        # A misspelt condition would be missed in silence.
+        # A misspelt condition would be ignored silently.
         if close := difflib.get_close_matches(column, known, n=1, cutoff=0.8):
-            raise TaskError(f"{path}, line {line}: there is no column {column!r}; did you mean {close[0]}?")
+            raise TaskError(f"{path}, line {line}: unknown column {column!r}; did you mean {close[0]}?")
     for row in rows:
         where = f"{path}, line {row.line}"
         for condition in CONDITIONS:
@@ -115,8 +117,8 @@ def _check_columns(path: Path, rows: list[Row]) -> None:
         if any(filled) and not all(filled):
             row = rows[filled.index(False)]
             raise TaskError(
-                f"{path}, line {row.line}: {column} is empty, and filled in line {rows[filled.index(True)].line}; fill it in "
-                "every row or in none (without it, the item would not count under any condition)"
+                f"{path}, line {row.line}: {column} is empty, but line {rows[filled.index(True)].line} has a value; fill the "
+                "column in every row or in none (an item that lacks a condition is dropped from all)"
             )
 
 
@@ -125,37 +127,37 @@ def _group(path: Path, row: Row, name: str) -> str:
         return f"{name}/{row.index}"
     group = row.more[GROUP]
     if isinstance(group, bool) or not isinstance(group, str | int):
-        raise TaskError(f"{path}, line {row.line}: group is {group!r}; wanted is a name or a number")
+        raise TaskError(f"{path}, line {row.line}: group is {group!r}; write a name or a number")
     return str(group)
 
 
 @contextmanager
-def _neighbours(path: Path) -> Iterator[None]:
-    """Modules beside the file can be imported; behind all others, so that none of theirs hides one of ours."""
+def _importable_neighbours(path: Path) -> Iterator[None]:
+    """Make modules in the file's folder importable, after all others, so that they hide no installed module."""
     folder = str(path.resolve().parent)
     sys.path.append(folder)
     try:
         yield
     finally:
-        with suppress(ValueError):  # the last one is ours, unless the file took it away
+        with suppress(ValueError):  # the last entry is this one, unless the file removed it
             del sys.path[len(sys.path) - 1 - sys.path[::-1].index(folder)]
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What goes wrong in the user's file is told with its line there, in one message."""
+def _errors_with_line(path: Path) -> Iterator[None]:
+    """Turn any error in the user's file into one message with its line."""
     try:
         yield
     except DistractorError:
         raise
     except (Exception, SystemExit) as error:
         line = _line_in(path, error)
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise TaskError(f"{path}{f', line {line}' if line else ''}: {what}") from error
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise TaskError(f"{path}{f', line {line}' if line else ''}: {text}") from error
 
 
 def _line_in(path: Path, error: BaseException) -> int | None:
-    """The last line of the file that was run before the error."""
+    """The last line of the file that ran before the error."""
     if isinstance(error, SyntaxError):
         return error.lineno
     lines = []
@@ -168,14 +170,14 @@ def _line_in(path: Path, error: BaseException) -> int | None:
 
 
 def _run(path: Path) -> ModuleType:
-    """Run the file as a module whose name nothing else has."""
-    where = path.resolve()
-    name = f"_own_{where.stem}_{hashlib.sha256(str(where).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, where)
+    """Run the file as a module with a unique name."""
+    file = path.resolve()
+    name = f"_own_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise TaskError(f"{path} cannot be run as Python")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look there
+    sys.modules[name] = module  # dataclasses look up their module there
     try:
         spec.loader.exec_module(module)
     except BaseException:
