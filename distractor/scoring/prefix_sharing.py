@@ -1,4 +1,4 @@
-"""Prompts and answers that begin alike, laid in one line: what they share stands once, and each sees its own beginning."""
+"""Packs the prompts and answers of one item that share a prefix into one sequence."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,154 +12,160 @@ from torch import Tensor
 from distractor.models.model import AttentionMask
 from distractor.scoring.encode import Encoded, Tokens
 
-ENOUGH = 512
-"""From how many tokens on a pass is worth its while: up to here lines of different length go through together."""
+SMALL_BATCH = 512
+"""A batch with fewer tokens than this may mix lengths: a forward pass on so few tokens wastes time."""
 
+MIXED_LENGTHS = 7 / 8
+"""In a mixed batch, the shortest sequence has at least this share of the length of the longest."""
 
-NEAR = 7 / 8
-"""How long the shortest of them is, as a share of the longest."""
+MAX_PACKED_SHARE = 0.8
+"""Packing is used if it leaves at most this share of an item's tokens."""
 
-
-WORTH_IT = 0.8
-"""What share of an item's tokens may be left when what they have in common is laid together."""
-
-
-Asked = tuple[int, int, int]
-"""Which of an item's prompts, which answer, and the token whose probability is asked."""
+Target = tuple[int, int, int]
+"""A token to score: the index of the prompt, the index of the answer, and the token."""
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
-    """A tree of tokens: `before[k]` is the place of the token before the k-th, −1 where there is none.
+class PackedSequence:
+    """Texts that are merged where they share a prefix; a text that shares nothing is a sequence of its own.
 
-    `asked[k]` is what is asked behind the k-th token. All tokens behind which something is asked stand at the end, so that
-    nothing else is unembedded.
+    `parents[k]` is the index of the token that precedes token k in its text, −1 for none. `targets[k]` are scored after
+    token k. Tokens with targets are at the end, so that no other positions are unembedded.
     """
 
     tokens: Sequence[int]
-    before: Sequence[int]
-    asked: Mapping[int, Sequence[Asked]]
+    parents: Sequence[int]
+    targets: Mapping[int, Sequence[Target]]
 
     @property
-    def is_text(self) -> bool:
-        """Whether it does not branch, so that each token simply follows the one on its left."""
-        return all(place == k - 1 for k, place in enumerate(self.before))
+    def is_plain(self) -> bool:
+        """Whether it is a single text, in which each token follows the one to its left."""
+        return all(parent == k - 1 for k, parent in enumerate(self.parents))
 
     @property
-    def kept(self) -> int:
-        """How many tokens at the end have to be unembedded."""
-        return len(self.tokens) - min(self.asked)
+    def n_unembedded(self) -> int:
+        """The number of tokens at the end that are unembedded."""
+        return len(self.tokens) - min(self.targets)
 
     @property
-    def questions(self) -> list[Asked]:
-        """All that is asked, place by place."""
-        return [one for of_place in self.asked.values() for one in of_place]
+    def all_targets(self) -> list[Target]:
+        """The targets of all positions, in order."""
+        return [target for targets in self.targets.values() for target in targets]
 
     @property
-    def sight(self) -> tuple[Bool[ndarray, "place place"], Int[ndarray, " place"]]:
-        """What each token sees, itself and all that comes before it on its branch; and where it stands in its text."""
-        before, sees = np.array(self.before), np.eye(len(self.tokens), dtype=bool)
-        depth, up = np.zeros(len(self.tokens), dtype=np.int64), before
-        while (inside := up >= 0).any():
-            sees[inside, up[inside]] = True
-            depth += inside
-            up = np.where(inside, before[up], -1)
-        return sees, depth
+    def mask_and_positions(self) -> tuple[Bool[ndarray, "query key"], Int[ndarray, " query"]]:
+        """Which tokens each token attends to (itself and its ancestors), and its position in its text."""
+        parents, visible = np.array(self.parents), np.eye(len(self.tokens), dtype=bool)
+        positions, ancestor = np.zeros(len(self.tokens), dtype=np.int64), parents
+        while (exists := ancestor >= 0).any():
+            visible[exists, ancestor[exists]] = True
+            positions += exists
+            ancestor = np.where(exists, parents[ancestor], -1)
+        return visible, positions
 
     @property
-    def unfolded(self) -> "list[Line]":
-        """For each token behind which something is asked, in order, the text that leads to it."""
-        found = []
-        for place, asked in self.asked.items():
-            branch = [place]
-            while self.before[branch[-1]] >= 0:
-                branch.append(self.before[branch[-1]])
-            shown = tuple(self.tokens[k] for k in reversed(branch))
-            found.append(Line(shown, range(-1, len(shown) - 1), {len(shown) - 1: asked}))
-        return found
+    def unpacked(self) -> "list[PackedSequence]":
+        """For each position with targets, in order, the plain text that ends there."""
+        sequences = []
+        for position, targets in self.targets.items():
+            path = [position]
+            while self.parents[path[-1]] >= 0:
+                path.append(self.parents[path[-1]])
+            sequences.append(_plain([self.tokens[k] for k in reversed(path)], {len(path) - 1: targets}))
+        return sequences
 
 
-def texts(rows: Sequence[Encoded | None]) -> list[Line]:
-    """The prompts of one item with their answers, as lines that do not branch; each text is there once."""
-    found: dict[Tokens, dict[int, list[Asked]]] = {}
-    for number, row in enumerate(rows):
+def _plain(tokens: Sequence[int], targets: Mapping[int, Sequence[Target]]) -> PackedSequence:
+    return PackedSequence(tokens, range(-1, len(tokens) - 1), targets)
+
+
+def plain_sequences(rows: Sequence[Encoded | None]) -> list[PackedSequence]:
+    """Each distinct text (a prompt and an answer) of an item as a sequence of its own. `rows` are the item's prompts."""
+    texts: dict[Tokens, dict[int, list[Target]]] = {}
+    for prompt, row in enumerate(rows):
         for answer, tokens in enumerate(row.answers if row else ()):
             assert row is not None
-            asked = found.setdefault(row.prompt + tokens[:-1], {})
+            targets = texts.setdefault(row.prompt + tokens[:-1], {})
             for k, token in enumerate(tokens, len(row.prompt) - 1):
-                asked.setdefault(k, []).append((number, answer, token))
-    return [Line(shown, range(-1, len(shown) - 1), dict(sorted(asked.items()))) for shown, asked in found.items()]
+                targets.setdefault(k, []).append((prompt, answer, token))
+    return [_plain(text, dict(sorted(targets.items()))) for text, targets in texts.items()]
 
 
-def branching(rows: Sequence[Encoded | None]) -> list[Line]:
-    """The same as one line, if that leaves few enough tokens."""
-    plain = texts(rows)
-    if len(plain) < 2:
-        return plain
+def packed_sequences(rows: Sequence[Encoded | None]) -> list[PackedSequence]:
+    """All texts of an item as one packed sequence if that saves enough tokens, else `plain_sequences`."""
+    texts = plain_sequences(rows)
+    if len(texts) < 2:
+        return texts
     tokens: list[int] = []
-    before: list[int] = []
-    asked: dict[int, list[Asked]] = {}
-    behind: dict[tuple[int, int], int] = {}
-    for text in plain:
-        place = -1
+    parents: list[int] = []
+    targets: dict[int, list[Target]] = {}
+    children: dict[tuple[int, int], int] = {}
+    for text in texts:
+        position = -1
         for k, token in enumerate(text.tokens):
-            step = place, token
-            if step not in behind:
-                behind[step] = len(tokens)
+            step = position, token
+            if step not in children:
+                children[step] = len(tokens)
                 tokens.append(token)
-                before.append(place)
-            place = behind[step]
-            if k in text.asked:
-                asked.setdefault(place, []).extend(text.asked[k])
-    if len(tokens) > WORTH_IT * sum(len(text.tokens) for text in plain):
-        return plain
-    order = [place for place in range(len(tokens)) if place not in asked] + sorted(asked)
-    at = {place: new for new, place in enumerate(order)} | {-1: -1}
+                parents.append(position)
+            position = children[step]
+            if k in text.targets:
+                targets.setdefault(position, []).extend(text.targets[k])
+    if len(tokens) > MAX_PACKED_SHARE * sum(len(text.tokens) for text in texts):
+        return texts
+    order = [k for k in range(len(tokens)) if k not in targets] + sorted(targets)
+    moved = {old: new for new, old in enumerate(order)} | {-1: -1}
     return [
-        Line(
-            [tokens[place] for place in order],
-            [at[before[place]] for place in order],
-            {at[place]: asked[place] for place in sorted(asked)},
+        PackedSequence(
+            [tokens[k] for k in order],
+            [moved[parents[k]] for k in order],
+            {moved[k]: targets[k] for k in sorted(targets)},
         )
     ]
 
 
-def lay(lines: Sequence[Line], device: torch.device) -> tuple[Int[Tensor, "row place"], AttentionMask | None]:
-    """The tokens of some lines, filled up on the left, and who sees whom; None where each sees all on its left."""
-    longest = max(len(line.tokens) for line in lines)
-    tokens = np.zeros((len(lines), longest), dtype=np.int64)
-    for row, line in enumerate(lines):
-        tokens[row, longest - len(line.tokens) :] = line.tokens
-    if all(line.is_text and len(line.tokens) == longest for line in lines):
+def to_tensors(
+    sequences: Sequence[PackedSequence], device: torch.device
+) -> tuple[Int[Tensor, "row position"], AttentionMask | None]:
+    """The tokens of a batch, padded on the left, and its attention mask; None if ordinary causal attention is right."""
+    longest = max(len(sequence.tokens) for sequence in sequences)
+    tokens = np.zeros((len(sequences), longest), dtype=np.int64)
+    for row, sequence in enumerate(sequences):
+        tokens[row, longest - len(sequence.tokens) :] = sequence.tokens
+    if all(sequence.is_plain and len(sequence.tokens) == longest for sequence in sequences):
         return torch.from_numpy(tokens).to(device), None
     positions = np.zeros_like(tokens)
-    sees = np.broadcast_to(np.eye(longest, dtype=bool), (len(lines), longest, longest)).copy()
-    for row, line in enumerate(lines):
-        start = longest - len(line.tokens)
-        sees[row, start:, start:], positions[row, start:] = line.sight
-    tables = (tokens, positions, sees, positions[:, :, None] - positions[:, None])
-    tokens_, *mask = (torch.from_numpy(table).to(device) for table in tables)
-    return tokens_, AttentionMask(*mask)
+    visible = np.broadcast_to(np.eye(longest, dtype=bool), (len(sequences), longest, longest)).copy()
+    for row, sequence in enumerate(sequences):
+        start = longest - len(sequence.tokens)
+        visible[row, start:, start:], positions[row, start:] = sequence.mask_and_positions
+    distances = positions[:, :, None] - positions[:, None]
+    ids, *mask = (torch.from_numpy(array).to(device) for array in (tokens, positions, visible, distances))
+    return ids, AttentionMask(*mask)
 
 
-def batches(lines: Sequence[Line], room: Callable[[int, int], int], *, mixed: bool) -> list[list[int]]:
-    """Which lines go through together, the shortest first; those of different length only where `mixed`.
+def batches(
+    sequences: Sequence[PackedSequence], max_rows: Callable[[int, int], int], *, mixed: bool
+) -> list[list[int]]:
+    """Group sequences, by index, into batches for one forward pass each; the shortest come first.
 
-    `room` says how many lines a pass holds, from their length and how many tokens of each are unembedded.
+    `max_rows` gives the size of a batch from the length and the number of unembedded tokens. Only `mixed` batches hold
+    several lengths.
     """
-    sizes = [(len(line.tokens), line.kept) for line in lines]
-    found: list[list[int]] = []
+    sizes = [(len(sequence.tokens), sequence.n_unembedded) for sequence in sequences]
+    groups: list[list[int]] = []
     most = 0
-    for number in sorted(range(len(lines)), key=lambda k: sizes[k]):
-        length, kept = sizes[number]
-        here = found[-1] if found else []
-        if here:
-            (shortest, _), (longest, last) = sizes[here[0]], sizes[here[-1]]
-            few = mixed and len(here) * longest < ENOUGH and shortest >= NEAR * length
-            if (few or (length, kept) == (longest, last)) and len(here) < room(length, max(most, kept)):
-                here.append(number)
-                most = max(most, kept)
+    for index in sorted(range(len(sequences)), key=lambda k: sizes[k]):
+        length, unembedded = sizes[index]
+        group = groups[-1] if groups else []
+        if group:
+            (shortest, _), (longest, last) = sizes[group[0]], sizes[group[-1]]
+            may_mix = mixed and len(group) * longest < SMALL_BATCH and shortest >= MIXED_LENGTHS * length
+            fits = len(group) < max_rows(length, max(most, unembedded))
+            if fits and (may_mix or (length, unembedded) == (longest, last)):
+                group.append(index)
+                most = max(most, unembedded)
                 continue
-        found.append([number])
-        most = kept
-    return found
+        groups.append([index])
+        most = unembedded
+    return groups
