@@ -1,4 +1,4 @@
-"""Which of two curves over size moves first: onsets, the lag between them, and how sure one can be of it."""
+"""Which of two curves over size moves first: the lag between their onsets, with its intervals and a null check."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,43 +8,37 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.statistics.groups import MIN_SEEDS, GroupMeans
+from distractor.statistics.standard_errors import ALPHA, t_quantile
+
 THRESHOLDS = (0.25, 0.5, 0.75)
-"""Shares of its own maximum at which a curve's onset is taken."""
+"""The onset is where a curve reaches these shares of its maximum."""
 
 
 SPLITS = 200
-"""Random halves of one curve's groups, for the lag that chance alone makes."""
+"""Random halves of one curve's groups, for the lag under the null hypothesis."""
 
 
 MIN_SIZES = 4
 
 
-MIN_SEEDS = 3
-
-
-ALPHA = 0.05
-
-
 MAY_FAIL = 0.1
-"""An onset that more than this share of the draws do not have is not defined."""
+"""An onset is undefined if it is missing in more than this share of the bootstrap draws."""
 
 
 OrderLabel = Literal["first", "second", "not separable", "not defined"]
 
 
-SeedCurves = Float[ndarray, "seed size group"]
-
-
-Places = Float[ndarray, " threshold"]
+Onsets = Float[ndarray, " threshold"]
 
 
 @dataclass(frozen=True)
 class Lag:
-    """The lag between two curves' onsets at one threshold, in natural logarithms of size; positive: the first is later.
+    """The lag between two onsets at one threshold, in natural logarithms of size; positive: the first curve is later.
 
-    `low` and `high` bound it over item groups, these weights (level 1); `models` over seeds (level 2), from three on.
-    `by_chance` is what random halves of one curve lag by, in 19 of 20 cases, of the curve where that is more; `step` the
-    larger of the two steps of the grid in which the onsets lie.
+    `low` and `high` bound it over item groups (level 1); `models` bounds it over seeds (level 2), with at least three.
+    `by_chance` is the 95 % quantile of the lag between random halves of one curve, the larger of the two curves. `step` is
+    the larger of the two grid steps that hold the onsets.
     """
 
     threshold: float
@@ -57,12 +51,12 @@ class Lag:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The interval by which the lag is judged: over seeds where there are enough, else over item groups."""
+        """The interval that decides: over seeds if there are enough, else over item groups."""
         return (self.low, self.high) if self.models is None else self.models
 
     @property
     def sign(self) -> int:
-        """Which way the lag points: 0 where it is not told from none, from chance, or from one step of the grid."""
+        """The direction of the lag; 0 unless it exceeds its interval, chance and one grid step."""
         low, high = self.bounds
         is_clear = (low > 0 or high < 0) and abs(self.lag) > max(self.step, self.by_chance)
         return int(np.sign(self.lag)) if is_clear else 0
@@ -70,21 +64,21 @@ class Lag:
 
 @dataclass(frozen=True)
 class Order:
-    """Which of two curves moves first, with the lag at every threshold that is defined and the sentence that says so."""
+    """Which of two curves moves first, with the lag at each defined threshold and a sentence."""
 
     call: OrderLabel
     lags: tuple[Lag, ...]
     sentence: str
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in summary.json, where there is no infinity: `by_chance` is null where halves have no place."""
-        known = [{k: None if v == np.inf else v for k, v in asdict(lag).items()} for lag in self.lags]
-        return {"call": self.call, "sentence": self.sentence, "lags": known}
+        """Plain values for summary.json; an infinite `by_chance` (most halves have no onset) is null."""
+        lags = [{name: None if v == np.inf else v for name, v in asdict(lag).items()} for lag in self.lags]
+        return {"call": self.call, "sentence": self.sentence, "lags": lags}
 
 
 def order(
-    first: SeedCurves,
-    second: SeedCurves,
+    first: GroupMeans,
+    second: GroupMeans,
     sizes: Float[ndarray, " size"],
     *,
     names: tuple[str, str],
@@ -95,50 +89,43 @@ def order(
 ) -> Order:
     """Whether the onset of `first` comes before that of `second`, or with `falling` before the second's decline.
 
-    The curves are values of item groups by seed and size, in nats; `sizes` ascend, and are called `axis` in sentences
-    (along training: steps). The claim asks that the lag at all three thresholds points the same way, beyond its interval,
-    beyond one step of the grid and beyond chance.
+    The curves are in nats; `sizes` ascend, and sentences call them `axis` (along training: step). A call needs lags at all
+    three thresholds that point the same way and exceed their interval, one grid step and chance.
     """
     if len(sizes) < MIN_SIZES:
-        return Order(
-            "not defined", (), f"{len(sizes)} {axis}s are too few to say what moves first; {MIN_SIZES} are needed"
-        )
+        few = f"{len(sizes)} {axis}s are too few to say which moves first; at least {MIN_SIZES} are needed"
+        return Order("not defined", (), few)
     x = np.log(np.asarray(sizes, dtype=float))
-    moves = f"{names[1]}'s decline" if falling else names[1]
+    event = f"{names[1]}'s decline" if falling else names[1]
     lags: list[Lag] = []
-    for threshold, lag in zip(
-        THRESHOLDS, _lags(first, second, x, falling=falling, seed=seed, draws=draws), strict=True
-    ):
+    found = _lags(first, second, x, falling=falling, seed=seed, draws=draws)
+    for threshold, lag in zip(THRESHOLDS, found, strict=True):
         if lag is None:
-            why = [
+            reasons = [
                 _why_not(x, curves, threshold, name, axis, falling=falls)
                 for curves, name, falls in ((first, names[0], False), (second, names[1], falling))
             ]
-            told = "; ".join(filter(None, why)) or "item groups drawn anew often leave one of them without a place"
-            return Order(
-                "not defined", tuple(lags), f"{names[0]} against {moves}: not defined at {threshold:.0%} ({told})"
-            )
+            reason = "; ".join(filter(None, reasons)) or "one of them is often missing in resampled item groups"
+            sentence = f"{names[0]} against {event}: not defined at {threshold:.0%} ({reason})"
+            return Order("not defined", tuple(lags), sentence)
         lags.append(lag)
-    if any(lag.models is None for lag in lags):  # all are read at one level, that which all have
+    if any(lag.models is None for lag in lags):  # use the highest level that all thresholds have
         lags = [replace(lag, models=None) for lag in lags]
     signs = {lag.sign for lag in lags}
-    told = ", ".join(f"{_times(lag.lag)} [{', '.join(map(_times, lag.bounds))}]" for lag in lags)
-    factors = f"by factors of {told} in {axis} at 25, 50 and 75 %"
+    factors = ", ".join(f"{_factor(lag.lag)} [{', '.join(map(_factor, lag.bounds))}]" for lag in lags)
+    evidence = f"by factors of {factors} in {axis} at 25, 50 and 75 %"
     level = "models like these" if lags[0].models is not None else "these weights"
     if signs == {-1}:
-        return Order("first", tuple(lags), f"{names[0]} moves before {moves}, {factors} ({level})")
+        return Order("first", tuple(lags), f"{names[0]} moves before {event}, {evidence} ({level})")
     if signs == {1}:
-        return Order("second", tuple(lags), f"{names[0]} moves after {moves}, {factors} ({level})")
-    return Order(
-        "not separable",
-        tuple(lags),
-        f"{names[0]} against {moves}: not separable ({factors}; a step of the grid there is "
-        f"{_times(max(lag.step for lag in lags))})",
-    )
+        return Order("second", tuple(lags), f"{names[0]} moves after {event}, {evidence} ({level})")
+    step = _factor(max(lag.step for lag in lags))
+    sentence = f"{names[0]} against {event}: not separable ({evidence}; the grid step there is {step})"
+    return Order("not separable", tuple(lags), sentence)
 
 
-def _why_not(x: ndarray, curves: SeedCurves, threshold: float, name: str, axis: str, *, falling: bool) -> str | None:
-    """Why the seed-averaged curve has no onset, or no decline, at a share of its maximum; None where it has."""
+def _why_not(x: ndarray, curves: GroupMeans, threshold: float, name: str, axis: str, *, falling: bool) -> str | None:
+    """Why the seed-averaged curve has no onset, or no decline, at a threshold; None if it has one."""
     y, noise = curves.mean((0, 2)), _noise(curves)
     find, peak = (_declines, _last_peak) if falling else (_onsets, _first_peak)
     if not np.isnan(find(x, y, noise, (threshold,))[0]):
@@ -155,146 +142,127 @@ def _why_not(x: ndarray, curves: SeedCurves, threshold: float, name: str, axis: 
 
 
 def _first_peak(y: ndarray, noise: float) -> int:
-    """Where a curve first comes within `noise` of its highest point."""
+    """The first index within `noise` of the highest point."""
     return int(np.argmax(y >= y.max() - noise))
 
 
 def _last_peak(y: ndarray, noise: float) -> int:
-    """Where it last is."""
+    """The last index within `noise` of the highest point."""
     return len(y) - 1 - _first_peak(y[::-1], noise)
 
 
-def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
-    """Where a curve has risen to shares of its maximum, by isotonic regression up to there; NaN where not defined.
+def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Onsets:
+    """Where a curve has risen to shares of its maximum, by isotonic regression up to the first peak.
 
-    The maximum is taken where the curve first comes within `noise` of its highest point. Not defined: a maximum that is
-    not above noise, or at the smallest size, or only at the largest (who knows how far it would have gone); and a curve
-    that has the share already at the smallest size.
+    NaN where the onset is undefined: the maximum is not above noise, it is at the smallest size, it is reached only at the
+    largest size (the curve may rise further), or the curve starts above the share.
     """
     peak = _first_peak(y, noise)
     if y.max() <= noise or peak in (0, len(y) - 1):
         return np.full(len(thresholds), np.nan)
-    risen = isotonic(y[: peak + 1])
-    return np.array([_crossing(x[: peak + 1], risen, share * y[peak]) for share in thresholds])
+    return _crossings(x[: peak + 1], y[: peak + 1], [share * y[peak] for share in thresholds])
 
 
-def _declines(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Places:
-    """Where a curve has lost shares of its maximum behind it; NaN where not defined: see `_onsets`."""
+def _declines(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Onsets:
+    """Where a curve has lost shares of its maximum after the last peak; NaN where undefined, see `_onsets`."""
     peak = _last_peak(y, noise)
     if y.max() <= noise or peak == len(y) - 1:
         return np.full(len(thresholds), np.nan)
-    lost = isotonic(y[peak] - y[peak:])
-    return np.array([_crossing(x[peak:], lost, share * y[peak]) for share in thresholds])
+    return _crossings(x[peak:], y[peak] - y[peak:], [share * y[peak] for share in thresholds])
 
 
-def isotonic(y: Float[ndarray, " size"]) -> Float[ndarray, " size"]:
-    """The nearest curve that never falls (pool adjacent violators).
+def _crossings(x: ndarray, y: ndarray, levels: Sequence[float]) -> Onsets:
+    """Where the isotonic regression of y reaches each level, linearly interpolated; NaN where it starts above."""
+    from scipy.optimize import isotonic_regression
 
-    >>> isotonic(np.array([0.0, 2.0, 1.0, 4.0])).tolist()
-    [0.0, 1.5, 1.5, 4.0]
-    """
-    blocks: list[tuple[float, int]] = []
-    for value in y:
-        blocks.append((float(value), 1))
-        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
-            (a, n), (b, m) = blocks[-2], blocks[-1]
-            blocks[-2:] = [((a * n + b * m) / (n + m), n + m)]
-    return np.concatenate([np.full(count, value) for value, count in blocks])
+    y = isotonic_regression(y).x
+    crossings = np.full(len(levels), np.nan)
+    for number, level in enumerate(levels):
+        index = int(np.argmax(y >= level))
+        if y[index] >= level and index > 0:
+            share = (level - y[index - 1]) / (y[index] - y[index - 1])
+            crossings[number] = x[index - 1] + share * (x[index] - x[index - 1])
+    return crossings
 
 
 def _lags(
-    first: SeedCurves, second: SeedCurves, x: ndarray, *, falling: bool, seed: int, draws: int
+    first: GroupMeans, second: GroupMeans, x: ndarray, *, falling: bool, seed: int, draws: int
 ) -> list[Lag | None]:
-    """The lag at each threshold with its bounds; None where too many draws have none."""
+    """The lag at each threshold with its bounds; None if it is missing in too many draws."""
     rng = np.random.default_rng(seed)
     n_groups, n_seeds = first.shape[-1], len(first)
-    shares = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws) / n_groups
-    even = np.full((1, n_groups), 1 / n_groups)
-    far = _declines if falling else _onsets
+    weights = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws) / n_groups
+    equal = np.full((1, n_groups), 1 / n_groups)
+    find_second = _declines if falling else _onsets
 
-    def places(
-        mine: SeedCurves, others: SeedCurves, weights: Float[ndarray, "draw group"]
-    ) -> Float[ndarray, "draw two place"]:
-        """Where the one and the other of the seed-averaged curves are, with each group weighted."""
-        noises = _noise(mine), _noise(others)
-        averaged = [weights @ curves.mean(0).T for curves in (mine, others)]
-        return np.array([[_onsets(x, a, noises[0]), far(x, b, noises[1])] for a, b in zip(*averaged, strict=True)])
+    def onsets(
+        one: GroupMeans, two: GroupMeans, weights: Float[ndarray, "draw group"]
+    ) -> Float[ndarray, "draw two threshold"]:
+        """The onsets of both seed-averaged curves, with weighted groups."""
+        noises = _noise(one), _noise(two)
+        averaged = [weights @ curves.mean(0).T for curves in (one, two)]
+        return np.array(
+            [[_onsets(x, a, noises[0]), find_second(x, b, noises[1])] for a, b in zip(*averaged, strict=True)]
+        )
 
-    own, drawn = places(first, second, even)[0], places(first, second, shares)
-    ends = drawn[:, 0] - drawn[:, 1]
-    each = np.array([places(a[None], b[None], even)[0] for a, b in zip(first, second, strict=True)])
+    observed, drawn = onsets(first, second, equal)[0], onsets(first, second, weights)
+    drawn_lags = drawn[:, 0] - drawn[:, 1]
+    of_seeds = np.array([onsets(a[None], b[None], equal)[0] for a, b in zip(first, second, strict=True)])
     state = rng.bit_generator.state
     by_chance = []
-    for curves, find in ((first, _onsets), (second, far)):
-        rng.bit_generator.state = state  # the same halves of both
+    for curves, find in ((first, _onsets), (second, find_second)):
+        rng.bit_generator.state = state  # the same halves for both curves
         by_chance.append(_by_chance(curves, x, find, rng))
-    found: list[Lag | None] = []
+    lags: list[Lag | None] = []
     for t, threshold in enumerate(THRESHOLDS):
-        lag = float(own[0, t] - own[1, t])
-        if np.isnan(lag) or np.isnan(ends[:, t]).mean() > MAY_FAIL:
-            found.append(None)
+        lag = float(observed[0, t] - observed[1, t])
+        if np.isnan(lag) or np.isnan(drawn_lags[:, t]).mean() > MAY_FAIL:
+            lags.append(None)
             continue
-        low, high = np.nanquantile(ends[:, t], [ALPHA / 2, 1 - ALPHA / 2])
-        found.append(
+        low, high = np.nanquantile(drawn_lags[:, t], [ALPHA / 2, 1 - ALPHA / 2])
+        lags.append(
             Lag(
                 threshold,
                 lag,
                 float(low),
                 float(high),
-                by_chance=float(max(one[t] for one in by_chance)),
-                step=max(float(np.diff(x)[int(np.searchsorted(x, place)) - 1]) for place in own[:, t]),
-                models=_over_seeds(each[:, 0, t] - each[:, 1, t]) if n_seeds >= MIN_SEEDS else None,
+                by_chance=float(max(of_curve[t] for of_curve in by_chance)),
+                step=max(float(np.diff(x)[int(np.searchsorted(x, onset)) - 1]) for onset in observed[:, t]),
+                models=_over_seeds(of_seeds[:, 0, t] - of_seeds[:, 1, t]) if n_seeds >= MIN_SEEDS else None,
             )
         )
-    return found
+    return lags
 
 
-def _by_chance(curves: SeedCurves, x: ndarray, find: Callable[..., Places], rng: np.random.Generator) -> Places:
-    """How far the places of random halves of the same curve's groups lie apart in 19 of 20 cases, at each threshold.
+def _by_chance(curves: GroupMeans, x: ndarray, find: Callable[..., Onsets], rng: np.random.Generator) -> Onsets:
+    """The 95 % quantile of the distance between the onsets of random halves of the groups, at each threshold.
 
-    Infinitely far where most halves have none.
+    Infinite where most halves have no onset.
     """
-    n_groups, noise = curves.shape[-1], _noise(curves) * np.sqrt(2)  # of half as many groups
-    found = []
+    n_groups, noise = curves.shape[-1], _noise(curves) * np.sqrt(2)  # of half the groups
+    distances = []
     for _ in range(SPLITS):
         half = rng.permutation(n_groups) < n_groups // 2
         a, b = (curves[..., side].mean((0, 2)) for side in (half, ~half))
-        found.append(np.abs(find(x, a, noise) - find(x, b, noise)))
-    table = np.array(found)
-    known = ~np.isnan(table)
-    enough = known.mean(0) > 0.5
-    return np.array(
-        [
-            np.quantile(row[is_in], 1 - ALPHA) if e else np.inf
-            for row, is_in, e in zip(table.T, known.T, enough, strict=True)
-        ]
-    )
+        distances.append(np.abs(find(x, a, noise) - find(x, b, noise)))
+    table = np.array(distances).T
+    known = [row[~np.isnan(row)] for row in table]
+    return np.array([np.quantile(row, 1 - ALPHA) if len(row) > SPLITS / 2 else np.inf for row in known])
 
 
 def _over_seeds(lags: Float[ndarray, " seed"]) -> tuple[float, float] | None:
-    """A t-interval of the mean lag over seeds; None where a seed has none."""
-    from scipy.special import stdtrit
-
+    """A t interval of the mean lag over seeds; None where a seed has no lag."""
     if np.isnan(lags).any():
         return None
-    half = float(stdtrit(len(lags) - 1, 1 - ALPHA / 2)) * lags.std(ddof=1) / np.sqrt(len(lags))
+    half = float(t_quantile(len(lags) - 1)) * lags.std(ddof=1) / np.sqrt(len(lags))
     return float(lags.mean() - half), float(lags.mean() + half)
 
 
-def _noise(curves: SeedCurves) -> float:
-    """Three times the largest standard error over groups of a point of the seed-averaged curve."""
+def _noise(curves: GroupMeans) -> float:
+    """Three times the largest standard error over groups of the seed-averaged curve."""
     averaged = curves.mean(0)
     return float(3 * (averaged.std(-1, ddof=1) / np.sqrt(averaged.shape[-1])).max())
 
 
-def _crossing(x: ndarray, y: ndarray, level: float) -> float:
-    """Where a rising curve reaches a level, by straight lines between its points; NaN where it begins above."""
-    place = int(np.argmax(y >= level))
-    if y[place] < level or place == 0:
-        return float("nan")
-    share = (level - y[place - 1]) / (y[place] - y[place - 1])
-    return float(x[place - 1] + share * (x[place] - x[place - 1]))
-
-
-def _times(lag: float) -> str:
+def _factor(lag: float) -> str:
     return f"{np.exp(lag):.2f}"

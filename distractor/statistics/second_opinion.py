@@ -1,7 +1,7 @@
-"""What other procedures say of a curve: two lines and Lind–Mehlum beside the quadratic fit that they were made against.
+"""Secondary tests of a U shape: two lines, Lind–Mehlum, and the quadratic fit as a foil.
 
-Secondary: all three look at the points of the curve as if each had an error of its own. The judgement that counts is in
-`scaling`. They are refused ("too few") below eight sizes. x is the logarithm of size throughout.
+All three treat the points of the curve as independent; the primary test is in `shape_test`. The first two give "too few"
+below eight sizes. x is the logarithm of size throughout.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ ENOUGH_SIZES = 8
 TOO_FEW = "too few"
 
 
-MIDDLE = (0.1, 0.9)  # a break is looked for between these quantiles of x
+MIDDLE = (0.1, 0.9)  # the break is searched between these quantiles of x
 
 
 @dataclass(frozen=True)
 class TwoLines:
-    """A line below the break and one above it (Simonsohn 2018). It turns where both slopes are clear and opposed.
+    """One line below a break and one above it (Simonsohn 2018): the curve turns if both slopes are significant.
 
-    Each line's error is the heteroskedastic one, HC3 (MacKinnon and White 1985), on the normal scale as in the paper; a
-    line through fewer than three different sizes has none, and p is 1. `flat` are the ends of the region in which the
-    break was chosen, `way` is what was looked for.
+    Standard errors are heteroskedasticity-consistent, HC3 (MacKinnon and White 1985), with a normal reference as in the
+    source. A line through fewer than three different sizes has no error, and p is 1. `flat` are the ends of the region that
+    holds the break; `way` is the kind of turn that was tested.
     """
 
     way: Way
@@ -48,16 +48,16 @@ class TwoLines:
 
     @property
     def turns(self) -> bool:
-        """Slopes of opposite sign, each at p < .05."""
+        """Whether the slopes have opposite signs, each at p < .05."""
         return self.slope_left * self.slope_right < 0 and max(self.p_left, self.p_right) < 0.05
 
 
 @dataclass(frozen=True)
 class LindMehlum:
-    """A parabola's slopes at both ends of the range, and where it turns (Lind and Mehlum 2010).
+    """A parabola's slopes at both ends of the range, and its turning point (Lind and Mehlum 2010).
 
     `p` is the larger of the two one-sided p-values (Sasabuchi 1980). `low` and `high` are Fieller's (1954) 95 % interval
-    of the turning point, None where it has no end: the curvature is then not clear.
+    of the turning point; both are None where it is unbounded, because the curvature is not significant.
     """
 
     way: Way
@@ -72,15 +72,15 @@ class LindMehlum:
 
     @property
     def turns(self) -> bool:
-        """Both slopes have the signs of the turn, the weaker one at p < .05."""
+        """Whether both slopes have the signs of the turn at p < .05."""
         return self.p < 0.05
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """The foil: a parabola whose curvature has p < .05 and whose top lies within the range counts as a turn.
+    """The foil: a parabola turns if its curvature has p < .05 and its extremum is within the range.
 
-    On curves that only rise and level off it says so in up to 100 % (Simonsohn 2018).
+    It finds turns in up to 100 % of curves that only rise and level off (Simonsohn 2018).
     """
 
     curvature: float
@@ -94,23 +94,20 @@ Opinion = TypeVar("Opinion", TwoLines, LindMehlum, Quadratic)
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """The three together; `two_lines` and `lind_mehlum` are "too few" below eight sizes."""
+    """All three tests; `two_lines` and `lind_mehlum` are "too few" below eight sizes."""
 
     two_lines: TwoLines | str
     lind_mehlum: LindMehlum | str
     quadratic: Quadratic
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, sizes in their own unit: as it stands in summary.json under `secondary`."""
-        told: dict[str, Any] = {}
-        for field in fields(self):
-            one = getattr(self, field.name)
-            told[field.name] = one if isinstance(one, str) else _plain(one)
-        return told
+        """Plain numbers and strings for `secondary` in summary.json; sizes are in their own unit."""
+        tests = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: test if isinstance(test, str) else _plain(test) for name, test in tests.items()}
 
 
 def second_opinion(means: Float[ndarray, "seed size"], sizes: Sequence[float | int]) -> SecondOpinion:
-    """Ask all three of the points (each seed's mean at each size); sizes in the result are as given, not logarithms."""
+    """Run all three tests on each seed's mean at each size; results are in sizes, not in logarithms."""
     x = np.tile(on_log_axis(sizes), len(means))
     y = means.ravel()
     foil = _in_sizes(quadratic(x, y), sizes)
@@ -122,20 +119,20 @@ def second_opinion(means: Float[ndarray, "seed size"], sizes: Sequence[float | i
 def on_log_axis(sizes: Sequence[float | int]) -> Float[ndarray, " size"]:
     """Natural logarithms; log(1 + size) where the smallest is 0, as training step 0 is."""
     values = np.asarray(sizes, float)
-    places: ndarray = np.log1p(values) if values.min() == 0 else np.log(values)
-    return places
+    logs: ndarray = np.log1p(values) if values.min() == 0 else np.log(values)
+    return logs
 
 
 def two_lines(x: Points, y: Points) -> TwoLines:
-    """Simonsohn's test with the break that takes from the rich.
+    """Simonsohn's two-lines test with the Robin Hood choice of the break.
 
-    The most extreme place of a flexible curve (a natural cubic smoothing spline, smoothed by generalised
-    cross-validation), with all places that lie within one standard error of it, is the flat region. Lines are drawn with
-    the break in the middle of that region; the break then moves within it by the ratio of the two |z|, so that the
-    weaker line gets more of the points ("Robin Hood"). The break itself belongs to either line when that is fitted.
+    A natural cubic smoothing spline, smoothed by generalised cross-validation, gives the most extreme point. The flat
+    region holds all points within one standard error of it. Two lines are first fitted with the break in the middle of that
+    region. The break then moves by the ratio of the two |z|, so that the weaker line gets more points. The point at the
+    break belongs to both lines.
     """
     beta = np.polynomial.polynomial.polyfit(x, y, 2)
-    sign = 1 if beta[1] + 2 * beta[2] * x.min() > 0 else -1  # rises at first: an inverted U is what can be there
+    sign = 1 if beta[1] + 2 * beta[2] * x.min() > 0 else -1  # a curve that rises at first can only be an inverted U
     fitted, error = smooth(x, y)
     low, high = np.quantile(x, MIDDLE)
     middle = (x > low) & (x < high)
@@ -150,7 +147,7 @@ def two_lines(x: Points, y: Points) -> TwoLines:
 
 
 def slopes(x: Points, y: Points, at: float) -> tuple[float, float, float, float, float, float]:
-    """(slope, z, p) of the line up to the break and of the line from it on; each takes points at the break as its own."""
+    """(slope, z, p) of the line up to the break and of the line from the break; both include points at the break."""
     return (*_line(x, y, x <= at), *_line(x, y, x >= at))
 
 
@@ -164,53 +161,54 @@ def _line(x: Points, y: Points, part: Bool[ndarray, " point"]) -> tuple[float, f
     slope = float(off @ y / (off @ off))
     if len(np.unique(x)) < 3:
         return slope, 0.0, 1.0
-    left = y - y.mean() - slope * off
+    residual = y - y.mean() - slope * off
     leverage = 1 / len(x) + off**2 / (off @ off)
-    error = float(np.sqrt(((off * left / (1 - leverage)) ** 2).sum()) / (off @ off))
+    error = float(np.sqrt(((off * residual / (1 - leverage)) ** 2).sum()) / (off @ off))
     if error <= 1e-12 * np.abs(y).max():
         return slope, float(np.sign(slope)) * np.inf, 0.0 if slope else 1.0
     return slope, slope / error, float(2 * ndtr(-abs(slope / error)))
 
 
 def smooth(x: Points, y: Points) -> tuple[Points, Points]:
-    """A natural cubic smoothing spline through the points and its standard error, at each point.
+    """A natural cubic smoothing spline and its standard error, at each point.
 
-    Green and Silverman (1994), chapter 2: with weights w (points at each x) and the roughness matrix K, the fit is
-    (W + λK)⁻¹ W ȳ; λ minimises n·RSS / (n − tr)², and the error is that of the Bayesian posterior (Wahba 1983).
+    With weights w (points at each x) and the roughness matrix K, the fit is (W + λK)⁻¹ W ȳ (Green and Silverman 1994,
+    chapter 2). λ minimises n·RSS / (n − tr)², and the error is that of the Bayesian posterior (Wahba 1983). scipy's
+    `make_smoothing_spline` takes no repeated x and gives no error.
     """
-    places, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    knots, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, y) / counts
-    roughness = _roughness(places)
-    # In the eigenbasis of W^-½ K W^-½ every λ costs only a vector.
+    roughness = _roughness(knots)
+    # In the eigenbasis of W^-½ K W^-½ each λ costs only a vector product.
     root = np.sqrt(counts)
     rough, basis = np.linalg.eigh(roughness / root[:, None] / root)
     rough = np.maximum(rough, 0)
     rough[rough < 1e-10 * rough.max()] = 0
-    turned = basis.T @ (root * means)
+    rotated = basis.T @ (root * means)
     within = float(((y - means[inverse]) ** 2).sum())
     n = len(y)
 
     def at(weight: float) -> tuple[float, float, ndarray]:
         kept = 1 / (1 + weight * rough)
-        return within + float((((1 - kept) * turned) ** 2).sum()), float(kept.sum()), kept
+        return within + float((((1 - kept) * rotated) ** 2).sum()), float(kept.sum()), kept
 
     scale = rough.max()
     best = (np.inf, 1.0)
     for weight in np.append(np.geomspace(1e-4, 1e8, 241) / scale, np.inf if scale == 0 else 1e12 / scale):
-        left, freedom, _ = at(weight)
+        squares, freedom, _ = at(weight)
         if n - freedom > 0.5:
-            best = min(best, (n * left / (n - freedom) ** 2, float(weight)))
-    left, freedom, kept = at(best[1])
-    fitted = basis @ (kept * turned) / root
-    noise = left / (n - freedom)
+            best = min(best, (n * squares / (n - freedom) ** 2, float(weight)))
+    squares, freedom, kept = at(best[1])
+    fitted = basis @ (kept * rotated) / root
+    noise = squares / (n - freedom)
     variance = noise * ((basis * kept) * basis).sum(1) / counts
     return fitted[inverse], np.sqrt(np.maximum(variance, 0))[inverse]
 
 
-def _roughness(places: Float[ndarray, " place"]) -> Float[ndarray, "place place"]:
+def _roughness(knots: Float[ndarray, " knot"]) -> Float[ndarray, "knot knot"]:
     """K: f'Kf is the integral of the squared second derivative of the natural cubic spline through f."""
-    gap = np.diff(places)
-    count = len(places)
+    gap = np.diff(knots)
+    count = len(knots)
     q, r = np.zeros((count, count - 2)), np.zeros((count - 2, count - 2))
     for j in range(count - 2):
         q[j : j + 3, j] = 1 / gap[j], -1 / gap[j] - 1 / gap[j + 1], 1 / gap[j + 1]
@@ -228,8 +226,8 @@ def lind_mehlum(x: Points, y: Points) -> LindMehlum:
     beta, covariance, freedom = _parabola(x, y)
 
     def slope(at: float) -> tuple[float, float]:
-        by = np.array([0, 1, 2 * at])
-        value, error = float(by @ beta), float(np.sqrt(by @ covariance @ by))
+        gradient = np.array([0, 1, 2 * at])
+        value, error = float(gradient @ beta), float(np.sqrt(gradient @ covariance @ gradient))
         return value, value / error if error > 0 else float(np.sign(value)) * np.inf
 
     (left, t_left), (right, t_right) = slope(x.min()), slope(x.max())
@@ -244,7 +242,7 @@ def lind_mehlum(x: Points, y: Points) -> LindMehlum:
 def fieller(
     beta: Float[ndarray, "3"], covariance: Float[ndarray, "3 3"], freedom: int
 ) -> tuple[float | None, float | None]:
-    """The places θ at which the slope b + 2cθ is not told from 0: a ratio's exact 95 % interval (Fieller 1954)."""
+    """The 95 % interval of the turning point: where the slope b + 2cθ does not differ from 0 (Fieller 1954)."""
     from scipy.special import stdtrit
 
     square = float(stdtrit(freedom, 0.975)) ** 2
@@ -259,7 +257,7 @@ def fieller(
 
 
 def quadratic(x: Points, y: Points) -> Quadratic:
-    """The foil: what a parabola's curvature says; nothing is said (p = 1) where there are only three points."""
+    """The foil: the test of a parabola's curvature; p is 1 with only three points."""
     from scipy.special import stdtr
 
     if len(x) < 4:
@@ -272,8 +270,8 @@ def quadratic(x: Points, y: Points) -> Quadratic:
 
 
 def _parabola(x: Points, y: Points) -> tuple[Float[ndarray, "3"], Float[ndarray, "3 3"], int]:
-    """Coefficients of 1, x and x² by least squares, their covariance, and the degrees of freedom."""
-    shift = x.mean()  # far from 0 the columns are nearly alike; fitted about the mean and carried back
+    """Least-squares coefficients of 1, x and x², their covariance, and the degrees of freedom."""
+    shift = x.mean()  # far from 0 the columns are nearly collinear: fit around the mean, then transform back
     off = x - shift
     design = np.stack([np.ones_like(off), off, off**2], 1)
     inverse = np.linalg.inv(design.T @ design)
@@ -284,26 +282,22 @@ def _parabola(x: Points, y: Points) -> tuple[Float[ndarray, "3"], Float[ndarray,
     return back @ beta, noise * back @ inverse @ back.T, freedom
 
 
-def _in_sizes(one: Opinion, sizes: Sequence[float | int]) -> Opinion:
-    """Places on the log axis as sizes; slopes stay per unit of the logarithm."""
+def _in_sizes(test: Opinion, sizes: Sequence[float | int]) -> Opinion:
+    """The test with positions as sizes; slopes stay per unit of the logarithm."""
 
-    def back(place: float | None) -> float | None:
-        if place is None:
+    def back(position: float | None) -> float | None:
+        if position is None:
             return None
         with np.errstate(over="ignore"):
-            return float(np.expm1(place) if min(sizes) == 0 else np.exp(place))
+            return float(np.expm1(position) if min(sizes) == 0 else np.exp(position))
 
-    moved: dict[str, Any] = {
-        name: back(getattr(one, name)) for name in ("breakpoint", "turning_point", "low", "high") if hasattr(one, name)
-    }
-    if isinstance(one, TwoLines):
-        moved["flat"] = tuple(back(end) for end in one.flat)
-    return replace(one, **moved)
+    positions = ("breakpoint", "turning_point", "low", "high")
+    converted: dict[str, Any] = {name: back(getattr(test, name)) for name in positions if hasattr(test, name)}
+    if isinstance(test, TwoLines):
+        converted["flat"] = tuple(back(end) for end in test.flat)
+    return replace(test, **converted)
 
 
-def _plain(one: TwoLines | LindMehlum | Quadratic) -> dict[str, Any]:
-    told: dict[str, Any] = {"turns": one.turns}
-    for field in fields(one):
-        value = getattr(one, field.name)
-        told[field.name] = None if isinstance(value, float) and not np.isfinite(value) else value
-    return told
+def _plain(test: TwoLines | LindMehlum | Quadratic) -> dict[str, Any]:
+    values = {"turns": test.turns} | {field.name: getattr(test, field.name) for field in fields(test)}
+    return {name: None if isinstance(v, float) and not np.isfinite(v) else v for name, v in values.items()}

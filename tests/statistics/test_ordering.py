@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 
-from distractor.statistics.ordering import MIN_SIZES, Lag, Order, _declines, _onsets, isotonic, order
+from distractor.statistics.ordering import MIN_SIZES, Lag, Order, _declines, _onsets, order
 
 SIZES = np.geomspace(1e3, 1e6, 13)
 X = np.log(SIZES)
@@ -24,17 +23,6 @@ def made(curve: np.ndarray, *, seed: int, seeds: int = 1, groups: int = 60, nois
 
 def rise_and_fall() -> np.ndarray:
     return made(rise(5) - rise(9), seed=2, noise=0.05)
-
-
-def test_isotonic_regression_never_falls_keeps_the_mean_and_leaves_what_rises() -> None:
-    random = np.random.default_rng(0)
-    y = random.normal(size=50)
-    fitted = isotonic(y)
-    assert (np.diff(fitted) >= 0).all()
-    assert fitted.mean() == pytest.approx(y.mean())
-    assert_allclose(isotonic(np.sort(y)), np.sort(y))
-    worse = [((np.sort(random.normal(size=50)) - y) ** 2).sum() for _ in range(200)]
-    assert ((fitted - y) ** 2).sum() <= min(worse)
 
 
 def test_the_onset_of_a_line_is_where_the_line_says() -> None:
