@@ -34,18 +34,19 @@ def curves(result: AblationResult) -> Figure:
         for pull, (label, colour, marker) in PULL_STYLES.items():
             means = [result.mean(models, pull) for models in result.sizes]
             draw_curve(right, _sizes(result), means, label, colour, marker)
+            _seed_dots(right, result, pull, None, colour)
         left.set(title="Distractor preference", ylabel="distractor preference")
         middle.set(title="Accuracy", ylabel="accuracy")
         right.set(title="Pulls", ylabel="pull on the logit gap (nats)")
         right.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
         for axes in (left, middle, right):
             log_axis(axes, _sizes(result), "parameters")
-        if right.lines[1:]:  # a task without congruent prompts has no pulls
+        if right.get_legend_handles_labels()[0]:  # a task without congruent prompts has no pulls
             right.legend(loc="upper left")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         seeds = len(result.sizes[0])
-        dots = f"; mean of {seeds} seeds, dots: single seeds in conflict" if seeds > 1 else ""
+        dots = f"; mean of {seeds} seeds, dots: single seeds" if seeds > 1 else ""
         figure.suptitle(f"{result.task.name} over model size (bands: 95 % over item groups{dots})", fontsize=10)
         return figure
 
@@ -114,29 +115,6 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         )
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
-        return figure
-
-
-def pulls(result: AblationResult) -> Figure | None:
-    """True and distractor pull over size; None if the task does not define them."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 4.0), layout="constrained")
-        axes = figure.subplots()
-        for pull, (label, colour, marker) in PULL_STYLES.items():
-            means = [result.mean(models, pull) for models in result.sizes]
-            if any(mean is None for mean in means):
-                return None
-            draw_curve(axes, _sizes(result), means, label, colour, marker)
-            _seed_dots(axes, result, pull, None, colour)
-        axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
-        log_axis(axes, _sizes(result), "parameters")
-        axes.set_ylabel("pull on the logit gap (nats)")
-        axes.set_title(
-            f"{result.task.name}: pull of the true task (T) and of the distractor (D)\n"
-            "(bands: 95 % over item groups; the true task wins where T exceeds D)",
-            fontsize=10,
-        )
-        axes.legend(loc="best")
         return figure
 
 

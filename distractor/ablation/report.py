@@ -33,7 +33,7 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
         from distractor.ablation import figures as plot
 
         figures = {"curves": plot.curves(result)}
-        for draw in (plot.distractor_alone, plot.pulls, plot.by_difficulty):
+        for draw in (plot.distractor_alone, plot.by_difficulty):
             if figure := draw(result):
                 figures[draw.__name__] = figure
         if content["knockouts"]:

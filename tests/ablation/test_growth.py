@@ -1,4 +1,4 @@
-"""What ten times the items cost: ten times the time, and hardly any more memory."""
+"""Ten times the items take ten times the time, and hardly more memory."""
 
 import json
 import subprocess
@@ -29,18 +29,18 @@ torch.set_num_threads(1)
 sources = find_models({folders!r})
 
 
-def work(count):
-    one = tiny.task()
-    items = (replace(item, id=f"{{item.id}}/{{k}}") for k in range(-(-count // len(one.items))) for item in one.items)
-    task = replace(one, items=tuple(items)[:count])
+def run(count):
+    base = tiny.task()
+    items = (replace(item, id=f"{{item.id}}/{{k}}") for k in range(-(-count // len(base.items))) for item in base.items)
+    task = replace(base, items=tuple(items)[:count])
     ablate(task, sources, store=Store(Path(f"cells-{{count}}")), knockout=PROBES["ablation"])
 
 
-work(100)  # what is imported and cached at the first call is no part of it
-begun = time.process_time()
-work({count})
-told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-print(json.dumps([time.process_time() - begun, int(told["VmHWM"].split()[0])]))
+run(100)  # imports and caches of the first call do not count
+start = time.process_time()
+run({count})
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(json.dumps([time.process_time() - start, int(status["VmHWM"].split()[0])]))
 """
 
 
@@ -52,7 +52,7 @@ class Cost(NamedTuple):
 
 
 def cost(folder: Path, folders: list[str], count: int) -> Cost:
-    """Of scoring two models on so many items, judging what they show and knocking out sites, in a process of its own."""
+    """The cost of a run on two models with this number of items, measured in a separate process."""
     script = CHILD.format(tests=str(Path(__file__).parents[1]), folders=folders, count=count)
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,9 +1,8 @@
-"""The README's first command on the embedded ladder, as a user types it: what it prints, leaves and claims."""
+"""The README's first command on the embedded ladder, run as a user runs it: its output, its files and its claims."""
 
 import hashlib
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import pytest
 
 from distractor.models.families import LADDER
 
-ROOT = Path(__file__).parents[2]
 COMMAND = ["ablate", "--task", "negation_qa"]
 SPY = """
 import atexit, sys
@@ -31,7 +29,7 @@ main()
 
 @dataclass(frozen=True)
 class Job:
-    """One run of the command: what it printed, how long it took, and the folder it left."""
+    """One run of the command: its output, its duration and its folder."""
 
     home: Path
     stdout: str
@@ -45,21 +43,17 @@ class Job:
 
     @property
     def summary(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
-        return told
+        summary: dict[str, Any] = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+        return summary
 
 
 def run(home: Path) -> Job:
-    begun = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", SPY, *COMMAND],
-        cwd=home,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TERM": "dumb", "HF_HUB_OFFLINE": "1"},
-    )
+    start = time.monotonic()
+    environment = {**os.environ, "TERM": "dumb", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", SPY, *COMMAND]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    return Job(home, done.stdout, done.stderr, time.monotonic() - begun)
+    return Job(home, done.stdout, done.stderr, time.monotonic() - start)
 
 
 @pytest.fixture(scope="module")
@@ -67,85 +61,69 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return run(tmp_path_factory.mktemp("main-job"))
 
 
-def by_size(job: Job, quantity: str, condition: str | None = "conflict") -> tuple[list[int], np.ndarray]:
-    """Sizes, and means [seed size]."""
-    models = job.summary["models"]
-    sizes = sorted({one["n_params"] for one in models})
-    seeds = sorted({one["seed"] for one in models})
-    at = {(one["seed"], one["n_params"]): one for one in models}
-
-    def mean(one: dict[str, Any]) -> float:
-        value: float = (one[quantity] if condition is None else one[quantity][condition])["mean"]
-        return value
-
-    return sizes, np.array([[mean(at[seed, size]) for size in sizes] for seed in seeds])
+def by_size(job: Job, quantity: str, condition: str | None = "conflict") -> np.ndarray:
+    """Means of a quantity [seed size]."""
+    models = {(model["seed"], model["n_params"]): model for model in job.summary["models"]}
+    seeds, sizes = (sorted(set(values)) for values in zip(*models, strict=True))
+    means = {key: model[quantity] if condition is None else model[quantity][condition] for key, model in models.items()}
+    return np.array([[means[seed, size]["mean"] for size in sizes] for seed in seeds])
 
 
-def test_the_ladder_has_the_sizes_that_it_should(job: Job) -> None:
-    sizes, _ = by_size(job, "accuracy")
+def test_the_ladder_has_at_least_nine_sizes_over_two_orders_of_magnitude(job: Job) -> None:
+    sizes = sorted({model["n_params"] for model in job.summary["models"]})
     assert len(sizes) >= 9
     assert sizes[0] <= 2_700
     assert sizes[-1] >= 200_000
 
 
 def test_preference_rises_and_falls_in_every_seed(job: Job) -> None:
-    _, preference = by_size(job, "distractor_preference")
+    preference = by_size(job, "distractor_preference")
     assert ((preference[:, 0] >= 0.4) & (preference[:, 0] <= 0.6)).all()
     assert (preference[:, 1:-1].max(1) >= 0.75).all()
     assert (preference[:, -1] <= 0.15).all()
-    # Both legs are clear at level 1.
     for seed in job.summary["shape"]["distractor_preference"]["level_1"]["seeds"]:
         assert seed["p_left"] < 0.05
         assert seed["p_right"] < 0.05
 
 
-def test_the_largest_are_right_on_facts_that_were_never_negated_in_training(job: Job) -> None:
-    top = max(one["n_params"] for one in job.summary["models"])
-    largest = [one for one in job.summary["models"] if one["n_params"] == top]
-    assert all(one["distractor_preference_held_out"]["mean"] <= 0.15 for one in largest)
-    assert all(one["accuracy"]["distractor_only"]["mean"] >= 0.95 for one in largest)
+def test_the_largest_models_are_right_on_facts_that_were_never_negated_in_training(job: Job) -> None:
+    largest_size = max(model["n_params"] for model in job.summary["models"])
+    for model in job.summary["models"]:
+        if model["n_params"] == largest_size:
+            assert model["distractor_preference_held_out"]["mean"] <= 0.15
+            assert model["accuracy"]["distractor_only"]["mean"] >= 0.95
 
 
 def test_the_verdict_on_the_ladder_is_supported(job: Job) -> None:
     assert job.summary["verdict"]["label"] == "supported"
 
 
-def test_the_distractor_pulls_more_at_the_peak_and_less_at_the_top(job: Job) -> None:
-    _, preference = by_size(job, "distractor_preference")
-    _, true = by_size(job, "true_pull", None)
-    _, distractor = by_size(job, "distractor_pull", None)
+def test_the_distractor_pulls_more_at_the_peak_and_less_at_the_largest_size(job: Job) -> None:
+    preference = by_size(job, "distractor_preference")
+    difference = by_size(job, "distractor_pull", None) - by_size(job, "true_pull", None)
     peak = preference.mean(0).argmax()
     assert 0 < peak < preference.shape[1] - 1
-    assert (distractor > true)[:, peak].all()
-    assert (distractor < true)[:, -1].all()
+    assert (difference[:, peak] > 0).all()
+    assert (difference[:, -1] < 0).all()
 
 
-def test_means_are_those_of_the_table_of_results(job: Job) -> None:
-    from tasks import TASKS
-
+def test_means_in_the_summary_are_those_of_the_results_table(job: Job) -> None:
     rows = pq.read_table(job.folder / "results.parquet").to_pandas()
-    for one in job.summary["models"][:: len(job.summary["models"]) // 4]:
-        mine = rows[(rows.model == one["model"]) & (rows.seed == one["seed"])]
+    for model in job.summary["models"][:: len(job.summary["models"]) // 4]:
+        own = rows[(rows.model == model["model"]) & (rows.seed == model["seed"])]
         for condition in ("conflict", "neutral", "distractor_swapped"):
-            posed = mine[mine.condition == condition].pivot_table(
-                index="item", columns="quantity", values="value", observed=True
-            )
-            p_true, p_distractor = np.exp(posed.log_prob_true), np.exp(posed.log_prob_distractor)
-            assert np.isclose(
-                (p_distractor / (p_true + p_distractor)).mean(), one["distractor_preference"][condition]["mean"]
-            )
-            assert np.isclose((p_true + p_distractor).mean(), one["coverage"][condition]["mean"])
-            assert np.isclose(
-                (posed.log_prob_true - posed.log_prob_distractor).mean(), one["logit_gap"][condition]["mean"]
-            )
-        preferred = mine[(mine.condition == "conflict") & (mine.quantity == "distractor_preference")]
-        assert 0 < preferred.held_out.sum() < len(preferred)
-        assert np.isclose(
-            preferred.value[preferred.held_out.astype(bool)].mean(), one["distractor_preference_held_out"]["mean"]
-        )
-        assert dict(zip(preferred.item, preferred.group, strict=True)) == {
-            item.id: item.group for item in TASKS["negation_qa"]().items[:200]
-        }
+            shown = own[own.condition == condition]
+            values = shown.pivot_table(index="item", columns="quantity", values="value", observed=True)
+            p_true, p_distractor = np.exp(values.log_prob_true), np.exp(values.log_prob_distractor)
+            preference, coverage = p_distractor / (p_true + p_distractor), p_true + p_distractor
+            assert np.isclose(preference.mean(), model["distractor_preference"][condition]["mean"])
+            assert np.isclose(coverage.mean(), model["coverage"][condition]["mean"])
+            gap = values.log_prob_true - values.log_prob_distractor
+            assert np.isclose(gap.mean(), model["logit_gap"][condition]["mean"])
+        preferred = own[(own.condition == "conflict") & (own.quantity == "distractor_preference")]
+        held_out = preferred.value[preferred.held_out.astype(bool)]
+        assert 0 < len(held_out) < len(preferred)
+        assert np.isclose(held_out.mean(), model["distractor_preference_held_out"]["mean"])
 
 
 def test_log_probabilities_are_those_of_the_plain_model(job: Job) -> None:
@@ -154,41 +132,41 @@ def test_log_probabilities_are_those_of_the_plain_model(job: Job) -> None:
 
     from tasks import TASKS
 
-    one = job.summary["models"][-1]
-    folder = LADDER / one["model"] / f"seed{one['seed']}"
+    largest = job.summary["models"][-1]
+    folder = LADDER / largest["model"] / f"seed{largest['seed']}"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     rows = pq.read_table(job.folder / "results.parquet").to_pandas()
-    rows = rows[(rows.model == one["model"]) & (rows.seed == one["seed"]) & (rows.quantity == "log_prob_true")]
-    found = rows.set_index(["condition", "item"]).value
+    rows = rows[(rows.model == largest["model"]) & (rows.seed == largest["seed"]) & (rows.quantity == "log_prob_true")]
+    values = rows.set_index(["condition", "item"]).value
     for item in TASKS["negation_qa"]().items[:200:37]:
         for condition, prompt in item.prompts.items():
             with torch.no_grad():
                 logits = model(torch.tensor([tokenizer(prompt).input_ids])).logits[0, -1]
             expected = logits.log_softmax(-1)[tokenizer.convert_tokens_to_ids(item.true.strip())]
-            assert abs(found[condition, item.id] - float(expected)) < 1e-4
+            assert abs(values[condition, item.id] - float(expected)) < 1e-4
 
 
-def test_the_second_time_is_quick_imports_no_torch_and_gives_the_same_bytes(job: Job) -> None:
-    files = sorted(p for p in job.folder.rglob("*") if p.is_file())
-    before = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+def test_a_second_run_is_faster_imports_no_torch_and_writes_the_same_bytes(job: Job) -> None:
+    files = sorted(path for path in job.folder.rglob("*") if path.is_file())
+    before = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     again = run(job.home)
     assert again.stdout == job.stdout
     assert again.stderr.splitlines()[-1] == "IMPORTED"
-    assert {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in files} == before
+    assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} == before
     assert again.seconds < job.seconds
 
 
-def test_a_figure_that_was_lost_is_drawn_again(job: Job) -> None:
-    lost = job.folder / "figures" / "curves.svg"
-    before = lost.read_bytes()
-    lost.unlink()
+def test_a_missing_figure_is_drawn_again(job: Job) -> None:
+    missing = job.folder / "figures" / "curves.svg"
+    before = missing.read_bytes()
+    missing.unlink()
     run(job.home)
-    assert lost.read_bytes() == before
+    assert missing.read_bytes() == before
 
 
 @pytest.mark.slow
-def test_the_main_job_keeps_its_time_and_memory(tmp_path: Path) -> None:
+def test_the_command_keeps_its_limits_of_time_and_memory(tmp_path: Path) -> None:
     first, second = run(tmp_path), run(tmp_path)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert first.seconds <= 30
@@ -196,37 +174,5 @@ def test_the_main_job_keeps_its_time_and_memory(tmp_path: Path) -> None:
     assert peak <= 1.5 * 2**20, f"{peak / 2**20:.2f} GiB"
 
 
-def test_figures_are_pictures_and_drawings(job: Job) -> None:
-    for name in ("curves", "components"):
-        assert (job.folder / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-        assert "<svg" in (job.folder / "figures" / f"{name}.svg").read_text()
-
-
-def test_the_table_fits_the_page(job: Job) -> None:
+def test_the_output_is_at_most_100_columns_wide(job: Job) -> None:
     assert max(map(len, job.stdout.splitlines())) <= 100
-
-
-def test_the_readme_shows_what_the_command_prints(job: Job) -> None:
-    """Words to the letter; numbers may differ by rounding on another processor."""
-    shown = re.search(r"and prints:\n\n```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert shown
-    number = re.compile(r"-?\d+(?:\.\d+)?")
-
-    def words(text: str) -> list[str]:
-        # A component's rank may change places with its neighbour's; what it is called is no number.
-        return number.sub("#", re.sub(r"L\d+(?:H\d+)?\.\w+", "component", text)).split()
-
-    assert words(shown[1]) == words(job.stdout)
-    expected, came = (
-        [float(n) for n in number.findall(re.sub(r"L\d+(?:H\d+)?\.\w+|-[0-9a-f]{8}|,", "", text))]
-        for text in (shown[1], job.stdout)
-    )
-    assert np.allclose(expected, came, atol=0.03)
-
-
-def test_the_readme_s_python_runs(job: Job) -> None:
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert code
-    done = subprocess.run([sys.executable, "-c", code[1]], cwd=job.home, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == job.summary["verdict"]["sentence"]

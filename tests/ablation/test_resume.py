@@ -1,4 +1,4 @@
-"""A run that was killed goes on where it stopped, to the same bytes; what is on disk is never computed again."""
+"""A killed run continues where it stopped and writes the same bytes; cells on disk are never computed again."""
 
 import contextlib
 import itertools
@@ -34,9 +34,9 @@ FILES = {
     "knock-out": CELLS + 2,
     "results": CELLS + 4,
     "reading": 23,
-    "summary": 35,
+    "summary": 33,
 }
-"""At which of the files that a run writes it is killed, counted from 1."""
+"""The number of the file, in writing order from 1, during which a run is killed."""
 
 RUNNER = """
 import sys
@@ -61,7 +61,7 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(ladder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an undisturbed run, with `out` and `runs/.cells` in it."""
+    """The folder of an undisturbed run, which contains `out` and `runs/.cells`."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
         _prepare(patch, ladder)
@@ -85,15 +85,15 @@ def run(*more: str) -> int:
     return type_in([*COMMAND, "--device", "cpu", "--json", "--out", "out", *more])
 
 
-def told(folder: Path) -> dict[str, bytes]:
-    """What has to be the same to the byte."""
-    kept = [
+def outputs(folder: Path) -> dict[str, bytes]:
+    """The files that must have the same bytes."""
+    names = [
         "results.parquet",
         "summary.json",
         *(f"readings/{path.name}" for path in sorted((folder / "out/readings").glob("*.parquet"))),
     ]
-    assert len(kept) == 2 + KNOCKOUTS
-    return {name: (folder / "out" / name).read_bytes() for name in kept}
+    assert len(names) == 2 + KNOCKOUTS
+    return {name: (folder / "out" / name).read_bytes() for name in names}
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -102,7 +102,7 @@ def refuse(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
-    """The keys of all cells that are computed from here on."""
+    """The keys of all cells that are computed after this point."""
     keys: list[Key] = []
     save = Store.save
 
@@ -115,11 +115,11 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
 
 
 def killed_after(cells: int) -> Callable[[], None]:
-    save, place = Store.save, itertools.count(1)
+    save, number = Store.save, itertools.count(1)
 
     def last(store: Store, key: Key, cell: Cell) -> None:
         save(store, key, cell)
-        if next(place) == cells:
+        if next(number) == cells:
             die()
 
     def action() -> None:
@@ -131,10 +131,10 @@ def killed_after(cells: int) -> Callable[[], None]:
 
 
 def killed_within(file: int) -> Callable[[], None]:
-    write, place = Path.write_bytes, itertools.count(1)
+    write, number = Path.write_bytes, itertools.count(1)
 
     def half(path: Path, content: bytes) -> int:
-        if next(place) == file:
+        if next(number) == file:
             write(path, content[: len(content) // 2])
             die()
         return write(path, content)
@@ -148,18 +148,18 @@ def killed_within(file: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("cells", [1, 7, CELLS, CELLS + KNOCKOUTS])
-def test_a_run_killed_after_a_cell_goes_on_to_the_same_bytes(
+def test_a_run_killed_after_a_cell_continues_to_the_same_bytes(
     cells: int, done: Path, tmp_path: Path, computed: list[Key]
 ) -> None:
     assert in_child(killed_after(cells)) == -9
     assert not (tmp_path / "out/results.parquet").exists()
     assert run() == 0
-    assert told(tmp_path) == told(done)
+    assert outputs(tmp_path) == outputs(done)
     assert len(computed) == CELLS + KNOCKOUTS - cells
 
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES)
-def test_a_run_killed_within_a_file_goes_on_to_the_same_bytes(
+def test_a_run_killed_while_it_writes_a_file_continues_to_the_same_bytes(
     file: int, done: Path, tmp_path: Path, computed: list[Key]
 ) -> None:
     assert in_child(killed_within(file)) == -9
@@ -167,23 +167,23 @@ def test_a_run_killed_within_a_file_goes_on_to_the_same_bytes(
     assert len(scraps) == 1
     assert not scraps[0].with_name(scraps[0].name.rsplit(".", 2)[0]).exists()
     assert run() == 0
-    assert told(tmp_path) == told(done)
+    assert outputs(tmp_path) == outputs(done)
     cells = max(0, min(file - 2, CELLS + KNOCKOUTS))
     assert len(computed) == CELLS + KNOCKOUTS - cells
 
 
-def test_the_kills_hit_what_they_are_called(done: Path) -> None:
+def test_the_kills_hit_the_files_they_name(done: Path) -> None:
     assert len(list((done / "runs/.cells").rglob("*.parquet"))) == CELLS + KNOCKOUTS
     assert len([p for p in (done / "out").rglob("*") if p.is_file()]) == FILES["summary"] - CELLS - KNOCKOUTS
 
 
-def test_the_same_command_again_loads_no_model(
+def test_a_repeated_command_loads_no_model(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[Key]
 ) -> None:
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(load_module, "load", refuse)
     assert run() == 0
-    assert told(tmp_path) == told(done)
+    assert outputs(tmp_path) == outputs(done)
     assert computed == []
     with pytest.raises(AssertionError, match="a model was loaded"):
         run("--dtype", "float64", "--out", "other")
@@ -194,7 +194,7 @@ def test_the_same_command_again_loads_no_model(
     [(["--no-knockout"], {"torch", "transformers", "transformer_lens"}), ([], {"transformers", "transformer_lens"})],
     ids=["scores", "knock-outs too"],
 )
-def test_the_same_command_again_imports_no_model_library(
+def test_a_repeated_command_imports_no_model_library(
     more: list[str], absent: set[str], ladder: Path, done: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(done / "runs", tmp_path / "runs")
@@ -206,7 +206,7 @@ def test_the_same_command_again_imports_no_model_library(
     assert summary["models"] == json.loads((done / "out/summary.json").read_text())["models"]
 
 
-def test_the_batch_size_is_no_part_of_a_result(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_size_does_not_change_results(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--batch-size", "1", "--no-knockout") == 0
     columns = ["model", "condition", "item", "quantity", "value"]
     one, many = (
@@ -218,7 +218,7 @@ def test_the_batch_size_is_no_part_of_a_result(done: Path, tmp_path: Path, monke
     assert run("--batch-size", "7", "--no-knockout") == 0
 
 
-def test_two_processes_at_once_do_no_harm(done: Path, tmp_path: Path) -> None:
+def test_two_processes_at_once_write_the_same_results(done: Path, tmp_path: Path) -> None:
     def race() -> None:
         import os
 
@@ -230,13 +230,13 @@ def test_two_processes_at_once_do_no_harm(done: Path, tmp_path: Path) -> None:
         assert os.waitpid(other, 0)[1] == 0
 
     assert in_child(race) == 0
-    assert told(tmp_path) == told(done)
+    assert outputs(tmp_path) == outputs(done)
     assert not [*tmp_path.rglob("*.part")]
 
 
 @pytest.fixture
 def source(ladder: Path, tmp_path: Path) -> Source:
-    """A model's folder that may be changed."""
+    """A copy of a model's folder that a test may change."""
     return find_models([str(shutil.copytree(ladder / "4x1/seed0", tmp_path / "m"))])[0]
 
 
@@ -245,21 +245,21 @@ def keys(source: Source, **settings: str) -> Iterator[str]:
         yield json.dumps(key, sort_keys=True)
 
 
-def test_each_condition_is_a_cell_of_its_own(source: Source) -> None:
+def test_each_condition_has_its_own_cell(source: Source) -> None:
     assert len(set(keys(source))) == small_ladder.CONDITIONS
 
 
-def test_another_dtype_is_another_cell(source: Source) -> None:
+def test_the_cell_depends_on_the_dtype(source: Source) -> None:
     assert not {*keys(source)} & {*keys(source, dtype="bfloat16")}
 
 
-def test_where_a_model_lies_and_what_it_is_called_is_no_part_of_a_cell(source: Source, tmp_path: Path) -> None:
+def test_the_cell_does_not_depend_on_the_folder_or_the_name_of_a_model(source: Source, tmp_path: Path) -> None:
     before = {*keys(source)}
-    moved = source.folder.rename(tmp_path / "elsewhere")
+    moved = source.folder.rename(tmp_path / "moved")
     assert {*keys(replace(source, folder=moved, model="another name"))} == before
 
 
-def test_a_changed_weight_is_another_cell(source: Source) -> None:
+def test_the_cell_depends_on_the_weights(source: Source) -> None:
     before = {*keys(source)}
     weights = source.folder / "model.safetensors"
     content = bytearray(weights.read_bytes())
@@ -268,7 +268,7 @@ def test_a_changed_weight_is_another_cell(source: Source) -> None:
     assert not {*keys(source)} & before
 
 
-def test_a_changed_text_is_another_cell(source: Source) -> None:
+def test_the_cell_depends_on_the_text(source: Source) -> None:
     task, settings = small_ladder.task(), Settings(device="cpu")
     first = task.items[0]
     reworded = replace(first, prompts={**first.prompts, Condition.NEUTRAL: "Question: Pick one"})

@@ -1,4 +1,4 @@
-"""What the probes of an attribution hold at once, against a plain forward and backward pass of the same batch."""
+"""Memory of each probe, compared with a plain forward and backward pass of the same batch."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from transformers import GPT2Config
 import tiny
 
 COPIES = 24
-"""How often the tiny task's items are posed: so many make activations larger than the weights."""
+"""Copies of the tiny task's items: enough to make activations larger than the weights."""
 
 CHILD = """
 import sys
@@ -30,17 +30,20 @@ from probes import PROBES
 torch.set_num_threads(1)
 
 
-def peak(work):
-    work(batch(few, model, PAIR))  # what is imported and cached at the first call is no part of it
+def status(name):
+    lines = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[name].split()[0])
+
+
+def peak(run):
+    run(batch(few, model, PAIR))  # imports and caches of the first call do not count
     Path("/proc/self/clear_refs").write_text("5")
-    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    before = int(told["VmRSS"].split()[0])
-    work(batch(all_of_them, model, PAIR))
-    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return int(told["VmHWM"].split()[0]) - before
+    before = status("VmRSS")
+    run(batch(all_copies, model, PAIR))
+    return status("VmHWM") - before
 
 
-def there_and_back(rows):
+def forward_and_backward(rows):
     network = model.bridge.original_model
     for weight in network.parameters():
         weight.requires_grad_(True)
@@ -50,21 +53,21 @@ def there_and_back(rows):
 
 
 def read(rows):
-    encoding = few if rows.tokens.shape[1] == len(few.items) else all_of_them
+    encoding = few if rows.tokens.shape[1] == len(few.items) else all_copies
     measure(model, task, PROBES[{probe!r}], encoding)
 
 
 PAIR = ("conflict", "congruent")
-one = tiny.task()
-task = replace(one, items=tuple(replace(item, id=f"{{item.id}}/{{k}}") for k in range({copies}) for item in one.items))
+base = tiny.task()
+task = replace(base, items=tuple(replace(item, id=f"{{item.id}}/{{k}}") for k in range({copies}) for item in base.items))
 model = load(Path({folder!r}), device="cpu")
-all_of_them, few = encode(task, model), encode(one, model)
-print(peak(there_and_back if {probe!r} == "plain" else read))
+all_copies, few = encode(task, model), encode(base, model)
+print(peak(forward_and_backward if {probe!r} == "plain" else read))
 """
 
 
 def kib(folder: Path, probe: str) -> int:
-    """By how much memory grows at its highest, in a process of its own."""
+    """The growth of memory at its peak, measured in a separate process."""
     script = CHILD.format(tests=str(Path(__file__).parents[1]), copies=COPIES, folder=str(folder), probe=probe)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -73,7 +76,7 @@ def kib(folder: Path, probe: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the highest memory use is read from /proc")
-def test_no_probe_needs_more_memory_than_half_again_a_pass_there_and_back(tmp_path: Path) -> None:
+def test_no_probe_needs_more_memory_than_half_again_a_pass_forward_and_backward(tmp_path: Path) -> None:
     config = partial(GPT2Config, n_embd=256, n_layer=6, n_head=8, n_positions=64)
     tiny.save(tmp_path, config, tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
     plain = kib(tmp_path, "plain")

@@ -1,0 +1,128 @@
+"""The printed page and the figures: the peak, the rise and fall, and only what holds of the curve."""
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy.special import logit
+
+import oracles
+import tiny
+from distractor.ablation import figures as plot
+from distractor.ablation.ablate import AblationResult, SizeCurves, models_at_peak, peak_and_largest
+from distractor.ablation.tables import verdict_table
+from distractor.scoring.settings import Settings
+from distractor.statistics.peak import peak
+from distractor.statistics.shape_test import judge
+from distractor.statistics.verdict import verdict
+from distractor.text.task import Condition
+from tasks import TASKS
+
+pytestmark = pytest.mark.quick
+
+
+def simulated(curve: list[float], of_seed: dict[int, list[float]] | None = None, seeds: int = 3) -> AblationResult:
+    """A run with this distractor preference in `conflict` over sizes, in all seeds but those of `of_seed`."""
+    task = TASKS["negation_qa"]().take(60)
+    rng = np.random.default_rng(0)
+    scores = []
+    for seed in range(seeds):
+        for index, preference in enumerate((of_seed or {}).get(seed, curve)):
+            level = {Condition.CONFLICT: logit(preference)}
+            noise = rng.normal(0, 0.1, (len(task.conditions), len(task.items)))
+            ahead = np.array([level.get(c, 0.0) for c in task.conditions])[:, None] + noise
+            log_probs = np.stack([np.full_like(ahead, -5.0), ahead - 5], -1)
+            scores.append(oracles.scored(task, log_probs, 10 * 2**index, seed))
+    scores.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
+    complete = np.ones(len(task.items), dtype=bool)
+    curves = SizeCurves.over(task, scores, complete)
+    shapes = {"distractor_preference": judge(curves.of("distractor_preference"), curves.sizes)}
+    return AblationResult(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
+
+
+def page(curve: list[float], of_seed: dict[int, list[float]] | None = None) -> str:
+    """The sentences that are printed about the verdict."""
+    return "\n".join(str(line) for line in verdict_table(simulated(curve, of_seed)).renderables)
+
+
+def test_the_interior_peak_is_neither_the_smallest_nor_the_largest_size() -> None:
+    assert [peak(np.array([0.1, 0.9, 0.2, 0.8]), interior=interior) for interior in (False, True)] == [1, 1]
+    assert [peak(np.array([0.9, 0.1, 0.2, 0.8]), interior=interior) for interior in (False, True)] == [0, 2]
+    assert peak(np.array([0.1, 0.9, 0.9])) == 1
+
+
+def test_the_peak_is_that_of_the_mean_over_seeds_on_the_page_and_for_knock_outs() -> None:
+    task = tiny.task()
+    preferences = {
+        (1, 0): 0.5,
+        (2, 0): 0.9,
+        (3, 0): 0.8,
+        (4, 0): 0.1,
+        (1, 1): 0.5,
+        (2, 1): 0.2,
+        (3, 1): 0.8,
+        (4, 1): 0.1,
+    }
+    shape = (len(task.conditions), len(task.items), 2)
+    scores = [
+        oracles.scored(task, np.broadcast_to(np.log([[[1 - preference, preference]]]), shape), *size_and_seed)
+        for size_and_seed, preference in preferences.items()
+    ]
+    complete = np.ones(len(task.items), dtype=bool)
+    assert models_at_peak(task, scores, complete) == (2, 6)
+    assert [source.name for source in peak_and_largest(task, scores, complete)] == [
+        "oracles/3/seed0",
+        "oracles/4/seed0",
+    ]
+    first, last = verdict_table(AblationResult(task, Settings(), tuple(scores), {}, None, "no reason")).renderables
+    assert re.search(r"3 \(3 parameters\).* 0\.80", str(first))
+    assert "no reason" in str(last)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [[0.5, 0.495, 0.6, 0.8], [0.5, 0.3, 0.2, 0.205], [0.5, 0.2, 0.5, 0.8]],
+    ids=["rises", "falls", "U"],
+)
+def test_a_curve_that_does_not_rise_and_fall_has_one_p_value_and_no_turning_point(curve: list[float]) -> None:
+    text = page(curve)
+    assert float(re.search(r"rise and then fall: p ([\d.]+);", text)[1]) > 0.05  # type: ignore[index]
+    assert "rise p" not in text
+    assert "turning point" not in text
+
+
+def test_a_curve_that_rises_and_falls_has_two_p_values_and_a_turning_point() -> None:
+    text = page([0.5, 0.7, 0.8, 0.3])
+    assert "rise p < .001, fall p < .001; turning point between 40 and 40 parameters" in text
+    assert "rows below" not in text
+
+
+def test_the_interior_peak_of_the_verdict_is_named_if_it_is_another() -> None:
+    assert re.search(r"rows below .*: 40, and", page([0.5, 0.6, 0.7, 0.8]))
+
+
+def test_seeds_that_differ_are_counted() -> None:
+    text = page([0.5, 0.8, 0.7, 0.3], {1: [0.5, 0.8, 0.4, 0.8], 2: [0.5, 0.5, 0.5, 0.3]})
+    assert "1 of 3 seeds contradicted, 2 of 3 seeds undetermined" in text
+
+
+@pytest.mark.parametrize("draw", [plot.curves, plot.distractor_alone, plot.by_difficulty])
+def test_everything_in_a_figure_is_on_the_page_and_tick_labels_do_not_overlap(
+    draw: Callable[[AblationResult], Figure | None],
+) -> None:
+    figure = draw(simulated([0.5, 0.7, 0.8, 0.3]))
+    assert figure is not None
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches()
+    box = figure.get_tightbbox()
+    assert box.x0 > -0.1
+    assert box.x1 < width + 0.1
+    assert box.y0 > -0.1
+    assert box.y1 < height + 0.1
+    for axes in figure.axes:
+        ticks = [*axes.xaxis.get_ticklabels(), *axes.xaxis.get_ticklabels(minor=True)]
+        boxes = sorted((t.get_window_extent() for t in ticks if t.get_text() and t.get_visible()), key=lambda b: b.x0)
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
