@@ -11,6 +11,10 @@ class TaskError(DistractorError):
     """A task, an item or a data file is not what it should be."""
 
 
+class TableError(DistractorError):
+    """A file with rows (a table, JSON Lines, a log) cannot be read."""
+
+
 class ModelError(DistractorError):
     """A model cannot be found, loaded, trusted or written to."""
 

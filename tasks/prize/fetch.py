@@ -3,13 +3,11 @@
 This is the only module of the tasks that uses the network.
 """
 
-import csv
 import hashlib
 import http.client
-import io
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -17,9 +15,10 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from distractor import __version__
-from distractor.errors import TaskError, nearest
+from distractor.errors import TableError, TaskError, nearest
 from distractor.files import write_bytes
 from distractor.models import hub
+from distractor.text.rows import parse_rows
 
 from ..rows import COLUMNS, parse_classes
 from . import official_of
@@ -140,29 +139,13 @@ def _read(address: str, deadline: float) -> bytes:
 def _converted(official: ReleaseFile, name: str, content: bytes) -> Iterator[bytes]:
     """Yield the rows of a copy in the release's form; nothing if the copy has other rows."""
     try:
-        rows = _rows(name, content)
-        records = [_in_release_form(official, row) for row in rows]
-    except (ValueError, KeyError, TypeError, OSError, RecursionError, csv.Error):
+        records = [_in_release_form(official, row.cells) for row in parse_rows(Path(name), content)]
+    except (TableError, ValueError, KeyError, TypeError):
         return
     yield from encodings(records)
 
 
-def _rows(name: str, content: bytes) -> Sequence[dict[str, Any]]:
-    kind = PurePosixPath(name).suffix.lower()
-    if kind == ".parquet":
-        import pyarrow.parquet as pq
-
-        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content)).to_pylist()
-        return rows
-    text = content.decode("utf-8-sig")
-    if kind == ".csv":
-        return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    if text.lstrip().startswith("["):
-        return list(json.loads(text))
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
-
-
-def _in_release_form(official: ReleaseFile, row: dict[str, Any]) -> dict[str, Any]:
+def _in_release_form(official: ReleaseFile, row: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a row to the release's columns; rows without a part belong to part 1."""
     prompt, classes, answer = (row[name] for name in COLUMNS)
     listed = parse_classes(classes) if isinstance(classes, str) else [str(name) for name in classes]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distractor.errors import TaskError
+from distractor.errors import TableError, TaskError
 
 from ..rows import read_rows
 
@@ -169,7 +169,7 @@ def difference(path: Path, expected: ReleaseFile | None = None) -> str:
     )
     try:
         rows = read_rows(path)
-    except TaskError as error:
+    except (TaskError, TableError) as error:
         return f"{text}; {error}"
     count = f", expected {expected.rows:,}" if expected and expected.rows not in (None, len(rows)) else ""
     text += f"; all lines are valid: {len(rows):,} rows{count}"

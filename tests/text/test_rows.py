@@ -1,0 +1,112 @@
+"""Rows of every format are the same; damaged files are refused with the file, the line or row, and the reason."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distractor.errors import TableError
+from distractor.text.rows import names_text, parse_rows, read_parquet, read_rows, value_text
+
+pytestmark = pytest.mark.quick
+
+ROWS: list[dict[str, Any]] = [{"item": "a", "value": "0.5"}, {"item": "b", "value": None}]
+
+
+def write(path: Path) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), path)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(ROWS))
+    elif path.suffix in (".csv", ".tsv"):
+        path.write_text("item,value\na,0.5\nb,\n".replace(",", "\t" if path.suffix == ".tsv" else ","))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".json", ".jsonl", ".txt"])
+def test_every_format_gives_the_same_rows(suffix: str, tmp_path: Path) -> None:
+    rows = read_rows(write(tmp_path / f"t{suffix}"))
+    assert [row.cells for row in rows] == ROWS
+    first = {".csv": "line 2", ".tsv": "line 2", ".parquet": "row 1", ".json": "row 1"}.get(suffix, "line 1")
+    assert rows[0].place == f"{tmp_path}/t{suffix}, {first}"
+
+
+def test_cells_of_a_csv_keep_their_text() -> None:
+    (row,) = parse_rows(Path("t.csv"), b'a,b,c,d,e\n007,NA, x ,"1,5",nan\n')
+    assert list(row.cells.values()) == ["007", "NA", " x ", "1,5", "nan"]
+
+
+def test_lines_are_counted_through_cells_of_several_lines_and_blank_lines() -> None:
+    rows = parse_rows(Path("t.csv"), b'\n\nprompt,n\n"one\n""two""\r\nthree",1\n\nfour,2\nfive,3\n')
+    assert [row.cells["prompt"] for row in rows] == ['one\n"two"\r\nthree', "four", "five"]
+    assert [row.line for row in rows] == [4, 8, 9]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_line_ends_and_a_byte_order_mark_change_nothing(end: str, mark: bytes) -> None:
+    for name, text in (("t.csv", "item,value\na,0.5\nb,\n"), ("t.jsonl", '{"item": "a"}\n\n{"item": "b"}')):
+        rows = parse_rows(Path(name), mark + text.replace("\n", end).encode())
+        assert [row.cells["item"] for row in rows] == ["a", "b"]
+
+
+def test_a_line_of_json_lines_may_hold_other_separators() -> None:
+    text = json.dumps({"a": "x\u2028y\x85z"}, ensure_ascii=False)
+    assert [row.cells for row in parse_rows(Path("t.jsonl"), text.encode())] == [{"a": "x\u2028y\x85z"}]
+
+
+def test_whole_numbers_of_a_parquet_file_stay_whole_next_to_empty_cells(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"seed": [2**63 - 1, None]}), tmp_path / "t.parquet")
+    assert read_parquet(tmp_path / "t.parquet")["seed"].tolist() == [2**63 - 1, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "facts"),
+    [
+        ("a.csv", b"a,b\n1,2\n3\n", "a.csv, line 3: 1 cells, .* 2 columns"),
+        ("a.csv", b"a,b\n1,2,3\n", "a.csv .*line 2"),
+        ("a.csv", b'a,b\n1,"2\n3,4\n', "a.csv .*quotation mark"),
+        ("a.csv", b"a,b,a\n1,2,3\n", "two columns 'a'"),
+        ("a.json", b'[{"a": 1}, 2]', "a.json .*list of objects"),
+        ("a.json", b"[", "a.json: not JSON"),
+        ("a.json", b'[{"a": 0, "a": 1}]', "'a' appears twice"),
+        ("a.json", b'[{"a": ' + b"9" * 5000 + b"}]", "a.json: not JSON .*limit"),
+        ("a.jsonl", b'{"a": 1}\n{"a": \n', "a.jsonl, line 2: not JSON .*character 7"),
+        ("a.jsonl", b"[" * 100_000, "line 1: not JSON .*recursion"),
+        ("a.jsonl", b'\n"x"\n', "line 2: .*object"),
+        ("a.jsonl", b'{"a": "\\ud800"}', "line 1: half a character"),
+        ("a.jsonl", b'{"a": "x\0"}', "line 1: a NUL byte"),
+        ("a.csv", b"a\n\xe9\n", r"a.csv, line 2: not UTF-8 \(byte 0xe9\)"),
+        ("a.csv", "a\n1\n".encode("utf-16"), "line 1: .*UTF-16"),
+        ("a.parquet", b"x", "a.parquet is not a Parquet file"),
+    ],
+)
+def test_damaged_files_are_refused_with_the_place(name: str, content: bytes, facts: str) -> None:
+    with pytest.raises(TableError, match=facts):
+        parse_rows(Path(name), content)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(TableError, match=f"no file {path}"):
+            read_rows(path)
+    with pytest.raises(TableError, match="too long"):
+        read_rows(tmp_path / f"{'a' * 5000}.csv")
+    with pytest.raises(TableError, match=r"has 20 bytes; .* 9 bytes"):
+        read_rows(write(tmp_path / "t.csv"), largest=9)
+
+
+def test_an_empty_file_has_no_rows() -> None:
+    for name in ("a.csv", "a.jsonl"):
+        assert parse_rows(Path(name), b"\n") == []
+
+
+def test_names_and_values_in_messages_are_short() -> None:
+    assert names_text(range(15)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more"
+    assert len(value_text("x" * 1000)) <= 61
+    assert value_text("") == value_text(None) == "nothing"
