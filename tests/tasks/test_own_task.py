@@ -370,7 +370,7 @@ def test_rows_and_python_give_the_same_numbers_end_to_end(capsys: pytest.Capture
         found.append(table[table.quantity == "log_prob_true"].value.tolist())
     assert found[0] == found[1]
     assert len(found[0]) == sum(len(item.prompts) for item in tiny.task().items)
-    assert "Knocked out in model" in capsys.readouterr().out
+    assert "L0.mlp_out" in capsys.readouterr().out
 
 
 def test_a_task_without_a_pair_is_scored_and_nothing_is_knocked_out(
@@ -410,7 +410,7 @@ def test_items_of_one_group_are_scored_and_nothing_is_knocked_out(capsys: pytest
     as_jsonl(Path("lines.jsonl"), [row | {"group": "one"} for row in rows_of(tiny.task())])
     folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
     assert type_in(["ablate", "--task", "lines.jsonl", "--models", folder, "--device", "cpu", "--out", "out"]) == 0
-    assert "all items of lines are of one group" in " ".join(capsys.readouterr().err.split())
+    assert "all items of lines are in one group" in " ".join(capsys.readouterr().err.split())
     assert json.loads(Path("out/summary.json").read_text())["knockouts"] == []
 
 
