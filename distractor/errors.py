@@ -38,3 +38,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"there is: {', '.join(names)}"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the name of its type if the message is empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""What every test stands on: shape contracts are checked, the network is out of reach, models are made on the spot."""
+"""Set-up of all tests: shape contracts are checked, the network is blocked, tiny models are made when needed."""
 
 import os
 import socket
@@ -11,10 +11,10 @@ from jaxtyping import install_import_hook
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
-# Tests run side by side: threads of several commands on few cores would spend their time waiting for each other.
+# Several test processes share few cores, so each uses one thread.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# Before any of our modules is imported: annotations become contracts.
+# This must run before any of our modules is imported, so that annotations are checked.
 install_import_hook(["distractor", "probes"], "contracts.check")
 
 if TYPE_CHECKING:
@@ -28,21 +28,21 @@ Loaded = Callable[..., "Model"]
 def _no_network() -> Any:
     connect = socket.socket.connect
 
-    def stay_home(self: socket.socket, address: Any) -> None:
+    def refuse(self: socket.socket, address: Any) -> None:
         if self.family != socket.AF_UNIX and address[0] not in {"127.0.0.1", "::1", "localhost"}:
-            raise AssertionError(f"a test wants to connect to {address}")
+            raise AssertionError(f"a test tries to connect to {address}")
         connect(self, address)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", stay_home)
+        patch.setattr(socket.socket, "connect", refuse)
         yield
 
 
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """A tiny model of an architecture with random weights and a tokenizer that knows `tiny.task()`; not to be changed.
+    """Load a tiny model of an architecture with random weights, shared by tests, which must not change it.
 
-    Tokenizers: `words` and `bytes`, the same with a BOS as `words_bos` and `bytes_bos`.
+    The tokenizers `words` and `bytes` know `tiny.task()`; `words_bos` and `bytes_bos` add a BOS token.
     """
     import tiny
     from distractor.models.load import load
@@ -58,8 +58,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 
     @cache
     def folder(architecture: str, name: str) -> Any:
-        made = tmp_path_factory.mktemp(f"{architecture}-{name}")
-        return tiny.save(made, {**tiny.ARCHITECTURES, **tiny.FURTHER}[architecture], tokenizer(name))
+        path = tmp_path_factory.mktemp(f"{architecture}-{name}")
+        return tiny.save(path, {**tiny.ARCHITECTURES, **tiny.FURTHER}[architecture], tokenizer(name))
 
     @cache
     def get(architecture: str, tokenizer: str = "words_bos", dtype: str = "float64") -> "Model":

@@ -1,4 +1,4 @@
-"""The checker behind every annotation while tests run: where a float is asked for, a whole number will do."""
+"""The type checker of annotations in tests; an int is accepted as a float."""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,4 +1,4 @@
-"""A ladder of three sizes with random weights, made on the spot, that the command line takes for the embedded one."""
+"""A small ladder and a small hub cache: models with random weights that replace the embedded ladder and Pythia."""
 
 import json
 import os
@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM, GPT2Config
+from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig
 
 import tiny
 from distractor.text.task import Task
 from tasks import TASKS
 
+PYTHIA = "models--EleutherAI--pythia-14m/snapshots"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+EARLIER = "89abcdef0123456789abcdef0123456789abcdef"
 SIZES = {"4x1": (4, 1), "8x1": (8, 1), "8x2": (8, 2)}
 ITEMS = 12
 CONDITIONS = 6
@@ -22,14 +25,14 @@ COMMAND = ("ablate", "--task", "negation_qa", "--items", str(ITEMS))
 
 
 def task() -> Task:
-    """The items that the small ladder is asked: the first few."""
+    """The first few items, which the small ladder knows."""
     return TASKS["negation_qa"]().take(ITEMS)
 
 
 def words(items: int = ITEMS) -> list[str]:
-    """Every word that the first `items` items need."""
-    posed = TASKS["negation_qa"]().take(items).items
-    return tiny.words_of(*(text + item.true for item in posed for c in item.prompts for text in item.wordings(c)))
+    """Every word of the first `items` items."""
+    used = TASKS["negation_qa"]().take(items).items
+    return tiny.words_of(*(text + item.true for item in used for c in item.prompts for text in item.wordings(c)))
 
 
 def config(width: int, layers: int) -> tiny.Config:
@@ -37,22 +40,34 @@ def config(width: int, layers: int) -> tiny.Config:
 
 
 def make(folder: Path) -> Path:
-    """Write the models, ladder.json and held_out.json into `folder`."""
+    """Write the models, ladder.json, held_out.json and shots.json into `folder`."""
     tokenizer = tiny.word_level(words())
-    told = []
+    models = []
     for seed, (size, (width, layers)) in enumerate(SIZES.items()):
-        made = tiny.save(folder / size / "seed0", config(width, layers), tokenizer, seed=seed)
-        n_params = AutoModelForCausalLM.from_pretrained(made).num_parameters()
-        told.append({"size": size, "seed": 0, "n_params": n_params, "steps": 1})
-    (folder / "ladder.json").write_text(json.dumps({"models": told}))
+        model = tiny.save(folder / size / "seed0", config(width, layers), tokenizer, seed=seed)
+        n_params = AutoModelForCausalLM.from_pretrained(model).num_parameters()
+        models.append({"size": size, "seed": 0, "n_params": n_params, "steps": 1})
+    (folder / "ladder.json").write_text(json.dumps({"models": models}))
     groups = sorted({item.group for item in task().items})
     (folder / "held_out.json").write_text(json.dumps({"negation_qa": groups[::3]}))
     (folder / "shots.json").write_text('{"negation_qa": {"shots": 2, "reasoned": 1}}')
     return folder
 
 
+def make_hub_cache(folder: Path) -> Path:
+    """Write a hub cache with two revisions of the smallest Pythia, each a tiny GPT-NeoX."""
+    shape = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = partial(GPTNeoXConfig, **shape, max_position_embeddings=48)
+    snapshots = folder / PYTHIA
+    (snapshots.parent / "refs").mkdir(parents=True)
+    for seed, (ref, commit) in enumerate({"main": COMMIT, "step1000": EARLIER}.items()):
+        (snapshots.parent / "refs" / ref).write_text(commit)
+        tiny.save(snapshots / commit, config, tiny.word_level(words()), seed=seed)
+    return folder
+
+
 def type_in(command: Sequence[str]) -> int:
-    """Run the console script in this process, as typed; its exit status."""
+    """Run a command line in this process; return its exit status."""
     from distractor.command_line.main import main
 
     sys.argv = ["distractor", *command]
@@ -64,7 +79,7 @@ def type_in(command: Sequence[str]) -> int:
 
 
 def in_child(action: Callable[[], object]) -> int:
-    """Do something in a copy of this process; its exit status, or minus the signal that ended it."""
+    """Run `action` in a copy of this process; return its exit status, or minus the signal that ended it."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -79,5 +94,5 @@ def in_child(action: Callable[[], object]) -> int:
 
 
 def die() -> None:
-    """What `kill -9` does."""
+    """End this process as `kill -9` does."""
     os.kill(os.getpid(), signal.SIGKILL)

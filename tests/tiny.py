@@ -1,4 +1,4 @@
-"""Tiny models with random weights, and tokenizers, made on the spot as ordinary `save_pretrained` folders."""
+"""Tiny models with random weights, and tokenizers, in ordinary `save_pretrained` folders."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
@@ -31,7 +31,7 @@ OTHER_TEXT = """The ship left the harbour at dawn, and nobody on the quay knew w
 that the answer was in a letter; the letter was not to be opened until they had passed the last island. "Question
 me as you like," he said, "I shall not answer." A. B. The cook, who came from France, had seen the capital of every country
 on the way, Paris and Rome and London among them, and he thought that gold was the least of what they carried."""
-"""What the byte-level tokenizer is trained on: not the text of any task."""
+"""The training text of the byte-level tokenizer, which is not the text of any task."""
 
 Config = Callable[..., PretrainedConfig]
 
@@ -71,7 +71,7 @@ ARCHITECTURES: Mapping[str, Config] = {
 }
 FURTHER: Mapping[str, Config] = {
     "olmo2": partial(Olmo2Config, **_GATED, num_key_value_heads=2),
-    # As OPT-350m: norms behind the sums, none at the end, and embeddings narrower than the stream.
+    # Like OPT-350m: norms after the sums, no final norm, and embeddings narrower than the residual stream.
     "opt_350m": partial(
         OPTConfig,
         hidden_size=16,
@@ -83,7 +83,7 @@ FURTHER: Mapping[str, Config] = {
         do_layer_norm_before=False,
     ),
 }
-"""Architectures that can be scored, and are not asked everything that the others are."""
+"""Architectures that can be scored but do not support every probe."""
 
 GROUPED = [name for name in ARCHITECTURES if "grouped" in name] + ["gemma2", "mistral", "qwen3", "gemma3"]
 
@@ -98,7 +98,7 @@ PAIRS = (
 
 
 def task(pairs: Sequence[tuple[str, str]] = PAIRS) -> Task:
-    """Each pair twice, once with either word as the distractor: named, and to be avoided after `Not`."""
+    """Make two items of each pair, one with each word as the distractor; `Not` says to avoid the named word."""
     return Task(
         name="tiny",
         question="Is a word said because it was named?",
@@ -126,18 +126,18 @@ def _item(true: str, named: str) -> Item:
 
 
 def texts_of(task: Task) -> list[str]:
-    """Everything that the task says, in any wording."""
+    """Return every prompt of the task with each answer, in all wordings."""
     return [w + a for item in task.items for c in item.prompts for w in item.wordings(c) for a in item.answers]
 
 
 def words_of(*texts: str) -> list[str]:
-    """The words and signs of `texts` as the word-level tokenizer splits them, each once."""
+    """Return the distinct words and punctuation signs of `texts`, split as the word-level tokenizer does."""
     splitter = _splitter()
     return list(dict.fromkeys(word for text in texts for word, _ in splitter.pre_tokenize_str(text)))
 
 
 def word_level(words: list[str], *, bos: bool = True) -> PreTrainedTokenizerFast:
-    """One token a word or sign, spaces dropped and newlines kept; what is not in `words` is `<unk>`."""
+    """Make a tokenizer with one token per word or sign; it drops spaces, and other words are `<unk>`."""
     vocabulary = {word: i for i, word in enumerate(["<pad>", "<bos>", "<eos>", "<unk>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = _splitter()
@@ -145,7 +145,7 @@ def word_level(words: list[str], *, bos: bool = True) -> PreTrainedTokenizerFast
 
 
 def byte_level(text: str = OTHER_TEXT, *, vocab: int = 400, bos: bool = False, **more: Any) -> PreTrainedTokenizerFast:
-    """A byte-level BPE like GPT-2's, trained on `text`."""
+    """Train a byte-level BPE tokenizer like that of GPT-2 on `text`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -160,7 +160,7 @@ def byte_level(text: str = OTHER_TEXT, *, vocab: int = 400, bos: bool = False, *
 
 
 def pieces(text: str = OTHER_TEXT, *, vocab: int = 480, bos: bool = True) -> PreTrainedTokenizerFast:
-    """Pieces of words like SentencePiece's, each with the space before it as `▁`; unknown signs fall to bytes."""
+    """Train a tokenizer like SentencePiece: `▁` is the space before a piece, and unknown signs become bytes."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])
@@ -190,20 +190,20 @@ def _fast(tokenizer: Tokenizer, *, bos: bool, **more: Any) -> PreTrainedTokenize
 def save(
     folder: Path, config: Config, tokenizer: PreTrainedTokenizerFast, *, seed: int = 0, spread: float = 0.3
 ) -> Path:
-    """A model with random weights: all of them, norms and biases too, stand `spread` off their initial values."""
-    made = AutoModelForCausalLM.from_config(
+    """Save a model whose weights, norms and biases included, get random noise of standard deviation `spread`."""
+    model = AutoModelForCausalLM.from_config(
         config(vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=2, pad_token_id=0)
     )
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in made.parameters():
+        for weight in model.parameters():
             weight += spread * torch.randn(weight.shape, generator=random)
-    made.save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
 @cache
 def plain(folder: str, dtype: torch.dtype = torch.float64) -> Any:
-    """The folder's model as transformers itself gives it."""
+    """Load a folder with plain transformers."""
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from distractor.models.families import Family, Member
+from distractor.models.family import Family, Member
 from distractor.models.snapshot import cached_folder
 from distractor.numbers import number
 from distractor.runs.tables import plain_table
@@ -17,7 +17,7 @@ def families_table(families: Iterable[Family]) -> Table:
     table = plain_table("family", "models", "smallest", "largest", "seeds", "saved steps")
     for family in families:
         sizes = list(dict.fromkeys(member.model for member in family.members))
-        saved = max((len(steps_of(member)) for member in family.members), default=0)
+        saved = max((len(member.available_steps) for member in family.members), default=0)
         table.add_row(
             family.name,
             str(len(sizes)),
@@ -44,7 +44,7 @@ def family_table(family: Family) -> Group:
             "–" if member.n_params is None else f"{member.n_params:,}",
             "–" if member.tokens is None else _large(member.tokens),
             "–" if member.final_step is None else f"{member.final_step:,}",
-            str(len(steps_of(member)) or "–"),
+            str(len(member.available_steps) or "–"),
             *[loss] * bool(losses),
             "yes" if is_here(member) else "no",
             "embedded" if family.name == "ladder" else str(member.location),
@@ -53,20 +53,13 @@ def family_table(family: Family) -> Group:
         Text(f"{family.name}: {family.about}" if family.about else family.name, style="bold"),
         table,
     ]
-    with_steps = next((member for member in family.members if steps_of(member)), None)
+    with_steps = next((member for member in family.members if member.available_steps), None)
     if with_steps is not None:
-        steps = ", ".join(map(str, steps_of(with_steps)))
+        steps = ", ".join(map(str, with_steps.available_steps))
         lines.append(
             Text(f"\nSaved steps of {with_steps.name}, for {family.name}/{with_steps.name}@STEP or @all: {steps}")
         )
     return Group(*lines)
-
-
-def steps_of(member: Member) -> tuple[int, ...]:
-    """All steps at which the model was saved, the last one included; empty if only the final model exists."""
-    if not member.steps:
-        return ()
-    return tuple(sorted({*member.steps, *([] if member.final_step is None else [member.final_step])}))
 
 
 def is_here(member: Member) -> bool:

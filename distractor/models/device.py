@@ -1,22 +1,22 @@
-"""Which device to compute on; torch is only asked where there is something to ask about."""
+"""Chooses the device to compute on, and imports torch only on machines with an accelerator."""
 
 import platform
 from pathlib import Path
 
 from distractor.errors import ModelError
 
-# What the drivers of NVIDIA (also under WSL, and on Jetson) and AMD put there.
+# Device files of the drivers of NVIDIA (also under WSL and on Jetson) and AMD.
 DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-gpu", "/dev/kfd")
 
 
 def pick_device(device: str) -> str:
-    """The device meant by `auto` (the first of cuda, mps, cpu that is there), or the named one if it is there.
+    """Return a named device if it is available; `auto` is the first of cuda, mps and cpu that is available.
 
-    Importing torch takes seconds, and a run that finds all its results on disk needs none: on a machine with neither
-    a GPU's driver nor an Apple processor the answer to `auto` is `cpu` at once.
+    Importing torch takes seconds, and a run whose results are all cached needs none of it. Without a GPU driver and
+    without an Apple processor, `auto` therefore means `cpu` at once.
 
     Raises:
-        ModelError: the named device is not there.
+        ModelError: the named device is not available.
 
     """
     has_driver = platform.system() == "Windows" or any(Path(driver).exists() for driver in DRIVERS)
@@ -26,12 +26,12 @@ def pick_device(device: str) -> str:
     import torch
 
     cuda = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-    there = [*(["cuda"] if cuda else []), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+    kinds = [*(["cuda"] if cuda else []), *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
     if device == "auto":
-        return there[0]
-    if device not in (*there, *cuda):
+        return kinds[0]
+    if device not in (*kinds, *cuda):
         raise ModelError(
-            f"device {device!r} was asked for, but here is only {', '.join(dict.fromkeys((*there, *cuda)))}; leave "
-            "--device out to take the best"
+            f"device {device!r} is not available; this machine has {', '.join((*kinds, *cuda))}; leave --device out to "
+            "use the best one"
         )
     return device

@@ -1,4 +1,4 @@
-"""Which heads a model has, by its config.json: known before any weights are loaded."""
+"""Reads the numbers of layers and heads from a model's config.json, without loading weights."""
 
 import json
 from pathlib import Path
@@ -6,27 +6,27 @@ from pathlib import Path
 from distractor.models.source import Source
 
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-
+"""The keys that different architectures use for the number of layers."""
 
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-"""What architectures call them."""
+"""The keys that different architectures use for the number of heads."""
 
 
 def count_layers_and_heads(folder: Path) -> tuple[int, int]:
-    """How many layers, and heads in each, 0 where its config does not tell.
+    """Return the number of layers and of heads per layer; 0 if the config does not state it.
 
     Raises:
-        OSError, ValueError, TypeError, AttributeError: there is no config that can be read.
+        OSError, ValueError, TypeError, AttributeError: the config cannot be read.
 
     """
-    told = json.loads((folder / "config.json").read_text())
-    told = told.get("text_config") or told
-    layers, heads = (next((int(told[name]) for name in names if name in told), 0) for names in (LAYERS, HEADS))
+    config = json.loads((folder / "config.json").read_text())
+    config = config.get("text_config") or config
+    layers, heads = (next((int(config[name]) for name in names if name in config), 0) for names in (LAYERS, HEADS))
     return layers, heads
 
 
 def head_names(source: Source) -> tuple[str, ...]:
-    """Every head as `L0H1`, the first layer's first; none where its config does not tell."""
+    """Name every head as `L0H1`, from the first layer on; empty if the config does not state their number."""
     try:
         layers, heads = count_layers_and_heads(source.folder)
     except (OSError, ValueError, TypeError, AttributeError):

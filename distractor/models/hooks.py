@@ -1,6 +1,6 @@
-"""What is hung on a model's sites: who writes there, who reads, and in which arithmetic attention goes on.
+"""Forward hooks that read or edit activations, and the arithmetic that attention uses.
 
-Only functions of activations; `model` says which hook of TransformerLens is which site.
+Everything here works on activations alone; `Model` maps sites to hooks of TransformerLens.
 """
 
 import contextlib
@@ -29,23 +29,23 @@ HOOKS: Mapping[Part, str] = {
     "mlp_out": "hook_mlp_out",
     "resid_post": "hook_resid_post",
 }
-"""TransformerLens' names of our parts, the same in every architecture that it wraps."""
-
+"""The hook name in TransformerLens of each part, the same in every architecture."""
 
 Edit = Callable[[Tensor], Tensor]
-"""From the activation at a site to what stands there instead, of the same shape."""
-
+"""Maps the activation at a site to its replacement of the same shape."""
 
 Read = Callable[[Tensor], object]
-"""Takes the activation at a site; what it returns is not looked at."""
-
+"""Receives a copy of the activation at a site; its result is ignored."""
 
 Tap = Callable[[Tensor], object]
-"""Takes the activation at a site as the model goes on with it, to ask for its gradient."""
+"""Receives the activation at a site as the model uses it, so that its gradient can be taken."""
+
+Hook = Callable[..., Tensor]
+"""A forward hook of TransformerLens: `hook(value, hook=...)` returns the activation with which the model continues."""
 
 
 class DoubleSoftmax(TorchFunctionMode):
-    """The softmax of float64 scores stays in float64; TransformerLens takes it in float32 and costs seven digits."""
+    """Keep the softmax of float64 scores in float64; TransformerLens uses float32, which costs seven digits."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -55,7 +55,7 @@ class DoubleSoftmax(TorchFunctionMode):
 
 
 class HalfPattern(TorchFunctionMode):
-    """Patterns are multiplied with values in the values' type; TransformerLens leaves those of OLMo 2 in float32."""
+    """Multiply attention patterns with values in the dtype of the values; OLMo 2 keeps its patterns in float32."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.matmul and args[0].dtype == torch.float32 != args[1].dtype:
@@ -64,94 +64,94 @@ class HalfPattern(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def left_out(blocks: Sequence[Any]) -> Iterator[None]:
-    """These layers hand on what they are given."""
-    # A bridge's block hands attributes that are set on to the module within it: its own are reached by `vars`.
-    spaces = [vars(block) for block in blocks]
-    before = [space.get("forward") for space in spaces]
-    for space in spaces:
-        space["forward"] = _hand_on
+def skip_layers(blocks: Sequence[Any]) -> Iterator[None]:
+    """Make these layers return their input."""
+
+    def identity(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return hidden_states
+
+    # Setting an attribute of a bridge's block sets it on the wrapped module; `vars` reaches the block's own attributes.
+    attributes = [vars(block) for block in blocks]
+    before = [own.get("forward") for own in attributes]
+    for own in attributes:
+        own["forward"] = identity
     try:
         yield
     finally:
-        for space, old in zip(spaces, before, strict=True):
-            if old is None:
-                del space["forward"]
+        for own, forward in zip(attributes, before, strict=True):
+            if forward is None:
+                del own["forward"]
             else:
-                space["forward"] = old
+                own["forward"] = forward
 
 
 @contextlib.contextmanager
-def narrowed(mlp: Any, keep: Int[Tensor, " kept"]) -> Iterator[None]:
-    """An MLP, from and to [row pos d_model], works at the positions `keep` alone, and gives 0 elsewhere."""
+def restrict_positions(mlp: Any, keep: Int[Tensor, " kept"]) -> Iterator[None]:
+    """Compute an MLP, from and to [row pos d_model], only at the positions `keep`; its output is 0 at the others."""
     lengths: list[int] = []
 
-    def take(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def narrow(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not args:
             return None
         lengths.append(args[0].shape[1])
         return args[0][:, keep.to(args[0].device)], *args[1:]
 
-    def widen(_: Any, __: Any, found: Tensor) -> Tensor:
+    def widen(_: Any, __: Any, output: Tensor) -> Tensor:
         if not lengths:
-            return found
-        wide = found.new_zeros(len(found), lengths.pop(), *found.shape[2:])
-        wide[:, keep.to(found.device)] = found
+            return output
+        wide = output.new_zeros(len(output), lengths.pop(), *output.shape[2:])
+        wide[:, keep.to(output.device)] = output
         return wide
 
-    hung = mlp.register_forward_pre_hook(take), mlp.register_forward_hook(widen)
+    handles = mlp.register_forward_pre_hook(narrow), mlp.register_forward_hook(widen)
     try:
         yield
     finally:
-        for one in hung:
-            one.remove()
+        for handle in handles:
+            handle.remove()
 
 
-_by_position: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+_positionwise: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
 
 
-def is_by_position(mlp: Any, d_model: int) -> bool:
-    """Whether an MLP gives at a position what it gives there by itself: tried once, on numbers drawn at random.
+def is_positionwise(mlp: Any, d_model: int) -> bool:
+    """Whether an MLP treats each position alone, tested once on random input.
 
-    So with every usual MLP; not where positions are mixed (RWKV), nor where it cannot be called by itself (OPT, BLOOM).
+    True for ordinary MLPs; False if the MLP mixes positions (RWKV) or cannot be called alone (OPT, BLOOM).
     """
-    if mlp not in _by_position:
+    if mlp not in _positionwise:
         weight = next(mlp.parameters(), torch.zeros(()))
-        some = torch.randn(1, 3, d_model, generator=torch.Generator().manual_seed(0)).to(weight.device, weight.dtype)
+        sample = torch.randn(1, 3, d_model, generator=torch.Generator().manual_seed(0)).to(weight.device, weight.dtype)
         try:
-            found, alone = mlp(some)[:, -1:], mlp(some[:, -1:])
-            close = 1e-4 if weight.dtype in (torch.float32, torch.float64) else 1e-2
-            _by_position[mlp] = bool((found - alone).abs().max() <= close * found.abs().max())
+            together, alone = mlp(sample)[:, -1:], mlp(sample[:, -1:])
+            tolerance = 1e-4 if weight.dtype in (torch.float32, torch.float64) else 1e-2
+            _positionwise[mlp] = bool((together - alone).abs().max() <= tolerance * together.abs().max())
         except (TypeError, AttributeError, IndexError, RuntimeError):
-            _by_position[mlp] = False
-    return _by_position[mlp]
-
-
-def _hand_on(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return hidden_states
+            _positionwise[mlp] = False
+    return _positionwise[mlp]
 
 
 def set_to(value: Tensor) -> Edit:
-    """The edit that has `value` stand at a site, whatever stood there."""
+    """Return the edit that replaces any activation by `value`."""
     return lambda _: value
 
 
-def at_home(edit: Edit, home: torch.device) -> Edit:
-    """An edit that is made on the device `home`, wherever the layer is."""
-    return lambda old: edit(old.to(home)).to(old.device)
+def on_device(edit: Edit, device: torch.device) -> Edit:
+    """Return the same edit, computed on `device` wherever the layer is."""
+    return lambda old: edit(old.to(device)).to(old.device)
 
 
-# Activations are copied on the way in and out: some models go on computing in the same memory.
+# Hooks copy activations on the way in and out, because some models go on computing in the same memory.
 
 
-def writer(site: Site, edit: Edit) -> Callable[..., Tensor]:
-    """Writes to a site what `edit` makes of what stands there.
+def writer(site: Site, edit: Edit) -> Hook:
+    """Return a hook that applies an edit at a site.
 
-    All three writers raise ValueError, as the model runs, where that has another shape.
+    All three writers raise ValueError during the forward pass if the edit changes the shape.
     """
 
     def write(value: Tensor, hook: Any) -> Tensor:
-        new = _edited(site, edit, _at(site, value))
+        new = _apply(site, edit, _at(site, value))
         written = value.clone()
         _at(site, written)[...] = new
         return written
@@ -159,29 +159,29 @@ def writer(site: Site, edit: Edit) -> Callable[..., Tensor]:
     return write
 
 
-def mid_writer(site: Site, edit: Edit, before: list[Tensor]) -> Callable[..., Tensor]:
-    """Writes to the stream before the MLP, [row pos d_model], by way of the attention's output.
+def resid_mid_writer(site: Site, edit: Edit, before: list[Tensor]) -> Hook:
+    """Return a hook on the attention output that edits the residual stream before the MLP, [row pos d_model].
 
-    `before` holds what entered the layer, of the same shape.
+    The last entry of `before` is the input of the layer, of the same shape.
     """
 
     def write(value: Tensor, hook: Any) -> Tensor:
         old = before[-1] + value
-        return value + (_edited(site, edit, old) - old)  # exactly the same where nothing is edited
+        return value + (_apply(site, edit, old) - old)  # exactly the same if the edit changes nothing
 
     return write
 
 
-def pattern_writer(site: Site, edit: Edit, values: list[Tensor]) -> Callable[..., Tensor]:
-    """Writes a pattern, [row head query key], by way of what the heads make of it.
+def pattern_writer(site: Site, edit: Edit, values: list[Tensor]) -> Hook:
+    """Return a hook on `z` that replaces a pattern, [row head query key].
 
-    `values` holds the layer's values, [row pos head d_head]; heads may share them.
+    The last entry of `values` holds the layer's values, [row pos head d_head]; heads may share them.
     """
 
     def write(value: Tensor, hook: Any) -> Tensor:
         rows, length, heads, _ = value.shape
         unknown = value.new_full((rows, heads, length, length), math.nan)
-        new = _edited(site, edit, _at(site, unknown)).to(value.dtype)
+        new = _apply(site, edit, _at(site, unknown)).to(value.dtype)
         each = values[-1].repeat_interleave(heads // values[-1].shape[2], 2)
         written = value.clone()
         if site.head is None:
@@ -193,28 +193,21 @@ def pattern_writer(site: Site, edit: Edit, values: list[Tensor]) -> Callable[...
     return write
 
 
-def _edited(site: Site, edit: Edit, old: Tensor) -> Tensor:
-    new = edit(old)
-    if new.shape != old.shape:
-        raise ValueError(f"{site} is {list(old.shape)} here; {list(new.shape)} was to be written")
-    return new
+def recorder(values: list[Tensor]) -> Hook:
+    """Return a hook that appends a copy of each activation to `values`."""
 
-
-def remember(kept: list[Tensor]) -> Callable[..., Tensor]:
-    """Keeps a copy of what it is shown."""
-
-    def look(value: Tensor, hook: Any) -> Tensor:
-        kept.append(value.clone())
+    def record(value: Tensor, hook: Any) -> Tensor:
+        values.append(value.clone())
         return value
 
-    return look
+    return record
 
 
-def tapper(tap: Tap) -> Callable[..., Tensor]:
-    """Shows `tap` the activation of which a gradient can be taken."""
+def tapper(tap: Tap) -> Hook:
+    """Return a hook that passes the activation to `tap` as a tensor whose gradient can be taken."""
 
     def look(value: Tensor, hook: Any) -> Tensor:
-        # A tensor of its own: the gradient is that of all that follows from what stands here, and of nothing else.
+        # A new tensor: its gradient is that of everything computed from it here, and of nothing else.
         value = value.view_as(value) if value.requires_grad else value.detach().clone().requires_grad_()
         tap(value)
         return value
@@ -222,18 +215,25 @@ def tapper(tap: Tap) -> Callable[..., Tensor]:
     return look
 
 
-def reader(site: Site, read: Read, home: torch.device) -> Callable[..., Tensor]:
-    """Shows `read` a copy of what stands at a site, on the device `home`."""
+def reader(site: Site, read: Read, device: torch.device) -> Hook:
+    """Return a hook that passes a copy of the activation at a site to `read`, on `device`."""
 
     def look(value: Tensor, hook: Any) -> Tensor:
-        read(_at(site, value).clone().to(home))
+        read(_at(site, value).clone().to(device))
         return value
 
     return look
 
 
+def _apply(site: Site, edit: Edit, old: Tensor) -> Tensor:
+    new = edit(old)
+    if new.shape != old.shape:
+        raise ValueError(f"{site} has shape {list(old.shape)}, but the edit returned {list(new.shape)}")
+    return new
+
+
 def _at(site: Site, value: Tensor) -> Tensor:
-    """The part of a hook's activation that the site means."""
+    """Return the part of a hook's activation that belongs to the site."""
     if site.head is None:
         return value
     return value[:, site.head] if site.part == "pattern" else value[:, :, site.head]

@@ -1,4 +1,4 @@
-"""The Hugging Face hub as everyone reaches it: where it is, whether it may be asked, and whether it answers."""
+"""The Hugging Face hub: its address, whether it may be used, and whether it can be reached."""
 
 import os
 import socket
@@ -8,39 +8,39 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 SECONDS = 3.0
-"""How long the hub is waited for; its own client tries for half a minute."""
+"""Time limit for a connection to the hub; its own client tries for half a minute."""
 
 
 def endpoint() -> str:
-    """The hub's address: what HF_ENDPOINT says, as for every tool."""
+    """Return the hub's address, which HF_ENDPOINT can change."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
 def is_forbidden() -> bool:
-    """Whether HF_HUB_OFFLINE forbids to ask it."""
+    """Whether HF_HUB_OFFLINE forbids the use of the hub."""
     return os.environ.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}
 
 
 def is_reachable() -> bool:
-    """Whether a connection to the hub, or to the proxy that leads there, can be opened in time.
+    """Whether a connection to the hub, or to its proxy, opens within `SECONDS`.
 
-    In a thread, because looking up a name knows no time limit, and a name may have many addresses.
+    The attempt runs in a thread: a name look-up has no time limit, and a name may have many addresses.
     """
     try:
         hub = urlsplit(endpoint())
         proxy = None if proxy_bypass(hub.hostname or "") else getproxies().get(hub.scheme)
         address = urlsplit(proxy if "://" in proxy else f"//{proxy}") if proxy else hub
         port = address.port or {"http": 80, "https": 443}.get(address.scheme, 80)
-    except ValueError:  # no address at all
+    except ValueError:  # HF_ENDPOINT is no address
         return False
-    answered = Event()
+    connected = Event()
 
-    def knock() -> None:
+    def connect() -> None:
         with suppress(OSError):
             socket.create_connection((address.hostname or "", port), timeout=SECONDS).close()
-            answered.set()
+            connected.set()
 
-    knocking = Thread(target=knock, daemon=True)
-    knocking.start()
-    knocking.join(SECONDS)
-    return answered.is_set()
+    thread = Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    return connected.is_set()

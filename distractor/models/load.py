@@ -7,13 +7,15 @@ from typing import Any
 
 import torch
 
-from distractor.errors import ModelError
+from distractor.errors import ModelError, first_line
 from distractor.models.device import pick_device
-from distractor.models.memory import free_memory, in_memory, without_progress_bars
+from distractor.models.memory import free_memory, loaded_networks, without_progress_bars
 from distractor.models.model import Model
-from distractor.models.self_check import _plainly, check_against
+from distractor.models.self_check import check_against, reference_log_probs
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 def load(
@@ -27,76 +29,67 @@ def load(
     bos: bool | None = None,
     self_check: bool = False,
 ) -> Model:
-    """Load a folder written by `save_pretrained`, with its tokenizer or that of another folder. No network is touched.
+    """Load a folder written by `save_pretrained`, without using the network.
 
-    `device_map` spreads a model that is larger than one device over all (`auto`, `balanced`, `sequential`). For `bos`, see
-    `wrap`. With `self_check` the model is first compared with plain transformers (`check_against`), one of the two in
-    memory at a time. What the model before left in memory is given back first.
+    `tokenizer` is the folder of the tokenizer if it is another one. `device_map` spreads a model that is larger than one
+    device over all devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers first (see
+    `check_against`); only one of the two is in memory at a time. Memory of models that are no longer used is freed.
 
     Raises:
-        ModelError: no model or tokenizer can be read there, TransformerLens does not know its architecture, the device is
-            not there, or the check failed.
+        ModelError: the folder holds no readable model or tokenizer, TransformerLens does not support the architecture, the
+            device is not available, or the self-check fails.
 
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
 
     name = name or str(folder)
-    wanted = "wanted is a folder written by `save_pretrained`, with config.json, weights and tokenizer"
-    for place in (folder, *([tokenizer] if tokenizer else [])):
-        if not place.is_dir():  # transformers would take the path for a hub id
-            raise ModelError(f"there is no folder {place}; {wanted}")
+    expected = "expected a folder written by `save_pretrained`, with config.json, weights and tokenizer"
+    for path in (folder, tokenizer or folder):
+        if not path.is_dir():  # transformers would take the path for a hub id
+            raise ModelError(f"no folder {path}; {expected}")
     if dtype not in DTYPES:
-        raise ModelError(f"dtype {dtype!r} is unknown; there is: {', '.join(DTYPES)}")
+        raise ModelError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
     if device_map is not None and device_map not in DEVICE_MAPS:
-        raise ModelError(f"device map {device_map!r} is unknown; there is: {', '.join(DEVICE_MAPS)}")
-    where: dict[str, Any] = {"device_map": device_map} if device_map else {"device": pick_device(device)}
+        raise ModelError(f"unknown device map {device_map!r}; expected one of {', '.join(DEVICE_MAPS)}")
+    placement: dict[str, Any] = {"device_map": device_map} if device_map else {"device": pick_device(device)}
     free_memory()
     with without_progress_bars():
         try:
             words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
-            if len(words) <= len(words.added_tokens_decoder):  # what is made where no file is
+            if len(words) <= len(words.added_tokens_decoder):  # transformers makes an empty one if the file is missing
                 raise FileNotFoundError("it has no tokenizer")
-            plain = _plainly(folder, words, DTYPES[dtype], where) if self_check else None
+            reference = reference_log_probs(folder, words, DTYPES[dtype], placement) if self_check else None
             free_memory()
-            bridge = TransformerBridge.boot_transformers(str(folder), dtype=DTYPES[dtype], tokenizer=words, **where)
-        # A damaged file ends in whatever its reader raises: pickle, safetensors, json, configurations.
+            bridge = TransformerBridge.boot_transformers(str(folder), dtype=DTYPES[dtype], tokenizer=words, **placement)
+        # A damaged file raises the error of its reader: pickle, safetensors, json or a configuration class.
         except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{name}: no model could be loaded from {folder} ({first}); {wanted}") from error
-    in_memory.add(bridge)
+            raise ModelError(f"{name}: cannot load a model from {folder} ({first_line(error)}); {expected}") from error
+    loaded_networks.add(bridge)
     model = wrap(bridge, words, name=name, bos=bos)
     try:
-        return model if plain is None else replace(model, check=check_against(model, plain))
+        return model if reference is None else replace(model, check=check_against(model, reference))
     except RuntimeError as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"{name}: it was loaded but cannot be run as {dtype} on {device_map or device} ({first})"
-        ) from error
-
-
-DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
+        where = f"{dtype} on {device_map or device}"
+        raise ModelError(f"{name}: the model is loaded but cannot run as {where} ({first_line(error)})") from error
 
 
 def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:
-    """A `TransformerBridge` and a fast tokenizer that are already in memory, as a `Model`.
+    """Make a `Model` from a `TransformerBridge` and a fast tokenizer.
 
-    Before prompts stands the BOS token where the tokenizer itself would put it; `bos` says otherwise.
+    `bos` decides whether prompts begin with the BOS token; None is the tokenizer's own setting.
 
     Raises:
-        ModelError: the tokenizer is a slow one, which cannot say which characters a token covers, or it has no BOS and
-            one was asked for.
+        ModelError: the tokenizer is slow, so it cannot map tokens to characters, or `bos` is True and it has no BOS token.
 
     """
     if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"{name}: a fast tokenizer (tokenizer.json) is needed; this one is a {type(tokenizer).__name__}"
-        )
+        raise ModelError(f"{name}: needs a fast tokenizer (tokenizer.json); this one is a {type(tokenizer).__name__}")
     if bos and tokenizer.bos_token_id is None:
-        raise ModelError(f"{name}: its tokenizer has no BOS token to put before prompts; leave --bos out, or say no")
+        raise ModelError(f"{name}: the tokenizer has no BOS token; leave out --bos, or use --bos no")
     bridge.eval().requires_grad_(False)
     with_bos = [tokenizer.bos_token_id, *tokenizer("a", add_special_tokens=False).input_ids]
-    puts_bos = tokenizer("a").input_ids[: len(with_bos)] == with_bos if bos is None else bos
+    uses_bos = tokenizer("a").input_ids[: len(with_bos)] == with_bos if bos is None else bos
     context = getattr(bridge.cfg, "n_ctx", None)
     return Model(
         name=name,
@@ -107,5 +100,5 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> 
         n_heads=int(bridge.cfg.n_heads),
         vocab=int(bridge.cfg.d_vocab),
         context=int(context) if context and not math.isinf(context) else None,
-        bos=tokenizer.bos_token_id if puts_bos else None,
+        bos=tokenizer.bos_token_id if uses_bos else None,
     )

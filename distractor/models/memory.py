@@ -1,4 +1,4 @@
-"""Frees the memory of models that are no longer used, and silences loading bars."""
+"""Frees the memory of unused models, and hides the libraries' progress bars."""
 
 import contextlib
 import gc
@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 
-WORTH_IT = 2**25
-"""Bytes of weights without an owner from which on they are looked for, which takes some tenths of a second."""
+MIN_BYTES = 2**25
+"""Garbage collection takes some tenths of a second, so it runs only if at least this much weight memory is held."""
 
-
-in_memory: "weakref.WeakSet[Any]" = weakref.WeakSet()
+loaded_networks: "weakref.WeakSet[Any]" = weakref.WeakSet()
+"""The networks that are still in memory."""
 
 
 def free_memory() -> None:
-    """Give back the memory of models that nobody holds any more: their parts refer to each other in circles."""
-    if sum(weight.nbytes for bridge in in_memory for weight in bridge.parameters()) >= WORTH_IT:
+    """Free models that are no longer used. Their parts refer to each other, so reference counting does not free them."""
+    if sum(weight.nbytes for network in loaded_networks for weight in network.parameters()) >= MIN_BYTES:
         gc.collect()
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
@@ -25,7 +25,7 @@ def free_memory() -> None:
 
 @contextlib.contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """Keep the libraries' progress bars out of the way of ours while a model loads."""
+    """Hide the progress bars of transformers while a model loads, so that they do not disturb our own."""
     from transformers.utils import logging
 
     was_on = logging.is_progress_bar_enabled()

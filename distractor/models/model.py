@@ -1,10 +1,10 @@
-"""A language model as the rest of the house sees it; the only module that touches transformer_lens and transformers.
+"""A language model with tokens in and log-probabilities out, whose activations can be read and edited by site.
 
-Weights are used raw, through `TransformerBridge`: outputs equal the plain Hugging Face model's.
+Weights are used raw through `TransformerBridge`, so outputs equal those of the plain Hugging Face model.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,16 +19,17 @@ from distractor.models.hooks import (
     DoubleSoftmax,
     Edit,
     HalfPattern,
+    Hook,
     Read,
     Tap,
-    at_home,
-    is_by_position,
-    left_out,
-    mid_writer,
-    narrowed,
+    is_positionwise,
+    on_device,
     pattern_writer,
     reader,
-    remember,
+    recorder,
+    resid_mid_writer,
+    restrict_positions,
+    skip_layers,
     tapper,
     writer,
 )
@@ -36,15 +37,15 @@ from distractor.models.memory import without_progress_bars
 from distractor.models.site import PARTS, Part, Site
 from distractor.progress import record_forward_pass
 
-WEIGHTS = "raw: as stored, nothing folded or centred"
-"""What is done to weights before anything is computed, as it is told with results."""
+WEIGHT_TREATMENT = "raw: as stored, nothing folded or centred"
+"""How weights are changed before use; recorded with results."""
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionMask:
-    """Where the tokens of a pass stand, and which keys, those in the cache first, each of them sees.
+    """The position of each token in a pass, and the keys that it can attend to, cached keys first.
 
-    `distances` says how many positions before the token a key stands.
+    `distances` is the position of the token minus the position of the key.
     """
 
     positions: Int[Tensor, "row query"]
@@ -54,10 +55,9 @@ class AttentionMask:
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """What a model's start-up check found: the largest differences of log-probabilities, in nats, on a few prompts.
+    """The largest differences of log-probabilities, in nats, that the self-check measured on a few prompts.
 
-    `bridge` is that between the model as it is run here and plain transformers, `padding` that between prompts padded
-    together and each alone.
+    `bridge` compares this model with plain transformers, `padding` compares a padded batch with single prompts.
     """
 
     bridge: float
@@ -66,10 +66,10 @@ class SelfCheck:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A loaded model: its tokenizer, its sizes, and one way to run it.
+    """A loaded model: its tokenizer, its sizes, and its forward passes.
 
-    `bos` is the token put before every prompt, or None. `n_params` counts every parameter once, embeddings included.
-    `check` is None where the start-up check was not made.
+    `bos` is the token before every prompt, or None. `n_params` counts every parameter once, embeddings included. `check` is
+    None if the self-check was skipped.
     """
 
     name: str
@@ -85,10 +85,10 @@ class Model:
 
     @property
     def treatment(self) -> dict[str, Any]:
-        """What was decided for this model and its tokenizer, to be kept with results.
+        """The settings of this model and its tokenizer, recorded with results.
 
-        `bos` is the token put before prompts; `left_out` are special tokens that the tokenizer would put around a text and
-        that are not used; `space` says whether an answer with a space before it has tokens of its own behind a prompt.
+        `bos` is the token before prompts. `left_out` lists special tokens that the tokenizer would add around a text and
+        that are not used. `space` says whether an answer with a leading space has its own tokens after a prompt.
         """
 
         def tokens(text: str) -> list[int]:
@@ -96,24 +96,24 @@ class Model:
             return ids
 
         name = self.tokenizer.convert_ids_to_tokens
-        around = [one for one in self.tokenizer("a").input_ids if one not in tokens("a")]
+        special = [token for token in self.tokenizer("a").input_ids if token not in tokens("a")]
         return {
-            "weights": WEIGHTS,
+            "weights": WEIGHT_TREATMENT,
             "bos": None if self.bos is None else name(self.bos),
-            "left_out": [name(one) for one in around if one != self.bos],
+            "left_out": [name(token) for token in special if token != self.bos],
             "space": "kept" if tokens("so: A") != tokens("so:A") else "dropped",
             "self_check": asdict(self.check) if self.check else None,
         }
 
     @property
     def device(self) -> torch.device:
-        """Where the tokens have to be."""
+        """The device of the first weights, where input tokens must be."""
         device: torch.device = next(self.bridge.parameters()).device
         return device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights and activations."""
+        """The dtype of weights and activations."""
         dtype: torch.dtype = next(self.bridge.parameters()).dtype
         return dtype
 
@@ -121,8 +121,8 @@ class Model:
     def parts(self) -> tuple[Part, ...]:
         """The parts that this architecture has.
 
-        No `resid_mid` where attention and MLP stand side by side (GPT-NeoX), or norms behind the sums (OPT-350m): what
-        TransformerLens calls so there is the sum behind the MLP.
+        There is no `resid_mid` if attention and MLP run in parallel (GPT-NeoX) or norms follow the sums (OPT-350m):
+        TransformerLens gives the sum after the MLP under that name.
         """
         return tuple(part for part in PARTS if self._has(part, 0))
 
@@ -130,27 +130,27 @@ class Model:
         return f"blocks.{layer}.{HOOKS[part]}" in self.bridge.hook_dict and (part != "resid_mid" or self.is_additive)
 
     def n_heads_of(self, part: Part) -> int:
-        """How many heads a part has: fewer keys and values than queries where heads share them."""
+        """Return the number of heads of a part; `k` and `v` have fewer in grouped-query attention."""
         shared = getattr(self.bridge.cfg, "n_key_value_heads", None)
         return int(shared) if shared and part in ("k", "v") else self.n_heads
 
     @property
     def is_additive(self) -> bool:
-        """Whether a layer adds its attention and MLP to the stream: not where a norm stands behind each sum (OPT-350m)."""
+        """Whether layers add their outputs to the residual stream; False if a norm follows each sum (OPT-350m)."""
         return bool(getattr(self.bridge.original_model.config, "do_layer_norm_before", True))
 
     def hook_name(self, site: Site) -> str:
-        """TransformerLens' name of a site.
+        """Return the name of a site's hook in TransformerLens.
 
         Raises:
             ModelError: the model has no such layer, part or head.
 
         """
         if not 0 <= site.layer < self.n_layers:
-            raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; {site} was asked for")
+            raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; got {site}")
         heads = self.n_heads_of(site.part)
         if site.head is not None and not 0 <= site.head < heads:
-            raise ModelError(f"{self.name} has heads 0 to {heads - 1}; {site} was asked for")
+            raise ModelError(f"{self.name} has heads 0 to {heads - 1} of {site.part}; got {site}")
         name = f"blocks.{site.layer}.{HOOKS[site.part]}"
         if not self._has(site.part, site.layer):
             raise ModelError(f"{self.name} has no {site.part} that can be read or written (TransformerLens: {name})")
@@ -167,49 +167,43 @@ class Model:
         mask: AttentionMask | None = None,
         reads_at_keep: bool = False,
     ) -> Float[Tensor, "row kept vocab"]:
-        """Log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
+        """Return log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
 
-        Rows may be padded on the right: with causal attention, no position sees what comes after it. `view` says who sees
-        whom where it is not each token all before it. `edits` come before `reads`, so that what is seen is what was used.
-        With `reads_at_keep`, what `reads` are given is right at the positions `keep` alone, and cheaper. In half precision,
-        the last softmax is taken in float32.
+        Rows may be padded on the right, because causal attention does not look ahead. `mask` replaces the causal mask.
+        `edits` apply before `reads`, so that `reads` receive the activations that the model used. With `reads_at_keep`,
+        activations are right only at the positions `keep`, which is cheaper. In half precision, the last softmax
+        uses float32.
 
-        `taps` make the graph of gradients begin at the first of their sites; they need gradients to be on. What an edit
-        of `pattern` is given is NaN, for not every architecture knows the pattern in time: it has to be a value.
+        `taps` start the gradient graph at the first of their sites; gradients must be enabled. An edit of `pattern` receives
+        NaN, because some architectures compute the pattern too late; it has to return a fixed value.
 
         Raises:
-            ModelError: see `hook`.
-            ValueError: a pattern is to be read where it is also written, or a gradient to be taken at a site that is
-                written by way of another (`resid_mid`, `pattern`).
+            ModelError: see `hook_name`.
+            ValueError: a pattern is both read and written, or a gradient is requested at a site that is written through
+                another one (`resid_mid`, `pattern`).
 
         """
         edits, reads, taps = edits or {}, reads or {}, taps or {}
         rewritten = {site.layer for site in edits if site.part == "pattern"}
         if any(site.part == "pattern" and site.layer in rewritten for site in reads):
-            raise ValueError("the pattern of a layer cannot be read in the pass in which it is written")
+            raise ValueError("one pass cannot both read and write the pattern of a layer")
         if any(site.part in ("pattern", "resid_mid") for site in taps):
-            raise ValueError(
-                "gradients are not taken at pattern and resid_mid, which are written by way of other sites"
-            )
-        home = self.device
+            raise ValueError("gradients at pattern and resid_mid are not available")
         record_forward_pass(tokens.numel())
-        is_spared = (reads_at_keep or not reads) and not (edits or taps) and len(keep) < tokens.shape[1]
-        spared = self._last_mlp_at(keep) if is_spared else contextlib.nullcontext()
-        with (
-            self._arithmetic(),
-            spared,
-            self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)),
-        ):
+        can_restrict = (reads_at_keep or not reads) and not (edits or taps) and len(keep) < tokens.shape[1]
+        restricted = self._restrict_last_mlp(keep) if can_restrict else contextlib.nullcontext()
+        with self._arithmetic(), restricted, self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
             if mask is None:
-                logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False).to(home)
+                logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False)
             else:
-                logits = self._network(tokens, mask, logits_to_keep=keep, use_cache=False).to(home)
-        if logits.shape[1] != len(keep):  # models of TransformerLens' own give all positions
+                logits = self._network(tokens, mask, logits_to_keep=keep, use_cache=False)
+        logits = logits.to(self.device)
+        if logits.shape[1] != len(keep):  # native models of TransformerLens return all positions
             logits = logits[:, keep]
-        return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+        return _log_softmax(logits)
 
     def make_cache(self, layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
-        """A key/value cache that holds these keys and values of the layers, each [row head pos d_head]."""
+        """Return a key/value cache with these keys and values of the first layers, each [row head pos d_head]."""
         from transformers import DynamicCache
 
         cache = DynamicCache()
@@ -223,121 +217,123 @@ class Model:
         past: Any,
         *,
         start: int = 0,
-        mask: "AttentionMask | None" = None,
+        mask: AttentionMask | None = None,
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
     ) -> None:
-        """Run the layers from `start` on behind the keys and values of a cache, which are added to it.
+        """Run the layers from `start` on after the tokens of a cache, and add their keys and values to it.
 
-        What enters layer `start` has to be written there by an edit, if it is not the first. `view` says at which
-        positions the tokens stand and what each of them sees. Nothing is unembedded.
+        If `start` is not 0, an edit must write the input of layer `start`. `mask` gives positions and visible keys. Nothing
+        is unembedded.
         """
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
         record_forward_pass(tokens.numel())
         with (
             self._arithmetic(),
-            left_out(list(self.bridge.blocks)[:start]),
+            skip_layers(list(self.bridge.blocks)[:start]),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
             self._network(tokens, mask, past_key_values=past, use_cache=True, logits_to_keep=nothing)
 
-    def _last_mlp_at(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
-        """What the last MLP gives elsewhere than at `keep` reaches no answer, so it is not computed."""
+    def _restrict_last_mlp(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
+        """Skip the last MLP at positions other than `keep`, which do not reach the output."""
         mlp: Any = getattr(self.bridge.blocks[-1], "mlp", None)
-        # The module within the bridge's own, so that hooks see positions as ever. OPT has none but the whole layer.
+        # The wrapped module, so that hooks still see all positions. OPT's MLP is not a module of its own.
         inner = mlp.original_component if getattr(mlp, "name", None) else None
-        is_spared = inner is not None and is_by_position(inner, self.d_model)
-        return narrowed(inner, keep) if is_spared else contextlib.nullcontext()
+        if inner is None or not is_positionwise(inner, self.d_model):
+            return contextlib.nullcontext()
+        return restrict_positions(inner, keep)
 
     def _network(
         self, tokens: Int[Tensor, "row pos"], mask: AttentionMask | None, **more: Any
     ) -> Float[Tensor, "row kept vocab"]:
-        """The logits of the network itself, which takes more than the bridge hands on; hooks work all the same."""
-        told = {} if mask is None else {"attention_mask": self._masks(mask), "position_ids": mask.positions}
-        logits: Tensor = self.bridge.original_model(input_ids=tokens, **told, **more).logits
+        """Return logits of the wrapped network, which accepts more arguments than the bridge; hooks still run."""
+        if mask is not None:
+            more |= {"attention_mask": self._masks(mask), "position_ids": mask.positions}
+        logits: Tensor = self.bridge.original_model(input_ids=tokens, **more).logits
         return logits
 
-    def _masks(self, mask: "AttentionMask") -> Any:
-        """What is added to attention scores, as the architecture takes it: one table, or one for each kind of layer."""
+    def _masks(self, mask: AttentionMask) -> Any:
+        """Return the additive mask of attention scores in the architecture's form: one, or one per type of layer."""
         config = self.bridge.original_model.config.get_text_config()
         window = getattr(config, "sliding_window", None)
 
-        def added(sees: Bool[Tensor, "row query key"]) -> Tensor:
-            nothing = torch.zeros((), dtype=self.dtype, device=sees.device)
-            return torch.where(sees, nothing, torch.finfo(self.dtype).min)[:, None]
+        def additive(visible: Bool[Tensor, "row query key"]) -> Tensor:
+            zero = torch.zeros((), dtype=self.dtype, device=visible.device)
+            return torch.where(visible, zero, torch.finfo(self.dtype).min)[:, None]
 
-        def near() -> Tensor:
-            return added(mask.visible if window is None else mask.visible & (mask.distances < window))
+        def sliding() -> Tensor:
+            return additive(mask.visible if window is None else mask.visible & (mask.distances < window))
 
-        kinds = getattr(config, "layer_types", None)
-        if kinds is None:
-            return near()
-        return {kind: near() if kind == "sliding_attention" else added(mask.visible) for kind in set(kinds)}
+        types = getattr(config, "layer_types", None)
+        if types is None:
+            return sliding()
+        return {kind: sliding() if kind == "sliding_attention" else additive(mask.visible) for kind in set(types)}
 
     def _hooks(
         self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
-    ) -> list[tuple[str, Callable[..., Tensor]]]:
-        """Edits before reads. The layers of a model that is spread over devices meet who reads and writes on the first."""
-        hooks: list[tuple[str, Callable[..., Tensor]]] = []
+    ) -> list[tuple[str, Hook]]:
+        """Return hooks, edits before reads. Values move to and from the model's first device if it spans several."""
+        hooks: list[tuple[str, Hook]] = []
         for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
-            hooks += self._writers(site, at_home(edits[site], self.device))
+            hooks += self._writers(site, on_device(edits[site], self.device))
         hooks += [(self.hook_name(site), tapper(tap)) for site, tap in taps.items()]
         return hooks + [(self.hook_name(site), reader(site, read, self.device)) for site, read in reads.items()]
 
-    def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Callable[..., Tensor]]]:
-        """The hooks that write to a site. Two of TransformerLens' own do not do what they say, and are rewritten.
+    def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Hook]]:
+        """Return the hooks that write to a site. Two hooks of TransformerLens do not work and are replaced.
 
-        `hook_resid_mid` is the MLP's input: a write there leaves the stream beside it as it was, so what is missing is
-        added to the attention's output. `hook_pattern` is not listened to in OPT, so what the heads make of the pattern is
-        written instead.
+        `hook_resid_mid` is the input of the MLP: writing there leaves the residual stream unchanged, so the difference is
+        added to the attention output. OPT ignores writes to `hook_pattern`, so `z` is computed from the pattern and written.
         """
         name = self.hook_name(site)
+        recorded: list[Tensor] = []
         if site.part == "resid_mid":
-            before: list[Tensor] = []
             return [
-                (self.hook_name(Site(site.layer, "resid_pre")), remember(before)),
-                (self.hook_name(Site(site.layer, "attn_out")), mid_writer(site, edit, before)),
+                (self.hook_name(Site(site.layer, "resid_pre")), recorder(recorded)),
+                (self.hook_name(Site(site.layer, "attn_out")), resid_mid_writer(site, edit, recorded)),
             ]
         if site.part == "pattern":
-            values: list[Tensor] = []
             return [
-                (self.hook_name(Site(site.layer, "v")), remember(values)),
-                (self.hook_name(Site(site.layer, "z")), pattern_writer(site, edit, values)),
+                (self.hook_name(Site(site.layer, "v")), recorder(recorded)),
+                (self.hook_name(Site(site.layer, "z")), pattern_writer(site, edit, recorded)),
             ]
         return [(name, writer(site, edit))]
 
     def next_logits(
         self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
     ) -> tuple[Float[Tensor, "row vocab"], Any]:
-        """The logits behind tokens that stand behind those of a key/value cache, and the cache with them; None begins one.
+        """Return the logits after `tokens`, which follow the tokens of a key/value cache, and the extended cache.
 
-        `rows` are the rows of the cache that go on, where the others are at their end. The same arithmetic as in
-        `log_probs`, so that what is written and what is ranked come of the same numbers.
+        `past` is None for a new cache. `rows` selects the rows of the cache that continue. The arithmetic is that of
+        `log_probs`, so generation and ranking use the same numbers.
         """
         if rows is not None:
             past.batch_select_indices(torch.tensor(rows, device=self.device))
         record_forward_pass(tokens.numel())
         with self._arithmetic():
-            told = self.bridge.original_model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
-        return told.logits[:, -1].to(self.device), told.past_key_values
+            output = self.bridge.original_model(
+                input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1
+            )
+        return output.logits[:, -1].to(self.device), output.past_key_values
 
     @property
     def end_tokens(self) -> frozenset[int]:
-        """The tokens by which the model says that it has finished."""
-        told: Any = getattr(getattr(self.bridge.original_model, "generation_config", None), "eos_token_id", None)
-        named = told if isinstance(told, list) else [told]
-        return frozenset(int(token) for token in (*named, self.tokenizer.eos_token_id) if token is not None)
+        """The tokens that end a text."""
+        ends: Any = getattr(getattr(self.bridge.original_model, "generation_config", None), "eos_token_id", None)
+        listed = ends if isinstance(ends, list) else [ends]
+        return frozenset(int(token) for token in (*listed, self.tokenizer.eos_token_id) if token is not None)
 
     def lens_log_probs(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
-        """Log-probabilities if the model ended here: final norm, unembedding and soft-capping of a residual stream."""
+        """Return the log-probabilities of the logit lens: final norm, unembedding and soft cap of a residual stream."""
         with self._arithmetic():
             logits = self._capped(self.bridge.unembed(self._normed(resid)[:, None])[:, 0])
-        return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
+        return _log_softmax(logits)
 
     def answer_logits(
         self, resid: Float[Tensor, "row d_model"], answers: Int[Tensor, "row answer"]
     ) -> Float[Tensor, "row answer"]:
-        """The logits of some tokens if the model ended here: as `lens_log_probs`, without the rest of the vocabulary."""
+        """Return logits of a few tokens from a residual stream, computed as in `lens_log_probs`."""
         with self._arithmetic():
             normed = self._normed(resid)
         component = self.bridge.unembed.original_component
@@ -348,25 +344,25 @@ class Model:
     def gap_direction(
         self, resid: Float[Tensor, "row d_model"], answers: Int[Tensor, "row answer=2"]
     ) -> tuple[Float[Tensor, "row d_model"], dict[str, Float[Tensor, " row"]]]:
-        """The logit gap as a sum over what makes up the last residual stream, its final norm's scale held as it is there.
+        """Return the direction of the logit gap in the last residual stream, with the scale of the final norm held fixed.
 
-        The gap is residual · direction, plus what the residual has no part in, by name: the bias of the norm, that of the
-        unembedding, and what soft-capping the logits changes.
+        The gap is residual · direction, plus the returned terms that do not depend on the residual: the biases of the final
+        norm and the unembedding, and the change by the soft cap.
         """
         true, distractor = answers.unbind(-1)
         component, norm = self.bridge.unembed.original_component, self._final_norm
-        ahead = component.weight[true] - component.weight[distractor]
+        weight_gap = component.weight[true] - component.weight[distractor]
         normed = resid if norm is None else norm(resid[:, None])[:, 0]
         rest: dict[str, Tensor] = {}
         if norm is None:
-            direction = ahead
+            direction = weight_gap
         elif norm.uses_rms_norm:
-            direction = ahead * _gain(resid, normed)
+            direction = weight_gap * _gain(resid, normed)
         else:
             scale = (resid.var(-1, correction=0, keepdim=True) + norm.original_component.eps).sqrt()
-            direction = ahead * norm.original_component.weight / scale
+            direction = weight_gap * norm.original_component.weight / scale
             direction = direction - direction.mean(-1, keepdim=True)
-            rest["final_norm.bias"] = ahead @ norm.original_component.bias
+            rest["final_norm.bias"] = weight_gap @ norm.original_component.bias
         if component.bias is not None:
             rest["unembed.bias"] = component.bias[true] - component.bias[distractor]
         if self.soft_cap is not None:
@@ -376,23 +372,22 @@ class Model:
         return direction, {name: value for name, value in rest.items() if bool(value.any())}
 
     def output_projection(self, layer: int) -> tuple[Float[Tensor, "head d_head d_model"], Float[Tensor, " d_model"]]:
-        """How a layer's heads are mixed into its attention output: each head's linear map, and the bias."""
+        """Return the linear map from each head's `z` to the attention output of a layer, and its bias."""
         linear = self.bridge.blocks[layer].attn.o.original_component
-        wide = linear.weight.shape[0] * linear.weight.shape[1] // self.d_model
-        nothing = torch.zeros(1, wide, dtype=self.dtype, device=self.device)
-        bias = linear(nothing)[0]
-        each = linear(torch.eye(wide, dtype=self.dtype, device=self.device)) - bias
-        return rearrange(each, "(head d_head) d_model -> head d_head d_model", head=self.n_heads), bias
+        width = linear.weight.shape[0] * linear.weight.shape[1] // self.d_model
+        bias = linear(torch.zeros(1, width, dtype=self.dtype, device=self.device))[0]
+        weight = linear(torch.eye(width, dtype=self.dtype, device=self.device)) - bias
+        return rearrange(weight, "(head d_head) d_model -> head d_head d_model", head=self.n_heads), bias
 
     def post_attention_gain(
         self, layer: int, mixed: Float[Tensor, "*rest d_model"], attn_out: Float[Tensor, "*rest d_model"]
     ) -> Float[Tensor, "*rest d_model"] | None:
-        """What turns the mix of a layer's heads into its attention output where a norm stands between, its scale held.
+        """Return the factors of the norm after attention, with its scale held fixed, or None if there is no such norm.
 
-        None where there is no such norm (it is in Gemma 2 and 3, and OLMo 2).
+        `mixed` is the sum over the heads of a layer, `attn_out` its attention output. Gemma 2 and 3 and OLMo 2 have the norm.
 
         Raises:
-            ModelError: it is no multiplication, so that heads have no parts of their own.
+            ModelError: the norm also centres, so heads have no separate contributions.
 
         """
         norm = getattr(self.bridge.blocks[layer], "ln1_post", None)
@@ -400,13 +395,13 @@ class Model:
             return None
         if not norm.uses_rms_norm:
             raise ModelError(
-                f"{self.name}: the attention of layer {layer} is centred after its heads are mixed, so its output is no sum "
-                "over heads; leave out direct_attribution for this model"
+                f"{self.name}: a norm centres the attention output of layer {layer}, so it is no sum over heads; leave out "
+                "direct_attribution for this model"
             )
         return _gain(mixed, attn_out)
 
     def make_untrained(self, seed: int) -> "Model":
-        """A model of the same architecture with the weights that training starts from."""
+        """Return a model of the same architecture with random initial weights."""
         from transformer_lens.model_bridge import TransformerBridge
 
         config = self.bridge.original_model.config
@@ -425,7 +420,7 @@ class Model:
         return int(self.bridge.cfg.d_model)
 
     def _normed(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row width"]:
-        """What is unembedded of a last residual stream: OPT-350m's has no final norm, and is made narrower."""
+        """Apply the final norm. OPT-350m has none, and projects to its narrower embedding instead."""
         normed = resid[:, None] if self._final_norm is None else self._final_norm(resid[:, None])
         inner = getattr(self.bridge.original_model, "model", None)
         narrow = getattr(getattr(inner, "decoder", None), "project_out", None)
@@ -437,7 +432,7 @@ class Model:
 
     @property
     def soft_cap(self) -> float | None:
-        """Where the logits are capped, softly: capped = soft_cap · tanh(logit / soft_cap). None in most models."""
+        """The cap of the logits: capped = soft_cap · tanh(logit / soft_cap). None in most models."""
         cap = float(getattr(self.bridge.cfg, "output_logits_soft_cap", None) or 0)
         return cap if cap > 0 else None
 
@@ -445,9 +440,10 @@ class Model:
         return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
-        """Attention in the type in which plain transformers computes it.
+        """Compute attention in the dtype that plain transformers uses.
 
-        In float64 where it does in its default implementation, not its eager one; in half precision throughout.
+        In float64 that is float64 if the default implementation supports it (the eager one does not). In half precision,
+        everything is in half precision.
         """
         if self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False):
             return DoubleSoftmax()
@@ -455,5 +451,9 @@ class Model:
 
 
 def _gain(before: Float[Tensor, "*rest d"], after: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:
-    """The factors by which a norm without bias multiplied, as it computed them: in float64 some work in float32."""
+    """Return the factors of a norm without bias from its input and output; some norms use float32 even in float64."""
     return torch.where(before == 0, 0, after / torch.where(before == 0, 1, before))
+
+
+def _log_softmax(logits: Float[Tensor, "*rest vocab"]) -> Float[Tensor, "*rest vocab"]:
+    return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models.memory import in_memory
+from distractor.models.memory import loaded_networks
 from distractor.models.model import Model, SelfCheck
 
 PROMPTS = (
@@ -18,89 +18,88 @@ PROMPTS = (
     "Question: which of these is not a fruit?\nA. apple\nB. stone\nAnswer:",
     "She had lent him 20 pounds, and he gave her back 5; so what he still owed her the next morning was",
 )
-"""What the start-up check asks: three prompts of different length."""
-
+"""Three prompts of different length."""
 
 CLOSE = 1e-4
-"""Up to which difference of log-probabilities, in nats, the same products give the same, or up to a hundred-thousandth of
-the largest one, if that is more: the logits of a model four wide came near 50, and 1.7e-4 off. In half precision it is up
-to 2 % of the largest one, which is what rounding does to them."""
+"""The largest difference of log-probabilities, in nats, between two ways of computing the same products.
 
+The bound rises to 1e-5 of the largest log-probability if that is more: a model of width 4 has logits near 50 and differs by
+1.7e-4. In half precision the bound is 2 % of the largest one, which is the size of its rounding error.
+"""
 
-AGREES = {torch.float64: 1e-5, torch.float32: CLOSE}
-"""How far what a quicker way gives may be from what plain passes give, as a share of the largest, by type."""
+ROUNDING = {torch.float64: 1e-5, torch.float32: CLOSE}
+"""The largest difference between a faster computation and the plain one, as a share of the largest value, by dtype."""
 
-
-Plain = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]
-"""Prompts in tokens, each with what plain transformers says comes next: log-probabilities at every position."""
-
-
-@torch.inference_mode()
-def check_against(model: Model, plain: Plain) -> SelfCheck:
-    """Make sure that a model, as it is run here, gives what plain transformers gave, alone and padded together.
-
-    Raises:
-        ModelError: it does not; nothing computed with it could be trusted.
-
-    """
-    rows = [torch.tensor(prompt) for prompt, _ in plain]
-    longest = max(len(row) for row in rows)
-    padding = int(rows[0][0])  # any token does: with causal attention nothing sees what comes after it
-    together = torch.stack([torch.nn.functional.pad(row, (0, longest - len(row)), value=padding) for row in rows])
-
-    def here(tokens: Tensor, start: int = 0) -> Tensor:
-        return model.log_probs(tokens.to(model.device), torch.arange(start, tokens.shape[1], device=model.device)).cpu()
-
-    alone = [here(row[None])[0] for row in rows]
-    end = here(rows[-1][None], len(rows[-1]) - 1)[0]  # where less is computed
-    padded = [values[: len(row)] for values, row in zip(here(together), rows, strict=True)]
-    wanted = [values for _, values in plain]
-    found = SelfCheck(_furthest(alone, wanted), _furthest(padded, alone))
-    largest = max(float(values.nan_to_num(0, 0, 0).abs().max()) for values in wanted)
-    close = rounded = 0.02 * largest
-    if model.dtype in AGREES:  # the same products give the same; those of another size round otherwise
-        close, rounded = max(CLOSE, 1e-5 * largest), AGREES[model.dtype] * max(1.0, largest)
-    for what, difference, bound in (
-        ("differ from those of plain transformers", found.bridge, close),
-        ("change when prompts are padded", found.padding, rounded),
-        ("change when only the last position is asked for", _furthest([end], [alone[-1][-1:]]), rounded),
-    ):
-        if not difference <= bound:
-            raise ModelError(
-                f"{model.name}: its log-probabilities {what}, by up to {difference:.2g} nats where {bound:.2g} is the most "
-                "that rounding explains; what is computed with it cannot be trusted (--no-self-check runs it all the same)"
-            )
-    return found
-
-
-def _furthest(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """The largest difference; where both are no numbers alike there is none."""
-    furthest = 0.0
-    for one, other in zip(found, wanted, strict=True):
-        is_same = (one == other) | (one.isnan() & other.isnan())
-        difference = torch.where(is_same, 0.0, (one - other).abs()).nan_to_num(math.inf)
-        furthest = max(furthest, float(difference.max()))
-    return furthest
+Reference = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]
+"""Prompts as tokens, each with the log-probabilities that plain transformers gives at every position."""
 
 
 @torch.inference_mode()
-def _plainly(folder: Path, tokenizer: Any, dtype: torch.dtype, where: Mapping[str, Any]) -> Plain:
-    """What plain transformers gives, with the attention that hooks need, one prompt at a time."""
+def reference_log_probs(folder: Path, tokenizer: Any, dtype: torch.dtype, placement: Mapping[str, Any]) -> Reference:
+    """Run the prompts one at a time through plain transformers, with the attention implementation that hooks need."""
     from transformers import AutoModelForCausalLM
 
-    spread = {"device_map": where["device_map"]} if "device_map" in where else {}
+    spread = {key: value for key, value in placement.items() if key == "device_map"}
     network = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, attn_implementation="eager", local_files_only=True, **spread
     ).eval()
-    in_memory.add(network)
-    if "device" in where:
-        network = network.to(where["device"])
-    table = network.get_input_embeddings().weight
+    loaded_networks.add(network)
+    if "device" in placement:
+        network = network.to(placement["device"])
+    embedding = network.get_input_embeddings().weight
     context = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    found = []
+    reference = []
     for text in PROMPTS:
-        prompt = [one for one in tokenizer(text).input_ids if one < len(table)][:context] or [0]
-        logits = network(torch.tensor([prompt], device=table.device), use_cache=False).logits[0]
+        prompt = [token for token in tokenizer(text).input_ids if token < len(embedding)][:context] or [0]
+        logits = network(torch.tensor([prompt], device=embedding.device), use_cache=False).logits[0]
         log_probs = torch.log_softmax(logits if dtype == torch.float64 else logits.float(), dim=-1)
-        found.append((prompt, log_probs.cpu()))
-    return found
+        reference.append((prompt, log_probs.cpu()))
+    return reference
+
+
+@torch.inference_mode()
+def check_against(model: Model, reference: Reference) -> SelfCheck:
+    """Check that a model gives the log-probabilities of plain transformers, one prompt at a time and in a padded batch.
+
+    Raises:
+        ModelError: the difference exceeds what rounding explains, so no result of the model can be trusted.
+
+    """
+    rows = [torch.tensor(prompt) for prompt, _ in reference]
+    longest = max(len(row) for row in rows)
+    padding = int(rows[0][0])  # any token will do: causal attention does not look ahead
+    batch = torch.stack([torch.nn.functional.pad(row, (0, longest - len(row)), value=padding) for row in rows])
+
+    def run(tokens: Tensor, start: int = 0) -> Tensor:
+        return model.log_probs(tokens.to(model.device), torch.arange(start, tokens.shape[1], device=model.device)).cpu()
+
+    alone = [run(row[None])[0] for row in rows]
+    last = run(rows[-1][None], len(rows[-1]) - 1)[0]  # the model computes less if only the last position is needed
+    padded = [values[: len(row)] for values, row in zip(run(batch), rows, strict=True)]
+    expected = [values for _, values in reference]
+    check = SelfCheck(_largest_difference(alone, expected), _largest_difference(padded, alone))
+    largest = max(float(values.nan_to_num(0, 0, 0).abs().max()) for values in expected)
+    close = rounding = 0.02 * largest
+    if model.dtype in ROUNDING:
+        close, rounding = max(CLOSE, 1e-5 * largest), ROUNDING[model.dtype] * max(1.0, largest)
+    for problem, difference, bound in (
+        ("differ from those of plain transformers", check.bridge, close),
+        ("change when prompts are padded", check.padding, rounding),
+        ("change when only the last position is computed", _largest_difference([last], [alone[-1][-1:]]), rounding),
+    ):
+        if not difference <= bound:
+            raise ModelError(
+                f"{model.name}: its log-probabilities {problem}, by up to {difference:.2g} nats; rounding explains at most "
+                f"{bound:.2g}. Results of this model cannot be trusted (--no-self-check runs it anyway)"
+            )
+    return check
+
+
+def _largest_difference(values: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest absolute difference; NaN in both places counts as equal."""
+    largest = 0.0
+    for ours, theirs in zip(values, expected, strict=True):
+        is_same = (ours == theirs) | (ours.isnan() & theirs.isnan())
+        difference = torch.where(is_same, 0.0, (ours - theirs).abs()).nan_to_num(math.inf)
+        largest = max(largest, float(difference.max()))
+    return largest

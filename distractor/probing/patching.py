@@ -17,7 +17,7 @@ from distractor.errors import ModelError
 from distractor.models.hook_check import require_full_precision
 from distractor.models.hooks import Edit, Read, Tap, set_to
 from distractor.models.model import Model
-from distractor.models.self_check import AGREES
+from distractor.models.self_check import ROUNDING
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
 from distractor.probing.cached_patching import PATCHABLE, CachedPatching, Patches
 from distractor.probing.run import Batch, Run
@@ -110,7 +110,7 @@ def _why_not_cut(run: Run, parts: Sequence[Part]) -> str:
         off = float((_exchanged_by_cuts(some, nodes) - wanted).abs().max())
     except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-    allowed = AGREES.get(model.dtype, 1e-3) * max(1.0, float(wanted.abs().max()))
+    allowed = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(wanted.abs().max()))
     return "" if off <= allowed else f"the logit gaps were off by {off:.1e}"
 
 

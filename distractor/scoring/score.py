@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from distractor.errors import ModelError
 from distractor.models.model import Model
-from distractor.models.self_check import AGREES
+from distractor.models.self_check import ROUNDING
 from distractor.progress import record_note
 from distractor.scoring.encode import Encoded
 from distractor.scoring.prefix_sharing import PackedSequence, batches, packed_sequences, plain_sequences, to_tensors
@@ -137,7 +137,7 @@ def why_no_prefix_sharing(model: Model, sequences: Sequence[PackedSequence]) -> 
         expected = np.concatenate([_run(model, [text])[0] for pack in (first, second) for text in pack.unpacked])
         try:
             difference = float(np.abs(np.concatenate(_run(model, [first, second])) - expected).max())
-            tolerance = AGREES.get(model.dtype, 1e-3) * max(1.0, float(np.abs(expected).max()))
+            tolerance = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(np.abs(expected).max()))
             why = "" if difference <= tolerance else f"log-probabilities were off by {difference:.1e}"
         except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
             why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

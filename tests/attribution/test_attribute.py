@@ -521,7 +521,7 @@ def files(folder: Path) -> list[str]:
     ("more", "words"),
     [
         (["--models", "ladder", "--probe", "logit_lense"], ["no probe 'logit_lense'", "did you mean logit_lens?"]),
-        (["--models", "ladder/8x3"], ["no model 'ladder/8x3'"]),
+        (["--models", "ladder/8x3"], ["'ladder/8x3'"]),
         (["--models", "ladder", "--dtype", "bfloat16"], ["bfloat16 was asked for", "--dtype float32"]),
         (["--models", "ladder", "--head", "H1"], ["'H1' is no head", "L1H0"]),
         (["--models", "ladder", "--head", "L7H9"], ["ladder/4x1/seed0 has no head L7H9; it has L0H0 to L0H1"]),

@@ -1,7 +1,7 @@
-"""Every hook that is written to, beside plain transformers with its own forward hooks: one prompt at a time, no bridge.
+"""Each hook that writes, compared with forward hooks in plain transformers: one prompt at a time, without the bridge.
 
-What stands at a site is set to zero here and there, in models of random weights. A hook of another place, of another head,
-or one that reaches half of what follows, gives another gap.
+An activation is set to zero in models with random weights. A hook at a wrong site or head, or with only part of its effect,
+changes the logit gap.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from distractor.text.task import Condition
 EVERY = {**tiny.ARCHITECTURES, **tiny.FURTHER}
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
-# By family: the layers; the modules whose output attention and MLP add to the stream; the linear map that mixes heads.
+# By family: the layers; the modules whose outputs are added to the residual stream; the output projection of the heads.
 LAYERS = {"gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers", "opt": "model.decoder.layers", "": "model.layers"}
 ADDED = {
     "gpt2": ("attn", "mlp"),
@@ -37,15 +37,15 @@ ADDED = {
     "olmo2": ("post_attention_layernorm", "post_feedforward_layernorm"),
     "": ("self_attn", "mlp"),
 }
-MIXED = {"gpt2": "attn.c_proj", "gpt_neox": "attention.dense", "opt": "self_attn.out_proj", "": "self_attn.o_proj"}
+PROJECTION = {"gpt2": "attn.c_proj", "gpt_neox": "attention.dense", "opt": "self_attn.out_proj", "": "self_attn.o_proj"}
 
 
-def told(table: dict[str, Any], architecture: str) -> Any:
+def entry(table: dict[str, Any], architecture: str) -> Any:
     return next(value for name, value in table.items() if architecture.startswith(name))
 
 
 def zeroed(value: Any, where: slice = slice(None)) -> Any:
-    """The same with zeros; of a tuple the first. A later layer may have been given the same memory."""
+    """Return a copy with zeros; of a tuple, change the first entry. Later layers may share the memory, so copy."""
     if isinstance(value, tuple):
         return (zeroed(value[0], where), *value[1:])
     value = value.clone()
@@ -54,10 +54,10 @@ def zeroed(value: Any, where: slice = slice(None)) -> Any:
 
 
 @contextmanager
-def without(network: Any, architecture: str, site: Site) -> Iterator[None]:
-    """Zeros at a site, in plain transformers."""
-    layer = attrgetter(told(LAYERS, architecture))(network)[site.layer]
-    attn, mlp = told(ADDED, architecture)
+def zeros_at(network: Any, architecture: str, site: Site) -> Iterator[None]:
+    """Set the activation at a site to zero in plain transformers."""
+    layer = attrgetter(entry(LAYERS, architecture))(network)[site.layer]
+    attn, mlp = entry(ADDED, architecture)
     after = {
         "attn_out": attn,
         "mlp_out": mlp,
@@ -66,16 +66,16 @@ def without(network: Any, architecture: str, site: Site) -> Iterator[None]:
         "v": "self_attn.v_proj",
     }
 
-    def give(module: Any, given: Any, made: Any) -> Any:
-        width = (made[0] if isinstance(made, tuple) else made).shape[-1]
-        return zeroed(made, stretch(width))
+    def zero_output(module: Any, args: Any, output: Any) -> Any:
+        width = (output[0] if isinstance(output, tuple) else output).shape[-1]
+        return zeroed(output, columns(width))
 
-    def take(module: Any, given: Any, named: Any) -> Any:
-        if given:
-            return zeroed(given, stretch(given[0].shape[-1])), named
-        return given, {**named, "hidden_states": zeroed(named["hidden_states"])}
+    def zero_input(module: Any, args: Any, kwargs: Any) -> Any:
+        if args:
+            return zeroed(args, columns(args[0].shape[-1])), kwargs
+        return args, {**kwargs, "hidden_states": zeroed(kwargs["hidden_states"])}
 
-    def stretch(width: int) -> slice:
+    def columns(width: int) -> slice:
         if site.head is None:
             return slice(None)
         d_head = width // heads
@@ -85,40 +85,40 @@ def without(network: Any, architecture: str, site: Site) -> Iterator[None]:
     shared = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     heads = shared if site.part in ("k", "v") else config.num_attention_heads
     if site.part == "resid_pre":
-        handle = layer.register_forward_pre_hook(take, with_kwargs=True)
+        handle = layer.register_forward_pre_hook(zero_input, with_kwargs=True)
     elif site.part == "resid_post":
-        handle = layer.register_forward_hook(give)
+        handle = layer.register_forward_hook(zero_output)
     elif site.part == "z":
-        handle = attrgetter(told(MIXED, architecture))(layer).register_forward_pre_hook(take, with_kwargs=True)
+        handle = attrgetter(entry(PROJECTION, architecture))(layer).register_forward_pre_hook(
+            zero_input, with_kwargs=True
+        )
     else:
-        handle = attrgetter(after[site.part])(layer).register_forward_hook(give)
+        handle = attrgetter(after[site.part])(layer).register_forward_hook(zero_output)
     with ExitStack() as stack:
         stack.callback(handle.remove)
         yield
 
 
 def gaps(network: Any, batch: Batch) -> torch.Tensor:
-    """The gap of each prompt by itself: [condition item]."""
-    found = torch.empty(batch.tokens.shape[:2], dtype=torch.float64)
+    """Return the gap of each prompt run alone: [condition item]."""
+    result = torch.empty(batch.tokens.shape[:2], dtype=torch.float64)
     for c, line in enumerate(batch.tokens):
         for i, row in enumerate(line):
             with torch.no_grad():
                 logits = network(row[None, : int(batch.lengths[i])], use_cache=False).logits[0, -1]
             true, distractor = batch.answers[i]
-            found[c, i] = logits[true] - logits[distractor]
-    return found
+            result[c, i] = logits[true] - logits[distractor]
+    return result
 
 
 def sites_of(model: Model, architecture: str) -> list[Site]:
-    """Each part as a whole, and heads of their own."""
+    """Return sites of whole parts and of single heads."""
     whole: list[Part] = ["resid_pre", "attn_out", "mlp_out", "resid_post"]
     heads: list[Part] = ["z"] if architecture.startswith(("gpt2", "gpt_neox")) else ["z", "q", "k", "v"]
-    found = [Site(layer, part) for layer in range(model.n_layers) for part in whole]
-    if (
-        not model.is_additive
-    ):  # of a stream that is normed anew at each layer, zeros leave nothing but biases: still a value
-        found = [site for site in found if site.part != "resid_post"]
-    return found + [Site(1, part, head) for part in heads for head in (0, model.n_heads_of(part) - 1)]
+    sites = [Site(layer, part) for layer in range(model.n_layers) for part in whole]
+    if not model.is_additive:  # zeros before a norm leave only its bias
+        sites = [site for site in sites if site.part != "resid_post"]
+    return sites + [Site(1, part, head) for part in heads for head in (0, model.n_heads_of(part) - 1)]
 
 
 @pytest.mark.parametrize("architecture", EVERY)
@@ -129,14 +129,14 @@ def test_zeros_at_every_site_give_the_gap_of_plain_transformers(loaded: Loaded, 
     sites = sites_of(model, architecture)
     run = observe(model, few, sites)
     clean = gaps(network, few)
-    error = 1e-5 if architecture.startswith("gemma") else 1e-9  # some of its norms and softmaxes are float32 for ever
+    error = 1e-5 if architecture.startswith("gemma") else 1e-9  # some of its norms and softmaxes are always float32
     assert_close(run.gap, clean, atol=error, rtol=0)
     for site in sites:
-        found = run.again({site: torch.zeros_like(run.seen[site])}).gap
-        with without(network, architecture, site):
-            wanted = gaps(network, few)
-        assert_close(found, wanted, atol=error, rtol=0, msg=lambda told, site=site: f"{site}: {told}")
-        assert (wanted - clean).abs().max() > 10 * error, f"zeros at {site} change nothing, and the test shows nothing"
+        edited = run.again({site: torch.zeros_like(run.seen[site])}).gap
+        with zeros_at(network, architecture, site):
+            expected = gaps(network, few)
+        assert_close(edited, expected, atol=error, rtol=0, msg=lambda text, site=site: f"{site}: {text}")
+        assert (expected - clean).abs().max() > 10 * error, f"zeros at {site} change nothing"
 
 
 @pytest.mark.parametrize("architecture", tiny.FURTHER)
@@ -146,7 +146,7 @@ def test_hooks_of_further_architectures_pass_the_check(loaded: Loaded, architect
     check_hooks(model, few.tokens[0, :1, :7], model.parts)
 
 
-def test_norms_behind_the_sums_leave_no_middle_of_the_stream(loaded: Loaded) -> None:
+def test_a_model_with_norms_after_the_sums_has_no_resid_mid(loaded: Loaded) -> None:
     model = loaded("opt_350m", "bytes")
     assert "resid_mid" not in model.parts
     few = batch(encode(tiny.task(), model), model, PAIR)

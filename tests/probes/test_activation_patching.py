@@ -323,7 +323,7 @@ def test_roles_narrow_the_map_and_one_that_is_nowhere_is_refused(loaded: Loaded)
 
 @pytest.mark.parametrize("parts", [(), ("z", "resid_pre")])
 def test_one_map_is_of_roles_or_of_heads(parts: tuple[Part, ...]) -> None:
-    with pytest.raises(ValueError, match=r"one map goes by role .* or by head"):
+    with pytest.raises(ValueError, match="not both"):
         ActivationPatching(parts=parts)
 
 
@@ -333,7 +333,7 @@ def test_prompts_of_different_length_are_refused(loaded: Loaded) -> None:
 
 
 def test_half_precision_is_refused(loaded: Loaded) -> None:
-    with pytest.raises(ModelError, match=r"was loaded in bfloat16, in whose rounding .* use --dtype float32"):
+    with pytest.raises(ModelError, match=r"bfloat16 .* --dtype float32"):
         measure(loaded("llama", dtype="bfloat16"), tiny.task(), ActivationPatching())
 
 

@@ -343,9 +343,9 @@ def test_what_is_not_a_layers_whole_part_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
     with pytest.raises(ValueError, match="all heads of a layer are estimated at once"):
         first_order_effects(model, pair(model), [Site(0, "z", 1)])
-    with pytest.raises(ValueError, match="one map goes by role"):
+    with pytest.raises(ValueError, match="not both"):
         AttributionPatching(parts=("z", "mlp_out"))
-    with pytest.raises(ModelError, match=r"has layers 0 to 1; L2\.z was asked for"):
+    with pytest.raises(ModelError, match=r"layers 0 to 1.*L2\.z"):
         first_order_effects(model, pair(model), [Site(2, "z")])
     with pytest.raises(ModelError, match="has no resid_mid"):
         first_order_effects(loaded("gpt_neox"), pair(loaded("gpt_neox")), [Site(0, "resid_mid")])

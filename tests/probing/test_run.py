@@ -113,7 +113,7 @@ def test_an_edit_leaves_what_it_replaces_as_it_was(loaded: Loaded, site: Site) -
 def test_an_edit_of_another_shape_is_refused_not_broadcast(loaded: Loaded, site: Site) -> None:
     model = loaded("gpt2")
     run = observe(model, batched(model), [site])
-    with pytest.raises(ValueError, match=r"L0.* is \[24, 6, .*\] here; \[24, 1, .*\] was to be written"):
+    with pytest.raises(ValueError, match=r"L0.* \[24, 6, .*\].* \[24, 1, .*\]"):
         run.again({site: run.seen[site][:, :, :1]})
 
 
@@ -198,7 +198,7 @@ def test_a_hook_that_fires_but_whose_edits_are_ignored_is_refused(
     loaded: Loaded, pointed: Callable[[Part, str], None]
 ) -> None:
     pointed("attn_out", "attn.hook_pattern")  # in OPT: computed after the fact
-    with pytest.raises(ModelError, match=r"writing to L0\.attn_out does nothing in this architecture"):
+    with pytest.raises(ModelError, match=r"writing to L0\.attn_out has no effect in this architecture"):
         check_hooks(replace(loaded("opt")), torch.arange(7)[None], ["attn_out"])
 
 
@@ -206,7 +206,7 @@ def test_a_hook_that_never_fires_is_refused(loaded: Loaded, pointed: Callable[[P
     model = replace(loaded("gpt_neox", "bytes"))
     never = [name.removeprefix("blocks.0.") for name in model.bridge.hook_dict if "blocks.0.attn.hook_rot_q" in name]
     pointed("attn_out", never[0])
-    with pytest.raises(ModelError, match="does nothing in this architecture"):
+    with pytest.raises(ModelError, match="has no effect in this architecture"):
         check_hooks(model, torch.arange(7)[None], ["attn_out"])
     with pytest.raises(ModelError, match=r"L0\.attn_out is never reached"):
         observe(model, batched(model), [Site(0, "attn_out")])
@@ -223,7 +223,7 @@ def test_a_hook_that_is_not_there_is_refused(loaded: Loaded, pointed: Callable[[
 def test_a_hook_that_is_no_identity_is_refused(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, write = replace(loaded("gpt2")), model_module.writer
     monkeypatch.setattr(model_module, "writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
-    with pytest.raises(ModelError, match=r"writing back what was read at L0\.z changes the output"):
+    with pytest.raises(ModelError, match=r"L0\.z changes the output"):
         check_hooks(model, torch.arange(7)[None], ["z"])
 
 
@@ -231,14 +231,14 @@ def test_heads_that_are_not_on_an_axis_of_their_own_are_refused(
     loaded: Loaded, pointed: Callable[[Part, str], None]
 ) -> None:
     pointed("z", "hook_attn_out")
-    with pytest.raises(ModelError, match=r"L0\.z is \[1, 7, 16\] here; wanted is \[row pos head d_head\]"):
+    with pytest.raises(ModelError, match=r"L0\.z .*\[1, 7, 16\].* \[row pos head d_head\]"):
         check_hooks(replace(loaded("gpt2")), torch.arange(7)[None], ["z"])
 
 
 def test_a_measurement_checks_the_hooks_it_writes_to(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, read_only = replace(loaded("gpt2")), lambda site, edit: lambda value, hook: value
     monkeypatch.setattr(model_module, "writer", read_only)
-    with pytest.raises(ModelError, match=r"writing to L0\.z does nothing"):
+    with pytest.raises(ModelError, match=r"writing to L0\.z has no effect"):
         measure(model, tiny.task(), Ablation())
 
 
@@ -250,7 +250,7 @@ def test_hooks_are_checked_once_a_model_and_again_in_another_one(
     monkeypatch.setattr(model_module, "writer", lambda site, edit: lambda value, hook: value)
     check_hooks(model, tokens, ["z"])
     for other, part in ((model, "attn_out"), (replace(model), "z")):
-        with pytest.raises(ModelError, match=rf"writing to L0\.{part} does nothing"):
+        with pytest.raises(ModelError, match=rf"writing to L0\.{part} has no effect"):
             check_hooks(other, tokens, [part])
 
 

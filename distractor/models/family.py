@@ -1,0 +1,180 @@
+"""A family: models that differ in size, seed and training step, and the selection of some of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distractor.errors import ModelError, nearest
+from distractor.models.snapshot import check_model_folder, find_snapshot
+from distractor.models.source import ShotCounts, Source
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+"""A folder with a tokenizer has at least one of these files."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a family as its file describes it: a hub id or a folder, and its known sizes.
+
+    `steps` are the checkpoints kept during training, in ascending order. `final_step` is the last step of training, `loss`
+    the training loss at that step in nats per token.
+    """
+
+    model: str
+    location: str | Path
+    seed: int | None = None
+    n_params: int | None = None
+    tokens: int | None = None
+    steps: tuple[int, ...] = ()
+    final_step: int | None = None
+    loss: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name within the family: `64x3/seed0`."""
+        return self.model if self.seed is None else f"{self.model}/seed{self.seed}"
+
+    @property
+    def available_steps(self) -> tuple[int, ...]:
+        """The steps at which this model can be loaded, the final step included; none if no checkpoints are kept."""
+        return tuple(
+            sorted({*self.steps, *([] if self.final_step is None else [self.final_step])} if self.steps else ())
+        )
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that differ only in size, seed and training step, smallest first.
+
+    `checkpoint` names the revision of a hub id, or the subfolder of a folder, that holds a step (`step{step}`).
+    `tokens_a_step` is None if the number of tokens varies between steps.
+    """
+
+    name: str
+    members: tuple[Member, ...]
+    about: str = ""
+    checkpoint: str | None = None
+    tokens_a_step: int | None = None
+    held_out: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    shots: ShotCounts | None = field(default=None, compare=False)
+
+    @classmethod
+    def from_table(cls, name: str, table: Mapping[str, Any], folder: Path) -> "Family":
+        """Make a family from its TOML table, in the format of families.toml; paths are relative to `folder`."""
+        members = []
+        for model, entry in table["models"].items():
+            final_step = entry.get("step", table.get("step"))
+            tokens = entry.get("tokens", table.get("tokens"))
+            if tokens is None and final_step is not None and "tokens_a_step" in table:
+                tokens = final_step * table["tokens_a_step"]
+            ranges = step_ranges(entry.get("steps", table.get("steps", [])))
+            steps = sorted({step for r in ranges for step in range(r["from"], r["to"] + 1, r["by"])})
+            for seed in table.get("seeds", [entry.get("seed")]):
+                place = entry.get("id", entry.get("folder")).replace("{seed}", str(seed))
+                location = place if "id" in entry else (folder / Path(place).expanduser()).resolve()
+                members.append(Member(model, location, seed, entry.get("n_params"), tokens, tuple(steps), final_step))
+        optional = {
+            key: table[key] for key in ("about", "checkpoint", "tokens_a_step", "held_out", "shots") if key in table
+        }
+        return cls(name, tuple(members), **optional)
+
+    def select(self, selector: str, *, offline: bool) -> tuple[Source, ...]:
+        """Select models by the text after the family's name: empty, `/64x3` or `/64x3/seed0`, optionally with `@step`.
+
+        Without a step, this selects the final models. `@all` selects every kept step and the final model. A numbered step
+        skips models that do not keep it.
+
+        Raises:
+            ModelError: no model or step has this name, or its files are missing.
+
+        """
+        path, at, step = selector.partition("@")
+        parts = [part for part in path.split("/") if part]
+        members = [member for member in self.members if member.name.split("/")[: len(parts)] == parts]
+        if not members:
+            known = {f"{self.name}/{name}" for member in self.members for name in (member.model, member.name)}
+            requested = f"{self.name}{path}"
+            hint = f"; to use the folder of this name, write ./{requested}" if Path(requested).is_dir() else ""
+            raise ModelError(f"no model is called {requested!r}: {nearest(requested, known)}{hint}")
+        if not at:
+            return tuple(self._source(member, None, offline=offline) for member in members)
+        chosen = self._select_steps(members, f"{self.name}{selector}", step)
+        return tuple(self._source(member, number, offline=offline) for member, number in chosen)
+
+    def _select_steps(
+        self, members: Sequence[Member], requested: str, step: str
+    ) -> Iterator[tuple[Member, int | None]]:
+        """Yield each model with each selected step; None is the final step."""
+        if self.checkpoint is None or not any(member.steps for member in members):
+            is_on_hub = not all(isinstance(member.location, Path) for member in self.members)
+            hint = "; to name a revision of a hub id, write owner/name@revision" if step and is_on_hub else ""
+            raise ModelError(f"{requested!r}: no checkpoints of this model are kept{hint}")
+        if step == "all":
+            for member in members:
+                yield from ((member, kept) for kept in member.steps if kept != member.final_step)
+                if member.steps:
+                    yield member, None
+            return
+        kept_steps = sorted(
+            {kept for member in members for kept in (*member.steps, member.final_step) if kept is not None}
+        )
+        if not step.isdecimal():
+            raise ModelError(
+                f"{requested!r}: expected a step number or `all` after the @; kept steps: {_abridged(kept_steps)}"
+            )
+        number = int(step)
+        if number not in kept_steps:
+            closest = sorted(sorted(kept_steps, key=lambda kept: abs(kept - number))[:2])
+            raise ModelError(
+                f"{requested!r}: step {number} is not kept; the nearest kept steps are {' and '.join(map(str, closest))} "
+                f"(all: {_abridged(kept_steps)})"
+            )
+        for member in members:
+            if number == member.final_step or number in member.steps:
+                yield member, None if number == member.final_step else number
+
+    def _source(self, member: Member, step: int | None, *, offline: bool) -> Source:
+        """Locate a model at a step; None is the final step."""
+        revision = None
+        if step is not None and self.checkpoint is not None:
+            revision = self.checkpoint.replace("{step}", str(step)).replace("{seed}", str(member.seed))
+        tokenizer = None
+        if isinstance(member.location, Path):
+            folder = member.location / revision if revision else member.location
+            if revision and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+                tokenizer = member.location
+            if self.name != "ladder" or revision:  # final models of the ladder are installed with the package
+                check_model_folder(folder)
+        else:
+            hub_id = f"{member.location}@{revision}" if revision else member.location
+            folder = find_snapshot(member.location, revision, f"{hub_id} is not in the cache", offline=offline)
+        tokens = member.tokens
+        if step is not None:
+            tokens = None if self.tokens_a_step is None else self.tokens_a_step * step
+        return Source(
+            family=self.name,
+            model=member.model,
+            folder=folder,
+            seed=member.seed,
+            step=member.final_step if step is None else step,
+            n_params=member.n_params,
+            held_out=self.held_out,
+            tokens=tokens,
+            is_final=step is None,
+            tokenizer=tokenizer,
+            shots=self.shots,
+        )
+
+
+def step_ranges(steps: Any) -> list[Any]:
+    """Write the steps of a family file, a number, a range or a list of them, as a list of ranges."""
+    steps = steps if isinstance(steps, list) else [steps]
+    return [step if isinstance(step, dict) else {"from": step, "to": step, "by": 1} for step in steps]
+
+
+def _abridged(steps: Sequence[int]) -> str:
+    """List the steps, shortened if there are eight or more."""
+    if len(steps) < 8:
+        return ", ".join(map(str, steps))
+    return f"{', '.join(map(str, steps[:3]))}, … {steps[-1]} ({len(steps)} steps)"
