@@ -45,7 +45,7 @@ ChangeLabel = Literal[
 Rows = Float[ndarray, "row seed item"]
 
 
-OtherRows = Float[ndarray, "row other item"]
+OtherRows = Float[ndarray, "row seed_2 item"]
 
 
 class Seeds(NamedTuple):
@@ -64,7 +64,7 @@ class Change:
     `p` is by sign flips of groups; `p_family` is adjusted over all rows (max-t). `by_chance` is the 95 % quantile of the
     absolute mean under random sign flips: item noise. `seeds` is None where a side has fewer than three seeds.
     `between_seeds` is the largest difference between two seeds of one side, None where neither side has two. `are_seeds`:
-    the two sides are themselves seeds of one model.
+    both sides are seeds of one model.
     """
 
     mean: float
@@ -167,7 +167,7 @@ def do_halves_differ(means: Float[ndarray, "row group"], rng: np.random.Generato
 
 
 def _over_seeds(
-    first: Float[ndarray, "seed item"], second: Float[ndarray, "other item"], groups: ndarray, *, paired: bool
+    first: Float[ndarray, "seed item"], second: Float[ndarray, "seed_2 item"], groups: ndarray, *, paired: bool
 ) -> Seeds:
     """The difference with its interval over seeds and over the items that all seeds share.
 
@@ -195,7 +195,7 @@ def _over_seeds(
     return Seeds(mean - half, mean + half, p, p)
 
 
-def _between_seeds(first: Float[ndarray, "seed used"], second: Float[ndarray, "other used"]) -> float | None:
+def _between_seeds(first: Float[ndarray, "seed used"], second: Float[ndarray, "seed_2 used"]) -> float | None:
     spans = [float(np.ptp(side.mean(1))) for side in (first, second) if len(side) > 1]
     return max(spans) if spans else None
 

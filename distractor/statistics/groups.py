@@ -76,7 +76,7 @@ def group_sums(
 def group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
     """The mean of each group's items.
 
-    Sums come first, so that the mean of ones is exactly 1: `interval` treats such groups in a special way.
+    Sums are divided last, so that the mean of ones is exactly 1, which `interval` recognises.
     """
     member = _membership(number_groups(groups))
     means: ndarray = values @ member / member.sum(0)

@@ -98,8 +98,9 @@ def order(
     x = np.log(np.asarray(sizes, dtype=float))
     event = f"{names[1]}'s decline" if falling else names[1]
     lags: list[Lag] = []
-    found = _lags(first, second, x, falling=falling, seed=seed, draws=draws)
-    for threshold, lag in zip(THRESHOLDS, found, strict=True):
+    for threshold, lag in zip(
+        THRESHOLDS, _lags(first, second, x, falling=falling, seed=seed, draws=draws), strict=True
+    ):
         if lag is None:
             reasons = [
                 _why_not(x, curves, threshold, name, axis, falling=falls)
@@ -196,13 +197,13 @@ def _lags(
     find_second = _declines if falling else _onsets
 
     def onsets(
-        one: GroupMeans, two: GroupMeans, weights: Float[ndarray, "draw group"]
+        a: GroupMeans, b: GroupMeans, weights: Float[ndarray, "draw group"]
     ) -> Float[ndarray, "draw two threshold"]:
         """The onsets of both seed-averaged curves, with weighted groups."""
-        noises = _noise(one), _noise(two)
-        averaged = [weights @ curves.mean(0).T for curves in (one, two)]
+        noises = _noise(a), _noise(b)
+        averaged = [weights @ curves.mean(0).T for curves in (a, b)]
         return np.array(
-            [[_onsets(x, a, noises[0]), find_second(x, b, noises[1])] for a, b in zip(*averaged, strict=True)]
+            [[_onsets(x, y, noises[0]), find_second(x, z, noises[1])] for y, z in zip(*averaged, strict=True)]
         )
 
     observed, drawn = onsets(first, second, equal)[0], onsets(first, second, weights)

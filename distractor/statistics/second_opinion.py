@@ -247,13 +247,14 @@ def fieller(
 
     square = float(stdtrit(freedom, 0.975)) ** 2
     _, b, c = beta
-    two = 4 * (c**2 - square * covariance[2, 2])
-    one = 4 * (b * c - square * covariance[1, 2])
-    none = b**2 - square * covariance[1, 1]
-    if two <= 0:
+    # The ends are the roots of a quadratic in θ.
+    leading = 4 * (c**2 - square * covariance[2, 2])
+    linear = 4 * (b * c - square * covariance[1, 2])
+    constant = b**2 - square * covariance[1, 1]
+    if leading <= 0:
         return None, None
-    root = np.sqrt(max(one**2 - 4 * two * none, 0))
-    return float((-one - root) / (2 * two)), float((-one + root) / (2 * two))
+    root = np.sqrt(max(linear**2 - 4 * leading * constant, 0))
+    return float((-linear - root) / (2 * leading)), float((-linear + root) / (2 * leading))
 
 
 def quadratic(x: Points, y: Points) -> Quadratic:

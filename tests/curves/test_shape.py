@@ -436,7 +436,7 @@ def test_a_mistake_is_one_message_and_leaves_nothing(tmp_path: Path, capsys: pyt
         (["mine.csv", "mine.csv"], "several files must be logs"),
         (["mine.csv", "--against", "age"], "a curve runs against parameters, tokens, flops, step"),
         (["mine.csv", "--where", "size"], "--where is column=value"),
-        (["mine.csv", "--quantity", "loss"], "no smallest difference of interest"),
+        (["mine.csv", "--quantity", "loss"], "no default for δ, the smallest difference of interest"),
         (["mine.csv", "--by", "colour"], "by group or by difficulty; 'colour' came"),
         (["mine.csv", "--reference", "opt"], "published numbers of which task"),
         (["mine.csv", "--reference", "opt", "--task", "chess"], "there are: hindsight_neglect: opt"),
