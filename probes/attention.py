@@ -35,7 +35,7 @@ class Attention:
         import torch
         from xarray import DataArray
 
-        from distractor.probing.positions import Positions, example
+        from distractor.probing.positions import Positions, example_tokens
         from distractor.probing.probe import names_of
 
         positions = Positions.of(run.batch)
@@ -51,6 +51,7 @@ class Attention:
                 "component": [f"L{n}H{h}.pattern" for n in range(run.model.n_layers) for h in range(run.model.n_heads)],
                 "role": list(positions.labels),
                 **names_of(run.batch),
+                **example_tokens(run.batch, run.model.tokenizer, positions.labels),
             },
             name="attention",
             attrs={
@@ -58,6 +59,5 @@ class Attention:
                 "unit": "share",
                 "origin": f"attention patterns of {run.model.name}",
                 "absent": "the prompt has no token of the role",
-                "example": example(run.batch, run.model.tokenizer),
             },
         )

@@ -65,8 +65,6 @@ class AttributionPatching:
 
     def __call__(self, run: "Run") -> "DataArray":
         """Estimates of the change of each item's gap at all cells, and exact changes at those that are checked."""
-        import json
-
         import numpy as np
         import torch
 
@@ -93,7 +91,7 @@ class AttributionPatching:
             name="attribution_patching",
             origin=f"attribution patching of {run.model.name}",
             absent="the item has no token with this role, or the exact patch was not run there",
-            self_check=json.dumps(told),
+            self_check=told,
             **how,
             **_warning(told),
         )

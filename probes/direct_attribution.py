@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from distractor.models.site import Part, Site
 from distractor.text.task import Condition
@@ -53,7 +53,7 @@ class DirectAttribution:
         from einops import einsum
         from xarray import DataArray
 
-        from distractor.probing.positions import Positions, example
+        from distractor.probing.positions import Positions, example_tokens
         from distractor.probing.probe import names_of
         from distractor.probing.stream import Stream
 
@@ -81,11 +81,12 @@ class DirectAttribution:
                 parts[str(Site(layer, "mlp_out"))] = (stream.mlp[layer] * direction).sum(-1)
             parts |= {name: value.double().reshape(run.gap.shape) for name, value in rest.items()}
             values = torch.stack(list(parts.values()))
-            coords = {"component": list(parts), **names_of(run.batch)}
+            coords: dict[str, Any] = {"component": list(parts), **names_of(run.batch)}
             if self.by_role:
                 slot = positions.labels.index("slot")
                 values = torch.stack([sources.get(n, _alone_at(slot, v, positions)) for n, v in parts.items()])
                 coords["role"] = list(positions.labels)
+                coords |= example_tokens(run.batch, run.model.tokenizer, positions.labels)
             _check(run, values.sum(0) if not self.by_role else values.sum((0, 1)), values)
         return DataArray(
             values.cpu().numpy(),
@@ -96,7 +97,6 @@ class DirectAttribution:
                 "quantity": "contribution to the logit gap",
                 "unit": "nats",
                 "origin": f"direct attribution of {run.model.name}",
-                "example": example(run.batch, run.model.tokenizer),
             },
         )
 

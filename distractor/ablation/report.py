@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distractor.ablation.ablate import AblationResult, composed_of, constant_answer
+from distractor.probing.cells import labels, mean_of, means_of
 from distractor.probing.readings import Reading
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
-from distractor.statistics.groups import mean_intervals
 from distractor.text.task import Answer, Condition
 
 if TYPE_CHECKING:
@@ -99,17 +99,14 @@ def summary(result: AblationResult) -> dict[str, Any]:
 
 def knockout(result: AblationResult, reading: Reading) -> dict[str, Any]:
     """The mean change of the logit gap (nats) for each ablated component under both conditions, with its interval."""
-    conditions, components = reading.dims["condition"], reading.dims["component"]
-    group_of = {item.id: item.group for item in result.task.items}
-    bounds = mean_intervals(reading.values, [group_of[name] for name in reading.dims["item"]])
+    cells = means_of(result.task, reading.data)
     effects = {
         component: {
-            condition: dict(zip(("mean", "low", "high"), (float(each[i, c]) for each in bounds), strict=True))
-            for c, condition in enumerate(conditions)
+            c: mean_of(cells.sel(component=component, condition=c))._asdict() for c in labels(cells, "condition")
         }
-        for i, component in enumerate(components)
+        for component in labels(cells, "component")
     }
-    return {"model": reading.source.name, "n_params": reading.source.n_params, **reading.about, "effects": effects}
+    return {"model": reading.source.name, "n_params": reading.source.n_params, **reading.data.attrs, "effects": effects}
 
 
 def _model(result: AblationResult, model: int) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Figures of attribution: where in a model, and in the prompt, the answers come from. Nothing is shown or saved here."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -14,7 +12,17 @@ from numpy import ndarray
 
 from distractor.models.source import group_by_size
 from distractor.numbers import number
-from distractor.probing.cells import INNER, OWN_MAP, UNSIGNED, CellMeans, map_families, means_of, varying
+from distractor.probing.cells import (
+    INNER,
+    OWN_MAP,
+    UNSIGNED,
+    labels,
+    map_families,
+    map_names,
+    maps_of,
+    means_of,
+    varying,
+)
 from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.head_map import MAP_STYLE, HeadGrid, colour_limit, draw_heat_map, head_grid
@@ -24,6 +32,7 @@ from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from xarray import DataArray, Dataset
 
 
 CONTROLS = {
@@ -57,15 +66,15 @@ LINE = 104
 """Characters in a line of a prompt that is drawn."""
 
 
-def lens(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
+def lens(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """Logit gap and distractor preference if the model stopped after each half layer, by condition."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
-        stages = reading.dims["stage"]
+        stages = labels(reading.data, "stage")
         for axes, quantity in ((left, "logit_gap"), (right, "distractor_preference")):
-            for condition in reading.dims["condition"]:
-                here = cells.at(quantity=quantity, condition=condition)
+            for condition in labels(reading.data, "condition"):
+                here = cells.sel(quantity=quantity, condition=condition)
                 colour, marker = COLOURS[Condition(condition)], MARKERS[Condition(condition)]
                 _band(axes, np.arange(len(stages)), here, condition, colour, marker)
             axes.set_xticks(range(len(stages)), [_stage_name(stage) for stage in stages])
@@ -89,13 +98,13 @@ def lens(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
         return figure
 
 
-def components(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
+def components(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """Layer × head maps, with the MLPs in a last column; cells that stand out are framed."""
-    groups = map_families(cells.dims)
+    groups = map_families(cells)
     maps = [
         ({**told, **_part_of(family)}, *_by_head(one, family.get("component", [])))
         for family in groups
-        for told, one in cells.maps()
+        for told, one in maps_of(cells)
         if told.get("estimate") not in UNSIGNED
     ]
     layers, places = maps[0][1].shape[0], max(values.shape[1] for _, values, _, _ in maps)
@@ -122,28 +131,28 @@ def components(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figur
         return figure
 
 
-def positions(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
+def positions(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """Layer × position maps, a row of panels a part of the layer; positions are named by their tokens and roles.
 
     Of an approximation, its signed form and, beside it, the exact exchanges that it was checked by.
     """
-    estimates = [name for name in cells.dims.get("estimate", ()) if name not in UNSIGNED]
-    told = [names for names, _ in cells.maps() if not estimates or names["estimate"] in estimates]
+    estimates = [name for name in labels(cells, "estimate") if name not in UNSIGNED]
+    told = [names for names in map_names(cells) if not estimates or names["estimate"] in estimates]
     told.sort(key=lambda names: names.get("direction") == "denoising")
-    parts = list(cells.dims.get("part", ("",)))
-    layers, roles = len(cells.dims["layer"]), len(cells.dims["role"])
+    parts = labels(cells, "part") or [""]
+    layers, roles = cells.sizes["layer"], cells.sizes["role"]
     with mpl.rc_context(MAP_STYLE):
         size = (max(7.0, 1.6 + len(told) * (0.5 + 0.16 * roles)), 2.6 + len(parts) * (0.35 + 0.2 * layers))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(parts), len(told), squeeze=False, sharex=True, sharey=True)
-        reach = colour_limit([cells.at(**names).mean for names in told])
+        reach = colour_limit([cells["mean"].sel(names).values for names in told])
         for row, part in enumerate(parts):
             for column, (names, title) in enumerate(zip(told, _titles(told), strict=True)):
-                one = cells.at(**names, **({"part": part} if part else {}))
+                one = cells.sel({**names, **({"part": part} if part else {})}).transpose("layer", "role")
                 here = axes[row, column]
-                image = draw_heat_map(here, one.mean, one.marked, reach, numbers=False)
+                image = draw_heat_map(here, one["mean"].values, _framed(one), reach, numbers=False)
                 here.set_yticks(range(layers))
-                here.set_xticks(range(roles), _role_names(reading, cells.dims["role"]), rotation=90)
+                here.set_xticks(range(roles), _role_names(reading, labels(cells, "role")), rotation=90)
                 if row == 0:
                     here.set_title(title)
                 if column == 0:
@@ -153,40 +162,41 @@ def positions(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure
         return figure
 
 
-def sources(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
+def sources(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """What the heads that contribute most bring from each role of the prompt; a panel a condition."""
-    maps = [(told, one) for told, one in cells.maps()]
-    heads = [place for place, name in enumerate(cells.dims["component"]) if name.endswith(".z")]
-    most = np.max([np.nansum(np.abs(one.order("component").mean[heads]), 1) for _, one in maps], axis=0)
-    chosen = sorted(heads[place] for place in np.argsort(-most, kind="stable")[: 2 * BARS])
-    roles = len(cells.dims["role"])
+    maps = [(told, one.transpose("component", "role")) for told, one in maps_of(cells)]
+    heads = [name for name in labels(cells, "component") if name.endswith(".z")]
+    most = np.max([abs(one["mean"].sel(component=heads)).sum("role").values for _, one in maps], axis=0)
+    chosen = [heads[place] for place in sorted(np.argsort(-most, kind="stable")[: 2 * BARS])]
+    maps = [(told, one.sel(component=chosen)) for told, one in maps]
+    roles = cells.sizes["role"]
     with mpl.rc_context(MAP_STYLE):
         size = (max(7.0, 1.4 + len(maps) * (0.7 + 0.21 * roles)), 2.2 + 0.22 * len(chosen))
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
-        reach = colour_limit([one.mean[chosen] for _, one in maps])
+        reach = colour_limit([one["mean"].values for _, one in maps])
         for here, title, (_, one) in zip(axes, _titles([told for told, _ in maps]), maps, strict=True):
-            marked = None if one.marked is None else one.marked[chosen]
-            image = draw_heat_map(here, one.mean[chosen], marked, reach, numbers=False)
-            here.set_yticks(range(len(chosen)), [_short(cells.dims["component"][place]) for place in chosen])
-            here.set_xticks(range(roles), _role_names(reading, cells.dims["role"]), rotation=90)
+            image = draw_heat_map(here, one["mean"].values, _framed(one), reach, numbers=False)
+            here.set_yticks(range(len(chosen)), [_short(name) for name in chosen])
+            here.set_xticks(range(roles), _role_names(reading, labels(cells, "role")), rotation=90)
             here.set_title(title)
         figure.colorbar(image, ax=list(axes), label=_unit(reading), shrink=0.9)
         headline(figure, _headline(found, reading, cells))
         return figure
 
 
-def waterfall(found: ProbeResults, reading: Reading, cells: CellMeans, item: str | None = None) -> Figure:
+def waterfall(found: ProbeResults, reading: Reading, cells: "Dataset", item: str | None = None) -> Figure:
     """The gap as the sum of its parts, step by step in the order of depth: the mean over items, or one item."""
-    names, conditions = reading.dims["component"], reading.dims["condition"]
-    table = cells.order("condition").mean if item is None else reading.values[..., _item(reading, item)].T
+    names, conditions = labels(cells, "component"), labels(cells, "condition")
+    means = cells["mean"] if item is None else _of_item(reading, item)
+    table = means.transpose("condition", "component").values
     size = np.abs(table).max(0)
     biggest = {place for place in np.argsort(-size, kind="stable")[:BARS].tolist() if size[place] >= LEAST * size.max()}
     shown = [place for place in range(len(names)) if place in biggest]
     others = [place for place in range(len(names)) if place not in biggest]
-    labels = [_short(names[place]) for place in shown] + ([f"{len(others)} others"] if others else []) + ["logit gap"]
+    bars = [_short(names[place]) for place in shown] + ([f"{len(others)} others"] if others else []) + ["logit gap"]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.5 + 0.24 * len(labels)), layout="constrained")
+        figure = Figure(figsize=(7.2, 1.5 + 0.24 * len(bars)), layout="constrained")
         axes = figure.subplots(1, len(conditions), squeeze=False, sharey=True)[0]
         for here, condition, row in zip(axes, conditions, table, strict=True):
             steps = [*row[shown], *([row[others].sum()] if others else [])]
@@ -202,7 +212,7 @@ def waterfall(found: ProbeResults, reading: Reading, cells: CellMeans, item: str
             here.use_sticky_edges = False
             here.margins(x=0.14)
             here.set(title=condition, xlabel="sum so far of the logit gap (nats)")
-            here.set_yticks(range(len(labels)), labels)
+            here.set_yticks(range(len(bars)), bars)
         axes[0].invert_yaxis()
         what = "mean over items" if item is None else f"item {item}"
         headline(
@@ -213,14 +223,14 @@ def waterfall(found: ProbeResults, reading: Reading, cells: CellMeans, item: str
         return figure
 
 
-def attention(found: ProbeResults, reading: Reading, cells: CellMeans, heads: Sequence[str]) -> Figure:
+def attention(found: ProbeResults, reading: Reading, cells: "Dataset", heads: Sequence[str]) -> Figure:
     """Attention from the answer slot on the words of one prompt under each condition: the mean over items of each role.
 
     `heads` names components (`L0H1`), the most interesting first.
     """
-    told = json.loads(reading.about["example"])
-    blocks = [(head, condition) for head in heads for condition in reading.dims["condition"]]
-    laid = {condition: _lay(told[condition]) for condition in reading.dims["condition"]}
+    conditions = labels(reading.data, "condition")
+    blocks = [(head, condition) for head in heads for condition in conditions]
+    laid = {condition: _lay(_example(reading, condition)) for condition in conditions}
     heights = [1.5 + len(laid[condition]) for _, condition in blocks]
     with mpl.rc_context(MAP_STYLE):
         figure = Figure(figsize=(7.4, 0.7 + 0.185 * sum(heights)), layout="constrained")
@@ -229,8 +239,8 @@ def attention(found: ProbeResults, reading: Reading, cells: CellMeans, heads: Se
         axes.set_axis_off()
         top = 0.0
         for (head, condition), height in zip(blocks, heights, strict=True):
-            shares = cells.at(component=f"{head}.pattern", condition=condition)
-            by_role = dict(zip(shares.dims["role"], shares.mean, strict=True))
+            shares = cells["mean"].sel(component=f"{head}.pattern", condition=condition)
+            by_role = dict(zip(labels(shares, "role"), shares.values.tolist(), strict=True))
             most = sorted(((s, r) for r, s in by_role.items() if s == s), reverse=True)[:3]
             summary = ", ".join(f"{role} {share:.2f}" for share, role in most)
             axes.text(0, top + 0.45, f"{head}, {condition}", va="center", weight="bold")
@@ -252,17 +262,18 @@ def attention(found: ProbeResults, reading: Reading, cells: CellMeans, heads: Se
         return figure
 
 
-def decoding(found: ProbeResults, reading: Reading, cells: CellMeans) -> Figure:
+def decoding(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """How well each label can be read off each layer, beside the controls."""
-    labels, stages = reading.dims["label"], reading.dims["stage"]
-    mean = _over_conditions(found, reading)
+    targets, stages = labels(reading.data, "label"), labels(reading.data, "stage")
+    # Each item counts with its mean over conditions.
+    mean = means_of(found.task, reading.data.mean("condition", skipna=False))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(3.6, 2.6 * len(labels)), 3.2), layout="constrained")
-        axes = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
-        for here, label in zip(axes, labels, strict=True):
-            for control in reading.dims["control"]:
+        figure = Figure(figsize=(max(3.6, 2.6 * len(targets)), 3.2), layout="constrained")
+        axes = figure.subplots(1, len(targets), squeeze=False, sharey=True)[0]
+        for here, label in zip(axes, targets, strict=True):
+            for control in labels(reading.data, "control"):
                 name, colour, marker, style = CONTROLS[control]
-                _band(here, np.arange(len(stages)), mean.at(label=label, control=control), name, colour, marker, style)
+                _band(here, np.arange(len(stages)), mean.sel(label=label, control=control), name, colour, marker, style)
             here.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
             here.set(title=LABELS[label], ylim=(-0.03, 1.03), xlabel="after layer")
             here.set_xticks(range(len(stages)), [_stage_name(stage).split()[0] for stage in stages])
@@ -326,16 +337,9 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
     return [part for line in lines for part in wrap(line, 150, subsequent_indent="    ")]
 
 
-def _over_conditions(found: ProbeResults, reading: Reading) -> CellMeans:
-    """The cells of a reading whose conditions are pooled, each item counting with their mean."""
-    axis = list(reading.dims).index("condition")
-    dims = {d: names for d, names in reading.dims.items() if d != "condition"}
-    return means_of(found.task, replace(reading, values=reading.values.mean(axis), dims=dims))
-
-
-def _band(axes: "Axes", x: ndarray, cells: CellMeans, label: str, colour: str, marker: str, style: str = "-") -> None:
-    axes.plot(x, cells.mean, color=colour, marker=marker, ms=3.5, lw=1.3, ls=style, label=label)
-    axes.fill_between(x, cells.low, cells.high, color=colour, alpha=0.18, lw=0)
+def _band(axes: "Axes", x: ndarray, cells: "Dataset", label: str, colour: str, marker: str, style: str = "-") -> None:
+    axes.plot(x, cells["mean"].values, color=colour, marker=marker, ms=3.5, lw=1.3, ls=style, label=label)
+    axes.fill_between(x, cells["low"].values, cells["high"].values, color=colour, alpha=0.18, lw=0)
 
 
 def _part_of(family: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -344,12 +348,21 @@ def _part_of(family: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {"part": part if part in OWN_MAP else "output"}
 
 
-def _by_head(cells: CellMeans, family: Sequence[str]) -> HeadGrid:
+def _by_head(cells: "Dataset", family: Sequence[str]) -> HeadGrid:
     """The components of one family by layer and head."""
-    names = cells.dims["component"]
-    kept = [index for index, name in enumerate(names) if name in family]
-    framed = None if cells.marked is None else cells.marked[kept]
-    return head_grid([names[index] for index in kept], cells.mean[kept], framed)
+    chosen = cells.sel(component=list(family))
+    return head_grid(family, chosen["mean"].values, _framed(chosen))
+
+
+def _framed(cells: "Dataset") -> ndarray | None:
+    return cells["marked"].values if "marked" in cells else None
+
+
+def _example(reading: Reading, condition: str) -> list[tuple[str, str]]:
+    """The first item's tokens under a condition, in their order, each with its role."""
+    data = reading.data.sel(condition=condition)
+    order = [number for number in np.argsort(data["place"].values) if data["place"].values[number] >= 0]
+    return [(str(data["token"].values[number]), labels(data, "role")[number]) for number in order]
 
 
 def _lay(words: Sequence[Sequence[str]]) -> list[list[tuple[int, str, str]]]:
@@ -375,8 +388,11 @@ def _visible(text: str) -> str:
 
 def _role_names(reading: Reading, roles: Sequence[str]) -> list[str]:
     """The roles, each behind the token that the first item has there; of the frame between named parts, the token alone."""
-    told = json.loads(reading.about.get("example", "{}"))
-    tokens = {role: _visible(text) for text, role in told.get(Condition.CONFLICT.value, [])}
+    if "token" not in reading.data.coords:
+        return list(roles)
+    token = reading.data["token"]
+    token = token.sel(condition=Condition.CONFLICT.value) if "condition" in token.dims else token
+    tokens = {role: _visible(text) for role, text in zip(labels(token, "role"), token.values, strict=True) if text}
     names = {role: token if role.startswith("before ") else f"{token} ({role})" for role, token in tokens.items()}
     return [names.get(role, role) for role in roles]
 
@@ -401,16 +417,16 @@ def _titles(maps: Sequence[Mapping[str, str]]) -> list[str]:
     return [", ".join(told[d] for d in names) for told in maps]
 
 
-def _shared(cells: CellMeans) -> str:
+def _shared(cells: "Dataset") -> str:
     """What all maps of a figure have in common, for its title: the pair, the direction."""
-    told = [names[0] for d, names in cells.dims.items() if d not in INNER and len(names) == 1]
+    told = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
     return f", {', '.join(told)}" if told else ""
 
 
-def _headline(found: ProbeResults, reading: Reading, cells: CellMeans) -> str:
-    framed = "framed: stands out (5 % false, and 5 % of the gap)" if cells.marked is not None else "means over items"
-    warning = f"\nMIND: {reading.about['warning']}" if reading.about.get("warning") else ""
-    return f"{_of(found, reading)}: {reading.about['origin'].split(' of ')[0]}{_shared(cells)}; {framed}{warning}"
+def _headline(found: ProbeResults, reading: Reading, cells: "Dataset") -> str:
+    framed = "framed: stands out (5 % false, and 5 % of the gap)" if "marked" in cells else "means over items"
+    warning = f"\nMIND: {reading.data.attrs['warning']}" if "warning" in reading.data.attrs else ""
+    return f"{_of(found, reading)}: {reading.data.attrs['origin'].split(' of ')[0]}{_shared(cells)}; {framed}{warning}"
 
 
 def _of(found: ProbeResults, reading: Reading) -> str:
@@ -418,7 +434,7 @@ def _of(found: ProbeResults, reading: Reading) -> str:
 
 
 def _unit(reading: Reading) -> str:
-    return f"{reading.about['quantity']}\n({reading.about['unit']})"
+    return f"{reading.data.attrs['quantity']}\n({reading.data.attrs['unit']})"
 
 
 def _short(component: str) -> str:
@@ -428,10 +444,10 @@ def _short(component: str) -> str:
     return where + named[part] if part in named else component.replace("_", " ").replace(dot, " ")
 
 
-def _item(reading: Reading, item: str) -> int:
+def _of_item(reading: Reading, item: str) -> "DataArray":
     from distractor.errors import TaskError, nearest
 
-    items = list(reading.dims["item"])
+    items = labels(reading.data, "item")
     if item not in items:
         raise TaskError(f"there is no item {item!r} in what was read: {nearest(item, items[:200])}")
-    return items.index(item)
+    return reading.data.sel(item=item)

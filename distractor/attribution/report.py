@@ -1,6 +1,7 @@
 """What attribution found, as it is kept and passed on: readings, figures and summary in the folder of a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -10,7 +11,7 @@ from distractor.errors import ModelError
 from distractor.models.heads import head_names
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
-from distractor.probing.cells import CellMeans, kind_of
+from distractor.probing.cells import kind_of, labels
 from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import Strength
@@ -23,6 +24,7 @@ from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from xarray import Dataset
 
     from distractor.probing.probe import Probe
 
@@ -90,12 +92,12 @@ def figures(found: ProbeResults, *, item: str | None = None, heads: Sequence[str
     drawn: dict[str, Figure] = {}
     for name, readings in found.readings.items():
         for reading, cells in zip(readings, found.cells[name], strict=True):
-            kind, file = kind_of(reading), file_name(name, reading.source.name)
+            kind, file = kind_of(reading.data), file_name(name, reading.source.name)
             if reading.source.name not in shown:
                 continue
             if kind in draw:
                 drawn[file] = draw[kind](found, reading, cells)
-            if kind == "attention":
+            if kind == "attention" and "token" in reading.data.coords:
                 chosen = _existing(reading, heads) or heads_of_interest(found, reading, maps.HEADS)
                 drawn[file] = maps.attention(found, reading, cells, chosen)
             if name == "direct_attribution":
@@ -124,9 +126,9 @@ def heads_of_interest(found: ProbeResults, reading: Reading, count: int) -> list
     for name in ("ablation", "direct_attribution"):
         for other, cells in zip(found.readings.get(name, ()), found.cells.get(name, ()), strict=True):
             if other.source.name == reading.source.name:
-                size = np.abs(cells.order("component").mean).reshape(len(cells.dims["component"]), -1).max(1)
-                order = [cells.dims["component"][place] for place in np.argsort(-size, kind="stable")]
-                return [component.removesuffix(".z") for component in order if component.endswith(".z")][:count]
+                rest = [d for d in cells.dims if d != "component"]
+                order = cells["component"].values[np.argsort(-abs(cells["mean"]).max(rest).values, kind="stable")]
+                return [str(name).removesuffix(".z") for name in order if name.endswith(".z")][:count]
     place = found.readings["attention"].index(reading)
     ranked = top(reading, found.cells["attention"][place], 10 * count)
     return list(dict.fromkeys(names["component"].removesuffix(".pattern") for names in ranked))[:count]
@@ -152,7 +154,7 @@ def refuse_absent(heads: Sequence[str], sources: Sequence[Source]) -> None:
 
 def _existing(reading: Reading, heads: Sequence[str]) -> list[str]:
     """These heads, if the model has them."""
-    there = [name.removesuffix(".pattern") for name in reading.dims["component"]]
+    there = [name.removesuffix(".pattern") for name in labels(reading.data, "component")]
     for head in heads:
         if head not in there:
             _refuse(reading.source.name, head, there)
@@ -194,12 +196,12 @@ def summary(found: ProbeResults) -> dict[str, Any]:
     }
 
 
-def _told(found: ProbeResults, reading: Reading, cells: CellMeans) -> dict[str, Any]:
-    about = {name: text for name, text in reading.about.items() if name not in ("example", "pair_gap")}
-    told: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **about}
-    if kind_of(reading) == "lens":
+def _told(found: ProbeResults, reading: Reading, cells: "Dataset") -> dict[str, Any]:
+    kind = kind_of(reading.data)
+    told: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **reading.data.attrs}
+    if kind == "lens":
         where = found.divergence(reading)
-        stages = reading.dims["stage"]
+        stages = labels(reading.data, "stage")
         told["divergence"] = {
             "sentence": parting_sentence(found, reading),
             **{
@@ -207,13 +209,13 @@ def _told(found: ProbeResults, reading: Reading, cells: CellMeans) -> dict[str, 
                 for end in ("stage", "low", "high")
             },
         }
-    if kind_of(reading) in ("lens", "decoding"):
+    if kind in ("lens", "decoding"):
         told["curves"] = list(_rows(cells))
         return told
-    if "pair_gap" in reading.about:
+    if "pair_gap" in reading.data.coords:
         told["no_recovery"] = found.why_no_recovery(reading)
-    told["marked"] = None if cells.marked is None else int(cells.marked.sum())
-    told["top"] = [row for names in top(reading, cells) for row in _rows(cells.at(**names), names)]
+    told["marked"] = int(cells["marked"].sum()) if "marked" in cells else None
+    told["top"] = [row for names in top(reading, cells) for row in _rows(cells.sel(names), names)]
     return told
 
 
@@ -225,19 +227,22 @@ def _weight(one: Strength) -> dict[str, Any]:
     return told
 
 
-def _rows(cells: CellMeans, names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
-    """Each cell with its names and numbers; what is not there is left out."""
-    for place in np.ndindex(*(len(labels) for labels in cells.dims.values())):
-        if np.isnan(cells.mean[place]):
+def _rows(cells: "Dataset", names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    """Each cell with its labels and numbers; cells without a mean are left out."""
+    dims = [str(d) for d in cells["mean"].dims]
+    columns = {name: table.values.ravel() for name, table in cells.items()}
+    for place, of_cell in enumerate(product(*(labels(cells, d) for d in dims))):
+        cell = {name: column[place].item() for name, column in columns.items()}
+        if np.isnan(cell["mean"]):
             continue
-        row: dict[str, Any] = {**(names or {}), **{d: cells.dims[d][i] for d, i in zip(cells.dims, place, strict=True)}}
-        row |= {end: finite_or_none(value) for end, value in cells.one(*place)._asdict().items()}
-        if cells.p is not None and cells.marked is not None:
-            row |= {"p": finite_or_none(float(cells.p[place])), "marked": bool(cells.marked[place])}
-        if cells.recovery is not None and cells.recovery_low is not None and cells.recovery_high is not None:
-            share = (cells.recovery[place], cells.recovery_low[place], cells.recovery_high[place])
+        row: dict[str, Any] = {**(names or {}), **dict(zip(dims, of_cell, strict=True))}
+        row |= {name: finite_or_none(cell[name]) for name in ("mean", "low", "high", "p") if name in cell}
+        if "marked" in cell:
+            row["marked"] = cell["marked"]
+        if "recovery" in cell:
+            share = {end: cell[f"recovery{end}"] for end in ("", "_low", "_high")}
             row["recovery"] = (
-                None if np.isnan(share[0]) else dict(zip(("mean", "low", "high"), map(float, share), strict=True))
+                None if np.isnan(share[""]) else {"mean": share[""], "low": share["_low"], "high": share["_high"]}
             )
         yield row
 

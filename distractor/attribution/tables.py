@@ -1,6 +1,7 @@
 """Tables of attribution for the terminal, at most 100 columns wide: the top sites of each map, and what stands out."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group
@@ -8,11 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from distractor.numbers import number, shortened, with_interval
-from distractor.probing.cells import UNSIGNED, CellMeans, cell_name, kind_of, varying
+from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, map_names, maps_of, mean_of, varying
 from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.tables import WIDTH, plain_table
 from distractor.text.task import Condition
+
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
 
 TOP = 8
 """How many sites, heads or stages a table shows."""
@@ -40,26 +44,26 @@ def tables(found: ProbeResults) -> Iterator[Group | Text]:
         yield Text(f"{name} was left out for {model}: {why}")
 
 
-def top(reading: Reading, cells: CellMeans, count: int = TOP) -> list[dict[str, str]]:
+def top(reading: Reading, cells: "Dataset", count: int = TOP) -> list[dict[str, str]]:
     """The names of the inner cells with the largest mean in any of the first maps, the largest first.
 
     Shares of attention count by how many items have the role, so that one that few have does not stand before the others.
     """
-    maps = [one for _, one in cells.maps()][:MAPS]
-    inner = list(maps[0].dims)
-    size = np.nanmax(np.abs([np.nan_to_num(one.mean) for one in maps]), axis=0)
-    if kind_of(reading) == "attention":
-        size = size * np.max([one.mean for _, one in posed(reading).maps()][:MAPS], axis=0)
-        size[..., [role in SINKS for role in maps[0].dims["role"]]] = 0
+    maps = [one["mean"] for _, one in maps_of(cells)][:MAPS]
+    size = np.max([np.abs(np.nan_to_num(one.values)) for one in maps], axis=0)
+    if kind_of(reading.data) == "attention":
+        share = share_of_items(reading)
+        size = size * np.max([share.sel(names).values for names in map_names(share)[:MAPS]], axis=0)
+        size[..., [role in SINKS for role in labels(cells, "role")]] = 0
     order = np.argsort(-size, axis=None, kind="stable")[:count]
     places = zip(*np.unravel_index(order, size.shape), strict=True)
-    return [{d: maps[0].dims[d][i] for d, i in zip(inner, place, strict=True)} for place in places]
+    return [{str(d): labels(cells, str(d))[i] for d, i in zip(maps[0].dims, place, strict=True)} for place in places]
 
 
-def posed(reading: Reading) -> CellMeans:
-    """Which share of the items has each cell: of a word of several tokens, or one that few prompts hold, not all have it."""
-    share = np.isfinite(reading.values).mean(list(reading.dims).index("item"))
-    return CellMeans({d: names for d, names in reading.dims.items() if d != "item"}, share, share, share)
+def share_of_items(reading: Reading) -> "DataArray":
+    """The share of items that have each cell: a word of several tokens, or of few prompts, is missing in some items."""
+    share: DataArray = reading.data.notnull().mean("item")
+    return share
 
 
 def _behaviour(found: ProbeResults) -> Group:
@@ -90,40 +94,41 @@ def _strengths(found: ProbeResults) -> Group:
     return Group(Text(title, style="bold"), table, *map(Text, found.sentences()))
 
 
-def _table(found: ProbeResults, name: str, reading: Reading, cells: CellMeans) -> Group:
-    kind = kind_of(reading)
+def _table(found: ProbeResults, name: str, reading: Reading, cells: "Dataset") -> Group:
+    kind = kind_of(reading.data)
     title = Text(
-        f"{name} in {reading.source.name}: {reading.about['quantity']} ({reading.about['unit']})", style="bold"
+        f"{name} in {reading.source.name}: {reading.data.attrs['quantity']} ({reading.data.attrs['unit']})",
+        style="bold",
     )
-    after: list[Text] = [Text(f"MIND: {reading.about['warning']}")] if reading.about.get("warning") else []
+    after: list[Text] = [Text(f"MIND: {warning}")] if (warning := reading.data.attrs.get("warning")) else []
     if kind == "lens":
         return Group(title, _lens(cells), Text(parting_sentence(found, reading)), *after)
     if kind == "decoding":
         return Group(title, _decoding(cells), *after)
-    if cells.marked is not None:
-        count, size = int(cells.marked.sum()), int((~np.isnan(cells.mean)).sum())
+    if "marked" in cells:
+        count, size = int(cells["marked"].sum()), int(cells["mean"].count())
         if why := found.why_no_recovery(reading):
             after.insert(0, Text(f"No shares, and nothing stands out: {why}."))
         after.insert(0, Text(f"* stands out: {count} of {size} (5 % false, and at least 5 % of the gap in question)"))
     return Group(title, _sites(reading, cells), *after)
 
 
-def _sites(reading: Reading, cells: CellMeans) -> Table:
+def _sites(reading: Reading, cells: "Dataset") -> Table:
     """The top sites with as many maps beside each other as fit, recovery right behind the map that it is of."""
     shown = top(reading, cells)
-    maps = list(cells.maps())
+    maps = list(maps_of(cells))
     names = varying([told for told, _ in maps])
     columns: list[tuple[str, list[str]]] = []
     for told, one in maps:
-        here = [one.at(**names_of_site) for names_of_site in shown]
+        here = [one.sel(site) for site in shown]
         columns.append((", ".join(told[d] for d in names) or "mean", [_marked(cell) for cell in here]))
-        if cells.recovery is not None and told.get("direction") == "noising" and told.get("estimate") not in UNSIGNED:
+        if "recovery" in cells and told.get("direction") == "noising" and told.get("estimate") not in UNSIGNED:
             columns.append(("as a share", [_share(cell) for cell in here]))
-    (_, has), *_ = posed(reading).maps()
-    shares = [float(has.at(**names_of_site).mean) for names_of_site in shown]
+    share_of_all = share_of_items(reading).sel(maps[0][0])
+    shares = [float(share_of_all.sel(site)) for site in shown]
     sites = [
-        cell_name(names_of_site) + (f", of {share:.0%} of items" if share < 1 else "")
-        for names_of_site, share in zip(shown, shares, strict=True)
+        cell_name(site) + (f", of {share:.0%} of items" if share < 1 else "")
+        for site, share in zip(shown, shares, strict=True)
     ]
     room = WIDTH - max(map(len, sites)) - 2
     fit: list[tuple[str, list[str]]] = []
@@ -139,29 +144,30 @@ def _sites(reading: Reading, cells: CellMeans) -> Table:
     return table
 
 
-def _marked(cell: CellMeans) -> str:
-    mark = "" if cell.marked is None else "*" if cell.marked else " "
-    return "–" if np.isnan(cell.mean) else with_interval(*cell.one()) + mark
+def _marked(cell: "Dataset") -> str:
+    mark = "" if "marked" not in cell else "*" if cell["marked"] else " "
+    return "–" if np.isnan(cell["mean"]) else with_interval(*mean_of(cell)) + mark
 
 
-def _share(cell: CellMeans) -> str:
-    if cell.recovery is None or cell.recovery_low is None or cell.recovery_high is None or np.isnan(cell.recovery):
-        return "–"
-    return with_interval(float(cell.recovery), float(cell.recovery_low), float(cell.recovery_high))
+def _share(cell: "Dataset") -> str:
+    share = [float(cell[name]) for name in ("recovery", "recovery_low", "recovery_high")]
+    return "–" if np.isnan(share[0]) else with_interval(*share)
 
 
-def _lens(cells: CellMeans) -> Table:
-    gap = cells.at(quantity="logit_gap")
-    shown = [c for c in ("conflict", "congruent", "distractor_swapped") if c in gap.dims["condition"]]
+def _lens(cells: "Dataset") -> Table:
+    gap = cells.sel(quantity="logit_gap")
+    shown = [c for c in ("conflict", "congruent", "distractor_swapped") if c in labels(gap, "condition")]
     table = plain_table("stage", *(f"gap, {condition}" for condition in shown))
-    for stage in _thinned(gap.dims["stage"]):
-        table.add_row(stage, *(with_interval(*gap.at(stage=stage, condition=condition).one()) for condition in shown))
+    for stage in _thinned(labels(gap, "stage")):
+        table.add_row(
+            stage, *(with_interval(*mean_of(gap.sel(stage=stage, condition=condition))) for condition in shown)
+        )
     return table
 
 
 def parting_sentence(found: ProbeResults, reading: Reading) -> str:
     """Where conflict and congruent part, in words."""
-    where, stages = found.divergence(reading), reading.dims["stage"]
+    where, stages = found.divergence(reading), labels(reading.data, "stage")
     if where is None:
         return "Where conflict and congruent part is not defined: there are no congruent prompts, or too few groups."
     told = with_interval(*where.difference)
@@ -173,14 +179,14 @@ def parting_sentence(found: ProbeResults, reading: Reading) -> str:
     )
 
 
-def _decoding(cells: CellMeans) -> Table:
+def _decoding(cells: "Dataset") -> Table:
     """Each label where the model's stream gives it best, beside the controls there."""
-    controls = cells.dims["control"]
-    pooled = cells.mean.mean(list(cells.dims).index("condition"))
+    controls, stages = labels(cells, "control"), labels(cells, "stage")
+    pooled = cells["mean"].mean("condition", skipna=False).transpose("label", "control", "stage").values
     table = plain_table("read off", "best at", *(control.replace("_", " ") for control in controls))
-    for place, label in enumerate(cells.dims["label"]):
+    for place, label in enumerate(labels(cells, "label")):
         best = int(pooled[place, controls.index("model")].argmax())
-        table.add_row(label, cells.dims["stage"][best], *map(number, pooled[place, :, best]))
+        table.add_row(label, stages[best], *map(number, pooled[place, :, best]))
     return table
 
 

@@ -21,7 +21,7 @@ from distractor.comparison.transfer import transfers
 from distractor.errors import DistractorError, ModelError, ScalingError
 from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
-from distractor.probing.cells import EFFECTS, kind_of
+from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
 from distractor.probing.read_probes import PAIR, ProbeResults, check_request, count_readings, read_probes
 from distractor.probing.strengths import Strength, estimated, first_half
 from distractor.progress import Advance
@@ -182,10 +182,9 @@ def _strength(read: ProbeResults) -> Strength | None:
     if "ablation" in read.readings or pairs[0] is None or pairs[1] is None:
         return None
     patching, swapped = pairs[0][0], pairs[1][0]
-    if list(patching.dims["item"]) != list(swapped.dims["item"]):
+    if labels(patching.data, "item") != labels(swapped.data, "item"):
         return None
-    group_of = {item.id: item.group for item in read.task.items}
-    groups = [group_of[item] for item in patching.dims["item"]]
+    groups = groups_of(read.task, patching.data)
     return estimated(patching.source, patching, swapped, first_half(groups, read.task.items), groups)
 
 
@@ -240,7 +239,7 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
         (name, a, b): tuple(map_changes(first[a], second[b], name))
         for a, b in of_one_run
         for name, readings in first[a].readings.items()
-        if kind_of(readings[0]) in EFFECTS and name in second[b].readings
+        if kind_of(readings[0].data) in EFFECTS and name in second[b].readings
     }
     pair = replace(pair, match=match, maps=maps)
     if "ablation" not in read.readings or "ablation" not in other.readings:

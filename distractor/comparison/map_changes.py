@@ -4,18 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import comb
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from distractor.probing.cells import INNER, UNSIGNED, cell_name, map_families
+from distractor.probing.cells import UNSIGNED, cell_name, groups_of, labels, map_families, map_names
 from distractor.probing.read_probes import ProbeResults
-from distractor.probing.readings import Reading
 from distractor.statistics.agreement import rank_correlation
 from distractor.statistics.effects import LEAST_SHARE, judge
 from distractor.statistics.groups import number_groups
 from distractor.statistics.sign_flips import benjamini_hochberg
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 SPLITS = 100
 """The number of random splits of the item groups for the similarity of a model's map with itself."""
@@ -80,31 +83,31 @@ class MapChange:
 
 def map_changes(first: ProbeResults, second: ProbeResults, name: str) -> Iterator[MapChange]:
     """Compares each map of the probe `name` in two models, over the sites and items that both have."""
-    reading, other = first.readings[name][0], second.readings[name][0]
+    readings = first.readings[name][0], second.readings[name][0]
     cells = first.cells[name][0], second.cells[name][0]
-    dims = {d: [v for v in cells[0].dims[d] if v in set(cells[1].dims[d])] for d in cells[0].dims}
-    shown = set(other.dims["item"])
-    items = [item for item in reading.dims["item"] if item in shown]
-    group_of = {item.id: item.group for item in first.task.items}
-    groups = [group_of[item] for item in items]
-    if not items or not all(dims.values()) or len(set(groups)) < 2:
+    dims = [str(d) for d in cells[0]["mean"].dims]
+    shared = {d: [v for v in labels(cells[0], d) if v in set(labels(cells[1], d))] for d in dims}
+    shared["item"] = [v for v in labels(readings[0].data, "item") if v in set(labels(readings[1].data, "item"))]
+    if not all(shared.values()):
         return
-    families = map_families(dims)
-    for labels in product(*(dims[d] for d in dims if d not in INNER)):
-        outer = dict(zip((d for d in dims if d not in INNER), labels, strict=True))
+    data = [reading.data.sel(shared) for reading in readings]
+    groups, families = groups_of(first.task, data[0]), map_families(data[0])
+    if len(set(groups)) < 2:
+        return
+    for outer in map_names(data[0]):
         if outer.get("estimate") in UNSIGNED:
             continue
         gaps = [
-            np.asarray(results.gap_in_question(one, outer))[_positions(one.dims["item"], items)]
-            for results, one in ((first, reading), (second, other))
+            results.gap_in_question(reading, outer)[np.isin(labels(reading.data, "item"), shared["item"])]
+            for results, reading in zip((first, second), readings, strict=True)
         ]
         gap = max(gaps, key=lambda g: abs(g.mean()))
+        inner = [d for d in dims if d not in outer]
         for family in families:
-            inner = {d: [v for v in dims[d] if v in set(family.get(d, dims[d]))] for d in dims if d not in outer}
-            chosen = {**{d: [v] for d, v in outer.items()}, **inner}
-            a, b = (_values(one, chosen, items) for one in (reading, other))
-            marks = [_marks(one.marked, one.dims, chosen) for one in cells]
-            sites = [cell_name(dict(zip(inner, v, strict=True))) for v in product(*inner.values())]
+            chosen = {**outer, **{d: family.get(d, shared[d]) for d in inner}}
+            a, b = (site_values(one.sel(chosen), inner) for one in data)
+            marks = [one["marked"].sel(chosen).transpose(*inner).values.ravel() for one in cells]
+            sites = [cell_name(dict(zip(inner, v, strict=True))) for v in product(*(chosen[d] for d in inner))]
             is_known = ~(np.isnan(a).all(1) | np.isnan(b).all(1))
             if is_known.any():
                 kept = tuple(site for site, is_kept in zip(sites, is_known, strict=True) if is_kept)
@@ -166,30 +169,10 @@ def _mean(values: Float[ndarray, "site item"]) -> Float[ndarray, " site"]:
     return mean
 
 
-def _values(reading: Reading, chosen: Mapping[str, Sequence[str]], items: Sequence[str]) -> Float[ndarray, "site item"]:
-    """The chosen cells of a reading, flat, on some items, in the order of `chosen`."""
-    selected = {**chosen, "item": items}
-    names = list(reading.dims)
-    index = [_positions(reading.dims[d], selected[d]) for d in names]
-    values: ndarray = reading.values[np.ix_(*index)].transpose([names.index(d) for d in selected])
-    return values.reshape(-1, len(items))
-
-
-def _marks(
-    marked: Bool[ndarray, "..."] | None, dims: Mapping[str, Sequence[str]], chosen: Mapping[str, Sequence[str]]
-) -> Bool[ndarray, " site"]:
-    """Which of the chosen cells stand out."""
-    if marked is None:
-        return np.zeros(int(np.prod([len(labels) for labels in chosen.values()])), dtype=bool)
-    names = list(dims)
-    index = [_positions(dims[d], chosen[d]) for d in names]
-    cells: ndarray = marked[np.ix_(*index)].transpose([names.index(d) for d in chosen]).reshape(-1)
-    return cells
-
-
-def _positions(labels: Sequence[str], chosen: Sequence[str]) -> Int[ndarray, " chosen"]:
-    position = {label: i for i, label in enumerate(labels)}
-    return np.array([position[label] for label in chosen])
+def site_values(data: "DataArray", dims: Sequence[str]) -> Float[ndarray, "site item"]:
+    """The values of a map, one row per cell in the order of `dims`."""
+    values: ndarray = data.transpose(*dims, "item").values
+    return values.reshape(-1, data.sizes["item"])
 
 
 def _part(name: str) -> str:

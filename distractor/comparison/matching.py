@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.probing.cells import labels
 from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import ChosenSites, site_of
@@ -35,9 +36,9 @@ def n_layers(results: ProbeResults) -> int:
     """A model's number of layers, by the names of its sites; 0 if no reading names any."""
     layers = [-1]
     for readings in results.readings.values():
-        dims = readings[0].dims
-        layers += [site_of(name).layer for name in dims.get("component", ()) if name[:1] == "L"]
-        layers += [int(layer) for layer in dims.get("layer", ())]
+        data = readings[0].data
+        layers += [site_of(name).layer for name in labels(data, "component") if name[:1] == "L"]
+        layers += [int(layer) for layer in labels(data, "layer")]
     return 1 + max(layers)
 
 
@@ -77,12 +78,8 @@ def depth_correlation(first: Reading, second: Reading, outer: Mapping[str, str])
 
 def depth_profile(reading: Reading, outer: Mapping[str, str]) -> dict[str, Float[ndarray, " layer"]]:
     """The summed mean effects of each layer's heads, and of its MLP, in one map; by kind of site."""
-    index = tuple(
-        list(names).index(outer[d]) if d in outer else slice(None)  # leaves component and item
-        for d, names in reading.dims.items()
-    )
-    means = np.nanmean(reading.values[index], -1)
-    sites = [site_of(name) for name in reading.dims["component"]]
+    means = np.nanmean(reading.data.sel(outer).transpose("component", "item").values, -1)
+    sites = [site_of(name) for name in labels(reading.data, "component")]
     n = 1 + max(site.layer for site in sites)
     profile: dict[str, ndarray] = {}
     for site, mean in zip(sites, means, strict=True):

@@ -13,6 +13,7 @@ from distractor.comparison.map_changes import MapChange
 from distractor.comparison.matching import Match
 from distractor.comparison.sides import Side, model_key
 from distractor.comparison.steps import PATHS, TrainingCurves
+from distractor.probing.cells import labels
 from distractor.probing.read_probes import ProbeResults
 from distractor.probing.strengths import Strength, first_half
 from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, complete_items, quantity_limits, values_of
@@ -177,7 +178,7 @@ class ComparisonResult:
         strength, probe_results = self.strengths[model], self.probe_results[model]
         values = np.full(len(self.task.items), np.nan)
         if strength is not None and probe_results is not None:
-            names = next(iter(probe_results.readings.values()))[0].dims["item"]
+            names = labels(next(iter(probe_results.readings.values()))[0].data, "item")
             position = {item.id: i for i, item in enumerate(self.task.items)}
             items = np.array([position[name] for name in names])
             is_weighed = ~first_half([self.groups[i] for i in items], self.task.items)

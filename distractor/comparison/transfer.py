@@ -11,9 +11,9 @@ from numpy import ndarray
 from distractor.comparison.matching import Match, blocks_of, carried, n_layers
 from distractor.comparison.result import ComparisonResult, Transfer
 from distractor.comparison.steps import PATHS
-from distractor.probing.read_probes import PAIR
+from distractor.probing.cells import groups_of, labels
 from distractor.probing.readings import Reader
-from distractor.probing.strengths import first_half, losses, site_of
+from distractor.probing.strengths import first_half, losses, pair_effects, site_of
 from distractor.scoring.store import Store
 from distractor.statistics.changes import changes
 from distractor.statistics.groups import mean_interval
@@ -34,13 +34,12 @@ def transfers(
     if given is None or own is None or source is None or target is None:
         return []
     reading = target.readings["ablation"][0]
-    components = list(reading.dims["component"])
+    components = labels(reading.data, "component")
     foreign = carried(given.chosen, components, (n_layers(source), n_layers(target)), match)
     if foreign is None:
         return []
     own_sites = own.chosen if match == "name" else blocks_of(own.chosen, components)
-    group_of = {item.id: item.group for item in result.task.items}
-    groups = [group_of[item] for item in reading.dims["item"]]
+    groups = groups_of(result.task, reading.data)
     is_weighed = ~first_half(groups, result.task.items)
     kept = [group for group, is_kept in zip(groups, is_weighed, strict=True) if is_kept]
     reader = Reader(result.task, result.scores[receiver].source, store, result.settings)
@@ -62,8 +61,7 @@ def _loss(
         return np.zeros(int(is_weighed.sum()))
     settings: Any = ablation
     reading = reader.read(replace(settings, together=tuple(map(site_of, names))))
-    positions = [list(reading.dims["condition"]).index(condition) for condition in PAIR]
-    loss: ndarray = losses(reading.values[0][positions][:, is_weighed])[task]
+    loss: ndarray = losses(pair_effects(reading)[0][:, is_weighed])[task]
     return loss
 
 

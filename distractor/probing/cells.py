@@ -1,106 +1,57 @@
-"""Means and tests of a reading's cells: one map at a time."""
+"""Means over items of a reading's cells, and which cells make up one map."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from numpy import ndarray
 
-from distractor.probing.readings import Reading
 from distractor.scoring.behaviour import quantity_limits
-from distractor.statistics.groups import Mean, mean_intervals, number_groups
+from distractor.statistics.groups import Mean, mean_intervals
 from distractor.text.task import Task
 
-
-def cell_name(names: dict[str, str]) -> str:
-    """How a cell is called: `L1H0.z`, `L1H0.pattern at cue`, `L1.resid_post at subject`."""
-    where = names["component"] if "component" in names else f"L{names['layer']}.{names.get('part', '')}".rstrip(".")
-    return f"{where} at {names['role']}" if "role" in names else where
+if TYPE_CHECKING:
+    from xarray import DataArray, Dataset
 
 
 MapKind = Literal["lens", "decoding", "attention", "components", "positions", "sources", "other"]
-"""What a reading is a map of, told by its dims: see `kind_of`."""
+"""The kind of map that a reading's dims and unit make: see `kind_of`."""
 
 
 EFFECTS: tuple[MapKind, ...] = ("components", "positions", "sources")
 """Maps of effects or contributions in nats, whose cells can be tested against 0."""
 
 
-@dataclass(frozen=True, eq=False)
-class CellMeans:
-    """The means over items of a reading's cells, with 95 % intervals over item groups; NaN where a cell has no items.
-
-    `dims` are the reading's without `item`. For effects, `p` are sign-flip p-values over groups and `marked` the cells
-    that stand out: Benjamini and Hochberg's procedure at 5 % over one map, and at least 5 % of the gap in question.
-    A map is everything with the same outer names (pair, direction, condition, …). Where sites were exchanged between two
-    conditions, `recovery` is the effect as a share of the difference of their gaps; NaN where there is none to speak of.
-    """
-
-    dims: Mapping[str, Sequence[str]]
-    mean: Float[ndarray, "..."]
-    low: Float[ndarray, "..."]
-    high: Float[ndarray, "..."]
-    p: Float[ndarray, "..."] | None = None
-    marked: Bool[ndarray, "..."] | None = None
-    recovery: Float[ndarray, "..."] | None = None
-    recovery_low: Float[ndarray, "..."] | None = None
-    recovery_high: Float[ndarray, "..."] | None = None
-
-    def at(self, **names: str) -> "CellMeans":
-        """The cells at one name of some dims."""
-        place = tuple(self.dims[d].index(names[d]) if d in names else slice(None) for d in self.dims)
-        dims = {d: labels for d, labels in self.dims.items() if d not in names}
-        parts: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else np.asarray(v[place]) for n in TABLES}
-        return CellMeans(dims, **parts)
-
-    def order(self, *first: str) -> "CellMeans":
-        """The same cells with these dims first."""
-        names = [*first, *(d for d in self.dims if d not in first)]
-        axes = [list(self.dims).index(d) for d in names]
-        parts: dict[str, Any] = {n: None if (v := getattr(self, n)) is None else v.transpose(axes) for n in TABLES}
-        return CellMeans({d: self.dims[d] for d in names}, **parts)
-
-    def one(self, *place: int) -> Mean:
-        """A cell's mean with its interval."""
-        return Mean(float(self.mean[place]), float(self.low[place]), float(self.high[place]))
-
-    def maps(self) -> "Iterator[tuple[dict[str, str], CellMeans]]":
-        """The maps that the cells make up, each with the outer names that it stands for."""
-        outer = [d for d in self.dims if d not in INNER]
-        for names in product(*(self.dims[d] for d in outer)):
-            told = dict(zip(outer, names, strict=True))
-            yield told, self.at(**told)
-
-
 OWN_MAP = ("pattern", "q", "k", "v")
+"""Parts of heads that are tested and drawn as a map of their own."""
 
 
 UNSIGNED = ("grad_drop",)
-"""Estimates whose values are sizes: they have no sign to flip."""
+"""Estimates that are sizes: they have no sign to flip."""
 
 
-PATHS = 3
-"""Of compensation: total, direct and later."""
-
-
-def varying(maps: Sequence[Mapping[str, str]]) -> list[str]:
-    """The outer dims by which maps differ: what each has to be called by, where all are shown together."""
-    return [d for d in maps[0] if len({told[d] for told in maps}) > 1] if maps else []
-
-
-TABLES = ("mean", "low", "high", "p", "marked", "recovery", "recovery_low", "recovery_high")
+PATHS = ("total", "direct", "later")
+"""The paths of `compensation` that are shown; effects through single later components are only stored."""
 
 
 INNER = ("component", "part", "layer", "role", "stage")
-"""Dims within a map; all others tell maps apart."""
+"""Dims within a map; all other dims tell maps apart."""
 
 
-def kind_of(reading: Reading) -> MapKind:
-    """What a reading is a map of."""
-    dims, is_nats = set(reading.dims), reading.about.get("unit") == "nats"
+def labels(data: "DataArray | Dataset", dim: str) -> list[str]:
+    """The labels along a dim, as strings; empty if there is no such dim."""
+    return [str(label) for label in data[dim].values] if dim in data.dims else []
+
+
+def cell_name(names: Mapping[str, str]) -> str:
+    """The name of a cell: `L1H0.z`, `L1H0.pattern at cue`, `L1.resid_post at subject`."""
+    where = names["component"] if "component" in names else f"L{names['layer']}.{names.get('part', '')}".rstrip(".")
+    return f"{where} at {names['role']}" if "role" in names else where
+
+
+def kind_of(data: "DataArray") -> MapKind:
+    """The kind of map that a reading makes."""
+    dims, is_nats = set(data.dims), data.attrs.get("unit") == "nats"
     if {"quantity", "stage"} <= dims:
         return "lens"
     if {"label", "control", "stage"} <= dims:
@@ -112,55 +63,72 @@ def kind_of(reading: Reading) -> MapKind:
     return "components" if "component" in dims and is_nats else "other"
 
 
-def map_families(dims: Mapping[str, Sequence[str]]) -> list[dict[str, Sequence[str]]]:
-    """The names of each family of cells that are tested together: what is drawn as one map.
+def map_names(data: "DataArray | Dataset") -> list[dict[str, str]]:
+    """The outer labels (pair, direction, condition, …) of each map in a reading or its cell means."""
+    dims = data["mean"].dims if "mean" in data else data.dims
+    outer = [str(d) for d in dims if d not in INNER and d != "item"]
+    return [dict(zip(outer, names, strict=True)) for names in product(*(labels(data, d) for d in outer))]
 
-    Heads' outputs and MLPs are one; patterns, queries, keys and values, and the parts of the residual stream, one each.
+
+def maps_of(cells: "Dataset") -> "Iterator[tuple[dict[str, str], Dataset]]":
+    """Each map of cell means with its outer labels."""
+    for names in map_names(cells):
+        yield names, cells.sel(names)
+
+
+def map_families(data: "DataArray | Dataset") -> list[dict[str, list[str]]]:
+    """The labels of each family of cells that are tested together and drawn as one map.
+
+    Outputs of heads and MLPs are one family. Patterns, queries, keys and values, and the parts of the residual stream, are
+    one family each.
     """
-    if "part" in dims:
-        return [{"part": [part]} for part in dims["part"]]
+    if "part" in data.dims:
+        return [{"part": [part]} for part in labels(data, "part")]
     parts: dict[str, list[str]] = {}
-    for name in dims.get("component", ()):
+    for name in labels(data, "component"):
         part = name.rpartition(".")[2]
         parts.setdefault(part if part in OWN_MAP else "", []).append(name)
     return [{"component": names} for names in parts.values()] or [{}]
 
 
-def places_of(names: Sequence[str], wanted: Sequence[str] | str | None) -> Int[ndarray, " place"]:
-    """Where some names stand among all; all of them if None are wanted."""
-    if wanted is None:
-        return np.arange(len(names))
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([place[name] for name in ([wanted] if isinstance(wanted, str) else wanted)])
+def varying(maps: Sequence[Mapping[str, str]]) -> list[str]:
+    """The outer dims by which maps differ: a map's title needs these labels."""
+    return [d for d in maps[0] if len({names[d] for names in maps}) > 1] if maps else []
 
 
-def without_far_paths(reading: Reading) -> Reading:
-    """Of effects by path, the whole, the direct one, and all later layers together: single later components stay on disk."""
-    paths = list(reading.dims.get("path", ()))
-    if len(paths) <= PATHS:
-        return reading
-    kept = np.take(reading.values, range(PATHS), axis=list(reading.dims).index("path"))
-    return replace(reading, values=kept, dims={**reading.dims, "path": paths[:PATHS]})
+def without_far_paths(data: "DataArray") -> "DataArray":
+    """A reading without the effects through single later components."""
+    return data.sel(path=list(PATHS)) if len(labels(data, "path")) > len(PATHS) else data
 
 
-def groups_of(task: Task, reading: Reading) -> Int[ndarray, " item"]:
-    """The number of the group of each of a reading's items."""
+def mean_of(cell: "Dataset") -> Mean:
+    """The mean of a single cell with its interval."""
+    return Mean(*(float(cell[name]) for name in Mean._fields))
+
+
+def empty_cells(data: "DataArray") -> "DataArray":
+    """NaN for each cell of a reading, with the labels of its dims."""
+    import xarray as xr
+
+    return xr.full_like(data.isel(item=0, drop=True).reset_coords(drop=True), np.nan, dtype=float)
+
+
+def groups_of(task: Task, data: "DataArray") -> list[str]:
+    """The group of each of a reading's items."""
     group_of = {item.id: item.group for item in task.items}
-    return number_groups([group_of[name] for name in reading.dims["item"]])
+    return [group_of[name] for name in labels(data, "item")]
 
 
-def means_of(task: Task, reading: Reading) -> CellMeans:
-    """The mean of each cell over the items that it has, with its interval."""
-    axis = list(reading.dims).index("item")
-    dims = {d: list(names) for d, names in reading.dims.items() if d != "item"}
-    rows = np.moveaxis(reading.values, axis, -1).reshape(-1, reading.values.shape[axis])
-    groups = groups_of(task, reading)
-    is_share = np.full(len(rows), kind_of(reading) in ("attention", "decoding"))
-    if kind_of(reading) == "lens":
-        quantity = np.indices([len(names) for names in dims.values()])[list(dims).index("quantity")].ravel()
-        is_share = np.array([quantity_limits(name) is not None for name in dims["quantity"]])[quantity]
-    found = np.full((3, len(rows)), np.nan)
+def means_of(task: Task, data: "DataArray") -> "Dataset":
+    """The `mean` of each cell over the items that have it, with its 95 % interval `low` to `high` over item groups."""
+    from xarray import DataArray, Dataset
+
+    values, empty = data.transpose(..., "item").values, empty_cells(data)
+    is_share = np.full(empty.shape, kind_of(data) in ("attention", "decoding"))
+    if kind_of(data) == "lens":
+        limited = DataArray([quantity_limits(name) is not None for name in labels(data, "quantity")], dims="quantity")
+        is_share = limited.broadcast_like(empty).transpose(*empty.dims).values
+    means = np.full((3, *empty.shape), np.nan)
     for chosen, limits in ((~is_share, None), (is_share, (0.0, 1.0))):
-        found[:, chosen] = mean_intervals(rows[chosen], groups, limits=limits)
-    mean, low, high = found.reshape(3, *(len(names) for names in dims.values()))
-    return CellMeans(dims, mean, low, high)
+        means[:, chosen] = mean_intervals(values[chosen], groups_of(task, data), limits=limits)
+    return Dataset({name: empty.copy(data=table) for name, table in zip(Mean._fields, means, strict=True)})

@@ -1,6 +1,5 @@
 """The maps of a pair: what exchanging activations does, layer by role in the prompt or head by head, in both directions."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from xarray import DataArray
 from distractor.errors import ScalingError, TaskError, nearest
 from distractor.models.site import HEAD_PARTS, Part, Site
 from distractor.probing.patching import patched_gaps
-from distractor.probing.positions import Positions, example
+from distractor.probing.positions import Positions, example_tokens
 from distractor.probing.run import Run
 from distractor.progress import record_note
 from distractor.statistics.groups import mean_interval
@@ -113,15 +112,18 @@ class PatchingMap:
         return gap
 
     def reading(
-        self, values: Float[ndarray, "*lead node direction=2 item"], lead: Mapping[str, Sequence[str]], **told: Any
+        self,
+        values: Float[ndarray, "*lead node direction=2 item"],
+        lead: Mapping[str, Sequence[str]],
+        **attributes: Any,
     ) -> DataArray:
         """Values of all cells as a reading [pair *lead direction part layer role item], of heads [… component item].
 
-        Beside what is `told`, its attributes hold the pair's gaps (`pair_gap`: each item's, in the order of items, with
-        the sign of noising; `denominator`: their mean with its interval), and the tokens of an example.
+        Items have their `group` and `pair_gap` (with the sign of noising) as coordinates, roles their `token` in the
+        first item. The attribute `denominator` is the mean of `pair_gap` with its interval. `attributes` come on top.
         """
         batch = self.run.batch
-        name = told.pop("name")
+        name = attributes.pop("name")
         coords: dict[str, Any] = {"pair": ["/".join(batch.conditions)], **lead, "direction": list(DIRECTIONS)}
         values = np.moveaxis(values, -2, -3)  # direction before node
         if self.is_of_heads:
@@ -134,17 +136,12 @@ class PatchingMap:
             coords["role"] = list(self.roles)
         coords["item"] = [item.id for item in batch.items]
         dims = list(coords)
-        coords["group"] = ("item", self.groups)
-        attrs = {
-            "quantity": "change of the logit gap",
-            "unit": "nats",
-            **told,
-            "pair_gap": json.dumps(self.pair_gap.tolist()),
-            "denominator": json.dumps(self.denominator),
-            "example": example(batch, self.run.model.tokenizer),
-        }
-        if not self.is_of_heads and "absent" not in attrs:
-            attrs["absent"] = "the item has no token with this role"
+        coords |= {"group": ("item", self.groups), "pair_gap": ("item", self.pair_gap)}
+        attrs = {"quantity": "change of the logit gap", "unit": "nats", **attributes, "denominator": self.denominator}
+        if not self.is_of_heads:
+            tokens = example_tokens(batch, self.run.model.tokenizer, list(self.roles))["token"][1]
+            coords["token"] = ("role", tokens[0])
+            attrs.setdefault("absent", "the item has no token with this role")
         return DataArray(values[None], dims=dims, coords=coords, name=name, attrs=attrs)
 
     @property

@@ -1,13 +1,14 @@
 """Where in a prompt: positions of prompts of different length and wording, matched by their roles."""
 
-import json
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from distractor.probing.run import Batch
@@ -64,14 +65,16 @@ def label(role: Role) -> str:
     return f"{name}-{before_last}" if before_last else name
 
 
-def example(batch: Batch, tokenizer: Any) -> str:
-    """The first item's tokens with their roles under each condition, as JSON: {condition: [[text, label], …]}.
+def example_tokens(batch: Batch, tokenizer: Any, roles: Sequence[str]) -> dict[str, tuple[tuple[str, str], ndarray]]:
+    """Coordinates that show the first item's prompts: the `token` of each role, and its `place` (−1: no such role).
 
-    What figures are labelled with; it travels in a reading's attributes.
+    Each has the dims [condition role]. Figures use them as labels.
     """
-    told = {}
-    for condition, tokens, line in zip(batch.conditions, batch.tokens[:, 0].tolist(), batch.roles, strict=True):
-        roles = line[0]
-        texts = [tokenizer.decode([token]) for token in tokens[: len(roles)]]
-        told[condition.value] = [[text, label(role)] for text, role in zip(texts, roles, strict=True)]
-    return json.dumps(told)
+    tokens = np.full((len(batch.conditions), len(roles)), "", dtype=object)
+    places = np.full(tokens.shape, -1)
+    for c, line in enumerate(batch.roles):
+        for place, (token, role) in enumerate(zip(batch.tokens[c, 0].tolist(), line[0], strict=False)):
+            number = roles.index(label(role)) if label(role) in roles else None
+            if number is not None:
+                tokens[c, number], places[c, number] = tokenizer.decode([token]), place
+    return {"token": (("condition", "role"), tokens.astype(str)), "place": (("condition", "role"), places)}

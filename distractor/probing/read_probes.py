@@ -1,11 +1,9 @@
 """Reads several probes in several models and tests the sites."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,15 +14,14 @@ from distractor.errors import DistractorError, ModelError, TaskError, nearest
 from distractor.models.source import Source
 from distractor.probing.cells import (
     EFFECTS,
-    INNER,
-    TABLES,
     UNSIGNED,
-    CellMeans,
+    empty_cells,
     groups_of,
     kind_of,
+    labels,
     map_families,
+    map_names,
     means_of,
-    places_of,
     without_far_paths,
 )
 from distractor.probing.readings import Reader, Reading
@@ -42,6 +39,8 @@ from distractor.statistics.ordering import Order, order
 from distractor.text.task import ALIGNED, Condition, Task
 
 if TYPE_CHECKING:
+    from xarray import Dataset
+
     from distractor.probing.probe import Probe
 
 
@@ -49,6 +48,9 @@ WHOLE = ("float32", "float64")
 
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+
+
+EFFECT_TABLES = ("mean", "low", "high", "p", "recovery", "recovery_low", "recovery_high")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ class ProbeResults:
         return len({item.group for item, is_used in zip(self.task.items, self.complete, strict=True) if is_used})
 
     @cached_property
-    def cells(self) -> dict[str, tuple[CellMeans, ...]]:
+    def cells(self) -> "dict[str, tuple[Dataset, ...]]":
         """Means over items of every reading."""
         return {name: tuple(self.cells_of(one) for one in many) for name, many in self.readings.items()}
 
@@ -93,47 +95,47 @@ class ProbeResults:
         groups = [item.group for item in self.task.items]
         return known_mean_interval(np.where(self.complete, row, np.nan), groups, limits=quantity_limits(quantity))
 
-    def cells_of(self, reading: Reading) -> CellMeans:
-        """The mean of each cell over the items that it has, with its interval and, for effects, whether it stands out."""
-        if kind_of(reading) not in EFFECTS:
-            return means_of(self.task, reading)
-        reading = without_far_paths(reading)
-        item, dims = list(reading.dims).index("item"), [d for d in reading.dims if d != "item"]
-        outer = [d for d in dims if d not in INNER]
-        values = np.moveaxis(reading.values, item, -1)
-        shape = [len(reading.dims[d]) for d in dims]
-        tables = {name: np.zeros(shape, dtype=bool) if name == "marked" else np.full(shape, np.nan) for name in TABLES}
-        groups = [self._group_of[name] for name in reading.dims["item"]]
-        for names in product(*(reading.dims[d] for d in outer)):
-            told = dict(zip(outer, names, strict=True))
-            gap = self.gap_in_question(reading, told)
-            for family in map_families(reading.dims):
-                picked = told | family
-                place = np.ix_(*(places_of(reading.dims[d], picked.get(d)) for d in dims))
-                inner = [
-                    len(places) for d, places in zip(dims, (a.ravel() for a in place), strict=True) if d not in told
-                ]
-                effects = judge(values[place].reshape(*inner, -1), groups, gap)
-                has_sign = told.get("estimate") not in UNSIGNED
-                for table in TABLES if has_sign else ("mean", "low", "high"):
-                    found = effects.is_marked if table == "marked" else getattr(effects, table)
-                    tables[table][place] = found.reshape(tables[table][place].shape)
-        if "pair_gap" not in reading.about:  # there is nothing to recover where nothing was exchanged
-            tables = {name: table for name, table in tables.items() if not name.startswith("recovery")}
-        return CellMeans({d: reading.dims[d] for d in dims}, **tables)
+    def cells_of(self, reading: Reading) -> "Dataset":
+        """The `mean` of each cell over the items that have it, with its 95 % interval `low` to `high`; NaN without items.
 
-    def gap_in_question(self, reading: Reading, told: Mapping[str, str]) -> Float[ndarray, " item"]:
-        """What each effect of a map is held against, item by item: an effect of less than 5 % of its mean is not marked.
-
-        Where sites were exchanged, the difference of the two conditions' gaps. Else the larger of 2T and 2D, the sum and
-        the difference of the gaps in conflict and congruent: at the peak the true cue moves nothing, and T is no measure.
+        For effects, `p` are sign-flip p-values over item groups. `marked` are cells that pass Benjamini and Hochberg's
+        procedure at 5 % over their map and reach 5 % of the gap in question. Activation patching also has `recovery` with
+        `recovery_low` and `recovery_high`: the effect as a share of the difference of the pair's gaps; NaN if that is 0.
         """
-        if "pair_gap" in reading.about:
-            exchanged: ndarray = np.array(json.loads(reading.about["pair_gap"]))
-            return -exchanged if told.get("direction") == "denoising" else exchanged
+        from xarray import Dataset, full_like
+
+        data = without_far_paths(reading.data)
+        if kind_of(data) not in EFFECTS:
+            return means_of(self.task, data)
+        empty = empty_cells(data)
+        is_pair = "pair_gap" in data.coords
+        tables = [name for name in EFFECT_TABLES if is_pair or not name.startswith("recovery")]
+        cells = Dataset({name: empty.copy() for name in tables} | {"marked": full_like(empty, False, dtype=bool)})
+        groups = groups_of(self.task, reading.data)
+        for names in map_names(data):
+            gap = self.gap_in_question(reading, names)
+            has_sign = names.get("estimate") not in UNSIGNED
+            for family in map_families(data):
+                where = {**{d: [label] for d, label in names.items()}, **family}
+                effects = judge(data.sel(where).transpose(..., "item").values, groups, gap)
+                for table in tables if has_sign else ("mean", "low", "high"):
+                    cells[table].loc[where] = getattr(effects, table)
+                if has_sign:
+                    cells["marked"].loc[where] = effects.is_marked
+        return cells
+
+    def gap_in_question(self, reading: Reading, names: Mapping[str, str]) -> Float[ndarray, " item"]:
+        """The gap, item by item, that the effects of the map called `names` are compared with.
+
+        For activation patching it is the difference of the two conditions' gaps. Otherwise it is the larger of 2T and 2D,
+        the difference and the sum of the gaps in conflict and congruent: at the peak T is near 0 and cannot be a scale.
+        """
+        if "pair_gap" in reading.data.coords:
+            pair_gap: ndarray = reading.data["pair_gap"].values
+            return -pair_gap if names.get("direction") == "denoising" else pair_gap
         place = {item.id: i for i, item in enumerate(self.task.items)}
         scores = next(one for one in self.scores if one.source.name == reading.source.name)
-        here = [place[name] for name in reading.dims["item"]]
+        here = [place[name] for name in labels(reading.data, "item")]
         gap = {
             c: quantities.logit_gap(scores.log_probs[self._place(c)])[here] for c in PAIR if c in self.task.conditions
         }
@@ -144,11 +146,10 @@ class ProbeResults:
         return twice_t if abs(twice_t.mean()) >= abs(twice_d.mean()) else twice_d
 
     def why_no_recovery(self, reading: Reading) -> str | None:
-        """Why exchanges are told in nats alone, where they are: the gaps of the pair do not differ."""
-        if "pair_gap" not in reading.about:
+        """Why effects of activation patching have no share of the pair's gap; None if they have one."""
+        if "pair_gap" not in reading.data.coords:
             return None
-        groups = [self._group_of[name] for name in reading.dims["item"]]
-        return why_no_recovery(self.gap_in_question(reading, {}), groups)
+        return why_no_recovery(self.gap_in_question(reading, {}), groups_of(self.task, reading.data))
 
     def over_seeds(self, models: Sequence[int], pull: str, *, of_sites: bool) -> Mean | None:
         """`true_pull` or `distractor_pull` in nats, of some models' sites or of behaviour: its mean over the models.
@@ -228,14 +229,12 @@ class ProbeResults:
 
     def divergence(self, reading: Reading) -> Divergence | None:
         """Where in a lens conflict and congruent part; None where the task has no congruent prompts."""
-        pair = [condition.value for condition in PAIR]
-        if not set(pair) <= set(reading.dims["condition"]):
+        if not set(PAIR) <= set(labels(reading.data, "condition")):
             return None
-        gap = reading.values[list(reading.dims["quantity"]).index("logit_gap")]
-        conflict, congruent = (gap[:, list(reading.dims["condition"]).index(name)] for name in pair)
-        difference = conflict - congruent
+        gap = reading.data.sel(quantity="logit_gap").transpose("condition", "stage", "item")
+        difference = gap.sel(condition=PAIR[0].value).values - gap.sel(condition=PAIR[1].value).values
         used = ~np.isnan(difference).any(0)
-        groups = number_groups(groups_of(self.task, reading)[used])
+        groups = number_groups(np.array(groups_of(self.task, reading.data))[used])
         if len(set(groups)) < 2:
             return None
         return divergence(group_means(difference[:, used], groups), np.bincount(groups).astype(float))
@@ -355,10 +354,9 @@ def _weigh(
     alone = last("ablation")
     if alone is None:
         return []
-    group_of = {item.id: item.group for item in task.items}
-    groups = [group_of[name] for name in alone.dims["item"]]
+    items, groups = labels(alone.data, "item"), groups_of(task, alone.data)
     patching, swapped = last("head_patching"), last(f"head_patching/{Condition.DISTRACTOR_SWAPPED}")
-    is_same = all(one is None or list(one.dims["item"]) == list(alone.dims["item"]) for one in (patching, swapped))
+    is_same = all(one is None or labels(one.data, "item") == items for one in (patching, swapped))
     half = first_half(groups, task.items)
     chosen = choose(alone, half, groups, patching, swapped) if is_same else choose(alone, half, groups)
     own: Any = probe

@@ -1,13 +1,11 @@
 """Probe readings: computed once, stored as cells, read back."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
 from distractor.models.source import Source
 from distractor.scoring.keys import cell_key
@@ -24,24 +22,25 @@ if TYPE_CHECKING:
     from distractor.scoring.encode import Encoding
 
 
-READING = 4
-"""Version of how probes read and how that is kept: other numbers under the same settings ask for a new one."""
+READING = 5
+"""Version of how probes read and how readings are stored. Raise it whenever either changes the stored numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What a probe read, as it is kept: `values` along the named `dims`, with quantity, unit and origin in `about`.
+    """A probe's labelled values in one model: quantity, unit and origin are attributes of `data`.
 
-    `table` holds the same values with the dims as columns. `coords` are further names along dims: {name: {"dims": …,
-    "values": …}}.
+    Stored readings label each dim with strings. Further coordinates belong to dims: an item's `group` and `pair_gap`,
+    the example `token` of a role.
     """
 
     source: Source
-    table: "pa.Table"
-    values: Float[ndarray, "..."]
-    dims: Mapping[str, Sequence[str]]
-    about: Mapping[str, str]
-    coords: Mapping[str, Any] = field(default_factory=dict)
+    data: "DataArray"
+
+    @property
+    def table(self) -> "pa.Table":
+        """The values as a table, with the dims as columns."""
+        return _table(self.data)
 
 
 def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) -> Key:
@@ -93,32 +92,43 @@ class Reader:
         return encode(self.task, self._model)
 
 
-def _cell(reading: "DataArray", n_params: int) -> Cell:
-    """A reading as it is kept: its dims as columns, what else is known of it beside."""
-    import pyarrow as pa
-
-    names = {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims}
-    grid = np.meshgrid(*(np.arange(n, dtype=np.int32) for n in reading.shape), indexing="ij")
-    columns = {
-        d: pa.DictionaryArray.from_arrays(pa.array(i.ravel()), pa.array(names[d]))
-        for d, i in zip(names, grid, strict=True)
-    }
+def _cell(data: "DataArray", n_params: int) -> Cell:
+    """The stored form of a reading: a table of values, with labels and attributes in its header."""
     facts = {
-        "dims": list(names.items()),  # a list, for the order of a mapping is not kept
-        "about": {str(k): str(v) for k, v in reading.attrs.items()},
+        "name": str(data.name),
+        "dims": [(str(d), [str(v) for v in data[d].values]) for d in data.dims],
         "coords": {
             str(name): {"dims": [str(d) for d in coord.dims], "values": coord.values.tolist()}
-            for name, coord in reading.coords.items()
-            if name not in reading.dims
+            for name, coord in data.coords.items()
+            if name not in data.dims
         },
+        "attributes": dict(data.attrs),
         "n_params": n_params,
     }
-    return Cell(pa.table({**columns, "value": reading.values.ravel()}), facts)
+    return Cell(_table(data), json.loads(json.dumps(facts, default=str)))
+
+
+def _table(data: "DataArray") -> "pa.Table":
+    import pyarrow as pa
+
+    places = np.indices(data.shape, dtype=np.int32)
+    columns = {
+        str(d): pa.DictionaryArray.from_arrays(pa.array(place.ravel()), pa.array([str(v) for v in data[d].values]))
+        for d, place in zip(data.dims, places, strict=True)
+    }
+    return pa.table({**columns, "value": data.values.ravel()})
 
 
 def _reading(source: Source, cell: Cell) -> Reading:
+    from xarray import DataArray
+
     facts = cell.facts
-    dims: dict[str, list[str]] = dict(facts["dims"])
-    values = cell.table["value"].to_numpy().reshape([len(names) for names in dims.values()])
-    placed = replace(source, n_params=facts["n_params"])
-    return Reading(placed, cell.table, values, dims, facts["about"], facts["coords"])
+    labels: dict[str, list[str]] = dict(facts["dims"])
+    data = DataArray(
+        cell.table["value"].to_numpy().reshape([len(names) for names in labels.values()]),
+        dims=list(labels),
+        coords={**labels, **{name: (coord["dims"], coord["values"]) for name, coord in facts["coords"].items()}},
+        name=facts["name"],
+        attrs=facts["attributes"],
+    )
+    return Reading(replace(source, n_params=facts["n_params"]), data)

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,9 +11,13 @@ from numpy import ndarray
 
 from distractor.models.site import Site
 from distractor.models.source import Source
+from distractor.probing.cells import labels
 from distractor.probing.readings import Reading
 from distractor.statistics.groups import mean_interval
 from distractor.text.task import Condition, Item
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 SHARE = 0.8
 """The sites chosen are the strongest that together have this share of all effects of their sign."""
@@ -85,9 +89,9 @@ def choose(
     (the distractor's), where both were read; else by what T and D lose when components are knocked out one at a time.
     """
     if patching is not None and swapped is not None:
-        return ChosenSites(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
-    names = list(ablation.dims["component"])
-    true, distractor = losses(_pair(ablation)[..., half])
+        return ChosenSites(_by_patching(patching, half, groups), _by_patching(swapped, half, groups))
+    names = labels(ablation.data, "component")
+    true, distractor = losses(pair_effects(ablation)[..., half])
     return ChosenSites(_strongest(names, true.mean(-1)), _strongest(names, distractor.mean(-1)))
 
 
@@ -105,8 +109,8 @@ def strength(
     """
     other = ~half
     nothing = np.zeros(int(other.sum()))
-    lost_true = nothing if true is None else losses(_pair(true)[0][:, other])[0]
-    lost_distractor = nothing if distractor is None else losses(_pair(distractor)[0][:, other])[1]
+    lost_true = nothing if true is None else losses(pair_effects(true)[0][:, other])[0]
+    lost_distractor = nothing if distractor is None else losses(pair_effects(distractor)[0][:, other])[1]
     kept = tuple(name for name, is_other in zip(groups, other, strict=True) if is_other)
     return Strength(source, chosen, kept, lost_true, lost_distractor)
 
@@ -117,13 +121,12 @@ def estimated(source: Source, patching: Reading, swapped: Reading, half: Half, g
     Half of what exchanging each chosen head would do to the gap, summed over the heads: a pair's gaps differ by 2T, or 2D.
     What a head does through another counts for both, so that a strength may exceed what both together have.
     """
-    chosen = ChosenSites(_by_exchange(patching, half, groups), _by_exchange(swapped, half, groups))
+    chosen = ChosenSites(_by_patching(patching, half, groups), _by_patching(swapped, half, groups))
     other = ~half
     kept = tuple(name for name, is_other in zip(groups, other, strict=True) if is_other)
     found = []
     for reading, names, sign in ((patching, chosen.true, -1), (swapped, chosen.distractor, 1)):
-        places = [list(reading.dims["component"]).index(name) for name in names]
-        found.append(sign / 2 * _noising(reading)[places][:, other].sum(0))
+        found.append(sign / 2 * _noising(reading).sel(component=list(names)).values[:, other].sum(0))
     return Strength(source, chosen, kept, *found)
 
 
@@ -138,38 +141,29 @@ def site_of(component: str) -> Site:
     return Site(int(layer), part, int(head) if head else None)  # type: ignore[arg-type]
 
 
-def _pair(ablation: Reading) -> Float[ndarray, "component condition item"]:
-    places = [list(ablation.dims["condition"]).index(c) for c in (Condition.CONFLICT, Condition.CONGRUENT)]
-    pair: ndarray = ablation.values[:, places]
-    return pair
+def pair_effects(ablation: Reading) -> Float[ndarray, "component condition=2 item"]:
+    """A reading of `ablation` under conflict and congruent."""
+    pair = ablation.data.sel(condition=[Condition.CONFLICT.value, Condition.CONGRUENT.value])
+    effects: ndarray = pair.transpose("component", "condition", "item").values
+    return effects
 
 
-def _by_exchange(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[str, ...]:
-    """Heads whose output, exchanged, moves the gap as the whole prompt does; none where the two gaps do not differ."""
-    import json
-
-    gap = np.array(json.loads(patching.about["pair_gap"]))[half]
+def _by_patching(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[str, ...]:
+    """Heads whose patching moves the gap as patching the whole prompt does; none if the two gaps do not differ."""
+    gap = patching.data["pair_gap"].values[half]
     mean, low, high = mean_interval(gap, [name for name, is_in in zip(groups, half, strict=True) if is_in])
     if low <= 0 <= high:
         return ()
-    effects = _noising(patching)[:, half].mean(-1) * np.sign(mean)
-    names = list(patching.dims["component"])
-    heads = [i for i, name in enumerate(names) if name.endswith(".z")]
-    return _strongest([names[i] for i in heads], effects[heads])
+    heads = [name for name in labels(patching.data, "component") if name.endswith(".z")]
+    effects = _noising(patching).sel(component=heads).values[:, half].mean(-1) * np.sign(mean)
+    return _strongest(heads, effects)
 
 
-def _noising(patching: Reading) -> Float[ndarray, "component item"]:
-    """What exchanging each component does in `conflict`; of several estimates, the first."""
-    place = tuple(
-        slice(None)
-        if d in ("component", "item")
-        else list(patching.dims[d]).index("noising")
-        if d == "direction"
-        else 0
-        for d in patching.dims
-    )
-    effects: ndarray = patching.values[place]
-    return effects
+def _noising(patching: Reading) -> "DataArray":
+    """The effect of patching each component in `conflict`: [component item]. Of several estimates, the first."""
+    noising = patching.data.sel(direction="noising")
+    first = {d: 0 for d in noising.dims if d not in ("component", "item")}
+    return noising.isel(first).transpose("component", "item")
 
 
 def _strongest(names: Sequence[str], effects: Float[ndarray, " component"]) -> tuple[str, ...]:

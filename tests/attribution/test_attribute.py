@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from rich.console import Console
+from xarray import DataArray, full_like, testing
 
 import small_ladder
 import tiny
 import wired
 from conftest import Loaded
-from distractor.ablation import figures as plot
 from distractor.attribution import figures as maps
 from distractor.attribution import report as attribute_report
 from distractor.attribution.attribute import attribute, count
@@ -34,6 +34,7 @@ from distractor.probing.measure import measure
 from distractor.probing.read_probes import ProbeResults, check_request
 from distractor.probing.readings import Reader, Reading
 from distractor.probing.strengths import ChosenSites, choose, first_half, losses, strength
+from distractor.runs.style import in_cell
 from distractor.runs.tables import WIDTH
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -78,7 +79,7 @@ def test_models_come_smallest_first_and_each_probe_reads_each(everything: tuple[
     assert "head_patching/distractor_swapped" in found.readings
     for name, readings in found.readings.items():
         assert [reading.source.name for reading in readings] == ["small", "large"], name
-        assert all(kind_of(reading) != "other" for reading in readings), name
+        assert all(kind_of(reading.data) != "other" for reading in readings), name
     assert found.refused == {}
 
 
@@ -86,15 +87,14 @@ def test_planted_sites_stand_out_and_nothing_else(everything: tuple[ProbeResults
     found, _ = everything
     for name in ("ablation", "direct_attribution", "compensation"):
         cells = found.cells[name][1]
-        cells = cells.at(path="total") if "path" in cells.dims else cells
-        assert cells.marked is not None
-        marked = {cells.dims["component"][i] for i in np.flatnonzero(cells.at(condition="conflict").marked)}
+        marked = cells["marked"].sel({"condition": "conflict", **({"path": "total"} if "path" in cells.dims else {})})
+        marked = set(marked["component"].values[marked.values])
         assert marked == {"L1H0.z", "L1H1.z"}, name
     cells = found.cells["ablation"][1]
-    assert cells.at(component="L1H0.z", condition="conflict").one().mean == pytest.approx(1, abs=0.02)
-    assert cells.at(component="L1H1.z", condition="conflict").one().mean == pytest.approx(-2, abs=0.02)
-    chance = [cells.marked.sum() for cells in found.cells["chance"] if cells.marked is not None]
-    assert sum(chance) <= 1
+    conflict = cells["mean"].sel(condition="conflict")
+    assert conflict.sel(component="L1H0.z") == pytest.approx(1, abs=0.02)
+    assert conflict.sel(component="L1H1.z") == pytest.approx(-2, abs=0.02)
+    assert sum(int(cells["marked"].sum()) for cells in found.cells["chance"]) <= 1
 
 
 def test_each_pair_shows_its_own_path(everything: tuple[ProbeResults, Store]) -> None:
@@ -102,9 +102,8 @@ def test_each_pair_shows_its_own_path(everything: tuple[ProbeResults, Store]) ->
     for name, head in (("head_patching", "L1H1.z"), ("head_patching/distractor_swapped", "L1H0.z")):
         cells = found.cells[name][1]
         assert top(found.readings[name][1], cells)[0]["component"] == head
-        here = cells.at(component=head, direction="noising", pair=cells.dims["pair"][0])
-        assert here.recovery is not None
-        assert here.recovery == pytest.approx(1, abs=0.02), "the head carries the whole difference"
+        recovery = cells["recovery"].sel(component=head, direction="noising").item()
+        assert recovery == pytest.approx(1, abs=0.02), "the head carries the whole difference"
 
 
 def test_what_is_kept_is_what_was_read(everything: tuple[ProbeResults, Store], tmp_path: Path) -> None:
@@ -114,12 +113,10 @@ def test_what_is_kept_is_what_was_read(everything: tuple[ProbeResults, Store], t
     for name in ("logit_lens", "attention", "linear_probe", "direct_attribution_by_role"):
         fresh = measure(loaded, TASK, PROBES[name])
         kept = found.readings[name][1]
-        assert list(kept.dims) == [str(d) for d in fresh.dims], name
-        assert_allclose(kept.values, fresh.values, atol=1e-5)
-        for dim, names in kept.dims.items():
-            assert list(names) == [str(v) for v in fresh.coords[dim].values]
+        testing.assert_allclose(kept.data, fresh, atol=1e-5)
+        assert (kept.data.name, kept.data.attrs) == (fresh.name, fresh.attrs)
         row = kept.table.slice(kept.table.num_rows // 2, 1).to_pylist()[0]
-        value = fresh.sel({dim: row[dim] for dim in kept.dims})
+        value = fresh.sel({dim: row[dim] for dim in fresh.dims})
         assert row["value"] == pytest.approx(float(value), abs=1e-5, nan_ok=True)
 
 
@@ -131,7 +128,7 @@ def test_a_second_time_no_model_is_loaded(
     again = attribute(TASK, [scores.source for scores in found.scores], READ, store=store, settings=CPU)
     for name, readings in found.readings.items():
         for one, other in zip(readings, again.readings[name], strict=True):
-            assert np.array_equal(one.values, other.values, equal_nan=True), name
+            assert one.data.identical(other.data), name
 
 
 def test_a_model_is_loaded_once_for_all_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,9 +165,10 @@ def made(found: ProbeResults, effects: Mapping[str, float], estimates: tuple[str
     random = np.random.default_rng(0)
     shape = (1, len(estimates), 2, len(effects), len(TASK.items))
     values = np.array(list(effects.values()))[:, None] + 0.01 * random.normal(size=shape)
-    dims = {"pair": kept.dims["pair"], "estimate": list(estimates), "direction": ["noising", "denoising"],
-            "component": list(effects), "item": kept.dims["item"]}  # fmt: skip
-    return replace(kept, values=values, dims=dims)
+    of_items = {name: kept.data[name] for name in ("pair", "direction", "item", "group", "pair_gap")}
+    coords = {**of_items, "estimate": list(estimates), "component": list(effects)}
+    dims = ("pair", "estimate", "direction", "component", "item")
+    return replace(kept, data=DataArray(values, dims=dims, coords=coords, attrs=kept.data.attrs))
 
 
 def test_what_has_no_sign_is_not_tested_and_kinds_of_sites_are_families_of_their_own(
@@ -179,17 +177,13 @@ def test_what_has_no_sign_is_not_tested_and_kinds_of_sites_are_families_of_their
     found, _ = everything
     effects = {"L0H0.z": -1.0, "L0H1.z": 0.0, "L0H0.pattern": -1.0, **{f"L0H{h}.pattern": 0.0 for h in range(1, 30)}}
     cells = found.cells_of(made(found, effects, ("gradient", "grad_drop", "exact")))
-    assert cells.marked is not None
-    assert cells.p is not None
-    assert cells.recovery is not None
-    assert not cells.at(estimate="grad_drop").marked.any()  # type: ignore[union-attr]
-    assert np.isnan(cells.at(estimate="grad_drop").p).all()  # type: ignore[arg-type]
+    assert not cells["marked"].sel(estimate="grad_drop").any()
+    assert cells[["p", "recovery"]].sel(estimate="grad_drop").isnull().all().to_array().all()
     for estimate in ("gradient", "exact"):
         for direction in ("noising", "denoising"):
-            here = cells.at(estimate=estimate, direction=direction, pair=cells.dims["pair"][0])
-            assert here.marked is not None
+            marked = cells["marked"].sel(estimate=estimate, direction=direction).squeeze("pair").values
             # With the smallest p that eight groups can have, one of two is marked, and one of thirty is not.
-            assert [name for name, mark in zip(effects, here.marked, strict=True) if mark] == ["L0H0.z"]
+            assert [name for name, mark in zip(effects, marked, strict=True) if mark] == ["L0H0.z"]
     drawn = maps.components(found, made(found, effects, ("gradient", "grad_drop", "exact")), cells)
     titles = [axes.get_title() for axes in drawn.axes if axes.get_title()]
     assert len(titles) == 8
@@ -256,12 +250,11 @@ def test_shares_have_intervals_between_0_and_1_that_reach_inwards(everything: tu
     assert (made.behaviour(0, "logit_gap", Condition.CONFLICT) or mean).low < -1
 
     lens = found.readings["logit_lens"][0]
-    shares = lens.values.copy()
-    shares[list(lens.dims["quantity"]).index("distractor_preference")] = 1
-    cells = found.cells_of(replace(lens, values=shares)).at(quantity="distractor_preference")
-    assert_allclose(cells.low, 0.025 ** (1 / 8))
-    gaps = found.cells_of(lens).at(quantity="logit_gap")
-    assert gaps.low.min() < -1
+    shares = lens.data.copy()
+    shares.loc[{"quantity": "distractor_preference"}] = 1
+    low = found.cells_of(replace(lens, data=shares))["low"]
+    assert_allclose(low.sel(quantity="distractor_preference"), 0.025 ** (1 / 8))
+    assert low.sel(quantity="logit_gap").min() < -1
 
 
 def test_steps_are_not_drawn_as_seeds(everything: tuple[ProbeResults, Store]) -> None:
@@ -322,20 +315,18 @@ def test_every_reading_has_its_figure_and_none_stands_out_of_its_page(
 def test_cells_that_stand_out_are_framed(everything: tuple[ProbeResults, Store], drawn: Mapping[str, Any]) -> None:
     found, _ = everything
     cells = found.cells["ablation"][1]
-    assert cells.marked is not None
     framed = sum(len(axes.patches) for axes in drawn["ablation-large"].axes[:2])
-    assert framed == int(cells.marked.sum()) == 4
+    assert framed == int(cells["marked"].sum()) == 4
 
 
 def test_a_waterfall_ends_at_the_gap(everything: tuple[ProbeResults, Store], drawn: Mapping[str, Any]) -> None:
     found, _ = everything
-    gap = found.readings["logit_lens"][1].values[0, -1]
-    conflict = found.readings["logit_lens"][1].dims["condition"].index("conflict")
+    gap = found.readings["logit_lens"][1].data.sel(quantity="logit_gap", condition="conflict").isel(stage=-1)
     bars = drawn["waterfall-large"].axes[0].patches
-    assert bars[-1].get_width() == pytest.approx(gap[conflict].mean(), abs=1e-4)
+    assert bars[-1].get_width() == pytest.approx(float(gap.mean()), abs=1e-4)
     assert sum(bar.get_width() for bar in bars[:-1]) == pytest.approx(bars[-1].get_width(), abs=1e-6)
     one = drawn["waterfall-of-one-item-large"].axes[0].patches
-    assert one[-1].get_width() == pytest.approx(gap[conflict][3], abs=1e-4)
+    assert one[-1].get_width() == pytest.approx(float(gap[3]), abs=1e-4)
 
 
 def test_attention_is_drawn_on_the_words_of_the_prompt(drawn: Mapping[str, Any]) -> None:
@@ -388,16 +379,13 @@ def test_a_word_that_few_items_have_says_so_and_does_not_stand_before_the_others
 ) -> None:
     found, _ = everything
     reading = found.readings["attention"][-1]
-    name, other = [role for role in reading.dims["role"] if role not in ("bos", "slot")][:2]
-    axes = [list(reading.dims).index(d) for d in ("role", "item")]
-    count = len(reading.dims["item"])
+    name, other = [str(role) for role in reading.data["role"].values if role not in ("bos", "slot")][:2]
+    count = reading.data.sizes["item"]
 
     def rows(having: int) -> list[str]:
         """Where these few look at nothing else, and everybody at all other words alike."""
-        values = np.moveaxis(np.full_like(reading.values, 0.3), axes, (0, 1))
-        values[reading.dims["role"].index(name), having:] = np.nan
-        values[reading.dims["role"].index(name), :having] = 0.9
-        rare = replace(reading, values=np.moveaxis(values, (0, 1), axes))
+        rare = replace(reading, data=full_like(reading.data, 0.3))
+        rare.data.loc[{"role": name}] = np.where(np.arange(count) < having, 0.9, np.nan)
         shown = printed(replace(found, readings={"attention": (rare,)}))
         return [line for line in shown.splitlines() if " at " in line]
 
@@ -423,12 +411,12 @@ def test_a_name_that_is_cut_is_seen_to_be_cut(everything: tuple[ProbeResults, St
 def test_why_there_are_no_shares_is_told_where_the_gaps_do_not_differ(everything: tuple[ProbeResults, Store]) -> None:
     found, _ = everything
     kept = found.readings["head_patching"][1]
-    level = replace(kept, about={**kept.about, "pair_gap": json.dumps([1.0, -1.0] * 8)})
+    level = replace(kept, data=kept.data.assign_coords(pair_gap=("item", [1.0, -1.0] * 8)))
     for reading, is_told in ((kept, False), (level, True)):
         made = replace(found, readings={"head_patching": (reading,)}, strengths=())
         why = attribute_report.summary(made)["readings"]["head_patching"][0]["no_recovery"]
         assert (why is not None) == is_told
-        assert ("so there is nothing to recover a share of" in printed(made)) == is_told
+        assert ("gaps do not differ" in printed(made)) == is_told
 
 
 # Refused.
@@ -620,4 +608,4 @@ def test_lines_of_a_prompt_are_broken_where_it_breaks_and_where_they_are_full() 
     [(0.04, 3.0, "0.0"), (-0.04, 3.0, "0.0"), (-0.06, 3.0, "-0.1"), (-0.04, 0.08, "-0.04"), (-0.004, 0.08, "0.00")],
 )
 def test_a_cell_has_the_digits_that_its_map_needs(value: float, reach: float, text: str) -> None:
-    assert plot.in_cell(value, reach) == text
+    assert in_cell(value, reach) == text

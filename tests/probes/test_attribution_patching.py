@@ -1,6 +1,5 @@
 """Attribution patching: gradients are slopes, exact where the model is linear, and never without its self-check."""
 
-import json
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -230,7 +229,7 @@ def test_every_estimate_comes_with_exact_patches_beside_it(loaded: Loaded) -> No
     exact = measure(model, tiny.task(), ActivationPatching(other=SWAPPED))
     assert_allclose(reading.sel(estimate="exact"), exact, atol=1e-9)
     assert (reading.sel(estimate="grad_drop") >= 0).all()
-    told = json.loads(reading.attrs["self_check"])
+    told = reading.attrs["self_check"]
     assert len(told) == 2 * 4 * 2
     assert {(t["estimate"], t["part"], t["direction"]) for t in told} == {
         (estimate, part, direction)
@@ -259,7 +258,7 @@ def test_of_too_many_sites_a_random_sample_of_every_layer_is_run(
     run = ~np.isnan(reading.sel(estimate="exact", direction="noising")).all("item")
     assert run.sum() == 30
     assert (run.sum("role") == 3).all()
-    told = json.loads(reading.attrs["self_check"])
+    told = reading.attrs["self_check"]
     assert all((t["sites"], t["checked"]) == (12, 6) for t in told)
     assert all(t["missed_at_most"] > t["missed"] for t in told)
     assert "the exact patch was not run there" in reading.attrs["absent"]
@@ -277,7 +276,7 @@ def test_an_estimate_that_is_wrong_is_flagged(loaded: Loaded, monkeypatch: pytes
     monkeypatch.setattr(patching, "first_order_effects", blind)
     reading = measure(loaded("gpt2"), tiny.task(), AttributionPatching(grad_drop=False))
     assert "not to be trusted beside exact patches: gradient (noising) at" in reading.attrs["warning"]
-    told = json.loads(reading.attrs["self_check"])
+    told = reading.attrs["self_check"]
     assert all(t["fails"] for t in told if t["part"] == "resid_post")
     assert all(t["missed"] > 0 for t in told if t["part"] == "resid_post")
 

@@ -202,6 +202,5 @@ def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
     from distractor.probing.readings import Reading
     from distractor.scoring.settings import Settings
 
-    dims = {str(d): [str(v) for v in reading.coords[d].values] for d in reading.dims}
-    read = Reading(Source("wired", "wired", tmp_path), None, reading.values, dims, {})  # type: ignore[arg-type]
+    read = Reading(Source("wired", "wired", tmp_path), reading)
     assert ProbeResults(wired.task(1), Settings(), (), {}).divergence(read) is None

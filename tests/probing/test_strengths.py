@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from xarray import DataArray
 
 from distractor.models.source import Source
 from distractor.probing.readings import Reading
@@ -40,13 +40,8 @@ def test_a_head_that_is_fond_of_one_answer_serves_neither_task(name: str) -> Non
     task = TASKS[name]().take(200)
     answers = [item.true for item in task.items]
     effect = np.where(np.array(answers) == sorted(answers)[0], 1.0, -1.0)
-    reading = Reading(
-        SOURCE,
-        pa.table({}),
-        np.tile(effect, (1, 2, 1)),
-        {"component": ["L0H0.z"], "condition": [c.value for c in PAIR], "item": [item.id for item in task.items]},
-        {},
-    )
+    coords = {"component": ["L0H0.z"], "condition": list(PAIR), "item": [item.id for item in task.items]}
+    reading = Reading(SOURCE, DataArray(np.tile(effect, (1, 2, 1)), dims=list(coords), coords=coords))
     groups, half = groups_of(task), first_half(groups_of(task), task.items)
     one = strength(SOURCE, choose(reading, half, groups), half, groups, reading, reading)
     assert one.mean("true")[0] == 0
