@@ -1,7 +1,8 @@
-"""From text to tokens, with every check on prompts and answers.
+"""Tokenizes prompts and answers, and checks both.
 
-The rule, for every model: the prompt is tokenised with the answer behind it; the answer's tokens are what follows the
-prompt's own. Spaces at the end of a prompt belong to the answer. No special token is added but the model's BOS.
+The scoring rule is the same for every model. The tokenizer gets the prompt and the answer together. The answer's tokens
+are those after the prompt's own tokens. Spaces at the end of a prompt move to the answer. The only special token is the
+model's BOS.
 """
 
 from collections import Counter
@@ -17,14 +18,13 @@ from distractor.text.task import ALIGNED, Condition, Item, Task
 
 Tokens = tuple[int, ...]
 
-
 Role = tuple[str, int]
-"""A part of the layout, and the place in it counted from its end: ("subject", 0) is the subject's last token."""
+"""A part of the prompt and a token in it, counted from its end: ("subject", 0) is the subject's last token."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One item under one condition in a model's tokens: BOS and prompt, both answers, and each token's role."""
+    """One item under one condition: the tokens of the prompt (with BOS) and of both answers, and each prompt token's role."""
 
     prompt: Tokens
     answers: tuple[Tokens, Tokens]
@@ -33,11 +33,11 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Encoding:
-    """A task in a model's tokens: the items that are used, in order, and what was dropped.
+    """A task in a model's tokens. Its items are those that are used.
 
-    `rows[condition]` has one entry an item, None where the item is not posed under that condition. `dropped` counts
-    items whose `congruent` prompt has no wording as long as `conflict` (left out altogether), and items whose
-    `distractor_swapped` prompt has none (left out of that condition).
+    `rows[condition]` has one entry per item, None if the item is not shown under that condition. `dropped` counts the
+    items without a wording of the same length as `conflict`. Such an item is dropped from `distractor_swapped`, or from
+    all conditions if the wording of `congruent` is missing.
     """
 
     task: Task
@@ -50,21 +50,21 @@ class Encoding:
         return self.task.items
 
     def complete(self, conditions: Sequence[Condition]) -> list[int]:
-        """Indices of the items that are posed under all of `conditions`."""
+        """Indices of the items that are shown under all of `conditions`."""
         absent = (None,) * len(self.items)
         return [i for i in range(len(self.items)) if all(self.rows.get(c, absent)[i] is not None for c in conditions)]
 
 
 class TooLongError(EncodeError):
-    """A prompt does not fit into a model's context."""
+    """A prompt is longer than the model's context."""
 
 
 def encode(task: Task, model: Model) -> Encoding:
-    """Turn every prompt of a task into tokens, as its format sends it.
+    """Tokenize every prompt of a task in its format.
 
     Raises:
-        EncodeError: the tokenizer lacks a word or has more tokens than the model, merges across the end of a prompt,
-            or cannot tell the answers apart; a prompt is empty or longer than the model's context; or no item is left.
+        EncodeError: the tokenizer lacks a word, has tokens that the model lacks, or merges prompt and answer; one answer
+            begins with the other; a prompt is empty or longer than the model's context; no item is left.
 
     """
     try:
@@ -72,20 +72,20 @@ def encode(task: Task, model: Model) -> Encoding:
     except TooLongError as error:
         if not task.format.shots:
             raise
-        raise EncodeError(f"{error}; {_fitting(task, model)}") from error
+        raise EncodeError(f"{error}; {_shots_that_fit(task, model)}") from error
 
 
-def _fitting(task: Task, model: Model) -> str:
-    """How many of a task's worked examples do fit, for a message."""
-    wanted = {item.id for item in task.items}
+def _shots_that_fit(task: Task, model: Model) -> str:
+    """How many worked examples fit the context, for an error message."""
+    kept = {item.id for item in task.items}
     for count in reversed(range(task.format.shots) if task.with_shots else ()):
-        whole = task.with_shots(count) if task.with_shots else task
+        shorter = task.with_shots(count) if task.with_shots else task
         try:
-            _encoding(replace(whole, items=tuple(item for item in whole.items if item.id in wanted)), model)
+            _encoding(replace(shorter, items=tuple(item for item in shorter.items if item.id in kept)), model)
         except TooLongError:
             continue
-        return f"of the {task.format.shots} shots at most {count} fit"
-    return "without any shots, too, it does not fit"
+        return f"at most {count} of the {task.format.shots} shots fit"
+    return "it does not fit without shots either"
 
 
 def _encoding(task: Task, model: Model) -> Encoding:
@@ -95,127 +95,126 @@ def _encoding(task: Task, model: Model) -> Encoding:
     dropped: Counter[Condition] = Counter()
     for item in task.items:
         conflict = _encode(task, item, item.prompts[Condition.CONFLICT], model)
-        fits: dict[Condition, Encoded | None] = {Condition.CONFLICT: conflict}
+        encoded = {Condition.CONFLICT: conflict}
         for condition in (c for c in item.prompts if c is not Condition.CONFLICT):
             wordings = (_encode(task, item, text, model) for text in item.wordings(condition))
-            fits[condition] = next(
-                (e for e in wordings if condition not in ALIGNED or len(e.prompt) == len(conflict.prompt)), None
-            )
-        dropped.update(c for c, fit in fits.items() if fit is None)
-        if fits.get(Condition.CONGRUENT, conflict) is None:
-            continue
-        kept.append(item)
-        prompts.append({c: fit for c, fit in fits.items() if fit is not None})
+            length = len(conflict.prompt)
+            row = next((row for row in wordings if condition not in ALIGNED or len(row.prompt) == length), None)
+            if row is None:
+                dropped[condition] += 1
+            else:
+                encoded[condition] = row
+        if Condition.CONGRUENT in encoded or Condition.CONGRUENT not in item.prompts:
+            kept.append(item)
+            prompts.append(encoded)
     if not kept:
         raise EncodeError(
-            f"{model.name}: none of the {len(task.items)} items of {task.name} has a congruent prompt as long as its "
+            f"{model.name}: for none of the {len(task.items)} items of {task.name} is the congruent prompt as long as the "
             "conflict prompt under this tokenizer; add rewordings of the cue"
         )
-    rows = {c: tuple(p.get(c) for p in prompts) for c in task.conditions}
+    rows = {condition: tuple(encoded.get(condition) for encoded in prompts) for condition in task.conditions}
     return Encoding(replace(task, items=tuple(kept)), rows, dict(dropped))
 
 
 def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
     prompt = text.rstrip(" ")
     spaces = text[len(prompt) :]
-    plain = model.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)
-    ids: Tokens = tuple(plain.input_ids)
-    unknown = _unknown(prompt, plain, model)
-    if unknown is not None:
-        raise EncodeError(
-            f"{model.name}: its tokenizer has no token for {unknown!r} (item {item.id} of {task.name}); "
-            "use a model whose vocabulary covers the task's text"
-        )
+    encoded = _tokenize(item, prompt, model)
+    ids: Tokens = tuple(encoded.input_ids)
     if not ids:
-        raise EncodeError(f"item {item.id} of {task.name} has an empty prompt: {text!r}; write one")
+        raise EncodeError(f"item {item.id} of {task.name} has an empty prompt: {text!r}; write a prompt")
     first, second = (_answer(item, prompt, ids, spaces + answer, model) for answer in item.answers)
     if first[: len(second)] == second[: len(first)]:
         raise EncodeError(
-            f"{model.name}: in item {item.id} of {task.name} the answers {item.true!r} and {item.distractor!r} have the "
-            f"tokens {first} and {second}, one of which begins with the other, so they cannot be told apart; choose "
-            "other words for the answers"
+            f"{model.name}: item {item.id} of {task.name}: the tokens of the answers {item.true!r} {first} and "
+            f"{item.distractor!r} {second} cannot be told apart, because one begins with the other; choose other answers"
         )
     bos: Tokens = () if model.bos is None else (model.bos,)
-    # The last token of an answer, or of what may be written, is never read.
+    # The model never reads the last token of an answer or of a generated text.
     longest = len(bos) + len(ids) + max(len(first), len(second), task.format.max_tokens) - 1
     if model.context is not None and longest > model.context:
-        behind = f"the {task.format.max_tokens} tokens that may be written" if task.format.is_free else "its answer"
+        rest = f"the {task.format.max_tokens} tokens to generate" if task.format.is_free else "its answer"
         raise TooLongError(
-            f"{model.name}: item {item.id} of {task.name} takes {longest} positions with {behind}, the model's context "
+            f"{model.name}: item {item.id} of {task.name} with {rest} takes {longest} positions, but the model's context "
             f"has {model.context}; use a model with a longer context or shorter items"
         )
     if (highest := max(bos + ids + first + second)) >= model.vocab:
         raise EncodeError(
-            f"{model.name}: its tokenizer has tokens that the model has not (number {highest} of {model.vocab}); "
-            "the two do not belong together"
+            f"{model.name}: its tokenizer has token {highest}, but the model has only {model.vocab} tokens; use the "
+            "tokenizer of this model"
         )
-    roles = _roles(task.roles(prompt), plain.offset_mapping, prompt)
+    roles = _roles(task.roles(prompt), encoded.offset_mapping, prompt)
     return Encoded(bos + ids, (first, second), ((("bos", 0),) if bos else ()) + roles)
 
 
-def answers_behind(item: Item, text: str, model: Model) -> tuple[Tokens, Tokens]:
-    """The tokens of both answers where they follow `text`, a space before each. Raises EncodeError as `encode`."""
+def answers_after(item: Item, text: str, model: Model) -> tuple[Tokens, Tokens]:
+    """The tokens of both answers after `text` and a space. Raises EncodeError like `encode`."""
     ids: Tokens = tuple(model.tokenizer(text, add_special_tokens=False).input_ids)
     first, second = (_answer(item, text, ids, f" {answer.strip()}", model) for answer in item.answers)
     return first, second
 
 
 def _answer(item: Item, prompt: str, ids: Tokens, answer: str, model: Model) -> Tokens:
-    """The tokens of `answer` behind `prompt`, whose own tokens are `ids`."""
-    both = model.tokenizer(prompt + answer, add_special_tokens=False, return_offsets_mapping=True)
-    if _unknown(prompt + answer, both, model) is not None:
+    """The tokens of `answer` after `prompt`, whose own tokens are `ids`."""
+    both: Tokens = tuple(_tokenize(item, prompt + answer, model).input_ids)
+    tokens = both[len(ids) :]
+    if both[: len(ids)] != ids or not tokens:
         raise EncodeError(
-            f"{model.name}: its tokenizer has no token for the answer {answer!r} of item {item.id}; "
-            "use a model whose vocabulary covers the task's text"
-        )
-    whole: Tokens = tuple(both.input_ids)
-    tokens = whole[len(ids) :]
-    if whole[: len(ids)] != ids or not tokens:
-        raise EncodeError(
-            f"{model.name}: in item {item.id} the tokenizer merges the end of the prompt with the answer {answer!r}, so "
-            "the answer has no probability of its own; let the answer begin with a space, or the prompt end in one"
+            f"{model.name}: item {item.id}: the tokenizer merges the end of the prompt with the answer {answer!r}, so the "
+            "answer has no probability alone; begin the answer or end the prompt with a space"
         )
     return tokens
 
 
-def _unknown(text: str, encoded: Any, model: Model) -> str | None:
-    """The first piece of `text` that became the unknown token, or that no token covers: some tokenizers drop it silently.
+def _tokenize(item: Item, text: str, model: Model) -> Any:
+    """Tokenize `text`, and refuse it if a part becomes the unknown token or gets no token at all.
 
-    What is written as the unknown token itself is known: GPT-2's is <|endoftext|>, which chat templates write.
+    Some tokenizers drop unknown characters. A text may spell out the unknown token: chat templates write
+    <|endoftext|>, which is the unknown token of GPT-2.
     """
+    encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     covered = bytearray(len(text))
-    unknown, written = model.tokenizer.unk_token_id, model.tokenizer.unk_token  # looking them up takes long
+    unknown, spelled = model.tokenizer.unk_token_id, model.tokenizer.unk_token  # these look-ups are slow
+    lacking = None
     for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
-        if token == unknown and text[start:end].strip() != written:
-            return text[start:end]
+        if token == unknown and text[start:end].strip() != spelled:
+            lacking = text[start:end]
+            break
         covered[start:end] = b"\1" * (end - start)
-    return next(
-        (sign for sign, is_there in zip(text, covered, strict=True) if not is_there and not sign.isspace()), None
-    )
+    else:
+        lacking = next(
+            (c for c, is_covered in zip(text, covered, strict=True) if not is_covered and not c.isspace()), None
+        )
+    if lacking is not None:
+        raise EncodeError(
+            f"{model.name}: item {item.id}: the tokenizer has no token for {lacking!r}; use a model whose vocabulary "
+            "covers the task's text"
+        )
+    return encoded
 
 
 def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, int]], prompt: str) -> tuple[Role, ...]:
-    """Each token's role: the part of the layout that its first visible character lies in.
+    """Each token's role: the part of the layout that contains the token's first visible character.
 
-    What lies in no part is named by the part that comes next, `before cue`, or `rest` behind the last one: so a frame has
-    the same name in prompts that lack some part further back. The last token of a prompt is always the `slot`.
+    A token between parts takes its name from the next part (`before cue`), or is `rest` after the last part. So its name
+    does not change if an earlier part is missing. The last token of a prompt is always the `slot`.
     """
     parts = sorted(spans.items(), key=lambda part: part[1])
     names: list[str] = []
     for start, end in offsets:
         visible = next((k for k in range(start, end) if not prompt[k].isspace()), start)
-        ahead = next(((name, first) for name, (first, last) in parts if visible < last), None)
-        names.append("rest" if ahead is None else ahead[0] if ahead[1] <= visible else f"before {ahead[0]}")
+        name, first = next(((name, first) for name, (first, last) in parts if visible < last), ("rest", 0))
+        names.append(name if first <= visible else f"before {name}")
     names[-1] = "slot"
     left = Counter(names)
     roles: list[Role] = []
     for name in names:
         left[name] -= 1
         roles.append((name, left[name]))
-    return _once(tuple(roles))
+    return _shared(tuple(roles))
 
 
 @lru_cache(maxsize=1024)
-def _once(roles: tuple[Role, ...]) -> tuple[Role, ...]:
-    """The same roles as one object: most prompts of a task have them in common."""
+def _shared(roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    """Equal roles as the same object, to save memory: most prompts of a task have equal roles."""
     return roles

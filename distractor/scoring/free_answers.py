@@ -226,6 +226,6 @@ class TextGenerator:
 
     def _continued(self, item: Item, row: "Encoded", tokens: "Tokens", text: str) -> "Encoded":
         """A prompt with a reasoning behind it, where the next that comes is the answer."""
-        from distractor.scoring.encode import Encoded, answers_behind
+        from distractor.scoring.encode import Encoded, answers_after
 
-        return Encoded(row.prompt + tokens, answers_behind(item, text, self.model), ())
+        return Encoded(row.prompt + tokens, answers_after(item, text, self.model), ())

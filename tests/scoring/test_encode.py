@@ -1,4 +1,4 @@
-"""From text to tokens: the scoring rule, what is refused and in which words, and where every token stands."""
+"""Tokenizing prompts and answers: the scoring rule, what is refused, and the role of every token."""
 
 from collections import Counter
 from dataclasses import replace
@@ -27,7 +27,7 @@ PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 
 def one(prompt: str, true: str = " A", distractor: str = " B", **more: Any) -> Task:
-    """A task of a single item that has no other prompt."""
+    """A task of a single item with a `conflict` prompt only."""
     item = Item("x", "g", true, distractor, {Condition.CONFLICT: prompt})
     return Task("one", "?", (item,), "tests", **more)
 
@@ -43,7 +43,7 @@ def with_tokenizer(model: Model, tokenizer: Any) -> Model:
 
 
 def merging() -> PreTrainedTokenizerFast:
-    """A byte-level BPE that joins `:` with ` A`, as it saw nothing else."""
+    """A byte-level BPE tokenizer that merges `:` with ` A`."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     from tokenizers import trainers
@@ -54,14 +54,14 @@ def merging() -> PreTrainedTokenizerFast:
 
 
 @pytest.mark.parametrize("tokenizer", ["words_bos", "bytes", "bytes_bos"])
-def test_answer_and_prompt_are_together_the_tokens_of_the_text(loaded: Loaded, tokenizer: str) -> None:
+def test_the_tokens_of_prompt_and_answer_are_those_of_the_whole_text(loaded: Loaded, tokenizer: str) -> None:
     model = loaded("gpt2", tokenizer)
     encoding = encode(tiny.task(), model)
     for condition, rows in encoding.rows.items():
         for item, row in zip(encoding.items, rows, strict=True):
             if row is not None:
-                said = [model.tokenizer(w + a).input_ids for w in item.wordings(condition) for a in item.answers]
-                assert all(list(row.prompt + answer) in said for answer in row.answers)
+                texts = [model.tokenizer(w + a).input_ids for w in item.wordings(condition) for a in item.answers]
+                assert all(list(row.prompt + answer) in texts for answer in row.answers)
                 assert row.prompt.count(1) == (model.bos is not None) == tokenizer.endswith("bos")
 
 
@@ -79,53 +79,51 @@ def test_an_answer_may_have_many_tokens(loaded: Loaded) -> None:
 @pytest.mark.parametrize("true", [" A", " ABC"])
 def test_a_tokenizer_that_merges_prompt_and_answer_is_refused(loaded: Loaded, true: str) -> None:
     model = with_tokenizer(loaded("gpt2", "bytes"), merging())
-    with pytest.raises(EncodeError, match=r"merges the end of the prompt with the answer ' A.*let the answer begin"):
+    with pytest.raises(EncodeError, match=r"item x\b.* merges .*' A.*begin the answer"):
         encode(one("x:", true), model)
 
 
-def test_words_that_the_tokenizer_lacks_are_refused_by_name(loaded: Loaded) -> None:
+def test_a_word_that_the_tokenizer_lacks_is_named(loaded: Loaded) -> None:
     model = loaded("gpt2")
-    with pytest.raises(EncodeError, match=r"no token for 'Ulan' \(item x of one\)"):
+    with pytest.raises(EncodeError, match=r"item x\b.*no token for 'Ulan'"):
         encode(one("Say Ulan :", " Rome", " Paris"), model)
-    with pytest.raises(EncodeError, match="no token for the answer ' Ulan' of item x"):
+    with pytest.raises(EncodeError, match=r"item x\b.*no token for 'Ulan'"):
         encode(one("Say:", " Rome", " Ulan"), model)
 
 
-def test_a_tokenizer_that_drops_what_it_lacks_is_found_out(loaded: Loaded) -> None:
+def test_a_tokenizer_that_drops_unknown_characters_is_refused(loaded: Loaded) -> None:
     letters = Tokenizer(models.BPE({letter: i for i, letter in enumerate(" Say:AB")}, []))
     model = with_tokenizer(loaded("gpt2"), PreTrainedTokenizerFast(tokenizer_object=letters))
     assert model.tokenizer("Say 9").input_ids == model.tokenizer("Say ").input_ids
-    with pytest.raises(EncodeError, match=r"its tokenizer has no token for '.' \(item x of one\)"):
+    with pytest.raises(EncodeError, match=r"item x\b.*no token for '.'"):
         encode(one("Say 9:"), model)
 
 
-def test_the_prompt_may_hold_the_sign_of_the_unknown_where_that_is_an_ordinary_bos(loaded: Loaded) -> None:
+def test_a_bos_that_is_also_the_unknown_token_is_accepted(loaded: Loaded) -> None:
     tokenizer = tiny.byte_level(bos=True, unk_token="<bos>")
     row = conflict(one("Say:"), replace(loaded("gpt2", "bytes_bos"), tokenizer=tokenizer))
     assert row.prompt[0] == 1
 
 
-def test_a_prompt_may_write_the_unknown_token_itself(loaded: Loaded) -> None:
-    """As chat templates write <|endoftext|>, which is GPT-2's end, beginning and unknown at once."""
+def test_a_prompt_may_spell_out_the_unknown_token(loaded: Loaded) -> None:
+    """Chat templates write <|endoftext|>, which is the EOS, BOS and unknown token of GPT-2."""
     model = with_tokenizer(loaded("gpt2", "bytes"), tiny.byte_level(unk_token="<eos>"))
     row = conflict(one("A <eos> Say:"), model)
     assert row.prompt.count(2) == 1
 
 
-def test_a_model_without_some_of_its_tokenizers_tokens_is_refused(loaded: Loaded) -> None:
+def test_a_model_that_lacks_tokens_of_its_tokenizer_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     row = conflict(one("Say:"), model)
     highest = max(row.prompt + row.answers[0] + row.answers[1])
-    with pytest.raises(EncodeError, match=rf"tokens that the model has not \(number {highest} of {highest}\)"):
+    with pytest.raises(EncodeError, match=rf"token {highest}\b.* {highest} tokens"):
         encode(one("Say:"), replace(model, vocab=highest))
     assert encode(one("Say:"), replace(model, vocab=highest + 1))
-    with pytest.raises(EncodeError, match=rf"tokens that the model has not \(number {highest + 1} of {highest + 1}\)"):
+    with pytest.raises(EncodeError, match=rf"token {highest + 1}\b.* {highest + 1} tokens"):
         encode(one("Say:"), replace(model, vocab=highest + 1, bos=highest + 1))
 
 
-def test_a_model_is_not_given_the_tokens_of_another_with_more(tmp_path: Path) -> None:
-    """Models that share a tokenizer share what is encoded, but not where one of them has fewer tokens."""
-
+def test_models_share_an_encoding_only_if_both_have_all_tokens(tmp_path: Path) -> None:
     def small(**more: Any) -> Any:
         return tiny.ARCHITECTURES["gpt2"](**{**more, "vocab_size": 20})
 
@@ -135,35 +133,33 @@ def test_a_model_is_not_given_the_tokens_of_another_with_more(tmp_path: Path) ->
         tiny.save(tmp_path / "few", small, words),
     ]
     sources = [Source("models", folder.name, folder) for folder in folders]
-    with pytest.raises(EncodeError, match="few: its tokenizer has tokens that the model has not"):
+    with pytest.raises(EncodeError, match=r"few\b.*20 tokens"):
         sweep(tiny.task(), sources, Store(tmp_path / "cells"), Settings(device="cpu", self_check=False))
 
 
 @pytest.mark.parametrize("distractor", [" Rome", " Rome Paris"])
-def test_answers_that_begin_with_one_another_are_refused(loaded: Loaded, distractor: str) -> None:
+def test_an_answer_that_begins_with_the_other_is_refused(loaded: Loaded, distractor: str) -> None:
     task = one("Say:", " Rome  " if distractor == " Rome" else " Rome", distractor)
-    with pytest.raises(EncodeError, match="cannot be told apart; choose other words"):
+    with pytest.raises(EncodeError, match=r"item x of one.*choose other answers"):
         encode(task, loaded("gpt2"))
 
 
-def test_answers_with_a_common_beginning_can_be_told_apart_but_not_by_their_first_token(loaded: Loaded) -> None:
+def test_answers_with_the_same_first_token_can_be_scored_but_not_probed(loaded: Loaded) -> None:
     model = loaded("gpt2")
     encoding = encode(one("Say:", " Rome gold", " Rome iron"), model)
-    with pytest.raises(EncodeError, match=r"both begin with token .* so no single-token reading can tell them apart"):
+    with pytest.raises(EncodeError, match=r"both begin with token"):
         batch(encoding, model, [Condition.CONFLICT])
 
 
-def test_the_longest_item_that_fits_is_taken_and_the_next_refused_with_numbers(loaded: Loaded) -> None:
+def test_an_item_one_token_longer_than_the_context_is_refused_with_both_lengths(loaded: Loaded) -> None:
     model = loaded("gpt2")
     fits = "gold " * (tiny.CONTEXT - 1)  # and the BOS
     row = conflict(one(fits, "Rome", "Paris"), model)
     assert len(row.prompt) == tiny.CONTEXT
     model.log_probs(torch.tensor([row.prompt]), torch.tensor([0]))
-    with pytest.raises(
-        EncodeError, match="item x of one takes 49 positions with its answer, the model's context has 48"
-    ):
+    with pytest.raises(EncodeError, match=r"item x of one.* 49 positions.* 48\b"):
         encode(one(fits + "gold", " Rome", " Paris"), model)
-    with pytest.raises(EncodeError, match="takes 49 positions"):
+    with pytest.raises(EncodeError, match="49 positions"):
         encode(one(fits, "Rome Rome", "Paris"), model)
 
 
@@ -176,7 +172,7 @@ def test_an_empty_prompt_is_refused(loaded: Loaded, prompt: str) -> None:
 def test_a_tokenizer_of_another_model_is_refused(loaded: Loaded, tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(["a"]))
     loaded("gpt2").tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(EncodeError, match=r"tokens that the model has not \(number \d+ of 5\)"):
+    with pytest.raises(EncodeError, match=r"\b5 tokens"):
         encode(tiny.task(), load(tmp_path, device="cpu"))
 
 
@@ -184,7 +180,7 @@ def test_a_tokenizer_of_another_model_is_refused(loaded: Loaded, tmp_path: Path)
 
 
 def aligned(*wordings: str, true: str = "gold", **more: str) -> Task:
-    """`Not iron.` beside `wordings` as congruent prompts; and further prompts."""
+    """A task whose conflict prompt is `Not iron. Say:` and whose congruent prompts are `wordings`."""
     prompts = {Condition.CONFLICT: "Not iron. Say:", Condition.CONGRUENT: wordings[0]}
     prompts |= {Condition(condition): text for condition, text in more.items()}
     item = Item("x", "g", f" {true}", " iron", prompts, {Condition.CONGRUENT: wordings[1:]})
@@ -208,9 +204,7 @@ def test_items_without_an_aligned_congruent_prompt_are_dropped_and_counted(loade
     assert [item.id for item in encoding.items] == ["x"]
     assert encoding.dropped == {Condition.CONGRUENT: 1}
     assert encoding.task == good
-    with pytest.raises(
-        EncodeError, match="none of the 1 items of aligned has a congruent prompt as long as its conflict"
-    ):
+    with pytest.raises(EncodeError, match=r"none of the 1 items of aligned.*congruent"):
         encode(bad, model)
 
 
@@ -222,32 +216,30 @@ def test_a_swapped_prompt_of_another_length_is_dropped_alone(loaded: Loaded) -> 
     assert encoding.rows[Condition.DISTRACTOR_SWAPPED] == (None,)
     assert encoding.complete(PAIR) == [0]
     assert encoding.complete([Condition.DISTRACTOR_SWAPPED]) == []
-    assert encoding.rows[Condition.DISTRACTOR_ONLY][0] is not None, (
-        "conditions that need no alignment keep their length"
-    )
-    with pytest.raises(EncodeError, match="no item of aligned is posed under all of conflict, distractor_swapped"):
+    assert encoding.rows[Condition.DISTRACTOR_ONLY][0] is not None, "only aligned conditions need the same length"
+    with pytest.raises(EncodeError, match=r"no item of aligned.*conflict, distractor_swapped"):
         batch(encoding, model, [Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED])
 
 
-def test_a_probe_of_a_condition_that_the_task_has_not_is_refused(loaded: Loaded) -> None:
+def test_a_batch_of_a_condition_that_the_task_lacks_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
-    with pytest.raises(EncodeError, match=r"posed under all of true_only; it has conflict, congruent"):
+    with pytest.raises(EncodeError, match=r"true_only\b.*conflict, congruent"):
         batch(encode(tiny.task(), model), model, [Condition.TRUE_ONLY])
 
 
-def test_prompts_of_different_length_are_no_batch(loaded: Loaded) -> None:
+def test_a_batch_of_prompts_of_different_length_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
     encoding = encode(tiny.task(), model)
-    with pytest.raises(EncodeError, match=r"different length \(conflict 6, distractor_only 5 tokens\)"):
+    with pytest.raises(EncodeError, match=r"conflict 6, distractor_only 5"):
         batch(encoding, model, [Condition.CONFLICT, Condition.DISTRACTOR_ONLY])
 
 
-def test_answers_that_are_split_otherwise_under_another_condition_are_no_batch(loaded: Loaded) -> None:
+def test_a_batch_whose_answers_have_other_tokens_under_another_condition_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     task = aligned("Now iron. Say:")
     item = replace(task.items[0], prompts={**task.items[0].prompts, Condition.CONGRUENT: "Now iron. Say: "})
     encoding = encode(replace(task, items=(item,)), model)
-    with pytest.raises(EncodeError, match="its answers begin with other tokens under conflict than under"):
+    with pytest.raises(EncodeError, match=r"answers .*conflict"):
         batch(encoding, model, PAIR)
 
 
@@ -260,7 +252,7 @@ def test_each_word_has_the_role_of_its_part(loaded: Loaded) -> None:
     assert row.roles == (("bos", 0), ("cue", 0), ("named", 0), ("stop", 0), ("before slot", 0), ("slot", 0))
 
 
-def test_places_in_a_part_are_counted_from_its_end_and_frames_are_named_by_what_follows(loaded: Loaded) -> None:
+def test_tokens_of_a_part_count_from_its_end_and_tokens_between_parts_are_named_by_the_next(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     layout = r"Not (?P<named>\w+)(?: or (?P<second>\w+))?\. (?P<ask>Say): now"
     texts = ["Not Ouagadougou. Say: now", "Not Ouagadougou or Timbuktu. Say: now"]
@@ -268,24 +260,24 @@ def test_places_in_a_part_are_counted_from_its_end_and_frames_are_named_by_what_
         row = conflict(one(text, layout=layout), model)
         pieces: Counter[str] = Counter()
         offsets = model.tokenizer(text, return_offsets_mapping=True).offset_mapping
-        for (name, place), (start, end) in zip(row.roles, offsets, strict=True):
+        for (name, index), (start, end) in zip(row.roles, offsets, strict=True):
             pieces[name] += 1
             inside = {"named": "Ouagadougou", "second": "Timbuktu", "ask": "Say"}.get(name)
             assert inside is None or text[start:end].strip() in inside, (name, text[start:end])
-            assert place == sum(other == name for other, _ in row.roles) - pieces[name]
+            assert index == sum(other == name for other, _ in row.roles) - pieces[name]
         assert set(pieces) == {"before named", "named", "before ask", "ask", "rest", "slot"} | (
             {"before second", "second"} if " or " in text else set()
         )
         assert row.roles[-1] == ("slot", 0)
 
 
-def test_without_a_layout_places_are_counted_from_the_end(loaded: Loaded) -> None:
+def test_without_a_layout_tokens_count_from_the_end(loaded: Loaded) -> None:
     row = conflict(one("Not Paris. Say:", " Rome", " Paris"), loaded("gpt2"))
     assert row.roles == (("bos", 0), ("rest", 3), ("rest", 2), ("rest", 1), ("rest", 0), ("slot", 0))
 
 
 @pytest.mark.parametrize("tokenizer", ["words_bos", "bytes"])
-def test_aligned_prompts_have_the_same_roles_where_they_have_the_same_tokens(loaded: Loaded, tokenizer: str) -> None:
+def test_aligned_prompts_have_the_same_roles(loaded: Loaded, tokenizer: str) -> None:
     encoding = encode(tiny.task(), loaded("gpt2", tokenizer))
     for condition in (Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED):
         pairs = zip(encoding.rows[Condition.CONFLICT], encoding.rows[condition], strict=True)

@@ -355,9 +355,7 @@ def test_prompts_longer_than_the_context_are_named_with_the_examples_that_fit(lo
     more = two - bare
     tight = replace(model, context=bare + more)  # one example, and the answer's first token
     encode(format_task(tiny.task(), Format(shots=1, inline=True)), tight)
-    with pytest.raises(
-        EncodeError, match=rf"takes {bare + 3 * more}.* has {bare + more}.*of the 3 shots at most 1 fit"
-    ) as e:
+    with pytest.raises(EncodeError, match=rf"takes {bare + 3 * more}.* has {bare + more}.*1 of the 3 shots") as e:
         encode(format_task(_more(tiny.task()), Format(shots=3, inline=True)), tight)
     assert "item" in str(e.value)
 
@@ -367,9 +365,7 @@ def test_room_for_what_may_be_written_is_part_of_what_must_fit(loaded: Loaded) -
     bare = len(_row(tiny.task(), model))
     free = format_task(tiny.task(), Format("generate", limit=5))
     encode(free, replace(model, context=bare + 4))
-    with pytest.raises(
-        EncodeError, match=rf"{bare + 4} positions with the 5 tokens that may be written.*has {bare + 3}"
-    ):
+    with pytest.raises(EncodeError, match=rf"5 tokens.* {bare + 4} positions.*has {bare + 3}"):
         encode(free, replace(model, context=bare + 3))
 
 
