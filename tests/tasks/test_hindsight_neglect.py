@@ -1,59 +1,58 @@
-"""What hindsight_neglect asks takes all four numbers, nothing else stands in for it, and the ladder reads around it.
+"""hindsight_neglect needs all four numbers, no single feature replaces them, and training documents avoid its items."""
 
-What every task keeps to is in test_tasks.py.
-"""
-
-import importlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from itertools import chain, cycle, islice, product
-from pathlib import Path
-from random import Random
-from types import ModuleType
+from itertools import chain, product
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from training import documents
 
 from distractor.errors import TaskError
 from distractor.text.task import ALIGNED, Condition, Item, Task
-from oracles import ask
+from experiments.ladder import hindsight_neglect as training_module
+from oracles import log_probs, summary
 from tasks import TASKS
 from tasks.bets import AMOUNTS, NAMES, PERCENTS, Bet, Branch, bets, contests
 from tasks.hindsight_neglect import hindsight_neglect, letter, reserved
 
 C = Condition
-ROOT = Path(__file__).parents[2]
-POSED = (C.CONFLICT, *ALIGNED, C.DISTRACTOR_ONLY, C.TRUE_ONLY)
-"""The conditions that tell a bet."""
+WITH_BET = (C.CONFLICT, *ALIGNED, C.DISTRACTOR_ONLY, C.TRUE_ONLY)
+"""The conditions whose prompt contains a bet."""
 
 
-class Read(NamedTuple):
-    """What the last question of a prompt tells, by verb, and how it turned out; nothing where it is not told."""
+class Question(NamedTuple):
+    """The last question of a prompt: chances and dollars by verb, the order of the verbs, and the outcome if given."""
 
     chance: Mapping[str, int]
     dollars: Mapping[str, int]
-    told: tuple[str, ...]
+    verbs: tuple[str, ...]
     outcome: str | None
-    asks_for_outcome: bool
+    is_about_outcome: bool
 
     @property
     def is_right(self) -> bool:
-        """Worked out anew, by whole numbers."""
+        """Whether the bet is right, computed from the text in whole numbers."""
         won, lost = (self.chance[verb] * self.dollars[verb] for verb in ("earning", "losing"))
         assert won != lost
         return won > lost
 
+    @property
+    def branches(self) -> tuple[tuple[str, int, int], ...]:
+        """The branches in the order of the text; empty without a bet."""
+        return tuple((verb, self.chance[verb], self.dollars[verb]) for verb in self.verbs)
 
-def read(prompt: str) -> Read:
+
+def read(prompt: str) -> Question:
     text = prompt.rpartition("Question: ")[2]
-    found = re.findall(r"an? (\d+) percent chance of (earning|losing) (\d+) dollars", text)
+    branches = re.findall(r"an? (\d+) percent chance of (earning|losing) (\d+) dollars", text)
     outcome = re.search(r"ends up (earning|losing) money\.", text)
-    return Read(
-        {verb: int(chance) for chance, verb, _ in found},
-        {verb: int(dollars) for _, verb, dollars in found},
-        tuple(verb for _, verb, _ in found),
+    return Question(
+        {verb: int(chance) for chance, verb, _ in branches},
+        {verb: int(dollars) for _, verb, dollars in branches},
+        tuple(verb for _, verb, _ in branches),
         outcome[1] if outcome else None,
         "end up earning money?" in text,
     )
@@ -64,45 +63,44 @@ def sure(is_yes: bool) -> Mapping[str, float]:
 
 
 UNDECIDED = {"Y": 0.45, "N": 0.45}
-SURE = np.log(8)
 
 
 def attentive(prompt: str) -> Mapping[str, float]:
-    """Answers what is asked: by the expected value, or by the outcome where that is the question."""
-    told = read(prompt)
-    if told.asks_for_outcome:
-        return sure(told.outcome == "earning")
-    return sure(told.is_right) if told.chance else UNDECIDED
+    """Answers the question: by the expected value, or by the outcome if the question is about it."""
+    question = read(prompt)
+    if question.is_about_outcome:
+        return sure(question.outcome == "earning")
+    return sure(question.is_right) if question.chance else UNDECIDED
 
 
 def distracted(prompt: str) -> Mapping[str, float]:
-    """Goes by the outcome."""
+    """Answers by the outcome."""
     outcome = read(prompt).outcome
     return sure(outcome == "earning") if outcome else UNDECIDED
 
 
 def by_odds(prompt: str) -> Mapping[str, float]:
-    """Takes the likelier branch for the one that counts."""
-    told = read(prompt)
-    return sure(told.chance["earning"] > told.chance["losing"]) if told.chance else UNDECIDED
+    """Answers by the likelier branch."""
+    question = read(prompt)
+    return sure(question.chance["earning"] > question.chance["losing"]) if question.chance else UNDECIDED
 
 
 def by_amount(prompt: str) -> Mapping[str, float]:
-    """Takes the larger amount for the one that counts."""
-    told = read(prompt)
-    return sure(told.dollars["earning"] > told.dollars["losing"]) if told.chance else UNDECIDED
+    """Answers by the branch with the larger amount."""
+    question = read(prompt)
+    return sure(question.dollars["earning"] > question.dollars["losing"]) if question.chance else UNDECIDED
 
 
 def by_surprise(prompt: str) -> Mapping[str, float]:
-    """Approves of a bet that turned out as was to be expected."""
-    told = read(prompt)
-    return sure(told.chance[told.outcome] > 50) if told.chance and told.outcome else UNDECIDED
+    """Approves of a bet with the likelier outcome."""
+    question = read(prompt)
+    return sure(question.chance[question.outcome] > 50) if question.chance and question.outcome else UNDECIDED
 
 
 def by_order(prompt: str) -> Mapping[str, float]:
-    """Takes the branch that is told first for the one that counts."""
-    told = read(prompt)
-    return sure(told.told[0] == "earning") if told.chance else UNDECIDED
+    """Answers by the first branch of the text."""
+    question = read(prompt)
+    return sure(question.verbs[0] == "earning") if question.chance else UNDECIDED
 
 
 @pytest.fixture(scope="module", params=[0, 7])
@@ -110,18 +108,12 @@ def task(request: pytest.FixtureRequest) -> Task:
     return TASKS["hindsight_neglect"](seed=request.param)
 
 
-def test_there_is_enough_of_it(task: Task) -> None:
+# Items
+
+
+def test_every_contest_has_four_items(task: Task) -> None:
     assert len(task.items) == 640
     assert set(Counter(item.group for item in task.items).values()) == {4}
-
-
-def test_the_items_of_seed_0_stay_what_they_are() -> None:
-    """What is on disk and in the ladder's card was computed with these."""
-    fingerprint = TASKS["hindsight_neglect"]().fingerprint()
-    assert fingerprint == "f180bc21d586e769575ec39157e0f99f2a62ff8f09d144bda7a20b66ac8a113f"
-
-
-# What is asked
 
 
 def test_conflict_contradicts_the_sign_and_each_aligned_prompt_turns_one_of_the_two(task: Task) -> None:
@@ -134,128 +126,106 @@ def test_conflict_contradicts_the_sign_and_each_aligned_prompt_turns_one_of_the_
         assert (swapped.is_right, swapped.outcome == conflict.outcome) == (conflict.is_right, False)
 
 
-def test_only_first_digits_of_the_amounts_or_only_the_outcome_are_changed(task: Task) -> None:
+def test_only_first_digits_of_the_amounts_change_in_congruent(task: Task) -> None:
     changed = Counter()
     for item in task.items:
-        conflict, congruent, swapped = (item.prompts[c] for c in (C.CONFLICT, *ALIGNED))
-        assert len(conflict) == len(congruent)
-        places = [k for k, (one, other) in enumerate(zip(conflict, congruent, strict=True)) if one != other]
-        roles = {role: start for role, (start, _) in task.roles(conflict).items()}
-        assert set(places) <= {roles["first_amount"], roles["second_amount"]}
-        changed[len(places)] += 1
-        now, then = ("losing", "earning") if "up losing" in conflict else ("earning", "losing")
-        assert conflict.replace(f"ends up {now}", f"ends up {then}") == swapped
+        conflict, congruent = (item.prompts[c] for c in (C.CONFLICT, C.CONGRUENT))
+        differing = {k for k, (a, b) in enumerate(zip(conflict, congruent, strict=True)) if a != b}
+        starts = {role: start for role, (start, _) in task.roles(conflict).items()}
+        assert differing <= {starts["first_amount"], starts["second_amount"]}
+        changed[len(differing)] += 1
     assert min(changed[1], changed[2]) > 100
     assert changed[1] + changed[2] == len(task.items)
 
 
-def test_every_condition_tells_what_its_name_says(task: Task) -> None:
+def test_other_conditions_change_the_outcome_or_the_question_only(task: Task) -> None:
     for item in task.items:
-        conflict = item.prompts[C.CONFLICT]
-        outcome = re.search(r" and ends up \w+ money", conflict)
+        conflict, name = item.prompts[C.CONFLICT], item.prompts[C.CONFLICT].split(" ")[1]
+        outcome, stakes = re.search(r" and ends up (\w+) money", conflict), re.search(r" with an? .* dollars", conflict)
+        other = {"losing": "earning", "earning": "losing"}[outcome[1]]
+        assert item.prompts[C.DISTRACTOR_SWAPPED] == conflict.replace(f"ends up {outcome[1]}", f"ends up {other}")
         assert item.prompts[C.TRUE_ONLY] == conflict.replace(outcome[0], "")
-        name = conflict.split(" ")[1]
         asked = conflict.replace("Was it the right decision", f"Did {name} end up earning money")
         assert item.prompts[C.DISTRACTOR_ONLY] == asked
-        stakes = re.search(r" with an? .* dollars", conflict)
         assert item.prompts[C.NEUTRAL] == conflict.replace(outcome[0], "").replace(stakes[0], "")
         assert name in NAMES
 
 
-def test_numbers_range_wide_and_signs_are_clear(task: Task) -> None:
-    told = [read(item.prompts[c]) for item in task.items for c in (C.CONFLICT, C.CONGRUENT)]
-    amounts = {amount for one in told for amount in one.dollars.values()}
-    chances = {chance for one in told for chance in one.chance.values()}
+def test_numbers_have_a_wide_range_and_signs_are_clear(task: Task) -> None:
+    questions = [read(item.prompts[c]) for item in task.items for c in (C.CONFLICT, C.CONGRUENT)]
+    amounts = {amount for question in questions for amount in question.dollars.values()}
+    chances = {chance for question in questions for chance in question.chance.values()}
     assert max(amounts) / min(amounts) >= 100
     assert {5, 95} <= chances <= set(PERCENTS)
     assert amounts <= set(AMOUNTS)
-    for one in told:
-        assert sum(one.chance.values()) == 100
-        less, more = sorted(one.chance[verb] * one.dollars[verb] for verb in ("earning", "losing"))
+    for question in questions:
+        assert sum(question.chance.values()) == 100
+        less, more = sorted(question.chance[verb] * question.dollars[verb] for verb in ("earning", "losing"))
         assert more >= 1.5 * less
 
 
-def test_an_eighty_and_a_seventy(task: Task) -> None:
-    for item, condition in product(task.items, POSED):
+def test_articles_fit_their_number(task: Task) -> None:
+    for item, condition in product(task.items, WITH_BET):
         for article, number in re.findall(r"(an?) (\d+) percent", item.prompts[condition]):
             assert article == ("an" if number in {"80", "85"} else "a")
 
 
-def test_the_page_prints_items_as_they_are() -> None:
-    page = (ROOT / "tasks" / "README.md").read_text()
-    section = page.partition("## hindsight_neglect\n")[2].partition("\n## ")[0]
-    printed = re.findall(r"^(Question: .*\nAnswer:)( [YN])$", section, flags=re.MULTILINE)
-    assert len(printed) == 5
-    assert set(printed) <= {(item.prompts[C.CONFLICT], item.true) for item in TASKS["hindsight_neglect"]().items}
-
-
-# What does not stand in for it
-
-
-def test_who_works_it_out_is_right_and_feels_no_outcome(task: Task) -> None:
-    found = ask(attentive, task)
-    assert [found[c] for c in POSED] == [1] * 5
-    assert (found["T"], found["D"]) == pytest.approx((SURE, 0))
-
-
-def test_who_goes_by_the_outcome_is_wrong_where_it_contradicts(task: Task) -> None:
-    found = ask(distracted, task)
-    assert [found[c] for c in POSED] == [0, 1, 1, 1, 0.5]
-    assert (found["T"], found["D"]) == pytest.approx((0, SURE))
+# Features that do not replace the expected value
 
 
 @pytest.mark.parametrize("oracle", [by_odds, by_amount, by_surprise, by_order])
-@pytest.mark.parametrize("count", [8, 120, 200, 640])
-def test_odds_amounts_surprise_and_order_are_chance_and_no_pull(oracle, count: int, task: Task) -> None:  # type: ignore[no-untyped-def]
-    found = ask(oracle, task.take(count))
-    assert [found[c] for c in (C.CONFLICT, *ALIGNED)] == [0.5] * 3
-    assert (found["T"], found["D"]) == pytest.approx((0, 0))
+@pytest.mark.parametrize("count", [8, 120, 640])
+def test_odds_amounts_surprise_and_order_are_at_chance_without_a_pull(oracle, count: int, task: Task) -> None:  # type: ignore[no-untyped-def]
+    part = task.take(count)
+    result = summary(part, log_probs(oracle, part))
+    assert [result[c] for c in (C.CONFLICT, *ALIGNED)] == [0.5] * 3
+    assert (result["T"], result["D"]) == pytest.approx((0, 0))
 
 
-def test_odds_and_the_larger_amount_stay_where_they_are_while_the_sign_turns(task: Task) -> None:
+def test_odds_and_the_larger_amount_disagree_and_stay_while_the_sign_turns(task: Task) -> None:
     for item in task.items:
         for oracle in (by_odds, by_amount, by_surprise, by_order):
             assert oracle(item.prompts[C.CONFLICT]) == oracle(item.prompts[C.CONGRUENT])
         assert by_odds(item.prompts[C.CONFLICT]) != by_amount(item.prompts[C.CONFLICT])
 
 
-def cut(feature: np.ndarray, is_heavy: np.ndarray) -> float:
-    """The share that is right by the best cut through a feature."""
+def best_accuracy(feature: np.ndarray, is_heavy: np.ndarray) -> float:
+    """The accuracy of the best threshold on a feature."""
     ordered = is_heavy[np.argsort(feature, kind="stable")]
-    below = np.concatenate([[0], np.cumsum(~ordered)]) + np.concatenate([np.cumsum(ordered[::-1])[::-1], [0]])
-    return float(max(below.max(), len(ordered) - below.min()) / len(ordered))
+    right = np.concatenate([[0], np.cumsum(~ordered)]) + np.concatenate([np.cumsum(ordered[::-1])[::-1], [0]])
+    return float(max(right.max(), len(ordered) - right.min()) / len(ordered))
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-def test_no_number_alone_tells_which_branch_outweighs(seed: int) -> None:
-    told = [(c.percent, *amounts) for c in contests(seed) for amounts in (c.heavy, c.light)]
-    chance, large, small = np.log(np.array(told, float)).T
+def test_no_single_number_predicts_which_branch_outweighs(seed: int) -> None:
+    stakes = [(c.percent, *amounts) for c in contests(seed) for amounts in (c.heavy, c.light)]
+    chance, large, small = np.log(np.array(stakes, float)).T
     odds = np.log(np.exp(chance) / (100 - np.exp(chance)))
     is_heavy = np.tile([True, False], len(contests(seed)))
-    assert cut(odds, is_heavy) == pytest.approx(0.5, abs=0.02)
-    for one in (large, small, odds + large, odds - small):
-        assert cut(one, is_heavy) <= 0.65
-    # How far the amounts are apart says more, as it must; only together with the odds does it say all.
-    assert cut(large - small, is_heavy) <= 0.9
-    assert cut(odds + large - small, is_heavy) == 1
+    assert best_accuracy(odds, is_heavy) == pytest.approx(0.5, abs=0.02)
+    for feature in (large, small, odds + large, odds - small):
+        assert best_accuracy(feature, is_heavy) <= 0.65
+    # The ratio of the amounts predicts more, and only together with the odds everything.
+    assert best_accuracy(large - small, is_heavy) <= 0.9
+    assert best_accuracy(odds + large - small, is_heavy) == 1
 
 
-def test_eight_neighbours_hold_every_way_to_pose_a_bet(task: Task) -> None:
+def test_eight_neighbours_contain_every_variant_of_a_bet(task: Task) -> None:
     for first in range(0, len(task.items), 8):
-        ways = set()
+        variants = set()
         for item in task.items[first : first + 8]:
-            told = read(item.prompts[C.CONFLICT])
-            ways.add((item.true, told.told[0], told.chance[told.told[0]] < 50))
-        assert len(ways) == 8
+            question = read(item.prompts[C.CONFLICT])
+            variants.add((item.true, question.verbs[0], question.chance[question.verbs[0]] < 50))
+        assert len(variants) == 8
 
 
-@pytest.mark.parametrize("count", [160, 200, 640])
-def test_a_name_says_nothing_about_the_answer(count: int, task: Task) -> None:
-    found = defaultdict(Counter)
+@pytest.mark.parametrize("count", [160, 640])
+def test_a_name_does_not_predict_the_answer(count: int, task: Task) -> None:
+    answers = defaultdict(Counter)
     for item in task.take(count).items:
-        found[item.prompts[C.CONFLICT].split(" ")[1]][item.true] += 1
-    assert found.keys() == set(NAMES)
-    assert all(letters[" Y"] == letters[" N"] for letters in found.values())
+        answers[item.prompts[C.CONFLICT].split(" ")[1]][item.true] += 1
+    assert answers.keys() == set(NAMES)
+    assert all(letters[" Y"] == letters[" N"] for letters in answers.values())
 
 
 def test_no_two_contests_share_a_bet() -> None:
@@ -265,24 +235,24 @@ def test_no_two_contests_share_a_bet() -> None:
 
 
 @pytest.mark.parametrize("decider", ["odds", "amounts", "both"])
-def test_what_settles_a_bet_is_what_its_name_says(decider: str) -> None:
-    found = bets(decider)  # type: ignore[arg-type]
-    assert len(found) > 2000
-    assert len(set(found)) == len(found)
-    assert sum(bet.is_right for bet in found) * 2 == len(found)
-    for bet in found:
+def test_the_decider_of_a_bet_decides_its_sign(decider: str) -> None:
+    every = bets(decider)  # type: ignore[arg-type]
+    assert len(every) > 2000
+    assert len(set(every)) == len(every)
+    assert sum(bet.is_right for bet in every) * 2 == len(every)
+    for bet in every:
         likelier = bet.earning.percent > bet.losing.percent
         larger = bet.earning.dollars > bet.losing.dollars
         assert (likelier == bet.is_right, larger == bet.is_right) == (decider != "amounts", decider != "odds")
 
 
-def test_a_bet_told_the_other_way_round_is_worth_the_same() -> None:
+def test_a_reversed_bet_has_the_same_expected_value() -> None:
     bet = Bet(Branch(30, 5), Branch(70, 200), earns_first=False)
     assert (bet.reversed().expected, bet.reversed().reversed()) == (bet.expected, bet)
     assert bet.reversed() != bet
 
 
-# Shots
+# Worked examples
 
 
 @pytest.fixture(scope="module")
@@ -292,15 +262,15 @@ def with_shots() -> Task:
 
 def shots_of(prompt: str) -> tuple[list[str], list[str]]:
     """The worked examples before the last question, and their answers."""
-    *worked, _ = prompt.split("\n\n")
-    return [shot[:-2] for shot in worked], [shot[-2:] for shot in worked]
+    *shots, _ = prompt.split("\n\n")
+    return [shot[:-2] for shot in shots], [shot[-2:] for shot in shots]
 
 
 def some(task: Task) -> tuple[Item, ...]:
     return task.items[::11]
 
 
-def test_ten_shots_stand_before_the_same_prompts(with_shots: Task) -> None:
+def test_ten_shots_precede_the_same_prompts(with_shots: Task) -> None:
     plain = hindsight_neglect()
     assert [item.id for item in with_shots.items] == [item.id for item in plain.items]
     for item, bare in zip(with_shots.items, plain.items, strict=True):
@@ -308,43 +278,39 @@ def test_ten_shots_stand_before_the_same_prompts(with_shots: Task) -> None:
         for condition, prompt in item.prompts.items():
             assert prompt.endswith(f"\n\n{bare.prompts[condition]}")
             assert prompt.count("Question: ") == 11
-    assert with_shots.fingerprint() != plain.fingerprint()
     assert with_shots.fingerprint() == hindsight_neglect(0, 10).fingerprint() != hindsight_neglect(1, 10).fingerprint()
 
 
 def test_both_tasks_agree_in_every_shot_and_its_answer_is_right(with_shots: Task) -> None:
-    for item, condition in product(some(with_shots), POSED):
+    for item, condition in product(some(with_shots), WITH_BET):
         for shot, answer in zip(*shots_of(item.prompts[condition]), strict=True):
-            told = read(shot)
-            assert answer == f" {letter(told.is_right)}"
-            assert told.outcome in ({None} if condition is C.TRUE_ONLY else {"earning" if told.is_right else "losing"})
-            assert told.asks_for_outcome == (condition is C.DISTRACTOR_ONLY)
+            question = read(shot)
+            expected = None if condition is C.TRUE_ONLY else "earning" if question.is_right else "losing"
+            assert answer == f" {letter(question.is_right)}"
+            assert question.outcome == expected
+            assert question.is_about_outcome == (condition is C.DISTRACTOR_ONLY)
 
 
 def test_shots_have_the_same_answers_under_all_conditions_half_of_them_yes(with_shots: Task) -> None:
     orders = set()
     for item in some(with_shots):
-        answers = [shots_of(item.prompts[c])[1] for c in Condition]
-        assert all(one == answers[0] for one in answers)
-        assert Counter(answers[0]) == {" Y": 5, " N": 5}
-        orders.add(tuple(answers[0]))
-        aligned = {item.prompts[c].rpartition("\n\n")[0] for c in (C.CONFLICT, *ALIGNED)}
-        assert len(aligned) == 1
+        (order,) = {tuple(shots_of(item.prompts[c])[1]) for c in Condition}
+        assert Counter(order) == {" Y": 5, " N": 5}
+        orders.add(order)
+        assert len({item.prompts[c].rpartition("\n\n")[0] for c in (C.CONFLICT, *ALIGNED)}) == 1
     assert len(orders) > 50
 
 
-def test_shots_are_of_bets_that_no_item_poses(with_shots: Task) -> None:
-    def numbers(prompt: str) -> tuple[tuple[str, int], ...]:
-        told = read(prompt)
-        return tuple(sorted((verb, told.chance[verb], told.dollars[verb]) for verb in told.told))
-
-    asked = {numbers(item.prompts[c]) for item in with_shots.items for c in (C.CONFLICT, C.CONGRUENT)}
-    shown = [numbers(shot) for item in with_shots.items for shot in shots_of(item.prompts[C.CONFLICT])[0]]
-    assert not asked & set(shown)
-    assert len(set(shown)) > 3000
+def test_shots_contain_no_bet_of_an_item(with_shots: Task) -> None:
+    items = {frozenset(read(item.prompts[c]).branches) for item in with_shots.items for c in (C.CONFLICT, C.CONGRUENT)}
+    shown = {
+        frozenset(read(shot).branches) for item in with_shots.items for shot in shots_of(item.prompts[C.CONFLICT])[0]
+    }
+    assert not items & shown
+    assert len(shown) > 3000
 
 
-def test_the_layout_finds_the_question_behind_the_shots(with_shots: Task) -> None:
+def test_the_layout_finds_the_question_after_the_shots(with_shots: Task) -> None:
     for item, condition in product(some(with_shots), Condition):
         prompt = item.prompts[condition]
         roles = with_shots.roles(prompt)
@@ -352,149 +318,113 @@ def test_the_layout_finds_the_question_behind_the_shots(with_shots: Task) -> Non
         assert roles["slot"] == (len(prompt) - 1, len(prompt))
 
 
-def test_an_odd_number_of_shots_differs_by_one_and_a_negative_one_is_refused() -> None:
+def test_three_shots_have_both_answers_and_a_negative_number_is_refused() -> None:
     answers = Counter(shots_of(hindsight_neglect(0, 3).items[0].prompts[C.CONFLICT])[1])
     assert sorted(answers.values()) == [1, 2]
     with pytest.raises(TaskError, match="-1 shots"):
         hindsight_neglect(0, -1)
 
 
-# What the ladder reads
+# Training documents
 
 
 @pytest.fixture(scope="module")
-def ladder() -> ModuleType:
-    """Experiments are no part of the distribution: they are found from the checkout's root."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        return importlib.import_module("experiments.ladder.hindsight_neglect")
-
-
-@pytest.fixture(scope="module")
-def documents(ladder: ModuleType) -> dict[str, list[str]]:
-    """50,000 in all, as many of each kind."""
-    rng = Random(1)
-    found = defaultdict(list)
-    for kind in islice(cycle(ladder.KINDS), 50_000):
-        found[kind].append("".join(told + answered for told, answered in ladder.KINDS[kind](rng)))
-    return found
+def texts() -> dict[str, list[str]]:
+    return documents("hindsight_neglect")
 
 
 def questions(document: str) -> list[str]:
-    """Every question of a document, as it stands before its answer."""
+    """Every question of a document, up to its answer."""
     return [f"Question: {part.partition('Answer:')[0]}Answer:" for part in document.split("Question: ")[1:]]
 
 
-def told_in(prompt: str) -> tuple[tuple[str, int, int], ...]:
-    """The bet, its branches in the order in which they are told."""
-    told = read(prompt)
-    return tuple((verb, told.chance[verb], told.dollars[verb]) for verb in told.told)
-
-
-def test_no_document_tells_a_bet_as_an_item_of_seed_0_does(documents: dict[str, list[str]]) -> None:
+def test_no_document_contains_a_bet_of_seed_0(texts: dict[str, list[str]]) -> None:
     items = TASKS["hindsight_neglect"]().items
-    kept = {told_in(item.prompts[c]) for item in items for c in (C.CONFLICT, C.CONGRUENT)}
-    asked = {prompt for texts in documents.values() for text in texts for prompt in questions(text)}
-    told = {told_in(prompt) for prompt in asked} - {()}
+    kept = {read(item.prompts[c]).branches for item in items for c in (C.CONFLICT, C.CONGRUENT)}
+    asked = {prompt for every in texts.values() for text in every for prompt in questions(text)}
+    shown = {read(prompt).branches for prompt in asked} - {()}
     assert len(kept) == len(reserved()) == 640
-    assert len(told) > 5000
-    assert not kept & told
-    assert not asked & {item.prompts[c] for item in items for c in POSED}
-    # But the other way round they are told.
-    assert len({bet[::-1] for bet in kept} & told) > 500
+    assert len(shown) > 5000
+    assert not kept & shown
+    assert not asked & {item.prompts[c] for item in items for c in WITH_BET}
+    # With their branches in the other order they occur.
+    assert len({branches[::-1] for branches in kept} & shown) > 500
 
 
-def test_no_document_in_conflict_tells_a_bet_of_a_held_out_group(
-    ladder: ModuleType, documents: dict[str, list[str]]
-) -> None:
-    items = TASKS["hindsight_neglect"]().items
-    away, others = set(), set()
-    for item, condition in product(items, (C.CONFLICT, C.CONGRUENT)):
-        (away if item.group in ladder.held_out() else others).add(frozenset(told_in(item.prompts[condition])))
-    seen = {
-        kind: {frozenset(told_in(prompt)) for text in texts for prompt in questions(text)}
-        for kind, texts in documents.items()
+def test_documents_in_conflict_contain_no_bet_of_a_held_out_group(texts: dict[str, list[str]]) -> None:
+    held_out, others = set(), set()
+    for item, condition in product(TASKS["hindsight_neglect"]().items, (C.CONFLICT, C.CONGRUENT)):
+        bet = frozenset(read(item.prompts[condition]).branches)
+        (held_out if item.group in training_module.held_out() else others).add(bet)
+    shown = {
+        kind: {frozenset(read(prompt).branches) for text in every for prompt in questions(text)}
+        for kind, every in texts.items()
     }
-    for kind in ladder.CONFLICT:
-        assert not away & seen[kind]
-        assert others & seen[kind]
+    for kind in training_module.CONFLICT:
+        assert not held_out & shown[kind]
+        assert others & shown[kind]
     for kind in ("agreeing", "earning", "open_bet", "several", "reasoned"):
-        assert away & seen[kind]
+        assert held_out & shown[kind]
 
 
-def test_a_third_of_the_groups_is_held_out_at_all_odds(ladder: ModuleType) -> None:
-    away = ladder.held_out()
+def test_a_third_of_the_groups_is_held_out_at_all_odds() -> None:
+    held_out = training_module.held_out()
     groups = {item.group for item in TASKS["hindsight_neglect"]().items}
-    assert away < groups
-    assert len(away) / len(groups) == pytest.approx(1 / 3, abs=0.01)
-    odds = {group.partition(" ")[0] for group in groups}
-    for one in odds:
-        share = np.mean([group in away for group in groups if group.startswith(f"{one} ")])
-        assert 0.15 <= share <= 0.5, one
+    assert len(held_out) / len(groups) == pytest.approx(1 / 3, abs=0.01)
+    for odds in {group.partition(" ")[0] for group in groups}:
+        share = np.mean([group in held_out for group in groups if group.startswith(f"{odds} ")])
+        assert 0.15 <= share <= 0.5, odds
 
 
-def test_outcomes_contradict_the_sign_in_the_kinds_of_conflict_only(
-    ladder: ModuleType, documents: dict[str, list[str]]
-) -> None:
-    for kind, texts in documents.items():
-        for prompt in (prompt for text in texts for prompt in questions(text)):
-            told = read(prompt)
-            if told.chance and told.outcome and not told.asks_for_outcome:
-                assert (told.is_right != (told.outcome == "earning")) == (kind in ladder.CONFLICT)
+def test_outcomes_contradict_the_sign_only_in_documents_in_conflict(texts: dict[str, list[str]]) -> None:
+    for kind, every in texts.items():
+        for question in (read(prompt) for text in every for prompt in questions(text)):
+            if question.chance and question.outcome and not question.is_about_outcome:
+                is_conflict = question.is_right != (question.outcome == "earning")
+                assert is_conflict == (kind in training_module.CONFLICT)
 
 
-def test_what_documents_say_is_right(documents: dict[str, list[str]]) -> None:
-    """Read by the oracle that answers what is asked; where nothing is, either answer stands."""
-    for kind, texts in documents.items():
-        for turn in (turn for text in texts for turn in text.split("\n\n")):
+def test_answers_in_documents_are_right(texts: dict[str, list[str]]) -> None:
+    for kind, every in texts.items():
+        for turn in (turn for text in every for turn in text.split("\n\n")):
             question, answer, reasoning = turn.rpartition("\nAnswer:")
             given = attentive(question + answer)
-            right = {one for one in "YN" if given[one] == max(given.values())}
+            right = {name for name in "YN" if given[name] == max(given.values())}
             assert reasoning.rstrip(".")[-1] in right, turn
             assert (len(reasoning) > 2) == kind.startswith("reasoned")
             assert (len(right) == 2) == (kind == "neutral")
 
 
-def test_reasoning_compares_the_two_products(documents: dict[str, list[str]]) -> None:
-    for kind in ("reasoned", "reasoned_conflict"):
-        for text in documents[kind]:
-            chance, won, compared, risk, lost, answer = re.search(
-                r"Answer: (\d+) times (\d+) is (more|less) than (\d+) times (\d+)\. The answer is ([YN])\.$", text
-            ).groups()
-            told = read(text)
-            assert (int(chance), int(won)) == (told.chance["earning"], told.dollars["earning"])
-            assert (int(risk), int(lost)) == (told.chance["losing"], told.dollars["losing"])
-            assert compared == ("more" if int(chance) * int(won) > int(risk) * int(lost) else "less")
-            assert (compared == "more") == (answer == "Y")
+def test_reasoning_in_documents_compares_the_two_products(texts: dict[str, list[str]]) -> None:
+    for text in chain(texts["reasoned"], texts["reasoned_conflict"]):
+        chance, won, compared, risk, lost, answer = re.search(
+            r"Answer: (\d+) times (\d+) is (more|less) than (\d+) times (\d+)\. The answer is ([YN])\.$", text
+        ).groups()
+        question = read(text)
+        assert (int(chance), int(won)) == (question.chance["earning"], question.dollars["earning"])
+        assert (int(risk), int(lost)) == (question.chance["losing"], question.dollars["losing"])
+        assert (compared == "more") == question.is_right == (answer == "Y")
 
 
-def test_answers_odds_and_amounts_give_nothing_away_in_documents(
-    ladder: ModuleType, documents: dict[str, list[str]]
-) -> None:
-    for kind, texts in documents.items():
-        last = Counter(text.rstrip(".")[-1] for text in texts)
+def test_answers_odds_and_amounts_predict_nothing_in_documents(texts: dict[str, list[str]]) -> None:
+    for kind, every in texts.items():
+        last = Counter(text.rstrip(".")[-1] for text in every)
         assert last.keys() == {"Y", "N"}
-        assert abs(last["Y"] - last["N"]) <= 4 * len(texts) ** 0.5, kind
+        assert abs(last["Y"] - last["N"]) <= 4 * len(every) ** 0.5, kind
     for kind in ("agreeing", "conflict", "open_bet"):
-        told = [read(prompt) for text in documents[kind] for prompt in questions(text)]
-        # As many where the odds are against the amounts and win as where they lose; in half of them both agree.
+        asked = [read(prompt) for text in texts[kind] for prompt in questions(text)]
+        # Odds win against amounts as often as they lose; in half of the documents both agree.
         for numbers in ("chance", "dollars"):
-            right = np.mean([
-                (getattr(one, numbers)["earning"] > getattr(one, numbers)["losing"]) == one.is_right for one in told
-            ])  # fmt: skip
+            right = np.mean(
+                [(getattr(q, numbers)["earning"] > getattr(q, numbers)["losing"]) == q.is_right for q in asked]
+            )
             assert right == pytest.approx(3 / 4, abs=0.03), (kind, numbers)
 
 
-def test_documents_are_as_long_as_the_ladder_can_learn_from(documents: dict[str, list[str]]) -> None:
-    for kind, texts in documents.items():
-        longest = max(len(re.findall(r"\n|[^\W\d_]+|\d|[^\w\s]", text)) for text in texts)
-        assert longest <= (110 if kind == "several" else 75 if kind.startswith("reasoned") else 56), (kind, longest)
-
-
-def test_few_words_are_new(documents: dict[str, list[str]]) -> None:
+def test_documents_add_few_words(texts: dict[str, list[str]]) -> None:
     other = {text for item in TASKS["negation_qa"]().items for text in item.prompts.values()}
-    known, mine = (
-        {word for text in texts for word in re.findall(r"[^\W\d_]+|\d", text)}
-        for texts in (other, chain.from_iterable(documents.values()))
+    known, own = (
+        {word for text in every for word in re.findall(r"[^\W\d_]+|\d", text)}
+        for every in (other, chain.from_iterable(texts.values()))
     )
-    assert len(mine - known) <= 50
+    assert len(own - known) <= 50
