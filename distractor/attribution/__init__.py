@@ -1,1 +1,1 @@
-"""`distractor attribute`: which sites produce the answers."""
+"""`distractor attribute`: which sites and positions produce the answers."""

@@ -1,6 +1,6 @@
-"""Figures of attribution: where in a model, and in the prompt, the answers come from. Nothing is shown or saved here."""
+"""Figures of attribution: where in a model, and in the prompt, the answers come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
+from distractor.errors import TaskError, nearest
 from distractor.models.source import group_by_size
 from distractor.numbers import number
 from distractor.probing.cells import (
@@ -25,13 +26,23 @@ from distractor.probing.cells import (
 )
 from distractor.probing.read_probes import ProbeResults
 from distractor.probing.readings import Reading
-from distractor.runs.head_map import MAP_STYLE, HeadGrid, colour_limit, draw_heat_map, head_grid
-from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline
-from distractor.statistics.groups import Mean
+from distractor.runs.head_map import MAP_STYLE, colour_limit, draw_heat_map, head_grid
+from distractor.runs.style import (
+    COLOURS,
+    MARKERS,
+    PULL_STYLES,
+    STYLE,
+    footnote,
+    headline,
+    line_with_band,
+    reference_line,
+    short_site,
+)
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from xarray import DataArray, Dataset
 
 
@@ -47,326 +58,319 @@ LABELS = {"distractor_answer": "the distractor's answer", "cue": "the cue", "rig
 
 
 BARS = 12
-"""How many components a waterfall shows by name; the others are one bar."""
+"""The number of components that a waterfall names; the others share one bar."""
 
 
 LEAST = 0.01
-"""The least that a component shown by name adds, as a share of the one that adds most."""
+"""The smallest named component of a waterfall, as a share of the largest."""
 
 
 HEADS = 4
-"""How many heads are drawn on the prompt's words."""
+"""The number of heads whose attention is drawn on the prompt."""
 
 
-PAGE = 18
-"""How wide a figure of several maps beside each other may be, in inches."""
+PAGE_WIDTH = 18
+"""The largest width of a figure with several maps, in inches."""
 
 
 LINE = 104
-"""Characters in a line of a prompt that is drawn."""
+"""The number of characters in a line of a prompt."""
 
 
-def lens(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
+def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """Logit gap and distractor preference if the model stopped after each half layer, by condition."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         stages = labels(reading.data, "stage")
-        for axes, quantity in ((left, "logit_gap"), (right, "distractor_preference")):
+        for axes, quantity, neutral in ((left, "logit_gap", 0), (right, "distractor_preference", 0.5)):
             for condition in labels(reading.data, "condition"):
-                here = cells.sel(quantity=quantity, condition=condition)
                 colour, marker = COLOURS[Condition(condition)], MARKERS[Condition(condition)]
-                _band(axes, np.arange(len(stages)), here, condition, colour, marker)
+                _line(axes, cells.sel(quantity=quantity, condition=condition), condition, colour, marker)
             axes.set_xticks(range(len(stages)), [_stage_name(stage) for stage in stages])
-            _thin(axes, len(stages))
+            _thin_labels(axes, len(stages))
             axes.set_xlabel("after layer, half")
-        left.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
-        right.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-        left.set(title="What it would answer there", ylabel="logit gap (nats)")
+            reference_line(axes, neutral)
+        left.set(title="Answer if the model stopped there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
-        where = found.divergence(reading)
-        told = "conflict and congruent do not part"
-        if where is not None and where.stage is not None and where.low is not None and where.high is not None:
+        divergence = results.divergence(reading)
+        note = "conflict and congruent do not diverge"
+        if divergence is not None and divergence.stage is not None and divergence.low is not None and divergence.high is not None:
             for axes in (left, right):
-                axes.axvspan(where.low - 0.15, where.high + 0.15, color="black", alpha=0.1, lw=0, zorder=0)
-            first, last = stages[where.low], stages[where.high]
+                axes.axvspan(divergence.low - 0.15, divergence.high + 0.15, color="black", alpha=0.1, lw=0, zorder=0)
+            first, last = stages[divergence.low], stages[divergence.high]
             span = "" if first == last else f" [{first} to {last}]"
-            told = f"grey: conflict and congruent part at {stages[where.stage]}{span}"
+            note = f"grey: conflict and congruent diverge at {stages[divergence.stage]}{span}"
         handles, names = left.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=3)
-        headline(figure, f"{_of(found, reading)}: the logit lens; bands: 95 % over item groups\n{told}")
+        headline(figure, f"{_model_and_task(results, reading)}: logit lens (bands: 95 % over item groups)\n{note}")
         return figure
 
 
-def components(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
-    """Layer × head maps, with the MLPs in a last column; cells that stand out are framed."""
-    groups = map_families(cells)
-    maps = [
-        ({**told, **_part_of(family)}, *_by_head(one, family.get("component", [])))
-        for family in groups
-        for told, one in maps_of(cells)
-        if told.get("estimate") not in UNSIGNED
-    ]
-    layers, places = maps[0][1].shape[0], max(values.shape[1] for _, values, _, _ in maps)
-    wide = max(1, int(PAGE / (1.3 + 0.33 * places)))
-    columns = min(len(maps) // len(groups) if len(groups) > 1 else 2, wide, len(maps))
-    rows = -(-len(maps) // columns)
+def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
+    """Layer × head maps with the MLPs in the last column; cells that stand out are framed."""
+    families = [family.get("component", []) for family in map_families(cells)]
+    names, grids = [], []
+    for family in families:
+        part = family[0].rpartition(".")[2]
+        for outer, one in maps_of(cells.sel(component=family)):
+            if outer.get("estimate") not in UNSIGNED:
+                names.append({**outer, "part": part if part in OWN_MAP else "output"})
+                grids.append(head_grid(family, one["mean"].values, _framed(one)))
+    n_layers, n_columns = grids[0].values.shape[0], max(grid.values.shape[1] for grid in grids)
+    width = 1.3 + 0.33 * n_columns
+    fitting = max(1, int(PAGE_WIDTH / width))
+    columns = min(len(grids) // len(families) if len(families) > 1 else 2, fitting, len(grids))
+    rows = -(-len(grids) // columns)
     with mpl.rc_context(MAP_STYLE):
-        size = (max(6.0, columns * (1.3 + 0.33 * places)), 1.3 + rows * (0.75 + 0.3 * layers))
+        size = (max(6.0, columns * width), 1.3 + rows * (0.75 + 0.3 * n_layers))
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-        titles = _titles([told for told, *_ in maps])
-        reach = colour_limit([values for _, values, _, _ in maps])
-        for place, here in enumerate(axes.ravel()):
-            if place >= len(maps):
-                here.set_axis_off()
-                continue
-            _, values, marked, names = maps[place]
-            image = draw_heat_map(here, values, marked, reach)
-            here.set(title=titles[place], ylabel="layer", yticks=range(layers))
-            here.set_xticks(range(len(names)), names)
-            _thin(here, len(names), 40)
-        figure.colorbar(image, ax=axes, label=_unit(reading), shrink=0.9)
-        headline(figure, _headline(found, reading, cells))
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        limit = colour_limit([grid.values for grid in grids])
+        for axes, grid, title in zip(panels, grids, _titles(names), strict=False):
+            image = draw_heat_map(axes, grid.values, grid.framed, limit)
+            axes.set(title=title, ylabel="layer", yticks=range(n_layers))
+            axes.set_xticks(range(len(grid.columns)), grid.columns)
+            _thin_labels(axes, len(grid.columns), 40)
+        for axes in panels[len(grids) :]:
+            axes.set_axis_off()
+        _finish_maps(figure, image, panels, results, reading, cells)
         return figure
 
 
-def positions(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
-    """Layer × position maps, a row of panels a part of the layer; positions are named by their tokens and roles.
+def positions(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
+    """Layer × position maps, one row of panels for each part of the layer; columns name tokens and their roles.
 
-    Of an approximation, its signed form and, beside it, the exact exchanges that it was checked by.
+    An approximation shows its signed estimates next to the exact patches that check it.
     """
-    estimates = [name for name in labels(cells, "estimate") if name not in UNSIGNED]
-    told = [names for names in map_names(cells) if not estimates or names["estimate"] in estimates]
-    told.sort(key=lambda names: names.get("direction") == "denoising")
+    outer = [names for names in map_names(cells) if names.get("estimate") not in UNSIGNED]
+    outer.sort(key=lambda names: names.get("direction") == "denoising")
     parts = labels(cells, "part") or [""]
-    layers, roles = cells.sizes["layer"], cells.sizes["role"]
+    n_layers, n_roles = cells.sizes["layer"], cells.sizes["role"]
     with mpl.rc_context(MAP_STYLE):
-        size = (max(7.0, 1.6 + len(told) * (0.5 + 0.16 * roles)), 2.6 + len(parts) * (0.35 + 0.2 * layers))
+        size = (max(7.0, 1.6 + len(outer) * (0.5 + 0.16 * n_roles)), 2.6 + len(parts) * (0.35 + 0.2 * n_layers))
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(len(parts), len(told), squeeze=False, sharex=True, sharey=True)
-        reach = colour_limit([cells["mean"].sel(names).values for names in told])
-        for row, part in enumerate(parts):
-            for column, (names, title) in enumerate(zip(told, _titles(told), strict=True)):
+        grid = figure.subplots(len(parts), len(outer), squeeze=False, sharex=True, sharey=True)
+        limit = colour_limit([cells["mean"].sel(names).values for names in outer])
+        for row, part in zip(grid, parts, strict=True):
+            for axes, names in zip(row, outer, strict=True):
                 one = cells.sel({**names, **({"part": part} if part else {})}).transpose("layer", "role")
-                here = axes[row, column]
-                image = draw_heat_map(here, one["mean"].values, _framed(one), reach, numbers=False)
-                here.set_yticks(range(layers))
-                here.set_xticks(range(roles), _role_names(reading, labels(cells, "role")), rotation=90)
-                if row == 0:
-                    here.set_title(title)
-                if column == 0:
-                    here.set_ylabel(f"{part}\nlayer")
-        figure.colorbar(image, ax=axes, label=_unit(reading), shrink=0.9, aspect=40)
-        headline(figure, _headline(found, reading, cells))
+                image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, numbers=False)
+                axes.set_yticks(range(n_layers))
+                axes.set_xticks(range(n_roles), _role_names(reading, labels(cells, "role")), rotation=90)
+            row[0].set_ylabel(f"{part}\nlayer")
+        for axes, title in zip(grid[0], _titles(outer), strict=True):
+            axes.set_title(title)
+        _finish_maps(figure, image, grid, results, reading, cells, aspect=40)
         return figure
 
 
-def sources(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
-    """What the heads that contribute most bring from each role of the prompt; a panel a condition."""
-    maps = [(told, one.transpose("component", "role")) for told, one in maps_of(cells)]
+def sources(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
+    """The contribution of the top heads from each role of the prompt, one panel per condition."""
     heads = [name for name in labels(cells, "component") if name.endswith(".z")]
-    most = np.max([abs(one["mean"].sel(component=heads)).sum("role").values for _, one in maps], axis=0)
-    chosen = [heads[place] for place in sorted(np.argsort(-most, kind="stable")[: 2 * BARS])]
-    maps = [(told, one.sel(component=chosen)) for told, one in maps]
-    roles = cells.sizes["role"]
+    size = np.max([abs(one["mean"].sel(component=heads)).sum("role").values for _, one in maps_of(cells)], axis=0)
+    chosen = [heads[i] for i in sorted(np.argsort(-size, kind="stable")[: 2 * BARS])]
+    maps = list(maps_of(cells.sel(component=chosen).transpose(..., "component", "role")))
+    n_roles = cells.sizes["role"]
     with mpl.rc_context(MAP_STYLE):
-        size = (max(7.0, 1.4 + len(maps) * (0.7 + 0.21 * roles)), 2.2 + 0.22 * len(chosen))
-        figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
-        reach = colour_limit([one["mean"].values for _, one in maps])
-        for here, title, (_, one) in zip(axes, _titles([told for told, _ in maps]), maps, strict=True):
-            image = draw_heat_map(here, one["mean"].values, _framed(one), reach, numbers=False)
-            here.set_yticks(range(len(chosen)), [_short(name) for name in chosen])
-            here.set_xticks(range(roles), _role_names(reading, labels(cells, "role")), rotation=90)
-            here.set_title(title)
-        figure.colorbar(image, ax=list(axes), label=_unit(reading), shrink=0.9)
-        headline(figure, _headline(found, reading, cells))
+        figsize = (max(7.0, 1.4 + len(maps) * (0.7 + 0.21 * n_roles)), 2.2 + 0.22 * len(chosen))
+        figure = Figure(figsize=figsize, layout="constrained")
+        panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
+        limit = colour_limit([one["mean"].values for _, one in maps])
+        for axes, title, (_, one) in zip(panels, _titles([outer for outer, _ in maps]), maps, strict=True):
+            image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, numbers=False)
+            axes.set_yticks(range(len(chosen)), map(short_site, chosen))
+            axes.set_xticks(range(n_roles), _role_names(reading, labels(cells, "role")), rotation=90)
+            axes.set_title(title)
+        _finish_maps(figure, image, panels, results, reading, cells)
         return figure
 
 
-def waterfall(found: ProbeResults, reading: Reading, cells: "Dataset", item: str | None = None) -> Figure:
-    """The gap as the sum of its parts, step by step in the order of depth: the mean over items, or one item."""
-    names, conditions = labels(cells, "component"), labels(cells, "condition")
+def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: str | None = None) -> Figure:
+    """The logit gap as a running sum over components in order of depth: the mean over items, or one item.
+
+    Raises:
+        TaskError: the reading does not hold the item.
+
+    """
+    components, conditions = labels(cells, "component"), labels(cells, "condition")
     means = cells["mean"] if item is None else _of_item(reading, item)
     table = means.transpose("condition", "component").values
     size = np.abs(table).max(0)
-    biggest = {place for place in np.argsort(-size, kind="stable")[:BARS].tolist() if size[place] >= LEAST * size.max()}
-    shown = [place for place in range(len(names)) if place in biggest]
-    others = [place for place in range(len(names)) if place not in biggest]
-    bars = [_short(names[place]) for place in shown] + ([f"{len(others)} others"] if others else []) + ["logit gap"]
+    is_named = (size >= LEAST * size.max()) & np.isin(np.arange(len(size)), np.argsort(-size, kind="stable")[:BARS])
+    names = [short_site(name) for name, named in zip(components, is_named, strict=True) if named]
+    n_others = int((~is_named).sum())
+    names += [f"{n_others} others"] * bool(n_others) + ["logit gap"]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 1.5 + 0.24 * len(bars)), layout="constrained")
-        axes = figure.subplots(1, len(conditions), squeeze=False, sharey=True)[0]
-        for here, condition, row in zip(axes, conditions, table, strict=True):
-            steps = [*row[shown], *([row[others].sum()] if others else [])]
+        figure = Figure(figsize=(7.2, 1.5 + 0.24 * len(names)), layout="constrained")
+        panels = figure.subplots(1, len(conditions), squeeze=False, sharey=True)[0]
+        for axes, condition, row in zip(panels, conditions, table, strict=True):
+            steps = [*row[is_named], *[row[~is_named].sum()] * bool(n_others)]
             ends = np.cumsum(steps)
             for y, (step, end) in enumerate(zip(steps, ends, strict=True)):
-                here.barh(y, step, left=end - step, color="#E69F00" if step > 0 else "#7B3294", height=0.7)
-                here.plot([end, end], [y, y + 1], color="black", lw=0.6)
-            here.barh(len(steps), row.sum(), color=COLOURS[Condition(condition)], height=0.7)
+                axes.barh(y, step, left=end - step, color="#E69F00" if step > 0 else "#7B3294", height=0.7)
+                axes.plot([end, end], [y, y + 1], color="black", lw=0.6)
+            axes.barh(len(steps), row.sum(), color=COLOURS[Condition(condition)], height=0.7)
             for y, value in enumerate([*steps, row.sum()]):
                 edge = max(0.0, ends[-1]) if y == len(steps) else max(ends[y], ends[y] - steps[y])
-                here.annotate(number(value), (edge, y), (3, 0), textcoords="offset points", va="center", fontsize=7)
-            here.axvline(0, color="black", lw=0.8)
-            here.use_sticky_edges = False
-            here.margins(x=0.14)
-            here.set(title=condition, xlabel="sum so far of the logit gap (nats)")
-            here.set_yticks(range(len(bars)), bars)
-        axes[0].invert_yaxis()
-        what = "mean over items" if item is None else f"item {item}"
+                axes.annotate(number(value), (edge, y), (3, 0), textcoords="offset points", va="center", fontsize=7)
+            axes.axvline(0, color="black", lw=0.8)
+            axes.use_sticky_edges = False
+            axes.margins(x=0.14)
+            axes.set(title=condition, xlabel="running sum of the logit gap (nats)")
+            axes.set_yticks(range(len(names)), names)
+        panels[0].invert_yaxis()
         headline(
             figure,
-            f"{_of(found, reading)}, {what}: what each component writes\nfor the true answer (orange) or the distractor's "
-            "(purple), the final norm's scale held",
+            f"{_model_and_task(results, reading)}, {'mean over items' if item is None else f'item {item}'}: contribution of "
+            "each component\nto the true answer (orange) or the distractor's (purple), with the final norm's scale fixed",
         )
         return figure
 
 
-def attention(found: ProbeResults, reading: Reading, cells: "Dataset", heads: Sequence[str]) -> Figure:
-    """Attention from the answer slot on the words of one prompt under each condition: the mean over items of each role.
+def attention(results: ProbeResults, reading: Reading, cells: "Dataset", heads: Sequence[str]) -> Figure:
+    """Attention from the answer slot, drawn on one item's prompt under each condition: the mean over items of each role.
 
-    `heads` names components (`L0H1`), the most interesting first.
+    `heads` names heads (`L0H1`), the most interesting first.
     """
     conditions = labels(reading.data, "condition")
-    blocks = [(head, condition) for head in heads for condition in conditions]
-    laid = {condition: _lay(_example(reading, condition)) for condition in conditions}
-    heights = [1.5 + len(laid[condition]) for _, condition in blocks]
+    prompts = {condition: _prompt_lines(_example(reading, condition)) for condition in conditions}
+    blocks = [(head, condition, 1.5 + len(prompts[condition])) for head in heads for condition in conditions]
+    height = sum(lines for *_, lines in blocks)
     with mpl.rc_context(MAP_STYLE):
-        figure = Figure(figsize=(7.4, 0.7 + 0.185 * sum(heights)), layout="constrained")
+        figure = Figure(figsize=(7.4, 0.7 + 0.185 * height), layout="constrained")
         axes = figure.subplots()
-        axes.set(xlim=(0, LINE), ylim=(sum(heights), 0))
+        axes.set(xlim=(0, LINE), ylim=(height, 0))
         axes.set_axis_off()
         top = 0.0
-        for (head, condition), height in zip(blocks, heights, strict=True):
+        for head, condition, lines in blocks:
             shares = cells["mean"].sel(component=f"{head}.pattern", condition=condition)
-            by_role = dict(zip(labels(shares, "role"), shares.values.tolist(), strict=True))
-            most = sorted(((s, r) for r, s in by_role.items() if s == s), reverse=True)[:3]
-            summary = ", ".join(f"{role} {share:.2f}" for share, role in most)
+            share_of = dict(zip(labels(shares, "role"), np.nan_to_num(shares.values).tolist(), strict=True))
+            most = sorted(((share, role) for role, share in share_of.items()), reverse=True)[:3]
             axes.text(0, top + 0.45, f"{head}, {condition}", va="center", weight="bold")
+            summary = ", ".join(f"{role} {share:.2f}" for share, role in most)
             axes.text(LINE, top + 0.45, summary, va="center", ha="right", color="#444444")
-            for line, words in enumerate(laid[condition]):
+            for line, words in enumerate(prompts[condition], 1):
                 for start, text, role in words:
-                    share = float(np.nan_to_num(by_role.get(role, 0.0)))
-                    corner = (start - 0.25, top + 1 + line)
-                    axes.add_patch(
-                        Rectangle(corner, len(text) + 0.3, 0.92, color="#D55E00", alpha=min(share, 1.0), lw=0)
-                    )
-                    axes.text(start, top + 1.48 + line, text, va="center", family="monospace", fontsize=8)
-            top += height
+                    corner, width = (start - 0.25, top + line), len(text) + 0.3
+                    share = min(share_of.get(role, 0.0), 1.0)
+                    axes.add_patch(Rectangle(corner, width, 0.92, color="#D55E00", alpha=share, lw=0))
+                    axes.text(start, top + line + 0.48, text, va="center", family="monospace", fontsize=8)
+            top += lines
         headline(
             figure,
-            f"{_of(found, reading)}: attention from the answer slot (the last word), mean over items,\n"
-            "drawn on one item's words; full colour: all of it",
+            f"{_model_and_task(results, reading)}: attention from the answer slot (the last word), mean over items,\n"
+            "drawn on the words of one item; full colour: all attention",
         )
         return figure
 
 
-def decoding(found: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
-    """How well each label can be read off each layer, beside the controls."""
+def decoding(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
+    """How well a linear probe reads each label after each layer, with the controls."""
     targets, stages = labels(reading.data, "label"), labels(reading.data, "stage")
     # Each item counts with its mean over conditions.
-    mean = means_of(found.task, reading.data.mean("condition", skipna=False))
+    means = means_of(results.task, reading.data.mean("condition", skipna=False))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(3.6, 2.6 * len(targets)), 3.2), layout="constrained")
-        axes = figure.subplots(1, len(targets), squeeze=False, sharey=True)[0]
-        for here, label in zip(axes, targets, strict=True):
+        panels = figure.subplots(1, len(targets), squeeze=False, sharey=True)[0]
+        for axes, label in zip(panels, targets, strict=True):
             for control in labels(reading.data, "control"):
                 name, colour, marker, style = CONTROLS[control]
-                _band(here, np.arange(len(stages)), mean.sel(label=label, control=control), name, colour, marker, style)
-            here.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-            here.set(title=LABELS[label], ylim=(-0.03, 1.03), xlabel="after layer")
-            here.set_xticks(range(len(stages)), [_stage_name(stage).split()[0] for stage in stages])
-            _thin(here, len(stages))
-        axes[0].set_ylabel("share read off correctly")
-        handles, names = axes[0].get_legend_handles_labels()
+                _line(axes, means.sel(label=label, control=control), name, colour, marker, style)
+            reference_line(axes, 0.5)
+            axes.set(title=LABELS[label], ylim=(-0.03, 1.03), xlabel="after layer")
+            axes.set_xticks(range(len(stages)), [_stage_name(stage).split()[0] for stage in stages])
+            _thin_labels(axes, len(stages))
+        panels[0].set_ylabel("accuracy of the linear probe")
+        handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         headline(
             figure,
-            f"{_of(found, reading)}: what a linear map reads off the answer slot, on groups it was not\nfitted to; bands: "
-            "95 % over item groups",
+            f"{_model_and_task(results, reading)}: linear probes of the answer slot, tested on item groups that they were "
+            "not fitted to (bands: 95 % over item groups)",
         )
         return figure
 
 
-def across(found: ProbeResults) -> Figure:
-    """The strengths of the sites of either task over size, beside behaviour: T and D in nats."""
+def across(results: ProbeResults) -> Figure:
+    """The strength of both tasks' sites over model size, next to T and D in behaviour, in nats."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
-        for axes, source in ((left, "sites"), (right, "behaviour")):
-            for quantity, (label, colour, marker) in PULL_STYLES.items():
-                _over_size(axes, found, quantity, source == "sites", label, colour, marker)
-            axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
+        for axes, of_sites in ((left, True), (right, False)):
+            for pull, (label, colour, marker) in PULL_STYLES.items():
+                _curve_over_size(axes, results, pull, of_sites, label, colour, marker)
+            reference_line(axes, 0)
             axes.set(xscale="log", xlabel="parameters")
             axes.xaxis.set_minor_formatter(NullFormatter())
         left.set(title="Lost when its sites are knocked out", ylabel="nats")
         right.set_title("Behaviour")
         right.legend(loc="best")
-        lines = found.sentences()
         headline(
             figure,
-            f"{found.task.name}: the sites of the true task (T) and of the distractor's (D) over size\n"
-            "(chosen on half of the item groups, weighed on the other; bands: 95 % over item groups)",
+            f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size\n"
+            "(chosen on half of the item groups, weighed on the other half; bands: 95 % over item groups)",
         )
-        figure.supxlabel("\n".join(_wrapped(lines)), fontsize=6.5, color="#444444", x=0.01, ha="left")
+        footnote(figure, results.sentences())
         return figure
 
 
-def _over_size(
-    axes: "Axes", found: ProbeResults, pull: str, of_sites: bool, label: str, colour: str, marker: str
+def _curve_over_size(
+    axes: "Axes", results: ProbeResults, pull: str, of_sites: bool, label: str, colour: str, marker: str
 ) -> None:
-    """A curve through the mean over seeds at each size, with its band, and a dot for each model where there are several."""
-
-    def at(places: Sequence[int]) -> Mean | None:
-        return found.over_seeds(places, pull, of_sites=of_sites)
-
-    every = [(places, at(places)) for places in group_by_size(one.source for one in found.scores)]
-    drawn = [(places, found.scores[places[0]].source.n_params or 1, mean) for places, mean in every if mean is not None]
-    x = [size for _, size, _ in drawn]
-    mean, low, high = np.array([one for *_, one in drawn]).reshape(-1, 3).T
-    axes.plot(x, mean, color=colour, marker=marker, ms=4, lw=1.4, label=label)
-    axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
-    several = [(size, one.mean) for places, size, _ in drawn for p in places if len(places) > 1 and (one := at([p]))]
-    axes.plot([size for size, _ in several], [value for _, value in several], ".", ms=3, color=colour)
-
-
-def _wrapped(lines: Sequence[str]) -> list[str]:
-    from textwrap import wrap
-
-    return [part for line in lines for part in wrap(line, 150, subsequent_indent="    ")]
+    """The mean over seeds at each size with its band, and one dot per seed if there are several."""
+    by_size = {
+        models: mean
+        for models in group_by_size(scores.source for scores in results.scores)
+        if (mean := results.over_seeds(models, pull, of_sites=of_sites)) is not None
+    }
+    sizes = {models: results.scores[models[0]].source.n_params or 1 for models in by_size}
+    means = [*np.array([*by_size.values()]).reshape(-1, 3).T]
+    line_with_band(axes, [*sizes.values()], means, label, colour, marker)
+    for models in by_size:
+        for model in models if len(models) > 1 else ():
+            if mean := results.over_seeds([model], pull, of_sites=of_sites):
+                axes.plot(sizes[models], mean.mean, ".", ms=3, color=colour)
 
 
-def _band(axes: "Axes", x: ndarray, cells: "Dataset", label: str, colour: str, marker: str, style: str = "-") -> None:
-    axes.plot(x, cells["mean"].values, color=colour, marker=marker, ms=3.5, lw=1.3, ls=style, label=label)
-    axes.fill_between(x, cells["low"].values, cells["high"].values, color=colour, alpha=0.18, lw=0)
-
-
-def _part_of(family: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """What to call a family of components, where there are several."""
-    part = family["component"][0].rpartition(".")[2]
-    return {"part": part if part in OWN_MAP else "output"}
-
-
-def _by_head(cells: "Dataset", family: Sequence[str]) -> HeadGrid:
-    """The components of one family by layer and head."""
-    chosen = cells.sel(component=list(family))
-    return head_grid(family, chosen["mean"].values, _framed(chosen))
+def _line(axes: "Axes", cells: "Dataset", label: str, colour: str, marker: str, style: str = "-") -> None:
+    mean = [cells[name].values for name in ("mean", "low", "high")]
+    line_with_band(axes, range(len(mean[0])), mean, label, colour, marker, style)
 
 
 def _framed(cells: "Dataset") -> ndarray | None:
     return cells["marked"].values if "marked" in cells else None
 
 
+def _finish_maps(
+    figure: Figure,
+    image: "ScalarMappable",
+    panels: Iterable["Axes"],
+    results: ProbeResults,
+    reading: Reading,
+    cells: "Dataset",
+    aspect: float = 20,
+) -> None:
+    """Adds the colour bar and the title: model, task, method, what all maps share, and the meaning of frames."""
+    attrs = reading.data.attrs
+    label = f"{attrs['quantity']}\n({attrs['unit']})"
+    figure.colorbar(image, ax=np.asarray(panels), label=label, shrink=0.9, aspect=aspect)
+    shared = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
+    method = ", ".join([attrs["origin"].split(" of ")[0], *shared])
+    framed = "framed: stands out (5 % false, at least 5 % of the gap)" if "marked" in cells else "means over items"
+    warning = f"\nWarning: {attrs['warning']}" if attrs.get("warning") else ""
+    headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
+
+
 def _example(reading: Reading, condition: str) -> list[tuple[str, str]]:
-    """The first item's tokens under a condition, in their order, each with its role."""
+    """The first item's tokens under a condition, in order, each with its role."""
     data = reading.data.sel(condition=condition)
     order = [number for number in np.argsort(data["place"].values) if data["place"].values[number] >= 0]
     return [(str(data["token"].values[number]), labels(data, "role")[number]) for number in order]
 
 
-def _lay(words: Sequence[Sequence[str]]) -> list[list[tuple[int, str, str]]]:
-    """A prompt's tokens in lines: (column, text, role) each. Newlines are shown and end a line."""
+def _prompt_lines(words: Sequence[Sequence[str]]) -> list[list[tuple[int, str, str]]]:
+    """Breaks a prompt's tokens into lines of (column, text, role). A newline is shown and ends its line."""
     lines: list[list[tuple[int, str, str]]] = [[]]
     column = 0
     for text, role in words:
@@ -387,7 +391,7 @@ def _visible(text: str) -> str:
 
 
 def _role_names(reading: Reading, roles: Sequence[str]) -> list[str]:
-    """The roles, each behind the token that the first item has there; of the frame between named parts, the token alone."""
+    """The first item's token in each role, followed by the role; only the token between named parts of the prompt."""
     if "token" not in reading.data.coords:
         return list(roles)
     token = reading.data["token"]
@@ -402,52 +406,27 @@ def _stage_name(stage: str) -> str:
     return {"resid_pre": "embed", "resid_mid": f"{layer} attn", "resid_post": f"{layer} MLP"}[part]
 
 
-def _thin(axes: "Axes", count: int, most: int = 14) -> None:
-    """Turn names on the horizontal axis upright where many are long, and leave some out where they are very many."""
+def _thin_labels(axes: "Axes", count: int, most: int = 14) -> None:
+    """Turns long labels of the horizontal axis upright, and hides some if there are too many."""
     if count > 5 and max(len(tick.get_text()) for tick in axes.get_xticklabels()) > 3:
         axes.tick_params(axis="x", rotation=90)
     every = -(-count // most)
-    for place, tick in enumerate(axes.get_xticklabels()):
-        tick.set_visible(place % every == 0)
+    for i, tick in enumerate(axes.get_xticklabels()):
+        tick.set_visible(i % every == 0)
 
 
 def _titles(maps: Sequence[Mapping[str, str]]) -> list[str]:
-    """What each map is called by where all stand in one figure."""
-    names = varying(maps)
-    return [", ".join(told[d] for d in names) for told in maps]
+    """Each map's title: the labels by which the maps of one figure differ."""
+    dims = varying(maps)
+    return [", ".join(names[d] for d in dims) for names in maps]
 
 
-def _shared(cells: "Dataset") -> str:
-    """What all maps of a figure have in common, for its title: the pair, the direction."""
-    told = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
-    return f", {', '.join(told)}" if told else ""
-
-
-def _headline(found: ProbeResults, reading: Reading, cells: "Dataset") -> str:
-    framed = "framed: stands out (5 % false, and 5 % of the gap)" if "marked" in cells else "means over items"
-    warning = f"\nMIND: {reading.data.attrs['warning']}" if "warning" in reading.data.attrs else ""
-    return f"{_of(found, reading)}: {reading.data.attrs['origin'].split(' of ')[0]}{_shared(cells)}; {framed}{warning}"
-
-
-def _of(found: ProbeResults, reading: Reading) -> str:
-    return f"{reading.source.name} on {found.task.name}"
-
-
-def _unit(reading: Reading) -> str:
-    return f"{reading.data.attrs['quantity']}\n({reading.data.attrs['unit']})"
-
-
-def _short(component: str) -> str:
-    """`L0H1.z` as `L0H1`, `L0.mlp_out` as `L0 MLP`."""
-    named = {"mlp_out": " MLP", "attn_bias": " attention bias", "z": "", "pattern": ""}
-    where, dot, part = component.partition(".")
-    return where + named[part] if part in named else component.replace("_", " ").replace(dot, " ")
+def _model_and_task(results: ProbeResults, reading: Reading) -> str:
+    return f"{reading.source.name} on {results.task.name}"
 
 
 def _of_item(reading: Reading, item: str) -> "DataArray":
-    from distractor.errors import TaskError, nearest
-
     items = labels(reading.data, "item")
     if item not in items:
-        raise TaskError(f"there is no item {item!r} in what was read: {nearest(item, items[:200])}")
+        raise TaskError(f"the reading has no item {item!r}: {nearest(item, items[:200])}")
     return reading.data.sel(item=item)

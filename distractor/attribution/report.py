@@ -1,12 +1,12 @@
-"""What attribution found, as it is kept and passed on: readings, figures and summary in the folder of a run."""
+"""Writes an attribution to the folder of a run: readings, figures and summary."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor.attribution.tables import parting_sentence, top
+from distractor.attribution.tables import divergence_sentence, top
 from distractor.errors import ModelError
 from distractor.models.heads import head_names
 from distractor.models.source import Source
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
 
-PICTURED = 3
-"""Up to how many models each have figures of their own; of more, the one at the peak of preference and the largest."""
+DRAWN_MODELS = 3
+"""Up to this many models, each has figures; of more, only the model at the peak of preference and the largest."""
 
 
 def manifest(
@@ -43,207 +43,194 @@ def manifest(
     item: str | None = None,
     heads: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What was run, on what, with what: known before anything is computed.
+    """What is run, on which models and task, with which settings; known before anything is computed.
 
     Raises:
-        ModelError: a model that will be drawn has no such head; of many models, none has.
+        ModelError: a model whose figures are drawn lacks one of the heads.
 
     """
-    refuse_absent(heads, sources)
-    told = {name: repr(probe) for name, probe in probes.items()}
-    drawn = {"item": item, "heads": list(heads)}
-    return {**run_manifest(task, sources, settings, None, command), "job": "attribute", "probe": told, **drawn}
+    check_heads(heads, sources)
+    settings_of = {name: repr(probe) for name, probe in probes.items()}
+    common = run_manifest(task, sources, settings, None, command)
+    return {**common, "job": "attribute", "probe": settings_of, "item": item, "heads": list(heads)}
 
 
 def write(
-    folder: RunFolder, found: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()
+    folder: RunFolder, results: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Write readings, figures and summary, each whole or not at all; gives the summary.
+    """Write readings, figures and summary, each file completely or not at all; returns the summary.
 
-    `item` is drawn by itself; of `heads` (`L1H0`), where they look.
+    `item` names an item with a figure of its own, `heads` the heads (`L1H0`) whose attention is drawn.
 
     Raises:
-        ModelError: a model has no such head.
+        ModelError: a model lacks one of the heads.
         TaskError: the item was not read.
 
     """
-    drawn = figures(found, item=item, heads=heads)
-    for name, readings in found.readings.items():
+    drawn = figures(results, item=item, heads=heads)
+    for probe, readings in results.readings.items():
         for reading in readings:
-            folder.write_reading(file_name(name, reading.source.name), reading.table)
+            folder.write_reading(file_name(probe, reading.source.name), reading.table)
     folder.write_figures(drawn)
-    told = summary(found)
-    folder.write_summary(told)
-    return told
+    content = summary(results)
+    folder.write_summary(content)
+    return content
 
 
-def figures(found: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
-    """Every figure by its file's name."""
-    from distractor.attribution import figures as maps
+def figures(results: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
+    """All figures, by file name."""
+    from distractor.attribution import figures as draw
 
-    draw = {
-        "lens": maps.lens,
-        "components": maps.components,
-        "positions": maps.positions,
-        "sources": maps.sources,
-        "decoding": maps.decoding,
+    draw_kind = {
+        "lens": draw.lens,
+        "components": draw.components,
+        "positions": draw.positions,
+        "sources": draw.sources,
+        "decoding": draw.decoding,
     }
-    shown = pictured(found)
+    models = drawn_models(results)
     drawn: dict[str, Figure] = {}
-    for name, readings in found.readings.items():
-        for reading, cells in zip(readings, found.cells[name], strict=True):
-            kind, file = kind_of(reading.data), file_name(name, reading.source.name)
-            if reading.source.name not in shown:
+    for probe, readings in results.readings.items():
+        for reading, cells in zip(readings, results.cells[probe], strict=True):
+            model, kind = reading.source.name, kind_of(reading.data)
+            if model not in models:
                 continue
-            if kind in draw:
-                drawn[file] = draw[kind](found, reading, cells)
+            if kind in draw_kind:
+                drawn[file_name(probe, model)] = draw_kind[kind](results, reading, cells)
             if kind == "attention" and "token" in reading.data.coords:
-                chosen = _existing(reading, heads) or heads_of_interest(found, reading, maps.HEADS)
-                drawn[file] = maps.attention(found, reading, cells, chosen)
-            if name == "direct_attribution":
-                drawn[file_name("waterfall", reading.source.name)] = maps.waterfall(found, reading, cells)
+                known = [name.removesuffix(".pattern") for name in labels(reading.data, "component")]
+                _check_heads_of(model, heads, known)
+                shown = heads or heads_of_interest(results, reading, draw.HEADS)
+                drawn[file_name(probe, model)] = draw.attention(results, reading, cells, shown)
+            if probe == "direct_attribution":
+                drawn[file_name("waterfall", model)] = draw.waterfall(results, reading, cells)
                 if item is not None:
-                    one = maps.waterfall(found, reading, cells, item)
-                    drawn[file_name("waterfall-of-one-item", reading.source.name)] = one
-    is_over_size = model_at_several_steps([one.source for one in found.scores]) is None
-    if found.strengths and len(found.strengths) == len(found.scores) and is_over_size:
-        drawn["across"] = maps.across(found)
+                    drawn[file_name("waterfall-of-one-item", model)] = draw.waterfall(results, reading, cells, item)
+    has_sizes_only = model_at_several_steps([scores.source for scores in results.scores]) is None
+    if results.strengths and len(results.strengths) == len(results.scores) and has_sizes_only:
+        drawn["across"] = draw.across(results)
     return drawn
 
 
-def pictured(found: ProbeResults) -> list[str]:
-    """The models that have figures of their own."""
-    names = [scores.source.name for scores in found.scores]
-    if len(names) <= PICTURED:
+def drawn_models(results: ProbeResults) -> list[str]:
+    """The names of the models with figures."""
+    names = [scores.source.name for scores in results.scores]
+    if len(names) <= DRAWN_MODELS:
         return names
-    preferred = [found.behaviour(i, "distractor_preference", Condition.CONFLICT) for i in range(len(names))]
-    at = peak(np.array([mean.mean if mean else 0.0 for mean in preferred]))
-    return list(dict.fromkeys([names[at], names[-1]]))
+    means = [results.behaviour(i, "distractor_preference", Condition.CONFLICT) for i in range(len(names))]
+    at_peak = names[peak(np.array([mean.mean if mean else 0.0 for mean in means]))]
+    return list(dict.fromkeys([at_peak, names[-1]]))
 
 
-def heads_of_interest(found: ProbeResults, reading: Reading, count: int) -> list[str]:
-    """The heads (`L0H1`) that matter most in a model: by knock-out, else by direct attribution, else by where they look."""
-    for name in ("ablation", "direct_attribution"):
-        for other, cells in zip(found.readings.get(name, ()), found.cells.get(name, ()), strict=True):
-            if other.source.name == reading.source.name:
-                rest = [d for d in cells.dims if d != "component"]
-                order = cells["component"].values[np.argsort(-abs(cells["mean"]).max(rest).values, kind="stable")]
-                return [str(name).removesuffix(".z") for name in order if name.endswith(".z")][:count]
-    place = found.readings["attention"].index(reading)
-    ranked = top(reading, found.cells["attention"][place], 10 * count)
-    return list(dict.fromkeys(names["component"].removesuffix(".pattern") for names in ranked))[:count]
+def heads_of_interest(results: ProbeResults, attention: Reading, count: int) -> list[str]:
+    """The top heads (`L0H1`) of a model: by ablation, else by direct attribution, else by attention."""
+    for probe in ("ablation", "direct_attribution"):
+        for reading, cells in zip(results.readings.get(probe, ()), results.cells.get(probe, ()), strict=True):
+            if reading.source.name == attention.source.name:
+                size = abs(cells["mean"]).max([d for d in cells.dims if d != "component"]).values
+                ranked = [labels(cells, "component")[i] for i in np.argsort(-size, kind="stable")]
+                return [name.removesuffix(".z") for name in ranked if name.endswith(".z")][:count]
+    cells = results.cells["attention"][results.readings["attention"].index(attention)]
+    ranked = [names["component"].removesuffix(".pattern") for names in top(attention, cells, 10 * count)]
+    return list(dict.fromkeys(ranked))[:count]
 
 
-def refuse_absent(heads: Sequence[str], sources: Sequence[Source]) -> None:
-    """Refuse heads that cannot be drawn, by the models' config.json alone.
+def check_heads(heads: Sequence[str], sources: Sequence[Source]) -> None:
+    """Checks by the models' config.json that heads exist, before any model is loaded.
 
-    Of more than `PICTURED` models it is not known beforehand which are drawn, and a head that one of them has may pass.
+    With more than `DRAWN_MODELS` models, which of them are drawn is unknown: a head passes if one model has it.
 
     Raises:
-        ModelError: there is one.
+        ModelError: a head is missing.
 
     """
-    if not heads:
-        return
-    there = {source.name: head_names(source) for source in sources}
+    known = {source.name: head_names(source) for source in sources} if heads else {}
     for head in heads:
-        lacking = [name for name, known in there.items() if known and head not in known]
-        if lacking and (len(sources) <= PICTURED or len(lacking) == len(there)):
-            _refuse(lacking[0], head, there[lacking[0]])
+        lacking = [name for name, names in known.items() if names and head not in names]
+        if lacking and (len(sources) <= DRAWN_MODELS or len(lacking) == len(known)):
+            _check_heads_of(lacking[0], [head], known[lacking[0]])
 
 
-def _existing(reading: Reading, heads: Sequence[str]) -> list[str]:
-    """These heads, if the model has them."""
-    there = [name.removesuffix(".pattern") for name in labels(reading.data, "component")]
+def _check_heads_of(model: str, heads: Sequence[str], known: Sequence[str]) -> None:
     for head in heads:
-        if head not in there:
-            _refuse(reading.source.name, head, there)
-    return list(heads)
+        if head not in known:
+            raise ModelError(f"{model} has no head {head}; it has {known[0]} to {known[-1]}")
 
 
-def _refuse(model: str, head: str, there: Sequence[str]) -> NoReturn:
-    raise ModelError(f"{model} has no head {head}; it has {there[0]} to {there[-1]}")
-
-
-def summary(found: ProbeResults) -> dict[str, Any]:
-    """What `--json` prints and summary.json holds: behaviour, and of each reading its top sites or its curves."""
+def summary(results: ProbeResults) -> dict[str, Any]:
+    """The content of summary.json and of `--json`: behaviour, and top sites or curves of each reading."""
     return {
-        "task": found.task.name,
-        "items": int(found.complete.sum()),
-        "groups": found.n_groups,
+        "task": results.task.name,
+        "items": int(results.complete.sum()),
+        "groups": results.n_groups,
         "models": [
             {
                 "model": scores.source.name,
                 "n_params": scores.source.n_params,
                 "seed": scores.source.seed,
                 "step": scores.source.step,
-                "distractor_preference": _mean(found.behaviour(i, "distractor_preference", Condition.CONFLICT)),
-                "true_pull": _mean(found.behaviour(i, "true_pull")),
-                "distractor_pull": _mean(found.behaviour(i, "distractor_pull")),
+                "distractor_preference": _mean(results.behaviour(i, "distractor_preference", Condition.CONFLICT)),
+                "true_pull": _mean(results.behaviour(i, "true_pull")),
+                "distractor_pull": _mean(results.behaviour(i, "distractor_pull")),
             }
-            for i, scores in enumerate(found.scores)
+            for i, scores in enumerate(results.scores)
         ],
         "readings": {
-            name: [_told(found, reading, cells) for reading, cells in zip(many, found.cells[name], strict=True)]
-            for name, many in found.readings.items()
+            probe: [_reading(results, *pair) for pair in zip(readings, results.cells[probe], strict=True)]
+            for probe, readings in results.readings.items()
         },
-        "strengths": [_weight(one) for one in found.strengths],
+        "strengths": [_strength(strength) for strength in results.strengths],
         "first": {
-            what: {name: one.as_dict() for name, one in found.orders(of_sites=what == "sites").items()}
+            what: {name: order.as_dict() for name, order in results.orders(of_sites=what == "sites").items()}
             for what in ("sites", "behaviour")
         },
-        "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in found.refused.items()],
+        "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in results.refused.items()],
     }
 
 
-def _told(found: ProbeResults, reading: Reading, cells: "Dataset") -> dict[str, Any]:
+def _reading(results: ProbeResults, reading: Reading, cells: "Dataset") -> dict[str, Any]:
     kind = kind_of(reading.data)
-    told: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **reading.data.attrs}
+    entry: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **reading.data.attrs}
     if kind == "lens":
-        where = found.divergence(reading)
-        stages = labels(reading.data, "stage")
-        told["divergence"] = {
-            "sentence": parting_sentence(found, reading),
-            **{
-                end: None if where is None or (at := getattr(where, end)) is None else stages[at]
-                for end in ("stage", "low", "high")
-            },
+        divergence, stages = results.divergence(reading), labels(reading.data, "stage")
+        indices = {end: getattr(divergence, end, None) for end in ("stage", "low", "high")}
+        entry["divergence"] = {
+            "sentence": divergence_sentence(results, reading),
+            **{end: None if i is None else stages[i] for end, i in indices.items()},
         }
     if kind in ("lens", "decoding"):
-        told["curves"] = list(_rows(cells))
-        return told
+        entry["curves"] = list(_rows(cells))
+        return entry
     if "pair_gap" in reading.data.coords:
-        told["no_recovery"] = found.why_no_recovery(reading)
-    told["marked"] = int(cells["marked"].sum()) if "marked" in cells else None
-    told["top"] = [row for names in top(reading, cells) for row in _rows(cells.sel(names), names)]
-    return told
+        entry["no_recovery"] = results.why_no_recovery(reading)
+    entry["marked"] = int(cells["marked"].sum()) if "marked" in cells else None
+    entry["top"] = [row for names in top(reading, cells) for row in _rows(cells.sel(names), names)]
+    return entry
 
 
-def _weight(one: Strength) -> dict[str, Any]:
-    told: dict[str, Any] = {"model": one.source.name, "n_params": one.source.n_params}
-    for quantity in ("true", "distractor"):
-        mean = dict(zip(("mean", "low", "high"), one.mean(quantity), strict=True))
-        told[quantity] = {"sites": list(getattr(one.chosen, quantity)), **mean}
-    return told
+def _strength(strength: Strength) -> dict[str, Any]:
+    entry: dict[str, Any] = {"model": strength.source.name, "n_params": strength.source.n_params}
+    for task in ("true", "distractor"):
+        mean = dict(zip(("mean", "low", "high"), strength.mean(task), strict=True))
+        entry[task] = {"sites": list(getattr(strength.chosen, task)), **mean}
+    return entry
 
 
 def _rows(cells: "Dataset", names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
     """Each cell with its labels and numbers; cells without a mean are left out."""
     dims = [str(d) for d in cells["mean"].dims]
     columns = {name: table.values.ravel() for name, table in cells.items()}
-    for place, of_cell in enumerate(product(*(labels(cells, d) for d in dims))):
-        cell = {name: column[place].item() for name, column in columns.items()}
+    for i, cell_labels in enumerate(product(*(labels(cells, d) for d in dims))):
+        cell = {name: column[i].item() for name, column in columns.items()}
         if np.isnan(cell["mean"]):
             continue
-        row: dict[str, Any] = {**(names or {}), **dict(zip(dims, of_cell, strict=True))}
+        row: dict[str, Any] = {**(names or {}), **dict(zip(dims, cell_labels, strict=True))}
         row |= {name: finite_or_none(cell[name]) for name in ("mean", "low", "high", "p") if name in cell}
         if "marked" in cell:
             row["marked"] = cell["marked"]
         if "recovery" in cell:
-            share = {end: cell[f"recovery{end}"] for end in ("", "_low", "_high")}
-            row["recovery"] = (
-                None if np.isnan(share[""]) else {"mean": share[""], "low": share["_low"], "high": share["_high"]}
-            )
+            share = {"mean": cell["recovery"], "low": cell["recovery_low"], "high": cell["recovery_high"]}
+            row["recovery"] = None if np.isnan(share["mean"]) else share
         yield row
 
 
