@@ -82,7 +82,7 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
 
 
 def _behaviour(results: ProbeResults) -> Group:
-    table = plain_table("model", "parameters", "preference in conflict", "T, nats", "D, nats")
+    table = plain_table("model", "parameters", "preference", "T, nats", "D, nats")
     for i, scores in enumerate(results.scores):
         means = (
             results.behaviour(i, "distractor_preference", Condition.CONFLICT),
@@ -90,9 +90,10 @@ def _behaviour(results: ProbeResults) -> Group:
             results.behaviour(i, "distractor_pull"),
         )
         cells = ["–" if mean is None else with_interval(*mean) for mean in means]
-        table.add_row(shortened(scores.source.name, 30), f"{scores.source.n_params or 0:,}", *cells)
+        table.add_row(shortened(scores.source.name, 24), f"{scores.source.n_params or 0:,}", *cells)
     n_items = int(results.complete.sum())
-    title = f"{results.task.name}: {n_items} items in {results.n_groups} groups (means; 95 % intervals over groups)"
+    counts = f"{n_items} items in {results.n_groups} groups"
+    title = f"{results.task.name}: {counts} (preference in conflict; means with 95 % intervals over groups)"
     return Group(Text(title, style="bold"), table)
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from xarray import DataArray
 
 from distractor.models.source import Source
 from distractor.probing.readings import Reading
-from distractor.probing.strengths import choose, first_half, strength
+from distractor.probing.strengths import ChosenSites, choose, first_half, losses, strength
+from distractor.scoring.quantities import distractor_pull, true_pull
 from distractor.text.task import Condition, Task
 from tasks import TASKS
 
@@ -55,3 +57,18 @@ def test_a_group_keeps_its_half_whichever_items_a_model_is_posed() -> None:
     for start in (1, 2, 5):
         some = groups[start::2]
         assert dict(zip(some, first_half(some, task.items), strict=True)) == {name: whole[name] for name in some}
+
+
+def test_losses_are_those_of_the_two_pulls() -> None:
+    random = np.random.default_rng(0)
+    gap, effect, neutral = random.normal(size=(3, 2, 9))
+    true, distractor = losses(effect)
+    after = gap + effect
+    assert_allclose(true, true_pull(*gap) - true_pull(*after))
+    assert_allclose(distractor, distractor_pull(*gap, neutral[0]) - distractor_pull(*after, neutral[0]))
+
+
+def test_no_sites_have_no_strength() -> None:
+    groups = ["a", "b", "c", "d"]
+    half = np.array([True, True, False, False])
+    assert strength(SOURCE, ChosenSites((), ()), half, groups, None, None).mean("true") == (0, 0, 0)
