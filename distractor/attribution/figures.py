@@ -93,14 +93,14 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
             reference_line(axes, neutral)
         left.set(title="Answer if the model stopped there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
-        divergence = results.divergence(reading)
+        where = results.divergence(reading)
         note = "conflict and congruent do not diverge"
-        if divergence is not None and divergence.stage is not None and divergence.low is not None and divergence.high is not None:
+        if where is not None and where.stage is not None and where.low is not None and where.high is not None:
             for axes in (left, right):
-                axes.axvspan(divergence.low - 0.15, divergence.high + 0.15, color="black", alpha=0.1, lw=0, zorder=0)
-            first, last = stages[divergence.low], stages[divergence.high]
+                axes.axvspan(where.low - 0.15, where.high + 0.15, color="black", alpha=0.1, lw=0, zorder=0)
+            first, last = stages[where.low], stages[where.high]
             span = "" if first == last else f" [{first} to {last}]"
-            note = f"grey: conflict and congruent diverge at {stages[divergence.stage]}{span}"
+            note = f"grey: conflict and congruent diverge at {stages[where.stage]}{span}"
         handles, names = left.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=3)
         headline(figure, f"{_model_and_task(results, reading)}: logit lens (bands: 95 % over item groups)\n{note}")

@@ -75,9 +75,10 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
     difference = with_interval(*divergence.difference)
     if divergence.stage is None or divergence.low is None or divergence.high is None:
         return f"Conflict and congruent do not diverge: their gaps differ by {difference} nats at the end."
+    stage, low, high = (stages[i] for i in (divergence.stage, divergence.low, divergence.high))
     return (
-        f"Conflict and congruent diverge at {stages[divergence.stage]} [{stages[divergence.low]} to {stages[divergence.high]}]: from "
-        f"there on, their gaps differ by at least half of the final {difference} nats."
+        f"Conflict and congruent diverge at {stage} [{low} to {high}]: from there on, their gaps differ by at least half of "
+        f"the final {difference} nats."
     )
 
 
