@@ -1,0 +1,98 @@
+"""Means and intervals over item groups and seeds: slow versions, coverage, and saturated shares."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from distractor.curves.curve_file import Wanted, curve_of
+from distractor.statistics.groups import group_means, interval, simultaneous_interval
+from distractor.statistics.verdict import _as_share, _models_at_peak, _models_at_size
+from ladders import CURVES, at_most, ladder, shared_by_seeds
+
+pytestmark = pytest.mark.quick
+
+
+def test_interval_equals_a_slow_bootstrap_and_weights_groups_by_their_items() -> None:
+    rng = np.random.default_rng(2)
+    values, counts = rng.normal(size=(3, 2, 20)), rng.integers(1, 6, 20).astype(float)
+    mean, low, high = interval(values, counts=counts, draws=300)
+    drawn = np.random.default_rng(0).multinomial(20, [1 / 20] * 20, 300)
+    for row in np.ndindex(3, 2):
+        items, order = np.repeat(values[row], counts.astype(int)), np.lexsort(np.vstack([values[row], counts]))
+        assert mean[row] == pytest.approx(items.mean())
+        means = [
+            np.repeat(np.repeat(values[row][order], d), np.repeat(counts[order], d).astype(int)).mean() for d in drawn
+        ]
+        stretched = items.mean() + (np.array(means) - items.mean()) * (20 / 19) ** 0.5
+        assert (low[row], high[row]) == pytest.approx(tuple(np.quantile(stretched, [0.025, 0.975])))
+
+
+def test_interval_covers_as_often_as_it_says() -> None:
+    values = np.random.default_rng(4).exponential(size=(400, 60))
+    _, low, high = interval(values)
+    assert 0.89 <= ((low < 1) & (high > 1)).mean() <= 0.97
+
+
+def test_a_saturated_share_still_has_an_interval() -> None:
+    _, low, high = interval(np.stack([np.ones(50), np.zeros(50)]), limits=(0.0, 1.0))
+    exact = stats.binomtest(50, 50).proportion_ci(method="exact")
+    assert (low[0], high[0]) == pytest.approx((exact.low, 1.0))
+    assert (low[1], high[1]) == pytest.approx((0.0, 1 - exact.low))
+    assert interval(np.ones((1, 50)))[1][0] == pytest.approx(1)
+
+
+def test_the_order_of_groups_does_not_change_an_interval() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 30))
+    for one, other in zip(interval(values), interval(values[:, ::-1]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_row_has_the_same_interval_whatever_comes_with_it() -> None:
+    values, counts = np.random.default_rng(1).normal(size=(4, 30)), np.arange(1.0, 31)
+    together = interval(values, counts=counts)
+    for row in range(4):
+        np.testing.assert_allclose([each[row] for each in together], interval(values[row], counts=counts), atol=1e-12)
+
+
+def test_an_interval_at_a_picked_size_is_right_where_a_plain_one_is_not() -> None:
+    """All sizes have a mean of 0, the highest is picked: how often does its interval claim to be above 0?"""
+    at_once = plain = models = 0
+    for seed in range(200):
+        inner = ladder((0.0,) * 7, seed, seeds=1, groups=40)[0]
+        picked = int(inner.mean(-1).argmax())
+        at_once += bool(simultaneous_interval(inner, draws=500)[1][picked] > 0)
+        plain += bool(interval(inner, draws=500)[1][picked] > 0)
+        values = ladder((0.0,) * 9, seed, seeds=3, groups=40, items=0.3, noise=0.05)
+        models += _models_at_peak(values, 1 + int(values[:, 1:-1].mean((0, 2)).argmax()))[1] > 0
+    assert at_once <= at_most(0.05, 200)
+    assert models <= at_most(0.05, 200)
+    assert plain > at_most(0.05, 200)
+
+
+def test_level_2_interval_at_a_fixed_size_is_welchs() -> None:
+    values = ladder(CURVES["positive"], seeds=4, groups=50, items=0.3, noise=0.1)
+    one = values[:, 2]
+    a, b = np.var(one.mean(-1), ddof=1) / 4, shared_by_seeds(one)
+    half = stats.t.ppf(0.975, (a + b) ** 2 / (a**2 / 3 + b**2 / 49)) * (a + b) ** 0.5
+    assert _models_at_size(values, 2, False) == pytest.approx((one.mean(), one.mean() - half, one.mean() + half))
+
+
+@pytest.mark.parametrize("items", range(1, 13))
+def test_groups_that_are_all_right_are_right_to_the_last_digit(items: int) -> None:
+    groups = np.repeat(np.arange(30), items)
+    means = group_means(np.ones((2, len(groups))), groups)
+    assert (means == 1).all()
+    rows = [{"size": n, "item": i, "group": i // items, "accuracy": 1} for n in (1, 2, 3) for i in range(30 * items)]
+    values = curve_of(rows, Wanted()).values
+    assert values is not None
+    assert (values == 1).all()
+
+
+def test_where_every_group_of_every_seed_is_right_level_2_is_no_surer_than_level_1() -> None:
+    values = np.ones((3, 5, 20))
+    least = stats.binomtest(20, 20).proportion_ci(method="exact").low
+    assert _models_at_size(values, 4, True) == pytest.approx((1.0, least, 1.0))
+    assert _models_at_size(1 - values, 4, True) == pytest.approx((0.0, 0.0, 1 - least))
+    assert _models_at_size(values, 4, False) == pytest.approx((1.0, 1.0, 1.0))
+    at_once = stats.binomtest(20, 20).proportion_ci(1 - 0.05 / 3, method="exact").low
+    assert _as_share((1.0, 1.0, 1.0), values) == pytest.approx((1.0, at_once, 1.0))

@@ -1,0 +1,153 @@
+"""Bounds of all pairs of sizes against slow loops, and how often they fail."""
+
+import numpy as np
+import pytest
+from numpy import ndarray
+from scipy import stats
+
+from distractor.statistics.pairs import labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
+from distractor.statistics.shape_test import Level, judge_models, judge_weights
+from ladders import CURVES, SIZES, at_most, ladder, shared_by_seeds
+
+pytestmark = pytest.mark.quick
+
+
+def half_width_1(values: ndarray, draws: int, seed: int = 0) -> ndarray:
+    """Level 1's bounds again, one draw, one pair and one group at a time."""
+    n_sizes, n_groups = values.shape
+    values = values[:, np.lexsort(values)]
+    counts = np.random.default_rng(seed).multinomial(n_groups, [1 / n_groups] * n_groups, draws)
+    error = np.zeros((n_sizes, n_sizes))
+    for j in range(n_sizes):
+        for k in range(n_sizes):
+            error[j, k] = np.std(values[k] - values[j], ddof=1) / n_groups**0.5
+    most = []
+    for count in counts:
+        resampled = np.repeat(values, count, axis=1)
+        off = [
+            abs((resampled[k] - resampled[j]).mean() - (values[k] - values[j]).mean()) / error[j, k]
+            for j in range(n_sizes)
+            for k in range(j + 1, n_sizes)
+        ]
+        most.append(max(off) * (n_groups / (n_groups - 1)) ** 0.5)
+    normal = sorted(most, reverse=True)[int(0.05 * (draws + 1)) - 1]
+    return float(stats.t.isf(stats.norm.sf(normal), n_groups - 1)) * error
+
+
+def half_width_2(values: ndarray) -> ndarray:
+    """Level 2's bounds again, pair by pair, with scipy's studentized range."""
+    n_seeds, n_sizes, _ = values.shape
+    v = [float(np.var([values[s, k].mean() for s in range(n_seeds)], ddof=1)) for k in range(n_sizes)]
+    u = [max(one, sum(v) / n_sizes) for one in v]
+    q = float(stats.studentized_range.ppf(0.9, n_sizes, n_sizes * (n_seeds - 1)))
+    half = np.zeros((n_sizes, n_sizes))
+    for j in range(n_sizes):
+        for k in range(n_sizes):
+            g = shared_by_seeds(values[:, k] - values[:, j])
+            half[j, k] = q * ((u[j] + u[k]) / (2 * n_seeds) + g / 2) ** 0.5
+    return half
+
+
+def alone_1(values: ndarray) -> ndarray:
+    """The bound of each pair by itself at level 1: a paired t interval over groups."""
+    error = stats.sem(values[None, :] - values[:, None], axis=-1)
+    return float(stats.t.ppf(0.975, values.shape[-1] - 1)) * error
+
+
+def alone_2(values: ndarray) -> ndarray:
+    """The bound of each pair by itself at level 2: Welch and Satterthwaite over two sizes' seeds and the groups."""
+    n_seeds, n_sizes, n_groups = values.shape
+    v = np.var(values.mean(-1), axis=0, ddof=1)
+    u = np.maximum(v, v.mean()) / n_seeds
+    half = np.zeros((n_sizes, n_sizes))
+    for j, k in np.ndindex(n_sizes, n_sizes):
+        g = shared_by_seeds(values[:, k] - values[:, j])
+        freedom = (u[j] + u[k] + g) ** 2 / ((u[j] ** 2 + u[k] ** 2) / (n_seeds - 1) + g**2 / (n_groups - 1))
+        half[j, k] = stats.t.ppf(0.975, min(freedom, n_sizes * (n_seeds - 1))) * (u[j] + u[k] + g) ** 0.5
+    return half
+
+
+def width(level: Level) -> float:
+    return level.end[2] - level.end[0]
+
+
+def test_level_1_bounds_equal_a_slow_loop() -> None:
+    values = ladder(CURVES["inverted-U"], seeds=1, groups=25)[0]
+    assert width(judge_weights(values, SIZES, draws=200)) == pytest.approx(half_width_1(values, 200)[0, -1], rel=1e-9)
+
+
+def test_level_2_bounds_equal_the_formula() -> None:
+    values = ladder(CURVES["inverted-U"], noise=0.05)
+    values[:, 3] += 0.3 * np.random.default_rng(1).normal(size=(5, 1))  # one size far more spread than the mean one
+    assert width(judge_models(values, SIZES)) == pytest.approx(half_width_2(values)[0, -1], rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_turn_is_clear_iff_some_triple_of_sizes_shows_both_legs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = ladder(tuple(0.5 + 0.12 * rng.normal(size=6)), seed, seeds=3, groups=40, items=0.3, noise=0.02)
+    sizes = SIZES[:6]
+    one = values[0]
+    of_level_1 = (judge_weights(one, sizes, draws=300), one.mean(-1), half_width_1(one, 300), alone_1(one))
+    of_level_2 = (judge_models(values, sizes), values.mean((0, 2)), half_width_2(values), alone_2(values))
+    for level, m, half, alone in (of_level_1, of_level_2):
+        for turn, sign in ((level.inverted_u, 1), (level.u, -1)):
+            shown = any(
+                sign * (m[j] - m[i]) > half[i, j] and sign * (m[j] - m[k]) > half[j, k]
+                for i in range(6)
+                for j in range(i + 1, 6)
+                for k in range(j + 1, 6)
+            )
+            assert turn.is_clear == shown == (max(turn.p_left, turn.p_right) <= 0.05)
+            beaten = [any(sign * (m[i] - m[j]) > half[i, j] for i in range(6) if i != j) for j in range(1, 5)]
+            assert turn.turning_set == tuple(sizes[j] for j in range(1, 5) if not beaten[j - 1])
+            for found, bound in ((turn.high, half), (turn.at_most, alone)):
+                most = max(
+                    min(
+                        max(sign * (m[j] - m[i]) + bound[i, j] for i in range(j)),
+                        max(sign * (m[j] - m[k]) + bound[k, j] for k in range(j + 1, 6)),
+                    )
+                    for j in range(1, 5)
+                )
+                assert found == pytest.approx(most, rel=1e-6)
+
+
+def test_many_ladders_at_once_are_judged_as_one_by_one() -> None:
+    ladders = np.stack([ladder(CURVES[label], noise=0.05, groups=40) for label in CURVES])
+    together, (weights, _) = pairs_of_models(ladders), pairs_of_weights(ladders[:, 0])
+    for place, values in enumerate(ladders):
+        alone = judge_models(values, SIZES)
+        assert labels(together, 0.05)[place] == alone.label
+        one = judge_weights(values[0], SIZES)
+        assert labels(weights, 0.05)[place] == one.label
+        assert turning_set(weights, 1)[place].sum() == len(one.inverted_u.turning_set)
+
+
+def test_seeds_that_differ_item_by_item_are_counted_once() -> None:
+    """Coins thrown anew by every seed: their noise is between seeds, and the level 2 error is that of all coins."""
+    coins = np.random.default_rng(0).normal(size=(400, 4, 3, 50))
+    pairs = pairs_of_models(coins)
+    truth = (1 / (4 * 50)) ** 0.5
+    assert 0.98 <= float(np.sqrt((pairs.error[:, 0, 2] ** 2).mean()) / truth) <= 1.35  # the larger variance is believed
+    shared = np.broadcast_to(coins[:, :1], coins.shape)
+    assert float(np.sqrt((pairs_of_models(shared).error[:, 0, 2] ** 2).mean())) == pytest.approx(50**-0.5, rel=0.03)
+
+
+def test_all_pairs_at_once_are_covered_as_often_as_promised() -> None:
+    """On flat curves any difference beyond its bound is false: 5 % at level 1, twice 5 % (a direction) at level 2."""
+    flat = [(ladder((0.5,) * 5, seed, groups=40, items=0.05, noise=0.05)) for seed in range(200)]
+    weights, _ = pairs_of_weights(
+        np.stack([ladder((0.5,) * 5, s, seeds=1, groups=40)[0] for s in range(200)]), draws=500
+    )
+    for pairs, rate in ((weights, 0.05), (pairs_of_models(np.stack(flat)), 0.10)):
+        wrong = int((np.abs(pairs.rise) > pairs.bound).any((-2, -1)).sum())
+        assert 1 <= wrong <= at_most(rate, 200)
+
+
+def test_a_turn_of_delta_is_seldom_ruled_out() -> None:
+    """The truth turns by exactly δ at one size: ruling it out is false, and happens in at most 5 %."""
+    curve = (0.5, 0.5, 0.55, 0.5, 0.5)
+    one = pairs_of_weights(np.stack([ladder(curve, s, seeds=1, groups=60)[0] for s in range(200)]), draws=300)[0]
+    three = pairs_of_models(np.stack([ladder(curve, s, seeds=3, groups=60, noise=0.01) for s in range(200)]))
+    for pairs in (one, three):
+        assert int((weaker_leg(pairs.rise + pairs.pointwise).max(-1) < 0.05).sum()) <= at_most(0.05, 200)
