@@ -9,14 +9,14 @@ import pytest
 
 from distractor.errors import ScalingError
 from distractor.statistics.verdict import Evidence, Rule, Verdict, verdict
-from experiments.calibration import calibrate
+from experiments.calibration.simulate import planted
 
 pytestmark = pytest.mark.quick
 
 
 @cache
 def world(name: str, seed: int = 0, seeds: int = 5) -> Evidence:
-    evidence: Evidence = calibrate.planted(name, np.random.default_rng(seed), n_seeds=seeds, n_groups=80)
+    evidence: Evidence = planted(name, np.random.default_rng(seed), n_seeds=seeds, n_groups=80)
     return evidence
 
 
