@@ -105,11 +105,11 @@ def shape(
     A table has the columns size, item and value, or size, mean and n (or se). Further columns: seed, group, family, task.
     """
     from distractor.curves import report
-    from distractor.curves.curve_file import Wanted, paths_of, read_curve
+    from distractor.curves.curve_file import CurveRequest, paths_of, read_curve
     from distractor.curves.judge_curve import cut_of, judge_curve
     from distractor.runs.folder import open_run
 
-    wanted = Wanted.of(quantity, against, where or (), group, mixed_families=mixed_families)
+    wanted = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]
     curve = read_curve(files, wanted)
     judged = judge_curve(curve, delta=delta, references=references, task=task, cut=cut_of(by))

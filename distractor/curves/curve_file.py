@@ -1,26 +1,26 @@
-"""Anyone's results as a curve to be judged: a table of items or of means, or logs of lm-evaluation-harness.
+"""Makes a curve from results in a table of items or means, or in logs of lm-evaluation-harness.
 
-Nothing is guessed and nothing averaged away: what is missing, doubled, mixed or not a number is refused with its name,
-but items that some model lacks are left out and counted, since only complete items can be compared.
+Nothing is guessed. Missing, repeated, mixed or non-numeric values are refused with their row. Only items that every model
+has can be compared, so other items are left out and counted.
 """
 
-import reprlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
 from distractor.curves.harness_log import is_log, read_log
-from distractor.curves.rows_file import LARGEST, Row, listed, parse_size, read_table
+from distractor.curves.model_size import LARGEST, parse_size
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve, Size
 from distractor.statistics.groups import group_means
 from distractor.statistics.shape_test import NATS, SHARES
+from distractor.text.rows import names_text, read_parquet, read_rows, value_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
 
 AXES = {
     "parameters": ("n_params", "parameters", "params", "size"),
@@ -28,32 +28,25 @@ AXES = {
     "flops": ("flops", "compute"),
     "step": ("step", "steps"),
 }
-"""What a curve can run against, and the columns that may hold it; a bare `size` is one of parameters."""
-
+"""The axes of a curve, and the columns that may hold each; `size` means parameters."""
 
 ITEM = ("item", "item_id", "doc_id")
-
-
 MEAN = ("mean", "value")
-
-
 COUNT = ("n", "n_items")
-
-
 ERROR = ("se", "stderr")
 
-
 CONTEXT = ("task", "format", "shots", "bos", "prompt", "filter", "condition")
-"""Columns in which one curve has one value; where there are several, the user must say which."""
+"""Columns with one value in a curve; if a table has several, the user must choose."""
 
+KINDS = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 
 CONSTANT = 0.95
-"""A model that gives one answer on more than this share of items, where the right ones are mixed, is flagged."""
+"""A model with one answer on more than this share of items gets a note, if the right answers differ."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be read: the quantity (None: the only one), the axis, the rows, and what makes a group of items."""
+class CurveRequest:
+    """What to read: quantity (None: the only one), axis, row filters (column, value), and the column that groups items."""
 
     quantity: str | None = None
     axis: str = "parameters"
@@ -62,352 +55,360 @@ class Wanted:
     mixed_families: bool = False
 
     @classmethod
-    def of(
+    def parse(
         cls, quantity: str | None, axis: str, where: Sequence[str], group: str | None, *, mixed_families: bool
-    ) -> "Wanted":
-        """From the words of the command line; `where` as column=value."""
-        pairs = []
-        for text in where:
-            column, equals, value = text.partition("=")
+    ) -> "CurveRequest":
+        """Parse the options of the command line; `where` holds `column=value`."""
+        filters = [text.partition("=") for text in where]
+        for text, (column, equals, _) in zip(where, filters, strict=True):
             if not equals or not column:
-                raise ScalingError(f"--where is column=value; {text!r} came")
-            pairs.append((column, value))
+                raise ScalingError(f"--where takes column=value, not {text!r}")
         if axis not in AXES:
-            raise ScalingError(f"a curve runs against {', '.join(AXES)}; {axis!r} came")
-        return cls(quantity, axis, tuple(pairs), group, mixed_families)
+            raise ScalingError(f"--against takes {', '.join(AXES)}, not {axis!r}")
+        return cls(quantity, axis, tuple((column, value) for column, _, value in filters), group, mixed_families)
 
 
 def paths_of(files: Sequence[str]) -> list[Path]:
-    """The paths in `SIZE=FILE`."""
-    return [path for path, _, _ in map(_named, files)]
+    """The paths in a list of FILE or SIZE=FILE."""
+    return [path for path, _, _ in map(_parse_file, files)]
 
 
-def _named(text: str) -> tuple[Path, Size | None, int]:
-    """`SIZE=FILE` taken apart; a path may itself hold an equals sign."""
+def _parse_file(text: str) -> tuple[Path, Size | None, int]:
+    """Split SIZE/seedK=FILE into path, size and seed; a path may contain an equals sign."""
     before, equals, after = text.partition("=")
-    found = parse_size(before) if equals else None
-    return (Path(after), found[0], found[1] or 0) if found else (Path(text), None, 0)
+    size = parse_size(before) if equals else None
+    return (Path(after), size[0], size[1] or 0) if size else (Path(text), None, 0)
 
 
-def read_curve(files: Sequence[str], wanted: Wanted) -> Curve:
-    """Read one table, or one log a model (`SIZE=FILE` or `SIZE/seedK=FILE`; without SIZE, from results_*.json beside it).
+def read_curve(files: Sequence[str], request: CurveRequest) -> Curve:
+    """Read one table, or one log for each model: SIZE=FILE, SIZE/seedK=FILE, or FILE next to its results_*.json.
 
     Raises:
-        ScalingError: a file is not there, no table or log, or no curve can be made of it without guessing.
+        TableError: a file cannot be read.
+        ScalingError: the files are not one table or several logs, or a curve cannot be made without guessing.
 
     """
-    named = [_named(text) for text in files]
-    if len(named) == 1 and named[0][1] is None and not is_log(named[0][0]):
-        return _curve(read_table(named[0][0], wanted.quantity), wanted)
-    quantity = wanted.quantity or "accuracy"
-    rows = []
+    import pandas as pd
+
+    named = [_parse_file(text) for text in files]
+    path, size, _ = named[0]
+    if len(named) == 1 and size is None and not is_log(path):
+        return _curve(_read_table(path), request)
+    quantity = request.quantity or "accuracy"
+    tables = []
     for path, size, seed in named:
-        logged = read_log(path, size, seed, quantity, wanted.group)
-        # A size that the user gives is one of the axis asked for; one that stands beside a log, of parameters.
-        column = "size" if size is None else AXES[wanted.axis][0]
-        rows += [
-            Row(row.place, {column if name == "size" else name: v for name, v in row.cells.items()}) for row in logged
-        ]
-    return _curve(rows, replace(wanted, group=None))  # a log's group stands in a column of that name
+        table = _table(read_log(path, size, seed, quantity, request.group))
+        # A size from the user belongs to the requested axis; a size from the results file is in parameters.
+        tables.append(table if size is None else table.rename(columns={"size": AXES[request.axis][0]}))
+    return _curve(pd.concat(tables), replace(request, group=None))  # the group is now a column of that name
 
 
-def curve_of(rows: Sequence[Mapping[str, Any]], wanted: Wanted) -> Curve:
-    """Make a curve of rows that have a size, and either item and value, or mean and n (or its standard error)."""
-    return _curve([Row(f"row {number}", row) for number, row in enumerate(rows, 1)], wanted)
+def curve_of(rows: Sequence[Mapping[str, Any]], request: CurveRequest) -> Curve:
+    """Make a curve of rows with a size and either item and value, or mean and n (or standard error)."""
+    return _curve(_table({f"row {number}": row for number, row in enumerate(rows, 1)}), request)
 
 
-def _curve(rows: Sequence[Row], wanted: Wanted) -> Curve:
-    if not rows:
-        raise ScalingError("the file holds no rows")
-    columns = list(dict.fromkeys(name for row in rows for name in row.cells))
-    rows = _select(rows, columns, wanted)
-    quantity, column = _quantity(rows, columns, wanted)
-    if "quantity" in columns:
-        rows = [row for row in rows if str(row.cells.get("quantity")) == quantity]
-    rows = _one_condition(rows, columns)
-    _refuse_mixtures(rows, columns, wanted)
-    size_column = _first(columns, AXES[wanted.axis])
+def _read_table(path: Path) -> "DataFrame":
+    if path.suffix.lower() not in KINDS:
+        raise ScalingError(f"{path} is not a table; expected a file that ends in {', '.join(KINDS)}")
+    if path.suffix.lower() == ".parquet":
+        table = read_parquet(path)
+        table.index = table.index.map(lambda number: f"{path}, row {number + 1}")
+        return table
+    return _table({row.place: row.cells for row in read_rows(path)})
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> "DataFrame":
+    """A table of any values whose index is the place of each row, for messages."""
+    import pandas as pd
+
+    return pd.DataFrame(list(rows.values()), index=list(rows), dtype=object)
+
+
+def _curve(table: "DataFrame", request: CurveRequest) -> Curve:
+    if table.empty:
+        raise ScalingError("the file has no rows")
+    for column, value in request.where:
+        if column not in table:
+            raise ScalingError(f"--where names the column {column!r}; the columns are {names_text(table)}")
+        kept = _texts(table[column]) == value
+        if not kept.any():
+            raise ScalingError(
+                f"no row has {column} = {value}; the values are {names_text(_texts(table[column]).unique())}"
+            )
+        table = table[kept]
+    table, quantity, value_column = _select_quantity(table, request.quantity)
+    if "condition" in table and (is_conflict := _texts(table["condition"]) == "conflict").any():
+        table = table[is_conflict]  # `ablate` writes all conditions
+    _refuse_mixtures(table, mixed_families=request.mixed_families)
+    size_column = _first(table, AXES[request.axis])
     if size_column is None:
+        names = " or ".join(AXES[request.axis])
         raise ScalingError(
-            f"a curve against {wanted.axis} needs a column {' or '.join(AXES[wanted.axis])}; there are: {listed(columns)}"
+            f"a curve against {request.axis} needs a column {names}; the columns are {names_text(table)}"
         )
-    table = [(*_model(row, size_column, wanted.axis), row) for row in rows]
-    task, condition = _there(rows, "task"), _there(rows, "condition")
+    models = _models(table, size_column, request.axis)
     fixed: dict[str, Any] = {
         "quantity": quantity,
-        "axis": wanted.axis,
-        "families": tuple(sorted(_there(rows, "family"))),
-        "task": task.pop() if len(task) == 1 else None,
-        "condition": condition.pop() if len(condition) == 1 else None,
+        "axis": request.axis,
+        "families": tuple(sorted(_values(table, "family"))),
+        "task": _only_value(table, "task"),
+        "condition": _only_value(table, "condition"),
+        "sizes": tuple(sorted(set(models["size"]))),
+        "seeds": tuple(sorted(set(models["seed"]))),
     }
-    item = _first(columns, ITEM)
-    if item is None:
-        return _of_means(table, columns, column, fixed)
-    return _of_items(table, columns, item, column, wanted, fixed)
+    item_column = _first(table, ITEM)
+    if item_column is None:
+        return _curve_of_means(table, models, value_column, fixed)
+    return _curve_of_items(table, models, item_column, value_column, request.group, fixed)
 
 
-def _of_items(
-    table: Sequence[tuple[Size, int, Row]],
-    columns: list[str],
+def _curve_of_items(
+    table: "DataFrame",
+    models: "DataFrame",
     item_column: str,
     value_column: str,
-    wanted: Wanted,
+    group: str | None,
     fixed: dict[str, Any],
 ) -> Curve:
-    group_column = wanted.group or ("group" if "group" in columns else item_column)
-    if group_column not in columns:
-        raise ScalingError(f"there is no column {group_column!r} to group items by; there are: {listed(columns)}")
-    sizes, seeds = sorted({size for size, _, _ in table}), sorted({seed for _, seed, _ in table})
-    at: dict[tuple[int, Size], dict[str, float]] = {(seed, size): {} for seed in seeds for size in sizes}
-    group_of: dict[str, str] = {}
-    hashes: dict[str, Any] = {}
-    for size, seed, row in table:
-        name = _name(row, item_column)
-        value = _value(row, value_column, fixed["quantity"], of_item=True)
-        cell = at[seed, size]
-        if name in cell:
-            raise ScalingError(
-                f"{row.place}: item {name} stands twice at size {size:g}, seed {seed}; "
-                "keep the rows of one curve with --where column=value, or run against another axis with --against"
-            )
-        cell[name] = value
-        group = _name(row, group_column)
-        if group_of.setdefault(name, group) != group:
-            raise ScalingError(
-                f"{row.place}: item {name} is in group {group}, before in {group_of[name]}; an item has one group"
-            )
-        if hashes.setdefault(name, row.cells.get("doc_hash")) != row.cells.get("doc_hash"):
-            raise ScalingError(
-                f"{row.place}: item {name} is not the same question as in the other models' logs (doc_hash "
-                "differs); compare logs of one version of one task"
-            )
-    _whole_grid(at, sizes, seeds)
-    complete = sorted(set.intersection(*(set(cell) for cell in at.values())))
-    if not complete:
+    group_column = group or ("group" if "group" in table else item_column)
+    if group_column not in table:
         raise ScalingError(
-            "no item was posed to every model, so nothing can be compared; do the items have the same names?"
+            f"there is no column {group_column!r} to group items by; the columns are {names_text(table)}"
         )
-    per_item = np.array([[[at[seed, size][name] for name in complete] for size in sizes] for seed in seeds])
-    groups = [group_of[name] for name in complete]
+    items = models.assign(
+        item=_names(table, item_column),
+        value=_quantity_values(table, value_column, fixed["quantity"], are_items=True),
+        group=_names(table, group_column),
+        doc_hash=_texts(table["doc_hash"]) if "doc_hash" in table else "",
+    )
+    for place, item in _rows(items, items.duplicated(["seed", "size", "item"])):
+        raise ScalingError(
+            f"{place}: item {item['item']} appears twice at size {item['size']:g}, seed {item['seed']}; keep the rows of "
+            "one curve with --where column=value, or use another axis with --against"
+        )
+    first = items.groupby("item", sort=False)[["group", "doc_hash"]].transform("first")
+    for place, item in _rows(items.assign(earlier=first["group"]), items["group"] != first["group"]):
+        raise ScalingError(
+            f"{place}: item {item['item']} has the group {item['group']}, but {item['earlier']} in an earlier "
+            "row; an item has one group"
+        )
+    for place, item in _rows(items, items["doc_hash"] != first["doc_hash"]):
+        raise ScalingError(
+            f"{place}: item {item['item']} is another question than in the other models' logs (doc_hash differs); "
+            "compare logs of one version of one task"
+        )
+    grid = _grid(items, "value", fixed, columns="item")
+    complete = grid.loc[:, grid.notna().all()]
+    if complete.empty:
+        raise ScalingError("no item was shown to every model; check that items have the same names for all models")
+    group_of = items.drop_duplicates("item").set_index("item")["group"]
+    groups = list(group_of[complete.columns])
+    per_item = complete.to_numpy(float).reshape(len(fixed["seeds"]), len(fixed["sizes"]), -1)
     values = group_means(per_item, groups)
-    left_out = len(group_of) - len(complete)
-    notes = [f"{left_out} of {len(group_of)} items were not posed to every model and are left out"] if left_out else []
+    left_out = grid.shape[1] - complete.shape[1]
+    notes = [f"{left_out} of {grid.shape[1]} items were not shown to every model and are left out"] * bool(left_out)
     return Curve(
-        sizes=tuple(sizes),
-        seeds=tuple(seeds),
         means=values.mean(-1),
         values=values,
-        groups=tuple(str(name) for name in np.unique(groups)),
-        n_items=len(complete),
+        groups=tuple(sorted(set(groups))),
+        n_items=complete.shape[1],
         left_out=left_out,
-        notes=(*notes, *_constant(table)),
+        notes=(*notes, *_constant_answers(table, models)),
         **fixed,
     )
 
 
-def _of_means(
-    table: Sequence[tuple[Size, int, Row]], columns: list[str], mean_column: str, fixed: dict[str, Any]
-) -> Curve:
-    error_column, count_column = _first(columns, ERROR), _first(columns, COUNT)
-    if error_column is None and (count_column is None or fixed["quantity"] not in SHARES):
-        wanted = "n (how many items) or se (its standard error)" if fixed["quantity"] in SHARES else "se"
+def _curve_of_means(table: "DataFrame", models: "DataFrame", mean_column: str, fixed: dict[str, Any]) -> Curve:
+    error_column, count_column = _first(table, ERROR), _first(table, COUNT)
+    is_share = fixed["quantity"] in SHARES
+    if error_column is None and (count_column is None or not is_share):
+        needed = "n (number of items) or se (standard error)" if is_share else "se (standard error)"
         raise ScalingError(
-            f"a table of means needs a column {wanted}, one of items a column item; there are: {listed(columns)}"
+            f"a table of means needs a column {needed}; a table of items needs a column item; the columns are "
+            f"{names_text(table)}"
         )
-    sizes, seeds = sorted({size for size, _, _ in table}), sorted({seed for _, seed, _ in table})
-    at: dict[tuple[int, Size], dict[str, float]] = {(seed, size): {} for seed in seeds for size in sizes}
-    for size, seed, row in table:
-        cell = at[seed, size]
-        if cell:
-            raise ScalingError(
-                f"{row.place}: size {size:g}, seed {seed} stands twice; keep the rows of one curve with "
-                "--where column=value, or add a column seed or item"
-            )
-        cell["mean"] = _value(row, mean_column, fixed["quantity"], of_item=False)
-        if error_column is not None:
-            cell["error"] = _number(row, error_column)
-            if cell["error"] < 0:
-                raise ScalingError(
-                    f"{row.place}: {error_column}, a standard error, is 0 or more; {cell['error']:g} came"
-                )
-        else:
-            count = _number(row, str(count_column))
-            if count < 1 or count != int(count):
-                raise ScalingError(f"{row.place}: n is a count of items, 1 or more; {count:g} came")
-            # As if one more item had been right and one wrong (Agresti and Caffo 2000): a share of 0 or 1 is not sure.
-            eased = (cell["mean"] * count + 1) / (count + 2)
-            cell["error"] = float(np.sqrt(eased * (1 - eased) / (count + 2)))
-    _whole_grid(at, sizes, seeds)
-
-    def grid(name: str) -> Float[ndarray, "seed size"]:
-        return np.array([[at[seed, size][name] for size in sizes] for seed in seeds])
-
-    return Curve(sizes=tuple(sizes), seeds=tuple(seeds), means=grid("mean"), errors=grid("error"), **fixed)
-
-
-# Which rows.
-
-
-def _select(rows: Sequence[Row], columns: list[str], wanted: Wanted) -> Sequence[Row]:
-    for column, value in wanted.where:
-        if column not in columns:
-            raise ScalingError(f"--where names a column {column!r}; there are: {listed(columns)}")
-        kept = [row for row in rows if str(row.cells.get(column)) == value]
-        if not kept:
-            there = dict.fromkeys(str(row.cells.get(column)) for row in rows)
-            raise ScalingError(f"no row has {column} = {value}; there are: {listed(there)}")
-        rows = kept
-    return rows
-
-
-def _quantity(rows: Sequence[Row], columns: list[str], wanted: Wanted) -> tuple[str, str]:
-    """The quantity, and the column that holds it: of items as a rule `value`, of means `mean`."""
-    usual = MEAN if _first(columns, ITEM) is None else MEAN[::-1]
-    if "quantity" in columns:
-        there = dict.fromkeys(str(row.cells.get("quantity")) for row in rows)
-        quantity = wanted.quantity or (next(iter(there)) if len(there) == 1 else None)
-        if quantity is None:
-            raise ScalingError(f"the table holds several quantities; choose one with --quantity: {listed(there)}")
-        if quantity not in there:
-            raise ScalingError(f"the table holds no {quantity}; there are: {listed(there)}")
-        column = _first(columns, (*usual, quantity))
+    means = models.assign(mean=_quantity_values(table, mean_column, fixed["quantity"], are_items=False))
+    for place, mean in _rows(means, means.duplicated(["seed", "size"])):
+        raise ScalingError(
+            f"{place}: size {mean['size']:g}, seed {mean['seed']} appears twice; keep the rows of one curve with --where "
+            "column=value, or add a column seed or item"
+        )
+    if error_column is not None:
+        means["error"] = _numbers(table, error_column)
+        for place, mean in _rows(means, means["error"] < 0):
+            raise ScalingError(f"{place}: {error_column} is a standard error, 0 or more, not {mean['error']:g}")
     else:
-        quantity = wanted.quantity or "accuracy"
-        column = quantity if quantity in columns else _first(columns, usual)
+        count = _numbers(table, str(count_column))
+        for place, mean in _rows(means.assign(n=count), (count < 1) | (count % 1 != 0)):
+            raise ScalingError(f"{place}: n is a number of items, 1 or more, not {mean['n']:g}")
+        # One right and one wrong item are added (Agresti and Caffo 2000), so that a share of 0 or 1 has an error too.
+        eased = (means["mean"] * count + 1) / (count + 2)
+        means["error"] = (eased * (1 - eased) / (count + 2)) ** 0.5
+    shape = len(fixed["seeds"]), len(fixed["sizes"])
+    grids = {name: _grid(means, name, fixed).to_numpy(float).reshape(shape) for name in ("mean", "error")}
+    return Curve(means=grids["mean"], errors=grids["error"], **fixed)
+
+
+def _select_quantity(table: "DataFrame", requested: str | None) -> "tuple[DataFrame, str, str]":
+    """The rows of the quantity, its name, and the column of its values: `value` for items, `mean` for means."""
+    candidates = MEAN if _first(table, ITEM) is None else MEAN[::-1]
+    if "quantity" in table:
+        quantities = _texts(table["quantity"])
+        known = quantities.unique()
+        quantity = requested or (known[0] if len(known) == 1 else None)
+        if quantity is None:
+            raise ScalingError(f"the table has several quantities; choose one with --quantity: {names_text(known)}")
+        if quantity not in known:
+            raise ScalingError(f"the table has no {quantity}; its quantities are {names_text(known)}")
+        column = _first(table, (*candidates, quantity))
+        table = table[quantities == quantity]
+    else:
+        quantity = requested or "accuracy"
+        column = _first(table, (quantity, *candidates))
     if column is None:
-        raise ScalingError(f"there is no column value, mean or {quantity}; there are: {listed(columns)}")
-    return quantity, column
+        raise ScalingError(f"there is no column value, mean or {quantity}; the columns are {names_text(table)}")
+    return table, quantity, column
 
 
-def _one_condition(rows: Sequence[Row], columns: list[str]) -> Sequence[Row]:
-    """Tables with several conditions, as `ablate` writes them, are read at `conflict`."""
-    if "condition" not in columns or len({str(row.cells.get("condition")) for row in rows}) < 2:
-        return rows
-    return [row for row in rows if row.cells.get("condition") == "conflict"] or rows
-
-
-def _refuse_mixtures(rows: Sequence[Row], columns: list[str], wanted: Wanted) -> None:
+def _refuse_mixtures(table: "DataFrame", *, mixed_families: bool) -> None:
     for name in CONTEXT:
-        there = dict.fromkeys(str(row.cells.get(name)) for row in rows) if name in columns else {}
-        if len(there) > 1:
+        values = list(_texts(table[name]).unique()) if name in table else []
+        if len(values) > 1:
             raise ScalingError(
-                f"one curve has one {name}; the rows have {listed(there)}: choose with --where {name}={next(iter(there))}"
+                f"a curve has one {name}, but the rows have {names_text(values)}; choose with --where {name}={values[0]}"
             )
-    families = dict.fromkeys(str(row.cells.get("family")) for row in rows) if "family" in columns else {}
-    if len(families) > 1 and not wanted.mixed_families:
+    families = list(_texts(table["family"]).unique()) if "family" in table else []
+    if len(families) > 1 and not mixed_families:
         raise ScalingError(
-            f"the rows mix the families {listed(families)}, whose models differ in more than size; choose one with "
-            f"--where family={next(iter(families))}, or say --mixed-families if one curve through all of them is meant"
+            f"the rows mix the families {names_text(families)}, which differ in more than size; choose with --where "
+            f"family={families[0]}, or allow a common curve with --mixed-families"
         )
 
 
-def _whole_grid(
-    at: Mapping[tuple[int, Size], Mapping[str, float]], sizes: Sequence[Size], seeds: Sequence[int]
-) -> None:
-    missing = [f"seed {seed} lacks size {size:g}" for (seed, size), cell in at.items() if not cell]
+def _grid(rows: "DataFrame", value: str, fixed: Mapping[str, Any], columns: str | None = None) -> "DataFrame":
+    """Arrange values by (seed, size), with `columns` side by side; every seed must have every size."""
+    import pandas as pd
+
+    cells = pd.MultiIndex.from_product([fixed["seeds"], fixed["sizes"]], names=["seed", "size"])
+    grid = rows.assign(all="")[["seed", "size", columns or "all", value]].pivot(
+        index=["seed", "size"], columns=columns or "all", values=value
+    )
+    missing = [f"seed {seed} lacks size {size:g}" for seed, size in cells.difference(grid.index, sort=False)]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ScalingError(
-            f"{'; '.join(missing[:3])}{more}: every seed must have every size. Leave rows out with --where"
-        )
+        raise ScalingError(f"{'; '.join(missing[:3])}{more}: every seed needs every size. Leave rows out with --where")
+    return grid.reindex(cells)
 
 
-def _constant(table: Sequence[tuple[Size, int, Row]]) -> Iterator[str]:
-    """Models that nearly always give the same answer, where the table tells answers and what would be right."""
-    given: dict[tuple[Size, int], Counter[str]] = {}
-    right = set()
-    for size, seed, row in table:
-        if row.cells.get("answer") is not None and row.cells.get("target") is not None:
-            given.setdefault((size, seed), Counter())[str(row.cells.get("answer"))] += 1
-            right.add(str(row.cells.get("target")))
-    if len(right) > 1:
-        for (size, seed), answers in given.items():
-            (answer, count), *_ = answers.most_common(1)
-            if count > CONSTANT * answers.total():
+def _constant_answers(table: "DataFrame", models: "DataFrame") -> Iterator[str]:
+    """Yield a note for each model that nearly always gives the same answer, if the table has answers and targets."""
+    if not {"answer", "target"} <= set(table):
+        return
+    answers = models.assign(answer=table["answer"], target=table["target"]).dropna(subset=["answer", "target"])
+    if _texts(answers["target"]).nunique() > 1:
+        for (size, seed), given in answers.groupby(["size", "seed"], sort=False)["answer"]:
+            shares = _texts(given).value_counts(normalize=True)
+            if shares.iloc[0] > CONSTANT:
                 yield (
-                    f"the same answer ({answer.strip()}) on more than {CONSTANT:.0%} of the items at {size:g}, "
-                    f"seed {seed}: its accuracy means nothing"
+                    f"the answer is the same ({str(shares.index[0]).strip()}) on more than {CONSTANT:.0%} of the items at "
+                    f"{size:g}, seed {seed}, so its accuracy means nothing"
                 )
 
 
-# What a row holds.
+def _models(table: "DataFrame", size_column: str, axis: str) -> "DataFrame":
+    """Size and seed of each row's model; the seed is in the column `seed`, or next to the size (70M/seed1)."""
+    import pandas as pd
+
+    sizes, seeds = [], []
+    given_seeds = table["seed"] if "seed" in table else [None] * len(table)
+    for place, text, given in zip(table.index, _texts(table[size_column]), given_seeds, strict=True):
+        parsed = parse_size(text)
+        if parsed is None or (axis == "parameters" and not parsed[0]):
+            raise ScalingError(f"{place}: column {size_column} must be a size (70000000, 7e7 or 70M), not {text!r}")
+        size, seed = parsed
+        column_seed = _seed(given, place)
+        if column_seed is not None and seed is not None and column_seed != seed:
+            raise ScalingError(
+                f"{place}: the seed is {column_seed} in column seed, but {seed} in column {size_column}; correct one, or "
+                "leave the column seed out"
+            )
+        sizes.append(size)
+        seeds.append(column_seed or seed or 0)
+    return pd.DataFrame({"size": pd.Series(sizes, dtype=object), "seed": pd.Series(seeds, dtype=object)}).set_index(
+        table.index
+    )
 
 
-def _value(row: Row, column: str, quantity: str, *, of_item: bool) -> float:
-    found: Any = row.cells.get(column)
-    # Whether one item came out right may be told as true or false; how many nats it has may not.
-    told = of_item and quantity not in NATS and isinstance(found, bool)
-    value = float(found) if told else _number(row, column)
-    if quantity in SHARES and not 0 <= value <= 1:
-        hint = "; percentages are to be divided by 100" if 1 < value <= 100 else ""
-        raise ScalingError(f"{row.place}: {quantity} lies between 0 and 1; {value:g} came{hint}")
-    return value
-
-
-def _number(row: Row, column: str) -> float:
-    value: Any = row.cells.get(column)
-    try:
-        number = float("nan") if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
-    if not abs(number) < LARGEST:
-        wanted = f"a number below {LARGEST:g}" if np.isfinite(number) else "a number"
-        raise ScalingError(
-            f"{row.place}: column {column} should hold {wanted}, and holds {_shown(value)}; "
-            "leave out items or models that were not measured"
-        )
-    return number
-
-
-def _name(row: Row, column: str) -> str:
-    """What an item or a group is called."""
-    value = row.cells.get(column)
-    if value is None or value == "" or value != value:
-        raise ScalingError(
-            f"{row.place}: column {column} should hold a name, and holds {_shown(value)}; what has none cannot be told "
-            "apart. Fill it in, or leave the column out"
-        )
-    return str(value)
-
-
-def _model(row: Row, column: str, axis: str) -> tuple[Size, int]:
-    """The size and the seed of a row's model; the seed stands in a column of its own, or beside the size (70M/seed1)."""
-    found = parse_size(str(row.cells.get(column)))
-    if found is None or (axis == "parameters" and not found[0]):
-        raise ScalingError(
-            f"{row.place}: column {column} should hold a size as 70000000, 7e7 or 70M; {_shown(row.cells.get(column))} came"
-        )
-    size, beside = found
-    seed = _seed(row)
-    if seed is not None and beside is not None and seed != beside:
-        raise ScalingError(
-            f"{row.place}: the seed is {seed} by column seed, and {beside} by column {column}; correct one, or leave the "
-            "column seed out"
-        )
-    return size, seed or beside or 0
-
-
-def _seed(row: Row) -> int | None:
-    seed = row.cells.get("seed")
-    if seed is None or seed == "":
+def _seed(value: Any, place: str) -> int | None:
+    if _is_empty(value):
         return None
     try:
-        return int(str(seed))  # a float would round the large ones
+        return int(str(value))  # a float would round large seeds
     except ValueError:
-        number = _number(row, "seed")
-    if number != int(number):
-        raise ScalingError(f"{row.place}: a seed is a whole number; {seed!r} came")
+        number = _number(value)
+    if number % 1 != 0:  # not a number, too
+        raise ScalingError(f"{place}: column seed must be a whole number, not {value_text(value)}")
     return int(number)
 
 
-def _there(rows: Sequence[Row], column: str) -> set[str]:
-    """All that stands in a column."""
-    return {str(row.cells.get(column)) for row in rows if row.cells.get(column) is not None}
+def _quantity_values(table: "DataFrame", column: str, quantity: str, *, are_items: bool) -> "Series[float]":
+    # An item's accuracy may be true or false; a gap in nats may not.
+    values = _numbers(table, column, float if are_items and quantity not in NATS else _number)
+    if quantity in SHARES:
+        for place, value in values[(values < 0) | (values > 1)].items():
+            hint = "; divide percentages by 100" if 1 < value <= 100 else ""
+            raise ScalingError(f"{place}: {quantity} must be between 0 and 1, not {value:g}{hint}")
+    return values
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value is None or value == "" else reprlib.repr(value)
+def _numbers(table: "DataFrame", column: str, of_truth: "Callable[[Any], float]" = lambda _: np.nan) -> "Series[float]":
+    values = table[column].map(lambda value: of_truth(value) if isinstance(value, bool) else _number(value))
+    for place, value in table[column][~(values.abs() < LARGEST)].items():
+        bound = f" below {LARGEST:g}" if np.isfinite(_number(value)) else ""
+        raise ScalingError(
+            f"{place}: column {column} must be a number{bound}, not {value_text(None if _is_empty(value) else value)}; "
+            "leave out items or models without a measurement"
+        )
+    return values.astype(float)
 
 
-def _first(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in columns), None)
+def _number(value: Any) -> float:
+    try:
+        return np.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
+
+
+def _names(table: "DataFrame", column: str) -> "Series[str]":
+    """The names of items or groups."""
+    for place, value in table[column].items():
+        if _is_empty(value):
+            raise ScalingError(f"{place}: column {column} must be a name, not empty; fill it in, or drop the column")
+    return _texts(table[column])
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value != value
+
+
+def _texts(column: "Series[Any]") -> "Series[str]":
+    return column.map(lambda value: "nothing" if _is_empty(value) else str(value))
+
+
+def _values(table: "DataFrame", column: str) -> set[str]:
+    return set(_texts(table[column].dropna())) if column in table else set()
+
+
+def _only_value(table: "DataFrame", column: str) -> str | None:
+    values = _values(table, column)
+    return values.pop() if len(values) == 1 else None
+
+
+def _rows(table: "DataFrame", mask: "Series[bool]") -> Iterable[tuple[Any, Mapping[str, Any]]]:
+    """The rows where `mask` is true, with their places."""
+    return table[mask].iterrows()  # type: ignore[return-value]
+
+
+def _first(table: "DataFrame", names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in table), None)

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from distractor import __version__
-from distractor.curves.curve_file import Wanted
+from distractor.curves.curve_file import CurveRequest
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.numbers import number
 from distractor.runs.folder import RunFolder
@@ -19,7 +19,7 @@ COLUMNS = ("size", "mean", "low", "high", "models_low", "models_high")
 
 
 def manifest(
-    files: Sequence[str], paths: Sequence[Path], wanted: Wanted, settings: dict[str, Any], command: Sequence[str]
+    files: Sequence[str], paths: Sequence[Path], wanted: CurveRequest, settings: dict[str, Any], command: Sequence[str]
 ) -> dict[str, Any]:
     """What was judged, and how: known before anything is computed."""
     return {

@@ -1,4 +1,4 @@
-"""Anyone's results are read as they are, or refused: nothing is guessed, nothing averaged away, what is left out is told."""
+"""Tables and logs give the right curve; what would have to be guessed is refused, and items left out are counted."""
 
 import csv
 import json
@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distractor.curves.curve_file import Wanted, curve_of, read_curve
-from distractor.curves.rows_file import parse_size
-from distractor.errors import ScalingError
+from distractor.curves.curve_file import CurveRequest, curve_of, read_curve
+from distractor.curves.model_size import parse_size
+from distractor.errors import DistractorError, ScalingError
 
 SIZES = (1000, 2000, 4000)
 Rows = list[dict[str, Any]]
@@ -77,7 +77,7 @@ def logs(folder: Path, entries: list[list[dict[str, Any]]]) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet", "json", "jsonl"])
 def test_every_kind_of_table_gives_the_same_curve(kind: str, tmp_path: Path) -> None:
-    curve = read_curve([write(tmp_path / f"t.{kind}", items())], Wanted())
+    curve = read_curve([write(tmp_path / f"t.{kind}", items())], CurveRequest())
     assert (curve.sizes, curve.seeds, curve.groups) == (SIZES, (0, 1), ("g0", "g1", "g2"))
     assert curve.values is not None
     np.testing.assert_allclose(curve.values, np.broadcast_to(np.array([0.5, 1.5, 2.5])[:, None] / 4, (2, 3, 3)))
@@ -87,7 +87,7 @@ def test_every_kind_of_table_gives_the_same_curve(kind: str, tmp_path: Path) -> 
 def test_rows_in_any_order_give_the_same_curve() -> None:
     rows = items()
     mixed = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
-    one, other = curve_of(rows, Wanted()), curve_of(mixed, Wanted())
+    one, other = curve_of(rows, CurveRequest()), curve_of(mixed, CurveRequest())
     assert one.values is not None
     assert other.values is not None
     np.testing.assert_array_equal(one.values, other.values)
@@ -95,33 +95,33 @@ def test_rows_in_any_order_give_the_same_curve() -> None:
 
 
 def test_means_bring_their_errors() -> None:
-    curve = curve_of(means(), Wanted())
+    curve = curve_of(means(), CurveRequest())
     assert curve.values is None
     assert curve.errors is not None
     eased = 51 / 102
     assert curve.errors[0, 0] == pytest.approx((eased * (1 - eased) / 102) ** 0.5)
-    given = curve_of([{**row, "se": 0.07} for row in means()], Wanted())
+    given = curve_of([{**row, "se": 0.07} for row in means()], CurveRequest())
     assert given.errors is not None
     np.testing.assert_array_equal(given.errors, 0.07)
 
 
 def test_a_share_of_0_or_1_still_has_an_error() -> None:
-    curve = curve_of([{**row, "mean": 1.0} for row in means()], Wanted())
+    curve = curve_of([{**row, "mean": 1.0} for row in means()], CurveRequest())
     assert curve.errors is not None
     assert (curve.errors > 0.005).all()
 
 
 def test_items_missing_in_some_models_are_left_out_and_counted() -> None:
     rows = [row for row in items() if not (row["item"] == "q1" and row["size"] == 2000 and row["seed"] == 1)]
-    curve = curve_of(rows, Wanted())
+    curve = curve_of(rows, CurveRequest())
     assert (curve.n_items, curve.left_out) == (5, 1)
-    assert curve.notes == ("1 of 6 items were not posed to every model and are left out",)
+    assert curve.notes == ("1 of 6 items were not shown to every model and are left out",)
 
 
-def test_without_groups_each_item_is_its_own() -> None:
+def test_without_groups_each_item_is_a_group() -> None:
     rows = [{k: v for k, v in row.items() if k != "group"} for row in items()]
-    assert len(curve_of(rows, Wanted()).groups) == 6
-    assert curve_of(items(topic="one"), Wanted(group="topic")).groups == ("one",)
+    assert len(curve_of(rows, CurveRequest()).groups) == 6
+    assert curve_of(items(topic="one"), CurveRequest(group="topic")).groups == ("one",)
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_without_groups_each_item_is_its_own() -> None:
 )
 def test_a_curve_runs_against_any_axis(axis: str, column: str) -> None:
     rows = [{column: row.pop("size"), **row} for row in items()]
-    assert curve_of(rows, Wanted(axis=axis)).sizes == SIZES
+    assert curve_of(rows, CurveRequest(axis=axis)).sizes == SIZES
 
 
 @pytest.mark.parametrize("axis", ["tokens", "flops", "step"])
 def test_parameters_are_not_taken_for_another_axis(axis: str) -> None:
-    with pytest.raises(ScalingError, match=f"against {axis} needs a column {axis} or .*; there are: size"):
-        curve_of(items(), Wanted(axis=axis))
+    with pytest.raises(ScalingError, match=f"{axis} needs a column {axis} or .* size"):
+        curve_of(items(), CurveRequest(axis=axis))
 
 
 @pytest.mark.parametrize(
@@ -164,82 +164,72 @@ def test_sizes_are_read_as_people_write_them(text: str, found: tuple[int, int | 
 def test_a_size_is_a_whole_number_only_while_a_float_is_exact() -> None:
     """Whole numbers beyond 64 bits, as FLOPs are, would be no numbers to numpy and could not be drawn."""
     rows = [{"flops": size, "mean": 0.5, "n": 100} for size in (1e18, 3.14e23, 1e25)]
-    assert np.asarray(curve_of(rows, Wanted(axis="flops")).sizes).dtype == float
-    assert all(isinstance(size, int) for size in curve_of(items(), Wanted()).sizes)
+    assert np.asarray(curve_of(rows, CurveRequest(axis="flops")).sizes).dtype == float
+    assert all(isinstance(size, int) for size in curve_of(items(), CurveRequest()).sizes)
 
 
-def beside(*sizes: str, **more: Any) -> Rows:
+def means_at(*sizes: str, **more: Any) -> Rows:
     return [{"size": size, "mean": 0.5, "n": 100, **more} for size in sizes]
 
 
-def test_a_seed_beside_a_size_is_a_seed() -> None:
+def test_a_seed_next_to_a_size_is_read() -> None:
     names = [f"{size}M/seed{seed}" for seed in (3, 4) for size in (10, 20, 30)]
-    assert curve_of(beside(*names), Wanted()).seeds == (3, 4)
-    assert curve_of(beside(*names[:3], seed=3), Wanted()).seeds == (3,)
-    assert curve_of(beside(*names, seed=None), Wanted()).seeds == (3, 4)
-    assert curve_of(beside("10M", "20M", "30M", seed=5), Wanted()).seeds == (5,)
-    with pytest.raises(ScalingError, match=r"seed 0 lacks size 2e\+07; .*: every seed must have every size"):
-        curve_of(beside("10M/seed0", "20M/seed1", "30M/seed2"), Wanted())
+    assert curve_of(means_at(*names), CurveRequest()).seeds == (3, 4)
+    assert curve_of(means_at(*names[:3], seed=3), CurveRequest()).seeds == (3,)
+    assert curve_of(means_at(*names, seed=None), CurveRequest()).seeds == (3, 4)
+    assert curve_of(means_at("10M", "20M", "30M", seed=5), CurveRequest()).seeds == (5,)
+    with pytest.raises(ScalingError, match=r"seed 0 lacks size 2e\+07; .*: every seed needs every size"):
+        curve_of(means_at("10M/seed0", "20M/seed1", "30M/seed2"), CurveRequest())
     for seed, named in ((4, names[:3]), (1, ["10M/seed0"])):
-        with pytest.raises(
-            ScalingError, match=rf"row 1: the seed is {seed} by column seed, and . by column size; corr"
-        ):
-            curve_of(beside(*named, seed=seed), Wanted())
+        with pytest.raises(ScalingError, match=rf"row 1: the seed is {seed} in column seed, but . in column size"):
+            curve_of(means_at(*named, seed=seed), CurveRequest())
 
 
 def test_large_seeds_keep_their_digits() -> None:
     for seed in (2**63 - 1, str(2**63 - 1)):
-        assert curve_of(means(seed=seed), Wanted()).seeds == (2**63 - 1,)
-    assert curve_of(means(seed="7.0"), Wanted()).seeds == (7,)
+        assert curve_of(means(seed=seed), CurveRequest()).seeds == (2**63 - 1,)
+    assert curve_of(means(seed="7.0"), CurveRequest()).seeds == (7,)
 
 
-def test_items_have_a_value_even_where_a_mean_stands_beside_it() -> None:
-    np.testing.assert_array_equal(curve_of(items(mean=0.5), Wanted()).means, curve_of(items(), Wanted()).means)
+def test_items_are_read_from_value_even_next_to_a_column_mean() -> None:
+    np.testing.assert_array_equal(
+        curve_of(items(mean=0.5), CurveRequest()).means, curve_of(items(), CurveRequest()).means
+    )
 
 
 def test_any_column_can_be_chosen_by_and_grouped_by() -> None:
     rows = [{**row, "row": row["item"][1:]} for row in items()]
-    assert curve_of(rows, Wanted(group="row")).groups == tuple("012345")
-    assert curve_of(rows, Wanted(where=(("row", "3"),))).n_items == 1
+    assert curve_of(rows, CurveRequest(group="row")).groups == tuple("012345")
+    assert curve_of(rows, CurveRequest(where=(("row", "3"),))).n_items == 1
 
 
-def test_answers_told_as_true_and_false_count_as_1_and_0() -> None:
-    told = [{**row, "value": row["value"] >= 0.5} for row in items()]
-    counted = [{**row, "value": int(row["value"])} for row in told]
-    np.testing.assert_array_equal(curve_of(told, Wanted()).means, curve_of(counted, Wanted()).means)
+def test_true_and_false_count_as_1_and_0() -> None:
+    answers = [{**row, "value": row["value"] >= 0.5} for row in items()]
+    counted = [{**row, "value": int(row["value"])} for row in answers]
+    np.testing.assert_array_equal(curve_of(answers, CurveRequest()).means, curve_of(counted, CurveRequest()).means)
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
-def test_a_byte_order_mark_and_ends_of_line_change_nothing(kind: str, tmp_path: Path) -> None:
-    path = Path(write(tmp_path / f"t.{kind}", means()))
-    plain = read_curve([str(path)], Wanted())
-    for end in (b"\r\n", b"\r"):
-        marked = tmp_path / f"marked.{kind}"
-        marked.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", end))
-        np.testing.assert_array_equal(read_curve([str(marked)], Wanted()).means, plain.means)
-
-
-def test_the_row_that_is_named_is_the_files(tmp_path: Path) -> None:
+def test_messages_name_the_row_of_the_file(tmp_path: Path) -> None:
     sound, wrong = items(1, quantity="coverage"), changed(1, value="high", quantity="accuracy")
     for kind in ("parquet", "json"):
         rows = [{**row, "value": str(row["value"])} for row in sound + wrong]
-        with pytest.raises(ScalingError, match=rf"t.{kind}, row 19: column value .* holds 'high'"):
-            read_curve([write(tmp_path / f"t.{kind}", rows)], Wanted("accuracy"))
+        with pytest.raises(ScalingError, match=rf"t.{kind}, row 19: column value .*'high'"):
+            read_curve([write(tmp_path / f"t.{kind}", rows)], CurveRequest("accuracy"))
     lines = tmp_path / "t.jsonl"
     lines.write_text("\n\n" + json.dumps({"size": 1, "mean": "high", "n": 5}))
     with pytest.raises(ScalingError, match=r"t\.jsonl, line 3: column mean"):
-        read_curve([str(lines)], Wanted())
+        read_curve([str(lines)], CurveRequest())
 
 
 def test_the_table_that_ablate_writes_is_read_at_conflict() -> None:
     rows = items(seeds=1, quantity="accuracy", condition="conflict", task="t", family="f")
     rows += items(seeds=1, quantity="accuracy", condition="neutral", task="t", family="f")
     rows += items(seeds=1, quantity="true_pull", condition=None, task="t", family="f")
-    curve = curve_of(rows, Wanted("accuracy"))
+    curve = curve_of(rows, CurveRequest("accuracy"))
     assert (curve.n_items, curve.task, curve.families, curve.condition) == (6, "t", ("f",), "conflict")
-    pull = curve_of(rows, Wanted("true_pull"))
+    pull = curve_of(rows, CurveRequest("true_pull"))
     assert (pull.quantity, pull.condition) == ("true_pull", None)
-    neutral = curve_of(rows, Wanted("accuracy", where=(("condition", "neutral"),)))
+    neutral = curve_of(rows, CurveRequest("accuracy", where=(("condition", "neutral"),)))
     assert (neutral.n_items, neutral.condition) == (6, "neutral")
 
 
@@ -250,21 +240,21 @@ def test_logs_give_accuracy_gap_and_preference(tmp_path: Path) -> None:
     gaps = np.array([[1.0, -2.0, 0.5], [-1.0, -2.0, -0.5], [3.0, 2.0, 0.1]])
     files = logs(tmp_path, [[entry(d, g, target=d % 2) for d, g in enumerate(row)] for row in gaps])
     accuracy, gap, preference = (
-        read_curve(files, Wanted(quantity)) for quantity in (None, "logit_gap", "distractor_preference")
+        read_curve(files, CurveRequest(quantity)) for quantity in (None, "logit_gap", "distractor_preference")
     )
     np.testing.assert_allclose(accuracy.means[0], (gaps > 0).mean(-1))
     assert gap.values is not None
     np.testing.assert_allclose(gap.values[0], gaps)
     np.testing.assert_allclose(preference.means[0], (1 / (1 + np.exp(gaps))).mean(-1))
-    assert read_curve(files, Wanted(group="part")).groups == ("0", "1")
+    assert read_curve(files, CurveRequest(group="part")).groups == ("0", "1")
 
 
 def test_older_logs_hold_numbers(tmp_path: Path) -> None:
     old = [{**entry(d, 1.0), "filtered_resps": [[-1.0, False], [-2.0, True]], "target": 0} for d in range(3)]
-    assert read_curve(logs(tmp_path, [old] * 3), Wanted("logit_gap")).means[0, 0] == pytest.approx(1)
+    assert read_curve(logs(tmp_path, [old] * 3), CurveRequest("logit_gap")).means[0, 0] == pytest.approx(1)
 
 
-def test_a_logs_size_is_read_from_the_results_beside_it(tmp_path: Path) -> None:
+def test_the_size_of_a_log_is_read_from_the_results_file_next_to_it(tmp_path: Path) -> None:
     files = []
     for size in SIZES:
         folder = tmp_path / str(size)
@@ -272,55 +262,48 @@ def test_a_logs_size_is_read_from_the_results_beside_it(tmp_path: Path) -> None:
         date = "2026-01-21T03-44-18.123456"
         files.append(write(folder / f"samples_neqa_{date}.jsonl", [entry(d, 1.0) for d in range(3)]))
         (folder / f"results_{date}.json").write_text(json.dumps({"config": {"model_num_parameters": size}}))
-    assert read_curve(files, Wanted()).sizes == SIZES
-    with pytest.raises(ScalingError, match=r"how large is the model .* 70M="):
-        read_curve([write(tmp_path / "samples_x.jsonl", [entry(0, 1.0)])], Wanted())
+    assert read_curve(files, CurveRequest()).sizes == SIZES
+    with pytest.raises(ScalingError, match=r"size .*70M="):
+        read_curve([write(tmp_path / "samples_x.jsonl", [entry(0, 1.0)])], CurveRequest())
 
 
 @pytest.mark.parametrize("count", [True, 0, -1, "7", None, [7]])
-def test_a_results_file_without_a_count_tells_no_size(count: Any, tmp_path: Path) -> None:
+def test_a_results_file_without_a_parameter_count_gives_no_size(count: Any, tmp_path: Path) -> None:
     date = "2026-01-21T03-44-18.123456"
     (tmp_path / f"results_{date}.json").write_text(json.dumps({"config": {"model_num_parameters": count}}))
-    with pytest.raises(ScalingError, match="how large is the model"):
-        read_curve([write(tmp_path / f"samples_neqa_{date}.jsonl", [entry(0, 1.0)])], Wanted())
+    with pytest.raises(ScalingError, match=r"size .*unknown"):
+        read_curve([write(tmp_path / f"samples_neqa_{date}.jsonl", [entry(0, 1.0)])], CurveRequest())
 
 
 @pytest.mark.parametrize("field", ["value", "size", "seed", "answer", "target", "family", "filter"])
-def test_a_field_that_items_are_grouped_by_takes_no_columns_place(field: str, tmp_path: Path) -> None:
+def test_a_group_field_may_have_the_name_of_a_column(field: str, tmp_path: Path) -> None:
     plain = [{**entry(d, 1.0 if d % 2 else -1.0), "doc": {"part": d % 3}} for d in range(9)]
     named = [{**line, "doc": {field: line["doc"]["part"]}} for line in plain]
     one, other = (
-        read_curve(logs(folder, [lines] * 3), Wanted(group=group))
+        read_curve(logs(folder, [lines] * 3), CurveRequest(group=group))
         for group, lines, folder in (("part", plain, tmp_path), (field, named, tmp_path))
     )
     np.testing.assert_array_equal(one.means, other.means)
     assert (one.groups, one.notes, one.families) == (other.groups, other.notes, other.families)
 
 
-def test_texts_in_logs_may_hold_any_character(tmp_path: Path) -> None:
-    files = logs(tmp_path, [[{**entry(0, 1.0), "doc": {"prompt": "@"}}]] * 3)
-    for text in files:
-        path = Path(text.partition("=")[2])
-        path.write_text(path.read_text().replace("@", "a\u2028b\x85c\x7f"), encoding="utf-8")
-    assert read_curve(files, Wanted()).n_items == 1
-
-
 def test_accuracy_needs_no_log_probabilities(tmp_path: Path) -> None:
     lines = [{**entry(d, 1.0), "filtered_resps": None, "target": "Paris"} for d in range(3)]
     del lines[1]["filtered_resps"]
-    assert read_curve(logs(tmp_path, [lines] * 3), Wanted()).means[0].tolist() == [1, 1, 1]
+    assert read_curve(logs(tmp_path, [lines] * 3), CurveRequest()).means[0].tolist() == [1, 1, 1]
 
 
-def test_seeds_of_logs_are_named(tmp_path: Path) -> None:
+def test_seeds_of_logs_are_read_from_their_names(tmp_path: Path) -> None:
     files = [text.replace("=", f"/seed{seed}=") for seed in (0, 1) for text in logs(tmp_path, [[entry(0, 1.0)]] * 3)]
-    assert read_curve(files, Wanted()).seeds == (0, 1)
+    assert read_curve(files, CurveRequest()).seeds == (0, 1)
 
 
-def test_a_constant_responder_is_named(tmp_path: Path) -> None:
+def test_a_constant_responder_gets_a_note(tmp_path: Path) -> None:
     always = [entry(d, 1.0 if d % 2 == 0 else -1.0, target=d % 2) for d in range(40)]
     mixed = [entry(d, 1.0, target=d % 2) for d in range(40)]
-    notes = read_curve(logs(tmp_path, [always, mixed, mixed]), Wanted()).notes
-    assert notes == ("the same answer (0) on more than 95% of the items at 1000, seed 0: its accuracy means nothing",)
+    notes = read_curve(logs(tmp_path, [always, mixed, mixed]), CurveRequest()).notes
+    assert len(notes) == 1
+    assert all(fact in notes[0] for fact in ("(0)", "95%", "at 1000, seed 0"))
 
 
 # What is refused
@@ -339,108 +322,118 @@ def changed(number: int, **change: Any) -> Rows:
 @pytest.mark.parametrize(
     ("rows", "wanted", "message"),
     [
-        ([], Wanted(), "holds no rows"),
-        (without("size"), Wanted(), "against parameters needs a column n_params or .*; there are: seed, item, group"),
-        (without("value"), Wanted(), "no column value, mean or accuracy; there are: size, seed"),
-        (without("item"), Wanted(), "a table of means needs a column n .* one of items a column item"),
-        (items(), Wanted(group="x"), "no column 'x' to group items by"),
-        (changed(5, value=None), Wanted(), "row 5: column value should hold a number, and holds nothing"),
-        (changed(5, value=float("nan")), Wanted(), "row 5: column value should hold a number, and holds nan"),
-        (changed(5, value="high"), Wanted(), "row 5: .* holds 'high'"),
+        ([], CurveRequest(), "no rows"),
+        (
+            without("size"),
+            CurveRequest(),
+            "parameters needs a column n_params or .* seed, item, group",
+        ),
+        (without("value"), CurveRequest(), "no column value, mean or accuracy; .* size, seed"),
+        (without("item"), CurveRequest(), "a table of means needs a column n .* column item"),
+        (items(), CurveRequest(group="x"), "no column 'x' to group items by"),
+        (changed(5, value=None), CurveRequest(), "row 5: column value .* number, not nothing"),
+        (changed(5, value=float("nan")), CurveRequest(), "row 5: column value .* number"),
+        (changed(5, value="high"), CurveRequest(), "row 5: .*'high'"),
         (
             changed(5, value=61),
-            Wanted(),
-            "row 5: accuracy lies between 0 and 1; 61 came; percentages are to be divided",
+            CurveRequest(),
+            "row 5: accuracy .* between 0 and 1, not 61; divide percentages by 100",
         ),
-        (changed(5, size="big"), Wanted(), "row 5: column size should hold a size as 70000000, 7e7 or 70M; 'big' came"),
-        (changed(5, size="1e400"), Wanted(), "row 5: column size should hold a size as 70000000, .* '1e400' came"),
-        (changed(5, size=-5), Wanted(), "row 5: column size should hold a size .* -5 came"),
-        (changed(5, size=0), Wanted(), "row 5: column size should hold a size .* 0 came"),
-        (changed(5, size=True), Wanted(), "row 5: column size should hold a size .* True came"),
-        (changed(5, seed=0.5), Wanted(), "row 5: a seed is a whole number"),
-        (changed(5, seed=True), Wanted(), "row 5: column seed should hold a number, and holds True"),
-        (changed(5, value=10**400), Wanted("logit_gap"), "row 5: column value should hold a number, and holds 1000"),
-        (changed(5, value=1e300), Wanted("logit_gap"), r"row 5: column value should hold a number below 1e\+40"),
-        (changed(5, value=True), Wanted("logit_gap"), "row 5: column value should hold a number, and holds True"),
-        (changed(5, value=[1]), Wanted(), r"row 5: column value should hold a number, and holds \[1\]"),
-        (changed(5, item=None), Wanted(), "row 5: column item should hold a name, and holds nothing"),
-        (changed(5, item=float("nan")), Wanted(), "row 5: column item should hold a name, and holds nan"),
-        (changed(5, group=""), Wanted(), "row 5: column group should hold a name, and holds nothing"),
-        ([*items()[:4], {"size": 1, "value": 1}], Wanted(), "row 5: column item should hold a name"),
-        (changed(5, quantity="loss"), Wanted(), "several quantities; choose one with --quantity: None, loss"),
-        (changed(5, task=["a"]), Wanted(), r"one curve has one task; the rows have None, \['a'\]"),
-        (changed(5, group="g9"), Wanted(), "item q4 is in group g2, before in g9; an item has one group"),
-        (items() + items(), Wanted(), "row 37: item q0 stands twice at size 1000, seed 0; .*--where"),
-        ([r for r in items() if (r["seed"], r["size"]) != (1, 2000)], Wanted(), "seed 1 lacks size 2000: every seed"),
-        ([r for r in items() if r["item"] == f"q{r['seed']}"], Wanted(), "no item was posed to every model"),
-        (items(family="a")[:18] + items(family="b")[18:], Wanted(), "mix the families a, b.*--mixed-families"),
-        (items(task="a")[:18] + items(task="b")[18:], Wanted(), "one curve has one task; .*--where task=a"),
-        (items(), Wanted(where=(("task", "a"),)), "--where names a column 'task'; there are: size"),
-        (items(task="a"), Wanted(where=(("task", "b"),)), "no row has task = b; there are: a"),
-        (items(quantity="loss"), Wanted("accuracy"), "holds no accuracy; there are: loss"),
-        (items(quantity="a")[:18] + items(quantity="b")[18:], Wanted(), "several quantities; choose one .*: a, b"),
-        (means()[:1] + means(), Wanted(), "row 2: size 1000, seed 0 stands twice"),
-        (means(n=0), Wanted(), "row 1: n is a count of items, 1 or more; 0 came"),
-        (means(n=True), Wanted(), "row 1: column n should hold a number, and holds True"),
-        (means(se=-0.1), Wanted(), "row 1: se, a standard error, is 0 or more; -0.1 came"),
-        (means(mean=True), Wanted(), "row 1: column mean should hold a number, and holds True"),
-        (means(), Wanted("logit_gap"), "a table of means needs a column se"),
+        (
+            changed(5, size="big"),
+            CurveRequest(),
+            "row 5: column size .*70M.*'big'",
+        ),
+        (
+            changed(5, size="1e400"),
+            CurveRequest(),
+            "row 5: column size .*'1e400'",
+        ),
+        (changed(5, size=-5), CurveRequest(), "row 5: column size .*-5"),
+        (changed(5, size=0), CurveRequest(), "row 5: column size .*0"),
+        (changed(5, size=True), CurveRequest(), "row 5: column size .*True"),
+        (changed(5, seed=0.5), CurveRequest(), "row 5: column seed .*whole number"),
+        (changed(5, seed=True), CurveRequest(), "row 5: column seed .*whole number, not True"),
+        (
+            changed(5, value=10**400),
+            CurveRequest("logit_gap"),
+            "row 5: column value .*number, not 1000",
+        ),
+        (changed(5, value=1e300), CurveRequest("logit_gap"), r"row 5: column value .*number below 1e\+40"),
+        (changed(5, value=True), CurveRequest("logit_gap"), "row 5: column value .*number, not True"),
+        (changed(5, value=[1]), CurveRequest(), r"row 5: column value .*number, not \[1\]"),
+        (changed(5, item=None), CurveRequest(), "row 5: column item .*name"),
+        (changed(5, item=float("nan")), CurveRequest(), "row 5: column item .*name"),
+        (changed(5, group=""), CurveRequest(), "row 5: column group .*name"),
+        ([*items()[:4], {"size": 1, "value": 1}], CurveRequest(), "row 5: column item .*name"),
+        (changed(5, quantity="loss"), CurveRequest(), "several quantities; .*--quantity: nothing, loss"),
+        (changed(5, task=["a"]), CurveRequest(), r"one task, .*nothing, \['a'\]"),
+        (changed(5, group="g9"), CurveRequest(), "row 11: item q4 .*g2.*g9"),
+        (items() + items(), CurveRequest(), "row 37: item q0 .*twice at size 1000, seed 0; .*--where"),
+        (
+            [r for r in items() if (r["seed"], r["size"]) != (1, 2000)],
+            CurveRequest(),
+            "seed 1 lacks size 2000: every seed",
+        ),
+        ([r for r in items() if r["item"] == f"q{r['seed']}"], CurveRequest(), "no item was shown to every model"),
+        (items(family="a")[:18] + items(family="b")[18:], CurveRequest(), "mix the families a, b.*--mixed-families"),
+        (items(task="a")[:18] + items(task="b")[18:], CurveRequest(), "one task, .*--where task=a"),
+        (items(), CurveRequest(where=(("task", "a"),)), "--where .*'task'; .* size"),
+        (items(task="a"), CurveRequest(where=(("task", "b"),)), "no row has task = b; .* a"),
+        (items(quantity="loss"), CurveRequest("accuracy"), "no accuracy; .* loss"),
+        (
+            items(quantity="a")[:18] + items(quantity="b")[18:],
+            CurveRequest(),
+            "several quantities; .*: a, b",
+        ),
+        (means()[:1] + means(), CurveRequest(), "row 2: size 1000, seed 0 .*twice"),
+        (means(n=0), CurveRequest(), "row 1: n .*1 or more, not 0"),
+        (means(n=True), CurveRequest(), "row 1: column n .*not True"),
+        (means(se=-0.1), CurveRequest(), "row 1: se .*0 or more, not -0.1"),
+        (means(mean=True), CurveRequest(), "row 1: column mean .*not True"),
+        (means(), CurveRequest("logit_gap"), "a table of means needs a column se"),
     ],
 )
-def test_what_would_have_to_be_guessed_is_refused(rows: Rows, wanted: Wanted, message: str) -> None:
+def test_rows_that_need_a_guess_are_refused(rows: Rows, wanted: CurveRequest, message: str) -> None:
     with pytest.raises(ScalingError, match=message):
         curve_of([{**row} for row in rows], wanted)
 
 
-def test_values_that_are_no_names_are_names_all_the_same() -> None:
-    """A condition that is a list, a quantity that is a number: read as what they are written as."""
-    assert curve_of(items(condition=["a"]), Wanted()).condition == "['a']"
-    assert curve_of(items(quantity=5), Wanted("5")).quantity == "5"
+def test_lists_and_numbers_can_be_names() -> None:
+    assert curve_of(items(condition=["a"]), CurveRequest()).condition == "['a']"
+    assert curve_of(items(quantity=5), CurveRequest("5")).quantity == "5"
 
 
-def test_families_may_be_mixed_where_it_is_asked_for() -> None:
+def test_families_can_be_mixed_on_request() -> None:
     rows = items(family="a")[:18] + items(family="b")[18:]
-    assert curve_of(rows, Wanted(mixed_families=True)).families == ("a", "b")
-    assert curve_of(rows, Wanted(where=(("family", "a"),))).families == ("a",)
+    assert curve_of(rows, CurveRequest(mixed_families=True)).families == ("a", "b")
+    assert curve_of(rows, CurveRequest(where=(("family", "a"),))).families == ("a",)
 
 
-def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_tables_are_refused(tmp_path: Path) -> None:
     for name, text, message in (
-        ("none.csv", None, "there is no file"),
-        ("a.txt", "x", "no table that can be read"),
-        ("a.json", "{}", "a list of rows"),
-        ("a.json", "", "a.json: no JSON"),
-        ("a.json", "[" * 100_000, "a.json: no JSON .*recursion"),
-        ("a.json", '[{"size": 1, "value": 0, "value": 1}]', "no JSON that can be read .'value' stands twice"),
-        ("a.json", '[{"size": ' + "9" * 5000 + "}]", "no JSON that can be read .Exceeds the limit"),
-        ("a.json", '[{"task": "\\ud800"}]', "no JSON that can be read .*surrogates"),
-        ("a.jsonl", "{\n", r"line 1: no JSON"),
-        ("a.jsonl", "\n[1]\n", r"line 2: each line should be an object"),
-        ("a.jsonl", "[" * 100_000, r"line 1: no JSON"),
-        ("a.jsonl", "", "holds no rows"),
-        ("a.parquet", "x", "cannot be read as a table"),
-        ("a.csv", "", "holds no rows"),
-        ("a.csv", "size,value\n1,2,3\n", "row 1: more values than the header has columns"),
-        ("a.csv", "size,value\n1,2\n3\n", "row 2: fewer values than the header has columns"),
-        ("a.csv", "size,value,value\n1,2,3\n", "two columns value; leave one out"),
-        ("a.csv", 'size,value,item\n1,2,"a\n3,4,b\n', "cannot be read as a table: unexpected end"),
-        *((f"a.{kind}", "\n\nsize\xe9", f"a.{kind}, line 3: no UTF-8") for kind in ("csv", "tsv", "json", "jsonl")),
-        (f"{'a' * 5000}.csv", None, "cannot be read: File name too long"),
+        ("none.csv", None, "no file .*none.csv"),
+        ("a.txt", "x", "a.txt is not a table; .*csv"),
+        ("a.json", "{}", "no rows"),
+        ("a.json", "", "no rows"),
+        ("a.jsonl", "{\n", "line 1: not JSON"),
+        ("a.csv", "", "no rows"),
+        ("a.csv", "size,value\n1,2\n3\n", "line 3: 1 cells"),
     ):
         path = tmp_path / name
         if text is not None:
-            path.write_text(text, encoding="latin-1")
-        with pytest.raises(ScalingError, match=message):
-            read_curve([str(path)], Wanted())
+            path.write_text(text)
+        with pytest.raises(DistractorError, match=message):
+            read_curve([str(path)], CurveRequest())
 
 
 @pytest.mark.parametrize(
     ("change", "quantity", "message"),
     [
-        ({"doc_hash": "another"}, None, "item 0 is not the same question"),
-        ({"acc": float("nan")}, None, "column value should hold a number"),
+        ({"doc_hash": "another"}, None, "item 0 .*doc_hash"),
+        ({"acc": float("nan")}, None, "column value .*number"),
         ({"filtered_resps": [["-1", "x"]] * 3}, "logit_gap", "needs the log-probabilities of two answers"),
-        ({"filter": "strict"}, None, "one curve has one filter; the rows have none, strict"),
+        ({"filter": "strict"}, None, "one filter, .*none, strict"),
         ({}, "true_pull", "needs matched conditions"),
     ],
 )
@@ -449,77 +442,62 @@ def test_logs_that_do_not_fit_are_refused(
 ) -> None:
     files = logs(tmp_path, [[entry(0, 1.0)], [entry(0, 1.0)], [entry(0, 1.0, **change)]])
     with pytest.raises(ScalingError, match=message):
-        read_curve(files, Wanted(quantity))
-
-
-def test_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table([[1], [0.5], [0.7]], names=["size", "mean", "mean"]), tmp_path / "a.parquet")
-    with pytest.raises(ScalingError, match="two columns mean; leave one out"):
-        read_curve([str(tmp_path / "a.parquet")], Wanted())
+        read_curve(files, CurveRequest(quantity))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"filtered_resps": ...}, "needs the log-probabilities of two answers, none above 0, .* none that can be read"),
-        ({"filtered_resps": None}, "none that can be read"),
-        ({"filtered_resps": "12"}, "none that can be read"),
-        ({"filtered_resps": {"-1": 0, "-2": 0}}, "none that can be read"),
-        ({"filtered_resps": ["-42", "-17"]}, "none that can be read"),
-        ({"filtered_resps": [[True], [False]]}, "none that can be read"),
-        ({"filtered_resps": [["nan"], ["-1"]]}, "none that can be read"),
-        ({"filtered_resps": [[10**400], [-1]]}, "none that can be read"),
-        ({"filtered_resps": [["4.1", "x"], ["2.3", "y"]]}, "none that can be read"),
-        ({"filtered_resps": []}, "none that can be read"),
-        ({"filtered_resps": [["-1", "x"]] * 3}, "of two answers, .* there are 3"),
+        ({"filtered_resps": ...}, "two answers, none above 0, in filtered_resps"),
+        ({"filtered_resps": None}, "no readable ones"),
+        ({"filtered_resps": "12"}, "no readable ones"),
+        ({"filtered_resps": {"-1": 0, "-2": 0}}, "no readable ones"),
+        ({"filtered_resps": ["-42", "-17"]}, "no readable ones"),
+        ({"filtered_resps": [[True], [False]]}, "no readable ones"),
+        ({"filtered_resps": [["nan"], ["-1"]]}, "no readable ones"),
+        ({"filtered_resps": [[10**400], [-1]]}, "no readable ones"),
+        ({"filtered_resps": [["4.1", "x"], ["2.3", "y"]]}, "no readable ones"),
+        ({"filtered_resps": []}, "no readable ones"),
+        ({"filtered_resps": [["-1", "x"]] * 3}, "two answers, .* 3"),
         *(
-            ({"target": target}, "needs target, which of the two answers is right")
+            ({"target": target}, "needs target, .*0 or 1")
             for target in (-1, "-1", 2, 0.7, float("inf"), "9" * 5000, [0], None, ...)
         ),
     ],
 )
 @pytest.mark.parametrize("quantity", ["logit_gap", "distractor_preference"])
-def test_a_line_that_tells_no_two_answers_is_named(
+def test_a_log_line_without_two_answers_is_named(
     quantity: str, change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     line = {k: v for k, v in {**entry(1, 1.0), **change}.items() if v is not ...}
     files = logs(tmp_path, [[entry(0, 1.0), entry(1, 1.0)]] * 2 + [[entry(0, 1.0), line]])
     with pytest.raises(ScalingError, match=rf"_4000.jsonl, line 2: {quantity} .*{message}"):
-        read_curve(files, Wanted(quantity))
+        read_curve(files, CurveRequest(quantity))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"acc": None}, "holds nothing"),
-        ({"acc": [1]}, r"holds \[1\]"),
-        ({"acc": 10**400}, "holds 1000"),
-        ({"acc": 5}, "lies between 0 and 1"),
-        ({"doc_id": None}, "column doc_id should hold a name"),
-        ({"doc_id": ...}, "column doc_id should hold a name"),
-        ({"acc": ..., "metrics": None}, "no metric acc is logged; there are: none"),
-        ({"acc": ..., "metrics": "em"}, "no metric acc is logged; there are: none"),
-        ({"doc": None}, "its doc has no 'part' to group items by; there are: no fields at all"),
-        ({"doc": {"part": None}}, "column group should hold a name"),
+        ({"acc": None}, "not nothing"),
+        ({"acc": [1]}, r"not \[1\]"),
+        ({"acc": 10**400}, "not 1000"),
+        ({"acc": 5}, "between 0 and 1"),
+        ({"doc_id": None}, "column doc_id .*name"),
+        ({"doc_id": ...}, "column doc_id .*name"),
+        ({"acc": ..., "metrics": None}, "acc .*not logged; .*none"),
+        ({"acc": ..., "metrics": "em"}, "acc .*not logged; .*none"),
+        ({"doc": None}, "doc .*'part'.* none"),
+        ({"doc": {"part": None}}, "column group .*name"),
     ],
 )
-def test_a_line_that_tells_no_item_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_a_log_line_without_an_item_is_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
     line = {k: v for k, v in {**entry(1, 1.0), **change}.items() if v is not ...}
     files = logs(tmp_path, [[entry(0, 1.0), entry(1, 1.0)]] * 2 + [[entry(0, 1.0), line]])
     with pytest.raises(ScalingError, match=f"_4000.jsonl, line 2: .*{message}"):
-        read_curve(files, Wanted(group="part"))
+        read_curve(files, CurveRequest(group="part"))
 
 
-def test_a_log_in_another_encoding_is_refused(tmp_path: Path) -> None:
-    for place in (0, 1):
-        files = logs(tmp_path, [[{**entry(d, 1.0), "doc": "@" * (d == place)} for d in range(2)]] * 3)
-        path = Path(files[2].partition("=")[2])
-        path.write_bytes(path.read_bytes().replace(b"@", b"\xe9"))
-        with pytest.raises(ScalingError, match=rf"_4000.jsonl, line {place + 1}: no UTF-8 .byte 0xe9."):
-            read_curve(files, Wanted())
-
-
-def test_logs_without_accuracy_say_what_there_is(tmp_path: Path) -> None:
+def test_logs_without_accuracy_name_their_metrics(tmp_path: Path) -> None:
     bare = {k: v for k, v in entry(0, 1.0, metrics=["exact_match"]).items() if k != "acc"}
-    with pytest.raises(ScalingError, match="no metric acc is logged; there are: exact_match"):
-        read_curve(logs(tmp_path, [[bare]] * 3), Wanted())
+    with pytest.raises(ScalingError, match=r"acc .*exact_match"):
+        read_curve(logs(tmp_path, [[bare]] * 3), CurveRequest())

@@ -13,7 +13,7 @@ import pytest
 from numpy import ndarray
 
 from distractor.curves import figures as plot
-from distractor.curves.curve_file import Wanted, curve_of
+from distractor.curves.curve_file import CurveRequest, curve_of
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.published import find_published, published, what_there_is
 from distractor.errors import ScalingError
@@ -150,7 +150,7 @@ def test_eleven_sizes_by_five_seeds_by_600_items_are_judged_in_under_five_second
         for i in range(600)
     ]
     start = time.process_time()
-    judge_curve(curve_of(table, Wanted())).as_dict()
+    judge_curve(curve_of(table, CurveRequest())).as_dict()
     assert time.process_time() - start < 5
 
 
@@ -423,20 +423,20 @@ def test_a_mistake_is_one_message_and_leaves_nothing(tmp_path: Path, capsys: pyt
     (tmp_path / "latin.jsonl").write_bytes(json.dumps(line).encode() + b"\n\xe9")
     before = sorted(tmp_path.iterdir())
     for command, words in (
-        (["huge.csv"], "huge.csv, row 1: column size should hold a size"),
-        (["seeds.csv"], "seeds.csv, row 1: the seed is 0 by column seed, and 7 by column size"),
+        (["huge.csv"], "huge.csv, line 2: column size must be a size"),
+        (["seeds.csv"], "seeds.csv, line 2: the seed is 0 in column seed, but 7 in column size"),
         (["loss.csv", "--delta", "0.1", "--by", "difficulty"], "not for loss: cut by group"),
-        (["latin.csv"], "latin.csv, line 2: no UTF-8"),
-        (["70M=log.jsonl"], "log.jsonl, line 2: column value should hold a number, and holds nothing"),
+        (["latin.csv"], "latin.csv, line 2: not UTF-8"),
+        (["70M=log.jsonl"], "log.jsonl, line 2: column value must be a number, not nothing"),
         (["70M=log.jsonl", "--quantity", "logit_gap"], "log.jsonl, line 1: logit_gap needs target"),
-        (["70M=latin.jsonl"], "latin.jsonl, line 2: no UTF-8"),
+        (["70M=latin.jsonl"], "latin.jsonl, line 2: not UTF-8"),
         (["none.csv"], "there is no file none.csv"),
         (["two.csv"], "a shape needs at least 3 sizes, better 8; 2 came"),
-        (["nan.csv"], "row 1: column value should hold a number"),
-        (["mine.csv", "mine.csv"], "several files must be logs"),
-        (["mine.csv", "--against", "age"], "a curve runs against parameters, tokens, flops, step"),
-        (["mine.csv", "--where", "size"], "--where is column=value"),
-        (["mine.csv", "--quantity", "loss"], "no default for δ, the smallest difference of interest"),
+        (["nan.csv"], "line 2: column value must be a number"),
+        (["mine.csv", "mine.csv"], "several logs"),
+        (["mine.csv", "--against", "age"], "parameters, tokens, flops, step"),
+        (["mine.csv", "--where", "size"], "column=value"),
+        (["mine.csv", "--quantity", "loss"], "'loss'"),
         (["mine.csv", "--by", "colour"], "by group or by difficulty; 'colour' came"),
         (["mine.csv", "--reference", "opt"], "published numbers of which task"),
         (["mine.csv", "--reference", "opt", "--task", "chess"], "there are: hindsight_neglect: opt"),
