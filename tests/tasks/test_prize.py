@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import tiny
-from distractor.errors import DistractorError, TaskError
+from distractor.errors import TaskError
 from distractor.text.task import Condition, Task
 from tasks import prize
 from tasks.prize import hindsight, neqa, quotes, redefine, release
@@ -286,78 +286,7 @@ def test_rows_that_ask_the_same_are_one_group_of_a_file_as_it_is() -> None:
     assert first.group == third.group != second.group
 
 
-# Damage
-
-
-def test_a_line_ends_where_json_lines_end_and_nowhere_else(write: Write) -> None:
-    odd = row("A kite\u2028is not\x85a kind of")
-    assert read_rows(write(odd, ROWS[1]))[0].prompt == odd["prompt"]
-    assert len(read_rows(write(*ROWS, ending="\r\n"))) == len(ROWS)
-    assert len(read_rows(write(json.dumps(ROWS[0]), json.dumps(ROWS[1]), ending="\n"))) == 2
-
-
-DAMAGED = {
-    "bad JSON": ("{", r"line 2: not JSON"),
-    "cut off": (json.dumps(ROWS[0])[:50], r"line 2: not JSON"),
-    "a number too long": ("1" * 5000, r"line 2: not JSON"),
-    "nested without end": ("[" * 100_000, r"line 2: not JSON"),
-    "no object": ("[1, 2]", r"line 2: .* object"),
-    "a column missing": ({"prompt": "x", "classes": "[' A', ' B']"}, r"line 2: missing: answer_index"),
-    "prompt no text": (row("x", prompt=None), r"line 2: prompt is nothing"),
-    "prompt of spaces": (row("x", prompt="  "), r"line 2: prompt is '  '"),
-    "half a character": (row("x", prompt="a\ud800").__repr__().replace("'", '"'), r"line 2: not JSON|half a character"),
-    "classes no list": (row("x", classes="' A'"), r"line 2: classes is"),
-    "classes two letters": (row("x", classes="'AB'"), r"line 2: classes is"),
-    "classes a dictionary": (row("x", classes="{' A': 1, ' B': 2}"), r"line 2: classes is"),
-    "classes numbers": (row("x", classes="[1, 2]"), r"line 2: classes is"),
-    "classes not in a string": (row("x", classes=[" A", " B"]), r"line 2: classes is"),
-    "classes no Python": (row("x", classes="[' A', "), r"line 2: classes is"),
-    "classes a call": (row("x", classes="[str(1), ' B']"), r"line 2: classes is"),
-    "classes without end": (
-        row("x", classes="[' A'" + ", ' B'" * 10_000 + "]"),
-        r"line 2: classes is .{,80}; expected",
-    ),
-    "no classes": (row("x", classes="[]"), r"line 2: .*two different"),
-    "one class": (row("x", classes="[' A']"), r"line 2: .*two different"),
-    "one class twice": (row("x", classes="[' A', ' A']"), r"line 2: .*two different"),
-    "three classes": (row("x", classes="[' A', ' B', ' C']"), r"line 2: .*two different"),
-    "answer out of range": (row("x", 2), r"line 2: answer_index is 2; .*0 or 1"),
-    "answer negative": (row("x", -1), r"line 2: answer_index is -1; .*0 or 1"),
-    "answer a letter": (row("x", answer_index="A"), r"line 2: answer_index is 'A'; .*0 or 1"),
-    "answer a truth value": (row("x", answer_index=True), r"line 2: answer_index is True; .*0 or 1"),
-    "answer a fraction": (row("x", answer_index=1.0), r"line 2: answer_index is 1.0; .*0 or 1"),
-    "the same prompt twice": (ROWS[0], r"line 2: the prompt is the same as in line 1"),
-}
-
-
-@pytest.mark.parametrize(("line", "told"), DAMAGED.values(), ids=DAMAGED)
-def test_a_broken_line_is_named_with_its_number(line: Any, told: str, write: Write) -> None:
-    path = write(ROWS[0], line, ROWS[1])
-    with pytest.raises(DistractorError, match=told) as refused:
-        prize.read("negation_qa", path)
-    assert str(path) in str(refused.value)
-    assert len(str(refused.value)) < 400
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "is empty"),
-        (json.dumps(ROWS[0]).encode("utf-16"), "line 1: .*UTF-16"),
-        (json.dumps(ROWS[0]).encode("utf-16-le"), "line 1: a NUL byte"),
-        (b"\x00" * 64, "line 1: a NUL byte"),
-        (b"PK\x03\x04\xff\xfe", "line 1: not UTF-8"),
-        (json.dumps(ROWS[0]).encode() + b"\n\xff\n", "line 2: not UTF-8"),
-        (b'{"prompt": "a\\u0000b", "classes": "[1]", "answer_index": 0}', "line 1: prompt holds a NUL"),
-        (b'{"prompt": "a\\ud83d", "classes": "[1]", "answer_index": 0}', "line 1: half a character"),
-    ],
-    ids=["empty", "UTF-16", "UTF-16 without a mark", "NUL", "zip", "later", "NUL escaped", "surrogate"],
-)
-def test_a_file_that_is_no_text_is_refused(content: bytes, told: str, tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(DistractorError, match=told):
-        prize.read("negation_qa", path)
+# Other files
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
