@@ -1,4 +1,4 @@
-"""What a task refuses, what it can be cut into, and what its fingerprint knows."""
+"""Tasks refuse invalid items, and their fingerprint covers everything that a model sees."""
 
 from dataclasses import replace
 
@@ -8,31 +8,27 @@ import tiny
 from distractor.errors import TaskError, nearest
 from distractor.text.task import Answer, Condition, Item, Task
 
+pytestmark = pytest.mark.quick
 
-def other(task: Task, **changes: object) -> Task:
-    """The task with its first item changed."""
+
+def with_first_item(task: Task, **changes: object) -> Task:
+    """Return the task with changes to its first item."""
     return replace(task, items=(replace(task.items[0], **changes), *task.items[1:]))
 
 
-def test_an_item_with_two_equal_answers_is_refused() -> None:
-    with pytest.raises(TaskError, match="item x: the true and the distractor answer are both ' A'"):
+def test_invalid_items_and_tasks_are_refused() -> None:
+    with pytest.raises(TaskError, match=r"item x: .* both ' A'"):
         Item("x", "g", " A", " A", {Condition.CONFLICT: "?"})
-
-
-def test_an_item_without_a_conflict_prompt_is_refused() -> None:
-    with pytest.raises(TaskError, match="item x has no prompt for conflict"):
+    with pytest.raises(TaskError, match=r"item x .* conflict"):
         Item("x", "g", " A", " B", {Condition.NEUTRAL: "?"})
-
-
-def test_a_task_without_items_or_with_two_of_the_same_name_is_refused() -> None:
     task = tiny.task()
-    with pytest.raises(TaskError, match="has no items"):
+    with pytest.raises(TaskError, match="no items"):
         replace(task, items=())
-    with pytest.raises(TaskError, match="two items called 'Paris>Rome'"):
+    with pytest.raises(TaskError, match="'Paris>Rome'"):
         replace(task, items=(task.items[0], task.items[0]))
 
 
-def test_take_gives_the_first_items_and_at_most_all() -> None:
+def test_take_returns_the_first_items_and_at_most_all() -> None:
     task = tiny.task()
     assert task.take(3).items == task.items[:3]
     assert task.take(10_000) == task
@@ -53,10 +49,10 @@ def test_take_gives_the_first_items_and_at_most_all() -> None:
 )
 def test_the_fingerprint_changes_with_every_text(changes: dict[str, object]) -> None:
     task = tiny.task()
-    assert other(task, **changes).fingerprint() != task.fingerprint()
+    assert with_first_item(task, **changes).fingerprint() != task.fingerprint()
 
 
-def test_the_fingerprint_changes_with_layout_right_answers_and_order_and_with_nothing_else() -> None:
+def test_the_fingerprint_changes_with_layout_right_answers_and_order_but_not_with_the_source() -> None:
     task = tiny.task()
     changed = [
         replace(task, name="another"),
@@ -65,19 +61,19 @@ def test_the_fingerprint_changes_with_layout_right_answers_and_order_and_with_no
         replace(task, items=task.items[::-1]),
         task.take(3),
     ]
-    assert len({task.fingerprint(), *(one.fingerprint() for one in changed)}) == 6
-    assert replace(task, source="elsewhere").fingerprint() == task.fingerprint() == tiny.task().fingerprint()
+    assert len({task.fingerprint(), *(variant.fingerprint() for variant in changed)}) == 6
+    assert replace(task, source="other").fingerprint() == task.fingerprint() == tiny.task().fingerprint()
 
 
-def test_conditions_are_those_that_any_item_has_in_their_own_order() -> None:
+def test_conditions_are_those_of_any_item_in_a_fixed_order() -> None:
     task = tiny.task()
     assert Condition.TRUE_ONLY not in task.conditions
     assert list(task.conditions) == [c for c in Condition if c in task.items[0].prompts]
-    more = other(task, prompts={**task.items[0].prompts, Condition.TRUE_ONLY: "Say"})
+    more = with_first_item(task, prompts={**task.items[0].prompts, Condition.TRUE_ONLY: "Say"})
     assert more.conditions == tuple(Condition)
 
 
-def test_roles_are_spans_of_the_prompt_and_nothing_where_the_layout_does_not_fit() -> None:
+def test_roles_are_spans_of_the_prompt_and_empty_without_a_matching_layout() -> None:
     task = tiny.task()
     prompt = "Not Paris. Say:"
     assert {role: prompt[a:b] for role, (a, b) in task.roles(prompt).items()} == {
@@ -88,6 +84,6 @@ def test_roles_are_spans_of_the_prompt_and_nothing_where_the_layout_does_not_fit
     assert task.roles("something else") == replace(task, layout=None).roles(prompt) == {}
 
 
-def test_the_nearest_name_is_offered_and_else_all_of_them() -> None:
+def test_the_nearest_name_is_suggested_or_all_names() -> None:
     assert nearest("negation", ["negation_qa", "hindsight"]) == "did you mean negation_qa?"
     assert nearest("xyz", ["b", "a"]) == "there is: a, b"
