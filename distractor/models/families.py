@@ -62,12 +62,12 @@ def find_family(name: str) -> Family:
         ModelError: no family has this name.
 
     """
-    if name in ("ladder", *public_families()):
-        return embedded_ladder() if name == "ladder" else public_families()[name]
+    families = known_families()
+    if name in families:
+        return families[name]
     if name.endswith(".toml") and Path(name).expanduser().is_file():
         return read_family(Path(name).expanduser())
-    known = nearest(name, ["ladder", *public_families()])
-    raise ModelError(f"no family is called {name!r}: {known}; to use your own family, name its .toml file")
+    raise ModelError(f"no family is called {name!r}: {nearest(name, families)}; to use your own, name its .toml file")
 
 
 @cache

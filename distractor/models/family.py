@@ -106,33 +106,28 @@ class Family:
         self, members: Sequence[Member], requested: str, step: str
     ) -> Iterator[tuple[Member, int | None]]:
         """Yield each model with each selected step; None is the final step."""
+        kept = sorted({number for m in members for number in (*m.steps, m.final_step) if number is not None})
         if self.checkpoint is None or not any(member.steps for member in members):
-            is_on_hub = not all(isinstance(member.location, Path) for member in self.members)
+            is_on_hub = any(isinstance(member.location, str) for member in members)
             hint = "; to name a revision of a hub id, write owner/name@revision" if step and is_on_hub else ""
             raise ModelError(f"{requested!r}: no checkpoints of this model are kept{hint}")
-        if step == "all":
-            for member in members:
-                yield from ((member, kept) for kept in member.steps if kept != member.final_step)
-                if member.steps:
-                    yield member, None
-            return
-        kept_steps = sorted(
-            {kept for member in members for kept in (*member.steps, member.final_step) if kept is not None}
-        )
-        if not step.isdecimal():
+        if step != "all" and not step.isdecimal():
             raise ModelError(
-                f"{requested!r}: expected a step number or `all` after the @; kept steps: {_abridged(kept_steps)}"
+                f"{requested!r}: expected a step number or `all` after the @; steps go from {kept[0]} to {kept[-1]}"
             )
-        number = int(step)
-        if number not in kept_steps:
-            closest = sorted(sorted(kept_steps, key=lambda kept: abs(kept - number))[:2])
+        if step != "all" and int(step) not in kept:
+            nearest_steps = sorted(sorted(kept, key=lambda other: abs(other - int(step)))[:2])
             raise ModelError(
-                f"{requested!r}: step {number} is not kept; the nearest kept steps are {' and '.join(map(str, closest))} "
-                f"(all: {_abridged(kept_steps)})"
+                f"{requested!r}: step {step} is not kept; the nearest are {' and '.join(map(str, nearest_steps))}; "
+                "`distractor models` with the family's name lists all"
             )
         for member in members:
-            if number == member.final_step or number in member.steps:
-                yield member, None if number == member.final_step else number
+            if step == "all":
+                yield from ((member, number) for number in member.steps if number != member.final_step)
+            if (step == "all" and member.steps) or (step != "all" and int(step) == member.final_step):
+                yield member, None
+            elif step != "all" and int(step) in member.steps:
+                yield member, int(step)
 
     def _source(self, member: Member, step: int | None, *, offline: bool) -> Source:
         """Locate a model at a step; None is the final step."""
@@ -171,10 +166,3 @@ def step_ranges(steps: Any) -> list[Any]:
     """Write the steps of a family file, a number, a range or a list of them, as a list of ranges."""
     steps = steps if isinstance(steps, list) else [steps]
     return [step if isinstance(step, dict) else {"from": step, "to": step, "by": 1} for step in steps]
-
-
-def _abridged(steps: Sequence[int]) -> str:
-    """List the steps, shortened if there are eight or more."""
-    if len(steps) < 8:
-        return ", ".join(map(str, steps))
-    return f"{', '.join(map(str, steps[:3]))}, … {steps[-1]} ({len(steps)} steps)"

@@ -15,20 +15,9 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from distractor.models.site import Part, Site
+from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
 
-HOOKS: Mapping[Part, str] = {
-    "resid_pre": "hook_resid_pre",
-    "q": "attn.hook_q",
-    "k": "attn.hook_k",
-    "v": "attn.hook_v",
-    "pattern": "attn.hook_pattern",
-    "z": "attn.hook_z",
-    "attn_out": "hook_attn_out",
-    "resid_mid": "hook_resid_mid",
-    "mlp_out": "hook_mlp_out",
-    "resid_post": "hook_resid_post",
-}
+HOOKS: Mapping[Part, str] = {part: f"attn.hook_{part}" if part in HEAD_PARTS else f"hook_{part}" for part in PARTS}
 """The hook name in TransformerLens of each part, the same in every architecture."""
 
 Edit = Callable[[Tensor], Tensor]

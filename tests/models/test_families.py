@@ -397,13 +397,13 @@ def test_a_tokenizer_in_the_parent_folder_counts_for_the_fingerprint(kept: Path)
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ladder/8x2@7", "step 7 .*5 and 10 .*5, 10, 20"),
-        ("ladder/8x2@first", "'ladder/8x2@first': .*`all`.* 5, 10, 20"),
+        ("ladder/8x2@7", "step 7 .*5 and 10"),
+        ("ladder/8x2@first", "'ladder/8x2@first': .*`all`.* 5 to 20"),
         ("ladder/8x2@", "'ladder/8x2@': .*`all`"),
         ("ladder/4x1@5", "'ladder/4x1@5': no checkpoints .*kept$"),
         ("ladder/8x3@5", "'ladder/8x3': did you mean ladder/8x"),
         ("gpt2/small@5", "no checkpoints .* owner/name@revision"),
-        ("pythia/14m@1001", r"step 1001 .*512 and 1000 .*0, 1, 2, … 143000 \(154 "),
+        ("pythia/14m@1001", "step 1001 .*512 and 1000"),
         ("pythia/15m", "did you mean .*pythia/14m"),
         ("pythia/14m/seed3", "'pythia/14m/seed3'"),
     ],
