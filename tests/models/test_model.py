@@ -92,6 +92,7 @@ def test_restricting_the_last_mlp_leaves_the_answers_unchanged(loaded: Loaded, a
     assert_allclose(seen[1][:, 4], seen[0][:, 4], atol=1e-9, rtol=0)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("kind", ["mixes", "tuple", "two arguments"])
 def test_an_mlp_that_mixes_positions_is_not_positionwise(kind: str) -> None:
     class Odd(torch.nn.Module):
@@ -169,12 +170,14 @@ def test_a_model_knows_its_sizes(loaded: Loaded, architecture: str) -> None:
     assert model.vocab == network.get_input_embeddings().weight.shape[0]
 
 
+@pytest.mark.quick
 def test_bos_is_the_setting_of_the_tokenizer(loaded: Loaded) -> None:
     assert loaded("gpt2", "words_bos").bos == 1
     assert loaded("gpt2", "words").bos is None
     assert loaded("gpt2", "bytes").bos is None
 
 
+@pytest.mark.quick
 def test_a_first_token_equal_to_the_bos_token_does_not_count_as_bos(loaded: Loaded) -> None:
     tokenizer = tiny.word_level(["b"], bos=False)
     tokenizer.bos_token = "<unk>"
@@ -204,6 +207,7 @@ def test_the_residual_stream_is_the_sum_of_its_parts(loaded: Loaded, architectur
     assert (model.n_heads_of("k") < model.n_heads) == (architecture in tiny.GROUPED)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("site", "message"),
     [
@@ -217,12 +221,14 @@ def test_a_missing_site_is_refused(loaded: Loaded, site: Site, message: str) -> 
         loaded("gpt2").hook_name(site)
 
 
+@pytest.mark.quick
 def test_only_heads_have_numbers() -> None:
     with pytest.raises(ValueError, match=r"q, k, v, pattern, z .*'mlp_out'"):
         Site(0, "mlp_out", head=1)
     assert [str(Site(5, "z", head=3)), str(Site(5, "mlp_out"))] == ["L5H3.z", "L5.mlp_out"]
 
 
+@pytest.mark.quick
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no folder .*missing"):
         load(tmp_path / "missing")
@@ -255,6 +261,7 @@ def test_an_inconsistent_configuration_is_refused(tmp_path: Path, wrong: dict[st
         load(tmp_path, device="cpu")
 
 
+@pytest.mark.quick
 def test_an_unknown_dtype_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"'int8'.* float32, float64, bfloat16, float16"):
         load(tmp_path, dtype="int8")
@@ -271,6 +278,7 @@ def test_half_precision_is_close_to_float64(loaded: Loaded) -> None:
     assert float((other - exact).abs().mean()) > 0.3 * float(exact.std())
 
 
+@pytest.mark.quick
 def test_a_slow_tokenizer_is_refused(loaded: Loaded) -> None:
     class Slow:
         is_fast = False
