@@ -7,7 +7,7 @@ r"""The true task: was a bet right by its expected value? The distractor task: d
 `Y` is right, since 70 times 200 is more than 30 times 5; `N` follows the outcome. (The prompt is one line, and real
 items are less easy.)
 
-In every item a long shot at the larger amount stands against a likely smaller one. Odds and amounts disagree, so the sign
+In every item a long shot at the larger amount competes with a likely smaller one. Odds and amounts disagree, so the sign
 of the expected value depends on all four numbers. Four things are crossed: which branch outweighs, which one earns, which
 comes first, and whether the unlikely outcome happens. A model that goes by odds, by surprise or by the larger amount is
 right in half of the items.

@@ -1,4 +1,4 @@
-"""A user's own task: as a data file, by path.py:NAME, or from an official file; and every mistake in one message."""
+"""A user's own task is a data file, path.py:NAME or an official file; every mistake gives one message."""
 
 import csv
 import hashlib
@@ -39,17 +39,17 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rows_of(task: Task) -> list[dict[str, Any]]:
-    """A task in the columns of a data file; the right class is the second of every other row."""
-    told = []
+    """A task in the columns of a data file; the right class alternates."""
+    rows = []
     for index, item in enumerate(task.items):
         classes = [*item.answers][:: -1 if index % 2 else 1]
         conditions = {name: item.prompts[c] for c, name in COLUMNS.items() if c in item.prompts}
-        told.append(
+        rows.append(
             {"prompt": item.prompts[Condition.CONFLICT], "classes": str(classes), "answer_index": index % 2}
             | conditions
             | {"group": item.group}
         )
-    return told
+    return rows
 
 
 def as_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -78,35 +78,35 @@ def plain(**more: Any) -> dict[str, Any]:
     ],
     ids=["JSON lines", "CSV", "CSV of a spreadsheet"],
 )
-def test_a_data_file_holds_all_that_a_task_says(write: Callable[[list[dict[str, Any]]], Path]) -> None:
-    told = tiny.task()
-    task = find_task(str(write(rows_of(told))))
+def test_a_data_file_gives_the_same_task(write: Callable[[list[dict[str, Any]]], Path]) -> None:
+    expected = tiny.task()
+    task = find_task(str(write(rows_of(expected))))
     assert task.name == "mine"
-    assert task.conditions == told.conditions
-    for read, item in zip(task.items, told.items, strict=True):
+    assert task.conditions == expected.conditions
+    for read, item in zip(task.items, expected.items, strict=True):
         assert (read.prompts, read.answers, read.group) == (dict(item.prompts), item.answers, item.group)
 
 
-def test_without_a_group_each_row_is_one_of_its_own() -> None:
+def test_without_a_group_column_each_row_is_its_own_group() -> None:
     task = find_task(str(as_jsonl(Path("mine.jsonl"), [plain(), plain(prompt="Not no. Say:", answer_index=1)])))
     assert [item.group for item in task.items] == ["mine/0", "mine/1"]
     assert task.conditions == (Condition.CONFLICT,)
 
 
-def test_all_rows_of_a_file_are_taken_whatever_number_is_asked_for() -> None:
+def test_all_rows_of_a_file_are_used_for_any_number_of_items() -> None:
     path = as_jsonl(Path("mine.jsonl"), rows_of(tiny.task()))
     assert len(find_task(str(path), items=2).items) == len(tiny.task().items)
     assert len(find_task("negation_qa", items=2).items) == 2
 
 
-def test_a_file_named_like_a_task_is_not_taken_for_it() -> None:
+def test_a_file_with_the_name_of_a_task_is_another_task() -> None:
     path = as_jsonl(Path("negation_qa.jsonl"), rows_of(tiny.task()))
     assert find_task(str(path)).name == "negation_qa.own"
     Path("negation_qa").mkdir()
     assert find_task("negation_qa").fingerprint() == TASKS["negation_qa"]().fingerprint()
 
 
-def test_gaps_are_allowed_where_an_item_still_counts() -> None:
+def test_distractor_swapped_may_have_gaps() -> None:
     rows = [plain(distractor_swapped="Not no. Say:"), plain(prompt="another", distractor_swapped=None)]
     first, second = find_task(str(as_jsonl(Path("mine.jsonl"), rows))).items
     assert Condition.DISTRACTOR_SWAPPED in first.prompts
@@ -126,7 +126,7 @@ MISTAKES = {
 
 
 def refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one message of a command that fails, and leaves nothing."""
+    """The only message of a command that fails and writes nothing."""
     before = sorted(Path().rglob("*"))
     assert type_in(command) == 2
     shown = capsys.readouterr()
@@ -162,7 +162,7 @@ def test_a_file_of_200_megabytes_is_refused_in_little_memory_and_time(
 
 
 @pytest.mark.parametrize(
-    ("named", "told"),
+    ("name", "facts"),
     [
         ("none.jsonl", "there is no file none.jsonl"),
         ("none.py:mine", "there is no file none.py"),
@@ -185,7 +185,7 @@ def test_a_file_of_200_megabytes_is_refused_in_little_memory_and_time(
         ("neqa", "https://github.com/inverse-scaling/prize"),
     ],
 )
-def test_what_gives_no_task_is_one_message(named: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_without_a_task_is_one_message(name: str, facts: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("folder.jsonl").mkdir()
     Path("notes.txt").write_text("mine")
     Path("own.py").write_text(
@@ -200,12 +200,12 @@ def test_what_gives_no_task_is_one_message(named: str, told: str, capsys: pytest
     )
     Path("broken.py").write_text("x = 1\ndef\n")
     Path("absent.py").write_text("import no_such_module\n")
-    assert told in refused(["ablate", "--task", named], capsys)
+    assert facts in refused(["ablate", "--task", name], capsys)
 
 
 OWN = """
 from dataclasses import dataclass
-import words_beside
+import neighbour
 from distractor.text.task import Condition, Item, Task
 
 @dataclass
@@ -214,7 +214,7 @@ class Settings:
 
 def mine():
     items = tuple(
-        Item(f"i{n}", f"g{n}", " no", " yes", {Condition.CONFLICT: f"{words_beside.NOT} {n}. Say:"})
+        Item(f"i{n}", f"g{n}", " no", " yes", {Condition.CONFLICT: f"{neighbour.NOT} {n}. Say:"})
         for n in range(Settings().count)
     )
     return Task("mine", "Is yes said?", items, "here")
@@ -225,26 +225,26 @@ MADE = mine()
 
 @pytest.mark.parametrize("name", ["mine", "MADE"])
 @pytest.mark.parametrize("file", ["own.py", "tasks.py", "sub/distractor.py"])
-def test_a_task_is_found_in_a_python_file_whatever_it_is_called(file: str, name: str) -> None:
+def test_a_python_file_may_have_any_name(file: str, name: str) -> None:
     Path("sub").mkdir()
     Path(file).write_text(OWN)
-    (Path(file).parent / "words_beside.py").write_text("NOT = 'Not'\n")
+    (Path(file).parent / "neighbour.py").write_text("NOT = 'Not'\n")
     before = [*sys.path]
     task = find_task(f"{file}:{name}", items=3)
     assert [item.prompts[Condition.CONFLICT] for item in task.items] == ["Not 0. Say:", "Not 1. Say:", "Not 2. Say:"]
     assert sys.path == before
     assert Path(sys.modules["tasks"].__file__ or "").parent.name == "tasks"
-    del sys.modules["words_beside"]
+    del sys.modules["neighbour"]
 
 
-def test_a_file_that_was_changed_is_run_anew() -> None:
-    Path("own.py").write_text(OWN.replace("import words_beside", "").replace("{words_beside.NOT}", "Not"))
+def test_a_changed_file_runs_again() -> None:
+    Path("own.py").write_text(OWN.replace("import neighbour", "").replace("{neighbour.NOT}", "Not"))
     before = own.from_python("own.py:mine").fingerprint()
-    Path("own.py").write_text(OWN.replace("import words_beside", "").replace("{words_beside.NOT}", "Never"))
+    Path("own.py").write_text(OWN.replace("import neighbour", "").replace("{neighbour.NOT}", "Never"))
     assert own.from_python("own.py:mine").fingerprint() != before
 
 
-def test_a_users_own_tasks_file_disturbs_neither_command_nor_data(tmp_path: Path) -> None:
+def test_a_users_tasks_file_does_not_hide_the_built_in_tasks(tmp_path: Path) -> None:
     Path("tasks.py").write_text("raise RuntimeError('mine')\n")
     as_jsonl(Path("mine.jsonl"), rows_of(tiny.task()))
     folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
@@ -252,7 +252,7 @@ def test_a_users_own_tasks_file_disturbs_neither_command_nor_data(tmp_path: Path
     shown = subprocess.run(command, capture_output=True, text=True, env=os.environ)
     assert shown.returncode == 0, shown.stderr
     assert f"items:     {len(tiny.task().items)}" in shown.stdout
-    # In `python -c` the folder comes first, so `tasks` is the user's; the door says so instead of running it.
+    # With `python -c` the folder comes first on the path; the command reports the user's file and does not run it.
     code = "from distractor.command_line.main import main; import sys; sys.argv[1:] = ['tasks']; main()"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert shown.returncode == 2
@@ -260,17 +260,17 @@ def test_a_users_own_tasks_file_disturbs_neither_command_nor_data(tmp_path: Path
     assert "mine" not in shown.stderr.replace(str(tmp_path), "")
 
 
-# Official files in the place of a task's items
+# Official files
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], folder: str) -> Path:
-    """An official NeQA file of our own making."""
+    """Write a file and register it as the official NeQA file."""
     Path(folder).mkdir(parents=True)
     path = as_jsonl(Path(folder, "neqa_classification.jsonl"), rows)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    one = release.ReleaseFile("neqa", path.name, path.stat().st_size, digest, 1, len(rows))
-    monkeypatch.setitem(release.BY_NAME, "neqa", one)  # type: ignore[arg-type]
-    monkeypatch.setitem(release.BY_HASH, digest, one)  # type: ignore[arg-type]
+    official = release.ReleaseFile("neqa", path.name, path.stat().st_size, digest, 1, len(rows))
+    monkeypatch.setitem(release.BY_NAME, "neqa", official)  # type: ignore[arg-type]
+    monkeypatch.setitem(release.BY_HASH, digest, official)  # type: ignore[arg-type]
     return path
 
 
@@ -285,18 +285,18 @@ def question(text: str, answer: int) -> dict[str, Any]:
 NEGATED = [question("Ice is not", 0), question("Fire isn't", 1), question("Snow is not", 0), question("Rain is wet", 0)]
 
 
-@pytest.mark.parametrize("folder", ["data", "cache", "elsewhere"])
-def test_an_official_file_is_found_where_the_user_keeps_it(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("folder", ["data", "cache", "other"])
+def test_an_official_file_is_found_in_every_folder(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fake(monkeypatch, NEGATED, folder)
-    given = path if folder == "elsewhere" else Path(path.name)
+    given = path if folder == "other" else Path(path.name)
     assert len(find_task("negation_qa", given, items=1).items) == 3
-    if folder != "elsewhere":
+    if folder != "other":
         assert len(find_task("negation_qa.both_orders").items) == 6
         assert len(find_task("neqa").items) == 4
-    assert len(find_task("negation_qa", items=5).items) == 5  # the shelf's, without --data
+    assert len(find_task("negation_qa", items=5).items) == 5  # the built-in task, without --data
 
 
-def test_an_official_file_given_as_ones_own_is_sent_to_its_task(
+def test_an_official_file_given_as_a_task_is_refused_with_the_right_option(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = fake(monkeypatch, NEGATED, "data")
@@ -307,7 +307,7 @@ def test_an_official_file_given_as_ones_own_is_sent_to_its_task(
 
 
 def model(tokenizer: Any, context: int = 96) -> str:
-    """A folder with a tiny model of random weights."""
+    """Save a tiny random model in a folder."""
     config = partial(
         GPTNeoXConfig, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
         max_position_embeddings=context,
@@ -322,18 +322,18 @@ def test_rows_and_python_give_the_same_numbers_end_to_end(capsys: pytest.Capture
         f"import sys\nsys.path.append({str(Path(__file__).parents[1])!r})\nfrom tiny import task\n"
     )
     folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
-    found = []
-    for named in ("lines.jsonl", "own.py:task"):
-        command = ["ablate", "--task", named, "--models", folder, "--device", "cpu", "--out", f"out-{named[:3]}"]
-        assert type_in([*command, *([] if "py" in named else ["--no-knockout"])]) == 0
-        table = pq.read_table(f"out-{named[:3]}/results.parquet").to_pandas()
-        found.append(table[table.quantity == "log_prob_true"].value.tolist())
-    assert found[0] == found[1]
-    assert len(found[0]) == sum(len(item.prompts) for item in tiny.task().items)
+    values = []
+    for name in ("lines.jsonl", "own.py:task"):
+        command = ["ablate", "--task", name, "--models", folder, "--device", "cpu", "--out", f"out-{name[:3]}"]
+        assert type_in([*command, *([] if "py" in name else ["--no-knockout"])]) == 0
+        table = pq.read_table(f"out-{name[:3]}/results.parquet").to_pandas()
+        values.append(table[table.quantity == "log_prob_true"].value.tolist())
+    assert values[0] == values[1]
+    assert len(values[0]) == sum(len(item.prompts) for item in tiny.task().items)
     assert "L0.mlp_out" in capsys.readouterr().out
 
 
-def test_a_task_without_a_pair_is_scored_and_nothing_is_knocked_out(
+def test_a_task_without_congruent_prompts_is_scored_without_ablation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake(monkeypatch, NEGATED, "data")
@@ -352,7 +352,7 @@ def test_a_task_without_a_pair_is_scored_and_nothing_is_knocked_out(
     assert summary["left_out"] == {"not exactly one negation in the question": ["row 3"]}
 
 
-def test_a_refused_run_leaves_no_folder_and_a_model_without_tokenizer_is_told(
+def test_a_refused_run_leaves_no_folder(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     as_jsonl(Path("lines.jsonl"), rows_of(tiny.task()))
@@ -366,7 +366,7 @@ def test_a_refused_run_leaves_no_folder_and_a_model_without_tokenizer_is_told(
     assert not [*Path("runs").glob("ablate-*")]
 
 
-def test_items_of_one_group_are_scored_and_nothing_is_knocked_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_items_of_one_group_are_scored_without_ablation(capsys: pytest.CaptureFixture[str]) -> None:
     as_jsonl(Path("lines.jsonl"), [row | {"group": "one"} for row in rows_of(tiny.task())])
     folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
     assert type_in(["ablate", "--task", "lines.jsonl", "--models", folder, "--device", "cpu", "--out", "out"]) == 0
@@ -392,17 +392,16 @@ def test_official_files_run_on_a_local_folder(
 ) -> None:
     path = real(prize.official_of(task).file, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    # A tokenizer that has cues and answers as words, as real ones do: else prompts would not be equally long, nor answers
-    # told apart by their first token.
+    # Cues and answers are whole tokens, as in real tokenizers; otherwise prompts would not align.
     text = tiny.OTHER_TEXT + " It is not so, it is indeed so, losing or earning dollars: Y or N, A or B." * 50
     folder = model(tiny.byte_level(text, vocab=480), context=4096)
     assert type_in(["ablate", "--task", task, "--data", str(path), "--models", folder, "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
     (summary,) = Path("runs").glob("ablate-*/summary.json")
-    told = json.loads(summary.read_text())
-    # Where "n't" has as many tokens as no affirming word, items of NeQA are dropped.
+    result = json.loads(summary.read_text())
+    # Items of NeQA are dropped if no affirming word has as many tokens as "n't".
     count = len(prize.read(task, path).items)
-    assert told["items"] == count if task.startswith("hindsight") else 0.4 * count < told["items"] <= count
-    assert bool(told["knockouts"]) == (Condition.CONGRUENT in prize.read(task, path).conditions)
-    assert ("expected value or odds" in " ".join(shown.split())) == ("expected value or odds" in told["caution"])
-    assert ("expected value or odds" in told["caution"]) == task.startswith("hindsight")
+    assert result["items"] == count if task.startswith("hindsight") else 0.4 * count < result["items"] <= count
+    assert bool(result["knockouts"]) == (Condition.CONGRUENT in prize.read(task, path).conditions)
+    assert ("expected value or odds" in " ".join(shown.split())) == ("expected value or odds" in result["caution"])
+    assert ("expected value or odds" in result["caution"]) == task.startswith("hindsight")
