@@ -5,7 +5,17 @@ import pytest
 from scipy import stats
 
 from distractor.curves.curve_file import Wanted, curve_of
-from distractor.statistics.groups import group_means, interval, simultaneous_interval
+from distractor.errors import ScalingError
+from distractor.statistics.groups import (
+    group_means,
+    group_sums,
+    interval,
+    known_group_means,
+    known_mean_interval,
+    mean_interval,
+    mean_intervals,
+    simultaneous_interval,
+)
 from distractor.statistics.verdict import _as_share, _models_at_peak, _models_at_size
 from ladders import CURVES, at_most, ladder, shared_by_seeds
 
@@ -96,3 +106,34 @@ def test_where_every_group_of_every_seed_is_right_level_2_is_no_surer_than_level
     assert _models_at_size(values, 4, False) == pytest.approx((1.0, 1.0, 1.0))
     at_once = stats.binomtest(20, 20).proportion_ci(1 - 0.05 / 3, method="exact").low
     assert _as_share((1.0, 1.0, 1.0), values) == pytest.approx((1.0, at_once, 1.0))
+
+
+def test_means_of_groups_leave_out_items_without_a_value_only_where_asked_to() -> None:
+    values = np.array([[1.0, 3.0, np.nan, 5.0], [1.0, 2.0, 3.0, 4.0]])
+    groups = ["b", "b", "a", "a"]
+    np.testing.assert_array_equal(known_group_means(values, groups), [[5.0, 2.0], [3.5, 1.5]])
+    np.testing.assert_array_equal(group_means(values[1:], groups), [[3.5, 1.5]])
+    assert np.isnan(group_means(values[:1], groups)).any()
+    assert np.isnan(known_group_means(np.array([1.0, np.nan]), groups[1:3])[0])
+    sums, counts = group_sums(values, groups)
+    assert sums.tolist() == [[5.0, 4.0], [7.0, 3.0]]
+    assert counts.tolist() == [[1.0, 2.0], [2.0, 2.0]]
+
+
+def test_the_interval_of_items_is_that_of_their_group_means_weighted_by_items() -> None:
+    rng = np.random.default_rng(0)
+    groups = ["c", "a", "b", "a", "c", "c"]
+    values = rng.normal(size=(3, 6))
+    values[1, 3] = np.nan
+    values[2, :5] = np.nan
+    of_groups = np.array([[values[0, [1, 3]].mean(), values[0, 2], values[0, [0, 4, 5]].mean()]])
+    expected = np.ravel(interval(of_groups, counts=np.array([2.0, 1.0, 3.0])))
+    np.testing.assert_allclose(mean_interval(values[0], groups), expected)
+    ends = mean_intervals(values, groups)
+    np.testing.assert_allclose([end[0] for end in ends], expected)
+    np.testing.assert_allclose([end[1] for end in ends], mean_interval(values[1, [0, 1, 2, 4, 5]], list("cabcc")))
+    assert np.isnan([end[2] for end in ends]).all()
+    assert known_mean_interval(values[2], groups) is None
+    with pytest.raises(ScalingError, match=r"at least 2 .* 1 came"):
+        mean_interval(values[2], groups)
+    assert mean_interval(np.ones(6), groups, limits=(0.0, 1.0)).low == pytest.approx(0.025 ** (1 / 3))

@@ -7,6 +7,8 @@ import pytest
 
 from distractor.statistics.ordering import MIN_SIZES, Lag, Order, _declines, _onsets, order
 
+pytestmark = pytest.mark.quick
+
 SIZES = np.geomspace(1e3, 1e6, 13)
 X = np.log(SIZES)
 

@@ -20,6 +20,8 @@ from distractor.statistics.second_opinion import (
     two_lines,
 )
 
+pytestmark = pytest.mark.quick
+
 LINE = (np.arange(8.0), np.array([0.0, 2, 3, 7, 6, 5, 1, 0]))
 
 
