@@ -83,11 +83,12 @@ class AblationResult:
 
     def item_values(self, model: int, quantity: str, condition: Condition | None = None) -> Float[ndarray, " item"]:
         """Values of one model, item by item; NaN where the quantity is not defined. A pull has no condition."""
-        values = self.values[model]
         if condition is None:
-            return values.pulls[quantity]
-        row: ndarray = values.by_condition[quantity][self.task.conditions.index(condition)]
-        return row
+            return self.values[model].pulls[quantity]
+        rows: dict[Condition, ndarray] = dict(
+            zip(self.task.conditions, self.values[model].by_condition[quantity], strict=True)
+        )
+        return rows.get(condition, np.full(len(self.task.items), np.nan))
 
     def held_out(self, source: Source) -> Bool[ndarray, " item"]:
         """Which items belong to groups that the model never saw in `conflict` during training; all False if unknown."""
@@ -170,6 +171,11 @@ def ablate(
 
 
 NO_COMPLETE_ITEM = "no item of {task} was shown to every model under every condition, so models cannot be compared"
+
+
+def count_groups(task: Task, used: Bool[ndarray, " item"]) -> int:
+    """The number of item groups among the used items."""
+    return len({item.group for item, is_used in zip(task.items, used, strict=True) if is_used})
 
 
 def constant_answer(result: AblationResult, model: int) -> str | None:

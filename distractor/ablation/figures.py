@@ -46,7 +46,7 @@ def curves(result: AblationResult) -> Figure:
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         seeds = len(result.sizes[0])
-        dots = f"; mean of {seeds} seeds, dots: single seeds" if seeds > 1 else ""
+        dots = f"; mean of {seeds} seeds, dots: single seeds (left panels: in conflict)" if seeds > 1 else ""
         figure.suptitle(f"{result.task.name} over model size (bands: 95 % over item groups{dots})", fontsize=10)
         return figure
 

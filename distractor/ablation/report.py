@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor.ablation.ablate import AblationResult, composed_of, constant_answer
+from distractor.ablation.ablate import AblationResult, composed_of, constant_answer, count_groups
 from distractor.probing.cells import labels, mean_of, means_of
 from distractor.probing.readings import Reading
 from distractor.runs.folder import RunFolder, file_name
@@ -49,16 +49,15 @@ def prompts(result: AblationResult) -> "pa.Table":
     """Every prompt that a model received, one row each; empty for the bare prompt format."""
     import pyarrow as pa
 
+    names = ("family", "model", "seed", "step", "condition", "item", "prompt")
     rows = [
-        (scores.source.family, scores.source.model, scores.source.seed, scores.source.step, condition.value, item, text)
-        for scores in result.scores
+        (source.family, source.model, source.seed, source.step, condition.value, item, text)
+        for source, scores in zip(result.sources, result.scores, strict=True)
         for condition, sent in scores.prompts.items()
         for item, text in sent.items()
     ]
-    types = {"seed": pa.int64(), "step": pa.int64()}
-    names = ("family", "model", "seed", "step", "condition", "item", "prompt")
-    columns = zip(names, zip(*rows, strict=True), strict=True)
-    return pa.table({name: pa.array(column, type=types.get(name, pa.string())) for name, column in columns})
+    schema = pa.schema([(name, pa.int64() if name in ("seed", "step") else pa.string()) for name in names])
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema)
 
 
 def results(result: AblationResult) -> "pa.Table":
@@ -84,7 +83,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
     return {
         "task": task.name,
         "items": int(result.complete.sum()),
-        "groups": len({i.group for i, is_used in zip(task.items, result.complete, strict=True) if is_used}),
+        "groups": count_groups(task, result.complete),
         "dropped": dropped,
         "left_out": {reason: list(names) for reason, names in task.left_out.items()},
         "caution": task.caution,

@@ -3,28 +3,29 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxtyping import Bool
+from numpy import ndarray
 from rich.console import Group
 from rich.text import Text
 
-from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak
+from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, count_groups, models_at_peak
 from distractor.numbers import number, p_value, shortened, with_interval
 from distractor.runs.tables import plain_table
-from distractor.scoring.shot_limits import caution
+from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.statistics.groups import Mean
 from distractor.statistics.peak import peak
 from distractor.statistics.shape_test import Shape
 from distractor.statistics.verdict import ClaimPart
 from distractor.text.format import Format
-from distractor.text.task import Condition
+from distractor.text.task import Condition, Task
 
 TOP_COMPONENTS = 8
 
 ACCURACIES = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
 
 COLUMNS_EXPLAINED = (
-    "accuracy: share of items on which the right answer is more probable. preference: probability of the distractor's "
-    "answer, relative to both answers{held_out}. coverage: probability of both answers together. T, D: pull of the true "
-    "task and of the distractor on the logit gap."
+    "preference: p(distractor's answer) / p(either answer){held_out}.\n"
+    "coverage: p(either answer). T, D: pull of the true task and of the distractor on the logit gap."
 )
 
 CLAIMS = {
@@ -41,20 +42,13 @@ CLAIMS = {
 """Row names of the verdict table; summary.json has the full sentences."""
 
 VERDICT_EXPLAINED = (
-    "Each row: estimate [interval], and whether the claim holds (as a count: for how many seeds). unclear: the interval "
-    "includes the threshold. δ, δ_D: smallest rise and smallest pull of interest."
+    "yes, no: the interval decides; unclear: it does not; n of m: the claim holds for n of m seeds.\n"
+    "δ and δ_D: the smallest rise and the smallest pull of interest, see summary.json."
 )
 
 
 def models_table(result: AblationResult) -> Group:
     """One row for each size: accuracies, distractor preference, coverage and the two pulls, as means over seeds."""
-    task, seeds = result.task, len(result.sizes[0])
-    groups = len({item.group for item, is_used in zip(task.items, result.complete, strict=True) if is_used})
-    form = "" if task.format == Format() else f", {task.format.label}"
-    title = (
-        f"{task.name}{form}: {int(result.complete.sum())} items in {groups} groups, {len(result.sizes)} "
-        f"size{'s' * (len(result.sizes) > 1)} × {seeds} seed{'s' * (seeds > 1)} (means; 95 % intervals over groups)"
-    )
     has_held_out = any(result.held_out(scores.source).any() for scores in result.scores)
     table = plain_table("\nsize", "\nparameters", "accuracy\nconflict", "accuracy\ndistr. only", "accuracy\ntrue only")
     table.add_column("preference\nin conflict", justify="right", no_wrap=True)
@@ -67,14 +61,25 @@ def models_table(result: AblationResult) -> Group:
         table.add_row(
             shortened(source.model, 20),
             f"{source.n_params:,}",
-            *(_mean_in(result, models, "accuracy", condition) for condition in ACCURACIES),
+            *(mean_alone(result.mean(models, "accuracy", condition)) for condition in ACCURACIES),
             mean_and_interval(preference),
             *([mean_alone(held_out)] if has_held_out else []),
-            _mean_in(result, models, "coverage", Condition.CONFLICT),
+            mean_alone(result.mean(models, "coverage", Condition.CONFLICT)),
             *(mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull")),
         )
-    explained = COLUMNS_EXPLAINED.format(held_out="; held out: items not seen in training" * has_held_out)
-    return Group(Text(title, style="bold"), table, Text(explained, style="dim"))
+    explained = COLUMNS_EXPLAINED.format(held_out="; held out: the same on items kept out of training" * has_held_out)
+    return Group(caption(result.task, result.complete, result.sizes, "means"), table, Text(explained, style="dim"))
+
+
+def caption(task: Task, complete: Bool[ndarray, " item"], sizes: Sequence[Sequence[int]], cells: str) -> Text:
+    """The title of a table over sizes: task, format, and the numbers of items, sizes and seeds."""
+    form = "" if task.format == Format() else f", {task.format.label}"
+    plural = ["s" * (count > 1) for count in (len(sizes), len(sizes[0]))]
+    return Text(
+        f"{task.name}{form}: {int(complete.sum())} items in {count_groups(task, complete)} groups, "
+        f"{len(sizes)} size{plural[0]} × {len(sizes[0])} seed{plural[1]} ({cells}; 95 % intervals over groups)",
+        style="bold",
+    )
 
 
 def notes(result: AblationResult) -> Iterator[str]:
@@ -82,7 +87,7 @@ def notes(result: AblationResult) -> Iterator[str]:
     task = result.task
     if task.caution:
         yield task.caution
-    if sentence := caution(task.name, task.format, result.scores[0].source):
+    if sentence := shot_caution(task.name, task.format, result.scores[0].source):
         yield sentence
     for reason, names in task.left_out.items():
         yield f"Omitted from the task ({reason}): {', '.join(names)}."
@@ -134,9 +139,10 @@ def components_table(knockout: Mapping[str, Any]) -> Group:
         table.add_row(name, *(with_interval(**effects[name][condition]) for condition in conditions))
     title = (
         f"Knock-outs in {knockout['model']} ({knockout['n_params']:,} parameters): change of the logit gap in nats, "
-        f"the {len(order)} largest of {len(effects)}"
+        f"largest {len(order)} of {len(effects)}"
     )
-    return Group(Text(title, style="bold"), table)
+    explained = "Negative: the component supports the true answer. Positive: it supports the distractor's."
+    return Group(Text(title, style="bold"), table, Text(explained, style="dim"))
 
 
 def mean_alone(mean: Mean | None) -> str:
@@ -194,7 +200,3 @@ def _claim_cell(part: ClaimPart | None) -> str:
     undecided = f"{part.seeds_yes} of {part.seeds}" if part.seeds > 1 else "unclear"
     answer = {True: "yes", False: "no", None: undecided}[part.holds]
     return f"{with_interval(part.number, part.low, part.high)} {answer:>7}"
-
-
-def _mean_in(result: AblationResult, models: Sequence[int], quantity: str, condition: Condition) -> str:
-    return mean_alone(result.mean(models, quantity, condition)) if condition in result.task.conditions else "–"

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 from distractor.ablation.figures import draw_curve
@@ -59,9 +60,8 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
                 defined = [(size, *mean) for size, mean in means if mean is not None]
                 if defined:
                     # Bars, because bands of many lines would hide each other.
-                    size, mean, low, high = map(list, zip(*defined, strict=True))
-                    errors = [[m - end for m, end in zip(mean, low, strict=True)],
-                              [end - m for m, end in zip(mean, high, strict=True)]]  # fmt: skip
+                    size, mean, low, high = np.transpose(defined)
+                    errors = [mean - low, high - mean]
                     axes.errorbar(size, mean, errors, color=SERIES[index % len(SERIES)], marker="osD^v<>P"[index % 8],
                                   ms=3.5, lw=1.2, elinewidth=0.6, label=result.task.format.label)  # fmt: skip
             axes.set_title(name.replace("_", " "), fontsize=8.5)

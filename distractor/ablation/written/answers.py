@@ -82,6 +82,8 @@ class WrittenResult:
 
     def item_values(self, model: int, quantity: str, condition: Condition) -> Float[ndarray, " item"]:
         """A share's values of one model, item by item: 0 or 1, and NaN where it is not defined."""
+        if condition not in self.task.conditions:
+            return np.full(len(self.task.items), np.nan)
         row = self.task.conditions.index(condition)
         given = self.replies[model].given[row]
         if quantity == "parsed":

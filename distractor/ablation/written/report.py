@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distractor.ablation.ablate import count_groups
 from distractor.ablation.written.answers import SHARES, WrittenResult
 from distractor.runs.folder import RunFolder
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
@@ -36,7 +37,7 @@ def summary(result: WrittenResult) -> dict[str, Any]:
     return {
         "task": task.name,
         "items": int(result.complete.sum()),
-        "groups": len({i.group for i, is_used in zip(task.items, result.complete, strict=True) if is_used}),
+        "groups": count_groups(task, result.complete),
         "format": task.format.as_dict(),
         "hint": task.format.hint,
         "caution": [each for each in (task.caution, sentence) if each],
@@ -56,7 +57,6 @@ def texts(result: WrittenResult) -> "pa.Table":
     """Every text, one row each: prompt, text, the answer in it, and the logit gaps after the reasoning."""
     import pyarrow as pa
 
-    names = (*COLUMNS[: COLUMNS.index("quantity")], *Text._fields, "gap_own", "gap_swapped")
     rows = []
     for replies in result.replies:
         model = model_columns(result.task, replies.source, bos=replies.bos)
@@ -70,9 +70,10 @@ def texts(result: WrittenResult) -> "pa.Table":
                          "held_out": held_out[i], **text._asdict(),
                          **{name: None if np.isnan(values[i]) else values[i] for name, values in gaps.items()}}
                     )  # fmt: skip
+    names = (*COLUMNS[: COLUMNS.index("quantity")], *Text._fields, "gap_own", "gap_swapped")
     types = dict.fromkeys(("shots", "n_params", "seed", "step"), pa.int64())
     types |= {"bos": pa.bool_(), "held_out": pa.bool_(), "gap_own": pa.float64(), "gap_swapped": pa.float64()}
-    return pa.table({name: pa.array([row[name] for row in rows], type=types.get(name, pa.string())) for name in names})
+    return pa.Table.from_pylist(rows, pa.schema([(name, types.get(name, pa.string())) for name in names]))
 
 
 def results(result: WrittenResult) -> "pa.Table":

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from rich.console import Group
-from rich.text import Text
 
-from distractor.ablation.tables import mean_alone, mean_and_interval
+from distractor.ablation.tables import caption, mean_alone, mean_and_interval
 from distractor.ablation.written.answers import MIN_PARSED, WrittenResult
 from distractor.numbers import shortened
 from distractor.runs.tables import plain_table
-from distractor.scoring.shot_limits import caution
+from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.text.task import Condition
 
 EXAMPLES = 3
@@ -23,13 +22,7 @@ ACCURACIES = {
 
 def written_table(result: WrittenResult) -> Group:
     """One row for each size: distractor share, accuracies and share of texts with an answer."""
-    task, seeds = result.task, len(result.sizes[0])
-    groups = len({item.group for item, is_used in zip(task.items, result.complete, strict=True) if is_used})
-    title = (
-        f"{task.name}, {task.format.label}: {int(result.complete.sum())} items in {groups} groups, {len(result.sizes)} "
-        f"sizes × {seeds} seed{'s' * (seeds > 1)} (of texts with an answer; 95 % intervals over groups)"
-    )
-    is_reasoned = task.format.scoring == "cot"
+    is_reasoned = result.task.format.scoring == "cot"
     conditions = [c for c in ACCURACIES if not (is_reasoned and c is Condition.DISTRACTOR_ONLY)]
     last = ["follows\nquestion", "follows\nreasoning"] if is_reasoned else ["other\nanswer"]
     table = plain_table("\nsize", "\nparameters", "distr. share\nin conflict")
@@ -45,11 +38,11 @@ def written_table(result: WrittenResult) -> Group:
             shortened(source.model, 20),
             f"{source.n_params:,}",
             mean_and_interval(result.mean(models, "distractor_share", Condition.CONFLICT)),
-            *(mean_alone(result.mean(models, "accuracy", c)) if c in task.conditions else "–" for c in conditions),
+            *(mean_alone(result.mean(models, "accuracy", c)) for c in conditions),
             mean_alone(result.mean(models, "parsed", Condition.CONFLICT)),
             *map(mean_alone, last_means),
         )
-    return Group(Text(title, style="bold"), table)
+    return Group(caption(result.task, result.complete, result.sizes, "of texts with an answer"), table)
 
 
 def written_notes(result: WrittenResult) -> Iterator[str]:
@@ -61,7 +54,7 @@ def written_notes(result: WrittenResult) -> Iterator[str]:
     )
     if task.caution:
         yield task.caution
-    if sentence := caution(task.name, task.format, result.sources[0]):
+    if sentence := shot_caution(task.name, task.format, result.sources[0]):
         yield sentence
     if task.format.scoring == "cot":
         yield (
