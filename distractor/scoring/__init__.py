@@ -1,1 +1,1 @@
-"""Log-probabilities, written answers and what is computed from them."""
+"""Scores a task on models: tokens, log-probabilities, generated answers, and the quantities computed from them."""

@@ -16,9 +16,7 @@ from distractor.text.task import Condition, Task
 
 PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
 
-
 PULLS = ("true_pull", "distractor_pull")
-
 
 SAME_SIZE_AND_SEED = (
     "two of the models have the same number of parameters and the same seed, so they are no curve over size"
@@ -27,63 +25,63 @@ SAME_SIZE_AND_SEED = (
 
 @dataclass(frozen=True, eq=False)
 class ItemValues:
-    """Per-item values of one model: `by_condition[quantity]` [condition item], `pulls[quantity]` [item]; NaN if absent."""
+    """Values of one model: `by_condition[quantity]` [condition item] and `pulls[quantity]` [item], NaN if undefined."""
 
     by_condition: Mapping[str, Float[ndarray, "condition item"]]
     pulls: Mapping[str, Float[ndarray, " item"]]
 
 
+def values_of(task: Task, scores: Scores) -> ItemValues:
+    """Compute every quantity of one model for every item."""
+    gap = quantities.logit_gap(scores.log_probs)
+    undefined = np.full(len(task.items), np.nan)
+
+    def accuracy(condition: Condition, log_probs: ndarray) -> ndarray:
+        right = task.right.get(condition)
+        if right is None:
+            return undefined
+        return np.where(np.isnan(log_probs[:, 0]), np.nan, quantities.accuracy(log_probs, right))
+
+    by_condition = {
+        "distractor_preference": quantities.preference(scores.log_probs),
+        "accuracy": np.stack([accuracy(c, rows) for c, rows in zip(task.conditions, scores.log_probs, strict=True)]),
+        "logit_gap": gap,
+        "coverage": quantities.coverage(scores.log_probs),
+    }
+    gaps = dict(zip(task.conditions, gap, strict=True))
+    conflict, congruent = (gaps.get(c, undefined) for c in (Condition.CONFLICT, Condition.CONGRUENT))
+    # A task without a neutral prompt balances its answers' labels, so its neutral gap is taken as 0.
+    neutral = gaps.get(Condition.NEUTRAL, np.zeros(len(task.items)))
+    pulls = {
+        "true_pull": quantities.true_pull(conflict, congruent),
+        "distractor_pull": quantities.distractor_pull(conflict, congruent, neutral),
+    }
+    return ItemValues(by_condition, pulls)
+
+
 def quantity_limits(quantity: str) -> tuple[float, float] | None:
-    """Between what the values of a quantity lie, as `interval` wants to know it; None for those in nats."""
+    """The smallest and the largest possible value of a quantity; None for quantities in nats."""
     return None if quantity in ("logit_gap", *PULLS) else (0.0, 1.0)
 
 
-def model_at_several_steps(sources: Sequence[Source]) -> Source | None:
-    """The first model that is there at several steps, if there is one."""
-    count = Counter((source.family, source.model, source.seed) for source in sources)
-    return next((one for one in sources if count[one.family, one.model, one.seed] > 1), None)
-
-
-def refuse_several_steps(sources: Sequence[Source]) -> None:
-    """Raise ScalingError where a model is there at several steps: they would be taken for seeds of one size."""
-    if several := model_at_several_steps(sources):
-        raise ScalingError(
-            f"{several.family}/{several.model} is there at several steps, which are no curve over size; ask for one step, or "
-            "lay them side by side with `distractor compare`"
-        )
-
-
 def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item"]:
-    """Which items every model was posed under every condition but `distractor_swapped`."""
-    needed = [c is not Condition.DISTRACTOR_SWAPPED for c in task.conditions]
-    is_complete: ndarray = np.all([~np.isnan(one.log_probs[needed]).any((0, 2)) for one in scores], axis=0)
+    """Which items every model was shown under every condition except `distractor_swapped`."""
+    required = [condition is not Condition.DISTRACTOR_SWAPPED for condition in task.conditions]
+    log_probs = np.stack([each.log_probs[required] for each in scores])
+    is_complete: ndarray = ~np.isnan(log_probs).any((0, 1, 3))
     return is_complete
 
 
-def values_of(task: Task, scores: Scores) -> ItemValues:
-    """Every quantity of one model, item by item."""
-    log_probs, conditions = scores.log_probs, task.conditions
-    gap = quantities.logit_gap(log_probs)
-    nothing = np.full(len(task.items), np.nan)
+def model_at_several_steps(sources: Sequence[Source]) -> Source | None:
+    """The first model that occurs at several training steps, None if there is none."""
+    count = Counter((source.family, source.model, source.seed) for source in sources)
+    return next((source for source in sources if count[source.family, source.model, source.seed] > 1), None)
 
-    def accuracy(condition: Condition, row: ndarray) -> ndarray:
-        right = task.right.get(condition)
-        return nothing if right is None else np.where(np.isnan(row[:, 0]), np.nan, quantities.accuracy(row, right))
 
-    by_condition = {
-        "distractor_preference": quantities.preference(log_probs),
-        "accuracy": np.stack([accuracy(c, row) for c, row in zip(conditions, log_probs, strict=True)]),
-        "logit_gap": gap,
-        "coverage": quantities.coverage(log_probs),
-    }
-    of = dict(zip(conditions, gap, strict=True))
-    conflict, congruent = (of.get(c, nothing) for c in (Condition.CONFLICT, Condition.CONGRUENT))
-    # Where a task has no neutral prompt, its answers' labels are balanced, and the gap there is taken as 0.
-    neutral = of.get(Condition.NEUTRAL, np.zeros(len(task.items)))
-    return ItemValues(
-        by_condition,
-        {
-            "true_pull": quantities.true_pull(conflict, congruent),
-            "distractor_pull": quantities.distractor_pull(conflict, congruent, neutral),
-        },
-    )
+def refuse_several_steps(sources: Sequence[Source]) -> None:
+    """Raise ScalingError if a model occurs at several training steps, which would count as seeds of one size."""
+    if source := model_at_several_steps(sources):
+        raise ScalingError(
+            f"{source.family}/{source.model} occurs at several steps, which are no curve over size; choose one step, or "
+            "compare the steps with `distractor compare`"
+        )

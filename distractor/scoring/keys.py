@@ -9,22 +9,22 @@ from distractor.scoring.store import Key
 from distractor.text.task import Condition, Task
 
 SCORER = 1
-"""Version of the scoring rule, in every cell's key. A golden test guards it: numbers that change ask for a new one."""
+"""Version of the scoring rule. Increase it when scores change; a golden test detects that."""
 
 
 def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
-    """What decides the numbers of each of a model's cells, one a condition.
-
-    Raises:
-        ModelError: the format has more worked examples than the model was trained on, where that is known.
-
-    """
+    """The key of each condition's scores. Raises ModelError like `cell_key`."""
     common = cell_key(task, source, settings)
     return {condition: {**common, "condition": condition.value} for condition in task.conditions}
 
 
 def cell_key(task: Task, source: Source, settings: Settings) -> dict[str, Any]:
-    """What the keys of all cells of a model on a task have in common."""
+    """What the keys of all cells of a model on a task have in common.
+
+    Raises:
+        ModelError: the format has more worked examples than the model saw in training.
+
+    """
     refuse_too_many_shots(task.format, source)
     return {
         "scorer": SCORER,

@@ -1,6 +1,6 @@
-"""What is computed from the two answers' log-probabilities: pure functions on arrays whose last axis is `answer`.
+"""Quantities of the two answers' log-probabilities, as pure functions on arrays whose last axis is `answer`.
 
-Throughout, `log_probs[..., 0]` is log p(true answer) and `log_probs[..., 1]` is log p(distractor answer), in nats.
+`log_probs[..., 0]` is log p(true answer) and `log_probs[..., 1]` is log p(distractor answer), in nats.
 """
 
 import numpy as np
@@ -11,47 +11,46 @@ from distractor.text.task import Answer
 
 LogProbs = Float[ndarray, "*rest answer=2"]
 
-
 PerPrompt = Float[ndarray, "*rest"]
 
 
 def logit_gap(log_probs: LogProbs) -> PerPrompt:
-    """How far the true answer is ahead of the distractor's, in nats; negative where the distractor wins."""
-    found: PerPrompt = log_probs[..., Answer.TRUE] - log_probs[..., Answer.DISTRACTOR]
-    return found
+    """The difference log p(true) − log p(distractor), in nats; negative if the model prefers the distractor."""
+    gap: PerPrompt = log_probs[..., Answer.TRUE] - log_probs[..., Answer.DISTRACTOR]
+    return gap
 
 
 def preference(log_probs: LogProbs) -> PerPrompt:
     """Distractor preference p(distractor) / (p(true) + p(distractor)), between 0 and 1."""
-    with np.errstate(invalid="ignore"):  # NaN, where an item is not posed, stays NaN
-        found: PerPrompt = np.exp(-np.logaddexp(0, logit_gap(log_probs)))
-    return found
+    with np.errstate(invalid="ignore"):  # items that are not shown stay NaN
+        share: PerPrompt = np.exp(-np.logaddexp(0, logit_gap(log_probs)))
+    return share
 
 
 def coverage(log_probs: LogProbs) -> PerPrompt:
-    """p(true) + p(distractor): the probability mass on any offered answer, between 0 and 1."""
-    found: PerPrompt = np.exp(log_probs).sum(-1)
-    return found
+    """p(true) + p(distractor): the probability of both offered answers together, between 0 and 1."""
+    mass: PerPrompt = np.exp(log_probs).sum(-1)
+    return mass
 
 
 def accuracy(log_probs: LogProbs, right: Answer) -> PerPrompt:
-    """1 where the right answer has the higher probability, 0 where it has the lower, ½ on an exact tie."""
+    """1 if the right answer is more probable, 0 if it is less probable, ½ on an exact tie."""
     gap = logit_gap(log_probs)
-    ahead = gap if right is Answer.TRUE else -gap
-    found: PerPrompt = np.where(ahead == 0, 0.5, (ahead > 0).astype(log_probs.dtype))
-    return found
+    lead = gap if right is Answer.TRUE else -gap
+    is_right: PerPrompt = np.where(lead == 0, 0.5, (lead > 0).astype(log_probs.dtype))
+    return is_right
 
 
 def true_pull(gap_conflict: PerPrompt, gap_congruent: PerPrompt) -> PerPrompt:
-    """T = ½ [gap(conflict) − gap(congruent)]: what the true cue moves, in nats."""
-    found: PerPrompt = (gap_conflict - gap_congruent) / 2
-    return found
+    """T = ½ [gap(conflict) − gap(congruent)]: the effect of the true cue on the gap, in nats."""
+    pull: PerPrompt = (gap_conflict - gap_congruent) / 2
+    return pull
 
 
 def distractor_pull(gap_conflict: PerPrompt, gap_congruent: PerPrompt, gap_neutral: PerPrompt) -> PerPrompt:
-    """D = gap(neutral) − ½ [gap(conflict) + gap(congruent)]: the pull to the distractor's answer, in nats.
+    """D = gap(neutral) − ½ [gap(conflict) + gap(congruent)]: the pull towards the distractor's answer, in nats.
 
-    What pulls that way whatever the true cue says. Exactly: gap(conflict) = gap(neutral) + T − D.
+    It does not depend on the true cue. T and D decompose the gap exactly: gap(conflict) = gap(neutral) + T − D.
     """
-    found: PerPrompt = gap_neutral - (gap_conflict + gap_congruent) / 2
-    return found
+    pull: PerPrompt = gap_neutral - (gap_conflict + gap_congruent) / 2
+    return pull

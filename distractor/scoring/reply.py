@@ -1,7 +1,7 @@
-r"""The answer in what a model wrote: what follows "the answer is", or an answer that the text begins with.
+r"""Reads the answer from a generated text: what follows "the answer is", or an answer at the start of the text.
 
-Exact match, as in the paper: what a person would have to guess at is no answer. It is then said why there is none, so that
-such replies are counted apart and never as wrong.
+Answers must match exactly, as in the paper. A text that a reader would have to interpret has no answer. `Reply.why` then
+gives the reason, and the text is counted separately, never as wrong.
 
 >>> from distractor.text.task import Answer
 >>> read_answer("The capital is Paris. The answer is not A. The answer is B.", (" B", " A")).given
@@ -19,24 +19,20 @@ from typing import Literal
 from distractor.text.task import Answer
 
 Why = Literal["empty", "no answer", "only what it is not", "two answers", "hedged", "too long", "cut off"]
-"""Why a text holds no answer that can be read."""
+"""Why a text has no answer."""
 
+MAX_WORDS = 3
+"""The most words in an answer that is neither of the two offered."""
 
-LONGEST = 3
-"""An answer that is neither of the two offered has at most so many words; what is longer is no answer."""
-
-
-SAID = re.compile(
+STATEMENT = re.compile(
     r"\b(?:(?:the|my|our)\s+(?:(?:right|correct|final|true|best|only|new)\s+)*answer\s*"
     r"(?:(?P<verb>\bis|'s|\bwas|\b(?:would|should|must|will)\s+be)(?P<not>n['’]t\b|\s+not\b)?|(?P<isnt>\bisn['’]t))"
     r"(?![\w'])|answer\s*:)",
     re.IGNORECASE,
 )
-"""What an answer follows."""
-
+"""The words before an answer."""
 
 OPENING = re.compile(r"(?:[\s:\"'*_(\[{<«„`$]|\\boxed|\\text)+")
-
 
 FILLING = re.compile(
     r"(?:(?:probably|(?:most\s+)?likely|clearly|definitely|certainly|surely|simply|thus|therefore|indeed|then|still|now|"
@@ -44,39 +40,34 @@ FILLING = re.compile(
     re.IGNORECASE,
 )
 
-
 HEDGE = re.compile(
     r"\b(?:either|neither|both|unclear|unknown|uncertain|unsure|sure|hard|impossible|ambiguous|difficult|undefined|"
     r"depends?|none|cannot|can't|could\s+be|may\s+be|might\s+be)\b",
     re.IGNORECASE,
 )
 
-
 ENDING = re.compile(r"\n|[.!?;](?=[\s\"'*_)\]}»“”`$]|$)")
-
 
 CLOSING = " \t\"'*_)]}>»“”`$.,:;!?"
 
-
-GOES_ON = re.compile(
+CONTINUATION = re.compile(
     r"\s+(?:because|since|as|for|so|and|but|or|when|if|while|not|rather|instead|which|that|by|given|due|with|according|"
     r"then|in|here|–|—|-)(?!\w)",
     re.IGNORECASE,
 )
-"""Words behind an answer by which a sentence goes on; behind any other, what looked like an answer was a part of more."""
-
+"""Words that may follow an answer in its sentence. Before any other word, the match is part of a longer phrase."""
 
 INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
-
 
 QUOTES = str.maketrans("“”‘’‚", "\"\"'''")
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What was read: `answer` as it was written, and which of the two it is; `given` is None for any other.
+    """The answer read from a text: `answer` as written, and which of the two it is (`given`, None for any other).
 
-    Where there is no answer, `why` says so. `slot` is the character behind "the answer is", where the model came to say it.
+    If there is no answer, `why` gives the reason. `slot` is the index of the character after "the answer is", None if
+    the text does not say that.
     """
 
     answer: str | None
@@ -86,118 +77,113 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class _Said:
-    """One statement: an answer, or what is not the answer, or no decision."""
+class _Statement:
+    """One statement: an answer, an answer that is ruled out (`is_negated`), or the reason why there is none."""
 
     answer: str | None = None
     given: Answer | None = None
     why: Why | None = None
-    is_not: bool = False
+    is_negated: bool = False
     slot: int | None = None
 
 
 def read_answer(text: str, answers: tuple[str, str]) -> Reply:
-    """The answer in `text`; `answers` are the true one and the distractor's, as they continue a prompt.
+    """Read the answer in `text`. `answers` are the true answer and the distractor's, as they continue a prompt.
 
-    Of several statements all have to say the same. A text without one may begin with the answer itself.
+    All statements must agree. A text without a statement may start with the answer.
     """
-    wanted = tuple(_plain(answer).strip() for answer in answers)
-    if not _plain(text).strip():
+    answers = _normalize(answers[0]).strip(), _normalize(answers[1]).strip()
+    if not _normalize(text).strip():
         return Reply(None, why="empty")
-    said = list(_statements(text, wanted))
-    if not said:
-        said = [_bare(text, wanted)]
-    stated = [one for one in said if one.answer is not None and not one.is_not]
-    denied = {one.given for one in said if one.is_not and one.given is not None}
+    statements = list(_statements(text, answers)) or [_first_line(text, answers)]
+    stated = [each for each in statements if each.answer is not None and not each.is_negated]
+    denied = {each.given for each in statements if each.is_negated and each.given is not None}
     if not stated:
-        return Reply(None, why=next((one.why for one in said if one.why), None) or "only what it is not")
+        return Reply(None, why=next((each.why for each in statements if each.why), None) or "only what it is not")
     first = stated[0]
-    if len({one.given if one.given is not None else one.answer for one in stated}) > 1 or first.given in denied:
+    if len({each.given if each.given is not None else each.answer for each in stated}) > 1 or first.given in denied:
         return Reply(None, why="two answers")
     return Reply(first.answer, first.given, slot=first.slot)
 
 
-def _statements(text: str, wanted: tuple[str, ...]) -> Iterator[_Said]:
-    for match in SAID.finditer(text):
-        behind = _plain(text[match.end() :])
-        is_not = bool(match["not"] or match["isnt"])
-        if is_not and any(
-            _at_start(f"not{behind}", answer) is not None for answer in wanted
-        ):  # "not" may begin an answer
-            is_not, behind = False, f"not{behind}"
-        one = _stated(behind, wanted)
-        yield _Said(one.answer, one.given, None if is_not else one.why, is_not, match.end())
+def _statements(text: str, answers: tuple[str, str]) -> Iterator[_Statement]:
+    """Every statement of the form "the answer is …"."""
+    for match in STATEMENT.finditer(text):
+        rest = _normalize(text[match.end() :])
+        is_negated = bool(match["not"] or match["isnt"])
+        if is_negated and any(_after_answer(f"not{rest}", answer) is not None for answer in answers):
+            is_negated, rest = False, f"not{rest}"  # the answer itself begins with "not"
+        statement = _statement(rest, answers)
+        why = None if is_negated else statement.why
+        yield _Statement(statement.answer, statement.given, why, is_negated, match.end())
 
 
-def _stated(behind: str, wanted: tuple[str, ...]) -> _Said:
-    """What is stated right behind "the answer is"."""
-    found = _begins_with(behind, wanted)
-    if found is not None:
-        return found
-    opened = FILLING.sub("", _opened(behind), count=1)
-    sentence = _sentence(opened)
+def _statement(rest: str, answers: tuple[str, str]) -> _Statement:
+    """Read what follows "the answer is"."""
+    statement = _offered_answer(rest, answers)
+    if statement is not None:
+        return statement
+    sentence = FILLING.sub("", _without_opening(rest), count=1)
+    end = ENDING.search(sentence)
+    sentence = sentence[: end.start() if end else None].strip(CLOSING + "\n")
     if not sentence:
-        return _Said(why="cut off")
+        return _Statement(why="cut off")
     if re.match(r"not\b", sentence, re.IGNORECASE):
-        return _Said(is_not=True, why=None)
+        return _Statement(is_negated=True)
     if HEDGE.search(sentence):
-        return _Said(why="hedged")
-    return _Said(sentence) if len(sentence.split()) <= LONGEST else _Said(why="too long")
+        return _Statement(why="hedged")
+    return _Statement(sentence) if len(sentence.split()) <= MAX_WORDS else _Statement(why="too long")
 
 
-def _bare(text: str, wanted: tuple[str, ...]) -> _Said:
-    """An answer that the text begins with; a line of one other word is another answer."""
-    line = _opened(_plain(text)).split("\n")[0]
-    found = _begins_with(line, wanted)
-    if found is not None:
-        return found
+def _first_line(text: str, answers: tuple[str, str]) -> _Statement:
+    """Read an answer at the start of the text. A first line of one other word is another answer."""
+    line = _without_opening(_normalize(text)).split("\n")[0]
+    statement = _offered_answer(line, answers)
+    if statement is not None:
+        return statement
     word = line.strip(CLOSING)
-    if re.match(r"not\b", word, re.IGNORECASE) and any(_at_start(word[3:].strip(), a) is not None for a in wanted):
-        return _Said(why="only what it is not")
-    return _Said(word) if word and len(word.split()) == 1 else _Said(why="no answer")
+    if re.match(r"not\b", word, re.IGNORECASE) and any(_after_answer(word[3:].strip(), a) is not None for a in answers):
+        return _Statement(why="only what it is not")
+    return _Statement(word) if word and len(word.split()) == 1 else _Statement(why="no answer")
 
 
-def _begins_with(behind: str, wanted: tuple[str, ...]) -> _Said | None:
-    """Which of the answers the text begins with, if it decides for one."""
-    for opened in (_opened(behind), FILLING.sub("", _opened(behind), count=1)):
-        for answer in sorted(wanted, key=len, reverse=True):
-            rest = _at_start(opened, answer)
+def _offered_answer(text: str, answers: tuple[str, str]) -> _Statement | None:
+    """The offered answer at the start of the text, or "hedged" if the other one follows; None if there is none."""
+    for start in (_without_opening(text), FILLING.sub("", _without_opening(text), count=1)):
+        for answer in sorted(answers, key=len, reverse=True):
+            rest = _after_answer(start, answer)
             if rest is None:
                 continue
-            other = wanted[1 - wanted.index(answer)]
+            index = answers.index(answer)
             joined = re.match(r"[\s\"'*)]*(?:,\s*)?(?:/|or\b|and\b|and/or\b)\s*", rest, re.IGNORECASE)
-            if joined and _at_start(_opened(rest[joined.end() :]), other) is not None:
-                return _Said(why="hedged")
-            return _Said(answer, Answer(wanted.index(answer)))
+            if joined and _after_answer(_without_opening(rest[joined.end() :]), answers[1 - index]) is not None:
+                return _Statement(why="hedged")
+            return _Statement(answer, Answer(index))
     return None
 
 
-def _at_start(text: str, answer: str) -> str | None:
-    """What follows `answer` at the start of `text`; None where it does not stand there, or as a part of something longer.
+def _after_answer(text: str, answer: str) -> str | None:
+    """What follows `answer` at the start of `text`; None if the text starts differently or with a longer phrase.
 
-    Upper and lower case are one but for single letters: "a" is a word.
+    Case is ignored, except for single letters: "a" is a word.
     """
     head, rest = text[: len(answer)], text[len(answer) :]
     if head != answer and (len(answer) == 1 or head.casefold() != answer.casefold()):
         is_alone = head.casefold() == answer.casefold() and not rest.strip(CLOSING + "\n")
         return rest if head and is_alone else None
     is_part = re.match(r"\w|[.,]\d|['’-]\w|%|/\d|\s*[+*/÷×^=]\s*\d", rest)
-    is_followed = re.match(r"[^\S\n]+\w", rest) and not GOES_ON.match(rest)
+    is_followed = re.match(r"[^\S\n]+\w", rest) and not CONTINUATION.match(rest)
     return None if is_part or is_followed else rest
 
 
-def _opened(text: str) -> str:
+def _without_opening(text: str) -> str:
+    """The text without quotation marks, brackets and spaces at its start."""
     match = OPENING.match(text)
     return text[match.end() :] if match else text
 
 
-def _sentence(text: str) -> str:
-    end = ENDING.search(text)
-    return text[: end.start() if end else None].strip(CLOSING + "\n")
-
-
-def _plain(text: str) -> str:
-    """Letters of full width as usual ones, straight quotation marks, single spaces and none before a full stop."""
-    same = INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(QUOTES)
-    same = re.sub(r"[^\S\n]+", " ", same)
-    return re.sub(r" +(?=[.,:;!?)])", "", same)
+def _normalize(text: str) -> str:
+    """Normalize Unicode (NFKC), quotation marks and spaces; remove invisible characters and spaces before punctuation."""
+    visible = INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(QUOTES)
+    spaced = re.sub(r"[^\S\n]+", " ", visible)
+    return re.sub(r" +(?=[.,:;!?)])", "", spaced)

@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compute: `device` as torch names it or `auto`, `dtype` of weights and activations, prompts at a time.
+    """How to run a model. Results depend on all settings but `batch_size` and `threads`.
 
-    The batch size is set by the prompts' length where it is None, and is no part of a result's identity. `bos` says
-    whether prompts begin with the BOS token, by the tokenizer's own rule where it is None. `self_check` compares every
-    model that is not embedded with plain transformers before anything is computed. `device_map` spreads a model over
-    devices. `threads` is how many of the processor's are used, torch's own choice where it is None, and no part of a
-    result's identity either.
+    `device` is a torch device or `auto`; `device_map` spreads a model over several. `dtype` is that of weights and
+    activations. `batch_size` None adapts to the length of the prompts. `bos` says whether prompts begin with the BOS
+    token; None follows the tokenizer. `self_check` compares each model with plain transformers first, except the embedded
+    models. `threads` None leaves the number of CPU threads to torch.
     """
 
     device: str = "auto"
@@ -30,14 +29,18 @@ class Settings:
     threads: int | None = None
 
     def identity(self) -> dict[str, Any]:
-        """What of it belongs to a result: device and type always, the rest where it is not as usual."""
-        usual, own = Settings(), ("bos", "self_check", "device_map")
-        said = {name: getattr(self, name) for name in own if getattr(self, name) != getattr(usual, name)}
-        return {"device": pick_device(self.device), "dtype": self.dtype, **said}
+        """The part of a cell's key that settings decide: device and dtype, and others that are not the default."""
+        default = Settings()
+        changed = {
+            name: getattr(self, name)
+            for name in ("bos", "self_check", "device_map")
+            if getattr(self, name) != getattr(default, name)
+        }
+        return {"device": pick_device(self.device), "dtype": self.dtype, **changed}
 
 
 def load_model(source: Source, settings: Settings) -> "Model":
-    """The model that a source means, as the settings want it."""
+    """Load the model of a source."""
     from distractor.models.load import load
 
     if settings.threads is not None:

@@ -1,39 +1,39 @@
-"""What stood in a model's training, where that is known: more worked examples than it ever read are no fair question."""
+"""Limits on worked examples: how many a model saw in training, if that is known."""
+
+from collections.abc import Mapping
 
 from distractor.errors import ModelError
 from distractor.models.source import Source
 from distractor.text.format import Format
 
 
+def _most_shots(counts: Mapping[str, int], form: Format) -> int:
+    return counts.get("reasoned" if form.scoring == "cot" else "shots", 0)
+
+
 def refuse_too_many_shots(form: Format, source: Source) -> None:
-    """Refuse more examples than the longest rows of them in the model's training, where that is known.
+    """Refuse a format with more shots than any training document of the model, if that is known.
 
     Raises:
         ModelError: there are more.
 
     """
-    known = source.shots if form.shots else None
-    if known is None:
+    if source.shots is None or not form.shots:
         return
-    kind = "reasoned" if form.scoring == "cot" else "shots"
-    most = max((counts.get(kind, 0) for counts in known.values()), default=0)
+    most = max((_most_shots(counts, form) for counts in source.shots.values()), default=0)
     if form.shots > most:
         raise ModelError(
-            f"{source.name}: {form.shots} shots were asked for with {form.scoring}, but what it was trained on holds at most "
-            f"{most}; ask for {most}, as in --format {form.scoring}:{most}, or use another model"
+            f"{source.name}: you asked for {form.shots} shots with {form.scoring}, but its training documents have at most "
+            f"{most}; use --format {form.scoring}:{most}, or another model"
         )
 
 
 def caution(task: str, form: Format, source: Source) -> str | None:
-    """What a reader must know: the task itself stood in training with fewer examples than others did."""
-    known = source.shots if form.shots else None
-    if known is None:
+    """A caution if the model's training shows this task with fewer shots than the format has; None if not, or unknown."""
+    if source.shots is None or form.shots <= (most := _most_shots(source.shots.get(task, {}), form)):
         return None
-    most = known.get(task, {}).get("reasoned" if form.scoring == "cot" else "shots", 0)
-    if form.shots <= most:
-        return None
-    worked = "worked examples with reasoning" if form.scoring == "cot" else "worked examples"
+    examples = "worked examples with reasoning" if form.scoring == "cot" else "worked examples"
     return (
-        f"No document of {task} in the training of {source.family} has more than {most} {worked}; those of other tasks "
+        f"In the training of {source.family}, documents of {task} have at most {most} {examples}; documents of other tasks "
         f"have up to {form.shots}."
     )

@@ -1,4 +1,4 @@
-"""Models × task × conditions → cells: what is not on disk yet is computed, one model in memory at a time."""
+"""Scores every model on a task: computes the cells that the store lacks, with one model in memory at a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,20 +14,20 @@ from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings, load_model
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.format import Format
-from distractor.text.task import Condition, Item, Task
+from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
-    from distractor.scoring.encode import Encoded, Encoding
+    from distractor.scoring.encode import Encoding
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one model gives on a task: log-probabilities of both answers, NaN where an item is not posed.
+    """The log-probabilities of both answers in one model, NaN for items that are not shown.
 
-    `tokens` counts the tokens of all prompts, `bos` says whether each began with the model's BOS token, `dropped` how
-    many items were left out of each aligned condition because no wording was as long as `conflict`. `treatment` is what
-    was decided for this model and its tokenizer (see `Model.treatment`). `prompts` are what was sent, by condition and
-    item, where the format is another than the bare prompt.
+    `bos` says whether prompts began with the model's BOS token. `tokens` counts the tokens of all prompts. `dropped`
+    counts the items without a prompt of the right length, for each condition. `treatment` describes what was decided for
+    this model and its tokenizer (see `Model.treatment`). `prompts` holds the prompts as sent, by condition and item id, if
+    the format is not the bare prompt.
     """
 
     source: Source
@@ -42,40 +42,43 @@ class Scores:
 def sweep(
     task: Task, sources: Iterable[Source], store: Store, settings: Settings, advance: Advance = lambda _: None
 ) -> list[Scores]:
-    """Score every model under every condition; only what the store does not have is computed.
+    """Score every model under every condition, and compute only what the store lacks.
 
     Raises:
-        ModelError, EncodeError, StoreError: a model, the task's text under it, or the store is not what it should be.
+        ModelError: a model cannot be loaded or trusted.
+        EncodeError: a model's tokenizer cannot encode the task.
+        StoreError: results cannot be read or saved.
 
     """
     encodings: dict[tuple[Any, ...], Encoding] = {}
-    found = []
+    scores = []
     for source in sources:
-        wanted = score_keys(task, source, settings)
-        missing = [condition for condition, key in wanted.items() if not store.has(key)]
-        for _ in range(len(wanted) - len(missing)):
+        keys = score_keys(task, source, settings)
+        missing = [condition for condition, key in keys.items() if not store.has(key)]
+        for _ in range(len(keys) - len(missing)):
             advance(source.name)
         if missing:
             store.check_writable()
-            _score(task, source, missing, wanted, store, settings, encodings, advance)
-        cells = {condition: store.get(key) for condition, key in wanted.items()}
+            _compute(
+                task, source, {condition: keys[condition] for condition in missing}, store, settings, encodings, advance
+            )
+        cells = {condition: store.get(key) for condition, key in keys.items()}
         for condition in cells.keys() - missing:
-            record_cache_hit(cells[condition].facts.get("passes", 0), store.path(wanted[condition]))
-        found.append(_gather(task, source, cells))
-    return found
+            record_cache_hit(cells[condition].facts.get("passes", 0), store.path(keys[condition]))
+        scores.append(_gather(task, source, cells))
+    return scores
 
 
-def _score(
+def _compute(
     task: Task,
     source: Source,
-    missing: Sequence[Condition],
-    wanted: Mapping[Condition, Key],
+    missing: Mapping[Condition, Key],
     store: Store,
     settings: Settings,
     encodings: dict[tuple[Any, ...], "Encoding"],
     advance: Advance,
 ) -> None:
-    """Compute the missing cells of one model. Models that share a tokenizer share the encoding."""
+    """Compute and save the missing cells of one model. Models that share a tokenizer share the encoding."""
     import pyarrow as pa
 
     from distractor.scoring.encode import encode
@@ -87,55 +90,55 @@ def _score(
     if same not in encodings:
         encodings[same] = encode(task, model)
     encoding = encodings[same]
-    # Worked examples are the same under all conditions, so these are scored together, whichever are missing: what is
-    # computed in one pass does not depend on what is on disk.
-    together = None
-    if task.format.shots:
+
+    def score(conditions: Sequence[Condition]) -> tuple[ndarray, int]:
+        """Log-probabilities under some conditions, and the forward passes for each of them."""
+        rows = [list(row) for row in zip(*(encoding.rows[condition] for condition in conditions), strict=True)]
         with time_computation() as counter:
-            together = score_all(model, encoding.items, _rows(encoding, task.conditions), settings.batch_size)
-    for condition in missing:
+            log_probs = score_all(model, encoding.items, rows, settings.batch_size)
+        return log_probs, counter.forward_passes // len(conditions)
+
+    # All conditions share their worked examples, so they are scored together. This includes conditions that are on disk,
+    # so that batches do not depend on what is on disk.
+    together = score(task.conditions) if task.format.shots else None
+    for condition, key in missing.items():
         if together is not None:
-            found, passes = together[task.conditions.index(condition)], counter.forward_passes // len(task.conditions)
+            log_probs, passes = together[0][task.conditions.index(condition)], together[1]
         else:
-            with time_computation() as counter:
-                (found,) = score_all(model, encoding.items, _rows(encoding, (condition,)), settings.batch_size)
-            passes = counter.forward_passes
-        posed = [(i, r) for i, r in zip(encoding.items, encoding.rows[condition], strict=True) if r is not None]
-        items: list[Item] = [item for item, _ in posed]
-        log_probs = found[[row is not None for row in encoding.rows[condition]]]
+            (log_probs,), passes = score((condition,))
+        shown = [(k, row) for k, row in enumerate(encoding.rows[condition]) if row is not None]
+        log_probs = log_probs[[k for k, _ in shown]]
         columns: dict[str, Any] = {
-            "item": [item.id for item in items],
+            "item": [encoding.items[k].id for k, _ in shown],
             "log_prob_true": log_probs[:, 0],
             "log_prob_distractor": log_probs[:, 1],
         }
         if task.format != Format():
-            columns["prompt"] = [model.tokenizer.decode(row.prompt) for _, row in posed]
-        table = pa.table(columns)
+            columns["prompt"] = [model.tokenizer.decode(row.prompt) for _, row in shown]
         facts = {
             "n_params": model.n_params,
             "bos": model.bos is not None,
             "treatment": model.treatment,
-            "tokens": sum(len(row.prompt) for _, row in posed),
+            "tokens": sum(len(row.prompt) for _, row in shown),
             "dropped": encoding.dropped.get(condition, 0),
             "passes": passes,
         }
-        store.save(wanted[condition], Cell(table, facts))
-        record_computed(store.path(wanted[condition]))
+        store.save(key, Cell(pa.table(columns), facts))
+        record_computed(store.path(key))
         advance(source.name)
 
 
-def _rows(encoding: "Encoding", conditions: Sequence[Condition]) -> "list[list[Encoded | None]]":
-    """Each item's prompts under some conditions."""
-    return [[encoding.rows[condition][k] for condition in conditions] for k in range(len(encoding.items))]
-
-
 def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scores:
-    place = {item.id: i for i, item in enumerate(task.items)}
+    """Combine the cells of all conditions of one model."""
+    index = {item.id: k for k, item in enumerate(task.items)}
     log_probs = np.full((len(task.conditions), len(task.items), 2), np.nan)
-    for c, cell in enumerate(cells.values()):
-        here = [place[name] for name in cell.table["item"].to_pylist()]
-        log_probs[c, here, 0] = cell.table["log_prob_true"].to_numpy()
-        log_probs[c, here, 1] = cell.table["log_prob_distractor"].to_numpy()
+    prompts = {}
+    for c, (condition, cell) in enumerate(cells.items()):
+        columns = cell.table.to_pydict()
+        rows = [index[name] for name in columns["item"]]
+        log_probs[c, rows] = np.transpose([columns["log_prob_true"], columns["log_prob_distractor"]])
+        if "prompt" in columns:
+            prompts[condition] = dict(zip(columns["item"], columns["prompt"], strict=True))
     facts = next(iter(cells.values())).facts
     return Scores(
         source=replace(source, n_params=facts["n_params"]),
@@ -143,10 +146,6 @@ def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scor
         bos=facts["bos"],
         tokens=sum(cell.facts["tokens"] for cell in cells.values()),
         dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
-        treatment=facts.get("treatment", {}),  # cells of earlier versions do not tell it
-        prompts={
-            condition: dict(zip(cell.table["item"].to_pylist(), cell.table["prompt"].to_pylist(), strict=True))
-            for condition, cell in cells.items()
-            if "prompt" in cell.table.column_names
-        },
+        treatment=facts.get("treatment", {}),  # absent from cells of older versions
+        prompts=prompts,
     )

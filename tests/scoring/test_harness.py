@@ -1,4 +1,4 @@
-"""The same number as lm-evaluation-harness: log-probabilities of each choice, on one model and every task."""
+"""Log-probabilities equal those of lm-evaluation-harness, for one model and every task."""
 
 import importlib
 import importlib.util
@@ -31,7 +31,7 @@ Pair = tuple[str, str]
 
 @pytest.fixture(scope="module", params=[False, True], ids=["without BOS", "with BOS"])
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One saved random model, whose tokenizer has the words that stand for each other as tokens, and few more."""
+    """A saved random model whose tokenizer has the cue words as single tokens."""
     config = partial(
         GPTNeoXConfig,
         hidden_size=16,
@@ -52,38 +52,43 @@ def model(saved: Path) -> Model:
 
 @pytest.fixture(params=[*TASKS, "neqa"])
 def task(request: pytest.FixtureRequest, tmp_path: Path) -> Task:
-    """Each task of the shelf; and Negation QA as its official file has it, one row a question."""
+    """Each task, and Negation QA in the format of its official file."""
     if request.param != "neqa":
         return TASKS[request.param]().take(ITEMS)
     file = tmp_path / "neqa.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows(TASKS["negation_qa"]().take(ITEMS))))
+    file.write_text(
+        "".join(json.dumps(row) + "\n" for row in rows(TASKS["negation_qa"]().take(ITEMS))), encoding="utf-8"
+    )
     return find_task(str(file))
 
 
 def by_its_rule(saved: Path, pairs: list[Pair]) -> list[float]:
-    """The harness's rule in few lines, for plain transformers: spaces at a context's end go to the continuation, both are
-    tokenised together, and what is behind the context's own tokens is the continuation."""
+    """The harness's rule for plain transformers.
+
+    Spaces at the end of the context move to the continuation. Both are tokenized together. The continuation's tokens are
+    those after the context's own tokens.
+    """
     tokenizer, network = AutoTokenizer.from_pretrained(saved), tiny.plain(str(saved), torch.float32)
-    found = []
+    scores = []
     for context, continuation in pairs:
         kept = context.rstrip()
         whole = tokenizer.encode(kept + context[len(kept) :] + continuation)
         before = len(tokenizer.encode(kept))
         with torch.no_grad():
             log_probs = torch.log_softmax(network(torch.tensor([whole[:-1]])).logits[0], -1)
-        found.append(sum(log_probs[k - 1, whole[k]].item() for k in range(before, len(whole))))
-    return found
+        scores.append(sum(log_probs[k - 1, whole[k]].item() for k in range(before, len(whole))))
+    return scores
 
 
-def by_itself(saved: Path, pairs: list[Pair]) -> list[float]:
-    """The harness's own numbers."""
+def by_harness(saved: Path, pairs: list[Pair]) -> list[float]:
+    """The numbers of the harness."""
     huggingface: Any = importlib.import_module("lm_eval.models.huggingface")
     instance: Any = importlib.import_module("lm_eval.api.instance").Instance
     harness = huggingface.HFLM(pretrained=str(saved), device="cpu", dtype="float32", batch_size=3)
-    asked = [
-        instance(request_type="loglikelihood", doc={}, arguments=pair, idx=place) for place, pair in enumerate(pairs)
+    requests = [
+        instance(request_type="loglikelihood", doc={}, arguments=pair, idx=index) for index, pair in enumerate(pairs)
     ]
-    return [value for value, _ in harness.loglikelihood(asked, disable_tqdm=True)]
+    return [value for value, _ in harness.loglikelihood(requests, disable_tqdm=True)]
 
 
 without = pytest.mark.skipif(
@@ -96,7 +101,7 @@ without = pytest.mark.skipif(
     "ask",
     [
         by_its_rule,
-        pytest.param(by_itself, marks=[without, pytest.mark.filterwarnings("ignore")]),  # its warnings are its own
+        pytest.param(by_harness, marks=[without, pytest.mark.filterwarnings("ignore")]),
     ],
 )
 def test_each_choice_has_the_log_probability_that_the_harness_gives(
@@ -106,9 +111,9 @@ def test_each_choice_has_the_log_probability_that_the_harness_gives(
     items, encoded = zip(
         *((i, r) for i, r in zip(encoding.items, encoding.rows[Condition.CONFLICT], strict=True) if r), strict=True
     )
-    found = score(model, items, encoded)
+    scores = score(model, items, encoded)
     pairs = [(item.prompts[Condition.CONFLICT], answer) for item in items for answer in item.answers]
-    wanted = np.reshape(ask(saved, pairs), (-1, 2))
-    assert len(wanted) >= 2
-    assert_allclose(found, wanted, atol=1e-4, rtol=0)
-    assert np.ptp(wanted) > 0.1, "every choice is as likely as any other"
+    expected = np.reshape(ask(saved, pairs), (-1, 2))
+    assert len(expected) >= 2
+    assert_allclose(scores, expected, atol=1e-4, rtol=0)
+    assert np.ptp(expected) > 0.1, "all choices are equally probable"

@@ -1,4 +1,4 @@
-"""Identities between the quantities, and the quantities at their limits."""
+"""Identities between quantities, and their limits."""
 
 import numpy as np
 import pytest
@@ -12,43 +12,45 @@ from scipy.special import expit
 from distractor.scoring.quantities import accuracy, coverage, distractor_pull, logit_gap, preference, true_pull
 from distractor.text.task import Answer
 
+pytestmark = pytest.mark.quick
+
 log_probs = arrays(np.float64, (5, 2), elements=st.floats(-50, 0))
 gaps = arrays(np.float64, 5, elements=st.floats(-50, 50))
 
 
 @given(log_probs)
-def test_preference_is_the_logistic_of_the_negative_gap(one: ndarray) -> None:
-    assert_allclose(preference(one), expit(-logit_gap(one)), rtol=1e-12)
-    p_true, p_distractor = np.exp(one).T
-    assert_allclose(preference(one), p_distractor / (p_true + p_distractor), rtol=1e-12)
+def test_preference_is_the_logistic_of_the_negative_gap(scores: ndarray) -> None:
+    assert_allclose(preference(scores), expit(-logit_gap(scores)), rtol=1e-12)
+    p_true, p_distractor = np.exp(scores).T
+    assert_allclose(preference(scores), p_distractor / (p_true + p_distractor), rtol=1e-12)
 
 
 @given(log_probs)
-def test_swapping_the_answers_turns_every_quantity_round(one: ndarray) -> None:
-    swapped = one[:, ::-1]
-    assert_array_equal(logit_gap(swapped), -logit_gap(one))
-    assert_allclose(preference(swapped), 1 - preference(one), atol=1e-15)
-    assert_allclose(coverage(swapped), coverage(one), rtol=1e-15)
-    assert_array_equal(accuracy(swapped, Answer.TRUE), accuracy(one, Answer.DISTRACTOR))
+def test_swapping_the_answers_reverses_every_quantity_but_coverage(scores: ndarray) -> None:
+    swapped = scores[:, ::-1]
+    assert_array_equal(logit_gap(swapped), -logit_gap(scores))
+    assert_allclose(preference(swapped), 1 - preference(scores), atol=1e-15)
+    assert_allclose(coverage(swapped), coverage(scores), rtol=1e-15)
+    assert_array_equal(accuracy(swapped, Answer.TRUE), accuracy(scores, Answer.DISTRACTOR))
 
 
 @given(log_probs)
-def test_accuracies_of_the_two_answers_sum_to_one_on_ties_too(one: ndarray) -> None:
-    assert_array_equal(accuracy(one, Answer.TRUE) + accuracy(one, Answer.DISTRACTOR), 1)
-    assert_array_equal(accuracy(one[:, [0, 0]], Answer.TRUE), 0.5)
+def test_the_accuracies_of_both_answers_sum_to_one_even_on_ties(scores: ndarray) -> None:
+    assert_array_equal(accuracy(scores, Answer.TRUE) + accuracy(scores, Answer.DISTRACTOR), 1)
+    assert_array_equal(accuracy(scores[:, [0, 0]], Answer.TRUE), 0.5)
 
 
 @given(log_probs)
-def test_accuracy_says_on_which_side_of_a_half_preference_is(one: ndarray) -> None:
-    one = one[np.abs(logit_gap(one)) > 1e-12]
-    assert_array_equal(accuracy(one, Answer.TRUE), preference(one) < 0.5)
+def test_accuracy_is_one_exactly_if_preference_is_below_a_half(scores: ndarray) -> None:
+    scores = scores[np.abs(logit_gap(scores)) > 1e-12]
+    assert_array_equal(accuracy(scores, Answer.TRUE), preference(scores) < 0.5)
 
 
 @pytest.mark.parametrize("gap", [800.0, -800.0])
 def test_at_extreme_gaps_preference_is_one_minus_accuracy(gap: float) -> None:
     with np.errstate(under="ignore"):
-        one = np.array([[-1.0, -1.0 - gap]]) if gap > 0 else np.array([[-1.0 + gap, -1.0]])
-        assert_array_equal(preference(one), 1 - accuracy(one, Answer.TRUE))
+        scores = np.array([[-1.0, -1.0 - gap]]) if gap > 0 else np.array([[-1.0 + gap, -1.0]])
+        assert_array_equal(preference(scores), 1 - accuracy(scores, Answer.TRUE))
 
 
 @given(gaps, gaps, gaps)
@@ -61,7 +63,7 @@ def test_the_gap_in_conflict_is_the_neutral_gap_plus_true_pull_minus_distractor_
 
 
 @given(gaps, gaps, gaps, st.floats(-20, 20))
-def test_a_bias_to_one_answer_moves_neither_pull(
+def test_a_bias_towards_one_answer_changes_neither_pull(
     conflict: ndarray, congruent: ndarray, neutral: ndarray, bias: float
 ) -> None:
     assert_allclose(true_pull(conflict + bias, congruent + bias), true_pull(conflict, congruent), atol=1e-13)
@@ -72,6 +74,6 @@ def test_a_bias_to_one_answer_moves_neither_pull(
     )
 
 
-def test_a_coin_with_all_the_mass_has_coverage_one_and_preference_a_half() -> None:
+def test_two_equal_answers_with_all_the_mass_have_coverage_one_and_preference_a_half() -> None:
     coin = np.log([[0.5, 0.5]])
     assert_allclose([coverage(coin), preference(coin), logit_gap(coin)], [[1.0], [0.5], [0.0]])

@@ -1,4 +1,4 @@
-"""The answer is read from free text as a careful reader would, and where it is not said, that is said."""
+"""Answers are read from free text; a text without an answer gives a reason."""
 
 import pytest
 from hypothesis import given, settings
@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from distractor.scoring.reply import read_answer
 from distractor.text.task import Answer
+
+pytestmark = pytest.mark.quick
 
 LETTERS = (" B", " A")
 WORDS = (" birds", " words")
@@ -17,7 +19,7 @@ TRUE, DISTRACTOR = Answer.TRUE, Answer.DISTRACTOR
 OTHER = None
 
 ANSWERED = [
-    # right out
+    # at the start
     (" B", LETTERS, TRUE),
     ("A", LETTERS, DISTRACTOR),
     (" B.", LETTERS, TRUE),
@@ -70,7 +72,7 @@ ANSWERED = [
     ("The answer\u00a0is\u00a0B.", LETTERS, TRUE),
     ("The answer is \u200bB\u200b.", LETTERS, TRUE),
     ("„birds“", WORDS, TRUE),
-    # another answer than the two
+    # neither of the two answers
     ("The answer is C.", LETTERS, OTHER),
     ("C", LETTERS, OTHER),
     ("The answer is 4.1.", (" 4", " 3"), OTHER),
@@ -110,45 +112,45 @@ UNANSWERED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "answers", "given_"), ANSWERED, ids=lambda value: repr(value)[:50])
-def test_an_answer_that_is_said_is_read(text: str, answers: tuple[str, str], given_: Answer | None) -> None:
-    found = read_answer(text, answers)
-    assert found.why is None
-    assert found.answer
-    assert found.given == given_
+@pytest.mark.parametrize(("text", "answers", "expected"), ANSWERED, ids=lambda value: repr(value)[:50])
+def test_a_stated_answer_is_read(text: str, answers: tuple[str, str], expected: Answer | None) -> None:
+    reply = read_answer(text, answers)
+    assert reply.why is None
+    assert reply.answer
+    assert reply.given == expected
 
 
 @pytest.mark.parametrize(("text", "answers", "why"), UNANSWERED, ids=lambda value: repr(value)[:50])
-def test_what_is_no_answer_is_counted_apart_and_says_why(text: str, answers: tuple[str, str], why: str) -> None:
-    found = read_answer(text, answers)
-    assert (found.answer, found.given, found.why) == (None, None, why)
+def test_a_text_without_an_answer_gives_the_reason(text: str, answers: tuple[str, str], why: str) -> None:
+    reply = read_answer(text, answers)
+    assert (reply.answer, reply.given, reply.why) == (None, None, why)
 
 
-@pytest.mark.parametrize(("text", "answers", "given_"), ANSWERED, ids=lambda value: repr(value)[:50])
-def test_with_the_answers_exchanged_the_other_one_is_given(
-    text: str, answers: tuple[str, str], given_: Answer | None
+@pytest.mark.parametrize(("text", "answers", "expected"), ANSWERED, ids=lambda value: repr(value)[:50])
+def test_exchanging_the_two_answers_exchanges_the_result(
+    text: str, answers: tuple[str, str], expected: Answer | None
 ) -> None:
-    found = read_answer(text, answers[::-1])
-    assert found.given == (None if given_ is None else Answer(1 - given_))
+    reply = read_answer(text, answers[::-1])
+    assert reply.given == (None if expected is None else Answer(1 - expected))
 
 
-def test_the_slot_is_where_the_answer_was_said_and_not_where_one_was_ruled_out() -> None:
+def test_the_slot_follows_the_statement_that_gives_the_answer() -> None:
     text = " The capital of France is Paris. The answer is not A. The answer is B. And so on."
-    found = read_answer(text, LETTERS)
-    assert text[: found.slot] == " The capital of France is Paris. The answer is not A. The answer is"
+    reply = read_answer(text, LETTERS)
+    assert text[: reply.slot] == " The capital of France is Paris. The answer is not A. The answer is"
     assert read_answer(" B", LETTERS).slot is None
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=60), st.sampled_from([LETTERS, WORDS, YES_NO, DIGITS]))
-def test_any_text_gives_an_answer_or_a_reason_never_both_or_neither(text: str, answers: tuple[str, str]) -> None:
+def test_any_text_gives_either_an_answer_or_a_reason(text: str, answers: tuple[str, str]) -> None:
     for written in (text, f"The answer is {text}", f"{text} The answer is B."):
-        found = read_answer(written, answers)
-        assert (found.answer is None) == (found.why is not None)
-        assert found.given is None or found.answer == answers[found.given].strip()
+        reply = read_answer(written, answers)
+        assert (reply.answer is None) == (reply.why is not None)
+        assert reply.given is None or reply.answer == answers[reply.given].strip()
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.sampled_from(LETTERS), st.sampled_from([".", "!", ")", ".\n", " because so", ", I think"]))
-def test_what_trails_behind_an_answer_changes_nothing(answer: str, behind: str) -> None:
-    assert read_answer(f"The answer is{answer}{behind}", LETTERS).given == LETTERS.index(answer)
+def test_text_after_an_answer_changes_nothing(answer: str, rest: str) -> None:
+    assert read_answer(f"The answer is{answer}{rest}", LETTERS).given == LETTERS.index(answer)
