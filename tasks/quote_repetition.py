@@ -93,7 +93,7 @@ def quote_repetition(seed: int = 0, options: bool = False) -> Task:
     items = tuple(_items(seed))
     return Task(
         name="quote_repetition",
-        question="Is an altered famous quote repeated as it is known?",
+        question="Is an altered famous quote completed with its original ending?",
         items=tuple(_with_options(item, index // 2 % 2 == 0) for index, item in enumerate(items)) if options else items,
         source="tasks/quotes.py",
         layout=OFFERED_LAYOUT if options else LAYOUT,

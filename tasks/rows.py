@@ -15,10 +15,10 @@ COLUMNS = ("prompt", "classes", "answer_index")
 """The columns that every row has."""
 
 LARGEST = 64 * 2**20
-"""Most bytes of a file: four times the largest official one."""
+"""Maximum size of a file in bytes: four times the largest official file."""
 
 CLASSES = 10_000
-"""Most characters of a list of classes."""
+"""Maximum length of a list of classes in characters."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def repeated(rows: Sequence[Row], source: str) -> Task:
         )
     return Task(
         name="quote_repetition",
-        question="Is a famous sentence finished as it is known, though an altered one was to be repeated?",
+        question="Is an altered famous quote completed with its original ending?",
         items=tuple(items),
         source=source,
         left_out={"the prompt does not start an earlier sentence again": tuple(left_out)} if left_out else {},

@@ -343,7 +343,7 @@ def test_a_task_without_congruent_prompts_is_scored_without_ablation(
     command = ["--models", folder, "--device", "cpu", "--out"]
     assert type_in(["ablate", "--task", "neqa", *command, "plain"]) == 0
     shown = capsys.readouterr()
-    assert "Nothing is knocked out: neqa has no congruent prompts" in " ".join(shown.err.split())
+    assert "neqa has no congruent prompts" in " ".join(shown.err.split())
     assert "neqa: 4 items" in shown.out
     assert type_in(["ablate", "--task", "negation_qa.both_orders", *command, "pair"]) == 0
     summary = json.loads(Path("pair/summary.json").read_text())
