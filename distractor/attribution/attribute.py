@@ -1,4 +1,4 @@
-"""Attribution: what probes read in one or more models on the items of a task, and what of it stands out."""
+"""Runs probes in one or more models on the items of a task."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -34,29 +34,23 @@ def attribute(
     if `ablation` is among the probes; by default with several models. Results are cached in `store`.
 
     Raises:
-        DistractorError: a model, the task's text under it, or the store is not what it should be; the type is too
-            coarse (bfloat16, float16); or, without `forgive`, a probe cannot be trusted in a model.
+        DistractorError: an unusable model, task text or store; bfloat16 or float16 weights; or, without `forgive`, a probe
+            that fails in a model.
 
     """
     settings = settings or Settings()
     check_request(task, settings, halved=measures_strengths(sources, probes, measure_strengths))
     scores = sweep(task, sources, store, settings, advance)
     return read_probes(
-        task,
-        scores,
-        probes,
-        store=store,
-        settings=settings,
-        forgive=forgive,
-        measure_strengths=measure_strengths,
+        task, scores, probes, store=store, settings=settings, forgive=forgive, measure_strengths=measure_strengths,
         advance=advance,
-    )
+    )  # fmt: skip
 
 
 def count(
     task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, measure_strengths: bool | None = None
 ) -> int:
-    """How often `attribute` advances."""
+    """The number of times `attribute` calls `advance`."""
     return len(sources) * len(task.conditions) + count_readings(
         task, sources, probes, measure_strengths=measure_strengths
     )

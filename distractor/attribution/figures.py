@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from xarray import DataArray, Dataset
 
-
 CONTROLS = {
     "model": ("the model", "#000000", "o", "-"),
     "untrained": ("untrained", "#7F7F7F", "s", "--"),
@@ -53,25 +52,19 @@ CONTROLS = {
     "random_labels": ("random labels", "#56B4E9", "v", ":"),
 }
 
-
 LABELS = {"distractor_answer": "the distractor's answer", "cue": "the cue", "right_answer": "the right answer (XOR)"}
-
 
 BARS = 12
 """The number of components that a waterfall names; the others share one bar."""
 
-
 LEAST = 0.01
 """The smallest named component of a waterfall, as a share of the largest."""
-
 
 HEADS = 4
 """The number of heads whose attention is drawn on the prompt."""
 
-
 PAGE_WIDTH = 18
 """The largest width of a figure with several maps, in inches."""
-
 
 LINE = 104
 """The number of characters in a line of a prompt."""
@@ -108,7 +101,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
 
 
 def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
-    """Layer × head maps with the MLPs in the last column; cells that stand out are framed."""
+    """Layer × head maps with the MLPs in the last column; significant cells are framed."""
     families = [family.get("component", []) for family in map_families(cells)]
     names, grids = [], []
     for family in families:
@@ -286,8 +279,8 @@ def decoding(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figur
         figure.legend(handles, names, loc="outside lower center", ncols=len(names))
         headline(
             figure,
-            f"{_model_and_task(results, reading)}: linear probes of the answer slot, tested on item groups that they were "
-            "not fitted to (bands: 95 % over item groups)",
+            f"{_model_and_task(results, reading)}: linear probes of the answer slot, tested on other item groups "
+            "than those of the fit (bands: 95 % over item groups)",
         )
         return figure
 
@@ -357,7 +350,11 @@ def _finish_maps(
     figure.colorbar(image, ax=np.asarray(panels), label=label, shrink=0.9, aspect=aspect)
     shared = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
     method = ", ".join([attrs["origin"].split(" of ")[0], *shared])
-    framed = "framed: stands out (5 % false, at least 5 % of the gap)" if "marked" in cells else "means over items"
+    framed = (
+        "framed: significant (5 % false discoveries, at least 5 % of the gap)"
+        if "marked" in cells
+        else "means over items"
+    )
     warning = f"\nWarning: {attrs['warning']}" if attrs.get("warning") else ""
     headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from distractor.probing.probe import Probe
 
-
 DRAWN_MODELS = 3
 """Up to this many models, each has figures; of more, only the model at the peak of preference and the largest."""
 
@@ -60,7 +59,7 @@ def write(
 ) -> dict[str, Any]:
     """Write readings, figures and summary, each file completely or not at all; returns the summary.
 
-    `item` names an item with a figure of its own, `heads` the heads (`L1H0`) whose attention is drawn.
+    `item` names an item that is drawn alone, `heads` the heads (`L1H0`) whose attention is drawn.
 
     Raises:
         ModelError: a model lacks one of the heads.

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 TOP = 8
 """The number of sites, heads or stages in a table."""
 
-
 MAPS = 3
 """The largest number of maps side by side."""
-
 
 SINKS = ("bos", "slot")
 """Roles that receive attention by default."""
@@ -126,16 +124,16 @@ def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Datase
         table = _sites(reading, cells)
         if "marked" in cells:
             count, size = int(cells["marked"].sum()), int(cells["mean"].count())
-            notes.append(f"* stands out: {count} of {size} (5 % false, at least 5 % of the gap)")
+            notes.append(f"* significant: {count} of {size} (5 % false discoveries, at least 5 % of the gap)")
             if why := results.why_no_recovery(reading):
-                notes.append(f"No shares, and nothing stands out: {why}.")
+                notes.append(f"No shares, and no significance: {why}.")
     if warning := attrs.get("warning"):
         notes.append(f"Warning: {warning}")
     return Group(title, table, *map(Text, notes))
 
 
 def _sites(reading: Reading, cells: "Dataset") -> Table:
-    """The top sites, one column per map as long as they fit, each followed by its recovery."""
+    """The top sites, with one column per map, as many as fit, and its recovery."""
     sites, maps = top(reading, cells), list(maps_of(cells))
     dims = varying([outer for outer, _ in maps])
     columns: list[tuple[str, list[str]]] = []

@@ -35,10 +35,8 @@ from distractor.text.task import Condition, Task
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
-
 PROBES = ("ablation", "head_patching")
 """The default probes: the loss without each component, and the heads that carry each task's cue."""
-
 
 WITHOUT_EFFECTS = ("logit_lens", "attention", "linear_probe")
 """Probes that read no effect of a site, so models cannot be compared by them site by site."""

@@ -30,7 +30,6 @@ from distractor.text.task import Condition
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
 TITLES = {
     "distractor_preference": "distractor preference",
     "accuracy": "accuracy",
@@ -39,16 +38,12 @@ TITLES = {
     "distractor_pull": "D",
 }
 
-
 PANELS = ("distractor_preference", "accuracy", "logit_gap")
-
 
 CHANGED, UNCHANGED = "#D55E00", "#7F7F7F"
 
-
 NAMED = 6
 """The number of sites that are named in a scatter of two models."""
-
 
 BARS = 12
 """The number of sites with a bar, those that changed most."""
@@ -57,8 +52,8 @@ BARS = 12
 def behaviour(result: ComparisonResult) -> Figure:
     """Above, each side under each condition; below, the differences, filled if beyond item noise.
 
-    The grey bars hold 95 % of the differences under random sign flips of groups. They widen with item noise, and with the
-    difference itself.
+    The grey bars hold 95 % of the differences under random sign flips of groups. They are wider for noisier items and for
+    larger differences.
     """
     with mpl.rc_context(STYLE):
         panels = [name for name in PANELS if any(row[0] == name for row in result.rows)]
@@ -97,8 +92,8 @@ def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapCh
             _changes(right, one, bars)
         headline(
             figure,
-            f"{result.task.name}, {probe}: effects of sites in {first} and {second} (orange: changed, 5 % false and at "
-            "least 5 % of the gap; 95 % over item groups)",
+            f"{result.task.name}, {probe}: effects of sites in {first} and {second} (orange: changed, 5 % false discoveries "
+            "and at least 5 % of the gap; 95 % over item groups)",
         )
         return figure
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 SPLITS = 100
 """The number of random splits of the item groups for the similarity of a model's map with itself."""
 
-
 SEED = 0
 
 
@@ -33,7 +32,7 @@ class MapChange:
 
     `mean` is second minus first, with its 95 % interval over item groups and sign-flip p. `is_marked`: Benjamini and
     Hochberg's procedure at 5 % over the map, and at least 5 % of the larger of the two models' reference gaps.
-    `is_marked_first` and `is_marked_second` are the sites that stand out in each model.
+    `is_marked_first` and `is_marked_second` are the significant sites of each model.
 
     `rank_correlation` compares the two maps over the same items. `across` compares half of the items in one model with the
     other half in the other, `within` the two halves in one model; both are means over random splits. `is_as_alike`:
@@ -69,7 +68,7 @@ class MapChange:
 
     @property
     def shared(self) -> tuple[int, int, int]:
-        """The number of sites that stand out in both models, only in the first, only in the second."""
+        """The number of significant sites of both models, only of the first, only of the second."""
         both = int((self.is_marked_first & self.is_marked_second).sum())
         return both, int(self.is_marked_first.sum()) - both, int(self.is_marked_second.sum()) - both
 
@@ -141,7 +140,7 @@ def _similarity(
     groups: Sequence[str],
     least: float,
 ) -> tuple[float, tuple[float, float], bool]:
-    """Rank correlation between halves of the items: across the models, within each, and whether they are as alike."""
+    """Rank correlation of item halves across models and within each; whether models are as alike as halves of one."""
     rng = np.random.default_rng(SEED)
     numbers = number_groups(groups)
     n_groups = int(numbers.max()) + 1

@@ -1,6 +1,6 @@
 """How the sites of two models correspond: by name, by relative depth, or only by function.
 
-Sites of models of one training run correspond by name. Models of separate runs have no corresponding sites: they are
+Sites of models of one training run correspond by name. Models of separate runs have no corresponding sites. They are
 compared by function (the sites of each task, `strengths.py`) and, if both have enough layers, by relative depth.
 """
 
@@ -19,7 +19,6 @@ from distractor.statistics.agreement import rank_correlation
 
 Match = Literal["name", "depth", "function"]
 """How the sites of two models correspond."""
-
 
 MIN_LAYERS = 6
 """With fewer layers, relative depth means nothing."""
@@ -45,7 +44,7 @@ def n_layers(results: ProbeResults) -> int:
 def carried(chosen: ChosenSites, target: Sequence[str], layers: tuple[int, int], match: Match) -> ChosenSites | None:
     """Maps sites chosen in one model to the components `target` of another; None if they correspond only by function.
 
-    By name, the sites keep their names. By depth, they become whole blocks (all heads, or the MLP) of the layer at the
+    By name, the sites keep their names. By depth, the result is whole blocks (all heads, or the MLP) of the layer at the
     same relative depth; `layers` are the numbers of layers of the two models.
     """
     if match == "name":

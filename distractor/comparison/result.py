@@ -26,7 +26,6 @@ from distractor.text.task import Condition, Task
 QuantityKey = tuple[str, Condition | None]
 """A quantity and its condition; None for the pulls."""
 
-
 PRIMARY: QuantityKey = ("distractor_preference", Condition.CONFLICT)
 
 

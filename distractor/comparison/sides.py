@@ -58,7 +58,7 @@ def pairs_of(n_sides: int) -> list[tuple[int, int]]:
 
 
 def model_key(source: Source) -> tuple[Any, ...]:
-    """What the seeds and steps of one model share. A folder without seed and step is a model of its own."""
+    """What the seeds and steps of one model share. A folder without seed and step is a separate model."""
     has_seed_or_step = source.seed is not None or source.step is not None
     model = source.model if source.step is None else source.model.partition("@")[0]
     return source.family, model, None if has_seed_or_step else source.folder

@@ -18,22 +18,17 @@ from distractor.text.task import Condition
 ITEMS = 6
 """The number of switched items that are shown with their text, largest changes first."""
 
-
 SITES = 6
 """The number of sites shown of a map."""
-
 
 MAPS = 3
 """The number of maps of a probe that are shown with their sites; the others get one line each."""
 
-
 LEAST = 0.005
 """Sites whose effects print as 0.00 in both models are left out."""
 
-
 STEPS = 16
 """The number of training steps shown."""
-
 
 NAMES = {
     "distractor_preference": "preference",
@@ -44,7 +39,6 @@ NAMES = {
     "distractor_path": "distractor's path",
 }
 
-
 BEYOND = {
     "inside item noise": "–",
     "beyond item noise; seed noise unknown": "items, ?",
@@ -53,20 +47,17 @@ BEYOND = {
     "beyond item noise; seed noise itself": "items (seeds)",
 }
 
-
 NOTE = (
     "The last column names the noise that a difference exceeds: – none (5 % over all rows of this table); items: the choice "
     "of items; seeds: also the training seed; ?: seed noise is unknown (fewer than 3 seeds per side); (seeds): the sides are "
     "seeds of one model."
 )
 
-
 MATCHES = {
     "name": "one run: sites match by name",
     "depth": "separate runs: sites match by function, layers by relative depth",
     "function": "separate runs: sites match only by function",
 }
-
 
 HEADINGS = {
     "distractor_preference": "preference\nin conflict",
@@ -222,7 +213,7 @@ def _maps(probe: str, maps: Sequence[MapChange]) -> Group:
 def _similarity(one: MapChange) -> str:
     """How many sites changed, and how similar the two maps are, compared with item halves of one model."""
     both, only_first, only_second = one.shared
-    text = f"{int(one.is_marked.sum())} of {len(one.sites)} sites (5\u00a0% false, at least 5\u00a0% of the gap)."
+    text = f"{int(one.is_marked.sum())} of {len(one.sites)} sites (5\u00a0% false discoveries, at least 5\u00a0% of the gap)."
     if not np.isnan(one.rank_correlation):
         similar = "as similar as" if one.is_as_alike else "less similar than"
         text += (
@@ -232,7 +223,7 @@ def _similarity(one: MapChange) -> str:
         )
     if both + only_first + only_second:
         text += (
-            f" Sites that stand out: {both} in both, {only_first} only in the first, {only_second} only in the second "
+            f" Significant sites: {both} in both, {only_first} only in the first, {only_second} only in the second "
             f"(overlap by chance: p {p_value(one.p_shared)})."
         )
     return text

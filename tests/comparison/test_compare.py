@@ -65,9 +65,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[ComparisonResult,
         wired.source(folder, "weak", first=1.0, second=0.5),
     ]
     done: list[str] = []
-    found = compare(TASK, sources, BOTH, store=Store(folder / "cells"), settings=CPU, advance=done.append)
+    result = compare(TASK, sources, BOTH, store=Store(folder / "cells"), settings=CPU, advance=done.append)
     assert len(done) == count_steps(TASK, sources, BOTH)
-    return found, folder
+    return result, folder
 
 
 def test_only_the_weakened_head_changed(planted: tuple[ComparisonResult, Path]) -> None:
@@ -79,11 +79,11 @@ def test_only_the_weakened_head_changed(planted: tuple[ComparisonResult, Path]) 
     assert changed == {"L0H1.z"}
     conflict, congruent = pair.maps["ablation", 0, 1]
     for one, before, by in ((conflict, -2, 1.5), (congruent, 2, -1.5)):
-        place = one.order[0]
-        assert one.sites[place] == "L0H1.z"
-        assert one.first[place] == pytest.approx(before, abs=0.02)
-        assert one.mean[place] == pytest.approx(by, abs=0.02)
-        assert one.low[place] <= one.mean[place] <= one.high[place]
+        i = one.order[0]
+        assert one.sites[i] == "L0H1.z"
+        assert one.first[i] == pytest.approx(before, abs=0.02)
+        assert one.mean[i] == pytest.approx(by, abs=0.02)
+        assert one.low[i] <= one.mean[i] <= one.high[i]
         assert one.shared == (2, 0, 0)
 
 
@@ -100,8 +100,8 @@ def test_only_behaviour_that_needs_the_weakened_head_changed(planted: tuple[Comp
 
 
 def test_switched_items_are_listed_with_their_text(planted: tuple[ComparisonResult, Path]) -> None:
-    found, _ = planted
-    entries = compare_report.summary([found])["tasks"]["wired"]["pairs"][0]["changed_sides"]
+    result, _ = planted
+    entries = compare_report.summary([result])["tasks"]["wired"]["pairs"][0]["changed_sides"]
     assert len(entries) == len(TASK.items)
     assert entries[0]["prompt"] == "fact A but B :"
     assert entries[0]["to"] == "distractor"
@@ -142,8 +142,8 @@ def test_progress_counts_every_step_once_even_if_a_probe_fails(tmp_path: Path) -
     done: list[str] = []
     probes = {**ALONE, "refusing": Refusing()}
     store = Store(tmp_path / "cells")
-    found = compare(TASK, sources, probes, store=store, settings=CPU, forgive=True, advance=done.append)
-    assert set(found.refused) == {("refusing", "one"), ("refusing", "two")}
+    result = compare(TASK, sources, probes, store=store, settings=CPU, forgive=True, advance=done.append)
+    assert set(result.refused) == {("refusing", "one"), ("refusing", "two")}
     assert len(done) == count_steps(TASK, sources, probes) == 2 * (of_each + 1) + 1
 
 
@@ -159,26 +159,26 @@ def test_figures_stay_on_their_page(planted: tuple[ComparisonResult, Path]) -> N
 
 def test_models_of_different_size_match_only_by_function(tmp_path: Path) -> None:
     sources = [wired.source(tmp_path, "one"), wired.source(tmp_path, "two", at=1, layers=2)]
-    found = compared(tmp_path, sources, ALONE)
-    (pair,) = found.pairs
+    result = compared(tmp_path, sources, ALONE)
+    (pair,) = result.pairs
     assert pair.match == "function"
     assert (pair.maps, pair.transfers) == ({}, ())
     assert pair.no_transfer is not None
     assert pair.paths["true_path"].call == INSIDE
     assert pair.paths["true_path"].mean == pytest.approx(0, abs=0.02)
-    assert "separate runs" in printed(tables(found))
+    assert "separate runs" in printed(tables(result))
 
 
 def test_with_six_layers_whole_blocks_match_by_relative_depth(tmp_path: Path) -> None:
     sources = [wired.source(tmp_path, "six", at=5, layers=6), wired.source(tmp_path, "seven", at=6, layers=7)]
-    found = compared(tmp_path, sources, ALONE)
-    (pair,) = found.pairs
+    result = compared(tmp_path, sources, ALONE)
+    (pair,) = result.pairs
     assert pair.match == "depth"
     assert pair.depths["conflict"]["z"] == pytest.approx(1)
     assert {one.share for one in pair.transfers} == {1.0}
     first = pair.transfers[0]
     assert first.sites == tuple(f"L6H{head}.z" for head in range(4)), "all heads of the layer at that depth"
-    assert "relative depth, conflict: z 1.00" in printed(tables(found))
+    assert "relative depth, conflict: z 1.00" in printed(tables(result))
 
 
 @pytest.mark.quick
@@ -219,10 +219,10 @@ def seeds_of(folder: Path, name: str, strengths: Sequence[float]) -> list[Source
 
 
 def test_seeds_of_one_model_are_sides_and_their_difference_is_seed_noise(tmp_path: Path) -> None:
-    found = compared(tmp_path, seeds_of(tmp_path, "m", (1.0, 1.5, 2.0)), {})
-    assert [side.name for side in found.sides] == ["wired/m/seed0", "wired/m/seed1", "wired/m/seed2"]
-    assert [(pair.first, pair.second) for pair in found.pairs] == [(0, 1), (0, 2), (1, 2)]
-    for pair in found.pairs:
+    result = compared(tmp_path, seeds_of(tmp_path, "m", (1.0, 1.5, 2.0)), {})
+    assert [side.name for side in result.sides] == ["wired/m/seed0", "wired/m/seed1", "wired/m/seed2"]
+    assert [(pair.first, pair.second) for pair in result.pairs] == [(0, 1), (0, 2), (1, 2)]
+    for pair in result.pairs:
         assert pair.rows[T].call == "beyond item noise; seed noise itself"
         assert pair.rows["accuracy", Condition.CONGRUENT].call == INSIDE
         assert pair.match is None
@@ -236,13 +236,13 @@ def test_two_sides_of_three_seeds_are_judged_by_the_spread_of_seeds(
     second: tuple[float, ...], call: str, tmp_path: Path
 ) -> None:
     sources = [*seeds_of(tmp_path, "a", (0.5, 0.6, 0.4)), *seeds_of(tmp_path, "b", second)]
-    found = compared(tmp_path, sources, {})
-    assert [(side.name, len(side.members)) for side in found.sides] == [("wired/a", 3), ("wired/b", 3)]
-    change = found.pairs[0].rows[T]
+    result = compared(tmp_path, sources, {})
+    assert [(side.name, len(side.members)) for side in result.sides] == [("wired/a", 3), ("wired/b", 3)]
+    change = result.pairs[0].rows[T]
     assert change.call == call
     assert change.mean == pytest.approx(np.mean(second) - 0.5, abs=0.02)
     assert change.seeds is not None
-    assert "3 and 3 seeds" in printed(tables(found))
+    assert "3 and 3 seeds" in printed(tables(result))
 
 
 def stepped(folder: Path, first: Sequence[float], second: Sequence[float]) -> list[Source]:
@@ -255,33 +255,33 @@ def stepped(folder: Path, first: Sequence[float], second: Sequence[float]) -> li
 
 def test_along_training_the_path_that_moved_first_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = stepped(tmp_path, (0, 1, 2, 1.98, 1.96, 1.94, 1.92), (0, 0, 0, 0.2, 1.5, 2.5, 2.4))
-    found = compared(tmp_path, sources, ALONE)
-    assert [side.name for side in found.sides] == ["wired/m/seed0@100", "wired/m/seed0@6400"]
-    (curves,) = found.training
+    result = compared(tmp_path, sources, ALONE)
+    assert [side.name for side in result.sides] == ["wired/m/seed0@100", "wired/m/seed0@6400"]
+    (curves,) = result.training
     assert curves.name == "wired/m"
     assert curves.steps == tuple(100 * 2**k for k in range(7))
     for quantity, planted in (("true_path", (0, 0, 0, 0.2, 1.5, 2.5, 2.4)), ("distractor_pull", (0, 1, 2))):
         assert curves.means(quantity)[0][: len(planted)] == pytest.approx(planted, abs=0.03)
     for what in ("sites", "behaviour"):
         assert curves.orders[what]["onset"].call == "second", curves.sentences()
-    assert found.pairs[0].match == "name"
-    summary = json.loads(json.dumps(compare_report.summary([found]), allow_nan=False))["tasks"]["wired"]["training"][0]
+    assert result.pairs[0].match == "name"
+    summary = json.loads(json.dumps(compare_report.summary([result]), allow_nan=False))["tasks"]["wired"]["training"][0]
     assert summary["first"]["sites"]["onset"]["call"] == "second"
-    text = printed(tables(found))
+    text = printed(tables(result))
     assert "wired/m along training: 7 steps, 1 seed\n" in text
     monkeypatch.setattr(compare_table, "STEPS", 4)
-    assert "7 steps, 1 seed (4 steps shown; all are in summary.json)" in " ".join(printed(tables(found)).split())
+    assert "7 steps, 1 seed (4 steps shown; all are in summary.json)" in " ".join(printed(tables(result)).split())
     assert "the true path moves after the distractor's path" in text
-    check_page(compare_report.figures(found)["training-wired-m"], "training")
+    check_page(compare_report.figures(result)["training-wired-m"], "training")
 
 
 def test_two_steps_of_one_run_are_two_sides_and_match_by_name(tmp_path: Path) -> None:
-    found = compared(tmp_path, stepped(tmp_path, (2, 1), (0.5, 2)), ALONE)
-    assert found.training == ()
-    assert [side.name for side in found.sides] == ["wired/m/seed0@100", "wired/m/seed0@200"]
-    assert found.pairs[0].match == "name"
-    assert not found.are_seeds
-    assert found.pairs[0].rows[T].call == UNKNOWN, "training changes are not seed noise"
+    result = compared(tmp_path, stepped(tmp_path, (2, 1), (0.5, 2)), ALONE)
+    assert result.training == ()
+    assert [side.name for side in result.sides] == ["wired/m/seed0@100", "wired/m/seed0@200"]
+    assert result.pairs[0].match == "name"
+    assert not result.are_seeds
+    assert result.pairs[0].rows[T].call == UNKNOWN, "training changes are not seed noise"
 
 
 @pytest.mark.quick
@@ -306,10 +306,10 @@ def test_sides_keep_the_given_order_and_name_steps_if_there_are_several() -> Non
 
 
 def test_over_several_tasks_the_primary_p_is_adjusted(planted: tuple[ComparisonResult, Path]) -> None:
-    found, _ = planted
-    assert over_tasks([found])[0].pairs[0].p_over_tasks is None
-    both = over_tasks([found, found])
-    p = found.pairs[0].rows["distractor_preference", Condition.CONFLICT].p
+    result, _ = planted
+    assert over_tasks([result])[0].pairs[0].p_over_tasks is None
+    both = over_tasks([result, result])
+    p = result.pairs[0].rows["distractor_preference", Condition.CONFLICT].p
     assert [one.pairs[0].p_over_tasks for one in both] == [2 * p, 2 * p]
 
 

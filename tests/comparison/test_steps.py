@@ -38,25 +38,25 @@ def course(
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_path_that_moves_first_is_named(seeds: int) -> None:
-    found = course(rising(1200), rising(150), seeds=seeds)
-    assert found.orders["sites"]["onset"].call == "second"
-    assert found.orders["behaviour"]["onset"].call == "second"
+    result = course(rising(1200), rising(150), seeds=seeds)
+    assert result.orders["sites"]["onset"].call == "second"
+    assert result.orders["behaviour"]["onset"].call == "second"
     level = "models like these" if seeds == 3 else "these weights"
     assert any(
         line.startswith("sites: the true path moves after the distractor's path, by factors of") and level in line
-        for line in found.sentences()
+        for line in result.sentences()
     )
-    assert "in step at 25" in found.sentences()[0]
+    assert "in step at 25" in result.sentences()[0]
 
 
 def test_paths_that_move_together_are_not_separable() -> None:
-    found = [course(rising(400), rising(400), random=random).orders["sites"]["onset"].call for random in range(3)]
-    assert set(found) == {"not separable"}
+    result = [course(rising(400), rising(400), random=random).orders["sites"]["onset"].call for random in range(3)]
+    assert set(result) == {"not separable"}
 
 
 def test_a_true_path_that_rises_before_the_distractors_decline_comes_first() -> None:
-    found = course(rising(300), rising(300, falls=True))
-    assert found.orders["sites"]["decline"].call == "first"
+    result = course(rising(300), rising(300, falls=True))
+    assert result.orders["sites"]["decline"].call == "first"
 
 
 def test_noise_has_no_order() -> None:
@@ -79,8 +79,8 @@ def test_means_are_over_items_and_curves_keep_the_groups_with_values_everywhere(
     table, counts = laid
     assert_allclose(counts, [3, 2])
     assert_allclose(table[0], [[1, 3.5], [7, 9.5]])
-    found = TrainingCurves("x", (1, 2), (0,), {"true_pull": table}, {"true_pull": counts})
-    assert_allclose(found.means("true_pull")[0], values[0, :, :5].mean(1))
-    assert found.orders == {}
-    assert found.shape is None
+    result = TrainingCurves("x", (1, 2), (0,), {"true_pull": table}, {"true_pull": counts})
+    assert_allclose(result.means("true_pull")[0], values[0, :, :5].mean(1))
+    assert result.orders == {}
+    assert result.shape is None
     assert curve([list(seed) for seed in values], ["a"] * 6) is None
