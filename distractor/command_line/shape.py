@@ -106,16 +106,16 @@ def shape(
     """
     from distractor.curves import report
     from distractor.curves.curve_file import CurveRequest, paths_of, read_curve
-    from distractor.curves.judge_curve import cut_of, judge_curve
+    from distractor.curves.judge_curve import judge_curve, parse_parts
     from distractor.runs.folder import open_run
 
-    wanted = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)
+    request = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]
-    curve = read_curve(files, wanted)
-    judged = judge_curve(curve, delta=delta, references=references, task=task, cut=cut_of(by))
+    curve = read_curve(files, request)
+    judged = judge_curve(curve, delta=delta, references=references, task=task, by=parse_parts(by))
     paths = paths_of(files)
     settings = {"delta": judged.delta, "references": references, "task": task or curve.task, "by": by}
-    manifest = report.manifest(files, paths, wanted, settings, sys.argv)
+    manifest = report.manifest(files, paths, request, settings, sys.argv)
     with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
         summary = report.write(folder, judged)
     if as_json:

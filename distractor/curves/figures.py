@@ -1,4 +1,4 @@
-"""Figures of `distractor shape`: one curve with both levels, published curves, and parts of the items."""
+"""Draws the curve of `distractor shape` with its intervals, and published curves below it."""
 
 import textwrap
 from collections.abc import Sequence
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 def _around(sizes: Sequence[float], size: float) -> tuple[float, float]:
-    """Half-way to the neighbours on the axis."""
-    at = list(sizes).index(size)
-    return (sizes[at - 1] * size) ** 0.5 or sizes[at - 1], (size * sizes[at + 1]) ** 0.5
+    """The span around a size, half-way to its neighbours on the logarithmic axis."""
+    index = list(sizes).index(size)
+    return (sizes[index - 1] * size) ** 0.5 or sizes[index - 1], (size * sizes[index + 1]) ** 0.5
 
 
 def shape(judged: JudgedCurve) -> Figure:
-    """A curve with both levels of interval, the sizes at which it may turn, and published curves underneath."""
+    """The curve with intervals at both levels, the sizes where it may turn, and published curves below."""
     with mpl.rc_context(STYLE):
-        rows = [[one for one in judged.references if one.sizes_known is known] for known in (True, False)]
+        rows = [[curve for curve in judged.references if curve.sizes_known is known] for known in (True, False)]
         rows = [row for row in rows if row]
         heights = [3.6, *(max(2.0, 0.7 + 0.24 * len(row)) for row in rows)]
         figure = Figure(figsize=(7.2, 0.6 + sum(heights)), layout="constrained")
         axes = figure.subplots(1 + len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
-        _judged(axes[0], judged)
-        for below, row in zip(axes[1:], rows, strict=True):
-            _references(below, row)
+        _draw_curve(axes[0], judged)
+        for panel, row in zip(axes[1:], rows, strict=True):
+            _draw_published(panel, row)
         models = judged.shape.models.label if judged.shape.models else "not identified"
         figure.suptitle(
             f"{quantity_title(judged.curve)} over {AXIS_TITLES[judged.curve.axis]}\n"
@@ -43,7 +43,7 @@ def shape(judged: JudgedCurve) -> Figure:
         return figure
 
 
-def _judged(axes: "Axes", judged: JudgedCurve) -> None:
+def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     curve = judged.curve
     x, colour = list(curve.sizes), COLOURS[Condition.CONFLICT]
     axes.plot(x, judged.mean, "-o", color=colour, ms=4, lw=1.4, zorder=3, label="mean")
@@ -61,29 +61,29 @@ def _judged(axes: "Axes", judged: JudgedCurve) -> None:
     else:
         axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
     level = judged.shape.models or judged.shape.weights[0]
-    alone = judged.shape.models is not None or len(judged.shape.weights) == 1
-    if alone and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:
-        for place, size in enumerate(level.turn.turning_set):
+    has_one_label = judged.shape.models is not None or len(judged.shape.weights) == 1
+    if has_one_label and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:
+        for index, size in enumerate(level.turn.turning_set):
             axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
-                         label=f"may turn here (level {level.level})" if place == 0 else None)  # fmt: skip
+                         label=f"may turn here (level {level.level})" if index == 0 else None)  # fmt: skip
     log_axis(axes, x, AXIS_TITLES[curve.axis])
     axes.set_ylabel(quantity_title(curve))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
 
 
-def _references(axes: "Axes", references: Sequence[Published]) -> None:
-    for place, one in enumerate(references):
-        sizes, shares = [p.size for p in one.points], [p.accuracy for p in one.points]
-        colour, marker = SERIES[place % len(SERIES)], "osD^v<>P"[place % 8]
-        errors = [1.96 * (p.accuracy * (1 - p.accuracy) / p.n) ** 0.5 if p.n else 0 for p in one.points]
+def _draw_published(axes: "Axes", curves: Sequence[Published]) -> None:
+    for index, curve in enumerate(curves):
+        sizes, shares = [p.size for p in curve.points], [p.accuracy for p in curve.points]
+        colour, marker = SERIES[index % len(SERIES)], "osD^v<>P"[index % 8]
+        errors = [1.96 * (p.accuracy * (1 - p.accuracy) / p.n) ** 0.5 if p.n else 0 for p in curve.points]
         axes.errorbar(sizes, shares, errors, color=colour, marker=marker, ms=4, lw=1.1, elinewidth=0.7,
-                      label=textwrap.fill(one.title, 44))  # fmt: skip
+                      label=textwrap.fill(curve.title, 44))  # fmt: skip
     axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
     axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-    if references[0].sizes_known:
-        log_axis(axes, [p.size for one in references for p in one.points], "parameters (published)")
+    if curves[0].sizes_known:
+        log_axis(axes, [p.size for curve in curves for p in curve.points], "parameters (published)")
     else:
         axes.set_xlabel("rank by size (parameters unpublished)")
-        axes.set_xticks(range(max(len(one.points) for one in references)))
+        axes.set_xticks(range(max(len(curve.points) for curve in curves)))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, title="published; 95 % where n is known",
                 title_fontsize=7)  # fmt: skip

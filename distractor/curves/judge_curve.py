@@ -1,4 +1,4 @@
-"""The judgement of `ablate` on anyone's results: a curve that was read from a file, its shape, and what lies beside it."""
+"""Judges the shape of a curve from a file, with intervals, published curves and curves of item parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from distractor.statistics.shape_test import SHARES, Level, Shape, delta_of, jud
 
 @dataclass(frozen=True, eq=False)
 class JudgedCurve:
-    """A curve, its shape at both levels, the published curves to lie under it, and its parts where they were asked for.
+    """A curve, its shape at both levels, and, on request, published curves and curves of item parts.
 
-    `low` and `high` are 95 % bounds of the seed-averaged mean at each size, over item groups (level 1, these weights);
-    `models_low` and `models_high` the same over seeds (level 2, models like these), None with fewer than three.
+    `low` and `high` are 95 % bounds of the mean over seeds at each size. They are over item groups (level 1, these
+    weights); `models_low` and `models_high` are over seeds (level 2, models like these), None with fewer than three.
     """
 
     curve: Curve
@@ -43,31 +43,27 @@ class JudgedCurve:
 
     @property
     def sentences(self) -> list[str]:
-        """What is found, both levels by name, in whole sentences."""
-        return [*_of_weights(self), _of_models(self), *self.notes]
+        """The result at both levels, then the notes."""
+        return [_weights_sentence(self), _models_sentence(self), *self.notes]
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know of the numbers."""
-        known = [text for text in self.shape.warnings if "level 2 not identified" not in text]
-        return [f"{text[0].upper()}{text[1:]}." for text in (*self.curve.notes, *known)]
+        """Warnings about the numbers."""
+        warnings = [text for text in self.shape.warnings if "level 2 not identified" not in text]
+        return [f"{text[0].upper()}{text[1:]}." for text in (*self.curve.notes, *warnings)]
 
-    def _at(self, place: int) -> dict[str, Any]:
-        """One size's numbers."""
-        models = self.models_low is not None and self.models_high is not None
-        seeds = dict(zip(map(str, self.curve.seeds), self.curve.means[:, place].tolist(), strict=True))
+    def _at(self, index: int) -> dict[str, Any]:
+        """The numbers of one size."""
+        columns = ("mean", "low", "high", "models_low", "models_high")
+        values = {name: getattr(self, name) for name in columns}
         return {
-            "size": self.curve.sizes[place],
-            "mean": float(self.mean[place]),
-            "low": float(self.low[place]),
-            "high": float(self.high[place]),
-            "models_low": float(self.models_low[place]) if models else None,  # type: ignore[index]
-            "models_high": float(self.models_high[place]) if models else None,  # type: ignore[index]
-            "seeds": seeds,
+            "size": self.curve.sizes[index],
+            **{name: None if array is None else float(array[index]) for name, array in values.items()},
+            "seeds": dict(zip(map(str, self.curve.seeds), self.curve.means[:, index].tolist(), strict=True)),
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in summary.json and is printed by `--json`."""
+        """Plain values for summary.json and `--json`."""
         curve = self.curve
         return {
             "quantity": curve.quantity,
@@ -77,11 +73,11 @@ class JudgedCurve:
             "items": curve.n_items,
             "left_out": curve.left_out,
             "groups": len(curve.groups) or None,
-            "sizes": [self._at(place) for place in range(len(curve.sizes))],
+            "sizes": [self._at(index) for index in range(len(curve.sizes))],
             "shape": self.shape.as_dict(),
             "sentences": self.sentences,
             "notes": list(curve.notes),
-            "references": [one.as_dict() for one in self.references],
+            "references": [reference.as_dict() for reference in self.references],
             "parts": self.parts.as_dict() if self.parts else None,
         }
 
@@ -92,25 +88,26 @@ def judge_curve(
     delta: float | None = None,
     references: Sequence[str] = (),
     task: str | None = None,
-    cut: PartsBy | None = None,
+    by: PartsBy | None = None,
 ) -> JudgedCurve:
-    """Judge the shape of `curve`; `delta` defaults to .05 for shares and .2 for nats.
+    """Judge the shape of `curve`; `delta`, the smallest difference of interest, is .05 for shares and .2 for nats.
 
     Raises:
-        ScalingError: the curve cannot be judged, references have no numbers for the task, or there is nothing to cut.
+        ScalingError: the curve cannot be judged, `references` have no numbers for the task, or the items cannot be
+            divided into parts.
 
     """
     smallest = delta if delta is not None else delta_of(curve.quantity)
     if not 0 < smallest < np.inf:
-        raise ScalingError(f"δ, the smallest difference of interest, is finite and above 0; {smallest:g} came")
-    found: tuple[Published, ...] = ()
+        raise ScalingError(f"δ, the smallest difference of interest, must be finite and above 0, not {smallest:g}")
+    published: tuple[Published, ...] = ()
     if references:
-        asked = task or curve.task
-        if asked is None:
-            raise ScalingError("published numbers of which task? The table has no column task; say it with --task")
+        published_task = task or curve.task
+        if published_task is None:
+            raise ScalingError("the table has no column task; name the task of the published results with --task")
         if curve.quantity != "accuracy":
-            raise ScalingError(f"published numbers are accuracies; they cannot lie under {curve.quantity}")
-        found = find_published(asked, references)
+            raise ScalingError(f"published results are accuracies, so they cannot be compared with {curve.quantity}")
+        published = find_published(published_task, references)
     limits = (0.0, 1.0) if curve.quantity in SHARES else None
     if curve.values is not None:
         shape = judge(curve.values, curve.sizes, delta=smallest)
@@ -127,54 +124,53 @@ def judge_curve(
         _, models_low, models_high = interval_of_models(curve.values, limits=limits)
     elif shape.models is not None and curve.errors is not None:
         _, models_low, models_high = interval_of_seed_means(curve.means, curve.errors)
-    parts = parts_of(curve, cut) if cut else None
-    return JudgedCurve(curve, shape, smallest, low, high, models_low, models_high, found, parts)
+    parts = parts_of(curve, by) if by else None
+    return JudgedCurve(curve, shape, smallest, low, high, models_low, models_high, published, parts)
 
 
-def cut_of(text: str | None) -> PartsBy | None:
-    """The cut that a word names."""
-    cuts: dict[str | None, PartsBy | None] = {None: None, "group": "group", "difficulty": "difficulty"}
-    if text in cuts:
-        return cuts[text]
-    raise ScalingError(f"items are cut by group or by difficulty; {text!r} came")
+def parse_parts(text: str | None) -> PartsBy | None:
+    """Parse the option `--by`."""
+    parts: dict[str | None, PartsBy | None] = {None: None, "group": "group", "difficulty": "difficulty"}
+    if text in parts:
+        return parts[text]
+    raise ScalingError(f"--by takes group or difficulty, not {text!r}")
 
 
-def _of_weights(judged: JudgedCurve) -> list[str]:
-    shape = judged.shape
-    if len(shape.weights) == 1:
-        return [f"These weights (level 1): {_told(shape.weights[0], judged)}"]
-    by_seed = ", ".join(
-        f"{level.label} (seed {seed})" for seed, level in zip(judged.curve.seeds, shape.weights, strict=True)
-    )
-    return [f"These weights (level 1), by seed: {by_seed}."]
+def _weights_sentence(judged: JudgedCurve) -> str:
+    levels = judged.shape.weights
+    if len(levels) == 1:
+        return f"These weights (level 1): {_evidence(levels[0], judged)}"
+    by_seed = [f"{level.label} (seed {seed})" for seed, level in zip(judged.curve.seeds, levels, strict=True)]
+    return f"These weights (level 1), by seed: {', '.join(by_seed)}."
 
 
-def _of_models(judged: JudgedCurve) -> str:
+def _models_sentence(judged: JudgedCurve) -> str:
     shape = judged.shape
     if shape.models is None:
         return f"Models like these (level 2): not identified ({seeds_in_words(len(shape.weights))}; at least 3 are needed)."
-    return f"Models like these (level 2): {_told(shape.models, judged)}"
+    return f"Models like these (level 2): {_evidence(shape.models, judged)}"
 
 
-def _told(level: Level, judged: JudgedCurve) -> str:
-    """The label with its evidence, in one or two sentences."""
-    delta, unit = judged.delta, "" if judged.curve.quantity in SHARES else " nats"
+def _evidence(level: Level, judged: JudgedCurve) -> str:
+    """Describe a label and its evidence in two or three sentences."""
+    unit = "" if judged.curve.quantity in SHARES else " nats"
     turn = level.turn
-    words = {"U-shaped": ("falls", "rises again"), "inverted-U": ("rises", "falls again")}
-    seen = f"A dip of {level.smallest_detectable_dip:.2g}{unit} could have been seen."
-    if level.label in words:
-        first, then = words[level.label]
-        ends = f"{turn.turning_set[0]:,.15g}", f"{turn.turning_set[-1]:,.15g}"
-        where = f"at {ends[0]}" if ends[0] == ends[1] else f"between {ends[0]} and {ends[1]}"
+    verbs = {"U-shaped": ("falls", "rises again"), "inverted-U": ("rises", "falls again")}
+    dip = f"Minimum detectable dip: {level.smallest_detectable_dip:.2g}{unit}."
+    if level.label in verbs:
+        left, right = verbs[level.label]
+        first, last = f"{turn.turning_set[0]:,.15g}", f"{turn.turning_set[-1]:,.15g}"
+        where = f"at {first}" if first == last else f"between {first} and {last}"
         return (
-            f"{level.label}: it {first} (p {p_value(turn.p_left)}) and {then} (p {p_value(turn.p_right)}), by at least "
-            f"{turn.low:.2g}{unit}; it turns {where} {judged.curve.axis}. {seen}"
+            f"{level.label}: it {left} (p {p_value(turn.p_left)}) and {right} (p {p_value(turn.p_right)}), by at least "
+            f"{turn.low:.2g}{unit}; it turns {where} {judged.curve.axis}. {dip}"
         )
-    excluded = [name for name, out in (("U", level.no_u), ("inverted U", level.no_inverted_u)) if out]
+    excluded = [
+        name for name, is_excluded in (("a U", level.no_u), ("an inverted U", level.no_inverted_u)) if is_excluded
+    ]
+    turns = f"A turn of {judged.delta:g}{unit} is not ruled out."
     if excluded:
-        no = f"No {' and no '.join(excluded)} of {delta:g}{unit} or more: ruled out."
-    else:
-        no = f"A turn of {delta:g}{unit} is not ruled out."
+        turns = f"Ruled out: {' and '.join(excluded)} of {judged.delta:g}{unit} or more."
     mean, low, high = level.end
-    ends_told = f"from the smallest to the largest it moves by {mean:+.2g} [{low:+.2g}, {high:+.2g}]{unit}"
-    return f"{level.label}; {ends_told}. {no} {seen}"
+    change = f"from the smallest to the largest size it changes by {mean:+.2g} [{low:+.2g}, {high:+.2g}]{unit}"
+    return f"{level.label}: {change}. {turns} {dip}"

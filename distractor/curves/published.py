@@ -1,25 +1,26 @@
-"""What others have published of accuracy over size: numbers with their source and prompt format, to lie under a curve.
+"""Published accuracies over model size, with their source and prompt format, for comparison with a curve.
 
-The same task is inverse, U-shaped or positive by its prompt, so every curve carries its prompt format; and many models'
-parameter counts are unpublished, so that such curves have ranks for sizes. Numbers were transcribed as facts; where
-something could not be read at its source, it is not here.
+The shape of a task's curve depends on its prompt, so every curve has a prompt format. Many models have no published
+parameter count; their sizes are ranks. Every number was read at its source.
 """
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distractor.errors import ScalingError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 NUMBERS = Path(__file__).parent / "published.csv"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model's accuracy, from 0 to 1, over `n` items (None: not said)."""
+    """The accuracy of one model, from 0 to 1, over `n` items (None: not published)."""
 
     model: str
     size: float
@@ -29,9 +30,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Published:
-    """One published curve, smallest model first; `sizes_known` says whether sizes are parameters or ranks (from 0).
+    """One published curve, smallest model first. Sizes are parameters if `sizes_known`, else ranks from 0.
 
-    `authors_label` is the authors' own, by eye on few points; it is no ground truth.
+    `authors_label` is the shape that the authors named by eye from few points; it is not ground truth.
     """
 
     task: str
@@ -46,18 +47,18 @@ class Published:
 
     @property
     def title(self) -> str:
-        """As a legend says it."""
+        """Title for a legend."""
         return f"{self.series}, {self.prompt_format}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in summary.json."""
+        """Plain values for summary.json."""
         return {
             "task": self.task,
             "reference": self.reference,
             "series": self.series,
             "prompt_format": self.prompt_format,
             "size": "parameters" if self.sizes_known else "rank",
-            "points": [{"model": p.model, "size": p.size, "accuracy": p.accuracy, "n": p.n} for p in self.points],
+            "points": [asdict(point) for point in self.points],
             "authors_label": self.authors_label,
             "source": self.source,
             "note": self.note,
@@ -66,38 +67,32 @@ class Published:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """All curves there are, in the order of the file."""
-    rows: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    with NUMBERS.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            place = tuple(row[name] for name in ("task", "reference", "series", "prompt_format"))
-            rows.setdefault(place, []).append(row)
-    return tuple(_curve(place, of) for place, of in rows.items())
+    """All published curves, in the order of the file."""
+    import pandas as pd
+
+    table = pd.read_csv(NUMBERS)
+    keys = ["task", "reference", "series", "prompt_format"]
+    return tuple(_curve(rows) for _, rows in table.groupby(keys, sort=False))
 
 
-def _curve(place: tuple[str, ...], rows: list[dict[str, str]]) -> Published:
-    known = all(row["n_params"] for row in rows)
+def _curve(rows: "DataFrame") -> Published:
+    sizes_known = bool(rows["n_params"].notna().all())
+    sizes = rows["n_params" if sizes_known else "rank"].astype(float)
     points = [
-        Point(
-            row["model"],
-            float(row["n_params"] if known else row["rank"]),
-            float(row["accuracy"]),
-            int(row["n"]) if row["n"] else None,
-        )
-        for row in rows
+        Point(model, size, accuracy, None if n != n else int(n))
+        for model, size, accuracy, n in zip(rows["model"], sizes, rows["accuracy"], rows["n"], strict=True)
     ]
-    task, reference, series, prompt_format = place
-    notes = dict.fromkeys(row["note"] for row in rows if row["note"])
+    first = rows.iloc[0]
     return Published(
-        task,
-        reference,
-        series,
-        prompt_format,
-        tuple(sorted(points, key=lambda point: point.size)),
-        known,
-        rows[0]["authors_label"] or None,
-        rows[0]["source"],
-        "; ".join(notes),
+        task=first["task"],
+        reference=first["reference"],
+        series=first["series"],
+        prompt_format=first["prompt_format"],
+        points=tuple(sorted(points, key=lambda point: point.size)),
+        sizes_known=sizes_known,
+        authors_label=first["authors_label"] if isinstance(first["authors_label"], str) else None,
+        source=first["source"],
+        note="; ".join(rows["note"].dropna().unique()),
     )
 
 
@@ -105,21 +100,21 @@ def find_published(task: str, references: Sequence[str]) -> tuple[Published, ...
     """The published curves of `references` on `task`.
 
     Raises:
-        ScalingError: one of them has no numbers for the task; the message says what there is.
+        ScalingError: one of them has no numbers for the task.
 
     """
-    found = [one for one in published() if one.task == task and one.reference in references]
-    missing = [name for name in references if name not in {one.reference for one in found}]
+    curves = [curve for curve in published() if curve.task == task and curve.reference in references]
+    missing = [name for name in references if name not in {curve.reference for curve in curves}]
     if missing:
         raise ScalingError(
-            f"no published numbers of {', '.join(missing)} for the task {task}; there are: {what_there_is()}"
+            f"there are no published results of {', '.join(missing)} for the task {task}; choose from {known_references()}"
         )
-    return tuple(found)
+    return tuple(curves)
 
 
-def what_there_is() -> str:
-    """Tasks and references that have numbers, in one line."""
+def known_references() -> str:
+    """Tasks and their references, in one line."""
     by_task: dict[str, dict[str, None]] = {}
-    for one in published():
-        by_task.setdefault(one.task, {})[one.reference] = None
+    for curve in published():
+        by_task.setdefault(curve.task, {})[curve.reference] = None
     return "; ".join(f"{task}: {', '.join(references)}" for task, references in by_task.items())

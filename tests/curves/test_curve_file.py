@@ -14,6 +14,8 @@ from distractor.curves.curve_file import CurveRequest, curve_of, read_curve
 from distractor.curves.model_size import parse_size
 from distractor.errors import DistractorError, ScalingError
 
+pytestmark = pytest.mark.quick
+
 SIZES = (1000, 2000, 4000)
 Rows = list[dict[str, Any]]
 

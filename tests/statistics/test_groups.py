@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distractor.curves.curve_file import Wanted, curve_of
+from distractor.curves.curve_file import CurveRequest, curve_of
 from distractor.errors import ScalingError
 from distractor.statistics.groups import (
     group_means,
@@ -93,7 +93,7 @@ def test_groups_that_are_all_right_are_right_to_the_last_digit(items: int) -> No
     means = group_means(np.ones((2, len(groups))), groups)
     assert (means == 1).all()
     rows = [{"size": n, "item": i, "group": i // items, "accuracy": 1} for n in (1, 2, 3) for i in range(30 * items)]
-    values = curve_of(rows, Wanted()).values
+    values = curve_of(rows, CurveRequest()).values
     assert values is not None
     assert (values == 1).all()
 
