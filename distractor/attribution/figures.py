@@ -101,7 +101,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
 
 
 def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
-    """Layer × head maps with the MLPs in the last column; significant cells are framed."""
+    """Layer × head maps with the MLPs in the last column; marked cells are framed."""
     families = [family.get("component", []) for family in map_families(cells)]
     names, grids = [], []
     for family in families:
@@ -350,11 +350,7 @@ def _finish_maps(
     figure.colorbar(image, ax=np.asarray(panels), label=label, shrink=0.9, aspect=aspect)
     shared = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
     method = ", ".join([attrs["origin"].split(" of ")[0], *shared])
-    framed = (
-        "framed: significant (5 % false discoveries, at least 5 % of the gap)"
-        if "marked" in cells
-        else "means over items"
-    )
+    framed = "framed: 5 % false discoveries, at least 5 % of the gap" if "marked" in cells else "means over items"
     warning = f"\nWarning: {attrs['warning']}" if attrs.get("warning") else ""
     headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
 

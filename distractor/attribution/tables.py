@@ -124,9 +124,9 @@ def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Datase
         table = _sites(reading, cells)
         if "marked" in cells:
             count, size = int(cells["marked"].sum()), int(cells["mean"].count())
-            notes.append(f"* significant: {count} of {size} (5 % false discoveries, at least 5 % of the gap)")
+            notes.append(f"* marked: {count} of {size} (5 % false discoveries, at least 5 % of the gap)")
             if why := results.why_no_recovery(reading):
-                notes.append(f"No shares, and no significance: {why}.")
+                notes.append(f"No shares, and no marks: {why}.")
     if warning := attrs.get("warning"):
         notes.append(f"Warning: {warning}")
     return Group(title, table, *map(Text, notes))

@@ -32,7 +32,7 @@ class MapChange:
 
     `mean` is second minus first, with its 95 % interval over item groups and sign-flip p. `is_marked`: Benjamini and
     Hochberg's procedure at 5 % over the map, and at least 5 % of the larger of the two models' reference gaps.
-    `is_marked_first` and `is_marked_second` are the significant sites of each model.
+    `is_marked_first` and `is_marked_second` are the marked sites of each model.
 
     `rank_correlation` compares the two maps over the same items. `across` compares half of the items in one model with the
     other half in the other, `within` the two halves in one model; both are means over random splits. `is_as_alike`:
@@ -68,7 +68,7 @@ class MapChange:
 
     @property
     def shared(self) -> tuple[int, int, int]:
-        """The number of significant sites of both models, only of the first, only of the second."""
+        """The number of marked sites of both models, only of the first, only of the second."""
         both = int((self.is_marked_first & self.is_marked_second).sum())
         return both, int(self.is_marked_first.sum()) - both, int(self.is_marked_second.sum()) - both
 

@@ -223,7 +223,7 @@ def _similarity(one: MapChange) -> str:
         )
     if both + only_first + only_second:
         text += (
-            f" Significant sites: {both} in both, {only_first} only in the first, {only_second} only in the second "
+            f" Marked sites: {both} in both, {only_first} only in the first, {only_second} only in the second "
             f"(overlap by chance: p {p_value(one.p_shared)})."
         )
     return text
