@@ -1,14 +1,14 @@
-"""Errors for the person who made them: what was wanted, what came, what can be done. Caught once, at the door."""
+"""Errors that a user can fix. Each message says what was expected, what was found, and what to do."""
 
 from collections.abc import Iterable
 
 
 class DistractorError(Exception):
-    """Anything that a user can put right; the command line prints it without a traceback, exit status 2."""
+    """An error that the user can fix. The command line prints it without a traceback and exits with status 2."""
 
 
 class TaskError(DistractorError):
-    """A task, an item or a data file is not what it should be."""
+    """A task, an item or a data file is invalid."""
 
 
 class TableError(DistractorError):
@@ -16,30 +16,30 @@ class TableError(DistractorError):
 
 
 class ModelError(DistractorError):
-    """A model cannot be found, loaded, trusted or written to."""
+    """A model cannot be found, loaded, trusted or edited."""
 
 
 class EncodeError(DistractorError):
-    """A prompt or an answer cannot be turned into tokens that mean what they should."""
+    """A prompt or an answer cannot be tokenized correctly."""
 
 
 class StoreError(DistractorError):
-    """Results cannot be written or read where the user wants them."""
+    """Results cannot be written or read."""
 
 
 class ScalingError(DistractorError):
-    """A curve cannot be judged from the values that came."""
+    """A curve over size cannot be judged from these values."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The part of an error message that says what there is, with the likeliest first: `did you mean …?`."""
+    """The end of an error message about an unknown name: the most similar known names, or all of them."""
     import difflib
 
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"there is: {', '.join(names)}"
+    return f"did you mean {' or '.join(close)}?" if close else f"available: {', '.join(names)}"
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or the name of its type if the message is empty."""
+    """The first line of an error's message, or the name of its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

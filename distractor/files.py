@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Writes files in one step, so that no reader sees half a file."""
 
 import secrets
 from contextlib import suppress
@@ -12,12 +12,17 @@ if TYPE_CHECKING:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file in UTF-8. Raises StoreError like `write_bytes`."""
     write_bytes(path, text.encode())
 
 
+def write_table(path: Path, table: "pa.Table") -> None:
+    """Write a table as Parquet; equal tables give equal bytes. Raises StoreError like `write_bytes`."""
+    write_bytes(path, parquet_bytes(table))
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all.
+    """Write a file in one step.
 
     Raises:
         StoreError: it cannot be written.
@@ -26,16 +31,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         replace_file(path, content)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}); choose another place with --out") from error
-
-
-def write_table(path: Path, table: "pa.Table") -> None:
-    """Write a table as Parquet, whole or not at all; the same table gives the same bytes."""
-    write_bytes(path, parquet_bytes(table))
+        raise StoreError(f"{path} cannot be written ({error.strerror}); choose another folder with --out") from error
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in place in one step; its name while it is written is shared with no other process or thread."""
+    """Write a temporary file with a unique name, then rename it to `path`."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def parquet_bytes(table: "pa.Table") -> bytes:
-    """The bytes of a Parquet file that holds a table."""
+    """The bytes of a table as a Parquet file, with checksums of its pages."""
     import io
 
     import pyarrow.parquet as pq

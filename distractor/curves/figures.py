@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.published import Published
-from distractor.runs.parts_figure import quantity_title
-from distractor.runs.style import AXIS_TITLES, COLOURS, SERIES, STYLE, log_axis
+from distractor.runs.style import AXIS_TITLES, COLOURS, SERIES, STYLE, log_axis, quantity_title
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def shape(judged: JudgedCurve) -> Figure:
             _draw_published(panel, row)
         models = judged.shape.models.label if judged.shape.models else "not identified"
         figure.suptitle(
-            f"{quantity_title(judged.curve)} over {AXIS_TITLES[judged.curve.axis]}\n"
+            f"{quantity_title(judged.curve.quantity)} over {AXIS_TITLES[judged.curve.axis]}\n"
             f"these weights (level 1): {judged.shape.label_level_1}; models like these (level 2): {models}",
             fontsize=10,
         )
@@ -67,7 +66,7 @@ def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
             axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
                          label=f"may turn here (level {level.level})" if index == 0 else None)  # fmt: skip
     log_axis(axes, x, AXIS_TITLES[curve.axis])
-    axes.set_ylabel(quantity_title(curve))
+    axes.set_ylabel(quantity_title(curve.quantity))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a run: command, versions, hashes, settings."""
+"""The manifest of a run: command, versions, settings, and hashes of the task and the models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def run_manifest(
     task: Task, sources: Sequence[Source], settings: Settings, probe: "Probe | None", command: Sequence[str]
 ) -> dict[str, Any]:
-    """What was run, on what, with what: known before anything is computed."""
+    """Describe a run before anything is computed."""
     from importlib.metadata import version
 
     libraries = ("torch", "transformers", "transformer-lens", "numpy", "scipy", "pyarrow")
@@ -25,8 +25,8 @@ def run_manifest(
         "command": [Path(command[0]).name, *command[1:]],
         "versions": {"distractor": __version__, **{name: version(name) for name in libraries}},
         "task": {"name": task.name, "items": len(task.items), "source": task.source, "hash": task.fingerprint()},
-        "models": [{"name": one.name, "hash": one.fingerprint()} for one in sources],
-        "seeds": sorted({one.seed for one in sources if one.seed is not None}),
+        "models": [{"name": source.name, "hash": source.fingerprint()} for source in sources],
+        "seeds": sorted({source.seed for source in sources if source.seed is not None}),
         **task.format.as_dict(),
         "scorer": SCORER,
         "bos": settings.bos,

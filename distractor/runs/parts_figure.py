@@ -1,4 +1,4 @@
-"""The figure of a curve for each part of the items."""
+"""A figure with one curve for each part of the items."""
 
 import textwrap
 
@@ -9,43 +9,39 @@ from distractor.runs.item_parts import ItemParts
 from distractor.runs.style import (
     AXIS_TITLES,
     PART_COLOURS,
-    QUANTITY_TITLES,
     SERIES,
     SERIES_MARKERS,
     STYLE,
+    line_with_band,
     literal,
     log_axis,
+    quantity_title,
+    reference_line,
 )
 from distractor.statistics.curve import Curve
 
 
-def quantity_title(curve: Curve) -> str:
-    """The title of a curve's quantity."""
-    return QUANTITY_TITLES.get(curve.quantity) or literal(curve.quantity)
-
-
-def parts(curve: Curve, found: ItemParts) -> Figure:
-    """One line for each group of items, or third by difficulty, over size; what must be minded is written under it."""
+def parts(curve: Curve, item_parts: ItemParts) -> Figure:
+    """Draw the mean of each group of items, or of each third by difficulty, over size. A caution goes below the axes."""
+    errors = item_parts.errors
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
-        colours = PART_COLOURS if found.cut == "difficulty" else SERIES
-        for place, (name, row) in enumerate(zip(found.names, found.means, strict=True)):
-            axes.plot(curve.sizes, row, color=colours[place], marker=SERIES_MARKERS[place], ms=4, lw=1.4,
-                      label=literal(name))  # fmt: skip
-            if found.errors is not None:
-                reach = 1.96 * found.errors[place]
-                axes.fill_between(curve.sizes, row - reach, row + reach, color=colours[place], alpha=0.18, lw=0)
+        colours = PART_COLOURS if item_parts.cut == "difficulty" else SERIES
+        for index, (name, row) in enumerate(zip(item_parts.names, item_parts.means, strict=True)):
+            look = literal(name), colours[index], SERIES_MARKERS[index]
+            reach = 0 if errors is None else 1.96 * errors[index]
+            line_with_band(axes, curve.sizes, (row, row - reach, row + reach), *look)
         axes.plot(curve.sizes, curve.means.mean(0), color="black", lw=1, ls="--", label="all")
-        name = quantity_title(curve)
+        title = quantity_title(curve.quantity)
         log_axis(axes, curve.sizes, AXIS_TITLES[curve.axis])
-        axes.set_ylabel(name)
+        axes.set_ylabel(title)
         if curve.quantity in ("accuracy", "distractor_preference"):
             axes.set_ylim(-0.03, 1.03)
-            axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-        bands = " (bands: 95 % over item groups)" if found.errors is not None else ""
-        axes.set_title(f"{name} by {found.cut} of the items{bands}", fontsize=10)
+            reference_line(axes, 0.5)
+        bands = "" if errors is None else " (bands: 95 % over item groups)"
+        axes.set_title(f"{title} by {item_parts.cut} of the items{bands}", fontsize=10)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        if found.caution:
-            figure.supxlabel(textwrap.fill(f"Mind: {found.caution}.", 110), fontsize=7.5, ha="left", x=0.01)
+        if item_parts.caution:
+            figure.supxlabel(textwrap.fill(f"Caution: {item_parts.caution}.", 110), fontsize=7.5, ha="left", x=0.01)
         return figure

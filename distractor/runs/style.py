@@ -14,8 +14,7 @@ from distractor.text.task import Condition
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-# Okabe and Ito's colours, which readers of all kinds of sight can tell apart.
+# The palette of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = {
     Condition.CONFLICT: "#D55E00",
     Condition.CONGRUENT: "#009E73",
@@ -25,12 +24,9 @@ COLOURS = {
     Condition.NEUTRAL: "#7F7F7F",
 }
 
-
 MARKERS = dict(zip(Condition, "osD^vx", strict=True))
 
-
 PULL_STYLES = {"true_pull": ("true pull T", "#0072B2", "v"), "distractor_pull": ("distractor pull D", "#D55E00", "o")}
-
 
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -43,10 +39,8 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
 }
 
-
-LETTERS_AN_INCH = 13
-"""How many letters of a figure's title fit into an inch."""
-
+LETTERS_PER_INCH = 13
+"""How many letters of a figure's title fit one inch."""
 
 QUANTITY_TITLES = {
     "accuracy": "accuracy",
@@ -57,7 +51,6 @@ QUANTITY_TITLES = {
     "coverage": "coverage",
 }
 
-
 AXIS_TITLES = {
     "parameters": "parameters",
     "tokens": "training tokens",
@@ -65,36 +58,38 @@ AXIS_TITLES = {
     "step": "training step",
 }
 
-
 SERIES_MARKERS = "osD^v<>P"
 
-
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-
 
 PART_COLOURS = ("#D55E00", "#7F7F7F", "#0072B2")  # hard, middle, easy
 
 
+def quantity_title(quantity: str) -> str:
+    """The title of a quantity on an axis."""
+    return QUANTITY_TITLES.get(quantity) or literal(quantity)
+
+
 def literal(name: str) -> str:
-    """A user's name, in which a dollar is no beginning of mathematics."""
+    """Escape dollar signs in a user's name, which matplotlib takes for mathematics."""
     return name.replace("$", r"\$")
 
 
 def headline(figure: Figure, text: str) -> None:
-    """A title over the whole figure, in lines that fit its width and are about as long as each other."""
-    width = int(figure.get_figwidth() * LETTERS_AN_INCH)
+    """Set the title of a figure, wrapped to its width in lines of about equal length."""
+    width = int(figure.get_figwidth() * LETTERS_PER_INCH)
 
-    def even(line: str) -> list[str]:
-        fewest = len(textwrap.wrap(line, width))
-        tried = (textwrap.wrap(line, narrow) for narrow in range(len(line) // fewest, width + 1))
-        return next(lines for lines in tried if len(lines) == fewest)
+    def wrap_evenly(paragraph: str) -> list[str]:
+        fewest = len(textwrap.wrap(paragraph, width))
+        candidates = (textwrap.wrap(paragraph, narrow) for narrow in range(len(paragraph) // fewest, width + 1))
+        return next(lines for lines in candidates if len(lines) == fewest)
 
-    whole = text.replace(" %", "\u00a0%").splitlines()
-    figure.suptitle("\n".join(part for line in whole for part in even(line)), fontsize=9)
+    paragraphs = text.replace(" %", "\u00a0%").splitlines()
+    figure.suptitle("\n".join(line for paragraph in paragraphs for line in wrap_evenly(paragraph)), fontsize=9)
 
 
 def log_axis(axes: "Axes", sizes: Sequence[float], label: str) -> None:
-    """A log axis; where a step of 0 is on it, linear below the first step. Short ones get few, short numbers."""
+    """Make the x axis logarithmic, and linear below the first step if there is a step 0. Short axes get few tick labels."""
     axes.set_xlabel(label)
     if min(sizes) <= 0:
         axes.set_xscale("symlog", linthresh=sorted(sizes)[1])
@@ -108,7 +103,7 @@ def log_axis(axes: "Axes", sizes: Sequence[float], label: str) -> None:
 
 
 def in_cell(value: float, reach: float) -> str:
-    """A number as it is written into a cell of a map whose colours reach so far."""
+    """Format a number in a cell of a heat map whose colour scale ends at `reach`."""
     return number(value, 1 if reach >= 1 else 2)
 
 

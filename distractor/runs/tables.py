@@ -7,21 +7,20 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
+WIDTH = 100
+"""The width of the console in characters."""
+
 
 def plain_table(*columns: str) -> Table:
-    """Without lines: the first column to the left, numbers to the right."""
+    """A table without lines; the first column is aligned left, the others right."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), collapse_padding=True)
-    for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
     return table
 
 
-WIDTH = 100
-"""Columns of a table at most."""
-
-
 def console() -> "Console":
-    """Stdout, as wide as the tables; nothing is coloured that was not meant to be."""
+    """A console on stdout that is `WIDTH` wide and does not highlight numbers."""
     from rich.console import Console
 
     return Console(width=WIDTH, highlight=False)

@@ -159,7 +159,7 @@ def test_folders_of_the_same_name_get_their_full_paths(folder: Path, tmp_path: P
         ("ladder/8x2/seed7", "ladder/8x2/seed0"),
         ("ladder/8x2/seed0/more", "did you mean ladder/8x2/seed0"),
         ("lader", "did you mean ladder"),
-        ("", "there is: gemma-3, gpt2, ladder"),
+        ("", "available: gemma-3, gpt2, ladder"),
         ("models/mien", "did you mean models/mine"),
         ("./models/mien", "did you mean models/mine"),
     ],

@@ -86,4 +86,4 @@ def test_roles_are_spans_of_the_prompt_and_empty_without_a_matching_layout() -> 
 
 def test_the_nearest_name_is_suggested_or_all_names() -> None:
     assert nearest("negation", ["negation_qa", "hindsight"]) == "did you mean negation_qa?"
-    assert nearest("xyz", ["b", "a"]) == "there is: a, b"
+    assert nearest("xyz", ["b", "a"]) == "available: a, b"

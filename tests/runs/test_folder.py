@@ -1,0 +1,105 @@
+"""A run's folder: opening, refusing, reusing and removing it, and the files in it."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from matplotlib.figure import Figure
+
+from distractor.errors import ModelError, StoreError
+from distractor.runs.folder import RunFolder, open_run, run_hash
+
+pytestmark = pytest.mark.quick
+
+MANIFEST = {"command": ["distractor", "ablate"], "versions": {"numpy": "1"}, "task": "t", "seed": 0}
+TABLE = pa.table({"item": ["a"], "value": [0.5]})
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_default_folder_is_named_by_the_hash_of_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_run(None, "ablate-t", MANIFEST) as folder:
+        assert folder.path == Path("runs") / f"ablate-t-{run_hash(MANIFEST)[:8]}"
+    assert json.loads((folder.path / "manifest.json").read_text(encoding="utf-8")) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"), [({"command": ["x"]}, True), ({"versions": {}}, True), ({"seed": 1}, False)]
+)
+def test_a_run_is_the_same_with_another_command_line_or_other_versions(
+    change: dict[str, object], is_same: bool
+) -> None:
+    assert (run_hash(MANIFEST | change) == run_hash(MANIFEST)) == is_same
+
+
+def test_every_file_has_its_place(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_table("results", TABLE)
+    folder.write_reading("logit_lens-m", TABLE)
+    folder.write_csv("curve", ["size", "mean"], [[1, 0.5]])
+    folder.write_figures({"curves": Figure(figsize=(1, 1))})
+    folder.write_summary({"a": 1})
+    folder.subfolder("rank").write_summary({})
+    assert files(tmp_path) == {
+        "results.parquet", "readings/logit_lens-m.parquet", "curve.csv", "figures/curves.png", "figures/curves.svg",
+        "summary.json", "rank/summary.json",
+    }  # fmt: skip
+    assert pq.read_table(tmp_path / "results.parquet").equals(TABLE)
+    assert (tmp_path / "curve.csv").read_text(encoding="utf-8") == "size,mean\n1,0.5\n"
+
+
+def test_equal_figures_have_equal_bytes(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        figure = Figure(figsize=(1, 1))
+        figure.subplots().plot([1, 2])
+        RunFolder(tmp_path / name).write_figures({"f": figure})
+    for kind in ("png", "svg"):
+        assert (tmp_path / f"1/figures/f.{kind}").read_bytes() == (tmp_path / f"2/figures/f.{kind}").read_bytes()
+
+
+def test_figures_are_drawn_again_only_if_something_they_show_has_changed(tmp_path: Path) -> None:
+    folder, summary = RunFolder(tmp_path), {"a": 1}
+    folder.write_table("results", TABLE)
+    assert folder.drawn_figures(folder.figures_hash(summary)) is None
+    folder.write_figures({"f": Figure(figsize=(1, 1))})
+    drawn_from = folder.figures_hash(summary)
+    folder.write_summary({**summary, "figures": {"names": ["f"], "drawn_from": drawn_from}})
+    assert folder.drawn_figures(folder.figures_hash(summary)) == ["f"]
+    assert folder.drawn_figures(folder.figures_hash({"a": 2})) is None
+    folder.write_table("results", TABLE.slice(1))
+    assert folder.figures_hash(summary) != drawn_from
+    (tmp_path / "figures/f.svg").unlink()
+    assert folder.drawn_figures(drawn_from) is None
+
+
+def test_a_failed_run_leaves_its_folder_only_if_it_holds_results(tmp_path: Path) -> None:
+    for name, left in (("empty", False), ("used", True)):
+        with pytest.raises(ModelError), open_run(tmp_path / name, "x", MANIFEST) as folder:  # noqa: PT012
+            if left:
+                folder.write_summary({})
+            raise ModelError("no such model")
+        assert (tmp_path / name).exists() == left
+
+
+def test_a_folder_of_the_same_run_is_used_again(tmp_path: Path) -> None:
+    with open_run(tmp_path / "out", "x", MANIFEST) as folder:
+        folder.write_summary({})
+    with open_run(tmp_path / "out", "x", MANIFEST | {"command": ["distractor", "ablate", "--json"]}):
+        assert files(tmp_path / "out") == {"manifest.json", "summary.json"}
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "broken", json.dumps(MANIFEST | {"seed": 1}), None])
+def test_a_folder_with_other_content_is_refused_and_unchanged(tmp_path: Path, content: str | None) -> None:
+    name = "notes.txt" if content is None else "manifest.json"
+    (tmp_path / name).write_text(content or "mine", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"--out") as error, open_run(tmp_path, "x", MANIFEST):
+        pass
+    assert str(tmp_path) in str(error.value)
+    assert (tmp_path / name).read_text(encoding="utf-8") == (content or "mine")
