@@ -14,11 +14,11 @@ Scoring = Literal["rank", "generate", "cot"]
 """`rank` compares the log-probabilities of the two answers, as in the prize. `generate` lets the model write and reads
 the answer from its text, as in the paper. `cot` does the same after worked examples with reasoning."""
 
-ShotKind = Literal["congruent", "conflict", "mixed"]
+ExampleKind = Literal["congruent", "conflict", "mixed"]
 """Which condition the worked examples show: `congruent`, `conflict`, or the two in turn."""
 
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
-SHOT_KINDS: tuple[ShotKind, ...] = get_args(ShotKind)
+SHOT_KINDS: tuple[ExampleKind, ...] = get_args(ExampleKind)
 
 DEFAULT_SHOTS = {"rank": 0, "generate": 1, "cot": 1}
 """Default number of worked examples. Prompts of the paper have at least one, most prompts of the prize have none."""
@@ -43,7 +43,7 @@ class Format:
 
     scoring: Scoring = "rank"
     shots: int = 0
-    kind: ShotKind = "congruent"
+    kind: ExampleKind = "congruent"
     seed: int = 0
     inline: bool = False
     lead: bool = False

@@ -13,7 +13,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from distractor.errors import TaskError
-from distractor.text.format import Format, ShotKind
+from distractor.text.format import ExampleKind, Format
 from distractor.text.task import Condition, Item, Task
 
 TURN = "\x1e"
@@ -85,10 +85,10 @@ class _Examples:
             ("congruent", "conflict") if form.kind == "mixed" else (form.kind,)
         )
         words = [_words(item) for item in pool.items]
-        self.candidates: dict[ShotKind, list[_Example | None]] = {
+        self.candidates: dict[ExampleKind, list[_Example | None]] = {
             kind: self._candidates(kind, words) for kind in self.kinds
         }
-        self.answers: dict[ShotKind, set[str]] = {
+        self.answers: dict[ExampleKind, set[str]] = {
             kind: {example.answer for example in examples if example} for kind, examples in self.candidates.items()
         }
         group_words: dict[str, set[str]] = {}
@@ -97,7 +97,7 @@ class _Examples:
         self.groups_with = Counter(word for own in group_words.values() for word in own)
         self.rare_count = RARE * len(group_words)
 
-    def _candidates(self, kind: ShotKind, words: Sequence[set[str]]) -> list[_Example | None]:
+    def _candidates(self, kind: ExampleKind, words: Sequence[set[str]]) -> list[_Example | None]:
         """One entry for each item of the pool, in order; None if it has no prompt of this kind."""
         condition, pool = SHOT_CONDITIONS[kind], self.pool
         if not any(condition in item.prompts for item in pool.items):
