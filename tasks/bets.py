@@ -157,8 +157,8 @@ def bets(decider: Decider) -> tuple[Bet, ...]:
 def contests(seed: int = 0) -> tuple[Contest, ...]:
     """Draw 160 contests that share no bet, taking turns over all possible odds.
 
-    A single digit must not predict which amounts are heavy. So of the next few contests with the same odds, the one is
-    chosen whose digits have occurred more often on the other side so far.
+    A single digit must not predict which amounts are heavy. So each choice is among the next few contests with the same
+    odds, and takes the one whose digits were more frequent on the other side so far.
     """
     rng = Random(f"contests/{seed}")
     waiting = {percent: deque(rng.sample(every, len(every))) for percent, every in _possible().items()}

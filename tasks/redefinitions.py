@@ -26,16 +26,16 @@ PI, E = "314159", "271828"
 """The usual digits. A value is written with two of them or more: `3.1` to `3.14159`."""
 
 ADDED = range(1, 8)
-"""The numbers that may be added to a constant before its first digit is asked for."""
+"""The numbers that questions may add to a constant."""
 
 
 @dataclass(frozen=True)
 class Case:
     """A new meaning, the usual meaning in as many words, and an expression with the symbol written `{}`.
 
-    `usual` may have further wordings, in case a tokenizer gives the first another length. `ordinal` is the digit of the
-    expression that is asked for, and `digits` its value under each meaning; if numbers are compared, these are their
-    first digits. `value` names the group: the new value of a constant, or an expression as it is read.
+    `usual` may have further wordings, in case a tokenizer gives the first another length. The question is about the
+    digit at `ordinal` in the expression, and `digits` are its values under each meaning. If numbers are compared, these
+    are their first digits. `value` names the group: the new value of a constant, or the expression.
     """
 
     new: str
