@@ -33,7 +33,6 @@ class Dip:
     does not fall. If the dip is at the `largest` size, accuracy falls and does not recover.
     """
 
-    form: Format
     by_group: Mapping[str, float]
     depth: Mean
     spans: tuple[tuple[str, str], ...]
@@ -67,7 +66,7 @@ def dip(result: FormatResult) -> Dip | None:
         depth[~half] = table[before, ~half] - table[within, ~half]
         spans.append((names[before], names[within]))
     by_group = dict(zip(groups, depth.tolist(), strict=True))
-    return Dip(result.task.format, by_group, _mean(depth), tuple(spans), names[-1])
+    return Dip(by_group, _mean(depth), tuple(spans), names[-1])
 
 
 def depth_difference(dip: Dip, reference: Dip) -> Mean | None:
