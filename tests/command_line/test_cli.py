@@ -185,7 +185,7 @@ def test_the_word_that_a_tokenizer_lacks_is_named(tmp_path: Path, capsys: pytest
     refused(capsys.readouterr(), "model:", "tokenizer", "no token for")
 
 
-def test_answers_that_cannot_be_told_apart_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_answers_with_the_same_tokens_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder_with(tmp_path, same_letters())
     assert type_in([*COMMAND, "--models", "model"]) == 2
     refused(capsys.readouterr(), "' A'", "' B'")

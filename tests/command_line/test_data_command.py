@@ -1,4 +1,4 @@
-"""`distractor data`: what a file is, and how it gets here; whatever goes wrong, no other file stays under its name."""
+"""`distractor data`: verifies and downloads official files; after any failure, no other file has their name."""
 
 import csv
 import hashlib
@@ -45,9 +45,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(release.BY_NAME, "neqa", OFFICIAL)  # type: ignore[arg-type]
     monkeypatch.setitem(release.BY_HASH, OFFICIAL.sha256, OFFICIAL)  # type: ignore[arg-type]
     files = tuple(OFFICIAL if one.name == "neqa" else one for one in release.FILES)
-    for room in (release, fetch):
-        monkeypatch.setattr(room, "FILES", files)
-        monkeypatch.setattr(room, "cache_folder", lambda: tmp_path / "cache")
+    for module in (release, fetch):
+        monkeypatch.setattr(module, "FILES", files)
+        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("DISTRACTOR_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ class Hub:
     silent: bool = False
 
     def offers(self, **files: bytes) -> None:
-        """A dataset with these files; `__` stands for a dot in their names."""
+        """A dataset with these files; `__` is a dot in their names."""
         named = {name.replace("__", "."): content for name, content in files.items()}
         siblings = [{"rfilename": name} for name in ("README.md", ".gitattributes", *named)]
         self.answers[LISTED] = json.dumps({"id": HUB, "siblings": siblings}).encode()
@@ -73,22 +73,22 @@ class Hub:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    told = Hub()
+    server_state = Hub()
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            told.asked.append(self.path)
-            if told.silent:
+            server_state.asked.append(self.path)
+            if server_state.silent:
                 time.sleep(2)
                 return
-            content = told.answers.get(self.path)
+            content = server_state.answers.get(self.path)
             if content is None:
                 self.send_error(404)
                 return
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[: len(content) - told.kept_back * (self.path != LISTED)])
+            self.wfile.write(content[: len(content) - server_state.kept_back * (self.path != LISTED)])
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -96,9 +96,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    told.address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("HF_ENDPOINT", told.address + "/")
-    yield told
+    server_state.address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("HF_ENDPOINT", server_state.address + "/")
+    yield server_state
     server.shutdown()
     thread.join()
     server.server_close()
@@ -161,9 +161,9 @@ KEPT = {f"cache/{FILE}": CONTENT}
         {"data/train-0__parquet": as_parquet(with_lists(ROWS))},
         {"an other__jsonl": b"{}\n", "neqa__jsonl": CONTENT},
     ],
-    ids=["as released", "spaces", "lists", "CRLF", "one list", "CSV", "parquet", "beside another"],
+    ids=["as released", "spaces", "lists", "CRLF", "one list", "CSV", "parquet", "with another"],
 )
-def test_what_is_the_official_file_in_any_form_is_kept_to_the_byte(
+def test_the_official_file_in_any_form_is_saved_byte_by_byte(
     files: dict[str, bytes], hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.offers(**files)
@@ -177,7 +177,7 @@ def test_what_is_the_official_file_in_any_form_is_kept_to_the_byte(
     assert len(hub.asked) == asked
 
 
-def test_a_prompt_that_lost_or_kept_its_last_space_is_put_right(hub: Hub) -> None:
+def test_trailing_spaces_of_prompts_are_corrected(hub: Hub) -> None:
     hub.offers(neqa__jsonl=lines([row | {"prompt": row["prompt"] + " "} for row in ROWS]))
     assert type_in(GET) == 0
     assert kept() == KEPT
@@ -197,7 +197,7 @@ def test_a_prompt_that_lost_or_kept_its_last_space_is_put_right(hub: Hub) -> Non
     ],
     ids=["a word", "order", "a row", "a page", "nothing", "no text", "no row", "nested"],
 )
-def test_what_cannot_be_made_to_match_is_not_kept_and_its_address_is_told(
+def test_other_content_is_not_saved_and_its_address_is_named(
     content: bytes, hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.offers(neqa__jsonl=content)
@@ -209,7 +209,7 @@ def test_what_cannot_be_made_to_match_is_not_kept_and_its_address_is_told(
     assert kept() == {}
 
 
-def test_a_task_that_was_changed_for_the_release_is_told_so(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_task_that_changed_for_the_release_is_named(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.dumps({"siblings": [{"rfilename": "redefine-math.jsonl"}]}).encode()
     hub.answers["/api/datasets/inverse-scaling/redefine-math"] = listed
     hub.answers["/datasets/inverse-scaling/redefine-math/resolve/main/redefine-math.jsonl"] = CONTENT
@@ -218,14 +218,14 @@ def test_a_task_that_was_changed_for_the_release_is_told_so(hub: Hub, capsys: py
 
 
 @pytest.mark.parametrize("kept_back", [1, len(CONTENT) // 2, len(CONTENT)])
-def test_what_is_cut_off_is_not_kept(kept_back: int, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_incomplete_download_is_not_saved(kept_back: int, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.offers(neqa__jsonl=CONTENT)
     hub.kept_back = kept_back
     assert f"{kept_back} of {len(CONTENT)} bytes" in refused(GET, capsys)
     assert kept() == {}
 
 
-def test_what_is_not_there_is_told_with_its_address(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_named_with_its_address(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{hub.address}{LISTED} answers 404" in refused(GET, capsys)
     hub.offers(neqa__jsonl=CONTENT)
     del hub.answers[f"/datasets/{HUB}/resolve/main/neqa.jsonl"]
@@ -238,7 +238,7 @@ def test_what_is_not_there_is_told_with_its_address(hub: Hub, capsys: pytest.Cap
     assert kept() == {}
 
 
-def test_a_server_that_says_nothing_is_not_waited_for(
+def test_a_silent_server_times_out(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(fetch, "SECONDS", 0.2)
@@ -247,17 +247,17 @@ def test_a_server_that_says_nothing_is_not_waited_for(
     assert kept() == {}
 
 
-@pytest.mark.parametrize(("limit", "told"), [("LARGEST", "10 bytes"), ("TOTAL_SECONDS", "slowly")])
-def test_a_server_that_never_ends_is_left(
-    limit: str, told: str, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("limit", "fact"), [("LARGEST", "10 bytes"), ("TOTAL_SECONDS", "slowly")])
+def test_an_endless_answer_is_refused(
+    limit: str, fact: str, hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(fetch, limit, 10 if limit == "LARGEST" else -1.0)
     hub.offers(neqa__jsonl=CONTENT)
-    assert told in refused(GET, capsys)
+    assert fact in refused(GET, capsys)
     assert kept() == {}
 
 
-def test_without_a_server_the_error_comes_soon_and_before_torch(tmp_path: Path) -> None:
+def test_without_a_server_the_error_comes_soon_and_before_heavy_imports(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom distractor.command_line.main import main\n"
         "try: main()\nfinally: print(*({'torch', 'pyarrow', 'numpy'} & {*sys.modules}), 'END', file=sys.stderr)"
@@ -289,7 +289,7 @@ def test_the_network_can_be_forbidden(
 
 
 @pytest.mark.parametrize("endpoint", ["file:///etc", "localhost", "ftp://127.0.0.1"])
-def test_an_address_that_is_none_of_the_web_is_refused(
+def test_an_address_without_http_is_refused(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
@@ -309,7 +309,7 @@ def test_a_file_that_is_not_official_is_moved_aside(comes: bytes, hub: Hub, caps
     capsys.readouterr()
 
 
-def test_another_folder_can_be_named_and_one_that_cannot_be_written_is_told(
+def test_another_folder_can_be_given_and_an_unwritable_one_is_named(
     hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hub.offers(neqa__jsonl=CONTENT)
@@ -321,15 +321,15 @@ def test_another_folder_can_be_named_and_one_that_cannot_be_written_is_told(
 
 
 @pytest.mark.parametrize(
-    ("task", "told"),
+    ("task", "fact"),
     [
         ("memo-trap", f"memo-trap has no public dataset.* memo-trap_.* from {release.ADDRESS}"),
         ("prompt-injection", "prompt-injection_.* sequences"),
         ("negation", "task 'negation': did you mean negation_qa"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_fetched_is_told(task: str, told: str, hub: Hub) -> None:
-    with pytest.raises(TaskError, match=told):
+def test_files_without_a_public_copy_are_refused(task: str, fact: str, hub: Hub) -> None:
+    with pytest.raises(TaskError, match=fact):
         fetch.get(task)
     assert hub.asked == []
 
@@ -337,7 +337,7 @@ def test_what_cannot_be_fetched_is_told(task: str, told: str, hub: Hub) -> None:
 # verify
 
 
-def test_an_official_file_is_recognised_whatever_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_official_file_is_recognised_under_any_name(capsys: pytest.CaptureFixture[str]) -> None:
     for name in (FILE, "copy.txt"):
         Path(name).write_bytes(CONTENT)
     assert type_in(["data", "verify", FILE, "copy.txt"]) == 0
@@ -351,7 +351,7 @@ Change = Callable[[bytes], bytes]
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "told"),
+    ("name", "change", "fact"),
     [
         (FILE, lambda c: c[:-20], f"{len(CONTENT)} bytes with {OFFICIAL.sha256[:12]}…; {FILE}, line 3: "),
         (FILE, lambda c: c.replace(b"Snow", b"Rain"), "3 rows"),
@@ -364,19 +364,19 @@ Change = Callable[[bytes], bytes]
     ],
     ids=["cut off", "a word", "rows", "line ends", "NUL", "UTF-16", "twice", "empty"],
 )
-def test_a_file_that_is_none_is_told_how_it_differs(
-    name: str, change: Change, told: str, capsys: pytest.CaptureFixture[str]
+def test_a_file_that_is_not_official_is_described_by_its_differences(
+    name: str, change: Change, fact: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path(name).write_bytes(change(CONTENT))
     Path("good").write_bytes(CONTENT)
     assert type_in(["data", "verify", name, "good"]) == 2
     first, second, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{name}: not an official file")
-    assert told in first
+    assert fact in first
     assert second.startswith("good: the official")
 
 
-def test_a_file_that_is_not_there_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_a_user_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no file none.jsonl" in refused(["data", "verify", "none.jsonl"], capsys)
 
 

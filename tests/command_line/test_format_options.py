@@ -1,4 +1,4 @@
-"""Formats at the front door: side by side in one run, each with its own quantity, and refused in one message."""
+"""Prompt formats in `ablate`: several in one run, each with its own quantity; invalid ones give one message."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-def test_formats_stand_side_by_side_and_are_not_computed_twice(
+def test_several_formats_are_compared_and_computed_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = (*FEW, "--format", "rank,generate:0,cot:0", "--out", "here")
@@ -46,15 +46,15 @@ def test_formats_stand_side_by_side_and_are_not_computed_twice(
         assert all(row["prompt"] and (row["answer"] is None) == (row["why"] is not None) for row in texts)
     monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     assert type_in((*command, "--json")) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [one["quantity"] for one in told["formats"]] == [
+    summary = json.loads(capsys.readouterr().out)
+    assert [part["quantity"] for part in summary["formats"]] == [
         "distractor_preference", "distractor_share", "distractor_share",
     ]  # fmt: skip
-    assert all(len(one["models"]) == len(SIZES) for one in told["formats"])
-    assert json.loads((here / "summary.json").read_text()) == told
+    assert all(len(part["models"]) == len(SIZES) for part in summary["formats"])
+    assert json.loads((here / "summary.json").read_text()) == summary
 
 
-def test_a_prompt_that_is_put_otherwise_is_kept_as_it_was_sent(tmp_path: Path) -> None:
+def test_prompts_in_another_format_are_saved_as_sent(tmp_path: Path) -> None:
     assert type_in((*COMMAND, "--no-knockout", "--hint", "Answer A.", "--out", "hinted")) == 0
     sent = pq.read_table(tmp_path / "hinted" / "prompts.parquet").to_pylist()
     values = pq.read_table(tmp_path / "hinted" / "results.parquet").to_pylist()
@@ -65,14 +65,14 @@ def test_a_prompt_that_is_put_otherwise_is_kept_as_it_was_sent(tmp_path: Path) -
     assert all(row["prompt"].startswith("<bos> Answer A .") for row in sent)
 
 
-def test_where_models_write_nothing_is_knocked_out_asked_or_not(tmp_path: Path) -> None:
+def test_generated_answers_allow_no_knockout(tmp_path: Path) -> None:
     command = (*COMMAND, "--limit", "3", "--format", "generate:0", "--out", "written")
     assert type_in(command) == 0
     assert json.loads((tmp_path / "written" / "manifest.json").read_text())["probe"] is None
     assert type_in((*command, "--no-knockout")) == 0  # the same run
 
 
-def test_a_plan_tells_each_format_and_runs_nothing(
+def test_a_plan_lists_each_format_and_runs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
@@ -84,7 +84,7 @@ def test_a_plan_tells_each_format_and_runs_nothing(
     assert not [*tmp_path.iterdir()]
 
 
-def test_the_bare_prompt_is_run_as_it_always_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rank_without_shots_is_the_plain_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = (*COMMAND, "--no-knockout", "--json")
     assert type_in((*small, "--out", "one")) == 0
     plain = json.loads(capsys.readouterr().out)
@@ -96,19 +96,19 @@ def test_the_bare_prompt_is_run_as_it_always_was(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "fact"),
     [
         (["--format", "chain"], "format 'chain'"),
-        (["--format", "cot:2"], "holds at most 1; ask for 1"),
-        (["--format", "rank:3"], "holds at most 2; ask for 2"),
-        (["--format", "rank,generate:0", "--chat"], "no chat template"),
-        (["--hint", "Zebras swim."], "no token for 'Zebras'"),
+        (["--format", "cot:2"], "at most 1"),
+        (["--format", "rank:3"], "at most 2"),
+        (["--format", "rank,generate:0", "--chat"], "chat template"),
+        (["--hint", "Zebras swim."], "'Zebras'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_is_refused_in_one_message(asked: list[str], said: str, capsys: Any) -> None:
-    assert type_in((*COMMAND, "--no-knockout", *asked)) == 2
+def test_an_impossible_format_gives_one_message(options: list[str], fact: str, capsys: Any) -> None:
+    assert type_in((*COMMAND, "--no-knockout", *options)) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("Error: ") == 1
-    assert said in " ".join(captured.err.split())
+    assert fact in " ".join(captured.err.split())

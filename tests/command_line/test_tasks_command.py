@@ -22,6 +22,8 @@ from tasks import TASKS
 from tasks.find import find_task
 from tasks.rows import read_rows
 
+pytestmark = pytest.mark.quick
+
 C = Condition
 SCRIPT = Path(sys.executable).parent / "distractor"
 SHOW = ("tasks", "show", "negation_qa")
@@ -61,11 +63,11 @@ def test_every_task_is_listed_with_question_size_and_conditions(capsys: pytest.C
     for name, make in TASKS.items():
         task = make()
         groups = len({item.group for item in task.items})
-        told = shown.partition(f"{name}\n")[2]
-        assert told.startswith(
+        entry = shown.partition(f"{name}\n")[2]
+        assert entry.startswith(
             f"  {task.question}\n  {len(task.items):,} items in {groups:,} groups, from {task.source}"
         )
-        assert f"  conditions: {', '.join(task.conditions)}\n" in told
+        assert f"  conditions: {', '.join(task.conditions)}\n" in entry
 
 
 # Items under all conditions
@@ -82,11 +84,11 @@ def test_items_are_shown_under_every_condition_with_the_right_answer(
     assert task.question in shown
     assert [item.id for item in task.items if f"{item.id}: the true answer" in shown] == [i.id for i in task.items[:2]]
     for item in task.items[:2]:
-        told = shown.partition(f"{item.id}: ")[2]
+        table = shown.partition(f"{item.id}: ")[2]
         for condition in task.conditions:
             right = task.right[condition]
             answer = "none" if right is None else rf"{item.answers[right].strip()} \((?:true|distractor's)\)"
-            row = re.search(rf"^{condition} +{answer} +(.*?)(?=^\w|\Z)", told, flags=re.DOTALL | re.MULTILINE)
+            row = re.search(rf"^{condition} +{answer} +(.*?)(?=^\w|\Z)", table, flags=re.DOTALL | re.MULTILINE)
             assert row, condition
             # Lines may be wrapped; the words are all there, in their order.
             assert row[1].split() == item.prompts[condition].split()
@@ -178,10 +180,10 @@ def test_rows_are_in_the_official_columns(name: str, capsys: pytest.CaptureFixtu
     shown = printed(capsys, "tasks", "export", name, "--out", "made/rows.jsonl")
     items = TASKS[name]().items
     assert shown == f"made/rows.jsonl: {len(items):,} rows of {name}, one for each conflict prompt\n"
-    told = read(tmp_path / "made/rows.jsonl")
-    assert {tuple(row) for row in told} == {("prompt", "classes", "answer_index", "round", "part")}
-    assert [row["prompt"] for row in told] == [item.prompts[C.CONFLICT] for item in items]
-    for row, item in zip(told, items, strict=True):
+    exported = read(tmp_path / "made/rows.jsonl")
+    assert {tuple(row) for row in exported} == {("prompt", "classes", "answer_index", "round", "part")}
+    assert [row["prompt"] for row in exported] == [item.prompts[C.CONFLICT] for item in items]
+    for row, item in zip(exported, items, strict=True):
         classes = ast.literal_eval(row["classes"])
         assert classes == sorted(item.answers)
         assert classes[row["answer_index"]] == item.true
@@ -193,10 +195,10 @@ def test_rows_are_in_the_official_columns(name: str, capsys: pytest.CaptureFixtu
 def test_an_export_read_back_is_the_same_task(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed(capsys, "tasks", "export", name, "--out", "rows.jsonl", "--seed", "3")
     items = TASKS[name](seed=3).items
-    told = [(item.prompts[C.CONFLICT], item.true, item.distractor) for item in items]
-    assert [(row.prompt, row.true, row.distractor) for row in read_rows(tmp_path / "rows.jsonl")] == told
+    expected = [(item.prompts[C.CONFLICT], item.true, item.distractor) for item in items]
+    assert [(row.prompt, row.true, row.distractor) for row in read_rows(tmp_path / "rows.jsonl")] == expected
     back = find_task("rows.jsonl").items
-    assert [(item.prompts[C.CONFLICT], item.true, item.distractor) for item in back] == told
+    assert [(item.prompts[C.CONFLICT], item.true, item.distractor) for item in back] == expected
 
 
 def test_unusual_text_survives_export_and_import(tmp_path: Path) -> None:
@@ -204,9 +206,9 @@ def test_unusual_text_survives_export_and_import(tmp_path: Path) -> None:
     odd = replace(task.items[0], true=" l'été\u2028\"", prompts={C.CONFLICT: "né\u2028 'x'\n\"y\"\\"})
     export(replace(task, items=(odd,)), tmp_path / "odd.jsonl")
     (line,) = (tmp_path / "odd.jsonl").read_bytes().splitlines()
-    told = json.loads(line)
-    assert told["prompt"] == odd.prompts[C.CONFLICT]
-    assert ast.literal_eval(told["classes"])[told["answer_index"]] == odd.true
+    row = json.loads(line)
+    assert row["prompt"] == odd.prompts[C.CONFLICT]
+    assert ast.literal_eval(row["classes"])[row["answer_index"]] == odd.true
 
 
 def test_the_order_of_answers_does_not_reveal_the_right_one() -> None:

@@ -322,7 +322,7 @@ def changed(number: int, **change: Any) -> Rows:
 
 
 @pytest.mark.parametrize(
-    ("rows", "wanted", "message"),
+    ("rows", "curve_request", "message"),
     [
         ([], CurveRequest(), "no rows"),
         (
@@ -396,9 +396,9 @@ def changed(number: int, **change: Any) -> Rows:
         (means(), CurveRequest("logit_gap"), "a table of means needs a column se"),
     ],
 )
-def test_rows_that_need_a_guess_are_refused(rows: Rows, wanted: CurveRequest, message: str) -> None:
+def test_rows_that_need_a_guess_are_refused(rows: Rows, curve_request: CurveRequest, message: str) -> None:
     with pytest.raises(ScalingError, match=message):
-        curve_of([{**row} for row in rows], wanted)
+        curve_of([{**row} for row in rows], curve_request)
 
 
 def test_lists_and_numbers_can_be_names() -> None:

@@ -81,6 +81,7 @@ def type_in(*command: str) -> int:
 # The judgement
 
 
+@pytest.mark.quick
 def test_a_planted_u_is_found_at_both_levels_and_a_rise_is_positive() -> None:
     found, null = judge_curve(curve(U)), judge_curve(curve(RISE))
     assert found.shape.label == found.shape.label_level_1 == "U-shaped"
@@ -91,6 +92,7 @@ def test_a_planted_u_is_found_at_both_levels_and_a_rise_is_positive() -> None:
     assert (found.models_low < found.mean).all()
 
 
+@pytest.mark.quick
 def test_one_seed_is_judged_at_level_1_and_level_2_is_not_identified() -> None:
     found = judge_curve(curve(U[::2], seeds=1))
     assert found.sentences[0].startswith("These weights (level 1): U-shaped: it falls")
@@ -116,6 +118,7 @@ def test_means_are_judged_with_wider_bounds_than_their_items() -> None:
     assert level.end[2] - level.end[1] > items_level.end[2] - items_level.end[1]
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize(
     ("means", "errors", "message"),
     [
@@ -158,7 +161,7 @@ def test_eleven_sizes_by_five_seeds_by_600_items_are_judged_in_under_five_second
 # Parts
 
 
-def test_a_dollar_in_a_name_is_no_mathematics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dollar_in_a_name_is_drawn_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     table = [
         row | {"quantity": r"$a\foo$", "group": rf"$\foo{{{row['group']}"} for row in rows((0.5,) * len(SIZES), items=8)
@@ -167,6 +170,7 @@ def test_a_dollar_in_a_name_is_no_mathematics(tmp_path: Path, monkeypatch: pytes
     assert type_in("shape", "mine.csv", "--delta", "0.1", "--by", "group") == 0
 
 
+@pytest.mark.quick
 def test_parts_by_difficulty_come_from_the_other_sizes() -> None:
     """Pure noise: thirds cut on the scores that are drawn lie far apart, cut on the other sizes they do not."""
     noise = np.random.default_rng(0).normal(size=(1, 9, 300))
@@ -177,6 +181,7 @@ def test_parts_by_difficulty_come_from_the_other_sizes() -> None:
     assert own[-100:].mean() > 1
 
 
+@pytest.mark.quick
 def test_parts_with_different_scores_are_separated() -> None:
     easy, hard = np.full((1, 9, 30), 0.9), np.full((1, 9, 30), 0.1)
     middle = np.full((1, 9, 30), 0.5)
@@ -207,15 +212,16 @@ def test_a_quantity_unrelated_to_difficulty_is_divided_by_group_only(quantity: s
 @pytest.mark.parametrize("quantity", ["distractor_preference", "logit_gap"])
 def test_the_gap_measures_no_difficulty_where_the_true_answer_is_not_right(quantity: str) -> None:
     for condition, right in RIGHT.items():
-        posed = replace(curve(U, quantity=quantity), condition=condition.value)
+        shown = replace(curve(U, quantity=quantity), condition=condition.value)
         if right is Answer.TRUE:
-            assert parts_of(posed, "difficulty").names
+            assert parts_of(shown, "difficulty").names
         else:
             with pytest.raises(ScalingError, match=f"{quantity} .* under {condition.value} it is not"):
-                parts_of(posed, "difficulty")
-        assert parts_of(replace(posed, quantity="accuracy"), "difficulty").names
+                parts_of(shown, "difficulty")
+        assert parts_of(replace(shown, quantity="accuracy"), "difficulty").names
 
 
+@pytest.mark.quick
 def test_items_that_cannot_be_divided_are_refused() -> None:
     with pytest.raises(ScalingError, match="100 groups are too many"):
         parts_of(curve(U), "group")
@@ -230,6 +236,7 @@ def test_items_that_cannot_be_divided_are_refused() -> None:
 # Published numbers
 
 
+@pytest.mark.quick
 def test_published_numbers_are_shares_with_source_and_prompt_format() -> None:
     curves = published()
     assert len({(c.task, c.reference, c.series, c.prompt_format) for c in curves}) == len(curves)
@@ -240,6 +247,7 @@ def test_published_numbers_are_shares_with_source_and_prompt_format() -> None:
         assert all(0 <= point.accuracy <= 1 for point in one.points)
 
 
+@pytest.mark.quick
 def test_published_numbers_are_found_by_task_and_reference() -> None:
     opt = find_published("negation_qa", ["opt"])
     assert all(one.sizes_known for one in opt)
@@ -251,6 +259,7 @@ def test_published_numbers_are_found_by_task_and_reference() -> None:
     assert [point.accuracy for point in palm.points] == [0.86, 0.81, 1.0]
 
 
+@pytest.mark.quick
 def test_missing_published_results_name_the_known_ones() -> None:
     with pytest.raises(ScalingError, match=r"palm for the task redefine_math; .*opt"):
         find_published("redefine_math", ["opt", "palm"])
@@ -273,7 +282,7 @@ def labelled() -> dict[str, str]:
     return found
 
 
-def test_published_curves_with_both_legs_clear_are_u_shaped_and_others_are_not_called_so() -> None:
+def test_only_published_curves_with_two_clear_legs_are_u_shaped() -> None:
     ours = labelled()
     assert len(ours) == 19
     us = sorted(name for name, label in ours.items() if label == "U-shaped")
@@ -293,7 +302,8 @@ def test_published_curves_with_both_legs_clear_are_u_shaped_and_others_are_not_c
 # The composed curve
 
 
-def test_the_composed_curve_is_both_right_or_both_wrong() -> None:
+@pytest.mark.quick
+def test_the_composed_curve_is_the_chance_of_both_right_or_both_wrong() -> None:
     t, s = np.meshgrid(np.linspace(0, 1, 5), np.linspace(0, 1, 5))
     np.testing.assert_allclose(composed(t, s), composed(s, t))
     np.testing.assert_allclose(composed(t, np.ones_like(t)), t)
@@ -303,13 +313,14 @@ def test_the_composed_curve_is_both_right_or_both_wrong() -> None:
     assert (coins[0] == coins[1]).mean() == pytest.approx(composed(np.array([0.8]), np.array([0.3]))[0], abs=0.005)
 
 
-def test_zhangs_predictions_for_models_that_ignore_the_negation_come_out() -> None:
+@pytest.mark.quick
+def test_zhangs_predictions_for_models_that_ignore_the_negation_are_reproduced() -> None:
     """GPT-3 ada and babbage: t = .44 and .47 (published), s = 0; they predict 56 and 53 %."""
     t = np.array([0.44, 0.47])
     np.testing.assert_allclose(composed(t, np.zeros(2)), [0.56, 0.53])
 
 
-def test_a_planted_residual_is_found_and_none_where_the_tasks_are_independent() -> None:
+def test_a_planted_residual_is_found_and_independent_tasks_have_none() -> None:
     rng = np.random.default_rng(0)
     t, s = np.linspace(0.5, 0.95, 6), np.array([0.05, 0.05, 0.2, 0.6, 0.9, 0.95])
     shape = (3, 6, 300)
@@ -328,6 +339,7 @@ def test_a_planted_residual_is_found_and_none_where_the_tasks_are_independent() 
     json.dumps(found.as_dict(), allow_nan=False)
 
 
+@pytest.mark.quick
 def test_conditions_of_different_shape_are_not_composed() -> None:
     with pytest.raises(ScalingError, match=r"distractor_only has \(1, 3, 5\)"):
         compose(np.zeros((1, 3, 4)), np.zeros((1, 3, 5)), np.zeros((1, 3, 4)), SIZES[:3])
@@ -343,13 +355,13 @@ def drawn(found: JudgedCurve) -> list[str]:
 def test_the_figure_shows_both_levels_the_turning_set_and_the_published_curves() -> None:
     found = judge_curve(curve(U), references=["opt", "gpt3"], task="negation_qa")
     words = drawn(found)
-    for wanted in (
+    for label in (
         "these weights (level 1)",
         "models like these (level 2)",
         "may turn here (level 2)",
         "GPT-3, zero-shot",
     ):
-        assert wanted in words
+        assert label in words
     title = plot.shape(found).get_suptitle()
     assert "these weights (level 1): U-shaped; models like these (level 2): U-shaped" in title
     assert "may turn here" not in " ".join(drawn(judge_curve(curve(RISE, seeds=1))))
