@@ -59,19 +59,15 @@ def count_run() -> Iterator[RunCounter]:
 @contextmanager
 def time_computation() -> Iterator[RunCounter]:
     """Time this block and count its forward passes alone, then add both to the counter of the run."""
-    counter, outer = RunCounter(), _current.get()
-    token = _current.set(counter)
-    started = time.perf_counter()
-    try:
+    outer, started = _current.get(), time.perf_counter()
+    with count_run() as counter:
         yield counter
-    finally:
-        counter.seconds = time.perf_counter() - started
-        _current.reset(token)
-        if outer is not None:
-            outer.forward_passes += counter.forward_passes
-            outer.tokens += counter.tokens
-            outer.seconds += counter.seconds
-            outer.notes += counter.notes
+    counter.seconds = time.perf_counter() - started
+    if outer is not None:
+        outer.forward_passes += counter.forward_passes
+        outer.tokens += counter.tokens
+        outer.seconds += counter.seconds
+        outer.notes += counter.notes
 
 
 def record_forward_pass(tokens: int) -> None:

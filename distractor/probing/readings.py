@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distractor.models.source import Source
 from distractor.scoring.keys import cell_key
-from distractor.scoring.settings import Settings, load_model
+from distractor.scoring.lazy_model import LazyModel
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
 
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from xarray import DataArray
 
-    from distractor.models.model import Model
     from distractor.probing.probe import Probe
-    from distractor.scoring.encode import Encoding
 
 
 READING = 5
@@ -53,14 +52,8 @@ def read_probe(task: Task, source: Source, probe: "Probe", store: Store, setting
     return Reader(task, source, store, settings).read(probe)
 
 
-@dataclass(frozen=True, eq=False)
-class Reader:
-    """One model under several probes: loaded once, and only if the store lacks a reading."""
-
-    task: Task
-    source: Source
-    store: Store
-    settings: Settings
+class Reader(LazyModel):
+    """Reads one model with several probes. It loads the model once, and only if the store lacks a reading."""
 
     def read(self, probe: "Probe") -> Reading:
         """What a probe reads; only computed where the store does not have it.
@@ -70,26 +63,12 @@ class Reader:
 
         """
         key = probe_key(self.task, self.source, probe, self.settings)
-        cell = self.store.get_or_compute(key, self._load, partial(self._measure, probe))
-        return _reading(self.source, cell)
-
-    def _load(self) -> "tuple[Model, Encoding]":
-        return self._model, self._encoding
+        return _reading(self.source, self.cell(key, partial(self._measure, probe)))
 
     def _measure(self, probe: "Probe") -> Cell:
         from distractor.probing.measure import measure
 
-        return _cell(measure(self._model, self.task, probe, self._encoding), self._model.n_params)
-
-    @cached_property
-    def _model(self) -> "Model":
-        return load_model(self.source, self.settings)
-
-    @cached_property
-    def _encoding(self) -> "Encoding":
-        from distractor.scoring.encode import encode
-
-        return encode(self.task, self._model)
+        return _cell(measure(self.model, self.task, probe, self.encoding), self.model.n_params)
 
 
 def _cell(data: "DataArray", n_params: int) -> Cell:

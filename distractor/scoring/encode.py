@@ -127,7 +127,7 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
     if first[: len(second)] == second[: len(first)]:
         raise EncodeError(
             f"{model.name}: item {item.id} of {task.name}: the tokens of the answers {item.true!r} {first} and "
-            f"{item.distractor!r} {second} cannot be told apart, because one begins with the other; choose other answers"
+            f"{item.distractor!r} {second} cannot be distinguished, because one begins with the other; choose other answers"
         )
     bos: Tokens = () if model.bos is None else (model.bos,)
     # The model never reads the last token of an answer or of a generated text.

@@ -1,6 +1,6 @@
 """Answers that models write freely: the generated texts, the answers read from them, and the gap after the reasoning."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,14 +12,14 @@ from numpy import ndarray
 from distractor.models.source import Source
 from distractor.progress import Advance
 from distractor.scoring.keys import score_keys
+from distractor.scoring.lazy_model import LazyModel
 from distractor.scoring.reply import read_answer
-from distractor.scoring.settings import Settings, load_model
-from distractor.scoring.store import Cell, Key, Store
+from distractor.scoring.settings import Settings
+from distractor.scoring.store import Cell, Key
 from distractor.text.task import Answer, Condition, Item, Task
 
 if TYPE_CHECKING:
-    from distractor.models.model import Model
-    from distractor.scoring.encode import Encoded, Encoding, Tokens
+    from distractor.scoring.encode import Encoded, Tokens
 
 WRITER = 1
 """Version of how texts are generated and read. Increase it when texts or answers change."""
@@ -89,38 +89,20 @@ def gap_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, 
     return {c: {**keys[c], "behind": "reasoning"} for c, other in OTHER_REASONING.items() if {c, other} <= set(keys)}
 
 
-@dataclass(frozen=True, eq=False)
-class TextGenerator:
-    """Generates the texts of one model. It loads the model once, and only if the store lacks a result."""
-
-    task: Task
-    source: Source
-    store: Store
-    settings: Settings
-
-    @cached_property
-    def model(self) -> "Model":
-        """The model, loaded at first use."""
-        return load_model(self.source, self.settings)
-
-    @cached_property
-    def encoding(self) -> "Encoding":
-        """The task in the model's tokens."""
-        from distractor.scoring.encode import encode
-
-        return encode(self.task, self.model)
+class TextGenerator(LazyModel):
+    """Generates the texts of one model."""
 
     def replies(self, advance: Advance) -> Replies:
         """All texts and gaps of the model; computes what the store lacks."""
         keys = text_keys(self.task, self.source, self.settings)
         cells = {}
         for condition, key in keys.items():
-            cells[condition] = self._cell(key, partial(self._generate, condition))
+            cells[condition] = self.cell(key, partial(self._generate, condition))
             advance(self.source.name)
         gaps = {name: np.full((len(keys), len(self.task.items)), np.nan) for name in ("own", "swapped")}
         index = {item.id: k for k, item in enumerate(self.task.items)}
         for condition, key in gap_keys(self.task, self.source, self.settings).items():
-            table = self._cell(key, partial(self._gaps, condition, cells)).table
+            table = self.cell(key, partial(self._gaps, condition, cells)).table
             items = [index[name] for name in table["item"].to_pylist()]
             for name, values in gaps.items():
                 values[self.task.conditions.index(condition), items] = table[name].to_numpy()
@@ -132,9 +114,6 @@ class TextGenerator:
             bos=facts["bos"],
             dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
         )
-
-    def _cell(self, key: Key, compute: Callable[[], Cell]) -> Cell:
-        return self.store.get_or_compute(key, lambda: self.encoding, compute)
 
     def _texts(self, cell: Cell) -> tuple[Text | None, ...]:
         rows = {row["item"]: row for row in cell.table.to_pylist()}

@@ -107,7 +107,7 @@ def _generate(
 
 @cache
 def _pattern(stop: str) -> re.Pattern[str]:
-    r"""Match a stop string even with spaces inside, because some tokenizers put a space between any two tokens.
+    r"""Match a stop string even with spaces inside, because some tokenizers insert a space between any two tokens.
 
     >>> bool(_pattern("\n\nQuestion:").search("B \n \n Question :"))
     True

@@ -1,7 +1,8 @@
 """Scores every model on a task: computes the cells that the store lacks, with one model in memory at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.models.source import Source
-from distractor.progress import Advance, record_cache_hit, record_computed, time_computation
+from distractor.progress import Advance
 from distractor.scoring.keys import score_keys
-from distractor.scoring.settings import Settings, load_model
-from distractor.scoring.store import Cell, Key, Store
+from distractor.scoring.lazy_model import LazyModel
+from distractor.scoring.settings import Settings
+from distractor.scoring.store import Cell, Store
 from distractor.text.format import Format
 from distractor.text.task import Condition, Task
 
@@ -51,81 +53,60 @@ def sweep(
 
     """
     encodings: dict[tuple[Any, ...], Encoding] = {}
-    scores = []
-    for source in sources:
-        keys = score_keys(task, source, settings)
-        missing = [condition for condition, key in keys.items() if not store.has(key)]
-        for _ in range(len(keys) - len(missing)):
-            advance(source.name)
-        if missing:
-            store.check_writable()
-            _compute(
-                task, source, {condition: keys[condition] for condition in missing}, store, settings, encodings, advance
-            )
-        cells = {condition: store.get(key) for condition, key in keys.items()}
-        for condition in cells.keys() - missing:
-            record_cache_hit(cells[condition].facts.get("passes", 0), store.path(keys[condition]))
-        scores.append(_gather(task, source, cells))
-    return scores
+    return [_score(LazyModel(task, source, store, settings, encodings), advance) for source in sources]
 
 
-def _compute(
-    task: Task,
-    source: Source,
-    missing: Mapping[Condition, Key],
-    store: Store,
-    settings: Settings,
-    encodings: dict[tuple[Any, ...], "Encoding"],
-    advance: Advance,
-) -> None:
-    """Compute and save the missing cells of one model. Models that share a tokenizer share the encoding."""
-    import pyarrow as pa
+def _score(lazy: LazyModel, advance: Advance) -> Scores:
+    """Score one model under every condition."""
 
-    from distractor.scoring.encode import encode
+    @cache
+    def score_together() -> ndarray:
+        return _log_probs(lazy, lazy.task.conditions)
+
+    cells = {}
+    for condition, key in score_keys(lazy.task, lazy.source, lazy.settings).items():
+        # All conditions share their worked examples, so they are scored together. This includes conditions that are in
+        # the store, so that batches do not depend on the store.
+        together = score_together if lazy.task.format.shots else None
+        cells[condition] = lazy.cell(key, partial(_cell, lazy, condition, together))
+        advance(lazy.source.name)
+    return _gather(lazy.task, lazy.source, cells)
+
+
+def _log_probs(lazy: LazyModel, conditions: Sequence[Condition]) -> Float[ndarray, "condition item answer=2"]:
     from distractor.scoring.score import score_all
 
-    model = load_model(source, settings)
-    template = str(getattr(model.tokenizer, "chat_template", None))
-    same = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context, model.vocab, template)
-    if same not in encodings:
-        encodings[same] = encode(task, model)
-    encoding = encodings[same]
+    rows = [list(row) for row in zip(*(lazy.encoding.rows[condition] for condition in conditions), strict=True)]
+    log_probs: ndarray = score_all(lazy.model, lazy.encoding.items, rows, lazy.settings.batch_size)
+    return log_probs
 
-    def score(conditions: Sequence[Condition]) -> tuple[ndarray, int]:
-        """Log-probabilities under some conditions, and the forward passes for each of them."""
-        rows = [list(row) for row in zip(*(encoding.rows[condition] for condition in conditions), strict=True)]
-        with time_computation() as counter:
-            log_probs = score_all(model, encoding.items, rows, settings.batch_size)
-        return log_probs, counter.forward_passes // len(conditions)
 
-    # All conditions share their worked examples, so they are scored together. This includes conditions that are on disk,
-    # so that batches do not depend on what is on disk.
-    together = score(task.conditions) if task.format.shots else None
-    for condition, key in missing.items():
-        if together is not None:
-            log_probs, passes = together[0][task.conditions.index(condition)], together[1]
-        else:
-            (log_probs,), passes = score((condition,))
-        shown = [(k, row) for k, row in enumerate(encoding.rows[condition]) if row is not None]
-        log_probs = log_probs[[k for k, _ in shown]]
-        columns: dict[str, Any] = {
-            "item": [encoding.items[k].id for k, _ in shown],
-            "log_prob_true": log_probs[:, 0],
-            "log_prob_distractor": log_probs[:, 1],
-        }
-        if task.format != Format():
-            columns["prompt"] = [model.tokenizer.decode(row.prompt) for _, row in shown]
-        facts = {
-            "n_params": model.n_params,
-            "bos": model.bos is not None,
-            "treatment": model.treatment,
-            "tokens": sum(len(row.prompt) for _, row in shown),
-            "dropped": encoding.dropped.get(condition, 0),
-            "passes": passes,
-        }
-        store.save(key, Cell(pa.table(columns), facts))
-        record_computed(store.path(key))
-        advance(source.name)
+def _cell(lazy: LazyModel, condition: Condition, score_together: Callable[[], ndarray] | None) -> Cell:
+    """Compute the cell of one condition."""
+    import pyarrow as pa
+
+    model, encoding = lazy.model, lazy.encoding
+    if score_together is None:
+        (log_probs,) = _log_probs(lazy, (condition,))
+    else:
+        log_probs = score_together()[lazy.task.conditions.index(condition)]
+    shown = [(k, row) for k, row in enumerate(encoding.rows[condition]) if row is not None]
+    log_probs = log_probs[[k for k, _ in shown]]
+    columns: dict[str, Any] = {
+        "item": [encoding.items[k].id for k, _ in shown],
+        "log_prob_true": log_probs[:, 0],
+        "log_prob_distractor": log_probs[:, 1],
+    }
+    if lazy.task.format != Format():
+        columns["prompt"] = [model.tokenizer.decode(row.prompt) for _, row in shown]
+    facts = {
+        "n_params": model.n_params,
+        "bos": model.bos is not None,
+        "treatment": model.treatment,
+        "tokens": sum(len(row.prompt) for _, row in shown),
+        "dropped": encoding.dropped.get(condition, 0),
+    }
+    return Cell(pa.table(columns), facts)
 
 
 def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scores:

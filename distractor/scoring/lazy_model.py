@@ -1,0 +1,47 @@
+"""A task on a model: loads the model and encodes the task only if the store lacks a result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from distractor.models.source import Source
+from distractor.scoring.settings import Settings, load_model
+from distractor.scoring.store import Cell, Key, Store
+from distractor.text.task import Task
+
+if TYPE_CHECKING:
+    from distractor.models.model import Model
+    from distractor.scoring.encode import Encoding
+
+
+@dataclass(frozen=True, eq=False)
+class LazyModel:
+    """A task and a model that is loaded at first use. Models with the same tokenizer can share `encodings`."""
+
+    task: Task
+    source: Source
+    store: Store
+    settings: Settings
+    encodings: "dict[tuple[Any, ...], Encoding]" = field(default_factory=dict)
+
+    @cached_property
+    def model(self) -> "Model":
+        """The loaded model."""
+        return load_model(self.source, self.settings)
+
+    @cached_property
+    def encoding(self) -> "Encoding":
+        """The task in the model's tokens."""
+        from distractor.scoring.encode import encode
+
+        model = self.model
+        template = str(getattr(model.tokenizer, "chat_template", None))
+        key = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context, model.vocab, template)
+        if key not in self.encodings:
+            self.encodings[key] = encode(self.task, model)
+        return self.encodings[key]
+
+    def cell(self, key: Key, compute: Callable[[], Cell]) -> Cell:
+        """The cell of `key`; computes it if the store lacks it."""
+        return self.store.get_or_compute(key, lambda: self.encoding, compute)
