@@ -12,28 +12,18 @@ from distractor.statistics.curve import Curve
 from distractor.text.task import RIGHT, Answer
 
 PartsBy = Literal["group", "difficulty"]
-
-
 THIRDS = ("hard", "middle", "easy")
-
-
 EASIER = ("accuracy", "logit_gap", "true_pull")
-
 
 HARDER = ("distractor_preference", "distractor_pull")
 """Whether a larger value means an easier or a harder item. `coverage`, the mass on either answer, means neither."""
 
-
 TRUE_AGAINST_DISTRACTOR = ("logit_gap", "distractor_preference")
-
 
 NOT_TRUE = tuple(condition.value for condition, right in RIGHT.items() if right is not Answer.TRUE)
 """Conditions where the true answer is not the right one, so that these quantities do not measure difficulty."""
 
-
 MOST_GROUPS = 8
-
-
 CAUTION = (
     "parts chosen by their scores regress to the mean; the parts at each size are therefore chosen by the scores at all "
     "other sizes, which removes the noise of that size but not noise that an item has at all sizes"

@@ -21,16 +21,11 @@ from distractor.statistics.standard_errors import ALPHA, t_quantile
 SPLITS = 200
 """Random halves of the items in the null check of `halves_differ`."""
 
-
 SPLIT_DRAWS = 499
-
-
 SPLIT_SEED = 0
-
 
 ROUNDING = 1e-5
 """Differences up to this share of a row's largest value are rounding."""
-
 
 ChangeLabel = Literal[
     "inside item noise",
@@ -41,10 +36,7 @@ ChangeLabel = Literal[
 ]
 """The last label is for two seeds of one model, whose difference *is* seed noise."""
 
-
 Rows = Float[ndarray, "row seed item"]
-
-
 OtherRows = Float[ndarray, "row seed_2 item"]
 
 

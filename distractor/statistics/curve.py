@@ -13,18 +13,13 @@ from distractor.statistics.groups import GroupMeans, Means
 
 Size = float | int
 
-
 SameMeans = Float[ndarray, "_ _"]
 """`seed size` again; `check_means` compares the shapes, with a message for the user."""
-
 
 SameGroupMeans = Float[ndarray, "_ _ _"]
 """`seed size group` again; the functions compare the shapes, with a message for the user."""
 
-
 MIN_SIZES = 3
-
-
 FEW_GROUPS = 30
 
 

@@ -13,17 +13,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 Points = Float[ndarray, " point"]
-
-
 Way = Literal["U-shaped", "inverted-U"]
-
-
 ENOUGH_SIZES = 8
-
-
 TOO_FEW = "too few"
-
-
 MIDDLE = (0.1, 0.9)  # the break is searched between these quantiles of x
 
 

@@ -47,35 +47,19 @@ from distractor.statistics.studentized_range import studentized_range_quantile, 
 DELTA = 0.05
 """δ, the smallest rise or fall of interest on the probability scale; fixed before a run."""
 
-
 DELTA_D = 0.2
 """δ_D, the smallest distractor pull of interest, in nats: at even odds it moves a probability by δ."""
 
-
 SHARES = ("accuracy", "distractor_preference", "coverage")
-
-
 NATS = ("logit_gap", "true_pull", "distractor_pull")
-
-
 P_AT_LEAST = 1e-12  # smaller p-values are rounding error of the integration
-
-
 MEAN_DRAWS = 20_000
-
-
 POWER_DRAWS = 1000
-
-
 METHOD_1 = "level 1 (these weights): all pairs of sizes at once, max-t cluster bootstrap over item groups, 95 %"
-
-
 METHOD_2 = (
     "level 2 (models like these): all pairs of sizes at once, studentized range over seeds, each size's variance at "
     "least the mean one, plus the variance of the items that all seeds share; 5 % a direction"
 )
-
-
 METHOD_MEANS = "from means and their standard errors alone, as if each size had different items"
 
 

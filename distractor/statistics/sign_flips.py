@@ -14,14 +14,8 @@ from distractor.statistics.groups import Groups, group_sums, two_groups
 from distractor.statistics.standard_errors import ALPHA
 
 EXACT_GROUPS = 12
-
-
 DRAWS = 9_999
-
-
 BLOCK = 4_096  # draws in memory at once, where a map has thousands of sites
-
-
 Sites = Float[ndarray, "*site"]
 
 

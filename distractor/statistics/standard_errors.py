@@ -9,7 +9,6 @@ from numpy import ndarray
 
 ALPHA = 0.05
 
-
 CRITICAL_AT_LEAST = 1.959963984540054
 """The bound of a single pair; bounds over many pairs are never below it. Binds only where hardly any group varies."""
 

@@ -27,11 +27,7 @@ from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge
 from distractor.statistics.standard_errors import ALPHA, shared_covariance
 
 VerdictLabel = Literal["supported", "contradicted", "undetermined"]
-
-
 CALLS: tuple[VerdictLabel, ...] = get_args(VerdictLabel)
-
-
 Bounds = tuple[float, float, float]
 
 
@@ -190,8 +186,6 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
 
 
 AtPeak = Callable[[GroupMeans, int], Bounds]
-
-
 AtSize = Callable[[GroupMeans, int, bool], Bounds]
 
 
