@@ -28,6 +28,7 @@ from distractor.command_line.options import (
     Threads,
     WeightType,
     as_truth,
+    hidden_option,
 )
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
@@ -52,10 +53,7 @@ app = typer.Typer()
 )
 def ablate(
     task: TaskName,
-    items: Annotated[
-        int,
-        typer.Option(min=1, metavar="N", help="Number of items, in their fixed order."),
-    ] = 200,
+    items: Annotated[int, typer.Option(min=1, metavar="N", help="Number of items, in their fixed order.")] = 200,
     data: OfficialFile = None,
     knockout: Annotated[
         bool,
@@ -64,17 +62,11 @@ def ablate(
         ),
     ] = True,
     plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Print cost and minimum detectable dip; run nothing.", rich_help_panel=METHOD),
+        bool, typer.Option("--plan", help="Print cost and minimum detectable dip; run nothing.", rich_help_panel=METHOD)
     ] = False,
     models: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="MODEL",
-            help=f"{MODEL_HELP} Default: the whole ladder.",
-            show_default=False,
-            rich_help_panel=MODELS,
-        ),
+        typer.Option(metavar="MODEL", help=f"{MODEL_HELP} Default: the whole ladder.", rich_help_panel=MODELS),
     ] = None,
     offline: Offline = False,
     form: Annotated[
@@ -84,7 +76,6 @@ def ablate(
             metavar="FORMAT",
             help="How the answer is obtained: rank (default) compares probabilities, generate reads what the model writes, "
             "cot lets it reason first. Several, with shots: rank,cot:1.",
-            show_default=False,
             rich_help_panel=PROMPT_FORMAT,
         ),
     ] = None,
@@ -94,75 +85,50 @@ def ablate(
             min=0,
             metavar="N",
             help="Worked examples before each question. Default: 0 for rank, else 1.",
-            show_default=False,
             rich_help_panel=PROMPT_FORMAT,
         ),
     ] = None,
     shot_kind: Annotated[
         ShotKind,
-        typer.Option(
+        hidden_option(
+            panel=PROMPT_FORMAT,
             help="Examples in which the two tasks agree (congruent), disagree (conflict), or both in turn (mixed).",
-            hidden=True,
-            rich_help_panel=PROMPT_FORMAT,
         ),
     ] = ShotKind.CONGRUENT,
     shot_seed: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Random seed for the examples.", hidden=True, rich_help_panel=PROMPT_FORMAT
-        ),
+        int, hidden_option(panel=PROMPT_FORMAT, min=0, metavar="N", help="Random seed for the examples.")
     ] = 0,
     inline: Annotated[
         bool,
-        typer.Option(
-            "--inline",
-            help="Separate examples by a space instead of a blank line.",
-            hidden=True,
-            rich_help_panel=PROMPT_FORMAT,
-        ),
+        hidden_option("--inline", panel=PROMPT_FORMAT, help="Separate examples by a space instead of a blank line."),
     ] = False,
     lead: Annotated[
         bool,
-        typer.Option(
-            "--lead",
-            help='Write "The answer is" before each example\'s answer; cot always does.',
-            hidden=True,
-            rich_help_panel=PROMPT_FORMAT,
+        hidden_option(
+            "--lead", panel=PROMPT_FORMAT, help='Write "The answer is" before each example\'s answer; cot always does.'
         ),
     ] = False,
     options: Annotated[
         bool | None,
-        typer.Option(
+        hidden_option(
             "--options/--no-options",
+            panel=PROMPT_FORMAT,
             help="Offer both answers in the prompt, or not. Default: the task's own format.",
-            show_default=False,
-            hidden=True,
-            rich_help_panel=PROMPT_FORMAT,
         ),
     ] = None,
     hint: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT",
-            help="First line of each prompt.",
-            show_default=False,
-            hidden=True,
-            rich_help_panel=PROMPT_FORMAT,
-        ),
+        str, hidden_option(panel=PROMPT_FORMAT, metavar="TEXT", help="First line of each prompt.", show_default=False)
     ] = "",
     chat: Annotated[
-        bool,
-        typer.Option("--chat", help="Apply the tokenizer's chat template.", rich_help_panel=PROMPT_FORMAT),
+        bool, typer.Option("--chat", help="Apply the tokenizer's chat template.", rich_help_panel=PROMPT_FORMAT)
     ] = False,
     limit: Annotated[
         int | None,
-        typer.Option(
+        hidden_option(
+            panel=PROMPT_FORMAT,
             min=1,
             metavar="N",
             help="Most tokens that a model writes. Default: 24 for generate, 96 for cot.",
-            show_default=False,
-            hidden=True,
-            rich_help_panel=PROMPT_FORMAT,
         ),
     ] = None,
     bos: Bos = None,
@@ -170,13 +136,8 @@ def ablate(
     dtype: WeightType = Dtype.FLOAT32,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Prompts in a batch. Default: depends on their length.",
-            show_default=False,
-            hidden=True,
-            rich_help_panel=COMPUTING,
+        hidden_option(
+            panel=COMPUTING, min=1, metavar="N", help="Prompts in a batch. Default: depends on their length."
         ),
     ] = None,
     device_map: DeviceMap = None,

@@ -39,24 +39,17 @@ app = typer.Typer()
 )
 def attribute(
     task: TaskName,
-    models: Annotated[
-        list[str],
-        typer.Option(metavar="MODEL", help=MODEL_HELP, show_default=False, rich_help_panel=MODELS),
-    ],
+    models: Annotated[list[str], typer.Option(metavar="MODEL", help=MODEL_HELP, rich_help_panel=MODELS)],
     probe: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PROBE",
             help="Probe name (`distractor probes`), repeatable. Default: all probes that work on the model.",
-            show_default=False,
         ),
     ] = None,
     items: ItemCount = 200,
     item: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="Also draw the attribution of this item, next to the mean.", show_default=False
-        ),
+        str | None, typer.Option(metavar="ID", help="Also draw the attribution of this item, next to the mean.")
     ] = None,
     head: Annotated[
         list[str] | None,
@@ -64,7 +57,6 @@ def attribute(
             metavar="HEAD",
             help="Draw this head's attention on a prompt, e.g. L1H0. Repeatable. Default: the heads with the largest "
             "effects.",
-            show_default=False,
         ),
     ] = None,
     data: OfficialFile = None,

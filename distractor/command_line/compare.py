@@ -44,7 +44,6 @@ def compare(
             metavar="MODEL",
             help="At least two models, the earlier first: family/size\\[/seedK]\\[@step], @all for every step, a folder, "
             "or a hub id owner/name\\[@revision]. A size includes all its seeds. A single size compares its seeds.",
-            show_default=False,
         ),
     ],
     task: Annotated[
@@ -57,7 +56,6 @@ def compare(
             metavar="PROBE",
             help="Probe whose effects are compared site by site (`distractor probes`). Repeatable. Default: ablation and "
             "head_patching.",
-            show_default=False,
         ),
     ] = None,
     mechanism: Annotated[

@@ -17,9 +17,7 @@ app = typer.Typer(
 
 
 @command(app, "distractor data verify neqa_classification.jsonl")
-def verify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files to check.", show_default=False)],
-) -> None:
+def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files to check.")]) -> None:
     """Name the official file that each file is, and its tasks; or say how it differs from the official one.
 
     The exit status is 2 if any file is not official.
@@ -38,8 +36,7 @@ def get(
         str, typer.Argument(metavar="TASK", help="Task with an official file, or the release's own name for it.")
     ],
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder for the file. Default: the user's cache folder.", show_default=False),
+        Path | None, typer.Option(metavar="DIR", help="Folder for the file. Default: the user's cache folder.")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,11 @@ MODEL_HELP = (
     "A family (`distractor models`), or part of it: ladder, ladder/80x2, ladder/80x2/seed780, pythia/70m@1000; a "
     "folder; a hub id owner/name\\[@revision]; a family file (.toml). Repeatable."
 )
+
+
+def hidden_option(*names: str, panel: str, **settings: Any) -> Any:
+    """An option that only `--help-all` shows, in the panel of this title."""
+    return typer.Option(*names, hidden=True, rich_help_panel=panel, **settings)
 
 
 class Dtype(StrEnum):
@@ -44,13 +49,11 @@ class YesNo(StrEnum):
 
 
 TaskName = Annotated[
-    str,
-    typer.Option(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME."),
+    str, typer.Option(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME.")
 ]
 
 TaskArgument = Annotated[
-    str,
-    typer.Argument(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME."),
+    str, typer.Argument(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME.")
 ]
 
 ItemCount = Annotated[int, typer.Option(min=2, metavar="N", help="Number of items, in their fixed order.")]
@@ -62,72 +65,46 @@ OfficialFile = Annotated[
     typer.Option(metavar="FILE", help="Official file of the Inverse Scaling Prize, used instead of the task's items."),
 ]
 
-Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.", hidden=True, rich_help_panel=MODELS)]
+Offline = Annotated[bool, hidden_option("--offline", panel=MODELS, help="Never use the network.")]
 
 Bos = Annotated[
     YesNo | None,
-    typer.Option(
-        help="Whether prompts begin with the BOS token. Default: the tokenizer's own setting.",
-        show_default=False,
-        hidden=True,
-        rich_help_panel=PROMPT_FORMAT,
+    hidden_option(
+        panel=PROMPT_FORMAT, help="Whether prompts begin with the BOS token. Default: the tokenizer's own setting."
     ),
 ]
 
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=COMPUTING)]
 
-WeightType = Annotated[
-    Dtype, typer.Option(help="Type of weights and activations.", hidden=True, rich_help_panel=COMPUTING)
-]
+WeightType = Annotated[Dtype, hidden_option(panel=COMPUTING, help="Type of weights and activations.")]
 
 ProbedWeightType = Annotated[
-    Dtype,
-    typer.Option(
-        help="Type of weights and activations. Probes need float32 or float64.", hidden=True, rich_help_panel=COMPUTING
-    ),
+    Dtype, hidden_option(panel=COMPUTING, help="Type of weights and activations. Probes need float32 or float64.")
 ]
 
 DeviceMap = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Spread each model over all GPUs: auto, balanced or sequential.",
-        show_default=False,
-        hidden=True,
-        rich_help_panel=COMPUTING,
+    hidden_option(
+        panel=COMPUTING, metavar="NAME", help="Spread each model over all GPUs: auto, balanced or sequential."
     ),
 ]
 
 Threads = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="CPU threads. Default: torch's own number.",
-        show_default=False,
-        hidden=True,
-        rich_help_panel=COMPUTING,
-    ),
+    int | None, hidden_option(panel=COMPUTING, min=1, metavar="N", help="CPU threads. Default: torch's own number.")
 ]
 
 SelfCheck = Annotated[
     bool,
-    typer.Option(
+    hidden_option(
         "--self-check/--no-self-check",
+        panel=COMPUTING,
         help="First compare each model with plain transformers. The ladder is never checked.",
-        hidden=True,
-        rich_help_panel=COMPUTING,
     ),
 ]
 
 Out = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Folder for the results. Default: one in runs/.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
+    typer.Option(metavar="DIR", help="Folder for the results. Default: one in runs/.", rich_help_panel=OUTPUT),
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print only the summary, as JSON.", rich_help_panel=OUTPUT)]

@@ -77,6 +77,5 @@ def _show_all(context: Any, is_requested: bool) -> bool:
 
 
 _HelpAll = Annotated[
-    bool,
-    typer.Option("--help-all", callback=_show_all, is_eager=True, help="Show all options and exit."),
+    bool, typer.Option("--help-all", callback=_show_all, is_eager=True, help="Show all options and exit.")
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from distractor.command_line.options import AsJson, Out
+from distractor.command_line.options import AsJson, Out, hidden_option
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json
 from distractor.runs.tables import console
@@ -31,7 +31,6 @@ def shape(
             metavar="FILE",
             help="A table (.csv, .tsv, .parquet, .json, .jsonl), or one lm-evaluation-harness log (samples_*.jsonl) for "
             "each model: SIZE=FILE or SIZE/seedK=FILE.",
-            show_default=False,
         ),
     ],
     quantity: Annotated[
@@ -40,7 +39,6 @@ def shape(
             metavar="NAME",
             help="accuracy, distractor_preference, logit_gap, true_pull, distractor_pull, coverage, or another one (then "
             "add --delta). Default: the table's only quantity, else accuracy.",
-            show_default=False,
         ),
     ] = None,
     against: Annotated[
@@ -48,53 +46,38 @@ def shape(
     ] = "parameters",
     delta: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            help="Smallest difference of interest. Default: .05 for shares, .2 for nats.",
-            show_default=False,
-        ),
+        typer.Option(metavar="X", help="Smallest difference of interest. Default: .05 for shares, .2 for nats."),
     ] = None,
     by: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Also draw curves of item subsets: group or difficulty.", show_default=False),
+        str | None, typer.Option(metavar="NAME", help="Also draw curves of item subsets: group or difficulty.")
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE", help="Use only these rows. Repeatable.", show_default=False, rich_help_panel=ROWS
-        ),
+        typer.Option(metavar="COLUMN=VALUE", help="Use only these rows. Repeatable.", rich_help_panel=ROWS),
     ] = None,
     group: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN",
             help="Column that groups items; in a log, a field of doc. Default: group, else each item is a group.",
-            show_default=False,
             rich_help_panel=ROWS,
         ),
     ] = None,
     mixed_families: Annotated[
-        bool,
-        typer.Option(
-            "--mixed-families", help="Allow several families in one curve.", hidden=True, rich_help_panel=ROWS
-        ),
+        bool, hidden_option("--mixed-families", panel=ROWS, help="Allow several families in one curve.")
     ] = False,
     reference: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
             help="Draw published results too: opt, gpt3, palm, …. Repeatable.",
-            show_default=False,
             rich_help_panel=COMPARISON,
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            metavar="TASK",
-            help="Task of the published results. Default: the table's task.",
-            show_default=False,
-            rich_help_panel=COMPARISON,
+            metavar="TASK", help="Task of the published results. Default: the table's task.", rich_help_panel=COMPARISON
         ),
     ] = None,
     out: Out = None,

@@ -58,7 +58,7 @@ def show(
 @command(app, "distractor tasks export negation_qa --out negation_qa.jsonl")
 def export(
     task: TaskArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="JSON Lines file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="JSON Lines file to write.")],
     seed: ItemSeed = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file with other content.")] = False,
 ) -> None:

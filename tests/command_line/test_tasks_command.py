@@ -22,8 +22,6 @@ from tasks import TASKS
 from tasks.find import find_task
 from tasks.rows import read_rows
 
-pytestmark = pytest.mark.quick
-
 C = Condition
 SCRIPT = Path(sys.executable).parent / "distractor"
 SHOW = ("tasks", "show", "negation_qa")
