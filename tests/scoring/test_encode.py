@@ -23,6 +23,8 @@ from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.text.task import Condition, Item, Task
 
+pytestmark = pytest.mark.quick
+
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 

@@ -100,6 +100,7 @@ def test_texts_that_end_early_do_not_change_the_others(loaded: Loaded, architect
     assert tried > 1
 
 
+@pytest.mark.quick
 def test_a_text_ends_at_a_stop_string_at_the_eos_or_at_the_limit(tmp_path: Path) -> None:
     words = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
     tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], words, seed=3)
@@ -127,6 +128,7 @@ def _ending_in(model: Model, token: int) -> Any:
     return words
 
 
+@pytest.mark.quick
 def test_ranked_and_generated_answers_agree_if_the_most_probable_token_is_an_answer(loaded: Loaded) -> None:
     """The two most probable words after each prompt become its answers, in alternating order."""
     model = loaded("gpt2")
@@ -156,6 +158,7 @@ def test_ranked_and_generated_answers_agree_if_the_most_probable_token_is_an_ans
     assert agreed > 10
 
 
+@pytest.mark.quick
 def test_a_prompt_too_long_to_continue_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
     items, prompts = shown(model)

@@ -119,6 +119,7 @@ def test_prompts_in_a_mixed_batch_score_the_same_as_each_alone(
     assert passes == [4 * 27, 28], "the longest prompt must not share a batch with the shortest"
 
 
+@pytest.mark.quick
 def test_prompts_of_one_length_need_no_attention_mask(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Model, mask: Any) -> Any:
         raise AssertionError("a mask was made")
@@ -128,6 +129,7 @@ def test_prompts_of_one_length_need_no_attention_mask(loaded: Loaded, monkeypatc
     score(loaded("gpt2"), items(3), rows)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("broken", ["refuses", "ignores"])
 def test_a_model_without_custom_masks_scores_every_text_in_full(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch, broken: str, passes: list[int]
@@ -149,6 +151,7 @@ def test_a_model_without_custom_masks_scores_every_text_in_full(
     assert sum(passes) > sum(len(text.tokens) for of_item in rows for text in plain_sequences(of_item))
 
 
+@pytest.mark.quick
 def test_a_missing_prompt_scores_nan_and_a_broken_item_is_named(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +171,7 @@ def test_a_missing_prompt_scores_nan_and_a_broken_item_is_named(
         score_all(model, items(5), rows)
 
 
+@pytest.mark.quick
 def test_items_without_prompts_need_no_forward_pass(loaded: Loaded) -> None:
     assert np.isnan(score_all(loaded("gpt2"), items(3), [[None]] * 3)).all()
 

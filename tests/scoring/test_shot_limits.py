@@ -62,7 +62,7 @@ def test_more_examples_than_in_training_are_refused_with_that_number(tmp_path: P
     for form, most in ((Format(shots=3), 2), (Format("generate", 4), 2), (Format("cot", 2), 1)):
         with pytest.raises(ModelError, match=rf"at most {most}.*--format {form.scoring}:{most}"):
             refuse_too_many_shots(form, source)
-    assert "No document of one" in str(caution("one", Format(shots=2), source))
+    assert "documents of one " in str(caution("one", Format(shots=2), source))
     assert caution("two", Format(shots=2), source) is None
 
 
