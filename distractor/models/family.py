@@ -119,7 +119,7 @@ class Family:
             nearest_steps = sorted(sorted(kept, key=lambda other: abs(other - int(step)))[:2])
             raise ModelError(
                 f"{requested!r}: step {step} is not kept; the nearest are {' and '.join(map(str, nearest_steps))}; "
-                "`distractor models` with the family's name lists all"
+                "`distractor models show FAMILY` lists all"
             )
         for member in members:
             if step == "all":
