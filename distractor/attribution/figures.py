@@ -63,7 +63,7 @@ LEAST = 0.01
 HEADS = 4
 """The number of heads whose attention is drawn on the prompt."""
 
-PAGE_WIDTH = 18
+PAGE_WIDTH = 19
 """The largest width of a figure with several maps, in inches."""
 
 LINE = 104
@@ -113,7 +113,8 @@ def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Fig
     n_layers, n_columns = grids[0].values.shape[0], max(grid.values.shape[1] for grid in grids)
     width = 1.3 + 0.33 * n_columns
     fitting = max(1, int(PAGE_WIDTH / width))
-    columns = min(len(grids) // len(families) if len(families) > 1 else 2, fitting, len(grids))
+    per_row = len(grids) // len(families) if len(families) > 1 else min(2, len(grids))
+    columns = max(n for n in range(1, fitting + 1) if per_row % n == 0)
     rows = -(-len(grids) // columns)
     with mpl.rc_context(MAP_STYLE):
         size = (max(6.0, columns * width), 1.3 + rows * (0.75 + 0.3 * n_layers))
@@ -216,7 +217,7 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
         headline(
             figure,
             f"{_model_and_task(results, reading)}, {'mean over items' if item is None else f'item {item}'}: contribution of "
-            "each component\nto the true answer (orange) or the distractor's (purple), with the final norm's scale fixed",
+            "each component to the true answer (orange) or the distractor's (purple), with the final norm's scale fixed",
         )
         return figure
 
@@ -252,7 +253,7 @@ def attention(results: ProbeResults, reading: Reading, cells: "Dataset", heads: 
             top += lines
         headline(
             figure,
-            f"{_model_and_task(results, reading)}: attention from the answer slot (the last word), mean over items,\n"
+            f"{_model_and_task(results, reading)}: attention from the answer slot (the last word), mean over items, "
             "drawn on the words of one item; full colour: all attention",
         )
         return figure
@@ -301,7 +302,7 @@ def across(results: ProbeResults) -> Figure:
         right.legend(loc="best")
         headline(
             figure,
-            f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size\n"
+            f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size "
             "(chosen on half of the item groups, weighed on the other half; bands: 95 % over item groups)",
         )
         footnote(figure, results.sentences())

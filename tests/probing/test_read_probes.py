@@ -20,8 +20,6 @@ from distractor.scoring.store import Store
 from probes import PROBES
 from probes.ablation import Ablation
 
-pytestmark = pytest.mark.quick
-
 TASK = wired.task(8)
 CPU = Settings(device="cpu")
 
@@ -39,6 +37,7 @@ def test_a_stored_reading_equals_a_fresh_one(tmp_path: Path) -> None:
         assert row["value"] == pytest.approx(float(value), abs=1e-5, nan_ok=True)
 
 
+@pytest.mark.quick
 def test_a_model_is_loaded_once_for_all_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[Path] = []
     load = load_module.load
@@ -49,6 +48,7 @@ def test_a_model_is_loaded_once_for_all_probes(tmp_path: Path, monkeypatch: pyte
     assert len(loads) == 1
 
 
+@pytest.mark.quick
 def test_only_requested_activations_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lens, attribution and attention keep only the answer slot of the stream and of the patterns."""
     seen: dict[str, int] = {}
@@ -67,6 +67,7 @@ def test_only_requested_activations_stay_in_memory(tmp_path: Path, monkeypatch: 
     assert set(seen) == {f"L0.{part}" for part in ("resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern")}
 
 
+@pytest.mark.quick
 def test_a_reading_with_nan_is_refused_and_names_the_item(tmp_path: Path) -> None:
     @dataclass(frozen=True)
     class Broken(Ablation):
@@ -80,6 +81,7 @@ def test_a_reading_with_nan_is_refused_and_names_the_item(tmp_path: Path) -> Non
         measure(loaded, TASK, Broken())
 
 
+@pytest.mark.quick
 def test_bad_requests_are_refused_before_anything_is_computed() -> None:
     with pytest.raises(ModelError, match=r"bfloat16.*float32"):
         check_request(TASK, Settings(dtype="bfloat16"))
