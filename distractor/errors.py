@@ -11,6 +11,10 @@ class TaskError(DistractorError):
     """A task, an item or a data file is invalid."""
 
 
+class ProbeError(DistractorError):
+    """A probe or its reading does not meet the contract of probes."""
+
+
 class TableError(DistractorError):
     """A file with rows (a table, JSON Lines, a log) cannot be read."""
 

@@ -5,10 +5,11 @@ the mean is balanced over the conditions of the pair and over the answers' label
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from distractor.models.site import Part, Site
+from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
 # A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
@@ -23,8 +24,8 @@ AblationKind = Literal["mean", "zero", "resample"]
 """What is put in the place of an output: the mean of other groups' items, nothing, or other groups' items one at a time."""
 
 
-@dataclass(frozen=True, repr=False)
-class Ablation:
+@dataclass(frozen=True)
+class Ablation(Probe):
     """Ablation of every head (`z`) and every MLP (`mlp_out`) at all positions, one component at a time.
 
     By default an item's activations are replaced by the mean over items of *other* groups at positions of the same role
@@ -57,16 +58,9 @@ class Ablation:
             if site.part not in self.writes:
                 raise ValueError(f"{site} cannot be knocked out; there is: {', '.join(self.writes)}")
 
-    def __repr__(self) -> str:
-        """What a reading on disk is found by: settings that came later are named only where they are not the default."""
-        told = {field.name: getattr(self, field.name) for field in fields(self)}
-        early = ("folds", "conditions", "writes")
-        shown = [f"{f.name}={told[f.name]!r}" for f in fields(self) if f.name in early or told[f.name] != f.default]
-        return f"Ablation({', '.join(shown)})"
-
-    def sites(self, model: "Model") -> Sequence[Site]:
-        """None beforehand: each part of a layer is read when its turn comes, so that one at a time is in memory."""
-        return []
+    def knock_out(self, sites: Sequence[Site]) -> "Ablation":
+        """The same ablation of these sites together."""
+        return replace(self, together=tuple(sites))
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
@@ -89,7 +83,7 @@ class Ablation:
 
 
 @dataclass(frozen=True)
-class Compensation:
+class Compensation(Probe):
     """How much of what a component does later layers make up for, or pass on (McGrath et al. 2023, arXiv 2307.15771).
 
     Heads and MLPs are knocked out one at a time, as by `Ablation`. The reading is a change of the gap in nats
@@ -115,7 +109,7 @@ class Compensation:
     kind: AblationKind = "mean"
     draws: int = 4
     seed: int = 0
-    at_slot: ClassVar[tuple[Part, ...]] = ("attn_out", "resid_post")
+    slot_parts: ClassVar[tuple[Part, ...]] = ("attn_out", "resid_post")
 
     def __post_init__(self) -> None:
         _check(self.folds, self.kind, self.draws)
@@ -272,7 +266,7 @@ class _Slot:
         model = self.run.model
         parts: tuple[Part, ...] = ("z", "mlp_out", "attn_out")
         sites = [Site(layer, part) for layer in range(site.layer, model.n_layers) for part in parts] + [self.last]
-        after = observe(model, self.run.batch, sites, {site: value}, at_slot=(*parts, "resid_post"))
+        after = observe(model, self.run.batch, sites, {site: value}, slot_parts=(*parts, "resid_post"))
         moved = {s: at_slot(after, s) - self.seen[s] for s in sites}
         own = moved[Site(site.layer, "attn_out" if site.part == "z" else "mlp_out")]
         direct = self.gap_at(self.seen[self.last] + own)

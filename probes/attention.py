@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from distractor.models.site import Part, Site
+from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Attention:
+class Attention(Probe):
     """The share of each head's attention from the answer slot to the tokens of each role (cue, options, quote, …).
 
     The reading is [component role condition item], shares that sum to 1 over the roles that a prompt has; NaN at the
@@ -23,8 +24,7 @@ class Attention:
     """
 
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
-    writes: tuple[Part, ...] = ()
-    at_slot: ClassVar[tuple[Part, ...]] = ("pattern",)
+    slot_parts: ClassVar[tuple[Part, ...]] = ("pattern",)
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """The attention pattern of every layer."""

@@ -1,70 +1,51 @@
-"""Activation patching at all sites at once, to first order: what gradients say that each exchange would do."""
+"""Attribution patching: a first-order estimate, from gradients, of what activation patching does at every site.
 
-from collections.abc import Sequence
+Nanda 2023; AtP*: Kramár et al. 2024, arXiv 2403.00745.
+"""
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distractor.models.site import STREAM_PARTS, Part, Site, require_one_kind
-from distractor.text.task import Condition
+from distractor.models.site import Site
+from distractor.probing.probe import PairProbe
 
-# A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
+# Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
     from numpy import ndarray
     from xarray import DataArray
 
-    from distractor.models.model import Model
     from distractor.probing.patching_map import PatchingMap
     from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
-class AttributionPatching:
-    """Attribution patching (Nanda 2023), with the corrections of AtP* (Kramár et al. 2024, arXiv 2403.00745).
+class AttributionPatching(PairProbe):
+    """Attribution patching (Nanda 2023) with the corrections of AtP* (Kramár et al. 2024, arXiv 2403.00745).
 
-    Cells, directions and unit are those of `ActivationPatching`, with one more axis, `estimate`:
+    Cells, directions and unit are those of `ActivationPatching`. A further dim, `estimate`, holds:
 
-    - `gradient`: gradient times change, for all sites and items by one forward and backward pass of the batch. With
-      `through_softmax`, what is exchanged at a query, key, value or pattern is carried through its head exactly, and the
-      gradient takes over behind it.
-    - `grad_drop`: the mean size of the estimate over gradients that do not flow back through one layer, each layer
-      in turn, so that paths which cancel are seen; at least 0; one more backward pass a layer. Left out if not `grad_drop`.
-    - `exact`: the self-check. Never left out: every estimate comes with exact patches beside it, of all cells up to 2,000,
-      else of a random sample of each layer's (NaN elsewhere).
+    - `gradient`: gradient times change, for all sites and items from one forward and one backward pass. With
+      `through_softmax`, a patched query, key, value or pattern is passed through its head exactly; the gradient starts
+      after the head.
+    - `grad_drop`: the mean absolute estimate over gradients that skip one layer, each layer in turn. It shows paths that
+      cancel. It is never negative, and costs one more backward pass per layer. Only if `grad_drop` is set.
+    - `exact`: the self-check by exact patching, always included: all cells up to 2,000, otherwise a random sample of each
+      layer's cells (NaN for the others).
 
-    The attribute `self_check` holds, for each estimate, part and direction, the rank correlation with the exact means, how
-    many of the largest are found, and the share of sites that are missed; `warning` says where these fail.
+    The attribute `self_check` lists, for each estimate, part and direction, the rank correlation with the exact means, the
+    recall of the largest effects, and the share of missed sites. `warning` names estimates that fail.
 
     Raises:
         TaskError, ModelError: as `ActivationPatching`; or a gradient is not finite.
 
     """
 
-    parts: tuple[Part, ...] = STREAM_PARTS
-    other: Condition = Condition.CONGRUENT
-    roles: tuple[str, ...] = ()
     through_softmax: bool = True
     grad_drop: bool = True
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        require_one_kind(self.parts)
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """The pair."""
-        return Condition.CONFLICT, self.other
-
-    @property
-    def writes(self) -> tuple[Part, ...]:
-        """What the self-check exchanges."""
-        return self.parts
-
-    def sites(self, model: "Model") -> Sequence[Site]:
-        """None: both prompts of a pair go through the model together, and nothing has to be kept."""
-        return []
-
     def __call__(self, run: "Run") -> "DataArray":
-        """Estimates of the change of each item's gap at all cells, and exact changes at those that are checked."""
+        """Estimates of the change of each item's gap at all cells, and exact changes at the checked cells."""
         import numpy as np
         import torch
 
@@ -73,75 +54,67 @@ class AttributionPatching:
         from distractor.statistics.agreement import sample
 
         cells = PatchingMap.of(run, self.parts, self.roles)
-        found = first_order_effects(
+        effects = first_order_effects(
             run.model, run.batch, cells.layers, drop_layers=self.grad_drop, through_softmax=self.through_softmax
         )
-        every = [(node, cells.at(node, found)) for node in cells.nodes]
-        values = {"gradient": torch.stack([estimate[0] for _, estimate in every]).cpu().numpy()}
+        estimates = [(node, cells.at(node, effects)) for node in cells.nodes]
+        values = {"gradient": torch.stack([estimate[0] for _, estimate in estimates]).cpu().numpy()}
         if self.grad_drop:
-            values["grad_drop"] = torch.stack([grad_drop(e, node[0].part) for node, e in every]).cpu().numpy()
+            values["grad_drop"] = torch.stack([grad_drop(e, node[0].part) for node, e in estimates]).cpu().numpy()
         values["exact"] = np.full_like(values["gradient"], np.nan)
         checked = sample([Site(site.layer, site.part) for site, _ in cells.nodes], seed=self.seed)
-        exact, how = cells.exact([cells.nodes[place] for place in checked])
+        exact, notes = cells.exact([cells.nodes[index] for index in checked])
         values["exact"][checked] = exact.cpu().numpy()
-        told = _self_check(cells, values, checked)
+        checks = _self_check(cells, values, checked)
         return cells.reading(
             np.stack(list(values.values())),
             {"estimate": list(values)},
             name="attribution_patching",
             origin=f"attribution patching of {run.model.name}",
             absent="the item has no token with this role, or the exact patch was not run there",
-            self_check=told,
-            **how,
-            **_warning(told),
+            self_check=checks,
+            **notes,
+            **_warning(checks),
         )
 
 
 def _self_check(cells: "PatchingMap", values: "dict[str, ndarray]", checked: "ndarray") -> "list[dict[str, Any]]":
-    """How each estimate agrees with the exact effects, map by map."""
+    """How well each estimate agrees with the exact effects, map by map."""
     import numpy as np
 
     from distractor.probing.patching_map import DIRECTIONS
     from distractor.statistics.agreement import agreement
 
     gap = cells.denominator
-    is_there = gap["low"] is not None and gap["low"] * gap["high"] > 0
+    differs = gap["low"] is not None and gap["low"] * gap["high"] > 0
     parts = np.array([site.part for site, _ in cells.nodes])
-    told = []
+    checks = []
     for name in [name for name in values if name != "exact"]:
         for part in cells.parts:
             members = np.flatnonzero(parts == part)
             used = np.intersect1d(members, checked)
             for d, direction in enumerate(DIRECTIONS):
                 exact, estimate = values["exact"][used, d], values[name][used, d]
-                if name == "grad_drop":  # it has no sign
+                if name == "grad_drop":  # an absolute value
                     exact = np.abs(exact)
-                found = agreement(
+                result = agreement(
                     np.nanmean(exact, -1),
                     np.nanmean(estimate, -1),
-                    pair_gap=gap["mean"] if is_there else 0.0,
+                    pair_gap=gap["mean"] if differs else 0.0,
                     sites=len(members),
                     rounding=1e-5 * float(np.abs(cells.pair_gap).mean()),
                 )
-                told.append(
-                    {
-                        "estimate": name,
-                        "part": part,
-                        "direction": direction,
-                        **found.as_dict(),
-                        "fails": list(found.fails),
-                    }
-                )
-    return told
+                names = {"estimate": name, "part": part, "direction": direction}
+                checks.append({**names, **result.as_dict(), "fails": list(result.fails)})
+    return checks
 
 
-def _warning(told: "list[dict[str, Any]]") -> dict[str, str]:
-    broken: dict[str, list[str]] = {}
-    for each in told:
-        if each["fails"]:
-            parts = broken.setdefault(f"{each['estimate']} ({each['direction']})", [])
-            parts.append(each["part"])
-    if not broken:
+def _warning(checks: "list[dict[str, Any]]") -> dict[str, str]:
+    failed: dict[str, list[str]] = {}
+    for check in checks:
+        if check["fails"]:
+            failed.setdefault(f"{check['estimate']} ({check['direction']})", []).append(check["part"])
+    if not failed:
         return {}
-    where = "; ".join(f"{name} at {', '.join(parts)}" for name, parts in broken.items())
-    return {"warning": f"not to be trusted beside exact patches: {where}"}
+    maps = "; ".join(f"{name} at {', '.join(parts)}" for name, parts in failed.items())
+    return {"warning": f"the estimate disagrees with exact patching: {maps}"}

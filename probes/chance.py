@@ -1,35 +1,28 @@
-"""What a probe that knows nothing would report: the null beside every finding."""
+"""A null control: random numbers that have the form of ablation effects."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distractor.models.site import Part, Site
+from distractor.models.site import Site
+from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.models.model import Model
     from distractor.probing.run import Run
 
 
 @dataclass(frozen=True)
-class Chance:
-    """An effect for each head and MLP that is drawn at random, without a look at any activation.
+class Chance(Probe):
+    """Random effects of each head and MLP; no activation is read.
 
-    The reading has the dims and the unit of `ablation`'s, [component condition item] in nats, and the spread of the
-    items' own gaps, so that the same figures, tables and tests take it. Its mean is 0 everywhere: whatever it seems to
-    find is found by chance.
+    The reading has the dims and unit of `ablation`, [component condition item] in nats, and the spread of the items'
+    gaps. So the same figures, tables and tests apply. Its true mean is 0 everywhere: each mark is a false positive.
     """
 
     seed: int = 0
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
-    writes: tuple[Part, ...] = ()
-
-    def sites(self, model: "Model") -> Sequence[Site]:
-        """None."""
-        return []
 
     def __call__(self, run: "Run") -> "DataArray":
         """A random effect of each component on the gap of each item under each condition."""
@@ -50,8 +43,8 @@ class Chance:
             coords={"component": parts, **names_of(run.batch)},
             name="chance",
             attrs={
-                "quantity": "random numbers in the place of effects",
+                "quantity": "random numbers instead of effects",
                 "unit": "nats",
-                "origin": f"chance, seed {self.seed}, in the place of {run.model.name}",
+                "origin": f"chance, seed {self.seed}, for {run.model.name}",
             },
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from distractor.models.site import Part, Site
+from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DirectAttribution:
+class DirectAttribution(Probe):
     """What every component adds to the gap by writing to the answer slot, the scale of the final norm held as it is.
 
     The reading is [component condition item] in nats, positive for the true answer, and its sum over components is the
@@ -37,8 +38,7 @@ class DirectAttribution:
 
     by_role: bool = False
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
-    writes: tuple[Part, ...] = ()
-    at_slot: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern")
+    slot_parts: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern")
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """What the layers write at the slot, and what their heads mix; by role, also patterns and values."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from distractor.models.site import Part, Site
+from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 @dataclass(frozen=True)
-class LinearProbe:
+class LinearProbe(Probe):
     """How well a linear map reads three labels off the residual stream at the answer slot, on groups it was not fitted to.
 
     `conflict` and `congruent` are pooled. There `distractor_answer` is which answer the distractor's task gives, `cue`
@@ -43,8 +44,7 @@ class LinearProbe:
     seed: int = 0
     draws: int = 4
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
-    writes: tuple[Part, ...] = ()
-    at_slot: ClassVar[tuple[Part, ...]] = ("resid_pre", "resid_post")
+    slot_parts: ClassVar[tuple[Part, ...]] = ("resid_pre", "resid_post")
 
     def __post_init__(self) -> None:
         if self.folds < 2:
@@ -64,7 +64,7 @@ class LinearProbe:
         from distractor.probing.run import observe
 
         batch, sites = run.batch, self.sites(run.model)
-        untrained = observe(run.model.make_untrained(self.seed), batch, sites, at_slot=self.at_slot)
+        untrained = observe(run.model.make_untrained(self.seed), batch, sites, slot_parts=self.slot_parts)
         features = {
             "model": _features(run, sites),
             "untrained": _features(untrained, sites),

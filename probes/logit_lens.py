@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from distractor.models.site import Part, Site
+from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LogitLens:
+class LogitLens(Probe):
     """The logit lens (nostalgebraist 2020): final norm and unembedding put on the residual stream of every layer.
 
     Each layer is read twice, behind its attention half (`L0.resid_mid`) and behind its MLP half (`L0.resid_post`), at the
@@ -31,9 +32,8 @@ class LogitLens:
     """
 
     conditions: tuple[Condition, ...] = tuple(Condition)
-    writes: tuple[Part, ...] = ()
-    one_by_one: ClassVar[bool] = True
-    at_slot: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+    is_aligned: ClassVar[bool] = False
+    slot_parts: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """What enters the first layer, and what every layer writes and leaves."""

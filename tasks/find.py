@@ -5,6 +5,7 @@ from pathlib import Path
 
 from distractor.errors import TaskError, nearest
 from distractor.text.task import Task
+from distractor.text.user_file import IN_PYTHON
 
 from . import TASKS, own, prize
 from .prize.release import identify
@@ -31,7 +32,7 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
         task = TASKS[name]()
     elif name in prize.NAMES:
         return prize.read(name, prize.locate(name))
-    elif own.IN_PYTHON.fullmatch(name):
+    elif IN_PYTHON.fullmatch(name):
         task = own.from_python(name)
     elif _is_file_name(name):
         return _from_data(Path(name).expanduser())
@@ -42,7 +43,7 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
 
 def _is_file_name(name: str) -> bool:
     """Whether the name looks like a file; the file need not exist."""
-    return Path(name).suffix.lower() in (*DATA_SUFFIXES, ".py") or bool(own.IN_PYTHON.fullmatch(name))
+    return Path(name).suffix.lower() in (*DATA_SUFFIXES, ".py") or bool(IN_PYTHON.fullmatch(name))
 
 
 def _from_data(path: Path) -> Task:

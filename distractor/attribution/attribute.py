@@ -3,12 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from distractor.models.source import Source
-from distractor.probing.read_probes import ProbeResults, check_request, count_readings, measures_strengths, read_probes
+from distractor.probing.cells import groups_of, labels
+from distractor.probing.probe_results import ProbeResults
+from distractor.probing.read_probes import check_request, count_readings, measures_strengths, read_probes
+from distractor.probing.readings import Reading
+from distractor.probing.strengths import PAIR
 from distractor.progress import Advance
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
+from distractor.statistics.divergence import Divergence, divergence
+from distractor.statistics.groups import group_means, number_groups
 from distractor.text.task import Task
 
 if TYPE_CHECKING:
@@ -54,3 +62,19 @@ def count(
     return len(sources) * len(task.conditions) + count_readings(
         task, sources, probes, measure_strengths=measure_strengths
     )
+
+
+def divergence_of(results: ProbeResults, reading: Reading) -> Divergence | None:
+    """The stage of a logit lens at which conflict and congruent diverge.
+
+    None if the task has no congruent prompts, or their items have fewer than two groups.
+    """
+    if not set(PAIR) <= set(labels(reading.data, "condition")):
+        return None
+    gap = reading.data.sel(quantity="logit_gap").transpose("condition", "stage", "item")
+    difference = gap.sel(condition=PAIR[0].value).values - gap.sel(condition=PAIR[1].value).values
+    is_known = ~np.isnan(difference).any(0)
+    groups = number_groups(np.array(groups_of(results.task, reading.data))[is_known])
+    if len(set(groups)) < 2:
+        return None
+    return divergence(group_means(difference[:, is_known], groups), np.bincount(groups).astype(float))

@@ -10,6 +10,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
+from distractor.attribution.attribute import divergence_of
+from distractor.attribution.size_trends import mean_over_models, order_sentences
 from distractor.errors import TaskError, nearest
 from distractor.models.source import group_by_size
 from distractor.numbers import number
@@ -24,7 +26,7 @@ from distractor.probing.cells import (
     means_of,
     varying,
 )
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.head_map import MAP_STYLE, colour_limit, draw_heat_map, head_grid
 from distractor.runs.style import (
@@ -86,7 +88,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
             reference_line(axes, neutral)
         left.set(title="Answer if the model stopped there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
-        where = results.divergence(reading)
+        where = divergence_of(results, reading)
         note = "conflict and congruent do not diverge"
         if where is not None and where.stage is not None and where.low is not None and where.high is not None:
             for axes in (left, right):
@@ -305,7 +307,7 @@ def across(results: ProbeResults) -> Figure:
             f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size "
             "(chosen on half of the item groups, weighed on the other half; bands: 95 % over item groups)",
         )
-        footnote(figure, results.sentences())
+        footnote(figure, order_sentences(results))
         return figure
 
 
@@ -316,14 +318,14 @@ def _curve_over_size(
     by_size = {
         models: mean
         for models in group_by_size(scores.source for scores in results.scores)
-        if (mean := results.over_seeds(models, pull, of_sites=of_sites)) is not None
+        if (mean := mean_over_models(results, models, pull, of_sites=of_sites)) is not None
     }
     sizes = {models: results.scores[models[0]].source.n_params or 1 for models in by_size}
     means = [*np.array([*by_size.values()]).reshape(-1, 3).T]
     line_with_band(axes, [*sizes.values()], means, label, colour, marker)
     for models in by_size:
         for model in models if len(models) > 1 else ():
-            if mean := results.over_seeds([model], pull, of_sites=of_sites):
+            if mean := mean_over_models(results, [model], pull, of_sites=of_sites):
                 axes.plot(sizes[models], mean.mean, ".", ms=3, color=colour)
 
 

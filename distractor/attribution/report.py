@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distractor.attribution.attribute import divergence_of
+from distractor.attribution.size_trends import orders
 from distractor.attribution.tables import divergence_sentence, top
 from distractor.errors import ModelError
 from distractor.models.heads import head_names
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import Strength
 from distractor.runs.folder import RunFolder, file_name
@@ -180,7 +182,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
         },
         "strengths": [_strength(strength) for strength in results.strengths],
         "first": {
-            what: {name: order.as_dict() for name, order in results.orders(of_sites=what == "sites").items()}
+            what: {name: order.as_dict() for name, order in orders(results, of_sites=what == "sites").items()}
             for what in ("sites", "behaviour")
         },
         "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in results.refused.items()],
@@ -191,7 +193,7 @@ def _reading(results: ProbeResults, reading: Reading, cells: "Dataset") -> dict[
     kind = kind_of(reading.data)
     entry: dict[str, Any] = {"model": reading.source.name, "n_params": reading.source.n_params, **reading.data.attrs}
     if kind == "lens":
-        divergence, stages = results.divergence(reading), labels(reading.data, "stage")
+        divergence, stages = divergence_of(results, reading), labels(reading.data, "stage")
         indices = {end: getattr(divergence, end, None) for end in ("stage", "low", "high")}
         entry["divergence"] = {
             "sentence": divergence_sentence(results, reading),

@@ -8,9 +8,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from distractor.attribution.attribute import divergence_of
+from distractor.attribution.size_trends import order_sentences
 from distractor.numbers import number, shortened, with_interval
 from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, map_names, maps_of, mean_of, varying
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.tables import WIDTH, plain_table
 from distractor.text.task import Condition
@@ -67,7 +69,7 @@ def share_of_items(reading: Reading) -> "DataArray":
 
 def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
     """The stage where the logit lens tells conflict from congruent, in words."""
-    divergence, stages = results.divergence(reading), labels(reading.data, "stage")
+    divergence, stages = divergence_of(results, reading), labels(reading.data, "stage")
     if divergence is None:
         return "Where conflict and congruent diverge is undefined: no congruent prompts, or too few groups."
     difference = with_interval(*divergence.difference)
@@ -108,7 +110,7 @@ def _strengths(results: ProbeResults) -> Group:
     title = (
         "Loss in nats when T sites or D sites are knocked out (chosen on half of the groups, weighed on the other half)"
     )
-    return Group(Text(title, style="bold"), table, *map(Text, results.sentences()))
+    return Group(Text(title, style="bold"), table, *map(Text, order_sentences(results)))
 
 
 def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Dataset") -> Group:

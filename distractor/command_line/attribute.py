@@ -44,7 +44,8 @@ def attribute(
         list[str] | None,
         typer.Option(
             metavar="PROBE",
-            help="Probe name (`distractor probes`), repeatable. Default: all probes that work on the model.",
+            help="Probe name (`distractor probes`) or your own as path.py:NAME, repeatable. Default: all probes that "
+            "work on the model.",
         ),
     ] = None,
     items: ItemCount = 200,

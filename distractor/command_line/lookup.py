@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from distractor.errors import ModelError, TaskError, nearest
+from distractor.errors import TaskError
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -59,14 +59,16 @@ def draw_task(name: str, seed: int) -> "Task":
 
 
 def find_probes(names: list[str] | None) -> "dict[str, Probe]":
-    """Find probes by name; without names, all of them.
+    """Find probes by name or `path.py:NAME`; without names, all built-in ones. A user's probe is called NAME.
 
     Raises:
-        ModelError: no probe has this name.
+        ProbeError: no probe has this name, or a user's file or probe is not valid.
 
     """
-    probes: dict[str, Probe] = find_package("probes").PROBES
-    for name in names or ():
-        if name not in probes:
-            raise ModelError(f"there is no probe {name!r}: {nearest(name, probes)}")
-    return {name: probes[name] for name in dict.fromkeys(names or probes)}
+    built_in: dict[str, Probe] = find_package("probes").PROBES
+    found: dict[str, Probe] = {}
+    for name in dict.fromkeys(names or built_in):
+        path, _, short = name.rpartition(":")
+        label = f"{Path(path).stem}.{short}" if short in built_in or short in found else short
+        found[label if path else name] = find_package("probes.find").find_probe(name)
+    return found

@@ -22,8 +22,9 @@ from distractor.errors import DistractorError, ModelError, ScalingError
 from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
-from distractor.probing.read_probes import PAIR, ProbeResults, check_request, count_readings, read_probes
-from distractor.probing.strengths import Strength, estimated, first_half
+from distractor.probing.probe_results import ProbeResults
+from distractor.probing.read_probes import check_request, count_readings, read_probes
+from distractor.probing.strengths import PAIR, Strength, estimated_strength, first_half, patching_pair
 from distractor.progress import Advance
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -175,15 +176,11 @@ def _strength(read: ProbeResults) -> Strength | None:
     """The strength of a model's sites; a first-order estimate if nothing was knocked out and both pairs were read."""
     if read.strengths:
         return read.strengths[0]
-    name = "head_attribution_patching"
-    pairs = [read.readings.get(key) for key in (name, f"{name}/{Condition.DISTRACTOR_SWAPPED}")]
-    if "ablation" in read.readings or pairs[0] is None or pairs[1] is None:
+    pair = patching_pair((readings[0] for readings in read.readings.values()), estimated=True)
+    if "ablation" in read.readings or pair is None or labels(pair[0].data, "item") != labels(pair[1].data, "item"):
         return None
-    patching, swapped = pairs[0][0], pairs[1][0]
-    if labels(patching.data, "item") != labels(swapped.data, "item"):
-        return None
-    groups = groups_of(read.task, patching.data)
-    return estimated(patching.source, patching, swapped, first_half(groups, read.task.items), groups)
+    groups = groups_of(read.task, pair[0].data)
+    return estimated_strength(pair[0].source, pair, first_half(groups, read.task.items), groups)
 
 
 def _pair(

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from distractor.probing.cells import UNSIGNED, cell_name, groups_of, labels, map_families, map_names
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.statistics.agreement import rank_correlation
 from distractor.statistics.effects import LEAST_SHARE, judge
 from distractor.statistics.groups import number_groups

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.probing.cells import labels
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import ChosenSites, site_of
 from distractor.statistics.agreement import rank_correlation

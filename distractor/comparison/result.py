@@ -14,7 +14,7 @@ from distractor.comparison.matching import Match
 from distractor.comparison.sides import Side, model_key
 from distractor.comparison.steps import PATHS, TrainingCurves
 from distractor.probing.cells import labels
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.probing.strengths import Strength, first_half
 from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, complete_items, quantity_limits, values_of
 from distractor.scoring.settings import Settings

@@ -1,8 +1,7 @@
 """Knocks out the sites chosen in one model in another model, and compares the loss with that of the model's own sites."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -59,8 +58,9 @@ def _loss(
     """The loss of T (`task` 0) or D per item when components are knocked out together; 0 without components."""
     if not names:
         return np.zeros(int(is_weighed.sum()))
-    settings: Any = ablation
-    reading = reader.read(replace(settings, together=tuple(map(site_of, names))))
+    knockout = ablation.knock_out([site_of(name) for name in names])
+    assert knockout is not None
+    reading = reader.read(knockout)
     loss: ndarray = losses(pair_effects(reading)[0][:, is_weighed])[task]
     return loss
 

@@ -1,10 +1,10 @@
-"""The whole road in a few lines: a model, a task and a probe in, a reading out."""
+"""Runs a probe on a model and a task, and checks the reading."""
 
 import numpy as np
 import xarray as xr
 from xarray import DataArray
 
-from distractor.errors import ModelError
+from distractor.errors import ModelError, ProbeError
 from distractor.models.hook_check import check_hooks
 from distractor.models.model import Model
 from distractor.probing.probe import Probe
@@ -12,47 +12,61 @@ from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.text.task import Condition, Task
 
+ATTRIBUTES = ("quantity", "unit", "origin")
+"""Attributes that every reading has."""
+
 
 def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = None) -> DataArray:
-    """What `probe` reads in `model` on the items of `task`; `encoding` saves encoding the task again.
+    """The reading of `probe` in `model` on the items of `task`; `encoding` saves encoding the task again.
 
-    A probe may say two things more of itself than the protocol asks: `at_slot`, the parts that it needs at the answer
-    slot alone, and `one_by_one`, that its conditions need not be aligned: those that the task has are read one after the
-    other, and an item that is not posed under one is NaN there. A reading whose attribute `absent` says what NaN means in
-    it may have such values; in any other they are refused.
+    If the probe's conditions are not aligned, each is read separately, and an item that lacks one is NaN there. A reading
+    may hold NaN only if its attribute `absent` says what NaN means.
 
     Raises:
         EncodeError: the task's text does not fit the model.
-        ModelError: a hook that the probe writes to does nothing in this model, or what it reads is not a number.
+        ModelError: a hook that the probe writes to has no effect in this model, or a value is not finite.
+        ProbeError: the reading lacks labels or attributes.
 
     """
     encoding = encoding or encode(task, model)
-    if not getattr(probe, "one_by_one", False):
-        return _checked(model, _measure(model, encoding, probe, probe.conditions))
-    posed = [c for c in probe.conditions if encoding.complete((c,))]
-    readings = [_checked(model, _measure(model, encoding, probe, (condition,))) for condition in posed]
+    if probe.is_aligned:
+        return _measure(model, encoding, probe, probe.conditions)
+    shown = [c for c in probe.conditions if encoding.complete((c,))]
+    readings = [_measure(model, encoding, probe, (condition,)) for condition in shown]
     joined = xr.concat(readings, "condition", join="outer", combine_attrs="override", coords="minimal", compat="equals")
     items = [item.id for item in encoding.items]
     return joined.sel(item=[name for name in items if name in joined.indexes["item"]]).transpose(*readings[0].dims)
 
 
 def _measure(model: Model, encoding: Encoding, probe: Probe, conditions: tuple[Condition, ...]) -> DataArray:
-    together = batch(encoding, model, conditions)
-    run = observe(model, together, probe.sites(model), at_slot=getattr(probe, "at_slot", ()))
+    prompts = batch(encoding, model, conditions)
+    run = observe(model, prompts, probe.sites(model), slot_parts=probe.slot_parts)
     if probe.writes:
-        check_hooks(model, together.tokens[0, :1, : together.lengths[0]], probe.writes)
-    return probe(run)
-
-
-def _checked(model: Model, reading: DataArray) -> DataArray:
-    """The reading as it came, if it is whole."""
-    broken = ~np.isfinite(reading.values) if "absent" not in reading.attrs else np.isinf(reading.values)
-    if broken.any():
-        item = list(reading.dims).index("item")
-        where = np.moveaxis(broken, item, 0).reshape(reading.sizes["item"], -1).any(1)
-        first = reading.coords["item"].values[where][0]
-        raise ModelError(
-            f"{model.name}: what {reading.name} reads is not a finite number (NaN) in {int(where.sum())} of "
-            f"{len(where)} items, first {first}; the weights are damaged, or the dtype is too narrow"
-        )
+        check_hooks(model, prompts.tokens[0, :1, : prompts.lengths[0]], probe.writes)
+    reading = probe(run)
+    _check_labels(probe, reading, [item.id for item in prompts.items])
+    _check_finite(model, reading)
     return reading
+
+
+def _check_labels(probe: Probe, reading: DataArray, items: list[str]) -> None:
+    name = type(probe).__name__
+    if not isinstance(reading, DataArray):
+        raise ProbeError(f"{name} returned a {type(reading).__name__}; return an xarray.DataArray")
+    if "item" not in reading.dims or [str(v) for v in reading["item"].values] != items:
+        raise ProbeError(f"{name} returned dims {reading.dims}; add the dim 'item' with the ids of run.batch.items")
+    if unlabelled := [str(d) for d in reading.dims if d not in reading.coords]:
+        raise ProbeError(f"{name} returned dims without labels: {', '.join(unlabelled)}; add them to coords")
+    if missing := [attribute for attribute in ATTRIBUTES if attribute not in reading.attrs]:
+        raise ProbeError(f"{name} returned a reading without {', '.join(missing)}; add them to attrs")
+
+
+def _check_finite(model: Model, reading: DataArray) -> None:
+    values = reading.transpose("item", ...).values.reshape(reading.sizes["item"], -1)
+    is_broken = (np.isinf(values) if "absent" in reading.attrs else ~np.isfinite(values)).any(1)
+    if is_broken.any():
+        first = reading["item"].values[is_broken][0]
+        raise ModelError(
+            f"{model.name}: {reading.name} is not a finite number (NaN) in {int(is_broken.sum())} of "
+            f"{reading.sizes['item']} items, first {first}; the weights are damaged, or the dtype is too narrow"
+        )

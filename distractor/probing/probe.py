@@ -1,35 +1,95 @@
-"""What a probe is: settings, the sites that it needs, and a pure call from a run to a reading."""
+"""The contract of a probe: settings, the sites that it reads, and a pure call from a run to a reading."""
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from xarray import DataArray
+from distractor.models.site import STREAM_PARTS, Part, Site, require_one_kind
+from distractor.text.task import ALIGNED, Condition
 
-from distractor.models.model import Model
-from distractor.models.site import Part, Site
-from distractor.probing.run import Batch, Run
-from distractor.text.task import Condition
+# Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+    from distractor.models.model import Model
+    from distractor.probing.run import Batch, Run
 
 
 @runtime_checkable
 class Probe(Protocol):
-    """A reader of runs. Its settings are its fields; it does not load, print, plot or save."""
+    """Reads a run. A probe is a frozen dataclass whose fields are its settings; it does not load, print, plot or save.
+
+    Subclasses give `conditions` and the call; everything else has a default. Attributes may be fields or constants.
+    """
 
     @property
+    @abstractmethod
     def conditions(self) -> tuple[Condition, ...]:
-        """The aligned conditions that it needs side by side."""
+        """The conditions whose prompts it compares."""
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether prompts need the same length under all conditions. If not, each condition is read separately."""
+        return True
 
     @property
     def writes(self) -> tuple[Part, ...]:
-        """The parts that it edits: each model is checked for whether that bites before the probe may run."""
+        """The parts that it edits. Each model is first checked for whether such edits take effect."""
+        return ()
 
-    def sites(self, model: Model) -> Sequence[Site]:
-        """What it needs to see."""
+    @property
+    def slot_parts(self) -> tuple[Part, ...]:
+        """The parts that it needs only at the answer slot. Other positions are not kept in memory."""
+        return ()
 
-    def __call__(self, run: Run) -> DataArray:
-        """The reading: named dims with an `item` among them; quantity, unit and origin in its attributes."""
+    def sites(self, model: "Model") -> Sequence[Site]:
+        """The sites whose activations the run must hold."""
+        return []
+
+    def variants(self, conditions: Sequence[Condition]) -> "Mapping[str, Probe]":
+        """The probes to run on a task with these conditions, by the suffix of their names."""
+        return {"": self}
+
+    def knock_out(self, sites: Sequence[Site]) -> "Probe | None":
+        """The same probe with all `sites` knocked out together; None if it does not knock out sites."""
+        return None
+
+    @abstractmethod
+    def __call__(self, run: "Run") -> "DataArray":
+        """The reading: labelled dims with `item` among them, and `quantity`, `unit` and `origin` as attributes."""
 
 
-def names_of(batch: Batch) -> dict[str, list[str]]:
-    """What the conditions and items of a batch are called in a reading."""
+@dataclass(frozen=True)
+class PairProbe(Probe):
+    """Settings of a probe that patches activations between `conflict` and the aligned condition `other`.
+
+    `parts` are either all of the residual stream or all of heads. `roles` selects positions; none selects all.
+    """
+
+    parts: tuple[Part, ...] = STREAM_PARTS
+    other: Condition = Condition.CONGRUENT
+    roles: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_one_kind(self.parts)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The pair."""
+        return Condition.CONFLICT, self.other
+
+    @property
+    def writes(self) -> tuple[Part, ...]:
+        """The parts whose activations are exchanged."""
+        return self.parts
+
+    def variants(self, conditions: Sequence[Condition]) -> Mapping[str, Probe]:
+        """One probe for each aligned condition of the task."""
+        others = [other for other in ALIGNED if other in conditions]
+        return {"" if other == self.other else f"/{other}": replace(self, other=other) for other in others}
+
+
+def names_of(batch: "Batch") -> dict[str, list[str]]:
+    """The labels of a batch's conditions and items in a reading."""
     return {"condition": [str(c) for c in batch.conditions], "item": [item.id for item in batch.items]}

@@ -113,11 +113,11 @@ def observe(
     sites: Sequence[Site] = (),
     edits: Mapping[Site, Tensor] | None = None,
     *,
-    at_slot: Collection[Part] = (),
+    slot_parts: Collection[Part] = (),
 ) -> Run:
     """Run a batch and look at `sites`; with `edits`, after putting other activations in place.
 
-    Of the parts in `at_slot`, the answer slot's row alone is kept (of a pattern, the slot's as the query): its axis stays,
+    Of the parts in `slot_parts`, the answer slot's row alone is kept (of a pattern, the slot's as the query): its axis stays,
     with a length of 1. So to read every layer there costs little memory, whatever the prompts' length.
 
     Raises:
@@ -136,9 +136,9 @@ def observe(
         found = model.log_probs(
             tokens[rows],
             keep,
-            reads={s: _keeper(s, values, last[rows] if s.part in at_slot else None) for s, values in seen.items()},
+            reads={s: _keeper(s, values, last[rows] if s.part in slot_parts else None) for s, values in seen.items()},
             edits={site: set_to(value[rows]) for site, value in flat.items()},
-            reads_at_keep=all(site.part in at_slot for site in seen),
+            reads_at_keep=all(site.part in slot_parts for site in seen),
         )
         log_probs.append(found[torch.arange(len(rows)), place].gather(1, answers[rows]))
     for site, values in seen.items():

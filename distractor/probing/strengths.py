@@ -1,7 +1,7 @@
-"""How strong the sites of the true task and of the distractor are: chosen on half of the items, weighed on the other."""
+"""The strength of each task's sites: chosen on half of the item groups, knocked out together on the other half."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,21 +14,24 @@ from distractor.models.source import Source
 from distractor.probing.cells import labels
 from distractor.probing.readings import Reading
 from distractor.statistics.groups import mean_interval
-from distractor.text.task import Condition, Item
+from distractor.text.task import ALIGNED, Condition, Item
 
 if TYPE_CHECKING:
     from xarray import DataArray
 
+PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+
+
 SHARE = 0.8
-"""The sites chosen are the strongest that together have this share of all effects of their sign."""
+"""The chosen sites are the strongest ones that together carry this share of all effects of their sign."""
 
 
 Half = Bool[ndarray, " item"]
-"""Which of a reading's items sites are chosen on; on the others they are weighed."""
+"""Which of a reading's items are used to choose sites; the others are used to measure them."""
 
 
 class ChosenSites(NamedTuple):
-    """The sites that serve the true task, and those that serve the distractor's, by the components' names."""
+    """The names of the components that serve the true task, and of those that serve the distractor task."""
 
     true: tuple[str, ...]
     distractor: tuple[str, ...]
@@ -36,9 +39,9 @@ class ChosenSites(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Strength:
-    """What a model loses of T and of D, in nats, when the sites of each are knocked out together (or see `estimated`).
+    """A model's loss of T and of D (nats) if the sites of each task are knocked out together, or its estimate.
 
-    By item of the half that they were not chosen on, with the items' groups. No sites, no loss.
+    One value per item of the half that was not used to choose sites, with the items' groups. Without sites the loss is 0.
     """
 
     source: Source
@@ -48,16 +51,15 @@ class Strength:
     distractor: Float[ndarray, " item"]
 
     def mean(self, quantity: str) -> tuple[float, float, float]:
-        """Mean and 95 % interval of `true` or `distractor`."""
+        """The mean of `true` or `distractor` with its 95 % interval."""
         return mean_interval(getattr(self, quantity), self.groups)
 
 
 def first_half(groups: Sequence[str], items: Sequence[Item]) -> Bool[ndarray, " item"]:
-    """Which of `groups`, item by item, are those that sites are chosen on: half of the groups of the task's `items`.
+    """Which of `groups`, item by item, are used to choose sites: half of the groups of the task's `items`.
 
-    Groups with the same right answers are dealt out in turns, in an order that has nothing to do with that of the items:
-    where one half held more of one answer than the other, a head that is only fond of an answer would be chosen on the
-    one half and do the opposite on the other. Every model's items are halved alike, whichever of them it is posed.
+    Groups with the same right answers are split evenly. Otherwise a head that only prefers one answer could be chosen on
+    one half and have the opposite effect on the other. The split is the same for every model, whichever items it is shown.
     """
     answers: dict[str, list[str]] = {}
     for item in items:
@@ -68,28 +70,40 @@ def first_half(groups: Sequence[str], items: Sequence[Item]) -> Bool[ndarray, " 
 
 
 def losses(effects: Float[ndarray, "*rest condition=2 item"]) -> tuple[ndarray, ndarray]:
-    """What T and what D lose by a knock-out that changes the gaps in conflict and congruent by `effects`.
+    """The losses of T and of D if knock-outs change the gaps in conflict and congruent by `effects`.
 
-    T is half the difference of the two gaps; D is minus half their sum, beside a neutral gap that is taken to stay.
+    T is half the difference of the two gaps. D is minus half their sum, relative to a neutral gap that is assumed fixed.
     """
     conflict, congruent = effects[..., 0, :], effects[..., 1, :]
     return (congruent - conflict) / 2, (conflict + congruent) / 2
 
 
-def choose(
-    ablation: Reading,
-    half: Half,
-    groups: Sequence[str],
-    patching: Reading | None = None,
-    swapped: Reading | None = None,
-) -> ChosenSites:
-    """The sites of each task, from the `half` of a reading's items that they are chosen on (`first_half`).
+def patching_pair(readings: Iterable[Reading], *, estimated: bool = False) -> tuple[Reading, Reading] | None:
+    """One model's readings of patched heads for the true cue (`congruent`) and the distractor's (`distractor_swapped`).
 
-    By exchanging heads between conflict and congruent (the true task's) and between conflict and distractor_swapped
-    (the distractor's), where both were read; else by what T and D lose when components are knocked out one at a time.
+    Exact ones, or first-order estimates if `estimated`. None unless both exist.
     """
-    if patching is not None and swapped is not None:
-        return ChosenSites(_by_patching(patching, half, groups), _by_patching(swapped, half, groups))
+    by_pair = {
+        labels(reading.data, "pair")[0]: reading
+        for reading in reversed(list(readings))
+        if {"pair", "direction", "component"} <= set(reading.data.dims)
+        and ("estimate" in reading.data.dims) == estimated
+        and any(name.endswith(".z") for name in labels(reading.data, "component"))
+    }
+    true, swapped = (by_pair.get(f"{Condition.CONFLICT}/{other}") for other in ALIGNED)
+    return None if true is None or swapped is None else (true, swapped)
+
+
+def choose(
+    ablation: Reading, half: Half, groups: Sequence[str], pair: tuple[Reading, Reading] | None = None
+) -> ChosenSites:
+    """The sites of each task, from the `half` of a reading's items that choose them (`first_half`).
+
+    By patching heads between the prompts of each `pair` (`patching_pair`). Without it, by the losses of T and D if
+    components are knocked out one at a time.
+    """
+    if pair is not None:
+        return ChosenSites(*(_by_patching(reading, half, groups) for reading in pair))
     names = labels(ablation.data, "component")
     true, distractor = losses(pair_effects(ablation)[..., half])
     return ChosenSites(_strongest(names, true.mean(-1)), _strongest(names, distractor.mean(-1)))
@@ -103,31 +117,30 @@ def strength(
     true: Reading | None,
     distractor: Reading | None,
 ) -> Strength:
-    """Weigh chosen sites by what is lost without them: readings of `ablation` with all sites of a task together.
+    """Measure chosen sites by the loss without them, on the items outside `half`.
 
-    On the items outside the `half` that they were chosen on.
+    `true` and `distractor` are readings of `ablation` with all sites of a task together; None if it has no sites.
     """
-    other = ~half
-    nothing = np.zeros(int(other.sum()))
-    lost_true = nothing if true is None else losses(pair_effects(true)[0][:, other])[0]
-    lost_distractor = nothing if distractor is None else losses(pair_effects(distractor)[0][:, other])[1]
-    kept = tuple(name for name, is_other in zip(groups, other, strict=True) if is_other)
-    return Strength(source, chosen, kept, lost_true, lost_distractor)
+    kept = ~half
+    lost = [
+        np.zeros(int(kept.sum())) if reading is None else losses(pair_effects(reading)[0][:, kept])[task]
+        for task, reading in enumerate((true, distractor))
+    ]
+    return Strength(source, chosen, tuple(np.array(groups)[kept].tolist()), *lost)
 
 
-def estimated(source: Source, patching: Reading, swapped: Reading, half: Half, groups: Sequence[str]) -> Strength:
-    """The same to first order, by attribution patching of heads between the two pairs, where nothing was knocked out.
+def estimated_strength(source: Source, pair: tuple[Reading, Reading], half: Half, groups: Sequence[str]) -> Strength:
+    """A first-order estimate of the strength, by attribution patching of heads between both pairs of prompts.
 
-    Half of what exchanging each chosen head would do to the gap, summed over the heads: a pair's gaps differ by 2T, or 2D.
-    What a head does through another counts for both, so that a strength may exceed what both together have.
+    Half of each chosen head's effect on the gap, summed over heads: the gaps of a pair differ by 2T, or 2D. An effect of
+    one head through another counts for both, so the sum may exceed their joint strength.
     """
-    chosen = ChosenSites(_by_patching(patching, half, groups), _by_patching(swapped, half, groups))
-    other = ~half
-    kept = tuple(name for name, is_other in zip(groups, other, strict=True) if is_other)
-    found = []
-    for reading, names, sign in ((patching, chosen.true, -1), (swapped, chosen.distractor, 1)):
-        found.append(sign / 2 * _noising(reading).sel(component=list(names)).values[:, other].sum(0))
-    return Strength(source, chosen, kept, *found)
+    chosen, kept = choose(pair[0], half, groups, pair), ~half
+    lost = [
+        sign / 2 * _noising(reading).sel(component=list(names)).values[:, kept].sum(0)
+        for reading, names, sign in zip(pair, chosen, (-1, 1), strict=True)
+    ]
+    return Strength(source, chosen, tuple(np.array(groups)[kept].tolist()), *lost)
 
 
 def site_of(component: str) -> Site:
@@ -143,7 +156,7 @@ def site_of(component: str) -> Site:
 
 def pair_effects(ablation: Reading) -> Float[ndarray, "component condition=2 item"]:
     """A reading of `ablation` under conflict and congruent."""
-    pair = ablation.data.sel(condition=[Condition.CONFLICT.value, Condition.CONGRUENT.value])
+    pair = ablation.data.sel(condition=[condition.value for condition in PAIR])
     effects: ndarray = pair.transpose("component", "condition", "item").values
     return effects
 
@@ -167,8 +180,8 @@ def _noising(patching: Reading) -> "DataArray":
 
 
 def _strongest(names: Sequence[str], effects: Float[ndarray, " component"]) -> tuple[str, ...]:
-    """The largest positive effects that together have their share of all positive ones, the largest first."""
-    order = [place for place in np.argsort(-effects, kind="stable") if effects[place] > 0]
+    """The largest positive effects that together make up `SHARE` of all positive ones, the largest first."""
+    order = [index for index in np.argsort(-effects, kind="stable") if effects[index] > 0]
     total = np.cumsum(effects[order])
     count = 0 if not order else int(np.searchsorted(total, SHARE * total[-1] * (1 - 1e-12))) + 1
-    return tuple(names[place] for place in order[:count])
+    return tuple(names[index] for index in order[:count])

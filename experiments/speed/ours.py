@@ -123,7 +123,7 @@ def logit_lens(folder: Path) -> Work:
     probe = LogitLens()
 
     def work() -> np.ndarray:
-        run = observe(model, batch, probe.sites(model), at_slot=probe.at_slot)
+        run = observe(model, batch, probe.sites(model), slot_parts=probe.slot_parts)
         return np.asarray(probe(run).sel(quantity="logit_gap").values[::step, 0])
 
     return work
@@ -136,7 +136,7 @@ def direct_attribution(folder: Path) -> Work:
     probe = DirectAttribution()
 
     def work() -> np.ndarray:
-        run = observe(model, batch, probe.sites(model), at_slot=probe.at_slot)
+        run = observe(model, batch, probe.sites(model), slot_parts=probe.slot_parts)
         reading: Any = probe(run)[:, 0]
         names = [str(name) for name in reading.component.values]
 

@@ -16,11 +16,12 @@ import wired
 from distractor.attribution import figures as draw
 from distractor.attribution import report
 from distractor.attribution.attribute import attribute, count
+from distractor.attribution.size_trends import mean_over_models
 from distractor.attribution.tables import tables, top
 from distractor.errors import ModelError
 from distractor.models.source import Source
 from distractor.probing.cells import kind_of
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import choose, first_half
 from distractor.scoring.settings import Settings
@@ -131,12 +132,12 @@ def test_the_sites_of_each_task_are_chosen_and_weighed_on_different_halves(resul
 def test_over_seeds_the_interval_is_that_of_their_mean(results: ProbeResults) -> None:
     small, large = results.strengths
     for pull, task in (("true_pull", "true"), ("distractor_pull", "distractor")):
-        one, both = (results.over_seeds(models, pull, of_sites=True) for models in ([1], [0, 1]))
+        one, both = (mean_over_models(results, models, pull, of_sites=True) for models in ([1], [0, 1]))
         assert one is not None
         assert both is not None
         assert_allclose(one, large.mean(task))
         assert_allclose(both, mean_interval((getattr(small, task) + getattr(large, task)) / 2, small.groups))
-        assert_allclose(results.over_seeds([0], pull, of_sites=False) or (), results.behaviour(0, pull) or ())
+        assert_allclose(mean_over_models(results, [0], pull, of_sites=False) or (), results.behaviour(0, pull) or ())
 
 
 def test_shares_at_a_limit_have_intervals_that_reach_inwards(results: ProbeResults) -> None:

@@ -280,16 +280,6 @@ def test_each_part_is_read_by_itself_and_once(loaded: Loaded, monkeypatch: pytes
 # Other stand-ins than the mean.
 
 
-def test_settings_that_came_later_leave_a_default_reading_where_it_was_on_disk() -> None:
-    assert repr(Ablation()) == (
-        "Ablation(folds=5, conditions=(<Condition.CONFLICT: 'conflict'>, <Condition.CONGRUENT: 'congruent'>), "
-        "writes=('z', 'mlp_out'))"
-    )
-    told = {repr(Ablation(**o)) for o in ({}, {"kind": "zero"}, {"kind": "resample"}, {"seed": 1}, {"folds": 2})}
-    assert len(told) == 5
-    assert "together=(Site(layer=0, part='z', head=1),)" in repr(Ablation(together=(Site(0, "z", 1),)))
-
-
 def test_zero_ablation_is_that_of_plain_transformers(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     encoding, network = encode(tiny.task(), model), tiny.plain(model.name)

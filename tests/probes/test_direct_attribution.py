@@ -110,7 +110,7 @@ def test_capping_the_logits_is_a_row_of_its_own_and_the_rest_is_the_gap_before(t
 def test_a_sum_that_is_not_the_gap_is_refused(loaded: Loaded) -> None:
     model, probe = loaded("gpt2", "words_bos"), DirectAttribution()
     together = batch(encode(tiny.task(), model), model, PAIR)
-    run: Run = observe(model, together, probe.sites(model), at_slot=probe.at_slot)
+    run: Run = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
     assert_allclose(probe(run).sum("component"), run.gap, atol=1e-9, rtol=0)
     with pytest.raises(ModelError, match="sum to another gap than the model's"):
         probe(replace(run, log_probs=run.log_probs * 1.001))
@@ -120,7 +120,7 @@ def test_all_positions_kept_or_the_slot_alone_is_the_same(loaded: Loaded) -> Non
     model, probe = loaded("llama_grouped_tied", "bytes"), DirectAttribution()
     together = batch(encode(tiny.task(), model), model, PAIR)
     assert together.lengths.unique().numel() > 1, "prompts are of one length, and the test shows little"
-    at_slot = observe(model, together, probe.sites(model), at_slot=probe.at_slot)
+    at_slot = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
     everywhere = observe(model, together, probe.sites(model))
     assert_allclose(probe(at_slot), probe(everywhere), atol=1e-12, rtol=0)
     site = probe.sites(model)[0]

@@ -14,11 +14,12 @@ from transformers import OPTConfig
 import tiny
 import wired
 from conftest import Loaded
+from distractor.attribution.attribute import divergence_of
 from distractor.errors import ModelError
 from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.probing.measure import measure
-from distractor.probing.read_probes import ProbeResults
+from distractor.probing.probe_results import ProbeResults
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import encode
 from distractor.scoring.quantities import coverage, logit_gap, preference
@@ -203,4 +204,4 @@ def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
     from distractor.scoring.settings import Settings
 
     read = Reading(Source("wired", "wired", tmp_path), reading)
-    assert ProbeResults(wired.task(1), Settings(), (), {}).divergence(read) is None
+    assert divergence_of(ProbeResults(wired.task(1), Settings(), (), {}), read) is None

@@ -1,0 +1,99 @@
+"""T and D over model size, of sites and of behaviour: means over seeds, and which one rises or falls first."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from distractor.probing.probe_results import ProbeResults
+from distractor.statistics.groups import Mean, interval
+from distractor.statistics.ordering import Order, order
+
+
+class Pulls(NamedTuple):
+    """T and D in nats, item by item, with the items' groups."""
+
+    true_pull: Float[ndarray, " item"]
+    distractor_pull: Float[ndarray, " item"]
+    groups: tuple[str, ...]
+
+    def group_means(self, pull: str, names: Sequence[str]) -> Float[ndarray, " group"]:
+        """The mean of each named group's items."""
+        groups, values = np.array(self.groups), getattr(self, pull)
+        return np.array([values[groups == name].mean() for name in names])
+
+
+def pulls_of(results: ProbeResults, model: int, *, of_sites: bool) -> Pulls:
+    """T and D of a model's behaviour; with `of_sites`, their loss without its sites, on the half that measures sites."""
+    if of_sites:
+        strength = results.strengths[model]
+        return Pulls(strength.true, strength.distractor, strength.groups)
+    used = np.flatnonzero(results.complete)
+    groups = tuple(results.task.items[i].group for i in used)
+    return Pulls(**{name: row[used] for name, row in results.values[model].pulls.items()}, groups=groups)
+
+
+def mean_over_models(results: ProbeResults, models: Sequence[int], pull: str, *, of_sites: bool) -> Mean | None:
+    """The mean of `true_pull` or `distractor_pull` (nats) over models, with its 95 % interval over item groups.
+
+    None if the task has no congruent prompts, and so no pulls, or the models share fewer than two groups.
+    """
+    pulls = [pulls_of(results, model, of_sites=of_sites) for model in models]
+    shared = sorted(set.intersection(*(set(one.groups) for one in pulls)))
+    if len(shared) < 2:
+        return None
+    values = np.mean([one.group_means(pull, shared) for one in pulls], axis=0)
+    if np.isnan(values).any():
+        return None
+    counts = np.mean([[one.groups.count(name) for name in shared] for one in pulls], axis=0)
+    return Mean(*map(float, interval(values, counts=counts)))
+
+
+def orders(results: ProbeResults, *, of_sites: bool) -> dict[str, Order]:
+    """Which rises first over size, T or D (`onset`), and whether D declines before T rises (`decline`).
+
+    If T rises before D declines, the distractor is overridden. If D declines first, it is given up before the true task
+    is done. Empty if the models are not a complete grid of seeds and sizes.
+    """
+    grid = _grid(results, of_sites=of_sites)
+    if grid is None:
+        return {}
+    sizes, true, distractor = grid
+    return {
+        "onset": order(true, distractor, sizes, names=("T", "D")),
+        "decline": order(true, distractor, sizes, names=("T", "D"), falling=True),
+    }
+
+
+def order_sentences(results: ProbeResults) -> list[str]:
+    """The order of T and D in words, of sites and of behaviour, without repetitions."""
+    sentences = [
+        f"{kind}: {one.sentence}"
+        for kind in ("sites", "behaviour")
+        for one in orders(results, of_sites=kind == "sites").values()
+    ]
+    return list(dict.fromkeys(sentences))
+
+
+def _grid(results: ProbeResults, *, of_sites: bool) -> tuple[ndarray, ndarray, ndarray] | None:
+    """Sizes, and T and D by seed, size and item group; None without a complete grid of seeds and sizes."""
+    sources = [scores.source for scores in results.scores]
+    keys = [(source.seed or 0, source.n_params or 0) for source in sources]
+    seeds, sizes = (sorted(set(values)) for values in zip(*keys, strict=True))
+    if (of_sites and len(results.strengths) != len(sources)) or not (
+        len(set(keys)) == len(sources) == len(seeds) * len(sizes)
+    ):
+        return None
+    pulls = {key: pulls_of(results, model, of_sites=of_sites) for model, key in enumerate(keys)}
+    shared = sorted(set.intersection(*(set(one.groups) for one in pulls.values())))
+    if len(shared) < 2:
+        return None
+    true, distractor = (
+        np.array([[pulls[seed, size].group_means(pull, shared) for size in sizes] for seed in seeds])
+        for pull in ("true_pull", "distractor_pull")
+    )
+    if np.isnan(true).any() or np.isnan(distractor).any():
+        return None
+    return np.array(sizes, dtype=float), true, distractor

@@ -1,0 +1,43 @@
+"""Finds the probe that a user names: a built-in probe, or `path.py:NAME`."""
+
+import inspect
+from dataclasses import is_dataclass
+from types import ModuleType
+from typing import Any
+
+from distractor.errors import ProbeError, nearest
+from distractor.probing.probe import Probe
+from distractor.text.user_file import IN_PYTHON, user_value
+
+from . import PROBES
+
+MEMBERS = ("conditions", "is_aligned", "writes", "slot_parts", "sites", "variants", "knock_out", "__call__")
+
+
+def find_probe(name: str) -> Probe:
+    """Return the probe `name`; a user's NAME is a probe, or its class if all settings have defaults.
+
+    Raises:
+        ProbeError: no probe has this name; or the user's file fails, or its value is not a probe.
+
+    """
+    if name in PROBES:
+        return PROBES[name]
+    if IN_PYTHON.fullmatch(name) is None:
+        raise ProbeError(f"there is no probe {name!r}: {nearest(name, PROBES)} (write your own as path.py:NAME)")
+    with user_value(name, ProbeError, _may_be_probe, "probes") as value:
+        probe: Any = value() if inspect.isclass(value) else value
+    if missing := [member for member in MEMBERS if not hasattr(probe, member)]:
+        raise ProbeError(
+            f"{name} is not a probe: it lacks {', '.join(missing)}; inherit from distractor.probing.probe.Probe"
+        )
+    if not is_dataclass(type(probe)):
+        raise ProbeError(f"{name} is not a dataclass, so its settings are unknown; add @dataclass(frozen=True)")
+    checked: Probe = probe
+    return checked
+
+
+def _may_be_probe(value: Any, module: ModuleType) -> bool:
+    if inspect.isclass(value):
+        return value.__module__ == module.__name__ and hasattr(value, "conditions")
+    return isinstance(value, Probe)
