@@ -15,7 +15,7 @@ from distractor.models.source import Source
 from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.readings import Reading
+from distractor.probing.readings import Reading, probe_identity
 from distractor.probing.strengths import Strength
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
@@ -51,7 +51,7 @@ def manifest(
 
     """
     check_heads(heads, sources)
-    settings_of = {name: repr(probe) for name, probe in probes.items()}
+    settings_of = {name: probe_identity(probe) for name, probe in probes.items()}
     common = run_manifest(task, sources, settings, None, command)
     return {**common, "job": "attribute", "probe": settings_of, "item": item, "heads": list(heads)}
 

@@ -9,6 +9,7 @@ from distractor.comparison.result import ComparisonResult, Pair, QuantityKey, Sw
 from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
+from distractor.probing.readings import probe_identity
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.settings import Settings
@@ -33,7 +34,7 @@ def manifest(
 ) -> dict[str, Any]:
     """What is run, on which models and tasks, with which settings; known before anything is computed."""
     first, *others = (run_manifest(task, sources, settings, None, command) for task in tasks)
-    settings_of = {name: repr(probe) for name, probe in probes.items()}
+    settings_of = {name: probe_identity(probe) for name, probe in probes.items()}
     return {**first, "job": "compare", "task": [one["task"] for one in (first, *others)], "probe": settings_of}
 
 

@@ -13,6 +13,7 @@ from distractor.scoring.lazy_model import LazyModel
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
+from distractor.text.user_file import code_hash
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,13 +43,19 @@ class Reading:
         return _table(self.data)
 
 
+def probe_identity(probe: "Probe") -> str:
+    """A probe's settings; for a user's probe also the hash of its file."""
+    code = code_hash(type(probe).__module__)
+    return f"{probe!r}, file {code}" if code else repr(probe)
+
+
 def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) -> Key:
-    """What decides a probe's reading in a model."""
-    return {**cell_key(task, source, settings), "reading": READING, "probe": repr(probe)}
+    """Everything that decides a probe's reading in a model."""
+    return {**cell_key(task, source, settings), "reading": READING, "probe": probe_identity(probe)}
 
 
 def read_probe(task: Task, source: Source, probe: "Probe", store: Store, settings: Settings) -> Reading:
-    """What a probe reads in a model; only computed where the store does not have it. Raises as `Reader.read_probe`."""
+    """A probe's reading in a model, computed only if the store lacks it. Raises as `Reader.read`."""
     return Reader(task, source, store, settings).read(probe)
 
 
@@ -56,10 +63,11 @@ class Reader(LazyModel):
     """Reads one model with several probes. It loads the model once, and only if the store lacks a reading."""
 
     def read(self, probe: "Probe") -> Reading:
-        """What a probe reads; only computed where the store does not have it.
+        """A probe's reading, computed only if the store lacks it.
 
         Raises:
-            ModelError, EncodeError, StoreError: as in `sweep`; and where the probe cannot be trusted in this model.
+            ModelError, EncodeError, StoreError: as in `sweep`; or the probe does not work in this model.
+            ProbeError: the reading lacks labels or attributes.
 
         """
         key = probe_key(self.task, self.source, probe, self.settings)

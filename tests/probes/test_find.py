@@ -1,0 +1,87 @@
+"""Probes by name and from a user's file: what loads, and which mistakes are named."""
+
+from pathlib import Path
+
+import pytest
+
+from distractor.errors import ProbeError
+from distractor.probing.probe import Probe
+from distractor.probing.readings import probe_identity
+from probes import PROBES
+from probes.find import MEMBERS, find_probe
+
+pytestmark = pytest.mark.quick
+
+OWN = """
+from dataclasses import dataclass
+from distractor.probing.probe import Probe
+
+@dataclass(frozen=True)
+class Own(Probe):
+    scale: float = 1.0
+    conditions: tuple = ("conflict",)
+
+    def __call__(self, run):
+        return run.gap
+
+set_up = Own(scale=2.0)
+number = 3
+
+class Settingless(Probe):
+    conditions = ("conflict",)
+    def __call__(self, run): ...
+
+class Unfinished(Probe):
+    pass
+"""
+
+
+def write(folder: Path, text: str = OWN) -> str:
+    (folder / "mine.py").write_text(text)
+    return str(folder / "mine.py")
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_every_built_in_probe_is_found_and_meets_the_contract(name: str) -> None:
+    assert find_probe(name) is PROBES[name]
+    assert isinstance(PROBES[name], Probe)
+    assert all(hasattr(PROBES[name], member) for member in MEMBERS)
+
+
+def test_a_user_names_a_class_or_a_probe_with_settings(tmp_path: Path) -> None:
+    file = write(tmp_path)
+    assert repr(find_probe(f"{file}:Own")).startswith("Own(scale=1.0")
+    assert repr(find_probe(f"{file}:set_up")).startswith("Own(scale=2.0")
+
+
+def test_a_changed_file_is_another_probe(tmp_path: Path) -> None:
+    before = probe_identity(find_probe(f"{write(tmp_path)}:Own"))
+    after = probe_identity(find_probe(f"{write(tmp_path, OWN + '# changed')}:Own"))
+    assert before != after
+    assert probe_identity(PROBES["ablation"]) == repr(PROBES["ablation"])
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("logit_lense", ["no probe 'logit_lense'", "logit_lens", "path.py:NAME"]),
+        ("mine.py:Owm", ["mine.py has no 'Owm'", "Own"]),
+        ("other.py:Own", ["no file", "other.py"]),
+        ("mine.py:number", ["mine.py:number is not a probe", "conditions", "sites", "Probe"]),
+        ("mine.py:Settingless", ["mine.py:Settingless", "dataclass"]),
+        ("mine.py:Unfinished", ["mine.py", "TypeError", "conditions"]),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_remedy(
+    name: str, facts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ProbeError) as raised:
+        find_probe(name)
+    assert all(fact in str(raised.value) for fact in facts), raised.value
+
+
+def test_a_file_that_fails_is_reported_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ProbeError, match=r"mine\.py, line 2: ZeroDivisionError"):
+        find_probe(f"{write(tmp_path, 'x = 0' + chr(10) + '1 / x')}:Own")
