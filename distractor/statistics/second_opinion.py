@@ -264,15 +264,10 @@ def quadratic(x: Points, y: Points) -> Quadratic:
 
 def _parabola(x: Points, y: Points) -> tuple[Float[ndarray, "3"], Float[ndarray, "3 3"], int]:
     """Least-squares coefficients of 1, x and x², their covariance, and the degrees of freedom."""
-    shift = x.mean()  # far from 0 the columns are nearly collinear: fit around the mean, then transform back
-    off = x - shift
-    design = np.stack([np.ones_like(off), off, off**2], 1)
-    inverse = np.linalg.inv(design.T @ design)
-    beta = inverse @ design.T @ y
+    beta, unscaled = np.polyfit(x, y, 2, cov="unscaled")
     freedom = len(x) - 3
-    noise = float(((y - design @ beta) ** 2).sum() / freedom) if freedom else 0.0
-    back = np.array([[1, -shift, shift**2], [0, 1, -2 * shift], [0, 0, 1]])
-    return back @ beta, noise * back @ inverse @ back.T, freedom
+    noise = float(((y - np.polyval(beta, x)) ** 2).sum() / freedom) if freedom else 0.0
+    return beta[::-1], noise * unscaled[::-1, ::-1], freedom
 
 
 def _in_sizes(test: Opinion, sizes: Sequence[float | int]) -> Opinion:

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distractor.curves.curve_file import CurveRequest, curve_of
 from distractor.errors import ScalingError
 from distractor.statistics.groups import (
     group_means,
@@ -92,10 +91,6 @@ def test_groups_that_are_all_right_are_right_to_the_last_digit(items: int) -> No
     groups = np.repeat(np.arange(30), items)
     means = group_means(np.ones((2, len(groups))), groups)
     assert (means == 1).all()
-    rows = [{"size": n, "item": i, "group": i // items, "accuracy": 1} for n in (1, 2, 3) for i in range(30 * items)]
-    values = curve_of(rows, CurveRequest()).values
-    assert values is not None
-    assert (values == 1).all()
 
 
 def test_where_every_group_of_every_seed_is_right_level_2_is_no_surer_than_level_1() -> None:
