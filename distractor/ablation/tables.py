@@ -67,7 +67,7 @@ def models_table(result: AblationResult) -> Group:
             mean_alone(result.mean(models, "coverage", Condition.CONFLICT)),
             *(mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull")),
         )
-    explained = COLUMNS_EXPLAINED.format(held_out="; held out: the same on items kept out of training" * has_held_out)
+    explained = COLUMNS_EXPLAINED.format(held_out="; held out: on items kept out of training" * has_held_out)
     return Group(caption(result.task, result.complete, result.sizes, "means"), table, Text(explained, style="dim"))
 
 
