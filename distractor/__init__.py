@@ -1,3 +1,184 @@
-"""Tests why language models get worse and then better with size: true task, distractor task, behaviour, mechanism."""
+"""Tests why language models get worse and then better with size: true task, distractor task, behaviour, mechanism.
+
+The functions here accept names, paths and objects. Each imports what it needs when it is called.
+
+>>> import distractor
+>>> result = distractor.ablate("negation_qa", models="ladder")  # doctest: +SKIP
+>>> print(result.verdict.sentence)  # doctest: +SKIP
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xarray import DataArray
+
+    from distractor.ablation.ablate import AblationResult
+    from distractor.comparison.result import ComparisonResult
+    from distractor.curves.judge_curve import JudgedCurve
+    from distractor.models.family import Family
+    from distractor.models.model import Model
+    from distractor.models.source import Source
+    from distractor.probing.probe import Probe
+    from distractor.probing.read_probes import ProbeResults
+    from distractor.text.task import Task
+
+    Names = str | Path | Source | Sequence[str | Path | Source]
+    """A family, a part of it, a folder, a hub id, a family file, a `Source`, or several of these."""
 
 __version__ = "0.2.0"
+
+CELLS = "runs/.cells"
+
+
+def ablate(
+    task: "str | Task",
+    models: "Names" = "ladder",
+    *,
+    items: int = 200,
+    knockout: bool = True,
+    store: str | Path = CELLS,
+    **settings: Any,
+) -> "AblationResult":
+    """Score a task under all conditions on all models, and judge the curves over size: `distractor ablate`.
+
+    `settings` are the fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …).
+
+    Raises:
+        DistractorError: a task or a model does not exist or cannot be used.
+
+    """
+    from distractor.ablation.ablate import ablate as run
+    from distractor.command_line.lookup import find_probes
+
+    probe = find_probes(["ablation"])["ablation"] if knockout else None
+    return run(_task(task, items), _sources(models), knockout=probe, **_common(store, settings))
+
+
+def attribute(
+    task: "str | Task",
+    models: "Names",
+    probes: "Sequence[str] | Mapping[str, Probe] | None" = None,
+    *,
+    items: int = 200,
+    store: str | Path = CELLS,
+    **settings: Any,
+) -> "ProbeResults":
+    """Read probes in models, and find the sites that produce the answers: `distractor attribute`.
+
+    Without `probes`, all that a model can be read with. Raises as `ablate`.
+    """
+    from distractor.attribution.attribute import attribute as run
+
+    chosen = _probes(probes)
+    return run(_task(task, items), _sources(models), chosen, forgive=not probes, **_common(store, settings))
+
+
+def compare(
+    models: "Names",
+    task: "str | Task",
+    probes: "Sequence[str] | Mapping[str, Probe]" = ("ablation", "head_patching"),
+    *,
+    items: int = 200,
+    store: str | Path = CELLS,
+    **settings: Any,
+) -> "ComparisonResult":
+    """Compare sizes, steps or seeds, the earlier first: `distractor compare`. Raises as `ablate`."""
+    from distractor.comparison.compare import compare as run
+
+    sources = _sources(models, mixed=True)
+    return run(_task(task, items), sources, _probes(probes), **_common(store, settings))
+
+
+def shape(
+    files: str | Path | Sequence[str | Path],
+    *,
+    quantity: str | None = None,
+    against: str = "parameters",
+    where: Sequence[str] = (),
+    delta: float | None = None,
+) -> "JudgedCurve":
+    """Judge the shape of a curve over size that is read from files: `distractor shape`.
+
+    Raises:
+        ScalingError: the files hold no single curve.
+
+    """
+    from distractor.curves.curve_file import CurveRequest, read_curve
+    from distractor.curves.judge_curve import judge_curve
+
+    names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
+    request = CurveRequest.parse(quantity, against, where, None, mixed_families=False)
+    return judge_curve(read_curve(names, request), delta=delta)
+
+
+def load(model: "str | Path | Source", **settings: Any) -> "Model":
+    """Load one model, with its TransformerLens bridge as `.bridge`.
+
+    Raises:
+        ModelError: the name means no model, or several.
+
+    """
+    from distractor.errors import ModelError
+    from distractor.scoring.settings import Settings, load_model
+
+    sources = _sources(model)
+    if len(sources) != 1:
+        raise ModelError(f"{model} means {len(sources)} models; name one, such as {sources[0].name}")
+    return load_model(sources[0], Settings(**settings))
+
+
+def probe(
+    model: "str | Path | Source | Model", task: "str | Task", name: "str | Probe" = "ablation", *, items: int = 200
+) -> "DataArray":
+    """What one probe reads in one model, as an `xarray.DataArray`. Raises as `ablate`."""
+    from distractor.models.model import Model
+    from distractor.probing.measure import measure
+
+    loaded = model if isinstance(model, Model) else load(model)
+    reader = next(iter(_probes([name]).values())) if isinstance(name, str) else name
+    return measure(loaded, _task(task, items), reader)
+
+
+def tasks() -> "Mapping[str, Task]":
+    """The tasks by name."""
+    from distractor.command_line.lookup import find_package
+
+    return {name: make() for name, make in find_package("tasks").TASKS.items()}
+
+
+def families() -> "Mapping[str, Family]":
+    """The model families by name."""
+    from distractor.models.families import known_families
+
+    return known_families()
+
+
+def _task(task: "str | Task", items: int) -> "Task":
+    from distractor.command_line.lookup import find_task
+
+    return find_task(task, None, items) if isinstance(task, str) else task
+
+
+def _sources(models: "Names", *, mixed: bool = False) -> "tuple[Source, ...]":
+    from distractor.models.families import find_models
+    from distractor.models.source import Source
+
+    several = [models] if isinstance(models, str | Path | Source) else list(models)
+    if all(isinstance(one, Source) for one in several):
+        return tuple(several)  # type: ignore[arg-type]
+    return find_models([str(one) for one in several], mixed=mixed)
+
+
+def _probes(probes: "Sequence[str] | Mapping[str, Probe] | None") -> "Mapping[str, Probe]":
+    from distractor.command_line.lookup import find_probes
+
+    return probes if isinstance(probes, Mapping) else find_probes(list(probes) if probes else None)
+
+
+def _common(store: str | Path, settings: dict[str, Any]) -> dict[str, Any]:
+    from distractor.scoring.settings import Settings
+    from distractor.scoring.store import Store
+
+    return {"store": Store(Path(store)), "settings": Settings(**settings)}
