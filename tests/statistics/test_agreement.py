@@ -19,7 +19,7 @@ def test_rank_correlation_is_spearmans() -> None:
 
 
 @pytest.mark.parametrize(("found", "tries"), [(0, 400), (3, 100), (7, 8), (8, 8)])
-def test_what_a_sample_cannot_rule_out_is_clopper_and_pearsons_bound(found: int, tries: int) -> None:
+def test_the_upper_bound_of_a_share_is_clopper_and_pearsons(found: int, tries: int) -> None:
     wanted = stats.binomtest(found, tries, alternative="less").proportion_ci(0.95, method="exact").high
     assert at_most(found, tries) == pytest.approx(wanted)
 
@@ -40,7 +40,7 @@ def test_an_estimate_that_is_exact_agrees_and_one_that_is_shuffled_does_not() ->
     assert blind.fails
 
 
-def test_a_single_missed_site_counts_and_a_sample_bounds_what_it_did_not_see() -> None:
+def test_a_single_missed_site_counts_and_a_sample_bounds_the_missed_share() -> None:
     exact = np.zeros(50)
     exact[7] = 1.0
     every = agreement(exact, np.zeros(50), pair_gap=1.0, sites=50)
@@ -51,7 +51,7 @@ def test_a_single_missed_site_counts_and_a_sample_bounds_what_it_did_not_see() -
     assert some.fails == ("up to 6% of the sites missed",)
 
 
-def test_the_order_of_what_hardly_matters_is_not_asked_for() -> None:
+def test_the_order_of_negligible_effects_is_ignored() -> None:
     rng = np.random.default_rng(15)
     exact, noise = np.zeros(60), rng.normal(0, 1e-3, (2, 60))
     exact[[3, 30]] = 2.0, -1.0
@@ -60,13 +60,13 @@ def test_the_order_of_what_hardly_matters_is_not_asked_for() -> None:
     assert found.fails == ()
 
 
-def test_a_map_where_nothing_happens_is_no_reason_for_a_warning() -> None:
+def test_a_map_without_effects_gives_no_warning() -> None:
     noise = 1e-7 * np.random.default_rng(14).normal(size=(2, 60))
     assert isinstance(nothing := agreement(*noise, pair_gap=2.0, sites=60, rounding=1e-5), Agreement)
     assert nothing.fails == ()
 
 
-def test_a_sample_is_of_everything_where_that_is_little_else_of_every_stratum(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_holds_all_of_few_sites_and_some_of_each_stratum_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     strata = [layer for layer in range(24) for _ in range(100)] + [99] * 3
     assert (sample(strata[:2000]) == np.arange(2000)).all()
     picked = sample(strata)

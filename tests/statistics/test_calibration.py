@@ -99,7 +99,7 @@ def test_with_much_noise_nothing_is_wrongly_supported() -> None:
         assert "supported" not in {judged.label, judged.these_weights} - {right}, (world, judged.sentence)
 
 
-def test_each_part_of_the_calibration_runs_and_counts_what_the_committed_table_says() -> None:
+def test_a_cell_of_each_part_gives_the_committed_rates() -> None:
     """One cell of each part, run again on the ladders of its own random stream."""
     committed = calibrate.read_counts(FOLDER / "counts.csv")
     chosen = {cell.part: cell for cell in calibrate.cells()}  # the last of each part

@@ -15,7 +15,7 @@ from grouped_items import GROUPS, N_ROWS, calls, items, with_seeds
 pytestmark = pytest.mark.quick
 
 
-def test_a_model_against_itself_has_not_changed() -> None:
+def test_a_model_compared_with_itself_has_not_changed() -> None:
     first = items(np.random.default_rng(2))
     for one in changes(first, first, GROUPS, counted=[True] * N_ROWS):
         assert (one.mean, one.p, one.p_family, one.call) == (0, 1, 1, "inside item noise")
@@ -23,7 +23,7 @@ def test_a_model_against_itself_has_not_changed() -> None:
         assert_allclose([one.low, one.high], [-1 + 0.025 ** (1 / 40), 1 - 0.025 ** (1 / 40)])
 
 
-def test_what_rounding_leaves_is_no_change() -> None:
+def test_rounding_errors_are_no_change() -> None:
     first = items(np.random.default_rng(3))
     assert set(calls(first, first + 1e-7)) == {"inside item noise"}
     assert set(calls(first, first + 1e-3)) == {"beyond item noise; seed noise unknown"}
@@ -32,7 +32,7 @@ def test_what_rounding_leaves_is_no_change() -> None:
 def test_mean_interval_and_p_are_those_of_the_paired_difference() -> None:
     rng = np.random.default_rng(4)
     first, second = items(rng, 2), items(rng, 2)
-    first[1, 0, 5] = np.nan  # an item that one model is not posed
+    first[1, 0, 5] = np.nan  # an item that one model lacks
     for row, one in enumerate(changes(first, second, GROUPS, counted=[False] * 2)):
         difference = second[row, 0] - first[row, 0]
         there = ~np.isnan(difference)
@@ -42,7 +42,7 @@ def test_mean_interval_and_p_are_those_of_the_paired_difference() -> None:
         assert one.p <= one.p_family <= 1
 
 
-def test_the_share_of_halves_that_would_pass_for_two_models_is_told() -> None:
+def test_the_null_check_gives_the_share_of_halves_that_differ() -> None:
     values = items(np.random.default_rng(6))[:, 0]
     share = halves_differ(values, GROUPS)
     assert share is not None
@@ -51,7 +51,7 @@ def test_the_share_of_halves_that_would_pass_for_two_models_is_told() -> None:
     assert halves_differ(values, few) is None  # four pairs of groups can never be at 5 %
 
 
-def test_with_fewer_than_three_seeds_seed_noise_is_unknown_but_what_two_differ_by_is_told() -> None:
+def test_with_two_seeds_seed_noise_is_unknown_but_their_difference_is_reported() -> None:
     rng = np.random.default_rng(8)
     base = items(rng, 1)
     first, second = np.repeat(base, 2, 1), np.repeat(base + 3, 2, 1)
@@ -89,7 +89,7 @@ def test_the_order_of_seeds_changes_nothing_where_they_are_not_paired() -> None:
         assert_allclose(a.seeds, b.seeds)
 
 
-def test_what_is_infinite_is_refused() -> None:
+def test_infinite_values_are_refused() -> None:
     first = items(np.random.default_rng(12), 1)
     with pytest.raises(ScalingError, match="infinite"):
         changes(first, np.full_like(first, np.inf), GROUPS, counted=[False])

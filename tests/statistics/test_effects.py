@@ -22,7 +22,7 @@ def test_a_large_map_can_still_be_marked() -> None:
     assert marked.sum() <= 2
 
 
-def test_a_mark_asks_for_a_share_of_the_pairs_gap_too() -> None:
+def test_a_mark_also_needs_a_share_of_the_pairs_gap() -> None:
     rng = np.random.default_rng(6)
     gap = rng.normal(4, 0.5, 60)
     values = np.stack([0.04 * gap, 0.06 * gap, rng.normal(0, 1, 60), -0.5 * gap])
@@ -31,7 +31,7 @@ def test_a_mark_asks_for_a_share_of_the_pairs_gap_too() -> None:
     assert list(found.is_marked) == [False, True, False, True]
 
 
-def test_recovery_is_a_ratio_of_means_and_everything_recovers_everything() -> None:
+def test_recovery_is_a_ratio_of_means_and_the_whole_gap_recovers_1() -> None:
     gap = np.random.default_rng(8).normal(3, 2, 40)
     found = judge(np.stack([gap, gap / 2, -gap]), grouped(20), gap)
     for name in ("recovery", "recovery_low", "recovery_high"):
@@ -42,7 +42,7 @@ def test_recovery_is_a_ratio_of_means_and_everything_recovers_everything() -> No
     assert judge(np.ones((1, 40)), grouped(20), gap).recovery == pytest.approx(1 / gap.mean())
 
 
-def test_a_share_of_nothing_is_refused_and_nothing_is_marked() -> None:
+def test_without_a_gap_recovery_is_undefined_and_no_site_is_marked() -> None:
     rng = np.random.default_rng(9)
     values = np.stack([np.full(40, 2.0), rng.normal(size=40)])
     gap = rng.normal(0, 1, 40)
@@ -53,7 +53,7 @@ def test_a_share_of_nothing_is_refused_and_nothing_is_marked() -> None:
     assert found.mean[0] == 2, "nats are always shown"
 
 
-def test_sites_that_some_items_lack_are_judged_by_the_items_that_have_them() -> None:
+def test_sites_that_some_items_lack_are_judged_by_the_other_items() -> None:
     rng = np.random.default_rng(11)
     gap, values = rng.normal(3, 1, 40), rng.normal(1, 1, (2, 3, 40))
     has = np.array(grouped(20)).astype(int) < 7
@@ -66,7 +66,7 @@ def test_sites_that_some_items_lack_are_judged_by_the_items_that_have_them() -> 
 
 
 @pytest.mark.parametrize("groups_with_it", [0, 1])
-def test_a_site_that_too_few_have_is_never_marked(groups_with_it: int) -> None:
+def test_a_site_with_items_of_one_group_is_never_marked(groups_with_it: int) -> None:
     values = np.ones((2, 40))
     values[1, 2 * groups_with_it :] = np.nan
     found = judge(values, grouped(20), np.ones(40))
@@ -76,7 +76,7 @@ def test_a_site_that_too_few_have_is_never_marked(groups_with_it: int) -> None:
     assert np.isnan(found.recovery[1])
 
 
-def test_one_group_and_what_is_not_finite_are_refused() -> None:
+def test_a_single_group_and_values_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ScalingError, match=r"at least 2 are needed, better 30; 1 came"):
         judge(np.ones((1, 4)), ["a"] * 4, np.ones(4))
     with pytest.raises(ScalingError, match="not finite"):

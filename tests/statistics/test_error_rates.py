@@ -9,7 +9,7 @@ from grouped_items import GROUPS, N_GROUPS, N_ROWS, calls, clustered, grouped, i
 
 
 def test_p_values_keep_their_level_where_items_of_a_group_agree() -> None:
-    """The null beside it: flipping items takes noise for effects."""
+    """The control: flips of single items find effects in noise."""
     values = clustered(np.random.default_rng(2), 1000, 30)
     by_group = sign_flip_p(values, grouped(30, 4))
     by_item = sign_flip_p(values, [str(n) for n in range(120)])
@@ -17,7 +17,7 @@ def test_p_values_keep_their_level_where_items_of_a_group_agree() -> None:
     assert (by_item <= 0.05).mean() > 0.25
 
 
-def test_a_map_of_nothing_is_seldom_marked() -> None:
+def test_a_map_without_effects_is_seldom_marked() -> None:
     rng = np.random.default_rng(7)
     marked = [judge(clustered(rng, 40, 20), grouped(20, 4), np.full(80, 1.0)).is_marked.any() for _ in range(60)]
     assert np.mean(marked) <= 0.15
@@ -34,7 +34,7 @@ def test_the_interval_of_a_share_covers_it() -> None:
     assert 0.92 <= np.mean(covered) <= 0.98
 
 
-def test_halves_of_one_model_differ_in_at_most_six_and_a_half_of_a_hundred_comparisons() -> None:
+def test_halves_of_one_model_differ_in_at_most_6_5_percent_of_comparisons() -> None:
     rng = np.random.default_rng(0)
     found = 0
     for _ in range(1000):
@@ -56,7 +56,7 @@ def test_two_measurements_of_one_model_seldom_differ_and_a_planted_change_is_fou
     assert right / 100 >= 0.9
 
 
-def test_looking_at_many_rows_is_accounted_for() -> None:
+def test_the_family_wise_p_controls_errors_over_many_rows() -> None:
     rng = np.random.default_rng(13)
     judged = [sign_flips_of_family(rng.normal(size=(N_ROWS, N_GROUPS)), draws=499) for _ in range(300)]
     assert np.mean([(p_family <= 0.05).any() for _, p_family, _ in judged]) <= 0.09
@@ -67,7 +67,7 @@ def test_looking_at_many_rows_is_accounted_for() -> None:
     assert all(one.call == "inside item noise" for one in lucky if one.p_family > 0.05)
 
 
-def test_a_difference_of_the_size_of_seed_noise_is_inside_it_and_a_larger_one_beyond() -> None:
+def test_seed_noise_is_inside_seed_noise_and_a_larger_difference_is_beyond() -> None:
     rng = np.random.default_rng(7)
     base = items(rng, 3)
     beyond = {0.0: 0, 4.0: 0}

@@ -36,7 +36,7 @@ def test_interval_equals_a_slow_bootstrap_and_weights_groups_by_their_items() ->
         assert (low[row], high[row]) == pytest.approx(tuple(np.quantile(stretched, [0.025, 0.975])))
 
 
-def test_interval_covers_as_often_as_it_says() -> None:
+def test_an_interval_has_its_nominal_coverage() -> None:
     values = np.random.default_rng(4).exponential(size=(400, 60))
     _, low, high = interval(values)
     assert 0.89 <= ((low < 1) & (high > 1)).mean() <= 0.97
@@ -56,14 +56,14 @@ def test_the_order_of_groups_does_not_change_an_interval() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_row_has_the_same_interval_whatever_comes_with_it() -> None:
+def test_a_rows_interval_does_not_depend_on_the_other_rows() -> None:
     values, counts = np.random.default_rng(1).normal(size=(4, 30)), np.arange(1.0, 31)
     together = interval(values, counts=counts)
     for row in range(4):
         np.testing.assert_allclose([each[row] for each in together], interval(values[row], counts=counts), atol=1e-12)
 
 
-def test_an_interval_at_a_picked_size_is_right_where_a_plain_one_is_not() -> None:
+def test_a_simultaneous_interval_covers_a_picked_size_and_a_pointwise_one_does_not() -> None:
     """All sizes have a mean of 0, the highest is picked: how often does its interval claim to be above 0?"""
     at_once = plain = models = 0
     for seed in range(200):
@@ -87,13 +87,13 @@ def test_level_2_interval_at_a_fixed_size_is_welchs() -> None:
 
 
 @pytest.mark.parametrize("items", range(1, 13))
-def test_groups_that_are_all_right_are_right_to_the_last_digit(items: int) -> None:
+def test_the_mean_of_ones_is_exactly_1(items: int) -> None:
     groups = np.repeat(np.arange(30), items)
     means = group_means(np.ones((2, len(groups))), groups)
     assert (means == 1).all()
 
 
-def test_where_every_group_of_every_seed_is_right_level_2_is_no_surer_than_level_1() -> None:
+def test_at_accuracy_1_everywhere_level_2_is_as_wide_as_level_1() -> None:
     values = np.ones((3, 5, 20))
     least = stats.binomtest(20, 20).proportion_ci(method="exact").low
     assert _models_at_size(values, 4, True) == pytest.approx((1.0, least, 1.0))

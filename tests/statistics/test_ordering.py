@@ -43,7 +43,7 @@ def test_the_onset_of_a_line_is_where_the_line_says() -> None:
         ([3, 4, 4, 4, 4], "there already at the smallest size"),
     ],
 )
-def test_an_onset_that_is_not_there_is_not_defined(y: list[float], why: str) -> None:
+def test_a_curve_without_an_onset_gives_nan(y: list[float], why: str) -> None:
     assert np.isnan(_onsets(np.arange(5.0), np.array(y, dtype=float), 0.1, (0.5,))).all(), why
 
 
@@ -64,7 +64,9 @@ def test_an_onset_that_is_not_there_is_not_defined(y: list[float], why: str) -> 
         ),
     ],
 )
-def test_why_an_order_is_not_defined_is_told(true: np.ndarray, other: np.ndarray, falling: bool, why: str) -> None:
+def test_the_sentence_says_why_an_order_is_not_defined(
+    true: np.ndarray, other: np.ndarray, falling: bool, why: str
+) -> None:
     curves = (made(curve, seed=seed, noise=0.05) for seed, curve in enumerate((true, other)))
     found = order(*curves, SIZES, names=("T", "D"), falling=falling, draws=50)
     assert found.call == "not defined"
@@ -81,19 +83,17 @@ def test_a_lag_of_three_steps_is_found_either_way() -> None:
     assert order(early, late, SIZES, names=("T", "D"), draws=300).call == "first"
 
 
-def test_with_seeds_the_lag_is_one_of_models_like_these() -> None:
+def test_with_three_seeds_the_lag_is_judged_at_level_2() -> None:
     found = order(made(rise(7), seed=2, seeds=3), made(rise(4), seed=1, seeds=3), SIZES, names=("T", "D"), draws=200)
     assert found.call == "second"
     assert found.lags[0].models is not None
     assert "models like these" in found.sentence
     for lag in found.lags:
         low, high = np.exp(lag.models)
-        assert f"{np.exp(lag.lag):.2f} [{low:.2f}, {high:.2f}]" in found.sentence, (
-            "the interval told is not that of seeds"
-        )
+        assert f"{np.exp(lag.lag):.2f} [{low:.2f}, {high:.2f}]" in found.sentence, "the sentence shows another interval"
 
 
-def test_where_one_seed_lacks_a_threshold_all_are_read_at_level_1() -> None:
+def test_a_seed_without_an_onset_moves_all_thresholds_to_level_1() -> None:
     late, early = made(rise(7), seed=2, seeds=3, noise=0.1), made(rise(4), seed=1, seeds=3, noise=0.1)
     late[0, 0] = 0.35 * 4  # this seed is beyond a quarter at the smallest size
     found = order(late, early, SIZES, names=("T", "D"), draws=100)
@@ -102,7 +102,7 @@ def test_where_one_seed_lacks_a_threshold_all_are_read_at_level_1() -> None:
 
 
 @pytest.mark.parametrize("falling", [False, True])
-def test_what_chance_does_is_that_of_the_noisier_curve(falling: bool) -> None:
+def test_the_lag_by_chance_is_that_of_the_noisier_curve(falling: bool) -> None:
     quiet, loud = made(rise(5), seed=1, noise=0.05), made(rise(5) - rise(9), seed=2, noise=2.0)
     alone, both = (
         order(quiet, one, SIZES, names=("T", "D"), falling=falling, draws=50) for one in (rise_and_fall(), loud)
@@ -111,14 +111,14 @@ def test_what_chance_does_is_that_of_the_noisier_curve(falling: bool) -> None:
     assert all(noisy.by_chance > 3 * still.by_chance for noisy, still in zip(both.lags, alone.lags, strict=True))
 
 
-def test_a_lag_without_a_measure_of_chance_is_none_in_json() -> None:
+def test_an_infinite_lag_by_chance_is_null_in_json() -> None:
     lag = Lag(0.5, 1.0, 0.5, 1.5, by_chance=np.inf, step=0.2, models=None)
-    told = json.loads(json.dumps(Order("not separable", (lag,), "said").as_dict(), allow_nan=False))
-    assert told["lags"][0]["by_chance"] is None
-    assert told["lags"][0]["high"] == 1.5
+    summary = json.loads(json.dumps(Order("not separable", (lag,), "sentence").as_dict(), allow_nan=False))
+    assert summary["lags"][0]["by_chance"] is None
+    assert summary["lags"][0]["high"] == 1.5
 
 
-def test_curves_that_move_together_are_never_told_apart() -> None:
+def test_curves_that_move_together_are_not_separable() -> None:
     calls = [
         order(made(rise(5.3), seed=2 * k), made(rise(5.3), seed=2 * k + 1), SIZES, names=("T", "D"), draws=100).call
         for k in range(8)
@@ -134,7 +134,7 @@ def test_a_lag_within_one_step_of_the_grid_is_not_separable() -> None:
     assert all(lag.low > 0 for lag in found.lags), "the lag is there, but the grid is too coarse to trust it"
 
 
-def test_a_decline_is_told_from_an_onset() -> None:
+def test_an_onset_is_compared_with_a_decline() -> None:
     hump = rise(3) - rise(9)
     found = order(made(rise(6), seed=2), made(hump, seed=1), SIZES, names=("T", "D"), falling=True, draws=300)
     assert found.call == "first"

@@ -133,7 +133,7 @@ def test_seeds_that_differ_item_by_item_are_counted_once() -> None:
     assert float(np.sqrt((pairs_of_models(shared).error[:, 0, 2] ** 2).mean())) == pytest.approx(50**-0.5, rel=0.03)
 
 
-def test_all_pairs_at_once_are_covered_as_often_as_promised() -> None:
+def test_simultaneous_bounds_have_their_nominal_coverage() -> None:
     """On flat curves any difference beyond its bound is false: 5 % at level 1, twice 5 % (a direction) at level 2."""
     flat = [(ladder((0.5,) * 5, seed, groups=40, items=0.05, noise=0.05)) for seed in range(200)]
     weights, _ = pairs_of_weights(
@@ -144,7 +144,7 @@ def test_all_pairs_at_once_are_covered_as_often_as_promised() -> None:
         assert 1 <= wrong <= at_most(rate, 200)
 
 
-def test_a_turn_of_delta_is_seldom_ruled_out() -> None:
+def test_a_turn_of_delta_is_seldom_excluded() -> None:
     """The truth turns by exactly δ at one size: ruling it out is false, and happens in at most 5 %."""
     curve = (0.5, 0.5, 0.55, 0.5, 0.5)
     one = pairs_of_weights(np.stack([ladder(curve, s, seeds=1, groups=60)[0] for s in range(200)]), draws=300)[0]

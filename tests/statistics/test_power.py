@@ -12,7 +12,7 @@ pytestmark = pytest.mark.quick
 
 
 @pytest.mark.parametrize(("seeds", "noise"), [(5, 0.05), (1, 0.0)])
-def test_the_smallest_detectable_dip_is_detected_four_times_out_of_five(seeds: int, noise: float) -> None:
+def test_the_minimum_detectable_dip_is_detected_with_power_80_percent(seeds: int, noise: float) -> None:
     depth = smallest_detectable_dip(7, seeds, 50, item_sd=0.2, seed_sd=noise)
     curve = (0.6, 0.6, 0.6, 0.6 - depth, 0.6, 0.6, 0.6)
     found = after = 0.0
@@ -27,7 +27,7 @@ def test_the_smallest_detectable_dip_is_detected_four_times_out_of_five(seeds: i
     assert after == pytest.approx(depth, rel=0.15)
 
 
-def test_more_groups_and_seeds_show_smaller_dips() -> None:
+def test_more_groups_and_seeds_detect_smaller_dips() -> None:
     assert smallest_detectable_dip(9, 5, 400) < smallest_detectable_dip(9, 5, 100)
     assert smallest_detectable_dip(9, 5, 100) < smallest_detectable_dip(9, 3, 100)
     assert smallest_detectable_dip(9, 5, 100, seed_sd=0.01) < smallest_detectable_dip(9, 5, 100, seed_sd=0.1)

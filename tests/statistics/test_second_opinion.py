@@ -58,7 +58,7 @@ def test_robin_hood_gives_the_weaker_line_more_points() -> None:
     assert (found.breakpoint < np.median(middle)) == (abs(first[4]) < abs(first[1]))
 
 
-def test_a_line_through_two_places_has_no_error_and_shows_nothing() -> None:
+def test_a_line_through_two_sizes_has_no_error_and_p_1() -> None:
     x = np.arange(8.0)
     slope_left, _, p_left, *_ = slopes(x, x, 1.0)
     assert (slope_left, p_left) == (1.0, 1.0)
@@ -102,7 +102,7 @@ def test_the_quadratic_equals_a_hand_calculation() -> None:
     assert found.turns
 
 
-def test_where_the_axis_lies_changes_no_test() -> None:
+def test_a_shift_of_the_axis_changes_no_test() -> None:
     x, y = by_orthogonal_parts()
     here, far = lind_mehlum(x, y), lind_mehlum(x + 30, y)
     assert far.p == pytest.approx(here.p, rel=1e-6)
@@ -149,13 +149,13 @@ def test_a_planted_turn_is_found_in_sizes_of_the_users_unit() -> None:
     json.dumps(found.as_dict(), allow_nan=False)
 
 
-def test_below_eight_sizes_there_is_too_few() -> None:
+def test_fewer_than_eight_sizes_are_too_few() -> None:
     found = second_opinion(np.random.default_rng(0).normal(size=(5, 7)), range(1, 8))
     assert (found.two_lines, found.lind_mehlum) == (TOO_FEW, TOO_FEW)
     assert second_opinion(np.zeros((1, 3)), (1, 2, 3)).quadratic.p == 1
     json.dumps(second_opinion(np.zeros((3, 9)), range(1, 10)).as_dict(), allow_nan=False)
 
 
-def test_step_0_stands_on_the_log_axis() -> None:
+def test_step_0_has_a_position_on_the_log_axis() -> None:
     np.testing.assert_allclose(on_log_axis([0, 1, 9]), np.log([1, 2, 10]))
     np.testing.assert_allclose(on_log_axis([1, 10]), np.log([1, 10]))

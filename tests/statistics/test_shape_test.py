@@ -28,7 +28,7 @@ def test_planted_shapes_are_found_at_both_levels(label: str) -> None:
         assert shape.turning_point in shape.models.turn.turning_set
 
 
-def test_what_noise_hides_is_undetermined_and_nothing_is_ruled_out() -> None:
+def test_a_noisy_curve_is_undetermined_and_no_turn_is_excluded() -> None:
     shape = judge(ladder(CURVES["inverted-U"], groups=30, items=0.1, noise=0.6), SIZES)
     assert shape.models is not None
     assert shape.label == "undetermined"
@@ -43,7 +43,7 @@ def test_a_curve_that_turns_twice_by_the_same_amount_is_undetermined() -> None:
 
 
 @pytest.mark.parametrize("label", CURVES)
-def test_turning_the_values_over_turns_the_label_over(label: str) -> None:
+def test_mirrored_values_get_the_mirrored_label(label: str) -> None:
     values = ladder(CURVES[label], items=0.05, noise=0.004)
     up, down, back = judge(values, SIZES), judge(-values, SIZES), judge(values[:, ::-1], SIZES)
     assert down.label == MIRRORED.get(label, label)
@@ -77,7 +77,7 @@ def test_the_order_of_groups_and_seeds_changes_nothing() -> None:
     ]
 
 
-def test_curves_without_any_spread_are_read_as_they_are() -> None:
+def test_curves_without_spread_get_their_label() -> None:
     for label, curve in CURVES.items():
         shape = judge(np.tile(np.array(curve)[None, :, None], (3, 1, 40)), SIZES)
         assert shape.label == shape.label_level_1 == label
@@ -111,7 +111,7 @@ def test_a_few_groups_off_saturation_are_no_turn() -> None:
         (np.zeros((1, 3, 1)), (1, 2, 3), "at least 2, better 30; 1 came"),
     ],
 )
-def test_what_cannot_be_judged_is_refused(values: ndarray, sizes: tuple[int, ...], message: str) -> None:
+def test_curves_that_cannot_be_judged_are_refused(values: ndarray, sizes: tuple[int, ...], message: str) -> None:
     with pytest.raises(ScalingError, match=message):
         judge(values, sizes)
 
@@ -136,7 +136,7 @@ def test_level_2_needs_three_seeds() -> None:
         judge_models(ladder(CURVES["inverted-U"], seeds=2), SIZES)
 
 
-def test_few_groups_are_warned_of() -> None:
+def test_few_groups_give_a_warning() -> None:
     assert any("29 item groups" in text for text in judge(ladder(CURVES["flat"], groups=29), SIZES).warnings)
     assert judge(ladder(CURVES["flat"], groups=30), SIZES).warnings == ()
 

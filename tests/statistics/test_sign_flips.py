@@ -29,7 +29,7 @@ def test_a_p_value_is_the_share_of_all_sign_flips_of_groups_that_give_as_large_a
         assert found == pytest.approx(np.mean(np.array(flipped) >= abs(row.sum()) - 1e-12))
 
 
-def test_sampled_signs_give_what_all_signs_give(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampled_signs_approximate_all_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(1).normal(0.3, 1, (20, 24))
     every = sign_flip_p(values, grouped(12))
     monkeypatch.setattr("distractor.statistics.sign_flips.EXACT_GROUPS", 0)
@@ -39,7 +39,7 @@ def test_sampled_signs_give_what_all_signs_give(monkeypatch: pytest.MonkeyPatch)
     assert (sampled != sign_flip_p(values, grouped(12), seed=4)).any()
 
 
-def test_a_p_value_knows_neither_sign_nor_unit_and_nothing_is_no_effect() -> None:
+def test_a_p_value_depends_on_neither_sign_nor_unit_and_zeros_have_p_1() -> None:
     values = np.random.default_rng(3).normal(0.5, 1, (4, 40))
     p = sign_flip_p(values, grouped(20))
     assert (sign_flip_p(-7 * values, grouped(20)) == p).all()
@@ -55,7 +55,7 @@ def test_marks_of_a_family_are_those_of_benjamini_and_hochberg() -> None:
     assert not benjamini_hochberg(np.array([[0.5, 0.06], [1, 1]])).any()
 
 
-def test_p_among_all_rows_is_not_below_that_of_one_and_equals_it_for_a_row_told_twice() -> None:
+def test_the_family_wise_p_is_at_least_p_and_equals_it_for_duplicated_rows() -> None:
     sums = group_sums(items(np.random.default_rng(5), 3)[:, 0], GROUPS)[0]
     p, p_family, _ = sign_flips_of_family(sums)
     assert (p_family >= p).all()

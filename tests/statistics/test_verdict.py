@@ -71,7 +71,7 @@ def test_supported_needs_every_part() -> None:
         assert holds(found, 1)[name] is not True, name
 
 
-def test_what_was_not_measured_supports_nothing() -> None:
+def test_a_part_that_was_not_measured_supports_nothing() -> None:
     full = world("distractor")
     found = judged(replace(full, preference_neutral=None, preference_true_only=None))
     assert found.label == "undetermined"
@@ -104,7 +104,7 @@ def test_contradicted_needs_the_whole_range() -> None:
     assert judged(cut(slice(6, None))).reason == "no rise and fall, but the range does not clearly start at chance"
 
 
-def test_a_range_that_ends_at_the_peak_says_so() -> None:
+def test_a_range_that_ends_at_the_peak_gives_that_reason() -> None:
     assert judged(world("truncated range")).reason == "the range ends before recovery"
 
 
@@ -142,11 +142,11 @@ def test_seeds_that_disagree_leave_these_weights_undetermined() -> None:
     assert "two seeds: level 2 not identified" in found.sentence
 
 
-def test_a_curve_that_turns_again_is_told_as_that() -> None:
+def test_a_curve_that_turns_twice_gives_that_reason() -> None:
     one = world("distractor", seeds=1)
     peak = int(one.preference.mean((0, 2)).argmax())
     fallen = one.preference.shape[1] - 1
-    # Between the peak and the last size, one size that is back where the peak was, behind one that is not.
+    # Between the peak and the last size, one size that is back where the peak was, after a lower one.
     order = [*range(peak + 1), fallen, peak, *range(peak + 1, fallen + 1)]
     again = replace(
         one, sizes=tuple(100 * 2**n for n in range(len(order))), **{n: v[:, order] for n, v in one.arrays()}
