@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distractor.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from xarray import DataArray
 
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     Names = str | Path | Source | Sequence[str | Path | Source]
     """A family, a part of it, a folder, a hub id, a family file, a `Source`, or several of these."""
-
-__version__ = "0.2.0"
 
 CELLS = "runs/.cells"
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from distractor import __version__
 from distractor.command_line import ablate, attribute, compare, data, models, probes, shape, tasks
+from distractor.version import __version__
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 for module in (ablate, attribute, compare, shape, tasks, models, probes, data):

@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from distractor import __version__
 from distractor.curves.curve_file import CurveRequest
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.numbers import number
 from distractor.runs.folder import RunFolder
 from distractor.runs.tables import plain_table
+from distractor.version import __version__
 
 COLUMNS = ("size", "mean", "low", "high", "models_low", "models_high")
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distractor import __version__
 from distractor.models.source import Source
 from distractor.scoring.keys import SCORER
 from distractor.scoring.settings import Settings
 from distractor.text.task import Task
+from distractor.version import __version__
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe

@@ -14,11 +14,11 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from distractor import __version__
 from distractor.errors import TableError, TaskError, nearest
 from distractor.files import write_bytes
 from distractor.models import hub
 from distractor.text.rows import parse_rows
+from distractor.version import __version__
 
 from ..rows import COLUMNS, parse_classes
 from . import official_of
