@@ -1,1 +1,1 @@
-"""Intervals, tests and the verdict."""
+"""Means with intervals, tests over item groups and seeds, the shape of a curve, and the verdict."""
