@@ -1,7 +1,8 @@
-"""What each head and MLP contributes: how the gap changes when its output is replaced, and what later layers make of that.
+"""Ablation: the change of the logit gap if the output of a head or MLP is replaced, and how later layers respond.
 
-A mean over `conflict` alone would keep the cue, and knocking out a pure negation detector would then do nothing. So
-the mean is balanced over the conditions of the pair and over the answers' labels, and taken by role in the prompt.
+Mean ablation and resampling: Chan et al. 2022; compensation: McGrath et al. 2023, arXiv 2307.15771. A mean over `conflict`
+alone would keep the cue, and ablating a pure negation detector would have no effect. So the mean is balanced over the
+pair's conditions and over the answers, and taken by role in the prompt.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
-# A reading that is on disk is found by the probe's settings alone: what takes seconds to import waits for the call.
+# Stored readings are effects by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
     from torch import Tensor
     from xarray import DataArray
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from distractor.probing.run import Run
 
 AblationKind = Literal["mean", "zero", "resample"]
-"""What is put in the place of an output: the mean of other groups' items, nothing, or other groups' items one at a time."""
+"""The replacement of an output: the mean over other groups' items, zero, or single items of other groups."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Ablation(Probe):
     appearance. `zero` puts zeros there, which no later layer has ever seen; `resample` the activations of another prompt
     of other groups, each cell as likely (Chan et al. 2022), averaged over `draws` by `seed`.
 
-    The reading is the total effect gap(knocked out) − gap(as it was), in nats [component condition item]: negative
-    where the component works for the true answer, positive where it works for the distractor's. With `together`, these
-    sites are knocked out at once, and are the only component.
+    The reading is the total effect gap(ablated) − gap(clean), in nats [component condition item]: negative if the
+    component supports the true answer, positive if it supports the distractor's. With `together`, these sites are ablated
+    at once and are the only component.
 
     Raises:
-        TaskError: all items are of one group, so that there is no other to take a mean over.
+        TaskError: all items are of one group.
         ModelError: the model has no such site.
 
     """
@@ -56,7 +57,7 @@ class Ablation(Probe):
         _check(self.folds, self.kind, self.draws)
         for site in self.together:
             if site.part not in self.writes:
-                raise ValueError(f"{site} cannot be knocked out; there is: {', '.join(self.writes)}")
+                raise ValueError(f"{site} cannot be knocked out; choose from: {', '.join(self.writes)}")
 
     def knock_out(self, sites: Sequence[Site]) -> "Ablation":
         """The same ablation of these sites together."""
@@ -66,13 +67,13 @@ class Ablation(Probe):
         """The total effect of each component on the gap of each item under each condition."""
         import torch
 
-        stand_in = _StandIn(run, self.folds, self.kind, self.draws, self.seed)
+        replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed)
         if self.together:
             for site in self.together:
                 run.model.hook_name(site)  # a head that does not exist is refused, not indexed
-            effects = {"+".join(map(str, self.together)): stand_in.effect(self.together)}
+            effects = {"+".join(map(str, self.together)): replacements.effect(self.together)}
         else:
-            effects = {str(site): stand_in.effect((site,)) for site in _components(run, self.writes)}
+            effects = {str(site): replacements.effect((site,)) for site in _components(run, self.writes)}
         return _reading(
             run,
             torch.stack(list(effects.values())),
@@ -94,11 +95,11 @@ class Compensation(Probe):
     - `later`: total − direct, what all later layers together make of it. Of the opposite sign to `direct`, it is
       compensation;
     - a later component (`L1H2.z`): what its own reaction, as it reaches the answer slot, adds to the direct change. These do
-      not quite sum to `later`: the final norm (and soft-capping) sees them together there, one at a time here. Where a norm
-      stands between heads and stream (Gemma 2 and 3), a layer's heads are one path, `L1.attn_out`.
+      not quite sum to `later`: the final norm (and soft-capping) sees them together there, one at a time here. If a norm
+      follows the heads (Gemma 2 and 3), a layer's heads are one path, `L1.attn_out`.
 
     Raises:
-        TaskError: all items are of one group, so that there is no other to take a mean over.
+        TaskError: all items are of one group.
         ModelError: the residual stream is no sum of what the layers write (OPT-350m), so that there is no direct path.
 
     """
@@ -123,17 +124,17 @@ class Compensation(Probe):
         """The change of each item's gap along each path, for each component."""
         import torch
 
-        stand_in = _StandIn(run, self.folds, self.kind, self.draws, self.seed)
-        slot = _Slot(run)
-        found: dict[str, dict[str, Tensor]] = {}
+        replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed)
+        slot = _SlotPaths(run)
+        effects: dict[str, dict[str, Tensor]] = {}
         for site in _components(run, self.writes):
-            drawn = [slot.paths(site, value) for value in stand_in.values(site)]
-            found[str(site)] = {path: torch.stack([each[path] for each in drawn]).mean(0) for path in drawn[0]}
-        values = torch.stack([torch.stack(list(paths.values())) for paths in found.values()])
+            drawn = [slot.paths(site, value) for value in replacements.values(site)]
+            effects[str(site)] = {path: torch.stack([each[path] for each in drawn]).mean(0) for path in drawn[0]}
+        values = torch.stack([torch.stack(list(paths.values())) for paths in effects.values()])
         return _reading(
             run,
             values,
-            {"component": list(found), "path": list(next(iter(found.values())))},
+            {"component": list(effects), "path": list(next(iter(effects.values())))},
             name="compensation",
             origin=f"{self.kind} ablation of {run.model.name}",
         )
@@ -159,8 +160,8 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
     ]
 
 
-class _StandIn:
-    """What is put in the place of each part of a run; made once for each, and read then if it was not seen yet."""
+class _Replacements:
+    """The replacement values of each part of a run; computed once for each part, and read if the run lacks it."""
 
     def __init__(self, run: "Run", folds: int, kind: AblationKind, draws: int, seed: int) -> None:
         import numpy as np
@@ -168,30 +169,34 @@ class _StandIn:
         from distractor.probing.replacement_values import ReplacementValues
 
         self.run, self.kind = run, kind
-        self.elsewhere = None if kind == "zero" else ReplacementValues.of(run.batch, folds)
+        self.values_of_others = None if kind == "zero" else ReplacementValues.of(run.batch, folds)
         rng = np.random.default_rng(seed)
-        self.donors = [self.elsewhere.draw(rng) for _ in range(draws)] if self.elsewhere and kind == "resample" else []
+        self.donors = (
+            [self.values_of_others.draw(rng) for _ in range(draws)]
+            if self.values_of_others and kind == "resample"
+            else []
+        )
         self.last: tuple[Site, list[Tensor]] | None = None
 
     def values(self, site: Site) -> "list[Tensor]":
-        """For each draw, what stands at a site instead."""
+        """The replacement values at a site, for each draw."""
         import torch
 
         whole = Site(site.layer, site.part)
         if self.last is None or self.last[0] != whole:
-            self.last = None  # before the next one, for they are large
+            self.last = None  # frees memory before the next part
             seen = self._seen(whole)
             if self.kind == "zero":
                 self.last = whole, [torch.zeros_like(seen)]
             elif self.donors:
                 self.last = whole, [donors.give(seen) for donors in self.donors]
-            elif self.elsewhere is not None:
-                self.last = whole, [self.elsewhere.mean(seen)]
+            elif self.values_of_others is not None:
+                self.last = whole, [self.values_of_others.mean(seen)]
         assert self.last is not None
         return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
 
     def _seen(self, whole: Site) -> "Tensor":
-        """What stood at a site; read now, and not kept, where the run did not see it."""
+        """The activation at a site; read now and not stored if the run lacks it."""
         from distractor.probing.run import observe
 
         if whole in self.run.seen:
@@ -211,8 +216,8 @@ class _StandIn:
         return torch.stack(changes).mean(0)
 
 
-class _Slot:
-    """What reaches the answer slot of a run, and how the gap follows from it."""
+class _SlotPaths:
+    """The activations at the answer slot of a run, and the gap that follows from them."""
 
     def __init__(self, run: "Run") -> None:
         from distractor.errors import ModelError
@@ -221,7 +226,7 @@ class _Slot:
         self.run, model = run, run.model
         if not model.is_additive:
             raise ModelError(
-                f"{model.name}: its residual stream is not the sum of what the layers write (a norm stands behind the sum), "
+                f"{model.name}: its residual stream is not the sum of what the layers write (a norm follows the sum), "
                 "so no path can be followed"
             )
         self.last = Site(model.n_layers - 1, "resid_post")
@@ -256,7 +261,7 @@ class _Slot:
         )
 
     def paths(self, site: Site, value: "Tensor") -> "dict[str, Tensor]":
-        """The changes of the gap along each path when `value` stands at a site."""
+        """The changes of the gap along each path if `value` replaces the activation at a site."""
         import torch
 
         from distractor.errors import ModelError

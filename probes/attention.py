@@ -1,4 +1,4 @@
-"""Where each head looks from the answer slot: how much of its attention goes to which part of the prompt."""
+"""Attention from the answer slot: the share that each head gives to each part of the prompt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Attention(Probe):
     """The share of each head's attention from the answer slot to the tokens of each role (cue, options, quote, …).
 
     The reading is [component role condition item], shares that sum to 1 over the roles that a prompt has; NaN at the
-    others. Where a head looks is not what it does: `ablation` and patching say what comes of it.
+    others. Attention is not an effect: see `ablation` and patching for effects.
     """
 
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
@@ -39,11 +39,11 @@ class Attention(Probe):
         from distractor.probing.probe import names_of
 
         positions = Positions.of(run.batch)
-        found = []
+        shares_of_layers = []
         for site in self.sites(run.model):
             pattern = run.seen[site][:, :, :, 0].double()  # [condition item head key]
-            found.append(positions.sums(pattern.movedim(2, 0)))
-        shares = torch.where(positions.present, torch.cat(found), torch.nan)
+            shares_of_layers.append(positions.sums(pattern.movedim(2, 0)))
+        shares = torch.where(positions.present, torch.cat(shares_of_layers), torch.nan)
         return DataArray(
             shares.cpu().numpy(),
             dims=("component", "role", "condition", "item"),

@@ -1,4 +1,4 @@
-"""The logit gap as an exact sum of what embeddings, heads, MLPs and biases write to it."""
+"""Direct logit attribution: the logit gap as an exact sum of what each component writes (Elhage et al. 2021)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DirectAttribution(Probe):
-    """What every component adds to the gap by writing to the answer slot, the scale of the final norm held as it is.
+    """The contribution of each component to the gap through the answer slot, with the final norm's scale held fixed.
 
     The reading is [component condition item] in nats, positive for the true answer, and its sum over components is the
     gap: `embed` (token and position at the slot), heads (`L0H1.z`), the bias of a layer's heads (`L0.attn_bias`), MLPs
-    (`L0.mlp_out`), and the biases of the final norm and the unembedding, where the model has them. Where logits are
-    soft-capped (Gemma 2), the parts sum to the gap before capping, and `soft_cap` is what capping changes: it belongs to
-    no part. Where a norm stands behind the heads (Gemma 2 and 3), its scale is held too.
+    (`L0.mlp_out`), and the biases of the final norm and the unembedding, if the model has them. If logits are
+    soft-capped (Gemma 2), the parts sum to the gap before capping, and `soft_cap` is the change by capping. If a norm
+    follows the heads (Gemma 2 and 3), its scale is held fixed, too.
 
-    With `by_role`, what a head adds is split by where it attends: [component role condition item]; all other components
-    stand at the slot, and the sum over components and roles is the gap. A direct contribution is not an effect: what a
-    component does by way of later layers is not in it.
+    With `by_role`, a head's contribution is split by the role it attends to: [component role condition item]. All other
+    components count at the slot, and the sum over components and roles is the gap. A direct contribution is not an effect:
+    it leaves out what a component does through later layers.
 
     Raises:
         ModelError: the sum does not give the model's gap, or see `Stream`.

@@ -1,4 +1,4 @@
-"""What a linear map reads off the residual stream at each layer: the distractor's answer, the cue, the right answer."""
+"""Linear probes (Alain and Bengio 2016): what a linear map reads from the residual stream at each layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class LinearProbe(Probe):
     A ridge regression on ±1 is fitted for all stages at once, on the items of other groups than those it is tried on;
     features are standardised and the penalty is chosen by leave-one-out error, on the fitted items alone. The reading
     is [label control stage condition item]: 1 where the label was read off correctly, 0 where not, ½ where undecided; its
-    mean is the accuracy, .5 by chance. Beside the `model` stand three controls: the same architecture `untrained`; the
+    mean is the accuracy, .5 by chance. There are three controls besides the `model`: the same architecture `untrained`; the
     `bag_of_tokens` of the prompt (the same at every stage); and `random_labels`, drawn for each group and shared by what is
     fitted and what is tried (Hewitt and Liang 2019): how much is remembered of each group, whatever is to be read.
 
@@ -51,7 +51,7 @@ class LinearProbe(Probe):
             raise ValueError(f"{self.folds} folds leave no other items to fit to; at least 2 are needed")
 
     def sites(self, model: "Model") -> Sequence[Site]:
-        """The residual stream before the first layer and behind each."""
+        """The residual stream before the first layer and after each layer."""
         return [Site(0, "resid_pre"), *(Site(layer, "resid_post") for layer in range(model.n_layers))]
 
     def __call__(self, run: "Run") -> "DataArray":
@@ -111,7 +111,7 @@ def _features(run: "Run", sites: Sequence[Site]) -> "Tensor":
 
 
 def _bag(batch: "Batch") -> "Tensor":
-    """How often each token of the vocabulary that occurs at all stands in each prompt: [1 row token]."""
+    """The count of each token in each prompt, for all tokens that occur: [1 row token]."""
     import torch
 
     tokens = batch.tokens.flatten(0, 1).cpu()

@@ -1,4 +1,4 @@
-"""The gap that the model would show if it stopped after each layer: where in depth the answer is settled."""
+"""The logit lens (nostalgebraist 2020): the model's answer if it stopped after each layer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LogitLens(Probe):
-    """The logit lens (nostalgebraist 2020): final norm and unembedding put on the residual stream of every layer.
+    """The logit lens (nostalgebraist 2020): final norm and unembedding applied to the residual stream of every layer.
 
-    Each layer is read twice, behind its attention half (`L0.resid_mid`) and behind its MLP half (`L0.resid_post`), at the
-    answer slot, under every condition that the task has. Early layers need not write in the last one's language: that
-    the lens shows nothing there does not say that nothing is known (`linear_probe` may find it).
+    Each layer is read twice at the answer slot, after its attention half (`L0.resid_mid`) and after its MLP half
+    (`L0.resid_post`), under every condition of the task. Early layers may use another basis than the last one. So a flat
+    lens does not show that a layer lacks information (`linear_probe` may find it).
 
     The reading is [quantity stage condition item]: the logit gap in nats, distractor preference, and coverage. At the
     last stage all three are the model's own.
@@ -66,7 +66,7 @@ class LogitLens(Probe):
         own = run.log_probs.double().cpu().numpy()
         if not np.abs(log_probs[-1] - own).max() <= TOLERANCE[run.model.dtype] * max(1.0, np.abs(own).max()):
             raise ModelError(
-                f"{run.model.name}: final norm and unembedding put on the last layer do not give what the model answers (off "
+                f"{run.model.name}: final norm and unembedding of the last layer do not give what the model answers (off "
                 f"by {np.abs(log_probs[-1] - own).max():.1e} nats), so the lens cannot be trusted in this architecture"
             )
         found = {
@@ -87,6 +87,6 @@ class LogitLens(Probe):
                 "quantity": "what the model would answer if it stopped there",
                 "unit": "nats; shares",
                 "origin": f"logit lens of {run.model.name}",
-                "absent": "the item is not posed under the condition",
+                "absent": "the item has no prompt under the condition",
             },
         )

@@ -1,8 +1,8 @@
-"""Only what follows from a change is computed: the layers after it, at its position and behind.
+"""Cached patching: computes only the layers and positions that a patch can reach.
 
-A clean pass keeps each layer's keys and values. Nothing that is changed at a layer and a position reaches lower layers or
-earlier positions, so neither is computed again. Many changes go through together: behind the keys and values of a prompt
-stand the rests of the prompt, one for each change, and each sees the clean prompt before it and itself alone.
+A clean pass stores each layer's keys and values. A patch at a layer and position reaches no lower layer and no earlier
+position, so these are not computed again. Many patches share a pass: each is a copy of the rest of its prompt. A copy
+attends to the clean prompt before it and to itself.
 """
 
 import heapq
@@ -18,20 +18,20 @@ from distractor.models.hooks import Edit, Read
 from distractor.models.model import AttentionMask, Model
 from distractor.models.site import Part, Site
 
-ROOM = 128
-"""How many tokens one line of a pass holds; a longer rest has a line of its own. What stands in one line costs attention,
-which grows with the line's square, and is small beside all else up to here."""
+LINE_TOKENS = 128
+"""The number of tokens in a line of a pass; a longer rest has its own line. Attention grows with the square of a line's
+length, but is a small part of the cost up to this length."""
 
 
-PATCHABLE: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
-"""The parts at which a change can be cut out. A pattern has two positions."""
+PATCHABLE_PARTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
+"""The parts that cached patching supports. A pattern has two positions, so it is not among them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Changes: the prompt, and the positions at which it is given what another prompt has there.
+    """Patches: each prompt, and the positions at which it gets another prompt's activation.
 
-    `heads` narrows each to one head of the part.
+    `heads` restricts each patch to one head of the part.
     """
 
     rows: Int[Tensor, " cell"]
@@ -40,19 +40,19 @@ class Patches:
 
     @property
     def first(self) -> Int[Tensor, " cell"]:
-        """The first position that is changed."""
+        """The first patched position."""
         return self.at.int().argmax(-1)
 
     def only(self, which: Bool[Tensor, " cell"]) -> "Patches":
-        """Some of them."""
+        """A selection of the patches."""
         return Patches(self.rows[which], self.at[which], None if self.heads is None else self.heads[which])
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Rests of prompts side by side: which prompt a line stands behind; for each token its cell and position.
+    """Rests of prompts in lines: the prompt of each line, and the cell and position of each token.
 
-    `cells` is −1 where a line is not full.
+    `cells` is −1 for padding.
     """
 
     rows: Int[Tensor, " line"]
@@ -62,12 +62,12 @@ class Packed:
 
     @property
     def known(self) -> int:
-        """How many positions of the clean prompts are seen by some token."""
+        """The number of positions of the clean prompts that any token attends to."""
         return int(self.first.max())
 
     @property
     def mask(self) -> AttentionMask:
-        """A token sees the clean prompt before its rest, and of its rest what is not behind it."""
+        """The attention mask: a token attends to the clean prompt before its rest, and to its rest up to itself."""
         past = torch.arange(self.known, device=self.first.device)
         before = past < self.first[:, :, None]
         together = self.cells[:, :, None] == self.cells[:, None]
@@ -81,7 +81,7 @@ class Packed:
 def pack(
     rows: Int[Tensor, " cell"], first: Int[Tensor, " cell"], lengths: Int[Tensor, " row"], tokens_a_pass: int
 ) -> Iterator[Packed]:
-    """Lay the rests of prompts from `first` on in lines of about `ROOM` tokens, alike in length, and lines in passes."""
+    """Pack the rests of prompts from `first` on into lines of about `LINE_TOKENS` tokens, and lines into passes."""
     places = rows.tolist(), first.tolist(), lengths.tolist()
     of_row: dict[int, list[tuple[int, int]]] = {}
     for cell, (row, start) in enumerate(zip(places[0], places[1], strict=True)):
@@ -89,7 +89,7 @@ def pack(
     lines: list[list[int]] = []
     sizes: list[int] = []
     for rests in of_row.values():
-        count = min(len(rests), -(-sum(size for size, _ in rests) // ROOM))
+        count = min(len(rests), -(-sum(size for size, _ in rests) // LINE_TOKENS))
         filled = [(0, len(lines) + k) for k in range(count)]
         lines += [[] for _ in filled]
         for size, cell in sorted(rests, key=lambda rest: -rest[0]):  # the longest first, where most is left
@@ -119,9 +119,9 @@ def pack(
 
 @dataclass(frozen=True, eq=False)
 class CachedPatching:
-    """A clean pass of some prompts, and passes that go on from within it.
+    """A clean pass of some prompts, and patched passes that continue from its cache.
 
-    `seen` holds what stood at the sites that were asked for, and at every layer's `resid_pre`; `past` the keys and values
+    `seen` holds the activations at the requested sites and at every layer's `resid_pre`. `past` holds the keys and values
     of each layer, [row head pos d_head].
     """
 
@@ -134,7 +134,7 @@ class CachedPatching:
     def of(
         cls, model: Model, tokens: Int[Tensor, "row pos"], lengths: Int[Tensor, " row"], sites: Sequence[Site] = ()
     ) -> "CachedPatching":
-        """Run prompts, padded on the right where they differ in length, and keep what later passes need."""
+        """Run prompts, padded on the right, and store what later passes need."""
         seen: dict[Site, Tensor] = {}
 
         def keep(site: Site) -> Read:
@@ -153,7 +153,7 @@ class CachedPatching:
         answers: Int[Tensor, "row answer=2"],
         tokens_a_pass: int,
     ) -> Float[Tensor, "site cell"]:
-        """The logit gap of each cell's prompt, given at each site what its partner has there, at the cell's positions."""
+        """The logit gap of each cell's prompt with its partner's activation at each site, at the cell's positions."""
         found = torch.zeros(len(sites), len(cells.rows), dtype=self.model.dtype, device=self.model.device)
         for packed in pack(cells.rows, cells.first, self.lengths, tokens_a_pass):
             known, rows = packed.known, packed.rows
@@ -176,7 +176,7 @@ class CachedPatching:
     def _end(
         self, site: Site, packed: Packed, mask: AttentionMask, past: Sequence[tuple[Tensor, Tensor]], edit: Edit
     ) -> Float[Tensor, "line place d_model"]:
-        """The last residual stream where what stands at a site is edited."""
+        """The last residual stream if the activation at a site is edited."""
         model, start = self.model, Site(site.layer, "resid_pre")
         clean = self.seen[start][packed.rows[:, None], packed.positions]
         entering = edit(clean) if site == start else clean
@@ -185,10 +185,10 @@ class CachedPatching:
             edits[site] = edit
         ends: list[Tensor] = []
         # Of layers that are left out the cache is only asked how long it is.
-        behind = [(k, v) if layer >= site.layer else (k[:1], v[:1]) for layer, (k, v) in enumerate(past)]
+        cached = [(k, v) if layer >= site.layer else (k[:1], v[:1]) for layer, (k, v) in enumerate(past)]
         model.run_layers(
             torch.zeros_like(packed.positions),
-            model.make_cache(behind),
+            model.make_cache(cached),
             start=site.layer,
             mask=mask,
             reads={Site(model.n_layers - 1, "resid_post"): ends.append},

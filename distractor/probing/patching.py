@@ -1,8 +1,8 @@
-"""What if each prompt of an aligned pair had the other's activations at a site: exactly, and to first order by gradients.
+"""Activation patching between the prompts of an aligned pair: exact, and to first order by gradients.
 
-Both prompts of a pair go through the model in the same pass, so the other's activation is at hand where it is needed, and
-none is kept. The conditions of a batch are the pair; results come as [condition item]: the first row is the first
-condition's prompts with the second's activations, the second row the other way round.
+Both prompts of a pair run in the same pass, so that no activation is stored. The conditions of a batch are the pair.
+Results are [condition item]: the first row is the first condition's prompts with the second's activations, and the second
+row is the reverse.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from distractor.models.hooks import Edit, Read, Tap, set_to
 from distractor.models.model import Model
 from distractor.models.self_check import ROUNDING
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
-from distractor.probing.cached_patching import PATCHABLE, CachedPatching, Patches
+from distractor.probing.cached_patching import PATCHABLE_PARTS, CachedPatching, Patches
 from distractor.probing.run import Batch, Run
 from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
 
@@ -28,9 +28,9 @@ from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
 def patched_gap(
     model: Model, batch: Batch, site: Site, at: Bool[Tensor, "item pos"] | None = None
 ) -> Float[Tensor, "condition=2 item"]:
-    """The logit gap of each prompt with the other one's activation at `site`, at the positions `at` (None: at all).
+    """The logit gap of each prompt with the other prompt's activation at `site`, at the positions `at` (None: all).
 
-    NaN for an item that has none of these positions.
+    NaN for an item without any of these positions.
 
     Raises:
         ModelError: a log-probability is NaN; the item is named. Or the site does not exist, or the model is loaded in
@@ -53,24 +53,24 @@ def patched_gap(
 
 
 Node = tuple[Site, Bool[Tensor, "item pos"] | None]
-"""A site, and at which of each item's positions it is exchanged; None: at all."""
+"""A site, and each item's positions at which it is patched; None: all."""
 
 
 CLEAN_TOKENS = 2048
-"""How many tokens' keys, values and activations are kept at once, while what follows from exchanging them is computed."""
+"""The number of tokens whose keys, values and activations are in memory at once."""
 
 
-AT_SLOT: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
-"""Parts of the last layer that matter at the answer slot alone: no later layer reads them elsewhere."""
+SLOT_PARTS: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
+"""Parts of the last layer that matter only at the answer slot, because no later layer reads other positions."""
 
 
 @torch.inference_mode()
 def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node condition=2 item"], str]:
-    """The gaps of `patched_gap` at many nodes, by passes that compute only what follows from each exchange.
+    """The gaps of `patched_gap` at many nodes, by cached patching.
 
-    What stands before the first token that differs is the same in both prompts, so exchanging it changes nothing and is
-    not run. Patterns, and everything in a model that cannot be cut, go through `patched_gap`: the second value says why
-    the model could not be, and is empty where it could.
+    Both prompts are equal before the first token that differs, so patches there change nothing and are not run. Patterns
+    always use `patched_gap`. So does everything in a model without support for cached patching; the second value is then
+    the reason, otherwise empty.
 
     Raises:
         ModelError: see `patched_gap`.
@@ -79,23 +79,23 @@ def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node c
     require_full_precision(run.model)
     model, batch = run.model, run.batch
     found = torch.full((len(nodes), 2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
-    parts = {site.part for site, _ in nodes} & {*PATCHABLE, "resid_post"}
-    why = _why_not_cut(run, [part for part in PARTS if part in parts]) if parts else ""
+    parts = {site.part for site, _ in nodes} & {*PATCHABLE_PARTS, "resid_post"}
+    why = _why_not_cached(run, [part for part in PARTS if part in parts]) if parts else ""
     places = [k for k, (site, _) in enumerate(nodes) if site.part in parts and not why]
     if places:
-        found[places] = _exchanged_by_cuts(run, [nodes[k] for k in places])
+        found[places] = _cached_gaps(run, [nodes[k] for k in places])
     for k in sorted(set(range(len(nodes))) - set(places)):
         found[k] = patched_gap(model, batch, *nodes[k])
     return found, why
 
 
-def _why_not_cut(run: Run, parts: Sequence[Part]) -> str:
-    """Why a model cannot be cut, found out by cutting it on two items and comparing with whole passes."""
+def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
+    """Why a model does not support cached patching: compares it with whole passes on two items. Empty if it does."""
     model = run.model
     few = replace(run.batch, items=run.batch.items[:2], tokens=run.batch.tokens[:, :2], lengths=run.batch.lengths[:2],
         answers=run.batch.answers[:2], roles=tuple(of[:2] for of in run.batch.roles))  # fmt: skip
     some = replace(run, batch=few, log_probs=run.log_probs[:, :2], seen={})
-    differs = (few.tokens[0] != few.tokens[1]) & _is_there(few)
+    differs = (few.tokens[0] != few.tokens[1]) & _is_token(few)
     at = differs.cumsum(-1).eq(1) & differs  # the first token that differs
     at = torch.where(at.any(-1, keepdim=True), at, _is_last(few))
     layers = sorted({0, model.n_layers // 2, model.n_layers - 1})
@@ -107,14 +107,14 @@ def _why_not_cut(run: Run, parts: Sequence[Part]) -> str:
     ]
     wanted = torch.stack([patched_gap(model, few, *node) for node in nodes])
     try:
-        off = float((_exchanged_by_cuts(some, nodes) - wanted).abs().max())
+        off = float((_cached_gaps(some, nodes) - wanted).abs().max())
     except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
     allowed = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(wanted.abs().max()))
     return "" if off <= allowed else f"the logit gaps were off by {off:.1e}"
 
 
-def _is_there(batch: Batch) -> Bool[Tensor, "item pos"]:
+def _is_token(batch: Batch) -> Bool[Tensor, "item pos"]:
     return torch.arange(batch.tokens.shape[2], device=batch.tokens.device) < batch.lengths[:, None]
 
 
@@ -122,32 +122,36 @@ def _is_last(batch: Batch) -> Bool[Tensor, "item pos"]:
     return torch.arange(batch.tokens.shape[2], device=batch.tokens.device) == batch.lengths[:, None] - 1
 
 
-def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node condition=2 item"]:
+def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node condition=2 item"]:
     model, batch, last = run.model, run.batch, run.model.n_layers - 1
     plain = run.gap.double()
-    is_there, is_last = _is_there(batch), _is_last(batch)
-    differs = (batch.tokens[0] != batch.tokens[1]) & is_there
-    behind = differs.cumsum(-1) > 0  # from the first token on that differs
+    is_token, is_last = _is_token(batch), _is_last(batch)
+    differs = (batch.tokens[0] != batch.tokens[1]) & is_token
+    affected = differs.cumsum(-1) > 0  # from the first differing token on
     found = plain.expand(len(nodes), -1, -1).clone()
-    # Cells that are laid out alike are run together: by the positions and heads that they change, for all their sites.
+    # Sites with the same patched positions and heads share one layout.
     alike: dict[tuple[str, tuple[tuple[int, int | None], ...]], list[Site]] = {}
     wanted: dict[Site, dict[tuple[int, int | None], list[int]]] = {}
     masks: dict[int, Tensor] = {}
     for number, (site, at) in enumerate(nodes):
         model.hook_name(site)
-        masks[id(at)] = is_there if at is None else at & is_there
+        masks[id(at)] = is_token if at is None else at & is_token
         found[number, :, ~masks[id(at)].any(-1)] = torch.nan
-        if site == Site(last, "resid_post"):  # nothing follows but reading the answer off
+        if site == Site(last, "resid_post"):  # only the unembedding follows
             found[number] = torch.where((masks[id(at)] & is_last).any(-1), plain.flip(0), found[number])
             continue
         same = Site(site.layer + 1, "resid_pre") if site.part == "resid_post" else Site(site.layer, site.part)
         wanted.setdefault(same, {}).setdefault((id(at), site.head), []).append(number)
     for site, changes in wanted.items():
         kind = (
-            "first" if site == Site(0, "resid_pre") else "slot" if site.layer == last and site.part in AT_SLOT else ""
+            "first"
+            if site == Site(0, "resid_pre")
+            else "slot"
+            if site.layer == last and site.part in SLOT_PARTS
+            else ""
         )
         alike.setdefault((kind, tuple(changes)), []).append(site)
-    matters = {"": behind & is_there, "first": differs, "slot": behind & is_last}
+    matters = {"": affected & is_token, "first": differs, "slot": affected & is_last}
     size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
     for some in torch.arange(len(batch.items), device=model.device).split(size if wanted else len(batch.items)):
         if not wanted:
@@ -186,7 +190,7 @@ def _exchanged_by_cuts(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node c
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """Some items of a pair as they go through the model: the rows are the first condition's, then the second's."""
+    """Some items of a pair in one pass: the rows of the first condition, then those of the second."""
 
     batch: Batch
     items: Int[Tensor, " item"]
@@ -201,7 +205,7 @@ class _Pass:
         taps: Mapping[Site, Tap] | None = None,
         times: int = 1,
     ) -> Float[Tensor, "condition=2 item"]:
-        """The gap of the rows; `times` puts them through so often at once, and gives the gap of the first time."""
+        """The gap of the rows; `times` repeats the rows in the pass, and the gap is that of the first copy."""
         last, place = (self.batch.lengths[self.items] - 1).unique(return_inverse=True)
         tokens = self.tokens.repeat(times, 1)
         log_probs = model.log_probs(tokens, last, reads=reads, edits=edits, taps=taps)[: len(self.tokens)]
@@ -214,7 +218,7 @@ class _Pass:
 
 
 def _passes(model: Model, batch: Batch, which: Bool[Tensor, " item"] | None = None, times: int = 1) -> Iterator[_Pass]:
-    """The items of a pair, or those of them in `which`, as many at a time as a pass may hold."""
+    """The items of a pair, or those in `which`, in passes of limited size."""
     if len(batch.conditions) != 2:
         raise ValueError(f"activations are exchanged between two conditions; {len(batch.conditions)} came")
     items = torch.arange(len(batch.items), device=model.device)
@@ -228,7 +232,7 @@ def _passes(model: Model, batch: Batch, which: Bool[Tensor, " item"] | None = No
 
 
 def _other(value: Float[Tensor, "row *rest"]) -> Float[Tensor, "row *rest"]:
-    """For each row of a pass, what the other condition has there."""
+    """For each row of a pass, the value of the other condition."""
     first, second = value.chunk(2)
     return torch.cat([second, first])
 
@@ -244,18 +248,18 @@ def _exchange(at: Bool[Tensor, "item pos"] | None) -> Edit:
     return exchange
 
 
-# To first order. What is exchanged at a head's query, key, value or pattern is carried exactly as far as the head's own
-# result z, through the softmax, whose saturation is where plain gradients go wrong; the gradient takes over from there.
+# First-order effects. A patch of a head's query, key, value or pattern is computed exactly up to the head's output z,
+# because plain gradients fail where the softmax saturates. The gradient starts at z.
 
 
 SLOPES = 4
-"""How many times as much a pass holds that is gone back through: every activation is kept."""
+"""The memory of a pass with gradients, in plain passes, because every activation is stored."""
 
 
 def first_order_effects(
     model: Model, batch: Batch, sites: Sequence[Site], *, drop_layers: bool = False, through_softmax: bool = True
 ) -> dict[Site, Float[Tensor, "dropped condition=2 item place"]]:
-    """How exchanging the activations at each site would change the gap, by one forward and backward pass of the batch.
+    """First-order effects on the gap of patching each site, by one forward and one backward pass of the batch.
 
     The last axis is the position; for parts of heads the head, all positions together. On the first axis, entry 0 is the
     estimate; with `drop_layers`, entry 1 + l is that with no gradient flowing back through layer l's attention and MLP
@@ -292,10 +296,10 @@ def first_order_effects(
 def _moved_results(
     model: Model, batch: Batch, some: _Pass, sites: Sequence[Site]
 ) -> dict[Site, Float[Tensor, "row pos head d_head"]]:
-    """How far exchanging what stands at each site moves its layer's z, all before it left as it was: exactly.
+    """The exact change of each layer's z if one site in the layer is patched and everything before it stays clean.
 
-    For queries, keys and values, each part goes through the model once more beside the rows as they are, in the model's own
-    arithmetic: in every layer the part is exchanged, and z, once it is seen, put back.
+    For queries, keys and values, the model runs once more per part, with a copy of the rows: in every layer the copy's part
+    is patched, its z is read, and then restored.
     """
     moved: dict[Site, Tensor] = {}
     values: dict[int, Tensor] = {}
@@ -309,8 +313,8 @@ def _moved_results(
 
         return look
 
-    def put_back(site: Site) -> Edit:
-        """Take down how far the changed rows are from the plain ones, and make them alike again."""
+    def restore(site: Site) -> Edit:
+        """Record the difference of the patched rows from the clean ones, and restore them."""
 
         def edit(value: Tensor) -> Tensor:
             plain, changed = value.chunk(2)
@@ -328,7 +332,7 @@ def _moved_results(
             here = [site for site in sites if site.part == part]
             if here:
                 edits: dict[Site, Edit] = dict.fromkeys(here, _exchange_beside)
-                some.gap(model, edits=edits | {Site(site.layer, "z"): put_back(site) for site in here}, times=2)
+                some.gap(model, edits=edits | {Site(site.layer, "z"): restore(site) for site in here}, times=2)
     return moved
 
 
@@ -340,7 +344,7 @@ def _mixed(
 
 
 def _exchange_beside(value: Tensor) -> Tensor:
-    """The rows as they are, and beside them the same rows with the other condition's activations."""
+    """The clean rows, and then the same rows with the other condition's activations."""
     plain, _ = value.chunk(2)
     return torch.cat([plain, _other(plain)])
 
@@ -353,9 +357,9 @@ def _slopes(
     change: dict[Site, Tensor] = dict(moved)
     here: dict[Site, list[Site]] = {}  # where the gradient is taken: the sites that it is for
     for site in sites:
-        # Attention writes nothing but the stream behind it, so the gradients there are the same.
-        by_way_of: Part = "z" if site in moved else "attn_out" if site.part == "resid_mid" else site.part
-        here.setdefault(Site(site.layer, by_way_of), []).append(site)
+        # Attention only adds to the stream, so the gradients after it are the same.
+        gradient_part: Part = "z" if site in moved else "attn_out" if site.part == "resid_mid" else site.part
+        here.setdefault(Site(site.layer, gradient_part), []).append(site)
     if drop_layers:
         for layer in range(model.n_layers):
             here.setdefault(Site(layer, "attn_out"), [])
@@ -365,7 +369,7 @@ def _slopes(
     def far(site: Site) -> Read:
         def look(value: Tensor) -> None:
             first, second = value.detach().chunk(2)
-            change[site] = second - first  # the second condition's is minus this
+            change[site] = second - first  # the second condition has the opposite change
 
         return look
 
@@ -378,7 +382,7 @@ def _slopes(
         def pull(gradient: Tensor) -> Tensor | None:
             is_dropped = dropped[0] == place.layer and place.part in ("attn_out", "mlp_out")
             for site in here[place]:
-                # The stream goes on past a layer that is dropped; what the layer itself writes counts for nothing then.
+                # The stream passes a dropped layer by; the layer's own output has no effect.
                 slope = torch.zeros_like(gradient) if is_dropped and site == place else gradient
                 found[site].append(_times(slope, change[site], model.n_heads_of(site.part), site.part in HEAD_PARTS))
             return torch.zeros_like(gradient) if is_dropped else None
@@ -402,7 +406,7 @@ def _slopes(
 def _times(
     gradient: Float[Tensor, "row pos *rest"], change: Float[Tensor, "rows pos *rest"], heads: int, is_of_heads: bool
 ) -> Float[Tensor, "condition item place"]:
-    """Gradient times change: by position, or by head, where heads that share a key or value are taken together."""
+    """Gradient times change, by position or by head; heads that share a key or value count as one."""
     if len(change) < len(gradient):
         change = torch.cat([change, -change])
     product = (gradient * change).double()
@@ -416,10 +420,10 @@ def _times(
 def grad_drop(
     found: Float[Tensor, "dropped condition=2 item *place"], part: Part
 ) -> Float[Tensor, "condition=2 item *place"]:
-    """How much a site could matter: the mean size of its estimates over the layers that are dropped one at a time.
+    """GradDrop (Kramár et al. 2024, arXiv 2403.00745): the mean absolute estimate over dropped layers, one at a time.
 
-    Where effects along two paths cancel, the plain estimate is small, and those with one path blocked are not. With its
-    own layer dropped, what a layer writes has no estimate, and that one is left out.
+    If effects along two paths cancel, the plain estimate is small, but estimates with one path blocked are not. Outputs of
+    the dropped layer itself have no estimate and are left out.
     """
     plain, each = found[0].abs(), found[1:].abs()
     layers = len(each)

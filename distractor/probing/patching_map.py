@@ -1,4 +1,4 @@
-"""The maps of a pair: what exchanging activations does, layer by role in the prompt or head by head, in both directions."""
+"""Maps of activation patching between a pair of prompts, by layer and role or by head, in both directions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from distractor.progress import record_note
 from distractor.statistics.groups import mean_interval
 
 DIRECTIONS = ("noising", "denoising")
-"""The first condition's prompts (`conflict`) with the other's activations, and the other's prompts with those of `conflict`:
-does it break without what was there, and is what was there enough (Heimersheim and Nanda 2024, arXiv 2404.15255)."""
+"""Noising: prompts of `conflict` with the other condition's activations; is the site necessary? Denoising: the reverse; is
+the site sufficient? (Heimersheim and Nanda 2024, arXiv 2404.15255)"""
 
 
 Node = tuple[Site, str | None]
@@ -41,10 +41,10 @@ class PatchingMap:
 
     @classmethod
     def of(cls, run: Run, parts: Sequence[Part], only: Sequence[str] = ()) -> "PatchingMap":
-        """The map of `parts`, of the roles in `only` (all, if there are none); parts that the model lacks are left out.
+        """The map of `parts` at the roles in `only` (all if empty); parts that the model lacks are left out.
 
         Raises:
-            TaskError: no item has a role that was asked for.
+            TaskError: no item has a requested role.
 
         """
         positions = Positions.of(run.batch)
@@ -62,7 +62,7 @@ class PatchingMap:
 
     @property
     def is_of_heads(self) -> bool:
-        """Whether the map goes by heads, not by roles."""
+        """Whether the map has heads instead of roles."""
         return all(part in HEAD_PARTS for part in self.parts)
 
     @property
@@ -79,15 +79,15 @@ class PatchingMap:
         return [(site, label) for site in self.layers for label in self.roles]
 
     def exact(self, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node direction=2 item"], dict[str, str]]:
-        """What the exchange at each cell changes in the gap; NaN where an item has no such role.
+        """The change of the gap if each cell is patched; NaN if an item lacks the role.
 
-        Also what is to be told with it: why every cell took a whole pass, where the model cannot be cut (`patched_gaps`).
+        Also notes for the reading's attributes: why every cell took a whole pass, if it did (`patched_gaps`).
         """
         wanted = [(site, None if label is None else self.roles[label]) for site, label in nodes]
         gaps, why_whole = patched_gaps(self.run, wanted)
         if why_whole:
             record_note(
-                f"{self.run.model.name}: every exchange took a whole pass, for the model cannot be cut ({why_whole})."
+                f"{self.run.model.name}: every patch took a whole pass, because cached patching does not work ({why_whole})."
             )
         return gaps - self.run.gap.double(), {"whole_passes": why_whole} if why_whole else {}
 
@@ -107,7 +107,7 @@ class PatchingMap:
 
     @property
     def pair_gap(self) -> Float[ndarray, " item"]:
-        """How far the other condition's gap is from that of the first: what noising everything would change."""
+        """The other condition's gap minus that of the first: the effect of noising everything."""
         gap: ndarray = (self.run.gap[1] - self.run.gap[0]).double().cpu().numpy()
         return gap
 
@@ -146,7 +146,7 @@ class PatchingMap:
 
     @property
     def denominator(self) -> dict[str, Any]:
-        """The mean of `pair_gap` with its 95 % interval over groups, which a single group has not."""
+        """The mean of `pair_gap` with its 95 % interval over groups; a single group has no interval."""
         try:
             mean, low, high = mean_interval(self.pair_gap, self.groups)
         except ScalingError:  # all of one group: no interval

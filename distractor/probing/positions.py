@@ -1,4 +1,4 @@
-"""Where in a prompt: positions of prompts of different length and wording, matched by their roles."""
+"""Matches positions of prompts with different lengths and wordings by their roles."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ class Positions:
 
     @classmethod
     def of(cls, batch: Batch) -> "Positions":
-        """Number the roles of a batch, in the order in which they stand."""
-        # Where a part stands among the parts of a prompt, from its end; tokens within a part in their order.
+        """Number the roles of a batch in the order of the prompt."""
+        # The position of each part among the parts of a prompt, from its end.
         places: dict[str, list[int]] = defaultdict(list)
         for line in batch.roles:
             for row in line:
@@ -45,18 +45,18 @@ class Positions:
         return cls(tuple(map(label, order)), torch.tensor(index, device=batch.tokens.device))
 
     def sums(self, value: Float[Tensor, "*rest condition item pos"]) -> Float[Tensor, "*rest role condition item"]:
-        """The sum over each role's tokens: 0 where a prompt has no token of the role."""
-        found = [torch.where(self.index == role, value, 0).sum(-1) for role in range(len(self.labels))]
-        return torch.stack(found, -3)
+        """The sum over each role's tokens; 0 if a prompt has no token of the role."""
+        sums = [torch.where(self.index == role, value, 0).sum(-1) for role in range(len(self.labels))]
+        return torch.stack(sums, -3)
 
     @property
     def present(self) -> Tensor:
-        """Where a prompt has a token of the role: [role condition item]."""
+        """Whether a prompt has a token of the role: [role condition item]."""
         return torch.stack([(self.index == role).any(-1) for role in range(len(self.labels))])
 
 
 def label(role: Role) -> str:
-    """How a role is called on axes and in tables.
+    """The name of a role on axes and in tables.
 
     >>> label(("subject", 0)), label(("subject", 2))
     ('subject', 'subject-2')

@@ -1,7 +1,6 @@
-"""What stands in the place of an activation that is knocked out: the mean over other groups' items, by role, or one of them.
+"""Replacement values for ablation: mean or resampled activations of other groups' items, by role.
 
-Balanced over the conditions of the pair and over the answers' labels: a mean over `conflict`
-alone would keep the cue.
+They are balanced over the pair's conditions and over the answers, because a mean over `conflict` alone would keep the cue.
 """
 
 from dataclasses import dataclass
@@ -15,19 +14,19 @@ from torch import Tensor
 from distractor.errors import TaskError
 from distractor.probing.run import Batch
 
-PART = 2**14
-"""How many tokens are averaged, or given their mean, at once: what is in between takes little memory."""
+TOKENS_AT_ONCE = 2**14
+"""The number of tokens that are averaged or replaced at once, which limits memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReplacementValues:
-    """Where each token of a batch counts: its role's number, its fold and its cell (condition × answer label).
+    """The role number, fold and cell (condition × answer label) of each token of a batch.
 
-    Padding has the role −1. Groups of items are dealt out to folds; "elsewhere" is every fold but an item's own.
+    Padding has the role −1. Groups of items are split into folds; an item's replacement values come from the other folds.
     """
 
     role: Int[Tensor, "condition item pos"]
-    within: Int[Tensor, " role"]  # the number of the role's part, over all places in it
+    within: Int[Tensor, " role"]  # the number of the role's part of the prompt
     fold: Int[Tensor, " item"]
     cell: Int[Tensor, "condition item"]
 
@@ -36,7 +35,7 @@ class ReplacementValues:
         """Number the roles, folds and cells of a batch.
 
         Raises:
-            TaskError: all items are of one group, so that there is no other to take a mean over.
+            TaskError: all items are of one group.
 
         """
         roles = sorted({role for line in batch.roles for row in line for role in row})
@@ -49,8 +48,8 @@ class ReplacementValues:
         groups = list(dict.fromkeys(item.group for item in batch.items))
         if len(groups) < 2:
             raise TaskError(
-                f"all {len(batch.items)} items are of the group {groups[0]!r}, and mean ablation takes its means over other "
-                "groups; take more items"
+                f"all {len(batch.items)} items are of the group {groups[0]!r}, but mean ablation averages over other groups; "
+                "take more items"
             )
         labels = list(dict.fromkeys(item.true for item in batch.items))
         cell = [[c * len(labels) + labels.index(i.true) for i in batch.items] for c in range(len(batch.conditions))]
@@ -65,8 +64,8 @@ class ReplacementValues:
     def mean(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "condition item pos *rest"]:
         """For each token, the balanced mean of `value` over tokens of its role in the other folds.
 
-        Where no other fold has the role at that place (an option longer than all others), the mean over the role's
-        whole part; where there is none of that either, over all tokens.
+        If no other fold has this role (an option longer than all others), the mean is over the role's whole part of the
+        prompt. If none has this part, it is over all tokens.
         """
         places = (self.role >= 0).nonzero()
         condition, item, _ = places.unbind(-1)
@@ -77,7 +76,7 @@ class ReplacementValues:
         whole, _ = self._balanced(value, at._replace(key=torch.zeros_like(part_of)), 1)
         out = torch.zeros_like(value)
         for role, part_here, fold, place in zip(
-            *(x.split(PART) for x in (at.key, part_of, at.fold, places)), strict=True
+            *(x.split(TOKENS_AT_ONCE) for x in (at.key, part_of, at.fold, places)), strict=True
         ):
             mean = torch.where(
                 known[fold, role, None],
@@ -88,10 +87,10 @@ class ReplacementValues:
         return out
 
     def draw(self, rng: np.random.Generator) -> "Donors":
-        """For each prompt another one at random, of another fold: each cell as likely, and each prompt of a cell.
+        """A random donor from another fold for each prompt: uniform over cells, then over the prompts of a cell.
 
-        A token's place is taken by the donor's token of the same role; where it has none, by that of the nearest place in
-        the same part of the prompt; where it has no such part, by the one as far from the end.
+        A token is replaced by the donor's token of the same role. If it has none: by the nearest token in the same part of
+        the prompt. If it lacks the part: by the token at the same distance from the end.
         """
         fold, cell, role = (x.cpu().numpy() for x in (self.fold, self.cell, self.role))
         part = np.where(role >= 0, self.within.cpu().numpy()[role], -1)
@@ -110,12 +109,12 @@ class ReplacementValues:
         return Donors(*torch.tensor(places, device=self.role.device).unbind(-1))
 
     def _balanced(self, value: Tensor, at: "_Tokens", keys: int) -> tuple[Float[Tensor, "fold key d"], Tensor]:
-        """Means over all other folds by key, over cells that have any; and where there are any."""
+        """Means over all other folds by key and over non-empty cells; and whether any cell has values."""
         folds, cells = int(self.fold.max()) + 1, int(self.cell.max()) + 1
         index = (at.fold * cells + at.cell) * keys + at.key
         width = value[0, 0, 0].numel()
         total = torch.zeros(folds * cells * keys, width, dtype=torch.float64, device=value.device)
-        for here, place in zip(index.split(PART), at.places.split(PART), strict=True):
+        for here, place in zip(index.split(TOKENS_AT_ONCE), at.places.split(TOKENS_AT_ONCE), strict=True):
             total.index_add_(0, here, value[tuple(place.T)].flatten(1).double())
         count = torch.zeros(folds * cells * keys, 1, dtype=torch.float64, device=value.device)
         count.index_add_(0, index, torch.ones(len(index), 1, dtype=torch.float64, device=value.device))
@@ -127,7 +126,7 @@ class ReplacementValues:
 
 
 class _Tokens(NamedTuple):
-    """The tokens of a batch that are no padding: by which key they are averaged, fold, cell, and [condition item pos]."""
+    """The tokens of a batch without padding: the key they are averaged by, fold, cell, and [condition item pos]."""
 
     key: Int[Tensor, " token"]
     fold: Int[Tensor, " token"]
@@ -137,12 +136,12 @@ class _Tokens(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Donors:
-    """Where each token's replacement comes from: another prompt of the batch and a position in it."""
+    """The donor of each token: another prompt of the batch and a position in it."""
 
     condition: Int[Tensor, "condition item pos"]
     item: Int[Tensor, "condition item pos"]
     pos: Int[Tensor, "condition item pos"]
 
     def give(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "condition item pos *rest"]:
-        """For each token, what stands at its donor's."""
+        """The donor's activation for each token."""
         return value[self.condition, self.item, self.pos]

@@ -1,4 +1,4 @@
-"""Every forward pass, hook and edit in the house, through what `Model` shows."""
+"""Runs aligned prompts through a model, and reads or edits activations."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,35 +35,35 @@ class Batch:
 
 
 def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> Batch:
-    """The items that are posed under all of `conditions`, aligned.
+    """The aligned prompts of all items that have every one of `conditions`.
 
     Raises:
-        EncodeError: no item is posed under all of them; prompts differ in length; an item's two answers begin with the
+        EncodeError: no item has all of them; prompts differ in length; an item's two answers begin with the
             same token, so that one token cannot tell them apart, or with other tokens under another condition.
 
     """
     kept = encoding.complete(conditions)
     if not kept:
         raise EncodeError(
-            f"no item of {encoding.task.name} is posed under all of {', '.join(conditions)}; it has "
+            f"no item of {encoding.task.name} has a prompt under all of {', '.join(conditions)}; the task has "
             f"{', '.join(encoding.task.conditions)}"
         )
     rows = [[encoding.rows[c][i] for i in kept] for c in conditions]
     items = tuple(encoding.items[i] for i in kept)
     table: list[list[Encoded]] = [[row for row in line if row is not None] for line in rows]
-    for item, posed in zip(items, zip(*table, strict=True), strict=True):
-        if len({len(row.prompt) for row in posed}) > 1:
-            counts = ", ".join(f"{c} {len(row.prompt)}" for c, row in zip(conditions, posed, strict=True))
+    for item, shown in zip(items, zip(*table, strict=True), strict=True):
+        if len({len(row.prompt) for row in shown}) > 1:
+            counts = ", ".join(f"{c} {len(row.prompt)}" for c, row in zip(conditions, shown, strict=True))
             raise EncodeError(
                 f"item {item.id} has prompts of different length ({counts} tokens); they cannot be aligned"
             )
-        first, second = (answer[0] for answer in posed[0].answers)
+        first, second = (answer[0] for answer in shown[0].answers)
         if first == second:
             raise EncodeError(
                 f"item {item.id}: {item.true!r} and {item.distractor!r} both begin with token {first}, so no single-token "
                 "reading can tell them apart; choose words that differ at once"
             )
-        if len({tuple(answer[0] for answer in row.answers) for row in posed}) > 1:
+        if len({tuple(answer[0] for answer in row.answers) for row in shown}) > 1:
             raise EncodeError(
                 f"item {item.id}: its answers begin with other tokens under {conditions[0]} than under another condition; "
                 "let all its prompts end in the same way"
@@ -85,10 +85,10 @@ def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a model answered to a batch, and what was seen on the way.
+    """A model's answers to a batch, and the activations that were read.
 
     `log_probs` are those of the answers' first tokens at each prompt's last position; `seen[site]` has the axes
-    [condition item pos] and the site's own behind them. Padded positions hold numbers without meaning.
+    [condition item pos], and then the site's own. Values at padded positions have no meaning.
     """
 
     model: Model
@@ -102,7 +102,7 @@ class Run:
         return self.log_probs[..., 0] - self.log_probs[..., 1]
 
     def again(self, edits: Mapping[Site, Tensor]) -> "Run":
-        """The same prompts with the activations at the sites of `edits`, shaped like `seen`, put in their place."""
+        """The same prompts with the activations at the sites of `edits` replaced by values shaped like `seen`."""
         return observe(self.model, self.batch, edits=edits)
 
 
@@ -115,7 +115,7 @@ def observe(
     *,
     slot_parts: Collection[Part] = (),
 ) -> Run:
-    """Run a batch and look at `sites`; with `edits`, after putting other activations in place.
+    """Run a batch and read `sites`; `edits` replaces activations.
 
     Of the parts in `slot_parts`, the answer slot's row alone is kept (of a pattern, the slot's as the query): its axis stays,
     with a length of 1. So to read every layer there costs little memory, whatever the prompts' length.
@@ -133,14 +133,14 @@ def observe(
     every_row = torch.arange(len(tokens), device=model.device)
     for rows in every_row.split(rows_per_pass(tokens.shape[1], len(last.unique()), model.vocab)):
         keep, place = last[rows].unique(return_inverse=True)
-        found = model.log_probs(
+        scores = model.log_probs(
             tokens[rows],
             keep,
             reads={s: _keeper(s, values, last[rows] if s.part in slot_parts else None) for s, values in seen.items()},
             edits={site: set_to(value[rows]) for site, value in flat.items()},
             reads_at_keep=all(site.part in slot_parts for site in seen),
         )
-        log_probs.append(found[torch.arange(len(rows)), place].gather(1, answers[rows]))
+        log_probs.append(scores[torch.arange(len(rows)), place].gather(1, answers[rows]))
     for site, values in seen.items():
         if not values:
             raise ModelError(f"{model.name}: {site} is never reached in this architecture, so it cannot be read")
@@ -152,7 +152,7 @@ def observe(
 
 
 def _keeper(site: Site, kept: list[Tensor], last: Int[Tensor, " row"] | None) -> Read:
-    """Keeps what stands at a site; with `last`, at each prompt's last position alone."""
+    """Stores the activation at a site; with `last`, only at each prompt's last position."""
 
     def keep(value: Tensor) -> None:
         if last is not None:

@@ -13,24 +13,24 @@ from distractor.models.site import Part, Site
 from distractor.probing.run import Run
 
 PARTS: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
-"""What has to be seen at the answer slot."""
+"""The parts that a run must read at the answer slot."""
 
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""How far a sum may be off, as a share of its terms: what rounding does in each type."""
+"""The relative rounding error that a sum may have in each dtype."""
 
 
 def sites(model: Model) -> list[Site]:
-    """What a run must have seen for `Stream.of`."""
+    """The sites that a run must read for `Stream.of`."""
     every = [Site(layer, part) for layer in range(model.n_layers) for part in PARTS]
     return [site for site in every if site.part != "resid_pre" or site.layer == 0]
 
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """What is in the residual stream where the answer is read off, each [condition item d_model].
+    """The residual stream at the answer slot, each part [condition item d_model].
 
-    `embed` is what enters the first layer (token and position), `attn[layer]` and `mlp[layer]` what the layers add.
+    `embed` enters the first layer (token and position); `attn[layer]` and `mlp[layer]` are added by the layers.
     """
 
     embed: Float[Tensor, "condition item d_model"]
@@ -43,8 +43,8 @@ class Stream:
         """The stream of a run that saw `sites`, at the answer slot.
 
         Raises:
-            ModelError: the stream is no sum of what the layers write (as in OPT-350m, whose norms stand behind the sum), or
-                the model runs in half precision, where sums are too coarse to be taken apart.
+            ModelError: the stream is not the sum of what the layers write (OPT-350m has its norms after the sum), or the
+                model runs in half precision.
 
         """
         model = run.model
@@ -55,8 +55,8 @@ class Stream:
             )
         if not model.is_additive:
             raise ModelError(
-                f"{model.name} puts a norm behind the sum of what its layers write, so its residual stream cannot be taken "
-                "apart"
+                f"{model.name} has a norm after each sum of what its layers write, so its residual stream cannot be "
+                "decomposed"
             )
         attn = [at_slot(run, Site(layer, "attn_out")) for layer in range(model.n_layers)]
         mlp = [at_slot(run, Site(layer, "mlp_out")) for layer in range(model.n_layers)]
@@ -68,30 +68,29 @@ class Stream:
             resid = resid + attn[layer] + mlp[layer]
             if not is_close(resid, at_slot(run, Site(layer, "resid_post")), model.dtype):
                 raise ModelError(
-                    f"{model.name}: behind layer {layer} the residual stream is not the sum of what attention and MLP wrote, "
-                    "so it cannot be taken apart in this architecture"
+                    f"{model.name}: after layer {layer} the residual stream is not the sum of what attention and MLP wrote, "
+                    "so it cannot be decomposed in this architecture"
                 )
         return stream
 
     @property
     def stages(self) -> dict[str, Float[Tensor, "condition item d_model"]]:
-        """The stream before the first layer, and behind the attention half and behind the whole of each.
+        """The stream before the first layer, and after the attention half and the MLP half of each layer.
 
-        Where attention and MLP of a layer work side by side (GPT-NeoX), the half between is what the stream would be
-        without the MLP.
+        In models with parallel attention and MLP (GPT-NeoX), the attention half is the stream without the layer's MLP.
         """
         resid = self.embed
-        found = {str(Site(0, "resid_pre")): resid}
+        stages = {str(Site(0, "resid_pre")): resid}
         for layer, (attn, mlp) in enumerate(zip(self.attn, self.mlp, strict=True)):
-            found[f"L{layer}.resid_mid"] = resid + attn
+            stages[f"L{layer}.resid_mid"] = resid + attn
             resid = resid + attn + mlp
-            found[str(Site(layer, "resid_post"))] = resid
-        found[str(Site(len(self.mlp) - 1, "resid_post"))] = self.last
-        return found
+            stages[str(Site(layer, "resid_post"))] = resid
+        stages[str(Site(len(self.mlp) - 1, "resid_post"))] = self.last
+        return stages
 
 
 def at_slot(run: Run, site: Site) -> Float[Tensor, "condition item *rest"]:
-    """What was seen at each prompt's last position, whether all positions were kept or that one alone."""
+    """The activation at each prompt's last position, whether the run holds all positions or only this one."""
     value = run.seen[site]
     if value.shape[2] == 1:
         return value[:, :, 0]
@@ -99,7 +98,7 @@ def at_slot(run: Run, site: Site) -> Float[Tensor, "condition item *rest"]:
     return value[:, items, run.batch.lengths - 1]
 
 
-def is_close(found: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a sum is what it should be, up to rounding."""
-    scale = max(float(found.abs().max()), float(wanted.abs().max()), 1.0)
-    return bool(((found - wanted).abs().max() <= TOLERANCE[dtype] * scale).item())
+def is_close(stages: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    """Whether two values are equal up to rounding."""
+    scale = max(float(stages.abs().max()), float(expected.abs().max()), 1.0)
+    return bool(((stages - expected).abs().max() <= TOLERANCE[dtype] * scale).item())

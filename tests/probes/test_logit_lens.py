@@ -108,7 +108,7 @@ def test_norms_behind_the_sum_are_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     tokenizer = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
     model = load(tiny.save(tmp_path, make, tokenizer), device="cpu", dtype="float64")
-    with pytest.raises(ModelError, match="puts a norm behind the sum"):
+    with pytest.raises(ModelError, match="norm after each sum"):
         measure(model, tiny.task(), LogitLens())
 
 

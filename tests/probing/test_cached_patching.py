@@ -17,7 +17,7 @@ from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
 from distractor.probing import cached_patching as cut_module
 from distractor.probing import patching
-from distractor.probing.cached_patching import PATCHABLE, pack
+from distractor.probing.cached_patching import PATCHABLE_PARTS, pack
 from distractor.probing.measure import measure
 from distractor.probing.patching import Node, patched_gap, patched_gaps
 from distractor.probing.run import Run, batch, observe
@@ -28,7 +28,7 @@ from probes.activation_patching import ActivationPatching
 EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 SWAPPED = (Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED)
-PARTS: tuple[Part, ...] = (*PATCHABLE, "resid_post")
+PARTS: tuple[Part, ...] = (*PATCHABLE_PARTS, "resid_post")
 
 
 def get(loaded: Loaded, folder: Path, architecture: str) -> Model:
@@ -87,7 +87,7 @@ def test_how_cells_are_laid_out_changes_nothing(
     run = run_of(loaded("llama", "bytes"))
     nodes = nodes_of(run, ("resid_pre", "mlp_out", "z"))
     wanted, _ = patched_gaps(run, nodes)
-    monkeypatch.setattr(cut_module, "ROOM", room)
+    monkeypatch.setattr(cut_module, "LINE_TOKENS", room)
     monkeypatch.setattr(patching, "TOKENS_PER_PASS", tokens)
     monkeypatch.setattr(patching, "CLEAN_TOKENS", clean)
     found, why = patched_gaps(run, nodes)
@@ -135,11 +135,11 @@ def test_layers_before_a_change_and_positions_before_it_are_not_run_again(loaded
     run = run_of(model, SWAPPED)
     length, items = run.batch.tokens.shape[2], len(run.batch.items)
     at = [one.repeat(items, 1) for one in torch.eye(length, dtype=torch.bool)]
-    patching._why_not_cut(run, ["resid_pre"])
+    patching._why_not_cached(run, ["resid_pre"])
     clean = 2 * items * length
 
     def through(nodes: list[Node]) -> list[int]:
-        found = tokens_through(model, lambda: patching._exchanged_by_cuts(run, nodes))
+        found = tokens_through(model, lambda: patching._cached_gaps(run, nodes))
         return [count - clean for count in found]
 
     assert through([(Site(0, "resid_pre"), one) for one in at]) == [2 * items * (length - 2)] * 2
@@ -194,7 +194,7 @@ def test_nan_on_the_way_is_named_with_the_item(loaded: Loaded, monkeypatch: pyte
         found[(answers == run.batch.answers[3]).all(-1)] = torch.nan
         return found
 
-    monkeypatch.setattr(patching, "_why_not_cut", lambda run, parts: "")
+    monkeypatch.setattr(patching, "_why_not_cached", lambda run, parts: "")
     monkeypatch.setattr(Model, "answer_logits", damaged)
     with pytest.raises(ModelError, match=rf"of 1 of 6 items are not finite .* first {run.batch.items[3].id}"):
         patched_gaps(run, nodes_of(run, ("attn_out",)))
