@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distractor.models.model import Model
     from distractor.models.source import Source
     from distractor.probing.probe import Probe
-    from distractor.probing.read_probes import ProbeResults
+    from distractor.probing.probe_results import ProbeResults
     from distractor.text.task import Task
 
     Names = str | Path | Source | Sequence[str | Path | Source]

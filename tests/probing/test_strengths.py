@@ -15,6 +15,8 @@ from distractor.text.task import Condition, Task
 from tasks import TASKS
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+pytestmark = pytest.mark.quick
+
 SOURCE = Source("tiny", "one", Path("one"))
 
 
