@@ -89,7 +89,7 @@ def test_the_half_between_is_the_stream_that_the_mlp_sees(loaded: Loaded) -> Non
     handle.remove()
 
 
-def test_every_condition_is_read_and_what_is_not_posed_is_said_to_be_absent(loaded: Loaded) -> None:
+def test_every_condition_is_read_and_a_missing_prompt_is_absent(loaded: Loaded) -> None:
     task = tiny.task()
     first = replace(task.items[0], prompts={c: t for c, t in task.items[0].prompts.items() if c != Condition.NEUTRAL})
     reading = measure(known(loaded, "gpt2"), replace(task, items=(first, *task.items[1:])), LogitLens())
@@ -98,7 +98,7 @@ def test_every_condition_is_read_and_what_is_not_posed_is_said_to_be_absent(load
     absent = np.isnan(reading).all(("quantity", "stage"))
     assert absent.sel(condition="neutral").values.tolist() == [True] + [False] * 11
     assert not absent.sel(condition="conflict").any()
-    assert "not posed" in reading.attrs["absent"]
+    assert "condition" in reading.attrs["absent"]
 
 
 def test_norms_behind_the_sum_are_refused(tmp_path: Path) -> None:
