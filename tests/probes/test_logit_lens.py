@@ -120,7 +120,7 @@ def test_half_precision_is_refused(loaded: Loaded) -> None:
 def test_a_last_stage_that_is_not_the_models_is_refused(loaded: Loaded) -> None:
     model, probe = known(loaded, "gpt2"), LogitLens()
     together = batch(encode(tiny.task(), model), model, (CONFLICT,))
-    run = observe(model, together, probe.sites(model), at_slot=probe.at_slot)
+    run = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
     with pytest.raises(ModelError, match="do not give what the model answers"):
         probe(replace(run, log_probs=run.log_probs * 2))
 
