@@ -9,6 +9,7 @@ from distractor.statistics.groups import (
     group_means,
     group_sums,
     interval,
+    interval_of_seed_means,
     known_group_means,
     known_mean_interval,
     mean_interval,
@@ -132,3 +133,10 @@ def test_the_interval_of_items_is_that_of_their_group_means_weighted_by_items() 
     with pytest.raises(ScalingError, match=r"at least 2 .* 1 came"):
         mean_interval(values[2], groups)
     assert mean_interval(np.ones(6), groups, limits=(0.0, 1.0)).low == pytest.approx(0.025 ** (1 / 3))
+
+
+def test_an_interval_of_seed_means_without_item_errors_is_a_t_interval() -> None:
+    means = np.array([[0.1, 0.5], [0.3, 0.9], [0.4, 0.4], [0.2, 0.6]])
+    half = stats.t.ppf(0.975, 3) * stats.sem(means, axis=0)
+    ends = interval_of_seed_means(means, np.zeros_like(means))
+    np.testing.assert_allclose(ends, [means.mean(0), means.mean(0) - half, means.mean(0) + half])
