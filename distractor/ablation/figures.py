@@ -14,7 +14,7 @@ from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, log_axis
 from distractor.statistics.curve import Curve
-from distractor.statistics.groups import Mean
+from distractor.statistics.intervals import Mean
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Key, Store
 from distractor.statistics.curve import MIN_SIZES
-from distractor.statistics.groups import MIN_SEEDS
+from distractor.statistics.intervals import MIN_SEEDS
 from distractor.statistics.power import smallest_detectable_dip
 from distractor.text.task import Condition, Task
 

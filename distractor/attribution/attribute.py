@@ -16,7 +16,7 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.statistics.divergence import Divergence, divergence
-from distractor.statistics.groups import group_means, number_groups
+from distractor.statistics.intervals import group_means, number_groups
 from distractor.text.task import Task
 
 if TYPE_CHECKING:

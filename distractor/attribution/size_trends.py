@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.probing.probe_results import ProbeResults
-from distractor.statistics.groups import Mean, interval
+from distractor.statistics.intervals import Mean, interval
 from distractor.statistics.ordering import Order, order
 
 

@@ -14,7 +14,7 @@ from distractor.probing.cells import UNSIGNED, cell_name, groups_of, labels, map
 from distractor.probing.probe_results import ProbeResults
 from distractor.statistics.agreement import rank_correlation
 from distractor.statistics.effects import LEAST_SHARE, judge
-from distractor.statistics.groups import number_groups
+from distractor.statistics.intervals import number_groups
 from distractor.statistics.sign_flips import benjamini_hochberg
 
 if TYPE_CHECKING:

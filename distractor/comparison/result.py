@@ -20,7 +20,7 @@ from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, compl
 from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
 from distractor.statistics.changes import Change, halves_differ
-from distractor.statistics.groups import Mean, mean_interval
+from distractor.statistics.intervals import Mean, mean_interval
 from distractor.text.task import Condition, Task
 
 QuantityKey = tuple[str, Condition | None]

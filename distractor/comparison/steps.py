@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import group_means, interval, number_groups
+from distractor.statistics.intervals import group_means, interval, number_groups
 from distractor.statistics.ordering import Order, order
 from distractor.statistics.shape_test import Shape, delta_of, judge
 

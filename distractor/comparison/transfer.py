@@ -15,7 +15,7 @@ from distractor.probing.readings import Reader
 from distractor.probing.strengths import first_half, losses, pair_effects, site_of
 from distractor.scoring.store import Store
 from distractor.statistics.changes import changes
-from distractor.statistics.groups import mean_interval
+from distractor.statistics.intervals import mean_interval
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe

@@ -15,7 +15,7 @@ from distractor.curves.harness_log import is_log, read_log
 from distractor.curves.model_size import LARGEST, parse_size
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve, Size
-from distractor.statistics.groups import group_means
+from distractor.statistics.intervals import group_means
 from distractor.statistics.shape_test import NATS, SHARES
 from distractor.text.rows import names_text, read_parquet, read_rows, value_text
 

@@ -13,7 +13,7 @@ from distractor.errors import ScalingError
 from distractor.numbers import p_value
 from distractor.runs.item_parts import ItemParts, PartsBy, parts_of
 from distractor.statistics.curve import Curve
-from distractor.statistics.groups import interval, interval_of_models, interval_of_seed_means
+from distractor.statistics.intervals import interval, interval_of_models, interval_of_seed_means
 from distractor.statistics.shape_test import SHARES, Level, Shape, delta_of, judge, judge_means, seeds_in_words
 
 

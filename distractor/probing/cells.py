@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from distractor.scoring.behaviour import quantity_limits
-from distractor.statistics.groups import Mean, mean_intervals
+from distractor.statistics.intervals import Mean, mean_intervals
 from distractor.text.task import Task
 
 if TYPE_CHECKING:

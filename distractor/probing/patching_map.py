@@ -17,7 +17,7 @@ from distractor.probing.patching import patched_gaps
 from distractor.probing.positions import Positions, example_tokens
 from distractor.probing.run import Run
 from distractor.progress import record_note
-from distractor.statistics.groups import mean_interval
+from distractor.statistics.intervals import mean_interval
 
 DIRECTIONS = ("noising", "denoising")
 """Noising: prompts of `conflict` with the other condition's activations; is the site necessary? Denoising: the reverse; is

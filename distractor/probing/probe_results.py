@@ -28,7 +28,7 @@ from distractor.scoring.behaviour import ItemValues, complete_items, quantity_li
 from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
 from distractor.statistics.effects import judge, why_no_recovery
-from distractor.statistics.groups import Mean, known_mean_interval
+from distractor.statistics.intervals import Mean, known_mean_interval
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:

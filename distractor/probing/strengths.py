@@ -13,7 +13,7 @@ from distractor.models.site import Site
 from distractor.models.source import Source
 from distractor.probing.cells import labels
 from distractor.probing.readings import Reading
-from distractor.statistics.groups import mean_interval
+from distractor.statistics.intervals import mean_interval
 from distractor.text.task import ALIGNED, Condition, Item
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import MIN_SEEDS, exact_reach, group_sums, known_group_means, mean_interval
+from distractor.statistics.intervals import MIN_SEEDS, exact_reach, group_sums, known_group_means, mean_interval
 from distractor.statistics.sign_flips import holm, sign_flips_of_family
 from distractor.statistics.standard_errors import ALPHA, t_quantile
 

@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.curve import SameGroupMeans, Size, check
-from distractor.statistics.groups import GroupMeans
+from distractor.statistics.intervals import GroupMeans
 from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort_groups
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import GroupMeans, Means
+from distractor.statistics.intervals import GroupMeans, Means
 
 Size = float | int
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.statistics.groups import interval
+from distractor.statistics.intervals import interval
 from distractor.statistics.standard_errors import ALPHA
 
 SHARE = 0.5

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import group_sums, mean_interval, mean_intervals, two_groups
+from distractor.statistics.intervals import group_sums, mean_interval, mean_intervals, two_groups
 from distractor.statistics.sign_flips import Sites, benjamini_hochberg, sign_flip_p
 from distractor.statistics.standard_errors import ALPHA
 

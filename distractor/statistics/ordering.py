@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.statistics.groups import MIN_SEEDS, GroupMeans
+from distractor.statistics.intervals import MIN_SEEDS, GroupMeans
 from distractor.statistics.standard_errors import ALPHA, t_quantile
 
 THRESHOLDS = (0.25, 0.5, 0.75)

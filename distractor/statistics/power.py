@@ -6,7 +6,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.curve import MIN_SIZES
-from distractor.statistics.groups import MIN_SEEDS
+from distractor.statistics.intervals import MIN_SEEDS
 from distractor.statistics.standard_errors import ALPHA, at_least_mean
 from distractor.statistics.studentized_range import studentized_range_quantile
 

@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.curve import FEW_GROUPS, SameMeans, Size, check, check_means
-from distractor.statistics.groups import MIN_SEEDS, GroupMeans, Means, check_seeds
+from distractor.statistics.intervals import MIN_SEEDS, GroupMeans, Means, check_seeds
 from distractor.statistics.pairs import (
     Label,
     Pairs,

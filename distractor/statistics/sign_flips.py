@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.statistics.groups import Groups, group_sums, two_groups
+from distractor.statistics.intervals import Groups, group_sums, two_groups
 from distractor.statistics.standard_errors import ALPHA
 
 EXACT_GROUPS = 12

@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.curve import SameGroupMeans, Size, check
-from distractor.statistics.groups import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
+from distractor.statistics.intervals import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
 from distractor.statistics.peak import peak
 from distractor.statistics.power import POWER
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge, seeds_in_words

@@ -23,7 +23,7 @@ from distractor.scoring.generate import Generated
 from distractor.scoring.score import score
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.statistics.groups import Mean
+from distractor.statistics.intervals import Mean
 from distractor.text.format import Format
 from distractor.text.shots import format_task
 from distractor.text.task import Condition, Item, Task

@@ -26,7 +26,7 @@ from distractor.probing.readings import Reading
 from distractor.probing.strengths import choose, first_half
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.statistics.groups import mean_interval
+from distractor.statistics.intervals import mean_interval
 from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation

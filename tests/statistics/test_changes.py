@@ -6,9 +6,7 @@ from numpy.testing import assert_allclose
 
 from distractor.errors import ScalingError
 from distractor.statistics.changes import changes, halves_differ
-from distractor.statistics.groups import (
-    mean_interval,
-)
+from distractor.statistics.intervals import mean_interval
 from distractor.statistics.sign_flips import sign_flip_p
 from grouped_items import GROUPS, N_ROWS, calls, items, with_seeds
 

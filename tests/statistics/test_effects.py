@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from distractor.errors import ScalingError
 from distractor.statistics.effects import judge, why_no_recovery
-from distractor.statistics.groups import mean_interval
+from distractor.statistics.intervals import mean_interval
 from grouped_items import grouped
 
 pytestmark = pytest.mark.quick

@@ -7,7 +7,7 @@ import pytest
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import interval
+from distractor.statistics.intervals import interval
 from distractor.statistics.shape_test import judge, judge_models, judge_weights
 from ladders import CURVES, SIZES, ladder
 

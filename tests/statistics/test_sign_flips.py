@@ -7,9 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from distractor.statistics.groups import (
-    group_sums,
-)
+from distractor.statistics.intervals import group_sums
 from distractor.statistics.sign_flips import benjamini_hochberg, holm, sign_flip_p, sign_flips_of_family
 from grouped_items import GROUPS, grouped, items
 

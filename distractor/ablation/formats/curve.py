@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from distractor.ablation.ablate import AblationResult
 from distractor.ablation.written.answers import WrittenResult
-from distractor.statistics.groups import Mean
+from distractor.statistics.intervals import Mean
 from distractor.text.format import Format
 from distractor.text.task import Condition, Task
 

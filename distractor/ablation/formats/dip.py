@@ -17,7 +17,7 @@ from distractor.ablation.formats.curve import FormatResult, answered, names_of, 
 from distractor.ablation.written.answers import MIN_PARSED
 from distractor.numbers import with_interval
 from distractor.statistics.curve import MIN_SIZES
-from distractor.statistics.groups import Mean, interval, known_group_means
+from distractor.statistics.intervals import Mean, interval, known_group_means
 from distractor.text.format import Format
 from distractor.text.task import Condition
 

@@ -22,7 +22,7 @@ from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, T
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.statistics.curve import MIN_SIZES
-from distractor.statistics.groups import Mean, known_group_means, known_mean_interval
+from distractor.statistics.intervals import Mean, known_group_means, known_mean_interval
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.text.task import Answer, Condition, Task
 

@@ -11,7 +11,7 @@ from distractor.runs.folder import RunFolder
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
 from distractor.scoring.free_answers import Text
 from distractor.scoring.shot_limits import caution
-from distractor.statistics.groups import Mean
+from distractor.statistics.intervals import Mean
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from distractor.errors import ScalingError
-from distractor.statistics.groups import (
+from distractor.statistics.intervals import (
     group_means,
     group_sums,
     interval,

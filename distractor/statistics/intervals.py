@@ -22,13 +22,18 @@ from distractor.statistics.standard_errors import (
 )
 
 GroupMeans = Float[ndarray, "seed size group"]
+
+
 Means = Float[ndarray, "seed size"]
+
 
 Groups = Sequence[str] | Shaped[ndarray, " item"]
 """The group of each item, by name or by number."""
 
+
 Limits = tuple[float, float] | None
 """The smallest and the largest value that a quantity can have."""
+
 
 MIN_SEEDS = 3
 
