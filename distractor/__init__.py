@@ -47,7 +47,6 @@ def ablate(
 
     Raises:
         DistractorError: a task or a model does not exist or cannot be used.
-
     """
     from distractor.ablation.ablate import ablate as run
     from distractor.command_line.lookup import find_probes
@@ -103,7 +102,6 @@ def shape(
 
     Raises:
         ScalingError: the files hold no single curve.
-
     """
     from distractor.curves.curve_file import CurveRequest, read_curve
     from distractor.curves.judge_curve import judge_curve
@@ -118,7 +116,6 @@ def load(model: "str | Path | Source", **settings: Any) -> "Model":
 
     Raises:
         ModelError: the name means no model, or several.
-
     """
     from distractor.errors import ModelError
     from distractor.scoring.settings import Settings, load_model

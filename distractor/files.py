@@ -26,7 +26,6 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises:
         StoreError: it cannot be written.
-
     """
     try:
         replace_file(path, content)

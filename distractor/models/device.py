@@ -17,7 +17,6 @@ def pick_device(device: str) -> str:
 
     Raises:
         ModelError: the named device is not available.
-
     """
     has_driver = platform.system() == "Windows" or any(Path(driver).exists() for driver in DRIVERS)
     has_apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")

@@ -35,7 +35,6 @@ def find_models(names: Sequence[str], *, offline: bool = False, mixed: bool = Fa
 
     Raises:
         ModelError: a name matches no model, or the models belong to several families and `mixed` is False.
-
     """
     sources = list(dict.fromkeys(source for name in names for source in _find(name, offline=offline)))
     mixture = list(dict.fromkeys(source.family for source in sources))
@@ -60,7 +59,6 @@ def find_family(name: str) -> Family:
 
     Raises:
         ModelError: no family has this name.
-
     """
     families = known_families()
     if name in families:
@@ -82,7 +80,6 @@ def read_family(path: Path) -> Family:
 
     Raises:
         ModelError: the file cannot be read, its content is wrong, or the name of the family is taken.
-
     """
     from distractor.models.family_file import read_family_file
 
@@ -97,7 +94,6 @@ def embedded_ladder() -> Family:
 
     Raises:
         ModelError: files are missing or damaged.
-
     """
     try:
         models, held_out, shots = (

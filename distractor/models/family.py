@@ -87,7 +87,6 @@ class Family:
 
         Raises:
             ModelError: no model or step has this name, or its files are missing.
-
         """
         path, at, step = selector.partition("@")
         parts = [part for part in path.split("/") if part]

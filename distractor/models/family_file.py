@@ -111,7 +111,6 @@ def read_family_file(path: Path) -> tuple[str, dict[str, Any]]:
 
     Raises:
         ModelError: a file cannot be read, or its content is wrong.
-
     """
     try:
         tables = tomllib.loads(path.read_text())

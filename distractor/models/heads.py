@@ -17,7 +17,6 @@ def count_layers_and_heads(folder: Path) -> tuple[int, int]:
 
     Raises:
         OSError, ValueError, TypeError, AttributeError: the config cannot be read.
-
     """
     config = json.loads((folder / "config.json").read_text())
     config = config.get("text_config") or config

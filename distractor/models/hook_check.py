@@ -35,7 +35,6 @@ def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Pa
     Raises:
         ModelError: a test fails, so that nothing computed through this hook can be trusted. Or the model computes in half
             precision, and a part is written through another one (`pattern`, `resid_mid`).
-
     """
     passed = _passed.setdefault(model, set())
     parts = [part for part in parts if part in model.parts and part not in passed]

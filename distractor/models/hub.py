@@ -7,8 +7,7 @@ from threading import Event, Thread
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-SECONDS = 3.0
-"""Time limit for a connection to the hub; its own client tries for half a minute."""
+SECONDS = 3.0  # time limit for a connection to the hub; its own client tries for half a minute
 
 
 def endpoint() -> str:

@@ -14,7 +14,6 @@ from distractor.models.model import Model
 from distractor.models.self_check import check_against, reference_log_probs
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
@@ -38,7 +37,6 @@ def load(
     Raises:
         ModelError: the folder holds no readable model or tokenizer, TransformerLens does not support the architecture, the
             device is not available, or the self-check fails.
-
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
@@ -81,7 +79,6 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> 
 
     Raises:
         ModelError: the tokenizer is slow, so it cannot map tokens to characters, or `bos` is True and it has no BOS token.
-
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"{name}: needs a fast tokenizer (tokenizer.json); this one is a {type(tokenizer).__name__}")

@@ -92,8 +92,7 @@ class Model:
         """
 
         def tokens(text: str) -> list[int]:
-            ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-            return ids
+            return self.tokenizer(text, add_special_tokens=False).input_ids
 
         name = self.tokenizer.convert_ids_to_tokens
         special = [token for token in self.tokenizer("a").input_ids if token not in tokens("a")]
@@ -108,14 +107,12 @@ class Model:
     @property
     def device(self) -> torch.device:
         """The device of the first weights, where input tokens must be."""
-        device: torch.device = next(self.bridge.parameters()).device
-        return device
+        return next(self.bridge.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of weights and activations."""
-        dtype: torch.dtype = next(self.bridge.parameters()).dtype
-        return dtype
+        return next(self.bridge.parameters()).dtype
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -144,7 +141,6 @@ class Model:
 
         Raises:
             ModelError: the model has no such layer, part or head.
-
         """
         if not 0 <= site.layer < self.n_layers:
             raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; got {site}")
@@ -181,7 +177,6 @@ class Model:
             ModelError: see `hook_name`.
             ValueError: a pattern is both read and written, or a gradient is requested at a site that is written through
                 another one (`resid_mid`, `pattern`).
-
         """
         edits, reads, taps = edits or {}, reads or {}, taps or {}
         rewritten = {site.layer for site in edits if site.part == "pattern"}
@@ -250,8 +245,7 @@ class Model:
         """Return logits of the wrapped network, which accepts more arguments than the bridge; hooks still run."""
         if mask is not None:
             more |= {"attention_mask": self._masks(mask), "position_ids": mask.positions}
-        logits: Tensor = self.bridge.original_model(input_ids=tokens, **more).logits
-        return logits
+        return self.bridge.original_model(input_ids=tokens, **more).logits
 
     def _masks(self, mask: AttentionMask) -> Any:
         """Return the additive mask of attention scores in the architecture's form: one, or one per type of layer."""
@@ -388,7 +382,6 @@ class Model:
 
         Raises:
             ModelError: the norm also centres, so heads have no separate contributions.
-
         """
         norm = getattr(self.bridge.blocks[layer], "ln1_post", None)
         if norm is None:

@@ -14,12 +14,8 @@ from numpy import ndarray
 
 from distractor.models.source import Source
 
-MIN_CORRELATION = 0.5
-"""Weights of one run correlate at least this much; weights of separate runs correlate near 0."""
-
-MAX_WEIGHTS = 1_000_000
-"""Of a larger matrix, about this many evenly spaced weights are compared."""
-
+MIN_CORRELATION = 0.5  # weights of one run correlate at least this much; weights of separate runs correlate near 0
+MAX_WEIGHTS = 1_000_000  # of a larger matrix, about this many evenly spaced weights are compared
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 Matrix = tuple[Path, str, tuple[int, ...], int]

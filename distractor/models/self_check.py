@@ -63,7 +63,6 @@ def check_against(model: Model, reference: Reference) -> SelfCheck:
 
     Raises:
         ModelError: the difference exceeds what rounding explains, so no result of the model can be trusted.
-
     """
     rows = [torch.tensor(prompt) for prompt, _ in reference]
     longest = max(len(row) for row in rows)

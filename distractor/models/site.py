@@ -10,9 +10,7 @@ patterns and results `z` of its heads; the attention output; the residual stream
 the residual stream after the layer."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
-
-HEAD_PARTS: tuple[Part, ...] = ("q", "k", "v", "pattern", "z")
-"""The parts that have heads."""
+HEAD_PARTS: tuple[Part, ...] = ("q", "k", "v", "pattern", "z")  # the parts that have heads
 
 STREAM_PARTS: tuple[Part, ...] = tuple(part for part in PARTS if part not in HEAD_PARTS)
 """The parts with one vector of width d_model at each position."""
@@ -44,7 +42,6 @@ def require_one_kind(parts: Sequence[Part]) -> None:
 
     Raises:
         ValueError: `parts` is empty or mixes the two kinds.
-
     """
     if not parts or len({part in HEAD_PARTS for part in parts}) > 1:
         raise ValueError(

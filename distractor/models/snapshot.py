@@ -41,7 +41,6 @@ def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
 
     Raises:
         ModelError: `hub_id` cannot be a hub id.
-
     """
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -62,7 +61,6 @@ def find_snapshot(hub_id: str, revision: str | None, missing: str, *, offline: b
 
     Raises:
         ModelError: the model is not in the cache, and a download is forbidden or fails.
-
     """
     if folder := cached_folder(hub_id, revision):
         return folder

@@ -9,11 +9,8 @@ from pathlib import Path
 from distractor.errors import ModelError
 
 TEXT_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
-
 WEIGHT_FILES = ("*.safetensors", "*.bin")
-
-NO_FAMILY = "models"
-"""The family name of folders and hub ids that are named one by one."""
+NO_FAMILY = "models"  # the family name of folders and hub ids that are named one by one
 
 ShotCounts = Mapping[str, Mapping[str, int]]
 """{task: {"shots": number of worked examples before a question, "reasoned": number of those with reasoning}}."""
@@ -64,7 +61,6 @@ class Source:
 
         Raises:
             ModelError: a file cannot be read, or there is none.
-
         """
         try:
             files = {path for pattern in (*WEIGHT_FILES, *TEXT_FILES) for path in self.folder.glob(pattern)}

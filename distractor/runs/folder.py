@@ -88,7 +88,6 @@ def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterat
 
     Raises:
         StoreError: the folder holds another run or other files, or cannot be written.
-
     """
     path = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
     _refuse_other_content(path, manifest)

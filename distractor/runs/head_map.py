@@ -14,12 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAP_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "font.size": 8}
-
-DIVERGING = "PuOr_r"
-"""Purple below 0, orange above 0: a colour map that is safe for colour-blind readers."""
-
-MAX_NUMBERS = 120
-"""A map with more cells than this shows colours only, without numbers."""
+DIVERGING = "PuOr_r"  # purple below 0, orange above 0: a colour map that is safe for colour-blind readers
+MAX_NUMBERS = 120  # a map with more cells than this shows colours only, without numbers
 
 
 class HeadGrid(NamedTuple):

@@ -25,7 +25,6 @@ COLOURS = {
 }
 
 MARKERS = dict(zip(Condition, "osD^vx", strict=True))
-
 PULL_STYLES = {"true_pull": ("true pull T", "#0072B2", "v"), "distractor_pull": ("distractor pull D", "#D55E00", "o")}
 
 STYLE: dict[Any, Any] = {
@@ -39,8 +38,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
 }
 
-LETTERS_PER_INCH = 13
-"""How many letters of a figure's title fit one inch."""
+LETTERS_PER_INCH = 13  # how many letters of a figure's title fit one inch
 
 QUANTITY_TITLES = {
     "accuracy": "accuracy",
@@ -59,9 +57,7 @@ AXIS_TITLES = {
 }
 
 SERIES_MARKERS = "osD^v<>P"
-
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-
 PART_COLOURS = ("#D55E00", "#7F7F7F", "#0072B2")  # hard, middle, easy
 
 

@@ -7,8 +7,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rich.console import Console
 
-WIDTH = 100
-"""The width of the console in characters."""
+WIDTH = 100  # the width of the console in characters
 
 
 def plain_table(*columns: str) -> Table:

@@ -15,7 +15,6 @@ from distractor.scoring.sweep import Scores
 from distractor.text.task import Condition, Task
 
 PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
-
 PULLS = ("true_pull", "distractor_pull")
 
 SAME_SIZE_AND_SEED = (
@@ -68,8 +67,7 @@ def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item
     """Which items every model was shown under every condition except `distractor_swapped`."""
     required = [condition is not Condition.DISTRACTOR_SWAPPED for condition in task.conditions]
     log_probs = np.stack([each.log_probs[required] for each in scores])
-    is_complete: ndarray = ~np.isnan(log_probs).any((0, 1, 3))
-    return is_complete
+    return ~np.isnan(log_probs).any((0, 1, 3))
 
 
 def model_at_several_steps(sources: Sequence[Source]) -> Source | None:

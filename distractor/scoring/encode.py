@@ -65,7 +65,6 @@ def encode(task: Task, model: Model) -> Encoding:
     Raises:
         EncodeError: the tokenizer lacks a word, has tokens that the model lacks, or merges prompt and answer; one answer
             begins with the other; a prompt is empty or longer than the model's context; no item is left.
-
     """
     try:
         return _encoding(task, model)

@@ -47,7 +47,6 @@ def generate(
 
     Raises:
         ModelError: a logit is NaN (the message names the item), or the context is too short.
-
     """
     longest = max(map(len, prompts), default=0) + max_tokens - 1  # the model never reads its last token
     if model.context is not None and longest > model.context:

@@ -23,7 +23,6 @@ def cell_key(task: Task, source: Source, settings: Settings) -> dict[str, Any]:
 
     Raises:
         ModelError: the format has more worked examples than the model saw in training.
-
     """
     refuse_too_many_shots(task.format, source)
     return {

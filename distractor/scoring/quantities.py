@@ -10,14 +10,12 @@ from numpy import ndarray
 from distractor.text.task import Answer
 
 LogProbs = Float[ndarray, "*rest answer=2"]
-
 PerPrompt = Float[ndarray, "*rest"]
 
 
 def logit_gap(log_probs: LogProbs) -> PerPrompt:
     """The difference log p(true) − log p(distractor), in nats; negative if the model prefers the distractor."""
-    gap: PerPrompt = log_probs[..., Answer.TRUE] - log_probs[..., Answer.DISTRACTOR]
-    return gap
+    return log_probs[..., Answer.TRUE] - log_probs[..., Answer.DISTRACTOR]
 
 
 def preference(log_probs: LogProbs) -> PerPrompt:
@@ -29,22 +27,19 @@ def preference(log_probs: LogProbs) -> PerPrompt:
 
 def coverage(log_probs: LogProbs) -> PerPrompt:
     """p(true) + p(distractor): the probability of both offered answers together, between 0 and 1."""
-    mass: PerPrompt = np.exp(log_probs).sum(-1)
-    return mass
+    return np.exp(log_probs).sum(-1)
 
 
 def accuracy(log_probs: LogProbs, right: Answer) -> PerPrompt:
     """1 if the right answer is more probable, 0 if it is less probable, ½ on an exact tie."""
     gap = logit_gap(log_probs)
     lead = gap if right is Answer.TRUE else -gap
-    is_right: PerPrompt = np.where(lead == 0, 0.5, (lead > 0).astype(log_probs.dtype))
-    return is_right
+    return np.where(lead == 0, 0.5, (lead > 0).astype(log_probs.dtype))
 
 
 def true_pull(gap_conflict: PerPrompt, gap_congruent: PerPrompt) -> PerPrompt:
     """T = ½ [gap(conflict) − gap(congruent)]: the effect of the true cue on the gap, in nats."""
-    pull: PerPrompt = (gap_conflict - gap_congruent) / 2
-    return pull
+    return (gap_conflict - gap_congruent) / 2
 
 
 def distractor_pull(gap_conflict: PerPrompt, gap_congruent: PerPrompt, gap_neutral: PerPrompt) -> PerPrompt:
@@ -52,5 +47,4 @@ def distractor_pull(gap_conflict: PerPrompt, gap_congruent: PerPrompt, gap_neutr
 
     It does not depend on the true cue. T and D decompose the gap exactly: gap(conflict) = gap(neutral) + T − D.
     """
-    pull: PerPrompt = gap_neutral - (gap_conflict + gap_congruent) / 2
-    return pull
+    return gap_neutral - (gap_conflict + gap_congruent) / 2

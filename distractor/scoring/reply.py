@@ -21,8 +21,7 @@ from distractor.text.task import Answer
 Why = Literal["empty", "no answer", "only what it is not", "two answers", "hedged", "too long", "cut off"]
 """Why a text has no answer."""
 
-MAX_WORDS = 3
-"""The most words in an answer that is neither of the two offered."""
+MAX_WORDS = 3  # the most words in an answer that is neither of the two offered
 
 STATEMENT = re.compile(
     r"\b(?:(?:the|my|our)\s+(?:(?:right|correct|final|true|best|only|new)\s+)*answer\s*"
@@ -58,7 +57,6 @@ CONTINUATION = re.compile(
 """Words that may follow an answer in its sentence. Before any other word, the match is part of a longer phrase."""
 
 INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad]")
-
 QUOTES = str.maketrans("“”‘’‚", "\"\"'''")
 
 

@@ -40,8 +40,7 @@ def score(
     model: Model, items: Sequence[Item], rows: Sequence[Encoded], batch_size: int | None = None
 ) -> Float[np.ndarray, "item answer=2"]:
     """Score one prompt of each item: see `score_all`."""
-    log_probs: np.ndarray = score_all(model, items, [[row] for row in rows], batch_size)[0]
-    return log_probs
+    return score_all(model, items, [[row] for row in rows], batch_size)[0]
 
 
 @torch.inference_mode()
@@ -57,7 +56,6 @@ def score_all(
 
     Raises:
         ModelError: a log-probability is NaN; the message names the item.
-
     """
     is_shown = np.array([[row is not None for row in of_item] for of_item in rows], dtype=bool)
     is_shown = is_shown.reshape(len(rows), -1 if rows else 1).T[:, :, None]

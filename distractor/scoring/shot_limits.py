@@ -16,7 +16,6 @@ def refuse_too_many_shots(form: Format, source: Source) -> None:
 
     Raises:
         ModelError: there are more.
-
     """
     if source.shots is None or not form.shots:
         return

@@ -55,7 +55,6 @@ class Store:
 
         Raises:
             StoreError: the file cannot be read, is damaged, or holds another cell.
-
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -78,7 +77,6 @@ class Store:
 
         Raises:
             StoreError: the file cannot be written.
-
         """
         header = {"key": _json(key), "facts": _json(cell.facts), "seal": _checksum(key, cell.facts, cell.table)}
         with self._explain_errors():
@@ -107,7 +105,6 @@ class Store:
 
         Raises:
             StoreError: the folder cannot be written.
-
         """
         with self._explain_errors():
             self.folder.mkdir(parents=True, exist_ok=True)

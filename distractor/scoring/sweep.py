@@ -50,7 +50,6 @@ def sweep(
         ModelError: a model cannot be loaded or trusted.
         EncodeError: a model's tokenizer cannot encode the task.
         StoreError: results cannot be read or saved.
-
     """
     encodings: dict[tuple[Any, ...], Encoding] = {}
     return [_score(LazyModel(task, source, store, settings, encodings), advance) for source in sources]
@@ -77,8 +76,7 @@ def _log_probs(lazy: LazyModel, conditions: Sequence[Condition]) -> Float[ndarra
     from distractor.scoring.score import score_all
 
     rows = [list(row) for row in zip(*(lazy.encoding.rows[condition] for condition in conditions), strict=True)]
-    log_probs: ndarray = score_all(lazy.model, lazy.encoding.items, rows, lazy.settings.batch_size)
-    return log_probs
+    return score_all(lazy.model, lazy.encoding.items, rows, lazy.settings.batch_size)
 
 
 def _cell(lazy: LazyModel, condition: Condition, score_together: Callable[[], ndarray] | None) -> Cell:

@@ -18,14 +18,11 @@ from distractor.statistics.intervals import MIN_SEEDS, exact_reach, group_sums, 
 from distractor.statistics.sign_flips import holm, sign_flips_of_family
 from distractor.statistics.standard_errors import ALPHA, t_quantile
 
-SPLITS = 200
-"""Random halves of the items in the null check of `halves_differ`."""
-
+SPLITS = 200  # random halves of the items in the null check of `halves_differ`
 SPLIT_DRAWS = 499
 SPLIT_SEED = 0
 
-ROUNDING = 1e-5
-"""Differences up to this share of a row's largest value are rounding."""
+ROUNDING = 1e-5  # differences up to this share of a row's largest value are rounding
 
 ChangeLabel = Literal[
     "inside item noise",
@@ -104,7 +101,6 @@ def changes(
 
     Raises:
         ScalingError: fewer than two groups have values in a row, or a value is infinite.
-
     """
     if np.isinf(first).any() or np.isinf(second).any():
         raise ScalingError("a value to be compared is infinite; the weights are damaged, or the dtype is too narrow")

@@ -48,8 +48,7 @@ class Composed:
 
 def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[ndarray, "*rest"]:
     """t·s + (1 − t)(1 − s): both tasks right, or both wrong."""
-    predicted: ndarray = t * s + (1 - t) * (1 - s)
-    return predicted
+    return t * s + (1 - t) * (1 - s)
 
 
 def compose(
@@ -76,8 +75,7 @@ def compose(
 
     def residual_of(means: Float[ndarray, "*draw three seed size"]) -> Float[ndarray, "*draw size"]:
         measured, t, s = np.moveaxis(means, -3, 0)
-        residuals: ndarray = (measured - composed(t, s)).mean(-2)
-        return residuals
+        return (measured - composed(t, s)).mean(-2)
 
     means = tables.mean(-1)
     residual = residual_of(means)

@@ -9,8 +9,7 @@ from numpy import ndarray
 from distractor.statistics.intervals import interval
 from distractor.statistics.standard_errors import ALPHA
 
-SHARE = 0.5
-"""Conditions have diverged where their difference is at least this share of the last stage's, and stays so."""
+SHARE = 0.5  # conditions have diverged where their difference is at least this share of the last stage's, and stays so
 
 
 @dataclass(frozen=True)
@@ -52,5 +51,4 @@ def _stage(curves: Float[ndarray, "draw stage"]) -> ndarray:
     is_short = curves * np.sign(last) < SHARE * np.abs(last)
     n_stages = curves.shape[1]
     first = np.where(is_short.any(1), n_stages - np.argmax(is_short[:, ::-1], 1), 0)
-    stage: ndarray = np.minimum(first, n_stages - 1)
-    return stage
+    return np.minimum(first, n_stages - 1)

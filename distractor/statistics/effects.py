@@ -16,8 +16,7 @@ from distractor.statistics.intervals import group_sums, mean_interval, mean_inte
 from distractor.statistics.sign_flips import Sites, benjamini_hochberg, sign_flip_p
 from distractor.statistics.standard_errors import ALPHA
 
-LEAST_SHARE = 0.05
-"""A marked effect is at least this share of the pair's gap."""
+LEAST_SHARE = 0.05  # a marked effect is at least this share of the pair's gap
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,6 @@ def judge(
 
     Raises:
         ScalingError: all items are of one group, or a value is infinite.
-
     """
     rows = values.reshape(-1, values.shape[-1])
     if np.isinf(rows).any() or not np.isfinite(pair_gap).all():
@@ -79,7 +77,6 @@ def why_no_recovery(pair_gap: Float[ndarray, " item"], groups: Sequence[str]) ->
 
     Raises:
         ScalingError: all items are of one group.
-
     """
     mean, low, high = mean_interval(pair_gap, groups)
     sums, counts = group_sums(pair_gap[None], groups)

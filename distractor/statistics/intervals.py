@@ -51,8 +51,7 @@ class Mean(NamedTuple):
 
 def number_groups(groups: Groups) -> Int[ndarray, " item"]:
     """The number of each item's group, from 0, in the order of the groups' names."""
-    numbers: ndarray = np.unique(np.asarray(groups), return_inverse=True)[1]
-    return numbers
+    return np.unique(np.asarray(groups), return_inverse=True)[1]
 
 
 def two_groups(groups: Groups) -> Int[ndarray, " item"]:
@@ -79,20 +78,17 @@ def group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[n
     Sums are divided last, so that the mean of ones is exactly 1, which `interval` recognises.
     """
     member = _membership(number_groups(groups))
-    means: ndarray = values @ member / member.sum(0)
-    return means
+    return values @ member / member.sum(0)
 
 
 def known_group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
     """The mean of each group's items that have a value; NaN for a group where none has."""
     sums, counts = group_sums(values, groups)
-    means: ndarray = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    return means
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _membership(numbers: Int[ndarray, " item"]) -> Float[ndarray, "item group"]:
-    member: ndarray = (numbers[:, None] == np.arange(numbers.max(initial=-1) + 1)).astype(float)
-    return member
+    return (numbers[:, None] == np.arange(numbers.max(initial=-1) + 1)).astype(float)
 
 
 # Intervals over groups: level 1.
@@ -103,7 +99,6 @@ def mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limits: Li
 
     Raises:
         ScalingError: the items with a value are of fewer than two groups.
-
     """
     is_known = ~np.isnan(values)
     numbers = two_groups(np.asarray(groups)[is_known])

@@ -11,17 +11,12 @@ from numpy import ndarray
 from distractor.statistics.intervals import MIN_SEEDS, GroupMeans
 from distractor.statistics.standard_errors import ALPHA, t_quantile
 
-THRESHOLDS = (0.25, 0.5, 0.75)
-"""The onset is where a curve reaches these shares of its maximum."""
-
-SPLITS = 200
-"""Random halves of one curve's groups, for the lag under the null hypothesis."""
+THRESHOLDS = (0.25, 0.5, 0.75)  # the onset is where a curve reaches these shares of its maximum
+SPLITS = 200  # random halves of one curve's groups, for the lag under the null hypothesis
 
 MIN_SIZES = 4
 
-MAY_FAIL = 0.1
-"""An onset is undefined if it is missing in more than this share of the bootstrap draws."""
-
+MAY_FAIL = 0.1  # an onset is undefined if it is missing in more than this share of the bootstrap draws
 OrderLabel = Literal["first", "second", "not separable", "not defined"]
 Onsets = Float[ndarray, " threshold"]
 

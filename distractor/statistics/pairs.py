@@ -47,8 +47,7 @@ class Pairs:
     @property
     def rise(self) -> Float[ndarray, "*rest size size"]:
         """[i, j]: the value at size j minus that at size i."""
-        rise: ndarray = self.curve[..., None, :] - self.curve[..., :, None]
-        return rise
+        return self.curve[..., None, :] - self.curve[..., :, None]
 
 
 def pairs_of_weights(
@@ -134,8 +133,7 @@ def error_over_seeds(
 ) -> Float[ndarray, "..."]:
     """The standard error of one mean, in the unit of the studentized range, for each pair of sizes."""
     both = spread[..., :, None] + spread[..., None, :]
-    error: ndarray = np.sqrt(both / (2 * n_seeds) + of_groups / 2)
-    return error
+    return np.sqrt(both / (2 * n_seeds) + of_groups / 2)
 
 
 def weaker_leg(ahead: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*rest inner"]:
@@ -143,15 +141,13 @@ def weaker_leg(ahead: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*res
     n_sizes = ahead.shape[-1]
     before = np.triu(np.ones((n_sizes, n_sizes), bool), 1)
     left, right = (np.where(side, ahead, -np.inf).max(-2) for side in (before, before.T))
-    weaker: ndarray = np.minimum(left, right)[..., 1:-1]
-    return weaker
+    return np.minimum(left, right)[..., 1:-1]
 
 
 def turning_set(pairs: Pairs, sign: int) -> Bool[ndarray, "*rest inner"]:
     """Which interior sizes no other size exceeds beyond the bound, as the highest (`sign` 1) or lowest (−1) point."""
     exceeds = -sign * pairs.rise > pairs.bound  # [i, j]: i exceeds j
-    is_in: ndarray = np.logical_and.reduce(~exceeds, axis=-2)[..., 1:-1]
-    return is_in
+    return np.logical_and.reduce(~exceeds, axis=-2)[..., 1:-1]
 
 
 def labels(pairs: Pairs, delta: float) -> ndarray:

@@ -65,5 +65,4 @@ def detectable_dip(
 def normal_draws(rng: np.random.Generator, covariance: Float[ndarray, "size size"], count: int) -> ndarray:
     """Normal draws with mean 0; negative eigenvalues of an estimated covariance count as 0."""
     variances, directions = np.linalg.eigh(covariance)
-    drawn: ndarray = rng.normal(size=(count, len(variances))) * np.sqrt(np.maximum(variances, 0)) @ directions.T
-    return drawn
+    return rng.normal(size=(count, len(variances))) * np.sqrt(np.maximum(variances, 0)) @ directions.T

@@ -111,8 +111,7 @@ def second_opinion(means: Float[ndarray, "seed size"], sizes: Sequence[float | i
 def on_log_axis(sizes: Sequence[float | int]) -> Float[ndarray, " size"]:
     """Natural logarithms; log(1 + size) where the smallest is 0, as training step 0 is."""
     values = np.asarray(sizes, float)
-    logs: ndarray = np.log1p(values) if values.min() == 0 else np.log(values)
-    return logs
+    return np.log1p(values) if values.min() == 0 else np.log(values)
 
 
 def two_lines(x: Points, y: Points) -> TwoLines:
@@ -207,8 +206,7 @@ def _roughness(knots: Float[ndarray, " knot"]) -> Float[ndarray, "knot knot"]:
         r[j, j] = (gap[j] + gap[j + 1]) / 3
         if j:
             r[j - 1, j] = r[j, j - 1] = gap[j] / 6
-    matrix: ndarray = q @ np.linalg.solve(r, q.T)
-    return matrix
+    return q @ np.linalg.solve(r, q.T)
 
 
 def lind_mehlum(x: Points, y: Points) -> LindMehlum:

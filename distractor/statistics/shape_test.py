@@ -44,12 +44,8 @@ from distractor.statistics.standard_errors import (
 )
 from distractor.statistics.studentized_range import studentized_range_quantile, studentized_range_tail
 
-DELTA = 0.05
-"""δ, the smallest rise or fall of interest on the probability scale; fixed before a run."""
-
-DELTA_D = 0.2
-"""δ_D, the smallest distractor pull of interest, in nats: at even odds it moves a probability by δ."""
-
+DELTA = 0.05  # δ, the smallest rise or fall of interest on the probability scale; fixed before a run
+DELTA_D = 0.2  # δ_D, the smallest distractor pull of interest, in nats: at even odds it moves a probability by δ
 SHARES = ("accuracy", "distractor_preference", "coverage")
 NATS = ("logit_gap", "true_pull", "distractor_pull")
 P_AT_LEAST = 1e-12  # smaller p-values are rounding error of the integration

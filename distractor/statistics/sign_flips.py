@@ -79,8 +79,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def _observed(sums: Float[ndarray, "row group"]) -> Float[ndarray, " row"]:
     """The absolute sum over groups, lowered by rounding, so that ties count as reached."""
-    observed: ndarray = np.abs(sums.sum(-1)) * (1 - 1e-9)
-    return observed
+    return np.abs(sums.sum(-1)) * (1 - 1e-9)
 
 
 def _sign_blocks(n_groups: int, draws: int, block: int, seed: int) -> Iterator[Float[ndarray, "group draw"]]:

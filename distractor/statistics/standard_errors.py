@@ -17,8 +17,7 @@ def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*r
     """The covariance between sizes of the mean over groups."""
     n_groups = values.shape[-1]
     centred = values - values.mean(-1, keepdims=True)
-    between: ndarray = centred @ centred.swapaxes(-1, -2) / ((n_groups - 1) * n_groups)
-    return between
+    return centred @ centred.swapaxes(-1, -2) / ((n_groups - 1) * n_groups)
 
 
 def shared_covariance(values: Float[ndarray, "*rest seed size group"]) -> Float[ndarray, "*rest size size"]:
@@ -31,21 +30,18 @@ def shared_covariance(values: Float[ndarray, "*rest seed size group"]) -> Float[
     averaged = values.mean(-3)
     own = values - values.mean(-1, keepdims=True) - (averaged - averaged.mean(-1, keepdims=True))[..., None, :, :]
     residual = np.einsum("...skg,...slg->...kl", own, own) / ((n_seeds - 1) * (n_groups - 1))
-    shared: ndarray = covariance(averaged) - residual / (n_seeds * n_groups)
-    return shared
+    return covariance(averaged) - residual / (n_seeds * n_groups)
 
 
 def variance_of_differences(covariance: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*rest size size"]:
     """The variance of the difference between any two sizes, at least 0."""
     own = np.diagonal(covariance, axis1=-2, axis2=-1)
-    variance: ndarray = np.maximum(own[..., :, None] + own[..., None, :] - 2 * covariance, 0)
-    return variance
+    return np.maximum(own[..., :, None] + own[..., None, :] - 2 * covariance, 0)
 
 
 def at_least_mean(variance: Float[ndarray, "*rest size"]) -> Float[ndarray, "*rest size"]:
     """Raise each size's variance to the mean variance, because a few seeds can agree by chance."""
-    raised: ndarray = np.maximum(variance, variance.mean(-1, keepdims=True))
-    return raised
+    return np.maximum(variance, variance.mean(-1, keepdims=True))
 
 
 def rounding_error(values: Float[ndarray, "..."], axes: int) -> Float[ndarray, "..."]:

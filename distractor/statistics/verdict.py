@@ -324,8 +324,7 @@ def _weakest(of_seeds: Sequence[ClaimPart]) -> ClaimPart:
 
 def _rise(values: GroupMeans) -> GroupMeans:
     """The change since the smallest size, group by group."""
-    rise: ndarray = values - values[:, :1]
-    return rise
+    return values - values[:, :1]
 
 
 # Intervals at one size. Level 1 resamples groups; level 2 uses t over seeds plus the variance of the groups.

@@ -16,7 +16,6 @@ def apply_chat_template(task: Task, tokenizer: Any, name: str, *, adds_bos: bool
 
     Raises:
         EncodeError: the tokenizer has no chat template, or its template rejects the chat.
-
     """
     if not task.format.chat:
         return task

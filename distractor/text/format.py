@@ -23,8 +23,7 @@ SHOT_KINDS: tuple[ExampleKind, ...] = get_args(ExampleKind)
 DEFAULT_SHOTS = {"rank": 0, "generate": 1, "cot": 1}
 """Default number of worked examples. Prompts of the paper have at least one, most prompts of the prize have none."""
 
-DEFAULT_LIMIT = {"rank": 0, "generate": 24, "cot": 96}
-"""Default number of tokens that a model may write."""
+DEFAULT_LIMIT = {"rank": 0, "generate": 24, "cot": 96}  # default number of tokens that a model may write
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,6 @@ def parse_formats(names: Iterable[str], shots: int | None = None, **settings: An
 
     Raises:
         TaskError: a name is not a format.
-
     """
     formats = []
     for name in (part.strip() for text in names for part in text.split(",")):

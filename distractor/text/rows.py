@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pandas import DataFrame
 
-SHOWN = 60
-"""Most characters of a value in a message."""
+SHOWN = 60  # most characters of a value in a message
 
 
 class TableRow(NamedTuple):
@@ -35,7 +34,6 @@ def read_rows(path: Path, *, largest: int | None = None) -> list[TableRow]:
 
     Raises:
         TableError: the file cannot be read, has more than `largest` bytes, or is damaged.
-
     """
     return parse_rows(path, read_bytes(path, largest=largest))
 
@@ -61,10 +59,8 @@ def read_parquet(path: Path) -> "DataFrame":
 
     Raises:
         TableError: the file cannot be read or is damaged, or two columns have the same name.
-
     """
-    frame: DataFrame = _parse_parquet(path, read_bytes(path)).to_pandas(integer_object_nulls=True)
-    return frame
+    return _parse_parquet(path, read_bytes(path)).to_pandas(integer_object_nulls=True)
 
 
 def read_bytes(path: Path, *, largest: int | None = None) -> bytes:
@@ -72,7 +68,6 @@ def read_bytes(path: Path, *, largest: int | None = None) -> bytes:
 
     Raises:
         TableError: there is no such file, it cannot be read, or it has more than `largest` bytes.
-
     """
     try:
         if not path.is_file():

@@ -16,12 +16,8 @@ from distractor.errors import TaskError
 from distractor.text.format import ExampleKind, Format
 from distractor.text.task import Condition, Item, Task
 
-TURN = "\x1e"
-"""Separates the turns of a chat in a prompt, until the tokenizer's template replaces it."""
-
-RARE = 0.1
-"""A word is rare if at most this share of groups contains it; a rare word can hint at the answer."""
-
+TURN = "\x1e"  # separates the turns of a chat in a prompt, until the tokenizer's template replaces it
+RARE = 0.1  # a word is rare if at most this share of groups contains it; a rare word can hint at the answer
 SHOT_CONDITIONS = {"congruent": Condition.CONGRUENT, "conflict": Condition.CONFLICT}
 
 
@@ -33,7 +29,6 @@ def format_task(task: Task, form: Format, pool: Task | None = None) -> Task:
 
     Raises:
         TaskError: the task already has a format, has no prompts with or without options, or has too few examples.
-
     """
     if task.format != Format():
         raise TaskError(

@@ -35,7 +35,6 @@ def user_value(
 
     Raises:
         error: the file or the name does not exist, or the file fails.
-
     """
     match = IN_PYTHON.fullmatch(name)
     if match is None:
