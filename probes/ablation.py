@@ -42,7 +42,6 @@ class Ablation(Probe):
     Raises:
         TaskError: all items are of one group.
         ModelError: the model has no such site.
-
     """
 
     folds: int = 5
@@ -101,7 +100,6 @@ class Compensation(Probe):
     Raises:
         TaskError: all items are of one group.
         ModelError: the residual stream is no sum of what the layers write (OPT-350m), so that there is no direct path.
-
     """
 
     folds: int = 5

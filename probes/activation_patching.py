@@ -31,7 +31,6 @@ class ActivationPatching(PairProbe):
     Raises:
         TaskError: no item has a requested role.
         ModelError: the model is loaded in half precision, or has no such part.
-
     """
 
     def __call__(self, run: "Run") -> "DataArray":

@@ -37,7 +37,6 @@ class AttributionPatching(PairProbe):
 
     Raises:
         TaskError, ModelError: as `ActivationPatching`; or a gradient is not finite.
-
     """
 
     through_softmax: bool = True

@@ -33,7 +33,6 @@ class DirectAttribution(Probe):
 
     Raises:
         ModelError: the sum does not give the model's gap, or see `Stream`.
-
     """
 
     by_role: bool = False

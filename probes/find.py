@@ -19,7 +19,6 @@ def find_probe(name: str) -> Probe:
 
     Raises:
         ProbeError: no probe has this name; or the user's file fails, or its value is not a probe.
-
     """
     if name in PROBES:
         return PROBES[name]

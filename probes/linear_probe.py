@@ -37,7 +37,6 @@ class LinearProbe(Probe):
 
     Raises:
         TaskError: fewer than two groups of items.
-
     """
 
     folds: int = 5
@@ -127,7 +126,6 @@ def _groups(batch: "Batch") -> "np.ndarray":
 
     Raises:
         TaskError: there is only one.
-
     """
     import numpy as np
 

@@ -28,7 +28,6 @@ class LogitLens(Probe):
 
     Raises:
         ModelError: the last stage does not give what the model answers, so that no stage can be trusted; or see `Stream`.
-
     """
 
     conditions: tuple[Condition, ...] = tuple(Condition)

@@ -140,7 +140,6 @@ def ablate(
 
     Raises:
         DistractorError: a model, the task's text or the store is invalid.
-
     """
     settings = settings or Settings()
     if task.format.is_free:
@@ -228,7 +227,6 @@ class SizeCurves:
 
         Raises:
             ScalingError: two models share a size and a seed, or a seed lacks a size that another seed has.
-
         """
         seeds = sorted({each.source.seed or 0 for each in scores})
         sizes = sorted({each.source.n_params or 0 for each in scores})
@@ -268,7 +266,6 @@ class SizeCurves:
 
         Raises:
             ScalingError: the task has no `congruent` prompts, so the two pulls are not defined.
-
         """
         if any((name, None) not in self.tables for name in PULLS):
             raise ScalingError(

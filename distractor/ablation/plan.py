@@ -140,7 +140,6 @@ def count_parameters(folder: Path) -> int | None:
 
     Raises:
         ModelError: a file is damaged.
-
     """
     files = sorted(folder.glob("*.safetensors"))
     total = 0
@@ -168,7 +167,6 @@ def _count_tokens(task: Task, source: Source) -> dict[Condition, int]:
 
     Raises:
         EncodeError: the tokenizer has no token for a part of a prompt.
-
     """
     path = source.tokenizer_folder / "tokenizer.json"
     texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}

@@ -44,7 +44,6 @@ def attribute(
     Raises:
         DistractorError: an unusable model, task text or store; bfloat16 or float16 weights; or, without `forgive`, a probe
             that fails in a model.
-
     """
     settings = settings or Settings()
     check_request(task, settings, halved=measures_strengths(sources, probes, measure_strengths))

@@ -187,7 +187,6 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
 
     Raises:
         TaskError: the reading does not hold the item.
-
     """
     components, conditions = labels(cells, "component"), labels(cells, "condition")
     means = cells["mean"] if item is None else _of_item(reading, item)

@@ -48,7 +48,6 @@ def manifest(
 
     Raises:
         ModelError: a model whose figures are drawn lacks one of the heads.
-
     """
     check_heads(heads, sources)
     settings_of = {name: probe_identity(probe) for name, probe in probes.items()}
@@ -66,7 +65,6 @@ def write(
     Raises:
         ModelError: a model lacks one of the heads.
         TaskError: the item was not read.
-
     """
     drawn = figures(results, item=item, heads=heads)
     for probe, readings in results.readings.items():
@@ -143,7 +141,6 @@ def check_heads(heads: Sequence[str], sources: Sequence[Source]) -> None:
 
     Raises:
         ModelError: a head is missing.
-
     """
     known = {source.name: head_names(source) for source in sources} if heads else {}
     for head in heads:

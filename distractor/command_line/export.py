@@ -31,7 +31,6 @@ def export(task: Task, path: Path, *, force: bool = False) -> None:
 
     Raises:
         StoreError: another file has this path, or it cannot be written.
-
     """
     text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows(task))
     if not force and path.exists() and (not path.is_file() or path.read_bytes() != text.encode()):

@@ -18,7 +18,6 @@ def find_package(name: str) -> ModuleType:
 
     Raises:
         TaskError: another file or folder of the same name comes first on the import path.
-
     """
     top = name.partition(".")[0]
     spec = importlib.util.find_spec(top)
@@ -35,7 +34,6 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
 
     Raises:
         TaskError: no task has this name, or its file is damaged.
-
     """
     task: Task = find_package("tasks.find").find_task(name, data, items)
     return task
@@ -46,7 +44,6 @@ def draw_task(name: str, seed: int) -> "Task":
 
     Raises:
         TaskError: no task has this name, or its items are not drawn at random.
-
     """
     tasks = find_package("tasks").TASKS
     if name in tasks:
@@ -63,7 +60,6 @@ def find_probes(names: list[str] | None) -> "dict[str, Probe]":
 
     Raises:
         ProbeError: no probe has this name, or a user's file or probe is not valid.
-
     """
     built_in: dict[str, Probe] = find_package("probes").PROBES
     found: dict[str, Probe] = {}

@@ -63,7 +63,6 @@ def compare(
     Raises:
         DistractorError: fewer than two models; an unusable model, task text or store; a probe that reads no effects; or,
             without `forgive`, a probe that fails in a model.
-
     """
     settings = settings or Settings()
     check_models(sources)
@@ -105,7 +104,6 @@ def check_models(sources: Sequence[Source]) -> None:
 
     Raises:
         ModelError: fewer than two models, or one model under two names.
-
     """
     if len(sources) < 2:
         given = f"only {sources[0].name} was given" if sources else "none was given"
@@ -124,7 +122,6 @@ def check_probes(probes: "Mapping[str, Probe]") -> None:
 
     Raises:
         ModelError: a probe reads none.
-
     """
     for name in probes:
         if name in WITHOUT_EFFECTS:

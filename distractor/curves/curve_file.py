@@ -86,7 +86,6 @@ def read_curve(files: Sequence[str], request: CurveRequest) -> Curve:
     Raises:
         TableError: a file cannot be read.
         ScalingError: the files are not one table or several logs, or a curve cannot be made without guessing.
-
     """
     import pandas as pd
 

@@ -30,7 +30,6 @@ def read_log(path: Path, size: Size | None, seed: int, quantity: str, group: str
     Raises:
         TableError: the file cannot be read.
         ScalingError: it is not a log, the model's size is unknown, or a line lacks what `quantity` or `group` needs.
-
     """
     if not is_log(path):
         raise ScalingError(

@@ -95,7 +95,6 @@ def judge_curve(
     Raises:
         ScalingError: the curve cannot be judged, `references` have no numbers for the task, or the items cannot be
             divided into parts.
-
     """
     smallest = delta if delta is not None else delta_of(curve.quantity)
     if not 0 < smallest < np.inf:

@@ -101,7 +101,6 @@ def find_published(task: str, references: Sequence[str]) -> tuple[Published, ...
 
     Raises:
         ScalingError: one of them has no numbers for the task.
-
     """
     curves = [curve for curve in published() if curve.task == task and curve.reference in references]
     missing = [name for name in references if name not in {curve.reference for curve in curves}]

@@ -71,7 +71,7 @@ def find_family(name: str) -> Family:
 @cache
 def public_families() -> dict[str, Family]:
     """Return the families of families.toml."""
-    tables = tomllib.loads(PUBLIC.read_text())
+    tables = tomllib.loads(PUBLIC.read_text(encoding="utf-8"))
     return {name: Family.from_table(name, table, PUBLIC.parent) for name, table in tables.items()}
 
 
@@ -97,7 +97,8 @@ def embedded_ladder() -> Family:
     """
     try:
         models, held_out, shots = (
-            json.loads((LADDER / name).read_text()) for name in ("ladder.json", "held_out.json", "shots.json")
+            json.loads((LADDER / name).read_text(encoding="utf-8"))
+            for name in ("ladder.json", "held_out.json", "shots.json")
         )
         members = [
             Member(

@@ -113,7 +113,7 @@ def read_family_file(path: Path) -> tuple[str, dict[str, Any]]:
         ModelError: a file cannot be read, or its content is wrong.
     """
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as a family file ({error})") from error
     if len(tables) != 1:

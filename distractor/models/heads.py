@@ -18,7 +18,7 @@ def count_layers_and_heads(folder: Path) -> tuple[int, int]:
     Raises:
         OSError, ValueError, TypeError, AttributeError: the config cannot be read.
     """
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config") or config
     layers, heads = (next((int(config[name]) for name in names if name in config), 0) for names in (LAYERS, HEADS))
     return layers, heads

@@ -27,7 +27,7 @@ def _missing_file(path: Path) -> str | None:
     if not any(file.is_file() for pattern in WEIGHT_FILES for file in path.glob(pattern)):
         return "weights"
     try:
-        indices = [json.loads(index.read_text()) for index in path.glob("*.index.json")]
+        indices = [json.loads(index.read_text(encoding="utf-8")) for index in path.glob("*.index.json")]
         shards = [set(index["weight_map"].values()) for index in indices]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "a readable index of its weights"

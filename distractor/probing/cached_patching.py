@@ -22,7 +22,6 @@ LINE_TOKENS = 128
 """The number of tokens in a line of a pass; a longer rest has its own line. Attention grows with the square of a line's
 length, but is a small part of the cost up to this length."""
 
-
 PATCHABLE_PARTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
 """The parts that cached patching supports. A pattern has two positions, so it is not among them."""
 

@@ -13,26 +13,20 @@ from distractor.text.task import Task
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-
 MapKind = Literal["lens", "decoding", "attention", "components", "positions", "sources", "other"]
 """The kind of map that a reading's dims and unit make: see `kind_of`."""
-
 
 EFFECTS: tuple[MapKind, ...] = ("components", "positions", "sources")
 """Maps of effects or contributions in nats, whose cells can be tested against 0."""
 
-
 OWN_MAP = ("pattern", "q", "k", "v")
 """Parts of heads that are tested and drawn as a map of their own."""
-
 
 UNSIGNED = ("grad_drop",)
 """Estimates that are sizes: they have no sign to flip."""
 
-
 PATHS = ("total", "direct", "later")
 """The paths of `compensation` that are shown; effects through single later components are only stored."""
-
 
 INNER = ("component", "part", "layer", "role", "stage")
 """Dims within a map; all other dims tell maps apart."""

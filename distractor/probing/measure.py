@@ -26,7 +26,6 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
         EncodeError: the task's text does not fit the model.
         ModelError: a hook that the probe writes to has no effect in this model, or a value is not finite.
         ProbeError: the reading lacks labels or attributes.
-
     """
     encoding = encoding or encode(task, model)
     if probe.is_aligned:

@@ -35,7 +35,6 @@ def patched_gap(
     Raises:
         ModelError: a log-probability is NaN; the item is named. Or the site does not exist, or the model is loaded in
             half precision.
-
     """
     if at is not None and site.part == "pattern":
         raise ValueError("a pattern has two positions, query and key; it is exchanged whole")
@@ -55,10 +54,8 @@ def patched_gap(
 Node = tuple[Site, Bool[Tensor, "item pos"] | None]
 """A site, and each item's positions at which it is patched; None: all."""
 
-
 CLEAN_TOKENS = 2048
 """The number of tokens whose keys, values and activations are in memory at once."""
-
 
 SLOT_PARTS: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
 """Parts of the last layer that matter only at the answer slot, because no later layer reads other positions."""
@@ -74,7 +71,6 @@ def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node c
 
     Raises:
         ModelError: see `patched_gap`.
-
     """
     require_full_precision(run.model)
     model, batch = run.model, run.batch
@@ -269,7 +265,6 @@ def first_order_effects(
     Raises:
         ModelError: a gradient is not finite; the item is named. Or a site does not exist, or the model is loaded in
             half precision.
-
     """
     if any(site.head is not None for site in sites):
         raise ValueError("all heads of a layer are estimated at once; leave the head out")

@@ -23,7 +23,6 @@ DIRECTIONS = ("noising", "denoising")
 """Noising: prompts of `conflict` with the other condition's activations; is the site necessary? Denoising: the reverse; is
 the site sufficient? (Heimersheim and Nanda 2024, arXiv 2404.15255)"""
 
-
 Node = tuple[Site, str | None]
 """One cell of a map: a site at the positions of a role, or a head at all positions."""
 
@@ -45,7 +44,6 @@ class PatchingMap:
 
         Raises:
             TaskError: no item has a requested role.
-
         """
         positions = Positions.of(run.batch)
         index = positions.index[0]

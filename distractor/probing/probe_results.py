@@ -34,7 +34,6 @@ from distractor.text.task import Condition, Task
 if TYPE_CHECKING:
     from xarray import Dataset
 
-
 EFFECT_TABLES = ("mean", "low", "high", "p", "recovery", "recovery_low", "recovery_high")
 
 

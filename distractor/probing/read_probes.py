@@ -19,7 +19,6 @@ from distractor.text.task import Task
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
-
 FULL_PRECISION = ("float32", "float64")
 
 
@@ -74,7 +73,6 @@ def check_request(
     Raises:
         ModelError: the dtype is too narrow, or a head's name does not look like `L1H0`.
         TaskError: the items have fewer than two groups, or four if `halved`; or no item has the id `item`.
-
     """
     if settings.dtype not in FULL_PRECISION:
         raise ModelError(

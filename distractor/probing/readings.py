@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from distractor.probing.probe import Probe
 
-
 READING = 5
 """Version of how probes read and how readings are stored. Raise it whenever either changes the stored numbers."""
 
@@ -68,7 +67,6 @@ class Reader(LazyModel):
         Raises:
             ModelError, EncodeError, StoreError: as in `sweep`; or the probe does not work in this model.
             ProbeError: the reading lacks labels or attributes.
-
         """
         key = probe_key(self.task, self.source, probe, self.settings)
         return _reading(self.source, self.cell(key, partial(self._measure, probe)))

@@ -36,7 +36,6 @@ class ReplacementValues:
 
         Raises:
             TaskError: all items are of one group.
-
         """
         roles = sorted({role for line in batch.roles for row in line for role in row})
         parts = sorted({name for name, _ in roles})

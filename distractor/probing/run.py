@@ -40,7 +40,6 @@ def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> 
     Raises:
         EncodeError: no item has all of them; prompts differ in length; an item's two answers begin with the
             same token, so that one token cannot tell them apart, or with other tokens under another condition.
-
     """
     kept = encoding.complete(conditions)
     if not kept:
@@ -122,7 +121,6 @@ def observe(
 
     Raises:
         ModelError: a log-probability is NaN; the item is named. Or a site does not exist, or is never reached.
-
     """
     tokens = rearrange(batch.tokens, "condition item pos -> (condition item) pos")
     last = (batch.lengths - 1).repeat(len(batch.conditions))

@@ -15,7 +15,6 @@ from distractor.probing.run import Run
 PARTS: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 """The parts that a run must read at the answer slot."""
 
-
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """The relative rounding error that a sum may have in each dtype."""
 
@@ -45,7 +44,6 @@ class Stream:
         Raises:
             ModelError: the stream is not the sum of what the layers write (OPT-350m has its norms after the sum), or the
                 model runs in half precision.
-
         """
         model = run.model
         if model.dtype not in TOLERANCE:

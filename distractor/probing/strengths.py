@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
-
 SHARE = 0.8
 """The chosen sites are the strongest ones that together carry this share of all effects of their sign."""
-
 
 Half = Bool[ndarray, " item"]
 """Which of a reading's items are used to choose sites; the others are used to measure them."""

@@ -11,6 +11,7 @@ from distractor.ablation.formats.curve import format_curve, task_parts
 from distractor.ablation.formats.dip import dip, dip_sentences
 from distractor.ablation.written.answers import WrittenResult
 from distractor.scoring.settings import Settings
+from distractor.statistics.intervals import Mean
 from distractor.text.format import Format
 from simulated_replies import many_items, over_sizes, replies
 
@@ -105,3 +106,9 @@ def test_a_written_format_has_its_own_quantity_and_parts_and_is_drawn() -> None:
     by_part = plot.by_part([result])
     assert by_part is not None
     assert [axes.get_title() for axes in by_part.axes] == ["part0", "part1"]
+
+
+def test_parts_are_drawn_if_rounding_puts_a_mean_outside_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounded = Mean(0.20000000000000004, 0.2, 0.2)  # from two groups with one right item of five in each
+    monkeypatch.setattr(plot, "part_accuracy", lambda result, part: (rounded,) * 3)
+    assert plot.by_part([over_sizes(many_items(60), [0.1, 0.5, 0.9], [1] * 3)]) is not None

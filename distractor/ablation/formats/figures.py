@@ -61,7 +61,7 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
                 if defined:
                     # Bars, because bands of many lines would hide each other.
                     size, mean, low, high = np.transpose(defined)
-                    errors = [mean - low, high - mean]
+                    errors = np.maximum([mean - low, high - mean], 0)  # rounding may put the mean outside
                     axes.errorbar(size, mean, errors, color=SERIES[index % len(SERIES)], marker="osD^v<>P"[index % 8],
                                   ms=3.5, lw=1.2, elinewidth=0.6, label=result.task.format.label)  # fmt: skip
             axes.set_title(name.replace("_", " "), fontsize=8.5)

@@ -203,7 +203,6 @@ def ablate_written(
 
     Raises:
         DistractorError: a model, the task's text or the store is invalid.
-
     """
     settings = settings or Settings()
     if not task.format.is_free:
