@@ -1,4 +1,4 @@
-"""One reader per file, on distractor's public names; none of them sees another."""
+"""The built-in probes: one file each, and no probe imports another."""
 
 from typing import TYPE_CHECKING
 
@@ -30,4 +30,4 @@ PROBES: "dict[str, Probe]" = {
     "linear_probe": LinearProbe(),
     "chance": Chance(),
 }
-"""The shelf: every probe under its name, with its default settings."""
+"""Every built-in probe by name, with its default settings."""

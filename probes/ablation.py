@@ -1,4 +1,4 @@
-"""Ablation: the change of the logit gap if the output of a head or MLP is replaced, and how later layers respond.
+"""Ablation: how the logit gap changes if the output of a head or MLP is replaced, and how later layers respond.
 
 Mean ablation and resampling: Chan et al. 2022; compensation: McGrath et al. 2023, arXiv 2307.15771. A mean over `conflict`
 alone would keep the cue, and ablating a pure negation detector would have no effect. So the mean is balanced over the
@@ -13,7 +13,7 @@ from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
 from distractor.text.task import Condition
 
-# Stored readings are effects by a probe's settings alone, so slow imports wait until a probe is called.
+# Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
     from torch import Tensor
     from xarray import DataArray
@@ -29,15 +29,16 @@ AblationKind = Literal["mean", "zero", "resample"]
 class Ablation(Probe):
     """Ablation of every head (`z`) and every MLP (`mlp_out`) at all positions, one component at a time.
 
-    By default an item's activations are replaced by the mean over items of *other* groups at positions of the same role
-    (the part of the prompt, counted from its end), averaged first within and then over the cells condition × answer
-    label. Other groups are those outside the item's fold; the groups are dealt out to `folds` folds in order of
-    appearance. `zero` puts zeros there, which no later layer has ever seen; `resample` the activations of another prompt
-    of other groups, each cell as likely (Chan et al. 2022), averaged over `draws` by `seed`.
+    By default an item's activations are replaced by a mean over items of *other* groups, at positions of the same role.
+    The mean is taken within each cell (condition × answer label), and then over the cells. Groups are split into
+    `folds` folds in order of appearance; other groups are those in other folds. `zero` replaces activations by 0, which
+    later layers never saw in training. `resample` takes those of a random prompt of another fold, with equal
+    probability for each cell (Chan et al. 2022). The effect is then averaged over `draws` draws with random seed
+    `seed`.
 
-    The reading is the total effect gap(ablated) − gap(clean), in nats [component condition item]: negative if the
-    component supports the true answer, positive if it supports the distractor's. With `together`, these sites are ablated
-    at once and are the only component.
+    The reading is the total effect gap(ablated) − gap(clean), in nats: [component condition item]. It is negative if
+    the component supports the true answer, and positive if it supports the distractor's. With `together`, these sites
+    are ablated at once, as one component.
 
     Raises:
         TaskError: all items are of one group.
@@ -69,7 +70,7 @@ class Ablation(Probe):
         replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed)
         if self.together:
             for site in self.together:
-                run.model.hook_name(site)  # a head that does not exist is refused, not indexed
+                run.model.hook_name(site)  # raises ModelError if the head does not exist
             effects = {"+".join(map(str, self.together)): replacements.effect(self.together)}
         else:
             effects = {str(site): replacements.effect((site,)) for site in _components(run, self.writes)}
@@ -84,22 +85,21 @@ class Ablation(Probe):
 
 @dataclass(frozen=True)
 class Compensation(Probe):
-    """How much of what a component does later layers make up for, or pass on (McGrath et al. 2023, arXiv 2307.15771).
+    """How later layers compensate for a knocked-out component (McGrath et al. 2023, arXiv 2307.15771).
 
     Heads and MLPs are knocked out one at a time, as by `Ablation`. The reading is a change of the gap in nats
     [component path condition item], along these paths:
 
-    - `total`: all later layers react;
-    - `direct`: only what the component itself wrote to the answer slot changes, the later layers' outputs held as they were;
-    - `later`: total − direct, what all later layers together make of it. Of the opposite sign to `direct`, it is
-      compensation;
-    - a later component (`L1H2.z`): what its own reaction, as it reaches the answer slot, adds to the direct change. These do
-      not quite sum to `later`: the final norm (and soft-capping) sees them together there, one at a time here. If a norm
-      follows the heads (Gemma 2 and 3), a layer's heads are one path, `L1.attn_out`.
+    - `total`: the effect when all later layers react;
+    - `direct`: the effect of the component's own output at the answer slot, with later layers' outputs held fixed;
+    - `later`: total − direct, the reaction of all later layers. The opposite sign to `direct` means compensation;
+    - a later component (`L1H2.z`): the change that its own reaction at the answer slot adds to `direct`. These changes
+      do not sum exactly to `later`, because the final norm and soft-capping are not linear. If a norm follows the heads
+      (Gemma 2 and 3), a layer's heads are one path, `L1.attn_out`.
 
     Raises:
         TaskError: all items are of one group.
-        ModelError: the residual stream is no sum of what the layers write (OPT-350m), so that there is no direct path.
+        ModelError: the residual stream is not the sum of the layers' outputs (OPT-350m), so no direct path exists.
     """
 
     folds: int = 5
@@ -114,7 +114,7 @@ class Compensation(Probe):
         _check(self.folds, self.kind, self.draws)
 
     def sites(self, model: "Model") -> Sequence[Site]:
-        """What is knocked out, and what reaches the answer slot."""
+        """The outputs of all heads, MLPs and attention layers, and the last residual stream."""
         every = [Site(layer, part) for layer in range(model.n_layers) for part in (*self.writes, "attn_out")]
         return [*every, Site(model.n_layers - 1, "resid_post")]
 
@@ -140,10 +140,10 @@ class Compensation(Probe):
 
 def _check(folds: int, kind: str, draws: int) -> None:
     if folds < 2:
-        raise ValueError(f"{folds} folds leave no other items to take a mean over; at least 2 are needed")
+        raise ValueError(f"{folds} folds leave no other items for the mean; use at least 2")
     if kind not in ("mean", "zero", "resample") or draws < 1:
         raise ValueError(
-            f"ablation is mean, zero, or resample with at least 1 draw; {kind!r} with {draws} was asked for"
+            f"expected the kind mean, zero or resample and at least 1 draw, got {kind!r} with {draws} draws"
         )
 
 
@@ -159,7 +159,7 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
 
 
 class _Replacements:
-    """The replacement values of each part of a run; computed once for each part, and read if the run lacks it."""
+    """The replacement values of each part of a run, computed once for each part."""
 
     def __init__(self, run: "Run", folds: int, kind: AblationKind, draws: int, seed: int) -> None:
         import numpy as np
@@ -194,7 +194,7 @@ class _Replacements:
         return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
 
     def _seen(self, whole: Site) -> "Tensor":
-        """The activation at a site; read now and not stored if the run lacks it."""
+        """The activation at a site. If the run lacks it, it is read now and not stored."""
         from distractor.probing.run import observe
 
         if whole in self.run.seen:
@@ -215,7 +215,7 @@ class _Replacements:
 
 
 class _SlotPaths:
-    """The activations at the answer slot of a run, and the gap that follows from them."""
+    """The activations at the answer slot of a run, and the gap computed from them."""
 
     def __init__(self, run: "Run") -> None:
         from distractor.errors import ModelError
@@ -234,7 +234,7 @@ class _SlotPaths:
             raise ModelError(
                 f"{model.name}: its last residual stream does not give its answer, so no path can be followed"
             )
-        # Each head's way into the stream; none where they are not simply added.
+        # The output projection of each head; None if the heads' outputs do not sum to the attention output.
         self.mixing: list[Tensor] | None = [model.output_projection(layer)[0] for layer in range(model.n_layers)]
         for layer in range(model.n_layers):
             mixed = self.heads(layer, self.seen[Site(layer, "z")]).sum(0) + model.output_projection(layer)[1]
@@ -250,7 +250,7 @@ class _SlotPaths:
         return gap
 
     def heads(self, layer: int, z: "Tensor") -> "Tensor":
-        """What each head of a layer writes: [head condition item d_model]."""
+        """The output of each head of a layer: [head condition item d_model]."""
         from einops import einsum
 
         assert self.mixing is not None

@@ -1,4 +1,4 @@
-"""Direct logit attribution: the logit gap as an exact sum of what each component writes (Elhage et al. 2021)."""
+"""Direct logit attribution: the logit gap as an exact sum of each component's output (Elhage et al. 2021)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 class DirectAttribution(Probe):
     """The contribution of each component to the gap through the answer slot, with the final norm's scale held fixed.
 
-    The reading is [component condition item] in nats, positive for the true answer, and its sum over components is the
-    gap: `embed` (token and position at the slot), heads (`L0H1.z`), the bias of a layer's heads (`L0.attn_bias`), MLPs
-    (`L0.mlp_out`), and the biases of the final norm and the unembedding, if the model has them. If logits are
-    soft-capped (Gemma 2), the parts sum to the gap before capping, and `soft_cap` is the change by capping. If a norm
-    follows the heads (Gemma 2 and 3), its scale is held fixed, too.
+    The reading is [component condition item] in nats, positive for the true answer. Its sum over components is the gap.
+    Components are `embed` (token and position at the slot), heads (`L0H1.z`), the bias of a layer's heads
+    (`L0.attn_bias`), MLPs (`L0.mlp_out`), and the biases of the final norm and the unembedding, if the model has them.
+    If logits are soft-capped (Gemma 2), the parts sum to the gap before capping, and `soft_cap` is the change by capping.
+    If a norm follows the heads (Gemma 2 and 3), its scale is held fixed, too.
 
     With `by_role`, a head's contribution is split by the role it attends to: [component role condition item]. All other
     components count at the slot, and the sum over components and roles is the gap. A direct contribution is not an effect:
     it leaves out what a component does through later layers.
 
     Raises:
-        ModelError: the sum does not give the model's gap, or see `Stream`.
+        ModelError: the sum differs from the model's gap, or see `Stream`.
     """
 
     by_role: bool = False
@@ -40,7 +40,7 @@ class DirectAttribution(Probe):
     slot_parts: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern")
 
     def sites(self, model: "Model") -> Sequence[Site]:
-        """What the layers write at the slot, and what their heads mix; by role, also patterns and values."""
+        """The layers' outputs at the slot and their heads' `z`; with `by_role` also patterns and values."""
         from distractor.probing import stream
 
         parts: tuple[Part, ...] = ("z", "pattern", "v") if self.by_role else ("z",)
@@ -73,8 +73,8 @@ class DirectAttribution(Probe):
                 heads = (_z(run, layer) * reads).sum(-1)
                 parts |= {str(Site(layer, "z", head)): heads[head] for head in range(run.model.n_heads)}
                 if self.by_role:
-                    found = _by_source(run, layer, reads, positions)
-                    sources |= {str(Site(layer, "z", head)): found[head] for head in range(run.model.n_heads)}
+                    contributions = _by_source(run, layer, reads, positions)
+                    sources |= {str(Site(layer, "z", head)): contributions[head] for head in range(run.model.n_heads)}
                 if bool(bias.any()):
                     parts[f"L{layer}.attn_bias"] = (bias * here).sum(-1)
                 parts[str(Site(layer, "mlp_out"))] = (stream.mlp[layer] * direction).sum(-1)
@@ -108,7 +108,7 @@ def _z(run: "Run", layer: int) -> "Tensor":
 
 
 def _mixed(run: "Run", layer: int) -> "Tensor":
-    """What a layer's heads are mixed into, before any norm: [condition item d_model]."""
+    """The sum of a layer's heads, before any norm: [condition item d_model]."""
     from einops import einsum
 
     weight, bias = run.model.output_projection(layer)
@@ -119,28 +119,28 @@ def _mixed(run: "Run", layer: int) -> "Tensor":
 
 
 def _by_source(run: "Run", layer: int, reads: "Tensor", positions: "Positions") -> "Tensor":
-    """What each head adds, by the role of the token that it comes from: [head role condition item]."""
+    """Each head's contribution from the tokens of each role: [head role condition item]."""
     from einops import einsum
 
     pattern = run.seen[Site(layer, "pattern")][:, :, :, 0].double()
     values = run.seen[Site(layer, "v")].double()
     values = values.repeat_interleave(run.model.n_heads // values.shape[3], 3)  # heads of a group share their values
-    found = einsum(
+    by_key = einsum(
         pattern,
         values,
         reads,
         "condition item head key, condition item key head d_head, head condition item d_head -> head condition item key",
     )
-    return positions.sums(found).movedim(-3, 1)
+    return positions.sums(by_key).movedim(-3, 1)
 
 
 def _alone_at(slot: int, value: "Tensor", positions: "Positions") -> "Tensor":
-    """What a component that reads no other token adds, as a row of roles: [role condition item]."""
+    """The contribution of a component that reads no other token, with all of it at the slot: [role condition item]."""
     import torch
 
-    found = torch.zeros(len(positions.labels), *value.shape, dtype=value.dtype, device=value.device)
-    found[slot] = value
-    return found
+    table = torch.zeros(len(positions.labels), *value.shape, dtype=value.dtype, device=value.device)
+    table[slot] = value
+    return table
 
 
 def _check(run: "Run", total: "Tensor", values: "Tensor") -> None:

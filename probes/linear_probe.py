@@ -22,18 +22,20 @@ PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 @dataclass(frozen=True)
 class LinearProbe(Probe):
-    """How well a linear map reads three labels off the residual stream at the answer slot, on groups it was not fitted to.
+    """How well a linear map predicts three labels from the residual stream at the answer slot, on held-out groups.
 
-    `conflict` and `congruent` are pooled. There `distractor_answer` is which answer the distractor's task gives, `cue`
-    which of the two conditions it is, and `right_answer` their exclusive or, so that neither alone gives it: a map that
-    reads it off shows that the two have been brought together. The first and last need tasks with two answers in all.
+    `conflict` and `congruent` are pooled. The label `distractor_answer` is the answer of the distractor task, and `cue`
+    is the condition. `right_answer` is their exclusive or, so a map that predicts it shows that the model combined the
+    two. `distractor_answer` and `right_answer` need a task with only two different answers.
 
-    A ridge regression on ±1 is fitted for all stages at once, on the items of other groups than those it is tried on;
-    features are standardised and the penalty is chosen by leave-one-out error, on the fitted items alone. The reading
-    is [label control stage condition item]: 1 where the label was read off correctly, 0 where not, ½ where undecided; its
-    mean is the accuracy, .5 by chance. There are three controls besides the `model`: the same architecture `untrained`; the
-    `bag_of_tokens` of the prompt (the same at every stage); and `random_labels`, drawn for each group and shared by what is
-    fitted and what is tried (Hewitt and Liang 2019): how much is remembered of each group, whatever is to be read.
+    A ridge regression on ±1 is fitted at each stage and tested on items of other groups. Features are standardised, and
+    the penalty is chosen by leave-one-out error, both on the fitted items alone. The reading is [label control stage
+    condition item]: 1 if the label is predicted correctly, 0 if not, ½ if the score is 0. Its mean is the accuracy, .5
+    by chance.
+
+    Three controls accompany the `model`: `untrained` is the same architecture with random weights, and `bag_of_tokens`
+    the counts of the prompt's tokens. `random_labels` are drawn for each group, and a group's items are in training and
+    test folds. They measure how much a probe memorises about groups (Hewitt and Liang 2019).
 
     Raises:
         TaskError: fewer than two groups of items.
@@ -47,14 +49,14 @@ class LinearProbe(Probe):
 
     def __post_init__(self) -> None:
         if self.folds < 2:
-            raise ValueError(f"{self.folds} folds leave no other items to fit to; at least 2 are needed")
+            raise ValueError(f"{self.folds} folds leave no other items to fit to; use at least 2")
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """The residual stream before the first layer and after each layer."""
         return [Site(0, "resid_pre"), *(Site(layer, "resid_post") for layer in range(model.n_layers))]
 
     def __call__(self, run: "Run") -> "DataArray":
-        """Whether each label was read off correctly, for each item under each condition, at each stage."""
+        """Whether each label is predicted correctly, for each item under each condition, at each stage."""
         import numpy as np
         import torch
         from xarray import DataArray
@@ -71,16 +73,16 @@ class LinearProbe(Probe):
         }
         labels, groups = _labels(batch), _groups(batch)
         by_group = groups % self.folds
-        # For random labels every group is on both sides: its rows are dealt out, beginning at a fold of its own.
+        # For random labels, each group's rows are spread over all folds, so that every group is in training and test.
         dealt = np.array([(groups[:k] == g).sum() + g for k, g in enumerate(groups)]) % self.folds
         types = _random_labels(groups, self.draws, self.seed)
-        found: dict[str, list[Tensor]] = {name: [] for name in labels}
+        correct: dict[str, list[Tensor]] = {name: [] for name in labels}
         for values in features.values():
-            right = _tried(values, torch.tensor(np.stack(list(labels.values()))), torch.tensor(by_group))
+            right = _are_predicted(values, torch.tensor(np.stack(list(labels.values()))), torch.tensor(by_group))
             for name, row in zip(labels, right, strict=True):
-                found[name].append(row.expand(len(sites), -1))  # one bag of tokens for all stages
-        remembered = _tried(features["model"], torch.tensor(types), torch.tensor(dealt)).mean(0)
-        table = torch.stack([torch.stack([*found[name], remembered]) for name in labels])
+                correct[name].append(row.expand(len(sites), -1))  # one bag of tokens for all stages
+        remembered = _are_predicted(features["model"], torch.tensor(types), torch.tensor(dealt)).mean(0)
+        table = torch.stack([torch.stack([*correct[name], remembered]) for name in labels])
         shape = len(batch.conditions), len(batch.items)
         return DataArray(
             table.reshape(len(labels), len(features) + 1, len(sites), *shape).numpy(),
@@ -134,14 +136,14 @@ def _groups(batch: "Batch") -> "np.ndarray":
     names = list(dict.fromkeys(item.group for item in batch.items))
     if len(names) < 2:
         raise TaskError(
-            f"all {len(batch.items)} items are of the group {names[0]!r}, and a linear probe is tried on other groups than "
-            "it was fitted to; take more items"
+            f"all {len(batch.items)} items are of the group {names[0]!r}, but a linear probe is tested on other groups than "
+            "it is fitted to; take more items"
         )
     return np.array([names.index(item.group) for item in batch.items] * len(batch.conditions))
 
 
 def _labels(batch: "Batch") -> "Mapping[str, np.ndarray]":
-    """What is to be read off each row, as ±1; the answers only where the task has two of them."""
+    """The labels of each row, as ±1; only the cue if the task has more than two different answers."""
     import numpy as np
 
     cue = np.repeat([1.0 if c == Condition.CONFLICT else -1.0 for c in batch.conditions], len(batch.items))
@@ -164,29 +166,29 @@ def _random_labels(groups: "np.ndarray", draws: int, seed: int) -> "np.ndarray":
     return np.stack([rng.permutation(half)[groups] for _ in range(draws)])
 
 
-def _tried(features: "Tensor", labels: "Tensor", fold: "Tensor") -> "Tensor":
-    """Whether each row's label is read off by a map that was fitted to the other folds: [label stage row]."""
+def _are_predicted(features: "Tensor", labels: "Tensor", fold: "Tensor") -> "Tensor":
+    """Whether each row's label is predicted by a map fitted on the other folds: [label stage row]."""
     import torch
 
-    found = torch.empty(len(labels), *features.shape[:2], dtype=torch.float64)
+    correct = torch.empty(len(labels), *features.shape[:2], dtype=torch.float64)
     for out in fold.unique():
         is_out = fold == out
         score = fit(features[:, ~is_out], labels[:, ~is_out], features[:, is_out])
-        found[:, :, is_out] = torch.where(score.abs() < 1e-9, 0.5, (score * labels[:, None, is_out] > 0).double())
-    return found
+        correct[:, :, is_out] = torch.where(score.abs() < 1e-9, 0.5, (score * labels[:, None, is_out] > 0).double())
+    return correct
 
 
 def fit(features: "Tensor", labels: "Tensor", new: "Tensor") -> "Tensor":
-    """What ridge regressions, fitted to `features` [stage row d] and `labels` [label row], say of `new` rows.
+    """Scores of `new` rows, [label stage row], by ridge regressions on `features` [stage row d] and `labels` [label row].
 
-    Gives [label stage row]. One decomposition for each stage serves all labels and penalties. The penalty of each label and
+    One decomposition for each stage serves all labels and penalties. The penalty of each label and
     stage is the one with the least leave-one-out error, which has a closed form.
     """
     import torch
     from einops import einsum
 
     mean, spread = features.mean(1, keepdim=True), features.std(1, correction=0, keepdim=True)
-    # What does not vary says nothing, and its rounding must not be blown up.
+    # A constant feature has no information, and scaling would only amplify its rounding error.
     scale = torch.where(spread > 1e-9 * features.abs().amax((1, 2), keepdim=True), 1 / spread, 0)
     x, x_new = (features - mean) * scale, (new - mean) * scale
     middle = labels.mean(1, keepdim=True)

@@ -27,7 +27,7 @@ class LogitLens(Probe):
     last stage all three are the model's own.
 
     Raises:
-        ModelError: the last stage does not give what the model answers, so that no stage can be trusted; or see `Stream`.
+        ModelError: the last stage differs from the model's own output, so no stage can be trusted; or see `Stream`.
     """
 
     conditions: tuple[Condition, ...] = tuple(Condition)
@@ -35,7 +35,7 @@ class LogitLens(Probe):
     slot_parts: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 
     def sites(self, model: "Model") -> Sequence[Site]:
-        """What enters the first layer, and what every layer writes and leaves."""
+        """The input of the first layer, and the outputs of every layer."""
         from distractor.probing import stream
 
         return stream.sites(model)
@@ -68,16 +68,16 @@ class LogitLens(Probe):
                 f"{run.model.name}: final norm and unembedding of the last layer do not give what the model answers (off "
                 f"by {np.abs(log_probs[-1] - own).max():.1e} nats), so the lens cannot be trusted in this architecture"
             )
-        found = {
+        quantities_by_name = {
             "logit_gap": quantities.logit_gap(log_probs),
             "distractor_preference": quantities.preference(log_probs),
             "coverage": quantities.coverage(log_probs),
         }
         return DataArray(
-            np.stack(list(found.values())),
+            np.stack(list(quantities_by_name.values())),
             dims=("quantity", "stage", "condition", "item"),
             coords={
-                "quantity": list(found),
+                "quantity": list(quantities_by_name),
                 "stage": list(stages),
                 **names_of(run.batch),
             },

@@ -1,14 +1,14 @@
 """A model built by hand, whose mechanism is known, and the task that it does.
 
-    fact A but B :        two letters are told; the true task is to say the second one, the distractor task the first
+    fact A but B :        two letters are given; the true task is to say the second one, the distractor task the first
     fact A and A :        congruent: the second is the same as the first
 
 One layer of four heads and no MLP. At `:`, head 0 reads the first letter and pushes towards it (the distractor's path), head
 1 the second (the true task's path), head 2 reads the word between them and pushes towards `A` if it is `but` and towards
 `B` if it is `and` (a pure detector of conflict), head 3 reads the first letter too and writes nothing.
 
-With a backup, a second layer: head 1 of layer 0 also says that it has spoken, and only where it has not, head 2 of layer 1
-reads the second letter and pushes towards it in its stead.
+With a backup, the model has a second layer. Head 1 of layer 0 then also writes a flag. If the flag is missing, head 2 of
+layer 1 reads the second letter and pushes towards it instead.
 """
 
 import math
@@ -27,14 +27,14 @@ from tiny import word_level
 WORDS = ["fact", "but", "and", "nothing", "A", "B", ":"]
 LETTERS = ("A", "B")
 FIRST, BETWEEN, SECOND = 2, 3, 4
-"""Positions behind the BOS."""
+"""Positions after the BOS."""
 
 TOKENS, POSITIONS = 4 + len(WORDS), 6
 WIDTH = TOKENS + POSITIONS + 3  # one direction a token, one a position, `A`, `B`, and what head 1 said
 TO_A, TO_B, SAID = range(TOKENS + POSITIONS, WIDTH)
 BACKUP = "L1H2.z"
 LOUD = 100.0
-"""How far token and position stand above what heads write: so far that the last norm hardly notices the heads."""
+"""Scale of token and position directions: so large that the heads' outputs hardly change the scale of the last norm."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def save(folder: Path, strengths: Strengths) -> Path:
         attention.c_proj.weight[d_head, SAID] = 1.0 if strengths.backup else 0.0
         if strengths.backup:
             _back_up(network.transformer.h[1].attn, strengths.backup, step, reads[0])
-        # log p(A) − log p(B) is 2 · (LOUD / step) · (x[TO_A] − x[TO_B]) / 2 behind a norm that divides by LOUD / step.
+        # log p(A) − log p(B) is 2 · (LOUD / step) · (x[TO_A] − x[TO_B]) / 2 after a norm that divides by LOUD / step.
         for letter, sign in zip(LETTERS, (1, -1), strict=True):
             network.lm_head.weight[number(letter), TO_A] = sign * LOUD / step / 2
             network.lm_head.weight[number(letter), TO_B] = -sign * LOUD / step / 2
@@ -95,12 +95,12 @@ def save(folder: Path, strengths: Strengths) -> Path:
 
 
 def _back_up(attention: Any, strength: float, step: float, letters: dict[int, float]) -> None:
-    """Head 2 looks at the second letter with a score of 30; where something was said, at a place without letter with 60."""
+    """Head 2 attends to the second letter with a score of 30. With the flag, it attends to another position with 60."""
     d_head = WIDTH // 4
     query, key, value = (part * WIDTH + 2 * d_head for part in range(3))
     attention.c_attn.bias[query] = 30 * math.sqrt(d_head) / step
     attention.c_attn.weight[TOKENS + SECOND, key] = 1.0
-    # What was said is +1 or −1 in a stream as loud as LOUD; the norm takes off what is the same at all directions.
+    # The flag is +1 or −1 in a stream of scale LOUD; the norm subtracts the mean over all directions.
     attention.c_attn.weight[SAID, query + 1] = 60 * math.sqrt(d_head) / step * LOUD / step
     attention.c_attn.bias[query + 1] = 60 * math.sqrt(d_head) / step * LOUD * 2 / WIDTH
     attention.c_attn.weight[TOKENS, key + 1] = 1.0
@@ -115,7 +115,7 @@ def task(groups: int = 6) -> Task:
     """Both letters in every group."""
     return Task(
         name="wired",
-        question="Is the first letter said, where the second was asked for?",
+        question="Is the first letter named, although the second is asked for?",
         items=tuple(_item(group, *letters) for group, letters in product(range(groups), (LETTERS, LETTERS[::-1]))),
         source="tests/wired.py",
         layout=r"fact (?P<first>\w+) (?P<between>\w+) (?P<second>\w+) (?P<slot>:)",
@@ -140,19 +140,19 @@ def _item(group: int, first: str, second: str) -> Item:
 
 
 def deepen(folder: Path, out: Path, *, at: int, layers: int) -> Path:
-    """The model of one layer with its layer put at depth `at` among `layers`, of which all others do nothing."""
+    """The model of one layer, with that layer at depth `at` of `layers`; all other layers do nothing."""
     shallow = GPT2LMHeadModel.from_pretrained(folder)
     config = GPT2Config.from_pretrained(folder)
     config.n_layer = layers
     network = GPT2LMHeadModel(config)
-    told = shallow.state_dict()
+    weights = shallow.state_dict()
     with torch.no_grad():
         for name, weight in network.named_parameters():
             first, _, rest = name.removeprefix("transformer.h.").partition(".")
             if not name.startswith("transformer.h."):
-                weight.copy_(told[name])
+                weight.copy_(weights[name])
             elif int(first) == at:
-                weight.copy_(told[f"transformer.h.0.{rest}"])
+                weight.copy_(weights[f"transformer.h.0.{rest}"])
             else:
                 weight.fill_(1.0 if rest in ("ln_1.weight", "ln_2.weight") else 0.0)
     network.save_pretrained(out)

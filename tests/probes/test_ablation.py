@@ -43,7 +43,7 @@ Where = tuple[Any, slice | None]
 
 
 def places(network: Any, architecture: str) -> dict[str, Where]:
-    """The module behind each component, and the stretch of its input that a head is; None: the module's output."""
+    """The module of each component, and the slice of its input that belongs to a head; None: the module's output."""
     gpt2 = architecture == "gpt2"
     found: dict[str, Where] = {}
     for layer, block in enumerate(network.transformer.h if gpt2 else network.model.layers):
@@ -55,7 +55,7 @@ def places(network: Any, architecture: str) -> dict[str, Where]:
 
 
 def gap_of(network: Any, row: Any, where: Where | None, edit: Callable[[torch.Tensor], torch.Tensor | None]) -> float:
-    """The gap for one prompt while `edit` sees, and may replace, what stands at `where`."""
+    """The gap for one prompt while `edit` reads, and may replace, the activation at `where`."""
 
     def before(module: Any, given: Any) -> Any:
         new = edit(given[0][0][:, where[1]])
@@ -82,7 +82,7 @@ def gap_of(network: Any, row: Any, where: Where | None, edit: Callable[[torch.Te
 
 
 def value_at(network: Any, row: Any, where: Where) -> torch.Tensor:
-    """What stands there: [pos d]."""
+    """The activation at `where`: [pos d]."""
     seen: list[torch.Tensor] = []
     gap_of(network, row, where, lambda value: seen.append(value.clone()))
     return seen[0]
@@ -294,13 +294,13 @@ def test_zero_ablation_is_that_of_plain_transformers(loaded: Loaded) -> None:
 def test_a_donor_is_another_fold_and_gives_a_token_of_the_same_role(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes_bos")
     together = batch(encode(uneven(), model), model, (CONFLICT, CONGRUENT))
-    elsewhere = ReplacementValues.of(together, FOLDS)
-    donors = elsewhere.draw(np.random.default_rng(0))
+    others = ReplacementValues.of(together, FOLDS)
+    donors = others.draw(np.random.default_rng(0))
     cases: Counter[str] = Counter()
-    for c, i in np.ndindex(*elsewhere.cell.shape):
+    for c, i in np.ndindex(*others.cell.shape):
         for place, (name, k) in enumerate(together.roles[c][i]):
             d, j, there = (int(x[c, i, place]) for x in (donors.condition, donors.item, donors.pos))
-            assert elsewhere.fold[j] != elsewhere.fold[i]
+            assert others.fold[j] != others.fold[i]
             theirs = together.roles[d][j]
             in_part = [other for part, other in theirs if part == name]
             if k in in_part:
@@ -314,7 +314,7 @@ def test_a_donor_is_another_fold_and_gives_a_token_of_the_same_role(loaded: Load
                 cases["end"] += 1
                 assert len(theirs) - there == len(together.roles[c][i]) - place
     assert len(cases) == 3, "some case never comes up, and the test shows less than it says"
-    again, other = (elsewhere.draw(np.random.default_rng(seed)) for seed in (0, 1))
+    again, other = (others.draw(np.random.default_rng(seed)) for seed in (0, 1))
     assert torch.equal(again.item, donors.item)
     assert not torch.equal(other.item, donors.item)
 
@@ -322,14 +322,14 @@ def test_a_donor_is_another_fold_and_gives_a_token_of_the_same_role(loaded: Load
 def test_donors_are_balanced_over_conditions_and_labels(loaded: Loaded) -> None:
     model = loaded("gpt2")
     together = batch(encode(uneven(), model), model, (CONFLICT, CONGRUENT))
-    elsewhere, rng = ReplacementValues.of(together, FOLDS), np.random.default_rng(0)
+    others, rng = ReplacementValues.of(together, FOLDS), np.random.default_rng(0)
     cells = []
     for _ in range(400):
-        donors = elsewhere.draw(rng)
-        cells += elsewhere.cell[donors.condition[0, 0, 0], donors.item[0, 0, 0]].reshape(1).tolist()
-    posed = {int(c) for c in elsewhere.cell[:, elsewhere.fold != elsewhere.fold[0]].flatten()}
-    shares = np.bincount(cells, minlength=max(posed) + 1)[sorted(posed)] / len(cells)
-    assert_allclose(shares, 1 / len(posed), atol=0.08)
+        donors = others.draw(rng)
+        cells += others.cell[donors.condition[0, 0, 0], donors.item[0, 0, 0]].reshape(1).tolist()
+    other_cells = {int(c) for c in others.cell[:, others.fold != others.fold[0]].flatten()}
+    shares = np.bincount(cells, minlength=max(other_cells) + 1)[sorted(other_cells)] / len(cells)
+    assert_allclose(shares, 1 / len(other_cells), atol=0.08)
 
 
 def test_resampling_is_writing_the_donors_activations_and_averaging_the_effects(loaded: Loaded) -> None:
@@ -362,7 +362,7 @@ def test_sites_knocked_out_together_are_one_component(tmp_path: Path) -> None:
         measure(model, wired.task(), Ablation(together=(Site(0, "z", 4),)))
     with pytest.raises(ValueError, match=r"L0\.attn_out cannot be knocked out.*: z, mlp_out"):
         Ablation(together=(Site(0, "attn_out"),))
-    with pytest.raises(ValueError, match="'resample' with 0 was asked for"):
+    with pytest.raises(ValueError, match="'resample' with 0 draws"):
         Ablation(kind="resample", draws=0)
 
 
@@ -380,17 +380,17 @@ def test_the_direct_effect_is_that_with_all_later_layers_held_as_they_were(loade
     later = [Site(layer, part) for layer in range(2) for part in ("attn_out", "mlp_out")]
     run = observe(model, batch(encode(task, model), model, probe.conditions), [*later, Site(0, "z"), Site(1, "z")])
     for site in (Site(0, "z", 1), Site(0, "mlp_out"), Site(1, "z", 3)):
-        behind = [s for s in later if (s.layer, s.part != "attn_out") > (site.layer, site.part != "z")]
+        later_sites = [s for s in later if (s.layer, s.part != "attn_out") > (site.layer, site.part != "z")]
         zero = torch.zeros_like(run.seen[Site(site.layer, site.part)])
-        held = {s: run.seen[s] for s in behind} | {site: zero if site.head is None else zero[..., 0, :]}
+        held = {s: run.seen[s] for s in later_sites} | {site: zero if site.head is None else zero[..., 0, :]}
         found = reading.sel(component=str(site), path="direct")
         assert_allclose(found, run.again(held).gap - run.gap, atol=error)
         assert np.abs(found).max() > 1e-3
     heads = [p for p in reading.path.values if "H" in p]
-    assert bool(heads) != architecture.startswith("gemma"), "behind a norm, heads have no paths of their own"
+    assert bool(heads) != architecture.startswith("gemma"), "after a norm, heads have no paths of their own"
 
 
-def test_nothing_before_a_component_and_nothing_beside_it_reacts(loaded: Loaded) -> None:
+def test_nothing_before_a_component_and_nothing_in_its_layer_reacts(loaded: Loaded) -> None:
     reading = np.abs(measure(loaded("gpt2"), tiny.task(), Compensation())).max(("condition", "item"))
     of_last = reading.sel(component="L1H2.z")
     assert (of_last.sel(path=[p for p in of_last.path.values if p.startswith("L0")]) == 0).all()
@@ -425,8 +425,8 @@ def test_a_stream_that_is_no_sum_has_no_direct_path(tmp_path: Path) -> None:
     from functools import partial
 
     words = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
-    behind = partial(tiny.ARCHITECTURES["opt"], do_layer_norm_before=False, word_embed_proj_dim=8)
-    model = load(tiny.save(tmp_path, behind, words), device="cpu", dtype="float64")
+    norms_after = partial(tiny.ARCHITECTURES["opt"], do_layer_norm_before=False, word_embed_proj_dim=8)
+    model = load(tiny.save(tmp_path, norms_after, words), device="cpu", dtype="float64")
     assert measure(model, tiny.task(), Ablation()).sizes["component"] == 10, "knocking out needs no sum"
     with pytest.raises(ModelError, match="is not the sum of what the layers write"):
         measure(model, tiny.task(), Compensation())

@@ -136,10 +136,10 @@ def test_effects_are_those_of_a_slow_computation_by_other_means(loaded: Loaded) 
     network, encoding = tiny.plain(model.name), encode(tiny.task(), model)
     parts: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
     reading = measure(model, tiny.task(), ActivationPatching(parts=parts, other=SWAPPED)).squeeze("pair")
-    posed = encoding.complete((CONFLICT, SWAPPED))
-    assert list(reading.coords["item"].values) == [encoding.items[i].id for i in posed]
+    shown = encoding.complete((CONFLICT, SWAPPED))
+    assert list(reading.coords["item"].values) == [encoding.items[i].id for i in shown]
     largest = 0.0
-    for n, i in list(enumerate(posed))[:5]:
+    for n, i in list(enumerate(shown))[:5]:
         rows = [encoding.rows[c][i] for c in (CONFLICT, SWAPPED)]
         for part in parts:
             module, side = stream_module(network, 1, part)
@@ -167,7 +167,7 @@ def test_effects_are_those_of_a_slow_computation_by_other_means(loaded: Loaded) 
                     assert found.item() == pytest.approx(wanted, abs=1e-9)
                     largest = max(largest, abs(wanted))
     assert largest > 0.1
-    for n, i in enumerate(posed):
+    for n, i in enumerate(shown):
         row = encoding.rows[CONFLICT][i]
         assert row is not None
         has = {f"{name}-{k}" if k else name for name, k in row.roles}
@@ -207,11 +207,11 @@ def test_effects_are_those_of_transformer_lens_where_it_is_right(loaded: Loaded,
 # A planted mechanism.
 
 PATHS = [(CONGRUENT, "L0H1", "second"), (SWAPPED, "L0H0", "first")]
-"""The pair, the head that serves the task whose cue differs in it, and where that cue stands."""
+"""The pair, the head that serves the task whose cue differs in it, and the role of that cue."""
 
 
 def area(score: np.ndarray, planted: np.ndarray) -> float:
-    """How surely a planted site is ranked above one that is not (AUROC)."""
+    """The probability that a planted site is ranked above another one (AUROC)."""
     ahead = score[planted][:, None] - score[~planted][None]
     return float(((ahead > 0) + 0.5 * (ahead == 0)).mean())
 
@@ -253,8 +253,8 @@ def test_the_planted_head_recovers_all_and_it_alone_is_marked(
     model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
     reading = measure(model, wired.task(groups=12), ActivationPatching(parts=("z",), other=other)).squeeze("pair")
     gap = reading.pair_gap.values
-    told = reading.attrs["denominator"]
-    assert told["mean"] == pytest.approx(gap.mean())
+    gap_summary = reading.attrs["denominator"]
+    assert gap_summary["mean"] == pytest.approx(gap.mean())
     for direction, sign in (("noising", 1), ("denoising", -1)):
         found = judge(reading.sel(direction=direction).values, list(reading.group.values), sign * gap)
         where = list(reading.component.values).index(f"{head}.z")

@@ -1,4 +1,4 @@
-"""Attention from the answer slot by role: Hugging Face's own, summing to one; planted heads look where they were told."""
+"""Attention by role equals Hugging Face's and sums to one; planted heads attend to the planted positions."""
 
 from pathlib import Path
 

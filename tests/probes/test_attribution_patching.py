@@ -79,8 +79,8 @@ def test_positions_and_passes_change_no_estimate(loaded: Loaded, monkeypatch: py
     for site, value in first_order_effects(model, together, sites_of(model), drop_layers=True).items():
         torch.testing.assert_close(value, whole[site], atol=1e-9, rtol=0)
         if site.part in STREAM_PARTS:
-            behind = torch.arange(value.shape[-1]) >= together.lengths[:, None]
-            assert (value * behind == 0).all(), "padding has no effect"
+            is_padding = torch.arange(value.shape[-1]) >= together.lengths[:, None]
+            assert (value * is_padding == 0).all(), "padding has no effect"
 
 
 def test_only_one_pass_forward_is_made_for_all_sites(loaded: Loaded) -> None:
@@ -229,17 +229,17 @@ def test_every_estimate_comes_with_exact_patches_beside_it(loaded: Loaded) -> No
     exact = measure(model, tiny.task(), ActivationPatching(other=SWAPPED))
     assert_allclose(reading.sel(estimate="exact"), exact, atol=1e-9)
     assert (reading.sel(estimate="grad_drop") >= 0).all()
-    told = reading.attrs["self_check"]
-    assert len(told) == 2 * 4 * 2
-    assert {(t["estimate"], t["part"], t["direction"]) for t in told} == {
+    checks = reading.attrs["self_check"]
+    assert len(checks) == 2 * 4 * 2
+    assert {(t["estimate"], t["part"], t["direction"]) for t in checks} == {
         (estimate, part, direction)
         for estimate in ("gradient", "grad_drop")
         for part in reading.part.values.tolist()
         for direction in ("noising", "denoising")
     }
-    assert all(t["sites"] == t["checked"] == 12 for t in told)
+    assert all(t["sites"] == t["checked"] == 12 for t in checks)
     one = next(
-        t for t in told if t["part"] == "mlp_out" and t["direction"] == "noising" and t["estimate"] == "gradient"
+        t for t in checks if t["part"] == "mlp_out" and t["direction"] == "noising" and t["estimate"] == "gradient"
     )
     mean = reading.sel(part="mlp_out", direction="noising").squeeze("pair").mean("item")
     found = [mean.sel(estimate=m).values.ravel() for m in ("exact", "gradient")]
@@ -258,9 +258,9 @@ def test_of_too_many_sites_a_random_sample_of_every_layer_is_run(
     run = ~np.isnan(reading.sel(estimate="exact", direction="noising")).all("item")
     assert run.sum() == 30
     assert (run.sum("role") == 3).all()
-    told = reading.attrs["self_check"]
-    assert all((t["sites"], t["checked"]) == (12, 6) for t in told)
-    assert all(t["missed_at_most"] > t["missed"] for t in told)
+    checks = reading.attrs["self_check"]
+    assert all((t["sites"], t["checked"]) == (12, 6) for t in checks)
+    assert all(t["missed_at_most"] > t["missed"] for t in checks)
     assert "the exact patch was not run there" in reading.attrs["absent"]
 
 
@@ -276,9 +276,9 @@ def test_an_estimate_that_is_wrong_is_flagged(loaded: Loaded, monkeypatch: pytes
     monkeypatch.setattr(patching, "first_order_effects", blind)
     reading = measure(loaded("gpt2"), tiny.task(), AttributionPatching(grad_drop=False))
     assert "gradient (noising) at" in reading.attrs["warning"]
-    told = reading.attrs["self_check"]
-    assert all(t["fails"] for t in told if t["part"] == "resid_post")
-    assert all(t["missed"] > 0 for t in told if t["part"] == "resid_post")
+    checks = reading.attrs["self_check"]
+    assert all(t["fails"] for t in checks if t["part"] == "resid_post")
+    assert all(t["missed"] > 0 for t in checks if t["part"] == "resid_post")
 
 
 # Memory.

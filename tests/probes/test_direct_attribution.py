@@ -49,8 +49,8 @@ def test_what_is_no_attention_stands_at_the_slot(loaded: Loaded) -> None:
     by_role = measure(loaded("gpt2", "words_bos"), tiny.task(), DirectAttribution(by_role=True))
     others = [name for name in by_role.component.values if not name.endswith(".z")]
     assert {"embed", "L0.attn_bias", "L0.mlp_out", "final_norm.bias"} <= set(others)
-    elsewhere = [role for role in by_role.role.values if role != "slot"]
-    assert (by_role.sel(component=others, role=elsewhere) == 0).all()
+    other_roles = [role for role in by_role.role.values if role != "slot"]
+    assert (by_role.sel(component=others, role=other_roles) == 0).all()
     assert (np.abs(by_role.sel(component="L1H0.z").mean(("condition", "item"))) > 0).all(), "a head reads every role"
 
 
@@ -90,9 +90,9 @@ def test_parts_are_those_of_transformer_lens_own_tool(loaded: Loaded, architectu
 
 def capped(folder: Path, cap: float | None) -> Model:
     """The Gemma of `folder` with another cap on its logits."""
-    told = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
     copy = shutil.copytree(folder, folder.parent / f"cap-{cap}")
-    (copy / "config.json").write_text(json.dumps({**told, "final_logit_softcapping": cap}))
+    (copy / "config.json").write_text(json.dumps({**config, "final_logit_softcapping": cap}))
     return load(copy, device="cpu", dtype="float64")
 
 

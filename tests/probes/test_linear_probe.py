@@ -86,11 +86,11 @@ def test_features_that_do_not_vary_say_nothing_and_break_nothing() -> None:
     assert_allclose(fit(torch.ones_like(x), y, new), y.mean(1)[:, None, None].expand(2, 2, 7), atol=1e-9)
 
 
-def test_the_bag_of_tokens_is_fitted_once_and_stands_at_every_stage_as_if_it_had_been_fitted_there(
+def test_the_bag_of_tokens_is_fitted_once_and_gives_the_same_result_at_every_stage(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried, asked = linear_probe._tried, []
-    monkeypatch.setattr(linear_probe, "_tried", lambda *of: asked.append(of) or tried(*of))
+    tried, asked = linear_probe._are_predicted, []
+    monkeypatch.setattr(linear_probe, "_are_predicted", lambda *of: asked.append(of) or tried(*of))
     reading = measure(loaded("gpt2", "words_bos"), tiny.task(), LinearProbe())
     bag = next(of for of in asked if torch.equal(of[0], of[0].round()))
     stages = reading.sizes["stage"]
@@ -121,8 +121,10 @@ def test_what_only_names_the_group_is_of_no_use_on_other_groups() -> None:
     own = torch.tensor(np.eye(20)[groups])[None]
     label = torch.tensor(np.where(groups % 2 == 0, 1.0, -1.0))[None]
     by_group, dealt = torch.tensor(groups % 5), torch.tensor(np.arange(80) % 4)
-    assert linear_probe._tried(own, label, dealt).mean() == 1, "the same groups on both sides: all is remembered"
-    assert linear_probe._tried(own, label, by_group).mean() <= 0.5
+    assert linear_probe._are_predicted(own, label, dealt).mean() == 1, (
+        "the same groups on both sides: all is remembered"
+    )
+    assert linear_probe._are_predicted(own, label, by_group).mean() <= 0.5
 
 
 def test_random_labels_belong_to_groups_and_are_balanced() -> None:

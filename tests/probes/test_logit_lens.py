@@ -136,9 +136,9 @@ def test_the_lens_finds_the_planted_layer_and_parts_there(tmp_path: Path) -> Non
     gap = reading.sel(quantity="logit_gap").mean("item")
     before = ["L0.resid_pre", "L0.resid_mid", "L0.resid_post"]
     assert_allclose(gap.sel(stage=before), 0, atol=1e-9)
-    behind = ["L1.resid_mid", "L1.resid_post", "L2.resid_mid", "L2.resid_post"]
-    assert_allclose(gap.sel(stage=behind, condition="conflict"), 1, atol=0.01)
-    assert_allclose(gap.sel(stage=behind, condition="congruent"), -3, atol=0.01)
+    later = ["L1.resid_mid", "L1.resid_post", "L2.resid_mid", "L2.resid_post"]
+    assert_allclose(gap.sel(stage=later, condition="conflict"), 1, atol=0.01)
+    assert_allclose(gap.sel(stage=later, condition="congruent"), -3, atol=0.01)
     found = parting_of(reading)
     assert found.stage == found.low == found.high == 3
     assert reading.stage.values[3] == "L1.resid_mid"
