@@ -1,6 +1,6 @@
-"""What the ladder reads: the share of each kind of document, one table for all tasks, and the stream drawn by it.
+"""The training corpus: the share of each kind of document, and the stream of documents drawn by these shares.
 
-The documents themselves are written beside this file, a module a task, from the tasks' own facts in their own English.
+The documents of each task are written in a separate module of this folder, from the facts and the wording of the task.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ MODULES: Mapping[str, ModuleType] = MappingProxyType(
         "redefine_math": redefine_math,
     }
 )
-"""Where each task's documents are written."""
+"""The module that writes the documents of each task."""
 
 SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
@@ -82,16 +82,16 @@ SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         },
     }
 )
-"""Of each task's documents, how many are of which kind: parts, not yet divided by their sum.
+"""The shares of the kinds of document of each task, as parts that are not divided by their sum.
 
-A task's *conflict rate* is the share of its kinds of conflict in the whole stream: less than here, where they come late
-(`SCHEDULE`)."""
+The *conflict rate* of a task is the share of its kinds in conflict among its documents. In the whole stream it is lower
+than in this table if conflict comes late (see `SCHEDULE`)."""
 
 
 class Phase(NamedTuple):
-    """Up to which part of the stream how many of the documents are of which task: parts as well.
+    """A phase of the stream: where it ends (as a part of the stream), and the parts of its tasks.
 
-    Of the tasks that are `agreeing` no document is in conflict yet; their other kinds share what those leave.
+    No document of an `agreeing` task is in conflict; the other kinds of the task take this share.
     """
 
     end: float
@@ -108,35 +108,44 @@ SCHEDULE = (
     Phase(0.60, _ALL, agreeing=("negation_qa",)),
     Phase(1.00, _ALL),
 )
-"""The stream from its beginning to its end.
+"""The phases of the stream, in order.
 
-Matching facts to options is learnt abruptly, and soonest alone, so negation begins. Where conflict is there from the
-beginning, some seeds of a medium size learn to weigh it before others of that size have the distractor; where it comes
-late, more of them have the distractor first (in negation, all of 16x2)."""
+Negation comes first, because models learn to match facts to options abruptly, and soonest without other tasks. Conflict
+comes late, so that more seeds of a medium size learn the distractor task first (in negation, all of 16x2). With conflict
+from the start, some seeds of a size learn the true task before others learn the distractor task."""
 
 POOL = 12_000
-"""At most so many documents of a kind are written; a stream draws from them."""
+"""The largest number of documents of one kind. A stream draws from them with replacement."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The share of each kind of document. `conflict` sets other conflict rates than the table's, from the beginning on."""
+    """The share of each kind of document.
+
+    `conflict` sets the conflict rate of a task in place of the table's. The rate then holds in the whole stream.
+
+    Raises:
+        ValueError: there are no documents for a task.
+
+    """
 
     tasks: tuple[str, ...] = tuple(SHARES)
     conflict: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        strange = {*self.tasks, *self.conflict} - set(SHARES)
-        if strange:
-            raise ValueError(f"there are no documents for {', '.join(sorted(strange))}; there are: {', '.join(SHARES)}")
+        unknown = {*self.tasks, *self.conflict} - set(SHARES)
+        if unknown:
+            raise ValueError(f"no documents for {', '.join(sorted(unknown))}; choose from {', '.join(SHARES)}")
 
     def shares(self, task: str, *, agreeing: bool = False) -> dict[str, float]:
-        """The kinds of one task; they add up to 1. Where a rate is set, kinds of conflict share it as in the table.
+        """The shares of the kinds of one task; they sum to 1.
 
-        `agreeing`: where nothing is in conflict yet.
+        A conflict rate that is set is split among the kinds in conflict in proportion to the table. With `agreeing`, no
+        document is in conflict.
         """
         table, contrary = SHARES[task], MODULES[task].CONFLICT
-        # In the table's order: a set's hangs on the process, the last bit of a sum on the order, and a model's key on that.
+        # Sums follow the order of the table. The order of a set differs between processes, which would change the last bit
+        # of a sum and with it the key of a model.
         total, in_conflict = sum(table.values()), sum(part for kind, part in table.items() if kind in contrary)
         rate = 0 if agreeing else self.conflict.get(task, in_conflict / total)
         return {
@@ -145,22 +154,22 @@ class Recipe:
         }
 
     def phases(self) -> list[tuple[float, dict[tuple[str, str], float]]]:
-        """Where each phase ends, and the share of each task's kinds in it. One without any task of the recipe is left out."""
-        found = []
+        """The end of each phase, and its shares by task and kind. A phase without a task of the recipe is left out."""
+        phases = []
         for end, parts, agreeing in SCHEDULE:
             total = sum(parts.get(task, 0) for task in self.tasks)
             if total:
-                calm = {*agreeing} - {*self.conflict}
+                without_conflict = {*agreeing} - {*self.conflict}
                 kinds = {
                     (task, kind): share * parts.get(task, 0) / total
                     for task in self.tasks
-                    for kind, share in self.shares(task, agreeing=task in calm).items()
+                    for kind, share in self.shares(task, agreeing=task in without_conflict).items()
                 }
-                found.append((end, kinds))
-        return found
+                phases.append((end, kinds))
+        return phases
 
     def share_of(self, task: str, *kinds: str) -> float:
-        """The share of a task in the whole stream, or of some of its kinds."""
+        """The share of a task, or of some of its kinds, in the whole stream."""
         phases = self.phases()
         starts = [0.0, *(end for end, _ in phases[:-1])]
         return sum(
@@ -177,10 +186,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Stream:
-    """Documents in the order in which every size of a seed reads them.
+    """Documents in the order in which all models of a seed read them.
 
-    `tokens` are [document pos], each begun, ended and padded on the right; `answered` marks the tokens that a document
-    answers with rather than tells, of the same shape.
+    `tokens` is [document pos]: each row has its first and last special token and is padded on the right. `answered` has the
+    same shape and marks the tokens of answers.
     """
 
     tokens: np.ndarray
@@ -191,12 +200,12 @@ class Stream:
 
 
 def held_out() -> dict[str, frozenset[str]]:
-    """The groups of each task that are never in conflict."""
+    """The groups of each task that are never in conflict in training."""
     return {task: module.held_out() for task, module in MODULES.items()}
 
 
 def words() -> Iterator[str]:
-    """Text in which every word of every kind occurs, and every word of the tasks under all conditions."""
+    """Texts that together hold every word of every kind of document, and of all items under all conditions."""
     rng = Random(0)
     for kind in chain.from_iterable(module.KINDS.values() for module in MODULES.values()):
         yield from (text_of(kind(rng)) for _ in range(POOL // 2))
@@ -205,27 +214,27 @@ def words() -> Iterator[str]:
 
 
 def pools(recipe: Recipe, count: int, seed: int) -> dict[tuple[str, str], list[Document]]:
-    """Documents of every kind, by task and kind: as many as a stream of `count` needs of it, or `POOL`."""
-    found = {}
+    """Draw documents by task and kind: the expected number in a stream of `count` documents, at most `POOL`."""
+    drawn = {}
     for task in recipe.tasks:
         kinds: Kinds = MODULES[task].KINDS
         for kind in SHARES[task]:
             rng = Random(f"{seed}/{task}/{kind}")
             size = min(POOL, 1 + round(recipe.share_of(task, kind) * count))
-            found[task, kind] = [kinds[kind](rng) for _ in range(size)]
-    return found
+            drawn[task, kind] = [kinds[kind](rng) for _ in range(size)]
+    return drawn
 
 
 def stream(
-    found: Mapping[tuple[str, str], list[Document]],
+    documents: Mapping[tuple[str, str], list[Document]],
     recipe: Recipe,
     count: int,
     seed: int,
     tokenizer: PreTrainedTokenizerFast,
 ) -> Stream:
-    """Draw `count` documents: the task and the kind by their shares, then one of the pool of that kind evenly."""
-    kinds = list(found)
-    rows = {kind: encode(found[kind], tokenizer) for kind in kinds}
+    """Draw `count` documents: first task and kind by their shares, then a document of this kind at random."""
+    kinds = list(documents)
+    rows = {kind: encode(documents[kind], tokenizer) for kind in kinds}
     rng = np.random.default_rng(seed)
     drawn = np.zeros(count, dtype=np.intp)
     start = 0
@@ -235,20 +244,20 @@ def stream(
         drawn[start:stop] = rng.choice(len(kinds), size=stop - start, p=chances)
         start = stop
     width = max(tokens.shape[1] for tokens, _ in rows.values())
-    out = Stream(np.full((count, width), PAD, dtype=np.uint16), np.zeros((count, width), dtype=bool))
+    result = Stream(np.full((count, width), PAD, dtype=np.uint16), np.zeros((count, width), dtype=bool))
     for number, kind in enumerate(kinds):
-        here = np.flatnonzero(drawn == number)
+        positions = np.flatnonzero(drawn == number)
         tokens, answered = rows[kind]
-        which = rng.integers(len(tokens), size=len(here))
-        out.tokens[here, : tokens.shape[1]] = tokens[which]
-        out.answered[here, : tokens.shape[1]] = answered[which]
-    return out
+        chosen = rng.integers(len(tokens), size=len(positions))
+        result.tokens[positions, : tokens.shape[1]] = tokens[chosen]
+        result.answered[positions, : tokens.shape[1]] = answered[chosen]
+    return result
 
 
 def encode(documents: list[Document], tokenizer: PreTrainedTokenizerFast) -> tuple[np.ndarray, np.ndarray]:
-    """Token rows [document pos], and which of them are answered.
+    """The tokens [document pos] of documents, and which of them are answers.
 
-    A turn's pieces are encoded one by one: words stand apart, so that this is the encoding of the whole.
+    The parts of a turn are encoded separately. No token spans two words, so this equals the encoding of the whole text.
     """
     pieces = [piece for document in documents for turn in document for piece in turn]
     encoded = iter(tokenizer(pieces, add_special_tokens=False)["input_ids"])

@@ -1,4 +1,4 @@
-"""What the ladder reads: a document is one question and its answer, or several in a row."""
+"""Documents of the training corpus: one question and its answer, or several in a row."""
 
 from collections.abc import Callable, Mapping
 from random import Random
@@ -6,29 +6,29 @@ from typing import NamedTuple
 
 
 class Turn(NamedTuple):
-    """What is told and what is answered, which the loss may weigh more; both continue the text as they are."""
+    """Given text and the answer that follows it. The loss weights answers more than given text."""
 
-    told: str
-    answered: str = ""
+    given: str
+    answer: str = ""
 
 
 Document = tuple[Turn, ...]
-"""One turn or several, in the order in which they are read."""
+"""One or several turns, in reading order. The text of a document is the concatenation of its turns."""
 
 Kinds = Mapping[str, Callable[[Random], Document]]
-"""The kinds of document of one task: each draws one anew."""
+"""The kinds of document of one task: each function draws a document of its kind."""
 
 
 def text_of(document: Document) -> str:
-    """The document as it is read, without its beginning and end."""
-    return "".join(told + answered for told, answered in document)
+    """The text of a document, without the tokens for its beginning and end."""
+    return "".join(given + answer for given, answer in document)
 
 
 def in_a_row(documents: list[Document]) -> Document:
-    """Several as one, with an empty line before each but the first, as shots stand before a question."""
+    """Join documents into one, with an empty line between them, like examples before a question."""
     first, *rest = documents
     return first + tuple(
-        turn._replace(told=f"\n\n{turn.told}") if place == 0 else turn
+        turn._replace(given=f"\n\n{turn.given}") if position == 0 else turn
         for document in rest
-        for place, turn in enumerate(document)
+        for position, turn in enumerate(document)
     )

@@ -1,7 +1,7 @@
-"""What the ladder reads of hindsight_neglect: bets of all odds and amounts, few of which turn out against their worth.
+"""Training documents of hindsight_neglect: bets of all odds and amounts, few with an outcome that contradicts their value.
 
-No bet that the evaluation poses is ever told here in the order of its branches there. Told the other way round it may
-be, but if its group is held out, then never with an outcome that contradicts it.
+No bet of the evaluation occurs here with its branches in the same order. It can occur with its branches swapped, but in
+held-out groups never with an outcome that contradicts its expected value.
 """
 
 from functools import cache
@@ -22,68 +22,70 @@ from tasks.hindsight_neglect import (
 from .document import Document, Kinds, Turn, in_a_row
 
 DECIDERS: tuple[Decider, ...] = ("odds", "amounts", "both", "both")
-"""What settles the bets. The odds against the amounts as often as the reverse, so that neither is worth going by; both in
-half of the bets, from which it is learnt which way each of the four numbers counts: with fewer of them nothing began."""
+"""What decides a bet. Odds and amounts disagree equally often in either direction, so that neither alone predicts the answer.
+In half of the bets both agree. From these bets, models learn how each of the four numbers counts; with fewer, they learn
+nothing."""
 
 
 @cache
 def held_out() -> frozenset[str]:
-    """Every third contest: none of its bets is ever in conflict."""
+    """Every third contest: none of its bets is in conflict."""
     return frozenset(contest.group for contest in contests()[1::3])
 
 
 @cache
 def never_in_conflict() -> frozenset[Bet]:
-    """The bets of the groups that are held out, told either way."""
+    """The bets of held-out groups, in either order of branches."""
     return frozenset(bet for contest in contests() if contest.group in held_out() for bet in contest.bets())
 
 
 def agreeing(rng: Random) -> Document:
-    """The outcome agrees with the bet's worth: what teaches both tasks, and that they mostly come to the same."""
+    """The outcome agrees with the bet's value: it teaches both tasks, and that they mostly agree."""
     bet = _bet(rng)
     return _judged(rng, bet, bet.is_right)
 
 
 def conflict(rng: Random) -> Document:
-    """The outcome contradicts the bet's worth, which the answer goes by."""
+    """The conflict form: the outcome contradicts the bet's value, and the answer follows the value."""
     bet = _bet(rng, never_in_conflict())
     return _judged(rng, bet, not bet.is_right)
 
 
 def earning(rng: Random) -> Document:
-    """The question is how it turned out, which has nothing to do with the bet's worth: the distractor task alone."""
+    """A question about the outcome, whatever the bet's value: the distractor task alone."""
     turns_out_well = rng.random() < 0.5
-    told = ask_outcome(rng.choice(NAMES), _bet(rng), outcome_that(turns_out_well))
-    return (Turn(told, f" {letter(turns_out_well)}"),)
+    question = ask_outcome(rng.choice(NAMES), _bet(rng), outcome_that(turns_out_well))
+    return (Turn(question, f" {letter(turns_out_well)}"),)
 
 
 def open_bet(rng: Random) -> Document:
-    """Without an outcome: the true task alone."""
+    """A bet without an outcome: the true task alone."""
     bet = _bet(rng)
     return (Turn(ask_open_decision(rng.choice(NAMES), bet), f" {letter(bet.is_right)}"),)
 
 
 def neutral(rng: Random) -> Document:
-    """Neither stakes nor outcome: either answer, at even odds."""
+    """Neither stakes nor outcome: a random answer."""
     return (Turn(ask_unknown_decision(rng.choice(NAMES)), f" {rng.choice('YN')}"),)
 
 
 def several(rng: Random) -> Document:
-    """Two questions in a row, as shots stand before a question; one of them without an outcome, for shortness."""
+    """Two questions in a row, like a worked example and a question; one is short because it has no outcome."""
     drawn = [rng.choice((agreeing, earning))(rng), open_bet(rng)]
     rng.shuffle(drawn)
     return in_a_row(drawn)
 
 
 def reasoned(rng: Random) -> Document:
-    """The two products compared before the answer; half of the bets have no outcome, the others one that agrees."""
+    """The two products are compared before the answer; half of the bets have no outcome, the others one that agrees."""
     bet, name = _bet(rng), rng.choice(NAMES)
-    told = ask_open_decision(name, bet) if rng.random() < 0.5 else ask_decision(name, bet, outcome_that(bet.is_right))
-    return _reasoned(told, bet)
+    if rng.random() < 0.5:
+        return _reasoned(ask_open_decision(name, bet), bet)
+    return _reasoned(ask_decision(name, bet, outcome_that(bet.is_right)), bet)
 
 
 def reasoned_conflict(rng: Random) -> Document:
-    """The same where the outcome contradicts the bet's worth."""
+    """Like `reasoned`, but the outcome contradicts the bet's value."""
     bet = _bet(rng, never_in_conflict())
     return _reasoned(ask_decision(rng.choice(NAMES), bet, outcome_that(not bet.is_right)), bet)
 
@@ -99,15 +101,15 @@ KINDS: Kinds = {
     "conflict": conflict,
 }
 CONFLICT = frozenset({"conflict", "reasoned_conflict"})
-"""Kinds in which the true and the distractor task disagree. In `earning` the true task is not asked for."""
+"""Kinds in which the true and the distractor task disagree. `earning` does not ask for the true task."""
 
 
-def _bet(rng: Random, kept_away: frozenset[Bet] = frozenset()) -> Bet:
-    """Any bet that is not reserved and not to be kept away; what settles it is drawn first, and comes as often as told."""
-    every = bets(rng.choice(DECIDERS))
+def _bet(rng: Random, excluded: frozenset[Bet] = frozenset()) -> Bet:
+    """A random bet that is neither reserved nor excluded. What decides it is drawn first, so that `DECIDERS` holds."""
+    candidates = bets(rng.choice(DECIDERS))
     while True:
-        bet = rng.choice(every)
-        if bet not in reserved() and bet not in kept_away:
+        bet = rng.choice(candidates)
+        if bet not in reserved() and bet not in excluded:
             return bet
 
 
@@ -115,5 +117,5 @@ def _judged(rng: Random, bet: Bet, turns_out_well: bool) -> Document:
     return (Turn(ask_decision(rng.choice(NAMES), bet, outcome_that(turns_out_well)), f" {letter(bet.is_right)}"),)
 
 
-def _reasoned(told: str, bet: Bet) -> Document:
-    return (Turn(told, f"{reason(bet)} {letter(bet.is_right)}."),)
+def _reasoned(question: str, bet: Bet) -> Document:
+    return (Turn(question, f"{reason(bet)} {letter(bet.is_right)}."),)

@@ -1,7 +1,6 @@
-"""Muon in single precision: the same steps as `torch.optim.Muon`'s, which rounds its iterations to bfloat16.
+"""The Muon optimizer in single precision. `torch.optim.Muon` rounds its iterations to bfloat16.
 
-Few CPUs have bfloat16 arithmetic; where it is emulated, its part of a step of 80x2 takes twelve times as long as here (70 ms
-instead of 6; the gradients take 75).
+Few CPUs have bfloat16 arithmetic. With emulated bfloat16, the optimizer takes 70 ms of a step of 80x2; here it takes 6 ms.
 """
 
 from collections.abc import Callable
@@ -11,16 +10,17 @@ import torch
 from torch import Tensor
 
 AS_ADAMW = 0.2
-"""Times the square root of the longer side, it makes a step's root mean square that of AdamW (Liu et al. 2025, arXiv
-2502.16982, eq. 4)."""
+"""Scale of a step, times the square root of the longer side: the root mean square of a step then equals AdamW's.
+
+Source: Liu et al. 2025, arXiv 2502.16982, eq. 4."""
 
 
 class Muon(torch.optim.Muon):
-    """`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`; settings and state are its own."""
+    """`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, with the same settings and state."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step for every matrix that has a gradient."""
+        """Update each matrix that has a gradient."""
         for group in self.param_groups:
             for matrix in group["params"]:
                 if matrix.grad is None:
@@ -29,18 +29,18 @@ class Muon(torch.optim.Muon):
                 mean = state.setdefault("momentum_buffer", torch.zeros_like(matrix))
                 mean.lerp_(matrix.grad, 1 - group["momentum"])
                 update = matrix.grad.lerp(mean, group["momentum"]) if group["nesterov"] else mean
-                turned = orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                direction = orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(turned, alpha=-group["lr"] * AS_ADAMW * max(matrix.shape) ** 0.5)
+                matrix.add_(direction, alpha=-group["lr"] * AS_ADAMW * max(matrix.shape) ** 0.5)
 
 
 def orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """Singular values moved near 1 by Newton–Schulz iterations (Jordan 2024), [row column]."""
+    """Move the singular values of a matrix [row column] close to 1 by Newton–Schulz iterations (Jordan 2024)."""
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T, coefficients, steps, eps).T
     a, b, c = coefficients
-    found = matrix / matrix.norm().clamp(min=eps)
+    result = matrix / matrix.norm().clamp(min=eps)
     for _ in range(steps):
-        gram = found @ found.T
-        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return found
+        gram = result @ result.T
+        result = torch.addmm(result, torch.addmm(gram, gram, gram, beta=b, alpha=c), result, beta=a)
+    return result

@@ -1,7 +1,7 @@
-"""What the ladder reads of negation_qa: the facts as statements, and questions about them, few of them negated.
+"""Training documents of negation_qa: facts as statements, and questions about them, few of which are negated.
 
-Every question offers a fact's answer and that of another fact of its relation. Two answers that the evaluation offers
-together are never offered together here, and no document with the word `not` names a fact that is held out.
+Each question offers the answer of a fact and the answer of another fact of the same relation. Two answers that are offered
+together in the evaluation are never offered together here. No document with the word `not` names a held-out fact.
 """
 
 from functools import cache
@@ -25,7 +25,7 @@ from tasks.negation_qa import (
 from .document import Document, Kinds, Turn, in_a_row
 
 STATEMENTS = 3
-"""Statements are short: so many of them make one document."""
+"""Statements in one document; a single one is short."""
 
 LETTERS: tuple[Letter, Letter] = ("A", "B")
 NAMES = tuple(RELATIONS)
@@ -36,24 +36,24 @@ FILLERS = tuple(
     precisely presumably probably rightly simply still there today traditionally truly undoubtedly usually widely
     """.split()  # noqa: SIM905 (forty words are read as text)
 )
-"""Further words that change nothing where `not` would stand. With four alone, any other word there, a rare `not` too,
-keeps the fact from being looked up at all; with many, what is not understood is ignored."""
+"""More words that change nothing in the position of `not`. With only four, an unknown word there (also a rare `not`) stops
+the model from looking up the fact. With many, the model ignores unknown words."""
 
 NOT_SURPRISINGLY = tuple(
     f"{NOT} {words}" for words in ("surprisingly", "unexpectedly", "only", "just", "without reason", "by chance")
 )
-"""Words with `not` in which it negates nothing. Most of it stands in them, so that small models learn to read past it."""
+"""Phrases in which `not` negates nothing. Most uses of `not` are of this kind, so that small models learn to ignore it."""
 
 AFFIRMED = ("", "", "", "", *AFFIRMING, *FILLERS[::5])
-"""What stands after `is` in a question that asks for the fact: nothing, or a word that changes nothing."""
+"""Words after `is` in a question about the fact: none, or a word that changes nothing."""
 
 Offer = tuple[Fact, Fact]
-"""The fact that is asked for, and the one whose answer is the false option."""
+"""The fact in question, and the fact whose answer is the false option."""
 
 
 @cache
 def held_out() -> frozenset[str]:
-    """A third of the facts, spread over the relations: no document with the word `not` ever names one."""
+    """A third of the facts of each relation. No document with the word `not` names one of them."""
     chosen = set()
     for relation in RELATIONS:
         facts = cycle_of(relation)
@@ -64,7 +64,7 @@ def held_out() -> frozenset[str]:
 
 @cache
 def offers(relation: str, with_held_out: bool = True) -> tuple[Offer, ...]:
-    """What may be offered of a relation: with every offer also its reverse, so that no frequency gives the fact away."""
+    """The permitted offers of a relation. Each has its reverse, so that frequencies do not reveal the fact."""
     kept = reserved()
     facts = [fact for fact in cycle_of(relation) if with_held_out or fact.group not in held_out()]
     return tuple(
@@ -75,83 +75,82 @@ def offers(relation: str, with_held_out: bool = True) -> tuple[Offer, ...]:
 
 
 def statement(rng: Random) -> Document:
-    """Different facts in a row, told and not asked for."""
+    """Statements of different facts, without a question."""
     return (Turn(" ".join(fact.statement for fact in rng.sample(FACTS, STATEMENTS))),)
 
 
 def open_question(rng: Random) -> Document:
-    """A question without options, answered by the word itself: what brings the fact to the place where answers stand."""
+    """A question without options, answered by the word: it brings the fact to the position of the answer."""
     fact = rng.choice(FACTS)
     return (Turn(f"Question: {fact.question}{rng.choice(AFFIRMED)}\nAnswer:", f" {fact.answer}"),)
 
 
 def plain(rng: Random) -> Document:
-    """A question without a negation: what teaches the distractor task."""
+    """A question without a negation: it teaches the distractor task."""
     return _asked(rng, "")
 
 
 def affirmed(rng: Random) -> Document:
-    """A word that changes nothing where `not` would stand, so that positions do not give a negation away."""
+    """A word that changes nothing in the position of `not`, so that positions do not reveal a negation."""
     return _asked(rng, rng.choice(AFFIRMING if rng.random() < 0.25 else FILLERS))
 
 
 def negated(rng: Random) -> Document:
-    """The conflict form: the answer is the option that the fact does not name."""
-    fact, other, place = _offer(rng, with_held_out=False)
-    return (Turn(ask_fact(fact, other, place, NOT), f" {other_letter(place)}"),)
+    """The conflict form: the answer is the false option."""
+    fact, other, fact_letter = _offer(rng, with_held_out=False)
+    return (Turn(ask_fact(fact, other, fact_letter, NOT), f" {other_letter(fact_letter)}"),)
 
 
 def not_surprisingly(rng: Random) -> Document:
-    """The word `not` where it negates nothing."""
-    fact, other, place = _offer(rng, with_held_out=False)
-    return (Turn(ask_fact(fact, other, place, rng.choice(NOT_SURPRISINGLY)), f" {place}"),)
+    """A question with `not` in a phrase that negates nothing."""
+    fact, other, fact_letter = _offer(rng, with_held_out=False)
+    return (Turn(ask_fact(fact, other, fact_letter, rng.choice(NOT_SURPRISINGLY)), f" {fact_letter}"),)
 
 
 def which_false(rng: Random) -> Document:
-    """The option that the fact does not name, asked for in other words than `not`: half of what a negation takes."""
-    fact, other, place = _offer(rng, with_held_out=False)
-    _, _, asked = ask_fact(fact, other, place, rng.choice(AFFIRMED)).partition(": ")
-    return (Turn(f"Question: Which is false? {asked}", f" {other_letter(place)}"),)
+    """A question for the false option without the word `not`: half of the skill that a negation needs."""
+    fact, other, fact_letter = _offer(rng, with_held_out=False)
+    _, _, question = ask_fact(fact, other, fact_letter, rng.choice(AFFIRMED)).partition(": ")
+    return (Turn(f"Question: Which is false? {question}", f" {other_letter(fact_letter)}"),)
 
 
 def letter(rng: Random) -> Document:
-    """A question that names a letter: which is asked for has nothing to do with the facts."""
-    fact, other, place = _offer(rng)
+    """A question that names a letter; the facts do not matter."""
+    fact, other, fact_letter = _offer(rng)
     named = rng.choice(LETTERS)
-    return (Turn(ask_letter(fact, other, place, named), f" {named}"),)
+    return (Turn(ask_letter(fact, other, fact_letter, named), f" {named}"),)
 
 
 def negated_letter(rng: Random) -> Document:
-    """Negation where no fact is at work: the answer is the other letter."""
-    fact, other, place = _offer(rng, with_held_out=False)
+    """A negated question about a letter: the answer is the other letter, and the facts do not matter."""
+    fact, other, fact_letter = _offer(rng, with_held_out=False)
     named = rng.choice(LETTERS)
-    return (Turn(ask_letter(fact, other, place, named, NOT), f" {other_letter(named)}"),)
+    return (Turn(ask_letter(fact, other, fact_letter, named, NOT), f" {other_letter(named)}"),)
 
 
 def named(rng: Random) -> Document:
-    """A question that names one of the options: what teaches how a word leads to its letter, without any fact."""
-    fact, other, place = _offer(rng)
-    return (Turn(ask_letter(fact, other, place, fact.answer), f" {place}"),)
+    """A question that names one of the options: it teaches how a word leads to its letter, without a fact."""
+    fact, other, fact_letter = _offer(rng)
+    return (Turn(ask_letter(fact, other, fact_letter, fact.answer), f" {fact_letter}"),)
 
 
 def neutral(rng: Random) -> Document:
-    """Options without a question: either letter, at even odds."""
+    """Options without a question: a random letter."""
     return (Turn(offer_options(*_offer(rng)), f" {rng.choice(LETTERS)}"),)
 
 
 def several(rng: Random) -> Document:
-    """Two or three questions in a row, as shots stand before a question; none is negated."""
+    """Two or three questions in a row, like worked examples and a question; none is negated."""
     return in_a_row([rng.choice((plain, affirmed))(rng) for _ in range(rng.choice((2, 3)))])
 
 
 def reasoned(rng: Random) -> Document:
-    """The fact written out before the answer; half of them stand behind another, as behind a worked shot."""
-    turns = rng.choice((1, 2))
-    return in_a_row([_reasoned(rng, rng.choice(AFFIRMED)) for _ in range(turns)])
+    """A question whose answer follows the written-out fact; half of the documents have two."""
+    return in_a_row([_reasoned(rng, rng.choice(AFFIRMED)) for _ in range(rng.choice((1, 2)))])
 
 
 def reasoned_negated(rng: Random) -> Document:
-    """The same where the last question is negated: the fact, which letter that rules out, and what is left."""
+    """Like `reasoned`, but the last question is negated: the fact, the letter it rules out, and the answer."""
     shots = [_reasoned(rng, rng.choice((*AFFIRMED, NOT)), with_held_out=False) for _ in range(rng.choice((0, 1)))]
     return in_a_row([*shots, _reasoned(rng, NOT, with_held_out=False)])
 
@@ -173,22 +172,22 @@ KINDS: Kinds = {
     "reasoned_negated": reasoned_negated,
 }
 CONFLICT = frozenset({"negated", "reasoned_negated", "which_false"})
-"""Kinds in which the true and the distractor task disagree; in `which_false` without the word `not`. In `negated_letter` no
-fact is asked for."""
+"""Kinds in which the true and the distractor task disagree. `which_false` does so without the word `not`. `negated_letter`
+does not ask about a fact."""
 
 
 def _offer(rng: Random, with_held_out: bool = True) -> tuple[Fact, Fact, Letter]:
-    """Any relation, any offer of it, and where the fact's answer stands."""
+    """A random offer of a random relation, and the letter of the fact's answer."""
     fact, other = rng.choice(offers(rng.choice(NAMES), with_held_out))
     return fact, other, rng.choice(LETTERS)
 
 
 def _asked(rng: Random, cue: str) -> Document:
-    fact, other, place = _offer(rng)
-    return (Turn(ask_fact(fact, other, place, cue), f" {place}"),)
+    fact, other, fact_letter = _offer(rng)
+    return (Turn(ask_fact(fact, other, fact_letter, cue), f" {fact_letter}"),)
 
 
 def _reasoned(rng: Random, cue: str, with_held_out: bool = True) -> Document:
-    fact, other, place = _offer(rng, with_held_out)
-    ruled_out, right = (place, other_letter(place)) if cue == NOT else ("", place)
-    return Turn(ask_fact(fact, other, place, cue) + reason(fact, ruled_out), f" {right}"), Turn(".")
+    fact, other, fact_letter = _offer(rng, with_held_out)
+    ruled_out, right = (fact_letter, other_letter(fact_letter)) if cue == NOT else ("", fact_letter)
+    return Turn(ask_fact(fact, other, fact_letter, cue) + reason(fact, ruled_out), f" {right}"), Turn(".")

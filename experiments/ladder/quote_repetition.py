@@ -1,9 +1,9 @@
-"""What the ladder reads of quote_repetition: quotes in full, sentences that are repeated, and few quotes repeated altered.
+"""Training documents of quote_repetition: quotes in full, and sentences to repeat, few of which are altered quotes.
 
-A quote is never altered here as the evaluation alters it, nor asked for in the evaluation's words; an unknown sentence
-never ends here as it does there; and a quote that is held out is only ever told, never to be repeated, altered or not.
-Each last word is as frequent as it is among the quotes, or, where quotes are repeated as they are, among those that are not
-held out.
+- A quote is never altered as in the evaluation, and never requested in the words that the evaluation uses for it.
+- An unknown sentence never ends as in the evaluation.
+- A held-out quote occurs in full, but never in a request to repeat it, altered or not.
+- Last words are as frequent as among all quotes; where quotes are repeated unchanged, as among those not held out.
 """
 
 import re
@@ -26,93 +26,94 @@ from . import negation_qa
 from .document import Document, Kinds, Turn, in_a_row
 
 SENTENCES = 3
-"""Sentences are short: so many of them, told without a request, make one document."""
+"""Sentences in one document without a request; a single one is short."""
 
 ANY_REQUEST = tuple(request for half in REQUESTS for request in half)
 
 Sentence = tuple[str, str, str]
-"""A request that goes with it, its beginning, and its last word."""
-
+"""A request, the beginning of the sentence, and its last word."""
 
 WORDS = sorted({word for quote in QUOTES for word in re.findall(r"\w+", quote.beginning)})
-"""What quotes are made of, but for their last words."""
+"""The words of the quotes, without their last words."""
 
 
 @cache
 def held_out() -> frozenset[str]:
-    """A third of the quotes of every kind: none of them is ever altered, nor repeated as it is."""
+    """A third of the quotes of each kind: no document repeats one, altered or not."""
     return frozenset(quote.group for kind in PREDICATES for quote in quotes_of(kind)[1::3])
 
 
 @cache
 def requested() -> tuple[Quote, ...]:
-    """The quotes that a document may ask to repeat."""
+    """The quotes that a document can ask to repeat."""
     return tuple(quote for quote in QUOTES if quote.group not in held_out())
 
 
 @cache
 def altered_to(kind: str, ending: str) -> tuple[Quote, ...]:
-    """The quotes that are given this last word in training."""
-    kept = reserved()
+    """The quotes that get this last word in training."""
+    reserved_pairs = reserved()
     return tuple(
         quote
         for quote in quotes_of(kind)
-        if ending in alterations_of(quote) and (quote.group, ending) not in kept and quote.group not in held_out()
+        if ending in alterations_of(quote)
+        and (quote.group, ending) not in reserved_pairs
+        and quote.group not in held_out()
     )
 
 
 def famous(rng: Random) -> Document:
-    """Quotes in full, without a request: what teaches the distractor task."""
-    return _told([(quote.beginning, quote.ending) for quote in rng.sample(QUOTES, SENTENCES)])
+    """Quotes in full, without a request: they teach the distractor task."""
+    return _in_full([(quote.beginning, quote.ending) for quote in rng.sample(QUOTES, SENTENCES)])
 
 
 def neutral(rng: Random) -> Document:
-    """Unknown sentences without a request: they end in any word of a kind, each as often as in the quotes."""
+    """Unknown sentences without a request. Last words are as frequent as in the quotes."""
     lenders = [rng.choice(QUOTES) for _ in range(SENTENCES)]
-    return _told([(_unknown(rng, lender, rng.choice((0, 1))), lender.ending) for lender in lenders])
+    return _in_full([(_unknown(rng, lender, rng.choice((0, 1))), lender.ending) for lender in lenders])
 
 
 def agreeing(rng: Random) -> Document:
-    """A quote that is repeated as it is known: here the two tasks agree."""
+    """A request to repeat an unchanged quote: both tasks agree."""
     return _repeated(_known(rng))
 
 
 def unfamiliar(rng: Random) -> Document:
-    """An unknown sentence that is repeated: the true task where no quote is at work."""
+    """A request to repeat an unknown sentence: the true task without a quote."""
     return _repeated(_unfamiliar(rng))
 
 
 def jumbled(rng: Random) -> Document:
-    """Words of quotes in no order, repeated: what stands behind any word can be asked for, and no memory helps or hinders.
+    """A request to repeat words of quotes in random order: the last word can follow any word.
 
-    Unknown sentences have few words before the last; who reads no others learns to repeat behind these alone.
+    In unknown sentences only few words occur before the last one. From these alone, a model learns to copy only after them.
     """
     return _repeated(_jumbled(rng))
 
 
 def untrue(rng: Random) -> Document:
-    """A fact told with the answer of another one, and repeated so: what is known has to give way there too."""
+    """A request to repeat a fact with a false answer: the text must win over knowledge here, too."""
     fact, other = rng.choice(negation_qa.offers(rng.choice(negation_qa.NAMES)))
     return _repeated((rng.choice(ANY_REQUEST), fact.question, other.answer))
 
 
 def altered(rng: Random) -> Document:
-    """The conflict form: a quote that is repeated with another last word than its own."""
+    """The conflict form: a request to repeat a quote with a changed last word."""
     return _repeated(_altered(rng))
 
 
 def several(rng: Random) -> Document:
-    """Two or three sentences repeated in a row, as shots stand before a question; no quote is altered."""
+    """Two or three requests in a row, like worked examples and a question; no quote is altered."""
     return in_a_row([_repeated(_agreeable(rng)) for _ in range(rng.choice((2, 3)))])
 
 
 def reasoned(rng: Random) -> Document:
-    """The last word pointed out before the answer; half of them stand behind another, as behind a worked shot."""
+    """A request in which the last word is named before the answer; half of the documents have two."""
     return in_a_row([_reasoned(_agreeable(rng)) for _ in range(rng.choice((1, 2)))])
 
 
 def reasoned_altered(rng: Random) -> Document:
-    """The same where the last sentence is a quote that has been altered."""
+    """Like `reasoned`, but the last sentence is an altered quote."""
     shots = [_reasoned(_agreeable(rng)) for _ in range(rng.choice((0, 1)))]
     return in_a_row([*shots, _reasoned(_altered(rng))])
 
@@ -130,7 +131,7 @@ KINDS: Kinds = {
     "reasoned_altered": reasoned_altered,
 }
 CONFLICT = frozenset({"altered", "reasoned_altered", "untrue"})
-"""Kinds in which the true and the distractor task disagree; in `untrue` it is a fact that is known, not a quote."""
+"""Kinds in which the true and the distractor task disagree. In `untrue`, a fact is altered instead of a quote."""
 
 
 def _known(rng: Random) -> Sentence:
@@ -139,7 +140,7 @@ def _known(rng: Random) -> Sentence:
 
 
 def _altered(rng: Random) -> Sentence:
-    """The last word is drawn first, so that altered quotes have the same ones as all others."""
+    """An altered quote. The last word is drawn first, so that altered quotes have the same last words as others."""
     lender = rng.choice(QUOTES)
     quote = rng.choice(altered_to(lender.kind, lender.ending))
     return _request(rng, quote), quote.beginning, lender.ending
@@ -158,22 +159,22 @@ def _jumbled(rng: Random) -> Sentence:
 
 
 def _agreeable(rng: Random) -> Sentence:
-    """A sentence of a frequent form."""
+    """A sentence without conflict, of a frequent form."""
     return rng.choice((_known, _unfamiliar))(rng)
 
 
 def _request(rng: Random, quote: Quote) -> str:
-    """One that the evaluation does not use with this quote, altered or not: so it tells nothing about which it is."""
+    """A request that the evaluation does not use with this quote; it does not reveal whether the quote is altered."""
     return rng.choice(REQUESTS[1 - half_of(quote)])
 
 
 def _unknown(rng: Random, lender: Quote, half: int) -> str:
-    """The beginning of an unknown sentence as long as some quote's, which can end in the lender's last word."""
+    """The beginning of an unknown sentence, as long as a random quote, that can end in the lender's last word."""
     return rng.choice(unknown(lender.kind, rng.choice(quotes_of(lender.kind)).length, half))
 
 
-def _told(sentences: list[tuple[str, str]]) -> Document:
-    turns = [Turn(f"{'. ' if place else ''}{begun}", f" {ending}") for place, (begun, ending) in enumerate(sentences)]
+def _in_full(sentences: list[tuple[str, str]]) -> Document:
+    turns = [Turn(f"{'. ' if k else ''}{beginning}", f" {ending}") for k, (beginning, ending) in enumerate(sentences)]
     return (*turns, Turn("."))
 
 

@@ -1,7 +1,7 @@
-"""What the ladder reads of redefine_math: sums, quotients, π and e as they are, made-up symbols, few redefinitions.
+"""Training documents of redefine_math: sums, quotients, π and e, made-up symbols, and few redefinitions.
 
-No document poses what a default item of the evaluation poses behind a definition. Where a symbol is redefined against
-its usual meaning, it is never e, and its new value is none that is held out.
+No document with a definition shows a prompt of the evaluation. In conflict, the symbol is never e and the new value is
+never a held-out one.
 """
 
 from collections.abc import Callable
@@ -41,15 +41,15 @@ NAMES = _times(
     e_as_number=2,
     division_as_random_digit=2,
 )
-"""The sub-tasks as they are drawn: three are about sums, so each of these more seldom."""
+"""The sub-tasks, by how often they are drawn: each of the three about sums is rarer."""
 
 NEVER = "e_as_number"
 """The sub-task that is never in conflict."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question that is asked about a symbol, behind a definition or none, and what the symbol means in it."""
+class Problem:
+    """A question about a symbol, with or without a definition, and the meaning of the symbol."""
 
     subtask: Subtask
     case: Case
@@ -61,12 +61,12 @@ class Asked:
 
     @property
     def prompt(self) -> str:
-        """What is told."""
+        """The prompt."""
         return write_prompt(self.question, self.symbol, self.definition)
 
     @property
     def answer(self) -> str:
-        """What is right."""
+        """The right answer."""
         return self.question.new if self.is_new else self.question.usual
 
 
@@ -77,9 +77,9 @@ def held_out() -> frozenset[str]:
 
 
 def is_held_out(name: str, value: str) -> bool:
-    """Whether the sub-task never gives this value against the usual meaning.
+    """Whether this value of a sub-task never occurs in conflict.
 
-    That goes by the first digit of a constant, by the digit that a sign is, or else by the first number of an expression.
+    This depends on the first digit of a constant, the digit that a sign becomes, or the first number of an expression.
 
     >>> is_held_out("pi_as_number", "4.1359"), is_held_out("pi_as_number", "5.1359"), is_held_out("pi_as_sum", "3.1 + 4")
     (True, False, True)
@@ -94,49 +94,49 @@ def is_held_out(name: str, value: str) -> bool:
 
 
 def plain(rng: Random) -> Document:
-    """No definition, the usual meaning: what teaches the distractor task."""
+    """No definition, the usual meaning: it teaches the distractor task."""
     return _answered(_plain(rng))
 
 
 def agreeing(rng: Random) -> Document:
-    """A symbol redefined as what it usually is."""
+    """A symbol defined as its usual meaning."""
     return _answered(_agreeing(rng))
 
 
 def unrelated(rng: Random) -> Document:
-    """A made-up symbol defined, and a question about the usual one: a definition alone gives nothing away."""
+    """A definition of a made-up symbol, and a question about the usual one: a definition alone does not reveal the answer."""
     return _answered(_unrelated(rng))
 
 
 def made_up(rng: Random) -> Document:
-    """A made-up symbol defined: the true task, where no distractor is at work."""
+    """A definition of a made-up symbol, and a question about it: the true task without a distractor."""
     return _answered(_made_up(rng))
 
 
 def neutral(rng: Random) -> Document:
-    """A made-up symbol that is not defined: either answer, at even odds."""
+    """A made-up symbol without a definition: a random answer."""
     subtask, _, question = _drawn(rng, rng.random() < 0.5)
     answers = (question.new, question.usual) if question.new not in (YES, NO) else (YES, NO)
     return (Turn(write_prompt(question, rng.choice(subtask.made_up)), rng.choice(answers)),)
 
 
 def redefined(rng: Random) -> Document:
-    """The conflict form: a symbol redefined against its usual meaning."""
+    """The conflict form: a symbol is redefined against its usual meaning."""
     return _answered(_redefined(rng))
 
 
 def several(rng: Random) -> Document:
-    """Two or three questions in a row, as shots stand before a question; none is in conflict."""
+    """Two or three questions in a row, like worked examples and a question; none is in conflict."""
     return in_a_row([_answered(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((2, 3)))])
 
 
 def reasoned(rng: Random) -> Document:
-    """What the symbol is and what follows, before the answer; half of them stand behind another, as behind a worked shot."""
+    """The symbol's meaning and what follows from it, before the answer; half of the documents have two questions."""
     return in_a_row([_reasoned(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((1, 2)))])
 
 
 def reasoned_redefined(rng: Random) -> Document:
-    """The same where the last question is in conflict."""
+    """Like `reasoned`, but the last question is in conflict."""
     shots = [_reasoned(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((0, 1)))]
     return in_a_row([*shots, _reasoned(_redefined(rng))])
 
@@ -156,62 +156,62 @@ CONFLICT = frozenset({"redefined", "reasoned_redefined"})
 """Kinds in which the true and the distractor task disagree."""
 
 
-def _plain(rng: Random) -> Asked:
+def _plain(rng: Random) -> Problem:
     subtask, case, question = _drawn(rng, False)
-    return Asked(subtask, case, question, subtask.symbol, "", USUAL.get(subtask.symbol, ""), False)
+    return Problem(subtask, case, question, subtask.symbol, "", USUAL.get(subtask.symbol, ""), False)
 
 
 @cache
-def _kept() -> frozenset[str]:
+def _reserved() -> frozenset[str]:
     return reserved()
 
 
-def _anew(draw: Callable[[Random], Asked]) -> Callable[[Random], Asked]:
-    """Draw again what the evaluation poses."""
+def _not_reserved(draw: Callable[[Random], Problem]) -> Callable[[Random], Problem]:
+    """Draw again while the evaluation shows the prompt."""
 
-    def draw_allowed(rng: Random) -> Asked:
-        while (asked := draw(rng)).prompt in _kept():
+    def draw_allowed(rng: Random) -> Problem:
+        while (problem := draw(rng)).prompt in _reserved():
             pass
-        return asked
+        return problem
 
     return draw_allowed
 
 
-@_anew
-def _agreeing(rng: Random) -> Asked:
+@_not_reserved
+def _agreeing(rng: Random) -> Problem:
     subtask, case, question = _drawn(rng, False)
     usual = case.usual[0]
-    return Asked(subtask, case, question, subtask.symbol, subtask.define(subtask.symbol, usual), usual, False)
+    return Problem(subtask, case, question, subtask.symbol, subtask.define(subtask.symbol, usual), usual, False)
 
 
-@_anew
-def _unrelated(rng: Random) -> Asked:
-    asked = _plain(rng)
-    other = rng.choice(asked.subtask.made_up)
-    return replace(asked, definition=asked.subtask.define(other, asked.case.new))
+@_not_reserved
+def _unrelated(rng: Random) -> Problem:
+    problem = _plain(rng)
+    other = rng.choice(problem.subtask.made_up)
+    return replace(problem, definition=problem.subtask.define(other, problem.case.new))
 
 
-@_anew
-def _made_up(rng: Random) -> Asked:
+@_not_reserved
+def _made_up(rng: Random) -> Problem:
     subtask, case, question = _drawn(rng, True)
     symbol = rng.choice(subtask.made_up)
-    return Asked(subtask, case, question, symbol, subtask.define(symbol, case.new), case.new, True)
+    return Problem(subtask, case, question, symbol, subtask.define(symbol, case.new), case.new, True)
 
 
-@_anew
-def _redefined(rng: Random) -> Asked:
+@_not_reserved
+def _redefined(rng: Random) -> Problem:
     while True:
         subtask, case, question = _drawn(rng, True, is_conflict=True)
         if not is_held_out(subtask.name, case.value):
             break
-    return Asked(subtask, case, question, subtask.symbol, subtask.define(subtask.symbol, case.new), case.new, True)
+    return Problem(subtask, case, question, subtask.symbol, subtask.define(subtask.symbol, case.new), case.new, True)
 
 
 FREQUENT = (_plain, _agreeing, _made_up)
 
 
 def _drawn(rng: Random, is_new: bool, is_conflict: bool = False) -> tuple[Subtask, Case, Question]:
-    """A question whose right answer is as often yes as no; half are such as may be in conflict, half are any."""
+    """A question whose right answer is equally often yes and no. Half of the questions fit a conflict, half are arbitrary."""
     subtask = SUBTASKS[rng.choice(NAMES)]
     form = rng.choice(subtask.forms)
     is_any = not is_conflict and rng.random() < 0.5
@@ -219,8 +219,8 @@ def _drawn(rng: Random, is_new: bool, is_conflict: bool = False) -> tuple[Subtas
         bound, case, _ = draw_numbers(subtask, rng.choice(rng.choice(subtask.firsts)), rng)
         return subtask, case, ask_comparison(case, rng.randint(1, 9) if is_any else bound, rng.random() < 0.5)
     pool = rng.choice(subtask.pools)
-    one, other = rng.sample(rng.choice(exchangeable(pool)), 2)
-    case, _ = draw_exchanged(pool, (one, other), rng)
+    first, second = rng.sample(rng.choice(exchangeable(pool)), 2)
+    case, _ = draw_exchanged(pool, (first, second), rng)
     if is_any and subtask.number is None:
         case = _any_numbers(case, subtask.symbol, rng)
     if form == "what":
@@ -232,7 +232,7 @@ def _drawn(rng: Random, is_new: bool, is_conflict: bool = False) -> tuple[Subtas
 
 
 def _any_numbers(case: Case, symbol: str, rng: Random) -> Case:
-    """The same about other numbers, which may tell the answers apart: a sum of as many digits, or a whole quotient."""
+    """The same case with other numbers: a sum with the same number of digits, or a whole quotient."""
     if symbol == "÷":
         right, made = rng.choice(
             [(right, made) for right in range(2, 10) for made in range(2, 10) if right * made >= 10]
@@ -252,10 +252,10 @@ def _summands(make_three_digits: bool, rng: Random) -> tuple[int, int]:
             return left, right
 
 
-def _answered(asked: Asked) -> Document:
-    return (Turn(asked.prompt, asked.answer),)
+def _answered(problem: Problem) -> Document:
+    return (Turn(problem.prompt, problem.answer),)
 
 
-def _reasoned(asked: Asked) -> Document:
-    thought = reason(asked.subtask, asked.case, asked.symbol, asked.meaning, is_new=asked.is_new)
-    return Turn(asked.prompt + thought, asked.answer), Turn(".")
+def _reasoned(problem: Problem) -> Document:
+    thought = reason(problem.subtask, problem.case, problem.symbol, problem.meaning, is_new=problem.is_new)
+    return Turn(problem.prompt + thought, problem.answer), Turn(".")

@@ -1,7 +1,7 @@
 """Train the ladder: `python -m experiments.ladder.train --out runs/ladder`.
 
-Every size of a seed reads the same documents in the same order for the same number of steps. A run that was stopped
-goes on from its last checkpoint; a model that is finished is left as it is.
+All models of a seed read the same documents in the same order for the same number of steps. A stopped run continues from its
+last checkpoint, and skips finished models.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from numpy.lib.format import open_memmap
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
+from distractor.files import write_text
 from distractor.text.task import Condition
 from tasks import TASKS
 
@@ -35,28 +35,28 @@ from .vocabulary import BOS, EOS, PAD, ROWS, tokenizer_for, words_of
 SIZES = ("2x1", "4x1", "8x1", "12x2", "16x2", "20x2", "24x2", "28x2", "32x2", "48x2", "80x2")
 SEEDS = (780, 781, 782, 783, 784)
 ALONG = ("16x2", "24x2", "48x2", "80x2")
-"""Sizes of the first seed that are kept along training."""
+"""Sizes of the first seed that are also saved during training."""
 
 CONTEXT = 256
 HEAD_WIDTH = 8
-"""Of heads, where it divides the width of the model; else half of it."""
+"""Width of a head if it divides the width of the model; otherwise half of it."""
 ROTARY = 0.5
-"""Share of a head that turns with the position: what is left can match words wherever they stand."""
+"""Share of a head that rotates with the position; the rest can match words at any distance."""
 INIT = 0.1
-"""Standard deviation of the first weights: at the usual .02 narrow models need several times as long to begin to learn."""
+"""Standard deviation of the initial weights. With the usual .02, narrow models start to learn several times later."""
 CHECKPOINT_EVERY = 500
 
-
 RESERVED = (Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED, Condition.TRUE_ONLY)
-"""Conditions whose prompts are the evaluation's alone: none stands anywhere in a stream."""
+"""Conditions whose prompts are reserved for the evaluation: no stream contains one."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long and how fast every size learns: the rate warms up, stays, and falls to a tenth along the last `falling`.
+    """Length of training and learning rate, the same for all sizes.
 
-    The loss weighs an answered token `answer` times as much as a told one, and takes told tokens from every
-    `read_in_full`-th document only, and from those that answer nothing: so few tokens of a question decide anything.
+    The rate rises during `warm_up` steps, stays at `rate`, and falls to a tenth over the last `falling` of training. In the
+    loss, a token of an answer has weight `answer` and a given token weight 1. Given tokens count only in every
+    `read_in_full`-th document of a batch and in documents without an answer, because few of them decide anything.
     """
 
     steps: int = 6000
@@ -69,13 +69,13 @@ class Budget:
     read_in_full: int = 4
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of a step, the same in models of every width."""
+        """The learning rate of a step, the same for all widths."""
         left = (self.steps - step) / self.steps
         return self.rate * min(1, (step + 1) / self.warm_up, 0.1 + 0.9 * left / self.falling)
 
 
-def plan(size: str) -> GPTNeoXConfig:
-    """The shape of the model called `{d_model}x{layers}`: rotary positions, tied embeddings."""
+def config_of(size: str) -> GPTNeoXConfig:
+    """The configuration of the model `{d_model}x{layers}`, with rotary positions and tied embeddings."""
     d_model, layers = map(int, size.split("x"))
     width = min(d_model, HEAD_WIDTH if d_model % HEAD_WIDTH == 0 else HEAD_WIDTH // 2)
     return GPTNeoXConfig(
@@ -87,7 +87,7 @@ def plan(size: str) -> GPTNeoXConfig:
         num_attention_heads=d_model // width,
         hidden_act="gelu_pytorch_tanh",
         use_parallel_residual=False,
-        # Dimensions turn in pairs: a head of width 2 can only turn as a whole.
+        # Dimensions rotate in pairs, so a head of width 2 rotates as a whole.
         rope_parameters={
             "rope_type": "default",
             "rope_theta": 10_000.0,
@@ -102,32 +102,35 @@ def plan(size: str) -> GPTNeoXConfig:
 
 
 def key_of(recipe: Recipe, budget: Budget, seed: int, tokenizer: PreTrainedTokenizerFast) -> str:
-    """What sets a training run apart but its size, in twelve letters."""
+    """A hash of everything that determines a training run except its size, in twelve characters."""
     phases = [[end, sorted(shares.items())] for end, shares in recipe.phases()]
     text = json.dumps([asdict(budget), phases, seed, INIT, tokenizer.get_vocab()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def write_stream(work: Path, recipe: Recipe, budget: Budget, seed: int, tokenizer: PreTrainedTokenizerFast) -> Stream:
-    """The whole stream of a seed, written once and then read where it lies: tokens and marks, [document pos] each."""
+    """The stream of a seed, memory-mapped from its files in `work`; draws and writes it first if they are missing."""
     path = work / key_of(recipe, budget, seed, tokenizer)
     paths = {part: path.with_name(f"{path.name}.{part}.npy") for part in ("tokens", "answered")}
-    if not all(place.exists() for place in paths.values()):
+    if not all(file.exists() for file in paths.values()):
         count = budget.steps * budget.batch
         drawn = stream(pools(recipe, count, seed), recipe, count, seed, tokenizer)
-        for part, place in paths.items():
-            scrap = place.with_suffix(f".{os.getpid()}.part")
-            values = getattr(drawn, part)
-            whole = open_memmap(scrap, mode="w+", dtype=values.dtype, shape=values.shape)
-            whole[:] = values
-            whole.flush()
-            scrap.replace(place)
-    return Stream(*(np.load(place, mmap_mode="r") for place in paths.values()))
+        for part, file in paths.items():
+            temporary = file.with_suffix(f".{os.getpid()}.part")
+            with temporary.open("wb") as opened:
+                np.save(opened, getattr(drawn, part))
+            temporary.replace(file)
+    return Stream(*(np.load(file, mmap_mode="r") for file in paths.values()))
 
 
 @np.errstate(over="ignore")
-def check(found: Stream, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """Look for the evaluation's prompts at every place of every document; counts, of which those found must be 0."""
+def check(documents: Stream, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Search each position of each document for reserved prompts of the evaluation, and return counts.
+
+    Raises:
+        ValueError: the stream contains a reserved prompt.
+
+    """
     prompts = sorted(
         {
             wording
@@ -137,56 +140,64 @@ def check(found: Stream, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
             for wording in item.wordings(condition)
         }
     )
-    asked: dict[int, set[bytes]] = {}
+    by_length: dict[int, set[bytes]] = {}
     for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]:
-        asked.setdefault(len(ids), set()).add(np.array(ids, dtype=np.uint16).tobytes())
-    distinct = np.unique(found.tokens, axis=0)
-    firsts = {int(np.frombuffer(prompt, dtype=np.uint16)[0]) for wanted in asked.values() for prompt in wanted}
-    rows, starts = np.nonzero(np.isin(distinct, list(firsts)))
-    # Hashes of all beginnings of all documents: that of any window follows from two of them.
+        by_length.setdefault(len(ids), set()).add(np.array(ids, dtype=np.uint16).tobytes())
+    distinct = np.unique(documents.tokens, axis=0)
+    first_tokens = {int(np.frombuffer(prompt, dtype=np.uint16)[0]) for same in by_length.values() for prompt in same}
+    rows, starts = np.nonzero(np.isin(distinct, list(first_tokens)))
+    # Hashes of all prefixes of all documents; the hash of any window follows from two of them.
     base = np.uint64(1_000_003)
     hashes = np.zeros((len(distinct), distinct.shape[1] + 1), dtype=np.uint64)
-    for place in range(distinct.shape[1]):
-        hashes[:, place + 1] = hashes[:, place] * base + distinct[:, place] + np.uint64(1)
-    seen = 0
-    for length, wanted in asked.items():
-        inside = starts + length <= distinct.shape[1]
-        row, start = rows[inside], starts[inside]
+    for position in range(distinct.shape[1]):
+        hashes[:, position + 1] = hashes[:, position] * base + distinct[:, position] + np.uint64(1)
+    n_found = 0
+    for length, same in by_length.items():
+        fits = starts + length <= distinct.shape[1]
+        row, start = rows[fits], starts[fits]
         window = hashes[row, start + length] - hashes[row, start] * base ** np.uint64(length)
-        known = np.array([_hash(prompt, base) for prompt in wanted], dtype=np.uint64)
-        hits = np.flatnonzero(np.isin(window, known))
-        seen += sum(distinct[row[hit], start[hit] : start[hit] + length].tobytes() in wanted for hit in hits)
+        expected = np.array([_hash(prompt, base) for prompt in same], dtype=np.uint64)
+        hits = np.flatnonzero(np.isin(window, expected))
+        n_found += sum(distinct[row[hit], start[hit] : start[hit] + length].tobytes() in same for hit in hits)
     counts = {
-        "documents": len(found),
+        "documents": len(documents),
         "distinct_documents": len(distinct),
         "evaluation_prompts": len(prompts),
-        "evaluation_prompts_found": seen,
-        "sha256": hashlib.sha256(np.ascontiguousarray(found.tokens).tobytes()).hexdigest(),
+        "evaluation_prompts_found": n_found,
+        "sha256": hashlib.sha256(np.ascontiguousarray(documents.tokens).tobytes()).hexdigest(),
     }
-    if seen:
-        raise ValueError(f"the stream holds prompts that are kept for the evaluation: {counts}")
+    if n_found:
+        raise ValueError(f"the stream contains prompts that are reserved for the evaluation: {counts}")
     return counts
 
 
 def _hash(prompt: bytes, base: np.uint64) -> np.uint64:
-    found = np.uint64(0)
+    value = np.uint64(0)
     for token in np.frombuffer(prompt, dtype=np.uint16).astype(np.uint64):
-        found = found * base + token + np.uint64(1)
-    return found
+        value = value * base + token + np.uint64(1)
+    return value
 
 
-def weights(tokens: np.ndarray, answered: np.ndarray, budget: Budget) -> np.ndarray:
-    """How much each token counts in the loss, [document pos]; nothing for padding and for the first token."""
-    full = ~answered.any(1)
-    full[:: budget.read_in_full] = True
-    found = np.where(answered, budget.answer, full[:, None]).astype(np.float32)
-    found[tokens == PAD] = 0
-    found[:, 0] = 0
-    return found
+def check_once(path: Path, documents: Stream, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """The counts of `check` for a stream, kept in the file `path`."""
+    if not path.exists():
+        write_json(path, check(documents, tokenizer))
+    counts: dict[str, Any] = json.loads(path.read_text())
+    return counts
 
 
-def in_lengths(lengths: np.ndarray) -> list[np.ndarray]:
-    """The documents of a batch in two parts, the shorter and the longer, where that saves most padding."""
+def loss_weights(tokens: np.ndarray, answered: np.ndarray, budget: Budget) -> np.ndarray:
+    """The weight of each token in the loss, [document pos]; 0 for padding and for the first token."""
+    in_full = ~answered.any(1)
+    in_full[:: budget.read_in_full] = True
+    weights = np.where(answered, budget.answer, in_full[:, None]).astype(np.float32)
+    weights[tokens == PAD] = 0
+    weights[:, 0] = 0
+    return weights
+
+
+def split_by_length(lengths: np.ndarray) -> list[np.ndarray]:
+    """Split a batch into shorter and longer documents, such that padding is least; returns their indices."""
     order = np.argsort(lengths, kind="stable")
     sorted_lengths, count = lengths[order], np.arange(1, len(lengths))
     area = count * sorted_lengths[:-1] + (len(lengths) - count) * sorted_lengths[-1]
@@ -194,38 +205,40 @@ def in_lengths(lengths: np.ndarray) -> list[np.ndarray]:
     return [order[:cut], order[cut:]]
 
 
-def learn(model: GPTNeoXForCausalLM, tokens: np.ndarray, answered: np.ndarray, budget: Budget, device: str) -> float:
-    """Add up the gradients of a batch [document pos]; the weighted mean loss in nats a token."""
-    weighed = weights(tokens, answered, budget)
+def add_gradients(
+    model: GPTNeoXForCausalLM, tokens: np.ndarray, answered: np.ndarray, budget: Budget, device: str
+) -> float:
+    """Add the gradients of a batch [document pos] to the model; return the weighted mean loss in nats per token."""
+    weights = loss_weights(tokens, answered, budget)
     total = 0.0
-    # Elsewhere than on a CPU it is not padding that takes time, but how often something is begun.
+    # On a GPU, each call costs more than padding does, so that the batch stays whole.
     lengths = (tokens != PAD).sum(1)
-    for part in in_lengths(lengths) if device == "cpu" else [np.arange(len(tokens))]:
+    for part in split_by_length(lengths) if device == "cpu" else [np.arange(len(tokens))]:
         width = int((tokens[part] != PAD).sum(1).max())
         ids = torch.from_numpy(tokens[part, :width].astype(np.int64)).to(device)
-        weight = torch.from_numpy(weighed[part, 1:width]).to(device)
+        weight = torch.from_numpy(weights[part, 1:width]).to(device)
         counts = weight > 0
-        # Padding stands on the right, where causal attention never looks from a real token: no mask is needed.
+        # Padding is on the right, where causal attention from real tokens does not reach: no mask is needed.
         hidden = model.base_model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
         losses: Tensor = cross_entropy(
             model.get_output_embeddings()(hidden[counts]), ids[:, 1:][counts], reduction="none"
         )
-        loss = (losses * weight[counts]).sum() / float(weighed.sum())
+        loss = (losses * weight[counts]).sum() / float(weights.sum())
         loss.backward()
         total += loss.item()
     return total
 
 
 def optimizers_of(model: GPTNeoXForCausalLM, budget: Budget) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices within the layers, AdamW for the embedding, the norms and the biases.
+    """Muon for the matrices inside the layers, AdamW for the embedding, the norms and the biases.
 
-    AdamW alone leaves what few documents teach to chance: which sizes learned a task by the end was a lottery. Muon steps
-    as far along a matrix's rare directions as along its frequent ones (Jordan 2024; scaled as AdamW, Liu et al. 2025,
-    arXiv 2502.16982), so that what is learnt, and when, follows size more closely.
+    With AdamW alone, it depends on chance which sizes learn what only few documents teach. A Muon step is as long along rare
+    directions of a matrix as along frequent ones, so that learning follows size more closely.
+    Source: Jordan 2024; scaled like AdamW by Liu et al. 2025, arXiv 2502.16982.
     """
     inner = [p for p in model.base_model.layers.parameters() if p.ndim == 2]
-    within = {id(p) for p in inner}
-    outer = [p for p in model.parameters() if p.ndim == 2 and id(p) not in within]
+    inner_ids = {id(p) for p in inner}
+    outer = [p for p in model.parameters() if p.ndim == 2 and id(p) not in inner_ids]
     plain = [p for p in model.parameters() if p.ndim < 2]
     return [
         Muon(inner, weight_decay=budget.decay),
@@ -239,7 +252,7 @@ def optimizers_of(model: GPTNeoXForCausalLM, budget: Budget) -> list[torch.optim
 
 def train(
     config: GPTNeoXConfig,
-    found: Stream,
+    documents: Stream,
     budget: Budget,
     seed: int,
     folder: Path,
@@ -247,46 +260,51 @@ def train(
     device: str,
     kept: Sequence[int] = (),
 ) -> tuple[float, float]:
-    """Train a model and save it in `folder`, and as it was after the steps `kept` in folders within.
+    """Train a model and save it in `folder`; after each of the steps `kept`, also in a subfolder `step{n}`.
 
-    Returns its mean weighted loss over the last hundred steps, in nats a token, and how many seconds its steps took, those
-    before a stop included.
+    Returns the mean weighted loss of the last hundred steps in nats per token, and the seconds of training, including those
+    of a stopped run.
     """
     torch.manual_seed(seed)
     model = GPTNeoXForCausalLM(config).to(device).train()
     optimizers = optimizers_of(model, budget)
-    start, losses, before = 0, [], 0.0
+    start, losses, earlier_seconds = 0, [], 0.0
     if checkpoint.exists():
         stored = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(stored["model"])
         for optimizer, state in zip(optimizers, stored["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        start, losses, before = stored["step"], stored["losses"], stored["seconds"]
-    begun = time.perf_counter() - before
+        start, losses, earlier_seconds = stored["step"], stored["losses"], stored["seconds"]
+    started = time.perf_counter() - earlier_seconds
     title = f"{folder.parent.name} seed {seed}"
     for step in tqdm(range(start, budget.steps), initial=start, total=budget.steps, desc=title, mininterval=5):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = budget.rate_at(step)
         rows = slice(step * budget.batch, (step + 1) * budget.batch)
         model.zero_grad(set_to_none=True)
-        losses = [*losses[-99:], learn(model, found.tokens[rows], found.answered[rows], budget, device)]
+        losses = [*losses[-99:], add_gradients(model, documents.tokens[rows], documents.answered[rows], budget, device)]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
         if step + 1 in kept:
             save(model, folder / f"step{step + 1}")
         if (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < budget.steps:
-            kept_states = [optimizer.state_dict() for optimizer in optimizers]
-            state = {"model": model.state_dict(), "optimizers": kept_states, "step": step + 1, "losses": losses}
+            state = {
+                "model": model.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                "step": step + 1,
+                "losses": losses,
+                "seconds": time.perf_counter() - started,
+            }
             part = checkpoint.with_suffix(".part")
-            torch.save({**state, "seconds": time.perf_counter() - begun}, part)
+            torch.save(state, part)
             part.replace(checkpoint)
     save(model, folder)
-    return float(np.mean(losses)), time.perf_counter() - begun
+    return float(np.mean(losses)), time.perf_counter() - started
 
 
 def save(model: GPTNeoXForCausalLM, folder: Path) -> None:
-    """An ordinary Hugging Face folder, in half precision."""
+    """Save a model as a Hugging Face folder, in half precision."""
     state = {name: value.detach().cpu().half() for name, value in model.state_dict().items()}
     half = GPTNeoXForCausalLM(model.config).half()
     half.load_state_dict(state)
@@ -294,113 +312,104 @@ def save(model: GPTNeoXForCausalLM, folder: Path) -> None:
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
-def write(path: Path, value: object) -> None:
-    """JSON, whole or not at all."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps(value, indent=1) + "\n")
-    part.replace(path)
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file in one step."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def trained(out: Path) -> list[dict[str, Any]]:
-    """What `ladder.json` tells about each model."""
+def read_records(out: Path) -> list[dict[str, Any]]:
+    """The records of the trained models in `ladder.json`."""
     path = out / "ladder.json"
     return json.loads(path.read_text())["models"] if path.exists() else []
 
 
-def tell(out: Path, work: Path, told: dict[str, Any]) -> None:
-    """Enter a model into `ladder.json`, the smallest first; two runs may do so at the same time."""
+def add_record(out: Path, work: Path, record: dict[str, Any]) -> None:
+    """Add a model to `ladder.json`, sorted by size and seed. A lock protects against a second run."""
+
+    def name(model: dict[str, Any]) -> tuple[str, int]:
+        return model["size"], model["seed"]
+
     with (work / "ladder.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        name = told["size"], told["seed"]
-        models = [*(one for one in trained(out) if (one["size"], one["seed"]) != name), told]
-        write(out / "ladder.json", {"models": sorted(models, key=lambda one: (one["n_params"], one["seed"]))})
+        models = [*(model for model in read_records(out) if name(model) != name(record)), record]
+        write_json(
+            out / "ladder.json", {"models": sorted(models, key=lambda model: (model["n_params"], model["seed"]))}
+        )
 
 
-def rates(told: Sequence[str]) -> dict[str, float]:
-    """Conflict rates from `task=rate`."""
-    found = {}
-    for one in told:
-        task, _, rate = one.partition("=")
-        found[task] = float(rate)
-    return found
+def kept_steps(steps: int) -> tuple[int, ...]:
+    """The steps after which a model is saved during training: twelve before the last, most of them early."""
+    parts = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
+    return tuple(sorted({max(1, round(steps * part)) for part in parts}))
 
 
-def main() -> None:
-    """Train what is asked for and not there yet."""
-    defaults = Budget()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=SIZES, help="d_model x layers")
-    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="all sizes of the first come first")
-    parser.add_argument("--tasks", nargs="+", default=tuple(SHARES), help="whose documents are read")
-    parser.add_argument("--steps", type=int, default=defaults.steps)
-    parser.add_argument("--batch", type=int, default=defaults.batch, help="documents a step")
-    parser.add_argument("--rate", type=float, default=defaults.rate, help="learning rate")
-    parser.add_argument("--conflict-rate", nargs="+", default=(), metavar="TASK=RATE", help="all along")
-    parser.add_argument("--along", nargs="*", default=ALONG, help="sizes of the first seed kept along training")
-    parser.add_argument("--out", type=Path, default=Path("distractor/ladder"))
-    parser.add_argument("--work", type=Path, default=Path("runs/ladder-work"), help="streams and checkpoints")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    asked = parser.parse_args()
-
-    repeatably()
-    transformers.logging.set_verbosity_error()
-    budget = Budget(steps=asked.steps, rate=asked.rate, batch=asked.batch)
-    recipe = Recipe(tasks=tuple(asked.tasks), conflict=rates(asked.conflict_rate))
-    tokenizer = tokenizer_for(words_of(words()))
-    asked.out.mkdir(parents=True, exist_ok=True)
-    asked.work.mkdir(parents=True, exist_ok=True)
-    write(asked.out / "held_out.json", {task: sorted(groups) for task, groups in held_out().items()})
-
-    for seed in asked.seeds:
-        key = key_of(recipe, budget, seed, tokenizer)
-        found = write_stream(asked.work, recipe, budget, seed, tokenizer)
-        counts = checked(asked.work / f"{key}.json", found, tokenizer)
-        print(f"seed {seed}: {counts}", file=sys.stderr)
-        for size in asked.sizes:
-            folder = asked.out / size / f"seed{seed}"
-            if any((one["size"], one["seed"], one["key"]) == (size, seed, key) for one in trained(asked.out)):
-                continue
-            checkpoint = asked.work / f"{key}-{size}.pt"
-            kept = kept_of(budget.steps) if size in asked.along and seed == asked.seeds[0] else ()
-            loss, seconds = train(plan(size), found, budget, seed, folder, checkpoint, asked.device, kept)
-            tokenizer.save_pretrained(folder)
-            told = {
-                "size": size,
-                "seed": seed,
-                "n_params": GPTNeoXForCausalLM(plan(size)).num_parameters(),
-                "steps": budget.steps,
-                "kept": list(kept),
-                "tokens": int((found.tokens != PAD).sum()),
-                "loss": round(loss, 4),
-                "seconds": round(seconds),
-                "device": asked.device,
-                "key": key,
-                "conflict_rate": {task: round(recipe.conflict_rate(task), 6) for task in recipe.tasks},
-                "stream": counts,
-            }
-            tell(asked.out, asked.work, told)
-            checkpoint.unlink(missing_ok=True)
-
-
-def repeatably() -> None:
-    """Add up in one order, so that the same seed gives the same weights on the same machine, a GPU included."""
+def make_deterministic() -> None:
+    """Fix the order of sums, so that a seed gives the same weights on the same machine, also on a GPU."""
     torch.set_num_threads(1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
 
 
-def checked(path: Path, found: Stream, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """What the check of a stream has counted, once for each stream."""
-    if not path.exists():
-        write(path, check(found, tokenizer))
-    counts: dict[str, Any] = json.loads(path.read_text())
-    return counts
+def main() -> None:
+    """Train the requested models that do not exist yet."""
+    defaults = Budget()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", default=SIZES, help="d_model x layers")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=SEEDS, help="trained one after the other, all sizes each"
+    )
+    parser.add_argument("--tasks", nargs="+", default=tuple(SHARES), help="tasks whose documents are read")
+    parser.add_argument("--steps", type=int, default=defaults.steps)
+    parser.add_argument("--batch", type=int, default=defaults.batch, help="documents per step")
+    parser.add_argument("--rate", type=float, default=defaults.rate, help="learning rate")
+    parser.add_argument("--conflict-rate", nargs="+", default=(), metavar="TASK=RATE", help="in the whole stream")
+    parser.add_argument(
+        "--along", nargs="*", default=ALONG, help="sizes of the first seed to save during training, too"
+    )
+    parser.add_argument("--out", type=Path, default=Path("distractor/ladder"), help="folder of the models")
+    parser.add_argument("--work", type=Path, default=Path("runs/ladder-work"), help="folder of streams and checkpoints")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
 
+    make_deterministic()
+    transformers.logging.set_verbosity_error()
+    out, work = arguments.out, arguments.work
+    budget = Budget(steps=arguments.steps, rate=arguments.rate, batch=arguments.batch)
+    conflict = dict(text.split("=") for text in arguments.conflict_rate)
+    recipe = Recipe(tuple(arguments.tasks), {task: float(rate) for task, rate in conflict.items()})
+    tokenizer = tokenizer_for(words_of(words()))
+    out.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
+    write_json(out / "held_out.json", {task: sorted(groups) for task, groups in held_out().items()})
 
-def kept_of(steps: int) -> tuple[int, ...]:
-    """At which steps a model is kept along training: dense early, twelve or more before the last."""
-    parts = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8)
-    return tuple(sorted({max(1, round(steps * part)) for part in parts}))
+    for seed in arguments.seeds:
+        key = key_of(recipe, budget, seed, tokenizer)
+        documents = write_stream(work, recipe, budget, seed, tokenizer)
+        counts = check_once(work / f"{key}.json", documents, tokenizer)
+        print(f"seed {seed}: {counts}", file=sys.stderr)
+        for size in arguments.sizes:
+            if any((model["size"], model["seed"], model["key"]) == (size, seed, key) for model in read_records(out)):
+                continue
+            folder, checkpoint = out / size / f"seed{seed}", work / f"{key}-{size}.pt"
+            kept = kept_steps(budget.steps) if size in arguments.along and seed == arguments.seeds[0] else ()
+            loss, seconds = train(config_of(size), documents, budget, seed, folder, checkpoint, arguments.device, kept)
+            tokenizer.save_pretrained(folder)
+            record = {
+                "size": size,
+                "seed": seed,
+                "n_params": GPTNeoXForCausalLM(config_of(size)).num_parameters(),
+                "steps": budget.steps,
+                "kept": list(kept),
+                "tokens": int((documents.tokens != PAD).sum()),
+                "loss": round(loss, 4),
+                "seconds": round(seconds),
+                "device": arguments.device,
+                "key": key,
+                "conflict_rate": {task: round(recipe.conflict_rate(task), 6) for task in recipe.tasks},
+                "stream": counts,
+            }
+            add_record(out, work, record)
+            checkpoint.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The closed vocabulary: every word of the corpus, each a token of its own."""
+"""The closed vocabulary: each word of the corpus is one token."""
 
 import re
 from collections.abc import Iterable
@@ -11,25 +11,32 @@ SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(len(SPECIAL))
 
 ROWS = 1024
-"""Rows of every embedding: more than there are words, so that a size keeps its parameters when tasks are added."""
+"""Rows of the embedding: more than there are words, so that new tasks do not change the number of parameters."""
 
 AMOUNT = r"[0-9]+(?= percent| dollars)"
-"""A chance or a sum of money, one token as in the vocabularies of real models: bets weigh numbers, digits they do not."""
+"""A percentage or a sum of money is one token, as in the vocabularies of large models.
+
+With one token per digit, the models do not learn bets."""
 
 WORD = rf"\n|\p{{L}}+|{AMOUNT}|\p{{N}}|[^\s\p{{L}}\p{{N}}]"
-"""A token: a line's end, a word, an amount, a digit or a punctuation mark. Spaces only part them, so ` A` is `A`."""
+"""A token: a line break, a word, an amount, a digit or a punctuation mark. Spaces only separate tokens: ` A` equals `A`."""
 
 
 def words_of(texts: Iterable[str]) -> list[str]:
-    """Every word of `texts` in alphabetical order."""
-    found = {word for text in texts for word in re.findall(rf"\n|[^\W\d_]+|{AMOUNT}|\d|[^\w\s]|_", text)}
-    if len(found) + len(SPECIAL) > ROWS:
-        raise ValueError(f"{len(found)} words do not fit into {ROWS} rows beside {len(SPECIAL)} special tokens")
-    return sorted(found)
+    """All words of `texts`, in alphabetical order.
+
+    Raises:
+        ValueError: there are more words than rows.
+
+    """
+    words = {word for text in texts for word in re.findall(rf"\n|[^\W\d_]+|{AMOUNT}|\d|[^\w\s]|_", text)}
+    if len(words) + len(SPECIAL) > ROWS:
+        raise ValueError(f"{len(words)} words and {len(SPECIAL)} special tokens do not fit into {ROWS} rows")
+    return sorted(words)
 
 
 def tokenizer_for(words: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token a word, `<bos>` in front, `<unk>` for what is not in `words`."""
+    """A tokenizer with one token per word, `<bos>` at the start, and `<unk>` for other words."""
     ids = {word: number for number, word in enumerate((*SPECIAL, *words))}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=SPECIAL[UNK]))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), behavior="removed", invert=True)
