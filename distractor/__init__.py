@@ -66,7 +66,7 @@ def attribute(
 ) -> "ProbeResults":
     """Read probes in models, and find the sites that produce the answers: `distractor attribute`.
 
-    Without `probes`, all that a model can be read with. Raises as `ablate`.
+    Without `probes`, every probe that works in the model is read. Raises as `ablate`.
     """
     from distractor.attribution.attribute import attribute as run
 
@@ -115,7 +115,7 @@ def load(model: "str | Path | Source", **settings: Any) -> "Model":
     """Load one model, with its TransformerLens bridge as `.bridge`.
 
     Raises:
-        ModelError: the name means no model, or several.
+        ModelError: the name matches no model, or several.
     """
     from distractor.errors import ModelError
     from distractor.scoring.settings import Settings, load_model

@@ -25,7 +25,7 @@ def p_value(p: float) -> str:
 
 
 def shortened(name: str, width: int) -> str:
-    """The end of a name that is longer than `width`, because the seed and the step are there.
+    """Shorten a name to its last `width` characters, which hold the seed and the step.
 
     >>> shortened("ladder/80x2/seed780@750", 19), shortened("8x2", 19)
     ('…r/80x2/seed780@750', '8x2')

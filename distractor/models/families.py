@@ -21,7 +21,7 @@ PUBLIC = Path(__file__).parent / "families.toml"
 
 
 def find_models(names: Sequence[str], *, offline: bool = False, mixed: bool = False) -> tuple[Source, ...]:
-    """Find the models that `names` mean, each once.
+    """Find the models that `names` refer to, each once.
 
     A name is one of:
 
@@ -126,7 +126,7 @@ def embedded_ladder() -> Family:
 
 
 def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
-    """Find the models that one name means."""
+    """Find the models that one name refers to."""
     first = re.split("[/@]", name)[0]
     if first in ("ladder", *public_families()):
         if (Path(name) / "config.json").is_file():

@@ -162,6 +162,6 @@ class Family:
 
 
 def step_ranges(steps: Any) -> list[Any]:
-    """Write the steps of a family file, a number, a range or a list of them, as a list of ranges."""
+    """Convert the steps of a family file (a number, a range, or a list of both) to a list of ranges."""
     steps = steps if isinstance(steps, list) else [steps]
     return [step if isinstance(step, dict) else {"from": step, "to": step, "by": 1} for step in steps]

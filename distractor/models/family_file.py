@@ -1,6 +1,7 @@
 """Checks a user's TOML file that describes a family of models.
 
-Importing pydantic takes time, so this module is imported only when such a file is read. The tests check families.toml.
+Importing pydantic takes time, so this module is imported only when such a file is read. The embedded families.toml is
+checked by a test instead.
 """
 
 import tomllib
@@ -43,7 +44,7 @@ Steps = Annotated[list[StepRange], BeforeValidator(step_ranges)]
 
 
 class ModelTable(_Table):
-    """One model of a family. Its own `tokens`, `steps` and `step` replace those of the family."""
+    """One model of a family. The model's own `tokens`, `steps` and `step` replace those of the family."""
 
     id: str | None = None
     folder: str | None = None
@@ -63,7 +64,8 @@ class ModelTable(_Table):
 
 
 class FamilyTable(_Table):
-    """A family. `step` is the final training step, held under the bare hub id or in the folder itself.
+    """A family. `step` is the final training step; the hub id without a revision, or the folder itself, holds that
+    model.
 
     `checkpoint` names the revision or the subfolder of a step. `held_out` names a JSON file with the item groups of each
     task whose conflict was kept out of training, `shots` one with the numbers of worked examples in training.

@@ -33,8 +33,8 @@ def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Pa
     `_has_same_consequences`). Parts that the architecture lacks are skipped, because writing there is an error anyway.
 
     Raises:
-        ModelError: a test fails, so that nothing computed through this hook can be trusted. Or the model computes in half
-            precision, and a part is written through another one (`pattern`, `resid_mid`).
+        ModelError: a test fails, so that nothing computed through this hook can be trusted. The model computes in half
+        precision, and a part is written through another one (`pattern`, `resid_mid`).
     """
     passed = _passed.setdefault(model, set())
     parts = [part for part in parts if part in model.parts and part not in passed]
@@ -78,7 +78,7 @@ _DETERMINES: Mapping[Part, tuple[Part, ...]] = {
     "pattern": ("pattern", "v", "z"),
     "z": ("z", "attn_out"),
 }
-"""For each part with heads: the parts that together determine the last one in the tuple."""
+"""For each part with heads: a tuple of parts, of which the last is determined by the others."""
 
 
 def _has_same_consequences(

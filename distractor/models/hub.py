@@ -30,7 +30,7 @@ def is_reachable() -> bool:
         proxy = None if proxy_bypass(hub.hostname or "") else getproxies().get(hub.scheme)
         address = urlsplit(proxy if "://" in proxy else f"//{proxy}") if proxy else hub
         port = address.port or {"http": 80, "https": 443}.get(address.scheme, 80)
-    except ValueError:  # HF_ENDPOINT is no address
+    except ValueError:  # HF_ENDPOINT is not an address
         return False
     connected = Event()
 

@@ -30,7 +30,8 @@ def load(
 ) -> Model:
     """Load a folder written by `save_pretrained`, without using the network.
 
-    `tokenizer` is the folder of the tokenizer if it is another one. `device_map` spreads a model that is larger than one
+    `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a model that is larger
+    than one
     device over all devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers first (see
     `check_against`); only one of the two is in memory at a time. Memory of models that are no longer used is freed.
 
@@ -55,7 +56,7 @@ def load(
     with without_progress_bars():
         try:
             words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
-            if len(words) <= len(words.added_tokens_decoder):  # transformers makes an empty one if the file is missing
+            if len(words) <= len(words.added_tokens_decoder):  # an empty tokenizer, made because the file is missing
                 raise FileNotFoundError("it has no tokenizer")
             reference = reference_log_probs(folder, words, DTYPES[dtype], placement) if self_check else None
             free_memory()

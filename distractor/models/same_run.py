@@ -70,6 +70,6 @@ def _sample(path: Path, dtype: str, shape: tuple[int, ...], start: int) -> ndarr
     """Return the numbers of a matrix, evenly sampled if it is large."""
     size = int(np.prod(shape))
     raw = np.memmap(path, dtype=DTYPES[dtype], mode="r", offset=start, shape=(size,))[:: max(1, size // MAX_WEIGHTS)]
-    if dtype == "BF16":  # the upper half of a float32
+    if dtype == "BF16":  # bfloat16 is the upper half of a float32
         return (np.asarray(raw, dtype=np.uint32) << 16).view(np.float32).astype(float)
     return np.asarray(raw, dtype=float)

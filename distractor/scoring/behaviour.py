@@ -18,7 +18,7 @@ PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
 PULLS = ("true_pull", "distractor_pull")
 
 SAME_SIZE_AND_SEED = (
-    "two of the models have the same number of parameters and the same seed, so they are no curve over size"
+    "two of the models have the same number of parameters and the same seed, so they form no curve over size"
 )
 
 
@@ -64,7 +64,7 @@ def quantity_limits(quantity: str) -> tuple[float, float] | None:
 
 
 def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item"]:
-    """Which items every model was shown under every condition except `distractor_swapped`."""
+    """The items that every model was shown under every condition except `distractor_swapped`."""
     required = [condition is not Condition.DISTRACTOR_SWAPPED for condition in task.conditions]
     log_probs = np.stack([each.log_probs[required] for each in scores])
     return ~np.isnan(log_probs).any((0, 1, 3))

@@ -195,8 +195,8 @@ def _tokenize(item: Item, text: str, model: Model) -> Any:
 def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, int]], prompt: str) -> tuple[Role, ...]:
     """Each token's role: the part of the layout that contains the token's first visible character.
 
-    A token between parts takes its name from the next part (`before cue`), or is `rest` after the last part. So its name
-    does not change if an earlier part is missing. The last token of a prompt is always the `slot`.
+    A token between parts takes its name from the next part (`before cue`), or is `rest` after the last part. So the
+    token's role does not change if an earlier part is missing. The last token of a prompt is always the `slot`.
     """
     parts = sorted(spans.items(), key=lambda part: part[1])
     names: list[str] = []
@@ -215,5 +215,5 @@ def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, in
 
 @lru_cache(maxsize=1024)
 def _shared(roles: tuple[Role, ...]) -> tuple[Role, ...]:
-    """Equal roles as the same object, to save memory: most prompts of a task have equal roles."""
+    """Return one shared object for equal roles, to save memory: most prompts of a task have equal roles."""
     return roles

@@ -37,7 +37,7 @@ OTHER_REASONING: Mapping[Condition, Condition] = {
 
 
 class Text(NamedTuple):
-    """One item's text: prompt, generated text, what ended it, the answer as written, its kind, and why there is none."""
+    """One item's text: prompt, generated text, why it ended, the answer as written, its kind, and why it is missing."""
 
     prompt: str
     text: str
@@ -181,7 +181,7 @@ class TextGenerator(LazyModel):
         return Cell(pa.table({"item": names, **gaps}), {"items": len(items)})
 
     def _reasonings(self, cell: Cell) -> "dict[str, tuple[Tokens, str]]":
-        """Tokens and text of each reasoning up to "The answer is", unless a token reaches beyond it."""
+        """Tokens and text of each reasoning up to "The answer is"; None if a token extends beyond these words."""
         reasonings: dict[str, tuple[Tokens, str]] = {}
         for row in cell.table.to_pylist():
             if row["slot"] is None:

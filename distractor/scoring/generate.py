@@ -19,7 +19,7 @@ from distractor.scoring.score import rows_per_pass
 from distractor.text.task import Item
 
 End = Literal["stop", "eos", "limit"]
-"""What ended a text: a stop string, the model's EOS token, or the length limit."""
+"""The reason why a text ended: a stop string, the model's EOS token, or the length limit."""
 
 STOPS = ("\n\n", "\nQuestion:")
 """Strings that end an answer: a blank line, which also separates worked examples, or a new question."""
@@ -27,7 +27,7 @@ STOPS = ("\n\n", "\nQuestion:")
 
 @dataclass(frozen=True)
 class Generated:
-    """What a model generated: all its tokens, the text before any stop string, and what ended it."""
+    """A generated text: all its tokens, the text before any stop string, and why it ended."""
 
     tokens: Tokens
     text: str
@@ -48,7 +48,7 @@ def generate(
     Raises:
         ModelError: a logit is NaN (the message names the item), or the context is too short.
     """
-    longest = max(map(len, prompts), default=0) + max_tokens - 1  # the model never reads its last token
+    longest = max(map(len, prompts), default=0) + max_tokens - 1  # the model never reads the last generated token
     if model.context is not None and longest > model.context:
         raise ModelError(
             f"{model.name}: a prompt with the {max_tokens} tokens to generate takes {longest} positions, but the model's "

@@ -24,7 +24,7 @@ Target = tuple[int, int, int]
 class PackedSequence:
     """Texts that are merged where they share a prefix; a text that shares nothing is a sequence of its own.
 
-    `parents[k]` is the index of the token that precedes token k in its text, −1 for none. `targets[k]` are scored after
+    `parents[k]` is the index of the token before token k in its text, −1 for the first. `targets[k]` are scored after
     token k. Tokens with targets are at the end, so that no other positions are unembedded.
     """
 
@@ -34,7 +34,7 @@ class PackedSequence:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a single text, in which each token follows the one to its left."""
+        """Whether the sequence is a single text, in which each token follows the one to its left."""
         return all(parent == k - 1 for k, parent in enumerate(self.parents))
 
     @property

@@ -21,14 +21,12 @@ from distractor.text.task import Item
 TOKENS_PER_PASS = 4_096
 
 LOGITS_PER_PASS = 2**25
-"""The most tokens and logits in one forward pass. Both are fixed, so results do not depend on the machine.
-
-Larger passes are not faster, since their activations no longer fit a CPU cache. With 8,192 tokens, small models were
-half as fast again.
+"""The maximum of tokens and of logits in one forward pass. Both are fixed, so results do not depend on the machine.
+Larger passes are slower, because their activations do not fit into a CPU cache.
 """
 
 ITEMS_AT_ONCE = 1_000
-"""How many items are packed into batches together: enough to fill the batches, few enough to save memory."""
+"""The number of items packed into batches at a time: enough to fill the batches, few enough to save memory."""
 
 
 def rows_per_pass(length: int, unembedded: int, vocab: int, batch_size: int | None = None) -> int:
@@ -39,7 +37,7 @@ def rows_per_pass(length: int, unembedded: int, vocab: int, batch_size: int | No
 def score(
     model: Model, items: Sequence[Item], rows: Sequence[Encoded], batch_size: int | None = None
 ) -> Float[np.ndarray, "item answer=2"]:
-    """Score one prompt of each item: see `score_all`."""
+    """Score one prompt of each item, as `score_all` does."""
     return score_all(model, items, [[row] for row in rows], batch_size)[0]
 
 
@@ -51,8 +49,8 @@ def score_all(
 
     `rows[item]` has one prompt for each condition, None (score NaN) if the item is not shown under the condition.
 
-    Texts that share a prefix are packed into one sequence, and batches may mix lengths, if this saves enough and the
-    model gives the same log-probabilities. Otherwise each text is a row of its own, in a batch without padding.
+    Texts that share a prefix are packed into one sequence if this saves enough tokens. The model must also give the
+    same log-probabilities as without packing. Otherwise each text has its own row, in a batch without padding.
 
     Raises:
         ModelError: a log-probability is NaN; the message names the item.

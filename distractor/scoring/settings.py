@@ -29,7 +29,9 @@ class Settings:
     threads: int | None = None
 
     def identity(self) -> dict[str, Any]:
-        """The part of a cell's key that settings decide: device and dtype, and others that are not the default."""
+        """The part of a cell's key that depends on settings: device, dtype, and all settings that differ from the
+        default.
+        """
         default = Settings()
         changed = {
             name: getattr(self, name)

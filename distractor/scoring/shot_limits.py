@@ -28,7 +28,7 @@ def refuse_too_many_shots(form: Format, source: Source) -> None:
 
 
 def caution(task: str, form: Format, source: Source) -> str | None:
-    """A caution if the model's training shows this task with fewer shots than the format has; None if not, or unknown."""
+    """A caution if the model's training had fewer shots of this task than the format has; None if not, or if unknown."""
     if source.shots is None or form.shots <= (most := _most_shots(source.shots.get(task, {}), form)):
         return None
     examples = "worked examples with reasoning" if form.scoring == "cot" else "worked examples"

@@ -85,8 +85,8 @@ class Store:
     def get_or_compute(self, key: Key, load: Callable[[], object], compute: Callable[[], Cell]) -> Cell:
         """Read a cell, after computing and saving it if it is missing.
 
-        `load` prepares the model. Its forward passes do not count as the cost of the cell, which is saved as the fact
-        `passes`.
+        `load` prepares the model. The forward passes of `load` are not part of the cell's cost, which is saved as the
+        fact `passes`.
         """
         if self.has(key):
             cell = self.get(key)

@@ -27,8 +27,9 @@ class Scores:
     """The log-probabilities of both answers in one model, NaN for items that are not shown.
 
     `bos` says whether prompts began with the model's BOS token. `tokens` counts the tokens of all prompts. `dropped`
-    counts the items without a prompt of the right length, for each condition. `treatment` describes what was decided for
-    this model and its tokenizer (see `Model.treatment`). `prompts` holds the prompts as sent, by condition and item id, if
+    counts the items without a prompt of the right length, for each condition. `treatment` holds the settings chosen for
+    this model and its tokenizer (see `Model.treatment`). `prompts` holds the prompts as sent, by condition and item id,
+    if
     the format is not the bare prompt.
     """
 

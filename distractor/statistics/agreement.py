@@ -1,4 +1,4 @@
-"""How well an approximation of many sites' effects agrees with the exact effects of all sites, or of a sample."""
+"""How well approximate effects of sites agree with exact effects, measured at all sites or at a sample."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,9 +22,10 @@ LEAST_CORRELATION, LEAST_RECALL, MOST_MISSED, MOST_TIMES = 0.8, 0.8, 0.05, 2.0
 class Agreement:
     """The comparison of an approximation with exact effects.
 
-    `rank_correlation` is Spearman's; effects below a tenth of the threshold count as 0, and it is NaN where all exact
-    effects are equal. `size` is the ratio of estimated to exact effects, over sites whose exact effect counts (NaN if
-    none). `recall` is the share of the `top` largest exact effects that are among the `top` largest estimates. `missed` is
+    `rank_correlation` is Spearman's, NaN if all exact effects are equal; effects below a tenth of the threshold count
+    as 0. `size` is the ratio of estimated to exact effects, over sites whose exact effect counts (NaN without such
+    sites). `recall` is the share of the `top` largest exact effects that are among the `top` largest estimates.
+    `missed` is
     the share of checked sites whose exact effect counts while the estimate is below half of the threshold.
     `missed_at_most` bounds that share over all sites (Clopper and Pearson 1934, one-sided 95 %); it equals `missed` where
     all sites were checked.
@@ -41,7 +42,7 @@ class Agreement:
 
     @property
     def fails(self) -> tuple[str, ...]:
-        """The violated limits in words; empty where the approximation is reliable."""
+        """The violated limits in words; empty if the approximation is reliable."""
         problems = []
         if not np.isnan(self.rank_correlation) and self.rank_correlation < LEAST_CORRELATION:
             problems.append(f"rank correlation {self.rank_correlation:.2f}")
@@ -115,7 +116,7 @@ def at_most(hits: int, tries: int) -> float:
 
 
 def sample(strata: Sequence[object], *, seed: int = 0, size: int = SAMPLE) -> Int[ndarray, " checked"]:
-    """Ascending indices of a stratified random sample of about `size`, at least one of each stratum; all if few.
+    """Ascending indices of a stratified random sample: about `size`, at least one of each stratum, or all of a few.
 
     A sample that the approximation itself chose could not show which sites it missed.
     """

@@ -1,8 +1,8 @@
 """Whether a difference between two models exceeds item noise and seed noise.
 
-Two null hypotheses are tested. *Items*: a sign-flip test over groups, in which all rows of one comparison are one
-family. *Seeds*: where both sides have at least three seeds, a t-test over seeds with Holm's adjustment over the rows.
-With fewer seeds the seed noise is unknown, and the call says so.
+Two null hypotheses are tested. *Items*: a sign-flip test over groups; all rows of one comparison form one family of
+tests. *Seeds*: where both sides have at least three seeds, a t-test over seeds with Holm's adjustment over the rows.
+With fewer seeds the seed noise is unknown, and the label says so.
 """
 
 from collections.abc import Sequence
@@ -96,7 +96,9 @@ def changes(
 ) -> list[Change]:
     """Judge the rows of one comparison, one family, from each item's value under each seed of either side.
 
-    An item that is NaN on one side counts on neither. `counted` rows hold answers, 0 or 1. With `same_runs` both sides
+    An item that is NaN on one side is left out on both. Rows in `counted` hold right and wrong answers, 1 or 0. With
+    `same_runs` both
+    sides
     are the same training runs, in the same order, at two steps: their seeds are paired.
 
     Raises:
@@ -133,10 +135,10 @@ def changes(
 
 
 def halves_differ(values: Float[ndarray, "row item"], groups: Sequence[str]) -> float | None:
-    """The null check: in which share of random splits do two halves of one model's items differ? Nominal: 5 %.
+    """Null check: the share of random splits in which two halves of one model's items differ. Nominal: 5 %.
 
     Groups are split at random and paired at random across the halves, so that each half plays the role of a model. None
-    where the groups are too few for a significant difference.
+    if the groups are too few for a significant difference.
     """
     means = known_group_means(values, groups)
     n_pairs = means.shape[1] // 2
@@ -159,7 +161,7 @@ def _over_seeds(
 ) -> Seeds:
     """The difference with its interval over seeds and over the items that all seeds share.
 
-    Where seeds are unpaired, each side's variance is at least the mean variance, as in level 2 of the shape.
+    Without paired seeds, each side's variance is at least the mean variance, as at level 2 of the shape.
     """
     from scipy.special import stdtr
 
@@ -189,7 +191,7 @@ def _between_seeds(first: Float[ndarray, "seed used"], second: Float[ndarray, "s
 
 
 def _of_counts(values: Float[ndarray, " item"], n_groups: int, low: float, high: float) -> tuple[float, float]:
-    """The interval of a difference of answers; where no item differs, its half-width is the exact bound for a share."""
+    """The interval of a difference of answers; if no item differs, its half-width is the exact bound for a share."""
     if (values == 0).all():
         reach = exact_reach(n_groups)
         return -reach, reach

@@ -1,11 +1,12 @@
 """The composed curve for negation (Zhang et al. 2023): the prediction of two separately scored tasks for both together.
 
-A negated question needs t, the answer to the question without negation, and s, the understanding of the negation. If
-both are independent, and a negation that is not understood is ignored, then
+A negated question needs t, the answer to the question without negation, and s, the understanding of the negation.
+Suppose that both are independent, and that a model ignores a negation that it does not understand. Then
 
     accuracy in conflict = t · s + (1 − t)(1 − s)
 
-because both must be right, or both wrong. Here t is accuracy in `distractor_only`, and s is accuracy on negated letters
+because the answer is right if both are right or both wrong. Here t is accuracy in `distractor_only`, and s is accuracy
+on negated letters
 ("the answer is not A": `true_only` of negation_qa), which is 0, not ½, for a model that ignores negation. The residual
 shows where the tasks compete. Zhang et al.'s formula fits GPT-3 zero-shot and fails for text-davinci-001.
 """

@@ -66,7 +66,7 @@ def check(values: GroupMeans, sizes: Sequence[Size], name: str = "values") -> No
 
 
 def check_means(means: Means, errors: SameMeans, sizes: Sequence[Size]) -> None:
-    """As `check`, for means and their standard errors."""
+    """The same check for means and their standard errors."""
     if means.shape != errors.shape:
         raise ScalingError(f"{means.shape} (seed, size) means came with {errors.shape} standard errors")
     check_sizes(means.shape[1], sizes, "means")

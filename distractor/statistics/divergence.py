@@ -16,7 +16,8 @@ SHARE = 0.5  # conditions have diverged where their difference is at least this 
 class Divergence:
     """The index of the stage at which two conditions diverge, with its 95 % interval over item groups.
 
-    All three are None where the interval of the last stage's difference holds 0. `difference` is that difference with its
+    All three are None if the interval of the last stage's difference contains 0. `difference` is that difference with
+    its
     interval.
     """
 

@@ -1,7 +1,7 @@
 """The effects of one map of sites: means with intervals, p-values, significance marks, and shares of a gap.
 
-A *map* is one picture: the same kind of site by layer and position or head, for one pair and direction. The sites of
-a map are one family, and the marks control the false discovery rate over it.
+A *map* holds one kind of site by layer and position (or head), for one pair of prompts and one direction. The sites of
+a map are one family of tests: marks control the false discovery rate over the map.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,11 @@ LEAST_SHARE = 0.05  # a marked effect is at least this share of the pair's gap
 class Effects:
     """The effects of one map, each array of the map's shape.
 
-    `mean` with `low` and `high` (95 %, over groups) is in nats; `p` is by sign flips. `is_marked` sites are significant
+    `mean` with its 95 % interval `low` to `high` over groups is in nats; `p` is the sign-flip p-value. `is_marked`
+    sites are significant
     after Benjamini–Hochberg at 5 % over the map and have at least 5 % of the pair's gap. `recovery` is the mean effect as
-    a share of the mean gap between the two conditions, with its interval. Recovery is NaN, and no site is marked, where
-    the gap's own interval holds 0 (`why_no_recovery` says so).
+    a share of the mean gap between the two conditions, with its interval. If the gap's interval contains 0, recovery is
+    NaN and no site is marked; `why_no_recovery` then gives the reason.
     """
 
     mean: Sites
@@ -61,7 +62,7 @@ def judge(
     mean[is_single] = sums[is_single].sum(-1) / counts[is_single].sum(-1)
     p = sign_flip_p(rows, numbers, seed=seed)
 
-    # The gap of the same items that have the site.
+    # The gap of the items that have the site.
     gaps = np.stack([group_sums(np.where(np.isnan(row), np.nan, pair_gap), numbers)[0] for row in rows])
     recovery = _ratio(sums, gaps, n_groups)
     is_defined = why_no_recovery(pair_gap, groups) is None
@@ -73,7 +74,7 @@ def judge(
 
 
 def why_no_recovery(pair_gap: Float[ndarray, " item"], groups: Sequence[str]) -> str | None:
-    """Why effects have no share of a pair's gap; None where they have one.
+    """Why effects cannot be given as a share of a pair's gap; None if they can.
 
     Raises:
         ScalingError: all items are of one group.
@@ -94,8 +95,8 @@ def _ratio(
 ) -> Float[ndarray, "three site"]:
     """Ratio of two sums over groups and its 95 % interval (Fieller 1954); NaN where the denominator could be 0.
 
-    The interval holds each ratio R for which a t-test over groups does not separate the mean of above − R · below from 0.
-    It is bounded exactly where the denominator's own t interval does not hold 0.
+    The interval contains each ratio R for which a t-test over groups finds no difference of above − R · below from 0.
+    It is bounded if and only if the denominator's own t interval excludes 0.
     """
     from scipy.special import stdtrit
 

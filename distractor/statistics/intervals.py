@@ -55,7 +55,7 @@ def number_groups(groups: Groups) -> Int[ndarray, " item"]:
 
 
 def two_groups(groups: Groups) -> Int[ndarray, " item"]:
-    """As `number_groups`. Raises ScalingError for fewer than two groups, which give no error."""
+    """As `number_groups`. Raises ScalingError for fewer than two groups, which give no standard error."""
     numbers = number_groups(groups)
     if numbers.max(initial=0) < 1:
         raise ScalingError(
@@ -67,7 +67,7 @@ def two_groups(groups: Groups) -> Int[ndarray, " item"]:
 def group_sums(
     values: Float[ndarray, "*rest item"], groups: Groups
 ) -> tuple[Float[ndarray, "*rest group"], Float[ndarray, "*rest group"]]:
-    """The sum of each group's values and their number; NaN adds nothing to either."""
+    """The sum and the number of each group's values that are not NaN."""
     member = _membership(number_groups(groups))
     return np.nan_to_num(values) @ member, (~np.isnan(values)).astype(float) @ member
 
@@ -75,7 +75,7 @@ def group_sums(
 def group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
     """The mean of each group's items.
 
-    Sums are divided last, so that the mean of ones is exactly 1, which `interval` recognises.
+    The division comes last, so that the mean of ones is exactly 1, which `interval` recognises.
     """
     member = _membership(number_groups(groups))
     return values @ member / member.sum(0)
@@ -145,8 +145,9 @@ def interval(
 ) -> tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]:
     """The mean over groups and its 95 % interval: percentile bootstrap of whole groups, widened by √(G / (G − 1)).
 
-    `counts` weights each group by its items, so that the mean is the mean over items. Where all groups have the same
-    extreme value of `limits` (accuracy 1 everywhere), the bootstrap sees no error. The interval then reaches inwards by
+    `counts` weights each group by its items, so that the mean is the mean over items. If all groups have the same
+    extreme value of `limits` (accuracy 1 in every group), the bootstrap shows no error. The interval then reaches
+    inwards by
     the Clopper–Pearson bound 1 − .025^(1/G) (Clopper and Pearson 1934).
 
     Returns (mean, low, high), each of shape `*rest`. Raises ScalingError for fewer than two groups and for NaN.
@@ -176,7 +177,7 @@ def interval(
 def _within(
     limits: tuple[float, float], low: ndarray, high: ndarray, is_bottom: ndarray, is_top: ndarray, n_groups: int
 ) -> tuple[ndarray, ndarray]:
-    """Clip an interval to `limits`; where all values are at one limit, let it reach inwards by the exact bound."""
+    """Clip an interval to `limits`; if all values are at one limit, extend it inwards by the exact bound."""
     bottom, top = limits
     reach = exact_reach(n_groups) * (top - bottom)
     low, high = np.clip(low, bottom, top), np.clip(high, bottom, top)
@@ -196,7 +197,7 @@ def simultaneous_interval(
 ) -> tuple[Float[ndarray, " size"], Float[ndarray, " size"], Float[ndarray, " size"]]:
     """The mean over groups at each size with simultaneous 95 % intervals (max-t bootstrap, as level 1).
 
-    The interval of a size that is picked from the data therefore keeps its coverage. Returns (mean, low, high).
+    So the interval of a size that is picked from the data keeps its coverage. Returns (mean, low, high).
     """
     values = sort_groups(values)
     n_groups = values.shape[-1]
@@ -214,8 +215,8 @@ def simultaneous_interval(
 def interval_of_models(values: GroupMeans, *, limits: Limits = None) -> tuple[ndarray, ndarray, ndarray]:
     """The pointwise 95 % interval of level 2 at each size: t over seeds, plus the variance of the shared groups.
 
-    Degrees of freedom follow Welch and Satterthwaite (1947). At one of `limits` the interval reaches inwards as that of
-    `interval` does: seeds and groups show no error there, and level 2 must not be surer than level 1.
+    Degrees of freedom follow Welch and Satterthwaite (1947). At one of `limits`, seeds and groups show no error. There
+    the interval reaches inwards like that of `interval`, so level 2 is never narrower than level 1.
 
     Returns (mean, low, high), each `size`. Raises ScalingError for fewer than three seeds.
     """

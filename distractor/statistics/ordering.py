@@ -25,7 +25,8 @@ Onsets = Float[ndarray, " threshold"]
 class Lag:
     """The lag between two onsets at one threshold, in natural logarithms of size; positive: the first curve is later.
 
-    `low` and `high` bound it over item groups (level 1); `models` bounds it over seeds (level 2), with at least three.
+    `low` and `high` bound it over item groups (level 1). `models` bounds it over seeds (level 2) if there are at least
+    three.
     `by_chance` is the 95 % quantile of the lag between random halves of one curve, the larger of the two curves. `step` is
     the larger of the two grid steps that hold the onsets.
     """
@@ -78,8 +79,8 @@ def order(
 ) -> Order:
     """Whether the onset of `first` comes before that of `second`, or with `falling` before the second's decline.
 
-    The curves are in nats; `sizes` ascend, and sentences call them `axis` (along training: step). A call needs lags at all
-    three thresholds that point the same way and exceed their interval, one grid step and chance.
+    The curves are in nats; `sizes` ascend, and sentences call them `axis` (along training: step). An order needs lags
+    of the same sign at all three thresholds, each beyond its interval, one grid step and chance.
     """
     if len(sizes) < MIN_SIZES:
         few = f"{len(sizes)} {axis}s are too few to say which moves first; at least {MIN_SIZES} are needed"
@@ -99,7 +100,7 @@ def order(
             sentence = f"{names[0]} against {event}: not defined at {threshold:.0%} ({reason})"
             return Order("not defined", tuple(lags), sentence)
         lags.append(lag)
-    if any(lag.models is None for lag in lags):  # use the highest level that all thresholds have
+    if any(lag.models is None for lag in lags):  # use the highest level that is available at all thresholds
         lags = [replace(lag, models=None) for lag in lags]
     signs = {lag.sign for lag in lags}
     factors = ", ".join(f"{_factor(lag.lag)} [{', '.join(map(_factor, lag.bounds))}]" for lag in lags)

@@ -1,6 +1,7 @@
 """Differences between all pairs of sizes of a curve, with simultaneous confidence bounds, and the label they give.
 
-Bounds that hold for all pairs at once stay valid for a peak that is picked from the data. All functions take any number
+The bounds hold for all pairs at once, so they stay valid for a peak that is picked from the data. All functions take
+any number
 of ladders: the leading axes `*rest` are absent for one ladder, and a calibration judges many ladders in one call.
 """
 
@@ -35,8 +36,9 @@ class Pairs:
     """A curve over size, and the differences between all pairs of its sizes.
 
     `error[i, j]` is the standard error of the difference between sizes i and j, and `bound[i, j]` its simultaneous bound
-    over all pairs. `pointwise[i, j]` bounds that pair alone, 97.5 % to each side. Pointwise bounds are enough to exclude
-    a turn: a turn of δ has two fixed legs, and it is missed only if one of these two bounds fails (at most 5 %).
+    over all pairs. `pointwise[i, j]` bounds that pair alone, 97.5 % to each side. Pointwise bounds are enough to
+    exclude a turn. A turn of δ has two fixed legs, and it is wrongly excluded only if one of these two bounds fails (at
+    most 5 %).
     """
 
     curve: Float[ndarray, "*rest size"]
@@ -57,7 +59,7 @@ def pairs_of_weights(
 
     The bootstrap divides by a fixed standard error that is itself estimated from the groups. Observed differences are
     therefore read on the t scale with groups − 1 degrees of freedom. A difference that is equal in all groups has no
-    error and counts with its sign.
+    standard error; only its sign counts.
     """
     values = sort_groups(values)
     n_groups = values.shape[-1]
@@ -74,8 +76,9 @@ def pairs_of_weights(
 def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
     """Level 2, models like these: studentized range over seeds plus the cluster variance of the items.
 
-    m is the mean over S seeds at each of K sizes, v the variance over seeds, u = max(v, mean v), since few seeds can agree
-    by chance, and g the cluster variance of the seed-averaged difference. The bound is q · √((u_j + u_k) / 2S + g_jk / 2),
+    At each of K sizes, m is the mean over S seeds, v the variance over seeds and u = max(v, mean v), because few seeds
+    can agree by chance; g is the cluster variance of the seed-averaged difference. The bound is q · √((u_j + u_k) / 2S
+    + g_jk / 2),
     where q is the .90 quantile of the studentized range of K means with K(S − 1) degrees of freedom (Tukey 1949): 5 % in
     each direction. Item noise that differs between seeds is already in v, so its share is removed from g (two-way ANOVA).
     """
@@ -91,7 +94,7 @@ def pairs_of_means(
 ) -> tuple[Pairs, Float[ndarray, "*rest draw"]]:
     """Level 1 from means and standard errors alone: independent normal errors. Also returns the sorted maxima.
 
-    This is conservative where all models get the same items: their errors are correlated, and differences more certain.
+    This is conservative if all models get the same items: then errors are correlated, and differences are more certain.
     """
     error = np.sqrt(errors[..., None, :] ** 2 + errors[..., :, None] ** 2)
     error = np.maximum(error, rounding_error(means, 1)[..., None, None])
@@ -137,7 +140,7 @@ def error_over_seeds(
 
 
 def weaker_leg(ahead: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*rest inner"]:
-    """The smaller of the two legs at each interior size; `ahead[i, j]` is how far size j is above size i."""
+    """The smaller of the two legs at each interior size; `ahead[i, j]` is the value at size j minus that at size i."""
     n_sizes = ahead.shape[-1]
     before = np.triu(np.ones((n_sizes, n_sizes), bool), 1)
     left, right = (np.where(side, ahead, -np.inf).max(-2) for side in (before, before.T))
@@ -153,8 +156,9 @@ def turning_set(pairs: Pairs, sign: int) -> Bool[ndarray, "*rest inner"]:
 def labels(pairs: Pairs, delta: float) -> ndarray:
     """The label of each curve.
 
-    Flat: every difference is within δ, bounds included. A turn counts if it is significant and not excluded at δ. If both
-    kinds of turn count, the label is the one that is at least twice as deep, else undetermined. Positive or inverse: no
+    Flat: every difference is within δ, bounds included. A turn counts if it is significant and not excluded at δ. If
+    both kinds of turn count, the label is that of the turn at least twice as deep as the other, else undetermined.
+    Positive or inverse: no
     turn, the two ends differ beyond the bound, and either no pair differs significantly in the other direction or both
     kinds of turn are excluded at δ.
     """

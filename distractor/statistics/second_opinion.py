@@ -24,7 +24,8 @@ class TwoLines:
     """One line below a break and one above it (Simonsohn 2018): the curve turns if both slopes are significant.
 
     Standard errors are heteroskedasticity-consistent, HC3 (MacKinnon and White 1985), with a normal reference as in the
-    source. A line through fewer than three different sizes has no error, and p is 1. `flat` are the ends of the region that
+    source. A line through fewer than three different sizes has no standard error, and its p is 1. `flat` are the ends
+    of the region that
     holds the break; `way` is the kind of turn that was tested.
     """
 
@@ -72,7 +73,7 @@ class LindMehlum:
 class Quadratic:
     """The foil: a parabola turns if its curvature has p < .05 and its extremum is within the range.
 
-    It finds turns in up to 100 % of curves that only rise and level off (Simonsohn 2018).
+    It wrongly finds turns in up to 100 % of curves that only rise and level off (Simonsohn 2018).
     """
 
     curvature: float
@@ -109,7 +110,7 @@ def second_opinion(means: Float[ndarray, "seed size"], sizes: Sequence[float | i
 
 
 def on_log_axis(sizes: Sequence[float | int]) -> Float[ndarray, " size"]:
-    """Natural logarithms; log(1 + size) where the smallest is 0, as training step 0 is."""
+    """Natural logarithms; log(1 + size) if the smallest size is 0, such as training step 0."""
     values = np.asarray(sizes, float)
     return np.log1p(values) if values.min() == 0 else np.log(values)
 

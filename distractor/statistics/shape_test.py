@@ -1,7 +1,8 @@
 """The shape of a curve over size: is it a U, at which level of inference, and where does it turn?
 
 Level 1, *these weights*: the curve of these models has this shape on items like these (item groups are resampled).
-Level 2, *models like these*: so does the curve of models trained again with other seeds (at least three seeds). A peak
+Level 2, *models like these*: the curve of models trained again with other seeds has this shape (needs three seeds). A
+peak
 that is picked from the data and tested on the same data is biased. Here all bounds are simultaneous over all pairs of
 sizes, so that the choice of the peak costs nothing.
 
@@ -61,10 +62,11 @@ METHOD_MEANS = "from means and their standard errors alone, as if each size had 
 
 @dataclass(frozen=True)
 class Turn:
-    """One kind of turn, U-shaped or inverted-U. A turn has two legs, and the weaker one counts.
+    """One kind of turn, U-shaped or inverted-U. A turn has two legs, the rise and the fall, and the weaker one counts.
 
-    `depth` is the weaker leg of the deepest turn of the averaged curve; it is negative where the curve does not turn this
-    way. `low` and `high` are its simultaneous bounds over all pairs of sizes: the turn is significant where `low` > 0. A
+    `depth` is the weaker leg of the deepest turn of the averaged curve; it is negative if the curve has no turn of this
+    kind. `low` and `high` are its simultaneous bounds over all pairs of sizes: the turn is significant where `low` > 0.
+    A
     turn deeper than `at_most` is excluded (pointwise bounds are enough, see `Pairs`). `turning_set` holds the interior
     sizes that no other size exceeds beyond the bound. `p_left` and `p_right` are the simultaneous p-values of the legs
     at the most significant turning point; both are at most .05 exactly where `low` > 0.
@@ -108,7 +110,7 @@ class Level:
 
     @property
     def turn(self) -> Turn:
-        """The turn that the label names, or else the deeper one."""
+        """The turn that the label names; for other labels the deeper one."""
         if self.label in ("U-shaped", "inverted-U"):
             return self.u if self.label == "U-shaped" else self.inverted_u
         return self.u if self.u.depth > self.inverted_u.depth else self.inverted_u
@@ -278,10 +280,11 @@ def judge_models(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DE
 def judge_means(
     means: Means, errors: SameMeans, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0
 ) -> Shape:
-    """As `judge`, from each size's and seed's mean and standard error alone; the bounds are wider, since unpaired.
+    """As `judge`, from each size's and seed's mean and standard error alone; bounds are wider, because sizes are
+    unpaired.
 
-    Level 1 takes the sizes' errors as independent, which is conservative where all models get the same items. Level 2
-    takes the items' part of the error as common to all seeds. Raises ScalingError as `judge`.
+    Level 1 treats the sizes' errors as independent, which is conservative if all models get the same items. Level 2
+    treats the items' part of the error as common to all seeds. Raises ScalingError as `judge`.
     """
     check_means(means, errors, sizes)
     n_seeds = len(means)
@@ -351,7 +354,7 @@ def delta_of(quantity: str) -> float:
 
 
 def seeds_in_words(n_seeds: int) -> str:
-    """As in the sentence "one seed: level 2 not identified"."""
+    """A number of seeds in words, as in "one seed: level 2 not identified"."""
     return {1: "one seed", 2: "two seeds"}.get(n_seeds, f"{n_seeds} seeds")
 
 

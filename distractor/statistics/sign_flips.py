@@ -1,7 +1,7 @@
 """Sign-flip tests of means, by whole groups of items, with corrections for many tests at once.
 
-Under the null hypothesis a group's sum is as likely to be positive as negative. Up to `EXACT_GROUPS` groups all sign
-patterns are tried; above, a random sample, which counts the observed pattern as one more draw.
+Under the null hypothesis a group's sum is as likely to be positive as negative. Up to `EXACT_GROUPS` groups, all sign
+patterns are tried. For more groups a random sample is drawn, and the observed pattern counts as one more draw.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from distractor.statistics.standard_errors import ALPHA
 
 EXACT_GROUPS = 12
 DRAWS = 9_999
-BLOCK = 4_096  # draws in memory at once, where a map has thousands of sites
+BLOCK = 4_096  # draws in memory at once; a map may have thousands of sites
 Sites = Float[ndarray, "*site"]
 
 
@@ -57,7 +57,7 @@ def sign_flips_of_family(
 
 
 def benjamini_hochberg(p: Sites) -> Bool[ndarray, "*site"]:
-    """Which p-values of a family are significant at a false discovery rate of 5 %."""
+    """Whether each p-value of a family is significant at a false discovery rate of 5 %."""
     from scipy.stats import false_discovery_control
 
     adjusted = false_discovery_control(p.ravel()).reshape(p.shape)
@@ -78,7 +78,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def _observed(sums: Float[ndarray, "row group"]) -> Float[ndarray, " row"]:
-    """The absolute sum over groups, lowered by rounding, so that ties count as reached."""
+    """The absolute sum over groups, lowered by the rounding error, so that ties count as reached."""
     return np.abs(sums.sum(-1)) * (1 - 1e-9)
 
 

@@ -10,7 +10,7 @@ from numpy import ndarray
 ALPHA = 0.05
 
 CRITICAL_AT_LEAST = 1.959963984540054
-"""The bound of a single pair; bounds over many pairs are never below it. Binds only where hardly any group varies."""
+"""The critical value of a single pair, a lower limit of those over many pairs. It matters only if few groups vary."""
 
 
 def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*rest size size"]:
@@ -45,7 +45,7 @@ def at_least_mean(variance: Float[ndarray, "*rest size"]) -> Float[ndarray, "*re
 
 
 def rounding_error(values: Float[ndarray, "..."], axes: int) -> Float[ndarray, "..."]:
-    """The smallest standard error that is not mere rounding, over the last `axes` axes."""
+    """The smallest standard error that exceeds rounding, over the last `axes` axes."""
     return np.asarray(np.maximum(1e-9 * np.abs(values).max(tuple(range(-axes, 0))), 1e-300))
 
 

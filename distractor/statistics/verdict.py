@@ -68,10 +68,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class ClaimPart:
-    """One part of the claim at one level: whether it holds (None: inconclusive), its number, and a sentence.
+    """One part of the claim at one level: whether it holds (None: inconclusive), its estimate, and a sentence.
 
-    `number` with its 95 % interval from `low` to `high` is None where nothing was measured. At level 1 with several seeds
-    the numbers are those of the weakest seed, and `seeds_yes` of `seeds` have a part that holds. For `rise_and_fall`,
+    `number` with its 95 % interval from `low` to `high` is None where nothing was measured. At level 1 with several
+    seeds the numbers are those of the weakest seed; the part holds in `seeds_yes` of `seeds` seeds. For
+    `rise_and_fall`,
     `low` and `high` are the two bounds that decide, each at 95 %: the turn is significant where `low` is above 0, and
     excluded where `high` is below δ.
     """
@@ -135,8 +136,8 @@ class Rule:
 
     δ (probability) and δ_D (nats) are the smallest rise and pull of interest. A range runs "from chance" if the interval
     of the smallest size's preference is within `chance_margin` of `chance`, and "to mastery" if the interval of the
-    largest size's accuracy is above `mastery`. Accuracy is unsuitable at the small end: a gap of .01 nats, which is
-    chance, can make it 0 or 1.
+    largest size's accuracy is above `mastery`. Accuracy is unsuitable at the smallest size, because a gap of .01 nats,
+    which is chance, can make it 0 or 1.
     """
 
     delta: float = DELTA
@@ -158,8 +159,8 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
 
     **Undetermined**: everything else, with the reason.
 
-    A threshold of 0 instead of δ and δ_D would support pulls that are too small to matter; experiments/calibration has
-    both rates. At level 1 all seeds must agree. With fewer than three seeds, level 2 is undetermined.
+    With 0 instead of δ and δ_D, pulls that are too small to matter would count; experiments/calibration has both error
+    rates. At level 1 all seeds must agree. With fewer than three seeds, level 2 is undetermined.
     """
     rule = rule or Rule()
     shape = judge(evidence.preference, evidence.sizes, delta=rule.delta, seed=seed, draws=draws)
@@ -302,7 +303,7 @@ CLAIM = (
 
 
 def _short_range(holds: dict[str, bool | None], level: Level) -> str:
-    """Which end of the range is missing, so that a curve without rise and fall does not contradict."""
+    """The end of the range that is missing; if one is, a curve without rise and fall does not contradict."""
     if holds["to_mastery"] is not True:
         if level.end[1] > 0:
             return "the range ends before recovery"
@@ -311,7 +312,7 @@ def _short_range(holds: dict[str, bool | None], level: Level) -> str:
 
 
 def _weakest(of_seeds: Sequence[ClaimPart]) -> ClaimPart:
-    """One part over seeds at level 1: it holds if it holds for all, and fails if it fails for all."""
+    """One part over seeds at level 1: it holds if it holds for all seeds, and fails if it fails for all."""
     n_seeds = len(of_seeds)
     if n_seeds == 1:
         return of_seeds[0]

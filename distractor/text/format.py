@@ -15,7 +15,7 @@ Scoring = Literal["rank", "generate", "cot"]
 the answer from its text, as in the paper. `cot` does the same after worked examples with reasoning."""
 
 ExampleKind = Literal["congruent", "conflict", "mixed"]
-"""Which condition the worked examples show: `congruent`, `conflict`, or the two in turn."""
+"""Which condition the worked examples show: `congruent`, `conflict`, or both, alternating."""
 
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 SHOT_KINDS: tuple[ExampleKind, ...] = get_args(ExampleKind)

@@ -1,6 +1,6 @@
 """Writes a task in another prompt format: worked examples before each question, a hint, options, or chat turns.
 
-An item has the same examples under every condition. So conditions differ in the question alone, and prompts of equal
+An item has the same examples under every condition. So conditions differ only in the question, and prompts of equal
 length keep equal lengths.
 """
 
@@ -123,7 +123,8 @@ class _Examples:
                 # Another group may ask the same question.
                 if example is None or example.item.group in used_groups or example.prompt in questions:
                     continue
-                # Most costly: it contains the question. Then: rare words in common. Then: its answer is frequent.
+                # The costs, largest first: the example contains the question, shares rare words, or has a frequent
+                # answer.
                 contains_question = any(text in example.prompt for text in questions)
                 cost = contains_question, len(rare & example.words), answered[example.answer]
                 if best_cost is None or cost < best_cost:

@@ -28,7 +28,7 @@ def code_hash(module: str) -> str:
 def user_value(
     name: str, error: type[DistractorError], is_candidate: Callable[[Any, ModuleType], bool], kinds: str
 ) -> Iterator[Any]:
-    """Give the value of `path.py:NAME`; errors of the file within the block get its line, too.
+    """Yield the value of `path.py:NAME`; errors of the file that are raised in the block also name its line.
 
     The file runs under a unique module name, so it may be called `tasks.py`. It can import modules of its folder. If the
     name does not exist, the message suggests names whose value `is_candidate`; `kinds` says what these are.
