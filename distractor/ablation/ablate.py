@@ -29,8 +29,8 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
+from distractor.statistics.curve import peak
 from distractor.statistics.intervals import Mean, group_means, mean_intervals
-from distractor.statistics.peak import peak
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.text.task import Condition, Task

@@ -12,8 +12,8 @@ from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_
 from distractor.numbers import number, p_value, shortened, with_interval
 from distractor.runs.tables import plain_table
 from distractor.scoring.shot_limits import caution as shot_caution
+from distractor.statistics.curve import peak
 from distractor.statistics.intervals import Mean
-from distractor.statistics.peak import peak
 from distractor.statistics.shape_test import Shape
 from distractor.statistics.verdict import ClaimPart
 from distractor.text.format import Format

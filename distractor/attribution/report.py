@@ -21,7 +21,7 @@ from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.behaviour import model_at_several_steps
 from distractor.scoring.settings import Settings
-from distractor.statistics.peak import peak
+from distractor.statistics.curve import peak
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:

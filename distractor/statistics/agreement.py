@@ -81,7 +81,7 @@ def agreement(
     matters = [np.where(np.abs(x) < least / 10, 0, x) for x in (exact, estimate)]
     top = min(TOP, max(1, len(exact) // 4))
     return Agreement(
-        sites=sites,
+        sites,
         checked=len(exact),
         rank_correlation=rank_correlation(*matters),
         size=float(np.abs(estimate[counts]).sum() / np.abs(exact[counts]).sum()) if counts.any() else np.nan,

@@ -20,7 +20,6 @@ from distractor.statistics.standard_errors import ALPHA, t_quantile
 
 SPLITS = 200  # random halves of the items in the null check of `halves_differ`
 SPLIT_DRAWS = 499
-SPLIT_SEED = 0
 
 ROUNDING = 1e-5  # differences up to this share of a row's largest value are rounding
 
@@ -92,17 +91,12 @@ def changes(
     counted: Sequence[bool],
     same_runs: bool = False,
     are_seeds: bool = False,
-    seed: int = 0,
 ) -> list[Change]:
     """Judge the rows of one comparison, one family, from each item's value under each seed of either side.
 
     An item that is NaN on one side is left out on both. Rows in `counted` hold right and wrong answers, 1 or 0. With
-    `same_runs` both
-    sides
-    are the same training runs, in the same order, at two steps: their seeds are paired.
-
-    Raises:
-        ScalingError: fewer than two groups have values in a row, or a value is infinite.
+    `same_runs` both sides are the same training runs, in the same order, at two steps: their seeds are paired. Raises ScalingError if fewer than
+    two groups have values in a row, or a value is infinite.
     """
     if np.isinf(first).any() or np.isinf(second).any():
         raise ScalingError("a value to be compared is infinite; the weights are damaged, or the dtype is too narrow")
@@ -112,7 +106,7 @@ def changes(
     size = np.nanmax(np.abs(np.concatenate([first, second], 1)), axis=(1, 2), initial=0)
     differences[np.abs(differences) <= ROUNDING * size[:, None]] = 0
     names = np.asarray(groups)
-    p, p_family, by_chance = sign_flips_of_family(group_sums(differences, names)[0], seed=seed)
+    p, p_family, by_chance = sign_flips_of_family(group_sums(differences, names)[0])
     counts = (~np.isnan(differences)).sum(1)
     judged = []
     for row, values in enumerate(differences):
@@ -144,7 +138,7 @@ def halves_differ(values: Float[ndarray, "row item"], groups: Sequence[str]) -> 
     n_pairs = means.shape[1] // 2
     if 2.0 ** (1 - n_pairs) > ALPHA:
         return None
-    rng = np.random.default_rng(SPLIT_SEED)
+    rng = np.random.default_rng(0)
     return float(np.mean([do_halves_differ(means, rng) for _ in range(SPLITS)]))
 
 

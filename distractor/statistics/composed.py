@@ -24,6 +24,8 @@ from distractor.statistics.curve import SameGroupMeans, Size, check
 from distractor.statistics.intervals import GroupMeans
 from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort_groups
 
+DRAWS = 2000
+
 
 @dataclass(frozen=True, eq=False)
 class Composed:
@@ -57,9 +59,6 @@ def compose(
     distractor_only: SameGroupMeans,
     negated_letters: SameGroupMeans,
     sizes: Sequence[Size],
-    *,
-    seed: int = 0,
-    draws: int = 2000,
 ) -> Composed:
     """Compare accuracy in `conflict` with the prediction from the two separately scored tasks, seed by seed.
 
@@ -80,7 +79,7 @@ def compose(
 
     means = tables.mean(-1)
     residual = residual_of(means)
-    drawn = residual_of(np.moveaxis(tables @ bootstrap_weights(n_groups, draws, seed).T, -1, 0))
+    drawn = residual_of(np.moveaxis(tables @ bootstrap_weights(n_groups, DRAWS).T, -1, 0))
     stretched = residual + (drawn - residual) * np.sqrt(n_groups / (n_groups - 1))
     low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     measured = means[0].mean(0)

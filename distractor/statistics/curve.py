@@ -1,4 +1,4 @@
-"""One quantity over sizes and seeds, and the conditions under which a curve can be judged."""
+"""One quantity over sizes and seeds: its peak, and the conditions under which a curve can be judged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,8 @@ from distractor.statistics.intervals import GroupMeans, Means
 
 Size = float | int
 
-SameMeans = Float[ndarray, "_ _"]
-"""`seed size` again; `check_means` compares the shapes, with a message for the user."""
-
-SameGroupMeans = Float[ndarray, "_ _ _"]
-"""`seed size group` again; the functions compare the shapes, with a message for the user."""
-
+SameMeans = Float[ndarray, "_ _"]  # `seed size`; the functions compare the shapes, with a message for the user
+SameGroupMeans = Float[ndarray, "_ _ _"]  # `seed size group`, likewise
 MIN_SIZES = 3
 FEW_GROUPS = 30
 
@@ -48,10 +44,18 @@ class Curve:
     condition: str | None = None
 
 
+def peak(preference: Float[ndarray, " size"], *, interior: bool = False) -> int:
+    """Index of the size with the highest preference, averaged over seeds and items; the smaller size on a tie.
+
+    `interior` ignores the smallest and the largest size, where a curve cannot turn. The verdict uses the interior peak.
+    """
+    return 1 + int(np.argmax(preference[1:-1])) if interior else int(np.argmax(preference))
+
+
 def check(values: GroupMeans, sizes: Sequence[Size], name: str = "values") -> None:
     """Raise ScalingError unless `values` can be judged over `sizes`."""
     n_sizes, n_groups = values.shape[1:]
-    check_sizes(n_sizes, sizes, name)
+    _check_sizes(n_sizes, sizes, name)
     if n_groups < 2:
         raise ScalingError(
             f"errors come from the spread over item groups: at least 2, better {FEW_GROUPS}; {n_groups} came"
@@ -69,7 +73,7 @@ def check_means(means: Means, errors: SameMeans, sizes: Sequence[Size]) -> None:
     """The same check for means and their standard errors."""
     if means.shape != errors.shape:
         raise ScalingError(f"{means.shape} (seed, size) means came with {errors.shape} standard errors")
-    check_sizes(means.shape[1], sizes, "means")
+    _check_sizes(means.shape[1], sizes, "means")
     for name, table in (("mean", means), ("standard error", errors)):
         is_wrong = ~np.isfinite(table) if name == "mean" else ~(np.isfinite(table) & (table >= 0))
         if is_wrong.any():
@@ -77,7 +81,7 @@ def check_means(means: Means, errors: SameMeans, sizes: Sequence[Size]) -> None:
             raise ScalingError(f"the {name} at seed {seed}, size {sizes[size]:g} (index {size}) is {table[seed, size]}")
 
 
-def check_sizes(n_sizes: int, sizes: Sequence[Size], name: str = "values") -> None:
+def _check_sizes(n_sizes: int, sizes: Sequence[Size], name: str) -> None:
     """Raise ScalingError unless `sizes` are at least three, ascending, and as many as the `n_sizes` of the values."""
     if n_sizes != len(sizes):
         raise ScalingError(f"{name} hold {n_sizes} sizes, but {len(sizes)} sizes were named")

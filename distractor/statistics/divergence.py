@@ -9,6 +9,7 @@ from numpy import ndarray
 from distractor.statistics.intervals import interval
 from distractor.statistics.standard_errors import ALPHA
 
+DRAWS = 2000
 SHARE = 0.5  # conditions have diverged where their difference is at least this share of the last stage's, and stays so
 
 
@@ -27,9 +28,7 @@ class Divergence:
     difference: tuple[float, float, float]
 
 
-def divergence(
-    difference: Float[ndarray, "stage group"], counts: Float[ndarray, " group"], *, seed: int = 0, draws: int = 2000
-) -> Divergence:
+def divergence(difference: Float[ndarray, "stage group"], counts: Float[ndarray, " group"]) -> Divergence:
     """The stage from which on the difference between two conditions is at least half of its last value.
 
     `counts` are the groups' numbers of items. The interval is a percentile bootstrap of the stage, over whole groups.
@@ -37,9 +36,9 @@ def divergence(
     mean, low, high = (float(value) for value in interval(difference[-1], counts=counts))
     if low <= 0 <= high:
         return Divergence(None, None, None, (mean, low, high))
-    rng = np.random.default_rng(seed)
     n_groups = difference.shape[1]
-    weights = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws) * counts
+    rng = np.random.default_rng(0)
+    weights = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=DRAWS) * counts
     drawn = (weights @ difference.T) / weights.sum(1, keepdims=True)
     first, last = np.quantile(_stage(drawn), [ALPHA / 2, 1 - ALPHA / 2], method="inverted_cdf")
     stage = int(_stage((difference @ counts / counts.sum())[None])[0])

@@ -40,16 +40,11 @@ class Effects:
     recovery_high: Sites
 
 
-def judge(
-    values: Float[ndarray, "*site item"], groups: Sequence[str], pair_gap: Float[ndarray, " item"], *, seed: int = 0
-) -> Effects:
+def judge(values: Float[ndarray, "*site item"], groups: Sequence[str], pair_gap: Float[ndarray, " item"]) -> Effects:
     """Judge the sites of one map from each item's effect, in nats; NaN where an item lacks the site.
 
     `pair_gap` is the change of each item's gap if everything is exchanged: gap(source) − gap(receiver). A site that only
-    one group has gets no interval and p = 1.
-
-    Raises:
-        ScalingError: all items are of one group, or a value is infinite.
+    one group has gets no interval and p = 1. Raises ScalingError if all items are of one group, or a value is infinite.
     """
     rows = values.reshape(-1, values.shape[-1])
     if np.isinf(rows).any() or not np.isfinite(pair_gap).all():
@@ -60,13 +55,12 @@ def judge(
     mean, low, high = mean_intervals(rows, numbers)
     is_single = n_groups == 1
     mean[is_single] = sums[is_single].sum(-1) / counts[is_single].sum(-1)
-    p = sign_flip_p(rows, numbers, seed=seed)
+    p = sign_flip_p(rows, numbers)
 
     # The gap of the items that have the site.
     gaps = np.stack([group_sums(np.where(np.isnan(row), np.nan, pair_gap), numbers)[0] for row in rows])
     recovery = _ratio(sums, gaps, n_groups)
-    is_defined = why_no_recovery(pair_gap, groups) is None
-    if not is_defined:
+    if not (is_defined := why_no_recovery(pair_gap, groups) is None):
         recovery = np.full_like(recovery, np.nan)
     least = LEAST_SHARE * abs(mean_interval(pair_gap, groups).mean)
     is_marked = benjamini_hochberg(p) & (np.abs(np.nan_to_num(mean)) >= least) & is_defined
@@ -74,11 +68,7 @@ def judge(
 
 
 def why_no_recovery(pair_gap: Float[ndarray, " item"], groups: Sequence[str]) -> str | None:
-    """Why effects cannot be given as a share of a pair's gap; None if they can.
-
-    Raises:
-        ScalingError: all items are of one group.
-    """
+    """Why effects cannot be given as a share of a pair's gap; None if they can. Raises ScalingError like `judge`."""
     mean, low, high = mean_interval(pair_gap, groups)
     sums, counts = group_sums(pair_gap[None], groups)
     ratio, _, _ = _ratio(sums, sums, np.array([counts.shape[-1]]))

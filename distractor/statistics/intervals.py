@@ -11,30 +11,13 @@ from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.standard_errors import (
-    ALPHA,
-    bootstrap_weights,
-    critical_value,
-    rounding_error,
-    shared_covariance,
-    sort_groups,
-    t_quantile,
-)
+from distractor.statistics import standard_errors
+from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort_groups
 
 GroupMeans = Float[ndarray, "seed size group"]
-
-
 Means = Float[ndarray, "seed size"]
-
-
-Groups = Sequence[str] | Shaped[ndarray, " item"]
-"""The group of each item, by name or by number."""
-
-
-Limits = tuple[float, float] | None
-"""The smallest and the largest value that a quantity can have."""
-
-
+Groups = Sequence[str] | Shaped[ndarray, " item"]  # the group of each item, by name or by number
+Limits = tuple[float, float] | None  # the smallest and the largest value that a quantity can have
 MIN_SEEDS = 3
 
 
@@ -44,9 +27,6 @@ class Mean(NamedTuple):
     mean: float
     low: float
     high: float
-
-
-# From items to groups.
 
 
 def number_groups(groups: Groups) -> Int[ndarray, " item"]:
@@ -97,8 +77,7 @@ def _membership(numbers: Int[ndarray, " item"]) -> Float[ndarray, "item group"]:
 def mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limits: Limits = None) -> Mean:
     """The mean over items and its 95 % interval over their groups; items without a value (NaN) are left out.
 
-    Raises:
-        ScalingError: the items with a value are of fewer than two groups.
+    Raises ScalingError where the items with a value are of fewer than two groups.
     """
     is_known = ~np.isnan(values)
     numbers = two_groups(np.asarray(groups)[is_known])
@@ -140,7 +119,6 @@ def interval(
     *,
     counts: Float[ndarray, " group"] | None = None,
     limits: Limits = None,
-    seed: int = 0,
     draws: int = 2000,
 ) -> tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]:
     """The mean over groups and its 95 % interval: percentile bootstrap of whole groups, widened by √(G / (G − 1)).
@@ -162,7 +140,7 @@ def interval(
     # Each row's groups are sorted on their own, so that its interval does not depend on the other rows.
     shares = np.broadcast_to(np.ones(n_groups) if counts is None else counts, rows.shape)
     rows, shares = sort_groups(np.stack([rows, shares], 1)).swapaxes(0, 1)
-    weights = bootstrap_weights(n_groups, draws, seed)
+    weights = bootstrap_weights(n_groups, draws)
     mean = (rows * shares).sum(-1) / shares.sum(-1)
     drawn = (weights @ (rows * shares).T) / (weights @ shares.T)
     stretched = mean + (drawn - mean) * np.sqrt(n_groups / (n_groups - 1))
@@ -193,7 +171,7 @@ def exact_reach(n_groups: int, sizes: int = 1) -> float:
 
 
 def simultaneous_interval(
-    values: Float[ndarray, "size group"], *, seed: int = 0, draws: int = 2000
+    values: Float[ndarray, "size group"], *, draws: int = 2000
 ) -> tuple[Float[ndarray, " size"], Float[ndarray, " size"], Float[ndarray, " size"]]:
     """The mean over groups at each size with simultaneous 95 % intervals (max-t bootstrap, as level 1).
 
@@ -202,10 +180,10 @@ def simultaneous_interval(
     values = sort_groups(values)
     n_groups = values.shape[-1]
     mean = values.mean(-1)
-    error = np.maximum(values.std(-1, ddof=1) / np.sqrt(n_groups), rounding_error(values, 2))
-    drawn = (values - mean[:, None]) @ bootstrap_weights(n_groups, draws, seed).T / error[:, None]
+    error = np.maximum(values.std(-1, ddof=1) / np.sqrt(n_groups), standard_errors.rounding_error(values, 2))
+    drawn = (values - mean[:, None]) @ bootstrap_weights(n_groups, draws).T / error[:, None]
     maxima = np.sort(np.abs(drawn).max(0)) * np.sqrt(n_groups / (n_groups - 1))
-    half = critical_value(maxima, n_groups) * error
+    half = standard_errors.critical_value(maxima, n_groups) * error
     return mean, mean - half, mean + half
 
 
@@ -222,7 +200,7 @@ def interval_of_models(values: GroupMeans, *, limits: Limits = None) -> tuple[nd
     """
     n_seeds = check_seeds(len(values))
     between_seeds = values.mean(-1).var(0, ddof=1) / n_seeds
-    of_items = np.maximum(np.diag(shared_covariance(values)), 0)
+    of_items = np.maximum(np.diag(standard_errors.shared_covariance(values)), 0)
     n_groups = values.shape[-1]
     mean, low, high = _seed_interval(values.mean((0, 2)), between_seeds, of_items, n_seeds, n_groups - 1)
     if limits is not None:
@@ -243,7 +221,7 @@ def _seed_interval(
     total = between_seeds + of_items
     weight = between_seeds**2 / (n_seeds - 1) + of_items**2 / group_degrees
     freedom = np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), n_seeds - 1)
-    half = t_quantile(freedom) * np.sqrt(total)
+    half = standard_errors.t_quantile(freedom) * np.sqrt(total)
     return mean, mean - half, mean + half
 
 

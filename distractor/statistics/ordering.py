@@ -74,7 +74,6 @@ def order(
     names: tuple[str, str],
     falling: bool = False,
     axis: str = "size",
-    seed: int = 0,
     draws: int = 1000,
 ) -> Order:
     """Whether the onset of `first` comes before that of `second`, or with `falling` before the second's decline.
@@ -88,9 +87,7 @@ def order(
     x = np.log(np.asarray(sizes, dtype=float))
     event = f"{names[1]}'s decline" if falling else names[1]
     lags: list[Lag] = []
-    for threshold, lag in zip(
-        THRESHOLDS, _lags(first, second, x, falling=falling, seed=seed, draws=draws), strict=True
-    ):
+    for threshold, lag in zip(THRESHOLDS, _lags(first, second, x, falling=falling, draws=draws), strict=True):
         if lag is None:
             reasons = [
                 _why_not(x, curves, threshold, name, axis, falling=falls)
@@ -176,25 +173,19 @@ def _crossings(x: ndarray, y: ndarray, levels: Sequence[float]) -> Onsets:
     return crossings
 
 
-def _lags(
-    first: GroupMeans, second: GroupMeans, x: ndarray, *, falling: bool, seed: int, draws: int
-) -> list[Lag | None]:
+def _lags(first: GroupMeans, second: GroupMeans, x: ndarray, *, falling: bool, draws: int) -> list[Lag | None]:
     """The lag at each threshold with its bounds; None if it is missing in too many draws."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     n_groups, n_seeds = first.shape[-1], len(first)
     weights = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws) / n_groups
     equal = np.full((1, n_groups), 1 / n_groups)
     find_second = _declines if falling else _onsets
 
-    def onsets(
-        a: GroupMeans, b: GroupMeans, weights: Float[ndarray, "draw group"]
-    ) -> Float[ndarray, "draw two threshold"]:
+    def onsets(a: GroupMeans, b: GroupMeans, weights: ndarray) -> Float[ndarray, "draw two threshold"]:
         """The onsets of both seed-averaged curves, with weighted groups."""
-        noises = _noise(a), _noise(b)
-        averaged = [weights @ curves.mean(0).T for curves in (a, b)]
-        return np.array(
-            [[_onsets(x, y, noises[0]), find_second(x, z, noises[1])] for y, z in zip(*averaged, strict=True)]
-        )
+        noise, noise_b = _noise(a), _noise(b)
+        averaged = zip(*(weights @ curves.mean(0).T for curves in (a, b)), strict=True)
+        return np.array([[_onsets(x, y, noise), find_second(x, z, noise_b)] for y, z in averaged])
 
     observed, drawn = onsets(first, second, equal)[0], onsets(first, second, weights)
     drawn_lags = drawn[:, 0] - drawn[:, 1]
@@ -211,17 +202,10 @@ def _lags(
             lags.append(None)
             continue
         low, high = np.nanquantile(drawn_lags[:, t], [ALPHA / 2, 1 - ALPHA / 2])
-        lags.append(
-            Lag(
-                threshold,
-                lag,
-                float(low),
-                float(high),
-                by_chance=float(max(of_curve[t] for of_curve in by_chance)),
-                step=max(float(np.diff(x)[int(np.searchsorted(x, onset)) - 1]) for onset in observed[:, t]),
-                models=_over_seeds(of_seeds[:, 0, t] - of_seeds[:, 1, t]) if n_seeds >= MIN_SEEDS else None,
-            )
-        )
+        chance = float(max(of_curve[t] for of_curve in by_chance))
+        step = max(float(np.diff(x)[int(np.searchsorted(x, onset)) - 1]) for onset in observed[:, t])
+        models = _over_seeds(of_seeds[:, 0, t] - of_seeds[:, 1, t]) if n_seeds >= MIN_SEEDS else None
+        lags.append(Lag(threshold, lag, float(low), float(high), chance, step, models))
     return lags
 
 

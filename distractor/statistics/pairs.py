@@ -12,21 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.statistics.standard_errors import (
-    ALPHA,
-    CRITICAL_AT_LEAST,
-    at_least_mean,
-    bootstrap_weights,
-    covariance,
-    critical_value,
-    rounding_error,
-    shared_covariance,
-    sort_groups,
-    t_quantile,
-    upper_quantile,
-    variance_of_differences,
-)
-from distractor.statistics.studentized_range import studentized_range_quantile
+from distractor.statistics import standard_errors
+from distractor.statistics.standard_errors import ALPHA, CRITICAL_AT_LEAST, studentized_range_quantile, t_quantile
 
 Label = Literal["positive", "inverse", "U-shaped", "inverted-U", "flat", "undetermined"]
 
@@ -61,15 +48,15 @@ def pairs_of_weights(
     therefore read on the t scale with groups − 1 degrees of freedom. A difference that is equal in all groups has no
     standard error; only its sign counts.
     """
-    values = sort_groups(values)
+    values = standard_errors.sort_groups(values)
     n_groups = values.shape[-1]
     curve = values.mean(-1)
     centred = values - curve[..., None]
-    error = np.sqrt(variance_of_differences(covariance(values)))
-    error = np.maximum(error, rounding_error(values, 2)[..., None, None])
-    drawn = (centred @ bootstrap_weights(n_groups, draws, seed).T).swapaxes(-1, -2)
+    error = np.sqrt(standard_errors.variance_of_differences(standard_errors.covariance(values)))
+    error = np.maximum(error, standard_errors.rounding_error(values, 2)[..., None, None])
+    drawn = (centred @ standard_errors.bootstrap_weights(n_groups, draws, seed).T).swapaxes(-1, -2)
     maxima = _sorted_maxima(drawn, error) * np.sqrt(n_groups / (n_groups - 1))
-    bound = critical_value(maxima, n_groups)[..., None, None] * error
+    bound = standard_errors.critical_value(maxima, n_groups)[..., None, None] * error
     return Pairs(curve, error, bound, t_quantile(n_groups - 1) * error), maxima
 
 
@@ -84,9 +71,11 @@ def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
     """
     n_seeds, _, n_groups = values.shape[-3:]
     per_seed = values.mean(-1)
-    spread = at_least_mean(per_seed.var(-2, ddof=1))
-    of_groups = variance_of_differences(shared_covariance(values))
-    return _over_seeds(per_seed.mean(-2), spread, of_groups, n_seeds, n_groups - 1, rounding_error(values, 3))
+    spread = standard_errors.at_least_mean(per_seed.var(-2, ddof=1))
+    of_groups = standard_errors.variance_of_differences(standard_errors.shared_covariance(values))
+    return _over_seeds(
+        per_seed.mean(-2), spread, of_groups, n_seeds, n_groups - 1, standard_errors.rounding_error(values, 3)
+    )
 
 
 def pairs_of_means(
@@ -97,19 +86,19 @@ def pairs_of_means(
     This is conservative if all models get the same items: then errors are correlated, and differences are more certain.
     """
     error = np.sqrt(errors[..., None, :] ** 2 + errors[..., :, None] ** 2)
-    error = np.maximum(error, rounding_error(means, 1)[..., None, None])
+    error = np.maximum(error, standard_errors.rounding_error(means, 1)[..., None, None])
     drawn = np.random.default_rng(seed).normal(size=(draws, means.shape[-1])) * errors[..., None, :]
     maxima = _sorted_maxima(drawn, error)
-    bound = np.maximum(upper_quantile(maxima), CRITICAL_AT_LEAST)[..., None, None] * error
+    bound = np.maximum(standard_errors.upper_quantile(maxima), CRITICAL_AT_LEAST)[..., None, None] * error
     return Pairs(means, error, bound, CRITICAL_AT_LEAST * error), maxima
 
 
 def pairs_of_seed_means(means: Float[ndarray, "seed size"], errors: Float[ndarray, "seed size"]) -> Pairs:
     """Level 2 from each seed's means and standard errors alone, as if all seeds shared one error over items."""
     of_items = (errors**2).mean(0)
-    spread = at_least_mean(means.var(0, ddof=1))
+    spread = standard_errors.at_least_mean(means.var(0, ddof=1))
     of_groups = of_items[:, None] + of_items
-    return _over_seeds(means.mean(0), spread, of_groups, len(means), np.inf, rounding_error(means, 2))
+    return _over_seeds(means.mean(0), spread, of_groups, len(means), np.inf, standard_errors.rounding_error(means, 2))
 
 
 def _over_seeds(

@@ -7,8 +7,7 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.intervals import MIN_SEEDS
-from distractor.statistics.standard_errors import ALPHA, at_least_mean
-from distractor.statistics.studentized_range import studentized_range_quantile
+from distractor.statistics.standard_errors import ALPHA, at_least_mean, studentized_range_quantile
 
 POWER = 0.8
 
@@ -21,8 +20,6 @@ def smallest_detectable_dip(
     item_sd: float = 0.25,
     seed_sd: float = 0.05,
     power: float = POWER,
-    seed: int = 0,
-    draws: int = 4000,
 ) -> float:
     """The minimum detectable dip of a planned run: at level 2 with at least three seeds, else at level 1.
 
@@ -37,7 +34,7 @@ def smallest_detectable_dip(
             f"a dip needs at least {MIN_SIZES} sizes, 1 seed and 2 item groups; "
             f"asked for {n_sizes} sizes, {n_seeds} seeds, {n_groups} groups"
         )
-    rng = np.random.default_rng(seed)
+    rng, draws = np.random.default_rng(0), 4000
     of_groups = item_sd**2 / n_groups
     if n_seeds < MIN_SEEDS:
         means = rng.normal(0, np.sqrt(of_groups), (draws, n_sizes))

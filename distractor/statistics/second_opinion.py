@@ -5,7 +5,7 @@ below eight sizes. x is the logarithm of size throughout.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -95,8 +95,7 @@ class SecondOpinion:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and strings for `secondary` in summary.json; sizes are in their own unit."""
-        tests = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: test if isinstance(test, str) else _plain(test) for name, test in tests.items()}
+        return {name: test if isinstance(test, str) else _plain(test) for name, test in vars(self).items()}
 
 
 def second_opinion(means: Float[ndarray, "seed size"], sizes: Sequence[float | int]) -> SecondOpinion:
@@ -286,5 +285,5 @@ def _in_sizes(test: Opinion, sizes: Sequence[float | int]) -> Opinion:
 
 
 def _plain(test: TwoLines | LindMehlum | Quadratic) -> dict[str, Any]:
-    values = {"turns": test.turns} | {field.name: getattr(test, field.name) for field in fields(test)}
+    values = {"turns": test.turns} | vars(test)
     return {name: None if isinstance(v, float) and not np.isfinite(v) else v for name, v in values.items()}

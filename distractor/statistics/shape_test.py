@@ -19,31 +19,13 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.statistics import pairs, standard_errors
 from distractor.statistics.curve import FEW_GROUPS, SameMeans, Size, check, check_means
 from distractor.statistics.intervals import MIN_SEEDS, GroupMeans, Means, check_seeds
-from distractor.statistics.pairs import (
-    Label,
-    Pairs,
-    error_over_seeds,
-    labels,
-    pairs_of_means,
-    pairs_of_models,
-    pairs_of_seed_means,
-    pairs_of_weights,
-    turning_set,
-    weaker_leg,
-)
+from distractor.statistics.pairs import Label, Pairs
 from distractor.statistics.power import detectable_dip, normal_draws
 from distractor.statistics.second_opinion import SecondOpinion, second_opinion
-from distractor.statistics.standard_errors import (
-    ALPHA,
-    at_least_mean,
-    covariance,
-    shared_covariance,
-    sort_groups,
-    variance_of_differences,
-)
-from distractor.statistics.studentized_range import studentized_range_quantile, studentized_range_tail
+from distractor.statistics.standard_errors import ALPHA, at_least_mean, shared_covariance
 
 DELTA = 0.05  # δ, the smallest rise or fall of interest on the probability scale; fixed before a run
 DELTA_D = 0.2  # δ_D, the smallest distractor pull of interest, in nats: at even odds it moves a probability by δ
@@ -52,6 +34,7 @@ NATS = ("logit_gap", "true_pull", "distractor_pull")
 P_AT_LEAST = 1e-12  # smaller p-values are rounding error of the integration
 MEAN_DRAWS = 20_000
 POWER_DRAWS = 1000
+Noise = Callable[[np.random.Generator, int], tuple[ndarray, ndarray]]  # draws a flat curve's means and bounds
 METHOD_1 = "level 1 (these weights): all pairs of sizes at once, max-t cluster bootstrap over item groups, 95 %"
 METHOD_2 = (
     "level 2 (models like these): all pairs of sizes at once, studentized range over seeds, each size's variance at "
@@ -217,9 +200,7 @@ class Shape:
         }
 
 
-def judge(
-    values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0, draws: int = 2000
-) -> Shape:
+def judge(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, draws: int = 2000) -> Shape:
     """Judge the shape of `values` over `sizes` at both levels.
 
     `sizes` ascend (parameters, tokens, FLOPs or steps); `delta` is in the unit of the values. Raises ScalingError
@@ -227,8 +208,8 @@ def judge(
     """
     check(values, sizes)
     n_seeds, _, n_groups = values.shape
-    weights = tuple(judge_weights(of_seed, sizes, delta=delta, seed=seed, draws=draws) for of_seed in values)
-    models = judge_models(values, sizes, delta=delta, seed=seed) if n_seeds >= MIN_SEEDS else None
+    weights = tuple(judge_weights(of_seed, sizes, delta=delta, draws=draws) for of_seed in values)
+    models = judge_models(values, sizes, delta=delta) if n_seeds >= MIN_SEEDS else None
     warnings = []
     if n_groups < FEW_GROUPS:
         warnings.append(f"{n_groups} item groups: bounds from fewer than {FEW_GROUPS} groups are too narrow")
@@ -237,7 +218,7 @@ def judge(
     is_idle = np.ptp(values, axis=-1).max(0) == 0
     if idle := [f"{size:g}" for size, still in zip(sizes, is_idle, strict=True) if still]:
         warnings.append(f"all item groups have the same value at {', '.join(idle)}")
-    averaged = models or judge_weights(values.mean(0), sizes, delta=delta, seed=seed, draws=draws)
+    averaged = models or judge_weights(values.mean(0), sizes, delta=delta, draws=draws)
     turning_point = averaged.turn.turning_point
     return Shape(weights, models, turning_point, n_groups, tuple(warnings), values.mean(-1), tuple(sizes))
 
@@ -247,97 +228,92 @@ def judge_weights(
     sizes: Sequence[Size],
     *,
     delta: float = DELTA,
-    seed: int = 0,
     draws: int = 2000,
 ) -> Level:
     """Level 1, these weights: see `pairs_of_weights`."""
     from scipy.special import ndtri, stdtr
 
     check(values[None], sizes)
-    values = sort_groups(values)
+    values = standard_errors.sort_groups(values)
     n_groups = values.shape[-1]
-    pairs, maxima = pairs_of_weights(values, seed=seed, draws=draws)
+    differences, maxima = pairs.pairs_of_weights(values, draws=draws)
 
     def p_value(t: float) -> float:
         # The normal deviate with the same tail probability as t.
         return _bootstrap_p(float(-ndtri(max(stdtr(n_groups - 1, -t), 1e-300))), maxima) if t > 0 else 1.0
 
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
-        return normal_draws(rng, covariance(values), count), pairs.bound[None]
+        return normal_draws(rng, standard_errors.covariance(values), count), differences.bound[None]
 
-    return _level(1, pairs, sizes, p_value, delta, noise)
+    return _level(1, differences, sizes, p_value, delta, noise)
 
 
-def judge_models(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0) -> Level:
+def judge_models(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA) -> Level:
     """Level 2, models like these: see `pairs_of_models`. Raises ScalingError for fewer than three seeds."""
     check(values, sizes)
     n_seeds = check_seeds(len(values))
     of_items = shared_covariance(values)
     spread = at_least_mean(values.mean(-1).var(0, ddof=1))
-    return _level_2(pairs_of_models(values), n_seeds, spread, of_items, sizes, delta, seed)
+    return _level_2(pairs.pairs_of_models(values), n_seeds, spread, of_items, sizes, delta)
 
 
-def judge_means(
-    means: Means, errors: SameMeans, sizes: Sequence[Size], *, delta: float = DELTA, seed: int = 0
-) -> Shape:
-    """As `judge`, from each size's and seed's mean and standard error alone; bounds are wider, because sizes are
-    unpaired.
+def judge_means(means: Means, errors: SameMeans, sizes: Sequence[Size], *, delta: float = DELTA) -> Shape:
+    """As `judge`, from each size's and seed's mean and standard error alone; sizes are unpaired, so bounds are wider.
 
     Level 1 treats the sizes' errors as independent, which is conservative if all models get the same items. Level 2
     treats the items' part of the error as common to all seeds. Raises ScalingError as `judge`.
     """
     check_means(means, errors, sizes)
     n_seeds = len(means)
-    weights = tuple(_judge_means(m, e, sizes, delta, seed) for m, e in zip(means, errors, strict=True))
+    weights = tuple(_judge_means(m, e, sizes, delta) for m, e in zip(means, errors, strict=True))
     models = None
     if n_seeds >= MIN_SEEDS:
         spread, of_items = at_least_mean(means.var(0, ddof=1)), np.diag((errors**2).mean(0))
-        models = _level_2(pairs_of_seed_means(means, errors), n_seeds, spread, of_items, sizes, delta, seed)
+        models = _level_2(pairs.pairs_of_seed_means(means, errors), n_seeds, spread, of_items, sizes, delta)
     warnings = ["no items: differences between sizes are taken as unpaired"]
     if models is None:
         warnings.append(f"{seeds_in_words(n_seeds)}: level 2 not identified")
     common = np.sqrt((errors**2).mean(0))
-    averaged = models or _judge_means(means.mean(0), common, sizes, delta, seed)
+    averaged = models or _judge_means(means.mean(0), common, sizes, delta)
     return Shape(weights, models, averaged.turn.turning_point, None, tuple(warnings), means, tuple(sizes))
 
 
 def _judge_means(
-    means: Float[ndarray, " size"], errors: Float[ndarray, " size"], sizes: Sequence[Size], delta: float, seed: int
+    means: Float[ndarray, " size"], errors: Float[ndarray, " size"], sizes: Sequence[Size], delta: float
 ) -> Level:
-    pairs, maxima = pairs_of_means(means, errors, seed=seed, draws=MEAN_DRAWS)
+    differences, maxima = pairs.pairs_of_means(means, errors, draws=MEAN_DRAWS)
 
     def p_value(t: float) -> float:
         return _bootstrap_p(t, maxima) if t > 0 else 1.0
 
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
-        return rng.normal(size=(count, len(means))) * errors, pairs.bound[None]
+        return rng.normal(size=(count, len(means))) * errors, differences.bound[None]
 
-    return _level(1, pairs, sizes, p_value, delta, noise)
+    return _level(1, differences, sizes, p_value, delta, noise)
 
 
 def _level_2(
-    pairs: Pairs,
+    differences: Pairs,
     n_seeds: int,
     spread: Float[ndarray, " size"],
     of_items: Float[ndarray, "size size"],
     sizes: Sequence[Size],
     delta: float,
-    seed: int,
 ) -> Level:
     """Level 2 from its pairs; the variance `spread` over seeds and the covariance `of_items` give the noise."""
-    n_sizes = len(spread)
+    n_sizes, of_differences = len(spread), standard_errors.variance_of_differences(of_items)
     degrees = n_sizes * (n_seeds - 1)
-    q = studentized_range_quantile(1 - 2 * ALPHA, n_sizes, degrees)
+    q = standard_errors.studentized_range_quantile(1 - 2 * ALPHA, n_sizes, degrees)
 
     def p_value(t: float) -> float:
-        return max(studentized_range_tail(t, n_sizes, degrees) / 2, P_AT_LEAST) if t > 0 else 1.0
+        return max(standard_errors.studentized_range_tail(t, n_sizes, degrees) / 2, P_AT_LEAST) if t > 0 else 1.0
 
     def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
         means = normal_draws(rng, of_items, count) + rng.normal(size=(count, n_sizes)) * np.sqrt(spread / n_seeds)
         drawn = spread * rng.chisquare(n_seeds - 1, (count, n_sizes)) / (n_seeds - 1)
-        return means, q * error_over_seeds(at_least_mean(drawn), variance_of_differences(of_items), n_seeds)
+        return means, q * pairs.error_over_seeds(at_least_mean(drawn), of_differences, n_seeds)
 
-    return _level(2, pairs, sizes, p_value, delta, noise, seed)
+    return _level(2, differences, sizes, p_value, delta, noise)
 
 
 def delta_of(quantity: str) -> float:
@@ -358,47 +334,42 @@ def seeds_in_words(n_seeds: int) -> str:
     return {1: "one seed", 2: "two seeds"}.get(n_seeds, f"{n_seeds} seeds")
 
 
-Noise = Callable[[np.random.Generator, int], tuple[ndarray, ndarray]]
-"""Draws of the means and simultaneous bounds of a flat curve."""
-
-
 def _level(
     level: int,
-    pairs: Pairs,
+    differences: Pairs,
     sizes: Sequence[Size],
     p_value: Callable[[float], float],
     delta: float,
     noise: Noise,
-    seed: int = 0,
 ) -> Level:
     """The judgement at one level. `p_value` takes a difference divided by its standard error."""
-    u, inverted = _turn(-1, pairs, sizes, p_value), _turn(1, pairs, sizes, p_value)
-    label: Label = str(labels(pairs, delta))  # type: ignore[assignment]
+    u, inverted = _turn(-1, differences, sizes, p_value), _turn(1, differences, sizes, p_value)
+    label: Label = str(pairs.labels(differences, delta))  # type: ignore[assignment]
     deeper = u if u.depth > inverted.depth else inverted
     at = len(sizes) // 2 if deeper.turning_point is None else list(sizes).index(deeper.turning_point)
-    end, bound = float(pairs.rise[0, -1]), float(pairs.bound[0, -1])
+    end, bound = float(differences.rise[0, -1]), float(differences.bound[0, -1])
 
     def detectable() -> float:
-        return detectable_dip(*noise(np.random.default_rng(seed), POWER_DRAWS), at)
+        return detectable_dip(*noise(np.random.default_rng(0), POWER_DRAWS), at)
 
     return Level(level, label, u, inverted, (end, end - bound, end + bound), delta, detectable)
 
 
-def _turn(sign: int, pairs: Pairs, sizes: Sequence[Size], p_value: Callable[[float], float]) -> Turn:
+def _turn(sign: int, differences: Pairs, sizes: Sequence[Size], p_value: Callable[[float], float]) -> Turn:
     """The turn of `sign` · curve from rise to fall."""
-    ahead = sign * pairs.rise
-    depths, lows, highs, most = weaker_leg(
-        np.stack([ahead, ahead - pairs.bound, ahead + pairs.bound, ahead + pairs.pointwise])
+    ahead = sign * differences.rise
+    depths, lows, highs, most = pairs.weaker_leg(
+        np.stack([ahead, ahead - differences.bound, ahead + differences.bound, ahead + differences.pointwise])
     )
     clearest = 1 + int(lows.argmax())
-    in_errors = ahead / pairs.error
+    in_errors = ahead / differences.error
     return Turn(
         depth=float(depths.max()),
         low=float(lows.max()),
         high=float(highs.max()),
         at_most=float(most.max()),
         turning_point=sizes[1 + int(depths.argmax())] if depths.max() > 0 else None,
-        turning_set=tuple(sizes[1 + int(inner)] for inner in np.flatnonzero(turning_set(pairs, sign))),
+        turning_set=tuple(sizes[1 + int(inner)] for inner in np.flatnonzero(pairs.turning_set(differences, sign))),
         p_left=p_value(float(in_errors[:clearest, clearest].max())),
         p_right=p_value(float(in_errors[clearest + 1 :, clearest].max())),
     )

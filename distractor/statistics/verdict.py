@@ -11,24 +11,29 @@ simultaneous over the interior sizes. The smallest and the largest size are fixe
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.curve import SameGroupMeans, Size, check
+from distractor.statistics.curve import SameGroupMeans, Size, check, peak
 from distractor.statistics.intervals import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
-from distractor.statistics.peak import peak
 from distractor.statistics.power import POWER
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge, seeds_in_words
 from distractor.statistics.standard_errors import ALPHA, shared_covariance
 
 VerdictLabel = Literal["supported", "contradicted", "undetermined"]
 CALLS: tuple[VerdictLabel, ...] = get_args(VerdictLabel)
+CLAIM = (
+    "rise_and_fall", "distractor_pull_at_peak", "distractor_over_true_at_peak", "distractor_only_above_chance",
+    "true_over_distractor_at_top",
+)  # fmt: skip
 Bounds = tuple[float, float, float]
+AtPeak = Callable[[GroupMeans, int], Bounds]
+AtSize = Callable[[GroupMeans, int, bool], Bounds]
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Evidence:
     true_only_is_pure: bool = True
 
     def __post_init__(self) -> None:
-        for name, values in self.arrays():
+        for name, values in self.arrays().items():
             if values.shape != self.preference.shape:
                 raise ScalingError(
                     f"{name} has {values.shape} (seed, size, group) values, preference has {self.preference.shape}; "
@@ -59,11 +64,9 @@ class Evidence:
                 )
             check(values, self.sizes, name)
 
-    def arrays(self) -> Iterator[tuple[str, GroupMeans]]:
-        """The name and values of each quantity that was measured."""
-        for field in fields(self):
-            if isinstance(values := getattr(self, field.name), ndarray):
-                yield field.name, values
+    def arrays(self) -> dict[str, GroupMeans]:
+        """The values of each quantity that was measured, by name."""
+        return {name: values for name, values in vars(self).items() if isinstance(values, ndarray)}
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,6 @@ class ClaimPart:
     sentence: str
     seeds_yes: int = 0
     seeds: int = 1
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for summary.json."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -118,16 +117,8 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
-        return {
-            "label": self.label,
-            "reason": self.reason,
-            "these_weights": self.these_weights,
-            "reason_these_weights": self.reason_these_weights,
-            "sentence": self.sentence,
-            "delta": self.delta,
-            "delta_d": self.delta_d,
-            "because": [part.as_dict() for part in self.because],
-        }
+        names = ("label", "reason", "these_weights", "reason_these_weights", "sentence", "delta", "delta_d")
+        return {name: getattr(self, name) for name in names} | {"because": [asdict(part) for part in self.because]}
 
 
 @dataclass(frozen=True)
@@ -147,7 +138,7 @@ class Rule:
     mastery: float = 0.9
 
 
-def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draws: int = 2000) -> Verdict:
+def verdict(evidence: Evidence, rule: Rule | None = None, *, draws: int = 2000) -> Verdict:
     """Judge the distractor hypothesis on `evidence`.
 
     **Supported**: preference rises and falls. At the peak, D > δ_D and D > T, accuracy in `distractor_only` is above
@@ -163,31 +154,24 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, seed: int = 0, draw
     rates. At level 1 all seeds must agree. With fewer than three seeds, level 2 is undetermined.
     """
     rule = rule or Rule()
-    shape = judge(evidence.preference, evidence.sizes, delta=rule.delta, seed=seed, draws=draws)
-    n_seeds = len(evidence.preference)
-
+    shape = judge(evidence.preference, evidence.sizes, delta=rule.delta, draws=draws)
     judged = []
     for index, level in enumerate(shape.weights):
-        at_peak, at_size = _of_weights(index, seed, draws)
+        at_peak, at_size = _of_weights(index, draws)
         at = peak(evidence.preference[index].mean(-1), interior=True)
         parts = _parts(evidence, level, at, at_peak, at_size, rule)
         judged.append((parts, *_call(parts, level, rule)))
     these_weights, reason_1 = _of_all([(call, reason) for _, call, reason in judged])
     parts_1 = [_weakest(of_seeds) for of_seeds in zip(*(parts for parts, _, _ in judged), strict=True)]
 
-    label: VerdictLabel
+    label: VerdictLabel = "undetermined"
     if shape.models is None:
-        label, reason, parts_2 = "undetermined", f"{seeds_in_words(n_seeds)}: level 2 not identified", []
+        reason, parts_2 = f"{seeds_in_words(len(judged))}: level 2 not identified", []
     else:
         at = peak(evidence.preference.mean((0, 2)), interior=True)
         parts_2 = _parts(evidence, shape.models, at, _models_at_peak, _models_at_size, rule)
         label, reason = _call(parts_2, shape.models, rule)
-    because = tuple(parts_2 + parts_1)
-    return Verdict(label, reason, these_weights, reason_1, because, shape, rule.delta, rule.delta_d)
-
-
-AtPeak = Callable[[GroupMeans, int], Bounds]
-AtSize = Callable[[GroupMeans, int, bool], Bounds]
+    return Verdict(label, reason, these_weights, reason_1, (*parts_2, *parts_1), shape, rule.delta, rule.delta_d)
 
 
 def _parts(evidence: Evidence, level: Level, at: int, at_peak: AtPeak, at_size: AtSize, rule: Rule) -> list[ClaimPart]:
@@ -256,7 +240,11 @@ def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> tuple[VerdictLabe
     if holds["rise_and_fall"] is False:
         if holds["from_chance"] is True and holds["to_mastery"] is True:
             return "contradicted", f"no rise and fall of {rule.delta:g} from chance to {rule.mastery:g} accuracy"
-        return "undetermined", _short_range(holds, level)
+        if holds["to_mastery"] is True:
+            return "undetermined", "no rise and fall, but the range does not clearly start at chance"
+        if level.end[1] > 0:
+            return "undetermined", "the range ends before recovery"
+        return "undetermined", "no rise and fall, but the range does not clearly reach mastery"
     if holds["rise_and_fall"] is None:
         if level.u.is_clear and level.inverted_u.is_clear:
             depths = f"a rise and fall of {level.inverted_u.depth:.2f}, a fall and rise of {level.u.depth:.2f}"
@@ -293,28 +281,9 @@ def _of_all(judged: Sequence[tuple[VerdictLabel, str]]) -> tuple[VerdictLabel, s
     return "undetermined", f"{seeds}{why}"
 
 
-CLAIM = (
-    "rise_and_fall",
-    "distractor_pull_at_peak",
-    "distractor_over_true_at_peak",
-    "distractor_only_above_chance",
-    "true_over_distractor_at_top",
-)
-
-
-def _short_range(holds: dict[str, bool | None], level: Level) -> str:
-    """The end of the range that is missing; if one is, a curve without rise and fall does not contradict."""
-    if holds["to_mastery"] is not True:
-        if level.end[1] > 0:
-            return "the range ends before recovery"
-        return "no rise and fall, but the range does not clearly reach mastery"
-    return "no rise and fall, but the range does not clearly start at chance"
-
-
 def _weakest(of_seeds: Sequence[ClaimPart]) -> ClaimPart:
     """One part over seeds at level 1: it holds if it holds for all seeds, and fails if it fails for all."""
-    n_seeds = len(of_seeds)
-    if n_seeds == 1:
+    if (n_seeds := len(of_seeds)) == 1:
         return of_seeds[0]
     yes, no = (sum(part.holds is answer for part in of_seeds) for answer in (True, False))
     weakest = min(of_seeds, key=lambda part: (part.holds is True, part.low if part.low is not None else 0.0))
@@ -331,14 +300,14 @@ def _rise(values: GroupMeans) -> GroupMeans:
 # Intervals at one size. Level 1 resamples groups; level 2 uses t over seeds plus the variance of the groups.
 
 
-def _of_weights(index: int, seed: int, draws: int) -> tuple[AtPeak, AtSize]:
+def _of_weights(index: int, draws: int) -> tuple[AtPeak, AtSize]:
     def at_peak(values: GroupMeans, size: int) -> Bounds:
-        mean, low, high = simultaneous_interval(values[index, 1:-1], seed=seed, draws=draws)
+        mean, low, high = simultaneous_interval(values[index, 1:-1], draws=draws)
         return float(mean[size - 1]), float(low[size - 1]), float(high[size - 1])
 
     def at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
         limits = (0.0, 1.0) if is_share else None
-        mean, low, high = interval(values[index, size], limits=limits, seed=seed, draws=draws)
+        mean, low, high = interval(values[index, size], limits=limits, draws=draws)
         return float(mean), float(low), float(high)
 
     return at_peak, at_size

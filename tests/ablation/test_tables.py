@@ -15,7 +15,7 @@ from distractor.ablation import figures as plot
 from distractor.ablation.ablate import AblationResult, SizeCurves, models_at_peak, peak_and_largest
 from distractor.ablation.tables import verdict_table
 from distractor.scoring.settings import Settings
-from distractor.statistics.peak import peak
+from distractor.statistics.curve import peak
 from distractor.statistics.shape_test import judge
 from distractor.statistics.verdict import verdict
 from distractor.text.task import Condition

@@ -94,7 +94,7 @@ def test_contradicted_needs_the_whole_range() -> None:
     """Without a turn, and cut off before mastery or begun below chance: nothing was shown."""
     monotone = world("monotone")
     assert judged(monotone).label == judged(monotone).these_weights == "contradicted"
-    fields = [name for name, _ in monotone.arrays()]
+    fields = list(monotone.arrays())
 
     def cut(part: slice) -> Evidence:
         kept = {name: getattr(monotone, name)[:, part] for name in fields}
@@ -125,7 +125,7 @@ def test_a_pull_below_the_smallest_of_interest_contradicts() -> None:
 def test_the_order_of_groups_does_not_change_the_verdict() -> None:
     full = world("distractor", seeds=3)
     order = np.random.default_rng(0).permutation(full.preference.shape[-1])
-    mixed = replace(full, **{name: values[..., order] for name, values in full.arrays()})
+    mixed = replace(full, **{name: values[..., order] for name, values in full.arrays().items()})
     for one, other in zip(judged(full).because, judged(mixed).because, strict=True):
         assert one.holds == other.holds
         assert (one.number, one.low, one.high) == pytest.approx((other.number, other.low, other.high), abs=1e-9)
@@ -133,7 +133,7 @@ def test_the_order_of_groups_does_not_change_the_verdict() -> None:
 
 def test_seeds_that_disagree_leave_these_weights_undetermined() -> None:
     one, other = world("distractor", seeds=1), world("monotone", seeds=1)
-    both = replace(one, **{name: np.concatenate([v, getattr(other, name)]) for name, v in one.arrays()})
+    both = replace(one, **{name: np.concatenate([v, getattr(other, name)]) for name, v in one.arrays().items()})
     found = judged(both)
     assert found.these_weights == "undetermined"
     assert found.reason_these_weights == "1 of 2 seeds supported, 1 of 2 seeds contradicted"
@@ -149,7 +149,7 @@ def test_a_curve_that_turns_twice_gives_that_reason() -> None:
     # Between the peak and the last size, one size that is back where the peak was, after a lower one.
     order = [*range(peak + 1), fallen, peak, *range(peak + 1, fallen + 1)]
     again = replace(
-        one, sizes=tuple(100 * 2**n for n in range(len(order))), **{n: v[:, order] for n, v in one.arrays()}
+        one, sizes=tuple(100 * 2**n for n in range(len(order))), **{n: v[:, order] for n, v in one.arrays().items()}
     )
     found = judged(again)
     assert found.these_weights == "undetermined"
