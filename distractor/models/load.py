@@ -31,9 +31,9 @@ def load(
     """Load a folder written by `save_pretrained`, without using the network.
 
     `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a model that is larger
-    than one
-    device over all devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers first (see
-    `check_against`); only one of the two is in memory at a time. Memory of models that are no longer used is freed.
+    than one device over all devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers
+    first (see `check_against`); only one of the two is in memory at a time. Memory of models that are no longer used is
+    freed.
 
     Raises:
         ModelError: the folder holds no readable model or tokenizer, TransformerLens does not support the architecture, the

@@ -29,8 +29,7 @@ class Scores:
     `bos` says whether prompts began with the model's BOS token. `tokens` counts the tokens of all prompts. `dropped`
     counts the items without a prompt of the right length, for each condition. `treatment` holds the settings chosen for
     this model and its tokenizer (see `Model.treatment`). `prompts` holds the prompts as sent, by condition and item id,
-    if
-    the format is not the bare prompt.
+    if the format is not the bare prompt.
     """
 
     source: Source

@@ -25,10 +25,9 @@ class Agreement:
     `rank_correlation` is Spearman's, NaN if all exact effects are equal; effects below a tenth of the threshold count
     as 0. `size` is the ratio of estimated to exact effects, over sites whose exact effect counts (NaN without such
     sites). `recall` is the share of the `top` largest exact effects that are among the `top` largest estimates.
-    `missed` is
-    the share of checked sites whose exact effect counts while the estimate is below half of the threshold.
-    `missed_at_most` bounds that share over all sites (Clopper and Pearson 1934, one-sided 95 %); it equals `missed` where
-    all sites were checked.
+    `missed` is the share of checked sites whose exact effect counts while the estimate is below half of the threshold.
+    `missed_at_most` bounds that share over all sites (Clopper and Pearson 1934, one-sided 95 %); it equals `missed`
+    where all sites were checked.
     """
 
     sites: int

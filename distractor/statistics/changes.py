@@ -95,8 +95,8 @@ def changes(
     """Judge the rows of one comparison, one family, from each item's value under each seed of either side.
 
     An item that is NaN on one side is left out on both. Rows in `counted` hold right and wrong answers, 1 or 0. With
-    `same_runs` both sides are the same training runs, in the same order, at two steps: their seeds are paired. Raises ScalingError if fewer than
-    two groups have values in a row, or a value is infinite.
+    `same_runs` both sides are the same training runs, in the same order, at two steps: their seeds are paired. Raises
+    ScalingError if fewer than two groups have values in a row, or a value is infinite.
     """
     if np.isinf(first).any() or np.isinf(second).any():
         raise ScalingError("a value to be compared is infinite; the weights are damaged, or the dtype is too narrow")

@@ -18,8 +18,7 @@ class Divergence:
     """The index of the stage at which two conditions diverge, with its 95 % interval over item groups.
 
     All three are None if the interval of the last stage's difference contains 0. `difference` is that difference with
-    its
-    interval.
+    its interval.
     """
 
     stage: int | None

@@ -24,10 +24,9 @@ class Effects:
     """The effects of one map, each array of the map's shape.
 
     `mean` with its 95 % interval `low` to `high` over groups is in nats; `p` is the sign-flip p-value. `is_marked`
-    sites are significant
-    after Benjamini–Hochberg at 5 % over the map and have at least 5 % of the pair's gap. `recovery` is the mean effect as
-    a share of the mean gap between the two conditions, with its interval. If the gap's interval contains 0, recovery is
-    NaN and no site is marked; `why_no_recovery` then gives the reason.
+    sites are significant after Benjamini–Hochberg at 5 % over the map and have at least 5 % of the pair's gap.
+    `recovery` is the mean effect as a share of the mean gap between the two conditions, with its interval. If the gap's
+    interval contains 0, recovery is NaN and no site is marked; `why_no_recovery` then gives the reason.
     """
 
     mean: Sites

@@ -125,8 +125,7 @@ def interval(
 
     `counts` weights each group by its items, so that the mean is the mean over items. If all groups have the same
     extreme value of `limits` (accuracy 1 in every group), the bootstrap shows no error. The interval then reaches
-    inwards by
-    the Clopper–Pearson bound 1 − .025^(1/G) (Clopper and Pearson 1934).
+    inwards by the Clopper–Pearson bound 1 − .025^(1/G) (Clopper and Pearson 1934).
 
     Returns (mean, low, high), each of shape `*rest`. Raises ScalingError for fewer than two groups and for NaN.
     """

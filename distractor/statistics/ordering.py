@@ -26,9 +26,8 @@ class Lag:
     """The lag between two onsets at one threshold, in natural logarithms of size; positive: the first curve is later.
 
     `low` and `high` bound it over item groups (level 1). `models` bounds it over seeds (level 2) if there are at least
-    three.
-    `by_chance` is the 95 % quantile of the lag between random halves of one curve, the larger of the two curves. `step` is
-    the larger of the two grid steps that hold the onsets.
+    three. `by_chance` is the 95 % quantile of the lag between random halves of one curve, the larger of the two curves.
+    `step` is the larger of the two grid steps that hold the onsets.
     """
 
     threshold: float

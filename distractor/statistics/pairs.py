@@ -1,8 +1,8 @@
 """Differences between all pairs of sizes of a curve, with simultaneous confidence bounds, and the label they give.
 
 The bounds hold for all pairs at once, so they stay valid for a peak that is picked from the data. All functions take
-any number
-of ladders: the leading axes `*rest` are absent for one ladder, and a calibration judges many ladders in one call.
+any number of ladders: the leading axes `*rest` are absent for one ladder, and a calibration judges many ladders in one
+call.
 """
 
 from dataclasses import dataclass
@@ -65,9 +65,9 @@ def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
 
     At each of K sizes, m is the mean over S seeds, v the variance over seeds and u = max(v, mean v), because few seeds
     can agree by chance; g is the cluster variance of the seed-averaged difference. The bound is q · √((u_j + u_k) / 2S
-    + g_jk / 2),
-    where q is the .90 quantile of the studentized range of K means with K(S − 1) degrees of freedom (Tukey 1949): 5 % in
-    each direction. Item noise that differs between seeds is already in v, so its share is removed from g (two-way ANOVA).
+    + g_jk / 2), where q is the .90 quantile of the studentized range of K means with K(S − 1) degrees of freedom (Tukey
+    1949): 5 % in each direction. Item noise that differs between seeds is already in v, so its share is removed from g
+    (two-way ANOVA).
     """
     n_seeds, _, n_groups = values.shape[-3:]
     per_seed = values.mean(-1)
@@ -147,9 +147,8 @@ def labels(pairs: Pairs, delta: float) -> ndarray:
 
     Flat: every difference is within δ, bounds included. A turn counts if it is significant and not excluded at δ. If
     both kinds of turn count, the label is that of the turn at least twice as deep as the other, else undetermined.
-    Positive or inverse: no
-    turn, the two ends differ beyond the bound, and either no pair differs significantly in the other direction or both
-    kinds of turn are excluded at δ.
+    Positive or inverse: no turn, the two ends differ beyond the bound, and either no pair differs significantly in the
+    other direction or both kinds of turn are excluded at δ.
     """
     rise = pairs.rise
     n_sizes = rise.shape[-1]

@@ -24,10 +24,9 @@ def smallest_detectable_dip(
     """The minimum detectable dip of a planned run: at level 2 with at least three seeds, else at level 1.
 
     The dip is at the middle size alone, in an otherwise flat curve, because this dip is the hardest to detect.
-    `item_sd` is
-    the standard deviation of a group's value around the group's own level and the size's mean; it is shared by all seeds,
-    which is the harder case. `seed_sd` is the standard deviation between seeds at one size, and level 1 ignores it. The
-    defaults are typical of preference with a few items a group.
+    `item_sd` is the standard deviation of a group's value around the group's own level and the size's mean; it is
+    shared by all seeds, which is the harder case. `seed_sd` is the standard deviation between seeds at one size, and
+    level 1 ignores it. The defaults are typical of preference with a few items a group.
     """
     if n_sizes < MIN_SIZES or n_seeds < 1 or n_groups < 2:
         raise ScalingError(

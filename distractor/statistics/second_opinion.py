@@ -25,8 +25,7 @@ class TwoLines:
 
     Standard errors are heteroskedasticity-consistent, HC3 (MacKinnon and White 1985), with a normal reference as in the
     source. A line through fewer than three different sizes has no standard error, and its p is 1. `flat` are the ends
-    of the region that
-    holds the break; `way` is the kind of turn that was tested.
+    of the region that holds the break; `way` is the kind of turn that was tested.
     """
 
     way: Way

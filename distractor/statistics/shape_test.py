@@ -2,9 +2,8 @@
 
 Level 1, *these weights*: the curve of these models has this shape on items like these (item groups are resampled).
 Level 2, *models like these*: the curve of models trained again with other seeds has this shape (needs three seeds). A
-peak
-that is picked from the data and tested on the same data is biased. Here all bounds are simultaneous over all pairs of
-sizes, so that the choice of the peak costs nothing.
+peak that is picked from the data and tested on the same data is biased. Here all bounds are simultaneous over all pairs
+of sizes, so that the choice of the peak costs nothing.
 
 Values are `seed size group`: the mean of each item group (a fact, a quote, a bet), complete items only.
 """
@@ -49,10 +48,9 @@ class Turn:
 
     `depth` is the weaker leg of the deepest turn of the averaged curve; it is negative if the curve has no turn of this
     kind. `low` and `high` are its simultaneous bounds over all pairs of sizes: the turn is significant where `low` > 0.
-    A
-    turn deeper than `at_most` is excluded (pointwise bounds are enough, see `Pairs`). `turning_set` holds the interior
-    sizes that no other size exceeds beyond the bound. `p_left` and `p_right` are the simultaneous p-values of the legs
-    at the most significant turning point; both are at most .05 exactly where `low` > 0.
+    A turn deeper than `at_most` is excluded (pointwise bounds are enough, see `Pairs`). `turning_set` holds the
+    interior sizes that no other size exceeds beyond the bound. `p_left` and `p_right` are the simultaneous p-values of
+    the legs at the most significant turning point; both are at most .05 exactly where `low` > 0.
     """
 
     depth: float

@@ -75,9 +75,8 @@ class ClaimPart:
 
     `number` with its 95 % interval from `low` to `high` is None where nothing was measured. At level 1 with several
     seeds the numbers are those of the weakest seed; the part holds in `seeds_yes` of `seeds` seeds. For
-    `rise_and_fall`,
-    `low` and `high` are the two bounds that decide, each at 95 %: the turn is significant where `low` is above 0, and
-    excluded where `high` is below δ.
+    `rise_and_fall`, `low` and `high` are the two bounds that decide, each at 95 %: the turn is significant where `low`
+    is above 0, and excluded where `high` is below δ.
     """
 
     name: str
