@@ -5,25 +5,8 @@ from typing import Annotated
 
 import typer
 
+from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task
-from distractor.command_line.options import (
-    MODEL_HELP,
-    MODELS,
-    AsJson,
-    Bos,
-    Device,
-    DeviceMap,
-    Dtype,
-    ItemCount,
-    OfficialFile,
-    Offline,
-    Out,
-    ProbedWeightType,
-    SelfCheck,
-    TaskName,
-    Threads,
-    as_truth,
-)
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
 from distractor.runs.tables import console
@@ -38,8 +21,9 @@ app = typer.Typer()
     "distractor attribute --task negation_qa --models ladder --probe ablation --items 100 --json",
 )
 def attribute(
-    task: TaskName,
-    models: Annotated[list[str], typer.Option(metavar="MODEL", help=MODEL_HELP, rich_help_panel=MODELS)],
+    *,
+    task: opt.TaskName,
+    models: Annotated[list[str], opt.option(opt.MODELS, opt.MODEL_HELP, metavar="MODEL")],
     probe: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,7 +32,7 @@ def attribute(
             "work on the model.",
         ),
     ] = None,
-    items: ItemCount = 200,
+    items: opt.ItemCount = 200,
     item: Annotated[
         str | None, typer.Option(metavar="ID", help="Also draw the attribution of this item, next to the mean.")
     ] = None,
@@ -60,16 +44,11 @@ def attribute(
             "effects.",
         ),
     ] = None,
-    data: OfficialFile = None,
-    offline: Offline = False,
-    bos: Bos = None,
-    device: Device = "auto",
-    dtype: ProbedWeightType = Dtype.FLOAT32,
-    device_map: DeviceMap = None,
-    threads: Threads = None,
-    self_check: SelfCheck = True,
-    out: Out = None,
-    as_json: AsJson = False,
+    data: opt.OfficialFile = None,
+    offline: opt.Offline = False,
+    computing: opt.Computing,
+    out: opt.Out = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Find where in models, and in the prompt, the answers come from: figures and tables of the top sites."""
     from distractor.attribution import report
@@ -77,15 +56,12 @@ def attribute(
     from distractor.attribution.attribute import count
     from distractor.models.families import find_models
     from distractor.probing.read_probes import check_request, measures_strengths
-    from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
 
     chosen = find_task(task, data, items)
     probes = find_probes(probe)
     sources = find_models(models, offline=offline)
-    settings = Settings(
-        device, dtype.value, bos=as_truth(bos), self_check=self_check, device_map=device_map, threads=threads
-    )
+    settings = computing.settings()
     heads = head or ()
     check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(sources, probes))
     store = Store(CELLS)

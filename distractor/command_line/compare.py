@@ -6,23 +6,8 @@ from typing import Annotated
 
 import typer
 
+from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task
-from distractor.command_line.options import (
-    METHOD,
-    AsJson,
-    Bos,
-    Device,
-    DeviceMap,
-    Dtype,
-    ItemCount,
-    OfficialFile,
-    Offline,
-    Out,
-    ProbedWeightType,
-    SelfCheck,
-    Threads,
-    as_truth,
-)
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
 from distractor.errors import ModelError, TaskError
@@ -38,6 +23,7 @@ app = typer.Typer()
     "distractor compare path/to/base path/to/tuned --task negation_qa --task redefine_math --json",
 )
 def compare(
+    *,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -58,20 +44,13 @@ def compare(
             "head_patching.",
         ),
     ] = None,
-    mechanism: Annotated[
-        bool, typer.Option(help="Compare sites too, not only behaviour.", rich_help_panel=METHOD)
-    ] = True,
-    items: ItemCount = 200,
-    data: OfficialFile = None,
-    offline: Offline = False,
-    bos: Bos = None,
-    device: Device = "auto",
-    dtype: ProbedWeightType = Dtype.FLOAT32,
-    device_map: DeviceMap = None,
-    threads: Threads = None,
-    self_check: SelfCheck = True,
-    out: Out = None,
-    as_json: AsJson = False,
+    mechanism: Annotated[bool, opt.option(opt.METHOD, "Compare sites too, not only behaviour.")] = True,
+    items: opt.ItemCount = 200,
+    data: opt.OfficialFile = None,
+    offline: opt.Offline = False,
+    computing: opt.Computing,
+    out: opt.Out = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Compare checkpoints (sizes, steps, seeds, before and after tuning): what changed beyond noise, and where."""
     from distractor.comparison import report
@@ -79,7 +58,6 @@ def compare(
     from distractor.comparison.compare import compare as run_comparison
     from distractor.models.families import find_models
     from distractor.probing.read_probes import check_request
-    from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
 
     if repeated := [name for name, count in Counter(models).items() if count > 1]:
@@ -92,9 +70,7 @@ def compare(
     check_probes(probes)
     sources = find_models(models, offline=offline, mixed=True)
     check_models(sources)
-    settings = Settings(
-        device, dtype.value, bos=as_truth(bos), self_check=self_check, device_map=device_map, threads=threads
-    )
+    settings = computing.settings()
     for chosen in tasks if probes else ():
         check_request(chosen, settings, halved=is_halved(probes))
     store = Store(CELLS)

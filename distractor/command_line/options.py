@@ -1,10 +1,14 @@
 """Options that several commands share: their types, help and panels."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from distractor.scoring.settings import Settings
 
 MODELS = "Models"
 PROMPT_FORMAT = "Prompt format"
@@ -19,9 +23,14 @@ MODEL_HELP = (
 )
 
 
-def hidden_option(*names: str, panel: str, **settings: Any) -> Any:
-    """An option that only `--help-all` shows, in the panel of this title."""
-    return typer.Option(*names, hidden=True, rich_help_panel=panel, **settings)
+def option(panel: str, text: str, *names: str, **settings: Any) -> Any:
+    """An option with its help text, in the panel of this title."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
+
+
+def hidden_option(panel: str, text: str, *names: str, **settings: Any) -> Any:
+    """An option that only `--help-all` shows."""
+    return option(panel, text, *names, hidden=True, **settings)
 
 
 class Dtype(StrEnum):
@@ -48,13 +57,12 @@ class YesNo(StrEnum):
     NO = "no"
 
 
-TaskName = Annotated[
-    str, typer.Option(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME.")
-]
-
-TaskArgument = Annotated[
-    str, typer.Argument(metavar="TASK", help="Task name (`distractor tasks`), a data file, or path.py:NAME.")
-]
+TASK: dict[str, Any] = {
+    "metavar": "TASK",
+    "help": "Task name (`distractor tasks`), a data file, or path.py:NAME.",
+}
+TaskName = Annotated[str, typer.Option(**TASK)]
+TaskArgument = Annotated[str, typer.Argument(**TASK)]
 
 ItemCount = Annotated[int, typer.Option(min=2, metavar="N", help="Number of items, in their fixed order.")]
 
@@ -65,51 +73,40 @@ OfficialFile = Annotated[
     typer.Option(metavar="FILE", help="Official file of the Inverse Scaling Prize, used instead of the task's items."),
 ]
 
-Offline = Annotated[bool, hidden_option("--offline", panel=MODELS, help="Never use the network.")]
+Offline = Annotated[bool, hidden_option(MODELS, "Never use the network.", "--offline")]
 
-Bos = Annotated[
-    YesNo | None,
-    hidden_option(
-        panel=PROMPT_FORMAT, help="Whether prompts begin with the BOS token. Default: the tokenizer's own setting."
-    ),
-]
+Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
 
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=COMPUTING)]
-
-WeightType = Annotated[Dtype, hidden_option(panel=COMPUTING, help="Type of weights and activations.")]
-
-ProbedWeightType = Annotated[
-    Dtype, hidden_option(panel=COMPUTING, help="Type of weights and activations. Probes need float32 or float64.")
-]
-
-DeviceMap = Annotated[
-    str | None,
-    hidden_option(
-        panel=COMPUTING, metavar="NAME", help="Spread each model over all GPUs: auto, balanced or sequential."
-    ),
-]
-
-Threads = Annotated[
-    int | None, hidden_option(panel=COMPUTING, min=1, metavar="N", help="CPU threads. Default: torch's own number.")
-]
-
-SelfCheck = Annotated[
-    bool,
-    hidden_option(
-        "--self-check/--no-self-check",
-        panel=COMPUTING,
-        help="First compare each model with plain transformers. The ladder is never checked.",
-    ),
-]
-
-Out = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Folder for the results. Default: one in runs/.", rich_help_panel=OUTPUT),
-]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print only the summary, as JSON.", rich_help_panel=OUTPUT)]
+AsJson = Annotated[bool, option(OUTPUT, "Print only the summary, as JSON.", "--json")]
 
 
-def as_truth(answer: YesNo | None) -> bool | None:
-    """Return True for yes, False for no, None where the option was not given."""
-    return None if answer is None else answer is YesNo.YES
+@dataclass(frozen=True)
+class Computing:
+    """How models are run. In the signature of a command, it adds one option for each field."""
+
+    bos: Annotated[
+        YesNo | None,
+        hidden_option(PROMPT_FORMAT, "Whether prompts begin with the BOS token. Default: the tokenizer's own setting."),
+    ] = None
+    device: Annotated[str, option(COMPUTING, "auto, cpu, cuda or mps.", metavar="NAME")] = "auto"
+    dtype: Annotated[
+        Dtype, hidden_option(COMPUTING, "Type of weights and activations. Probes need float32 or float64.")
+    ] = Dtype.FLOAT32
+    device_map: Annotated[
+        str | None,
+        hidden_option(COMPUTING, "Spread each model over all GPUs: auto, balanced or sequential.", metavar="NAME"),
+    ] = None
+    threads: Annotated[
+        int | None, hidden_option(COMPUTING, "CPU threads. Default: torch's own number.", min=1, metavar="N")
+    ] = None
+    self_check: Annotated[
+        bool,
+        hidden_option(COMPUTING, "First compare each model with plain transformers. The ladder is never checked."),
+    ] = True
+
+    def settings(self, batch_size: int | None = None) -> "Settings":
+        """The settings that these options give."""
+        from distractor.scoring.settings import Settings
+
+        bos = None if self.bos is None else self.bos is YesNo.YES
+        return Settings(self.device, self.dtype.value, batch_size, bos, self.self_check, self.device_map, self.threads)

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import Field, fields, is_dataclass
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -11,6 +12,7 @@ from typer.core import TyperGroup, TyperOption
 from distractor.errors import DistractorError
 from distractor.progress import count_run
 
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -18,17 +20,25 @@ R = TypeVar("R")
 def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Register a function as a command of `app`; its name is the function's, unless `name` is given.
 
-    A DistractorError ends the command with one message on stderr, exit status 2 and no traceback. After a successful
-    command, stderr says how much was computed and how much came from disk.
+    A parameter whose type is a dataclass of options becomes one option for each field. A DistractorError ends the command
+    with one message on stderr, exit status 2 and no traceback. After a successful command, stderr says how much was
+    computed and how much came from disk.
     """
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        groups: dict[str, Any] = {
+            name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)
+        }
+
         @functools.wraps(function)
-        def run(*args: P.args, **kwargs: P.kwargs) -> R:
-            kwargs.pop("help_all")
+        def run(**values: Any) -> R:
+            del values["help_all"]
+            for group, options in groups.items():
+                values[group] = options(**{field.name: values.pop(field.name) for field in fields(options)})
             try:
                 with count_run() as counter:
-                    result = function(*args, **kwargs)
+                    result: R = function(**values)  # type: ignore[call-arg]
                 for sentence in counter.sentences:
                     typer.echo(sentence, err=True)
                 return result
@@ -40,15 +50,21 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
                 typer.echo("Stopped. Run the same command again to continue.", err=True)
                 raise typer.Exit(130) from error
 
-        signature = inspect.signature(function)
-        option = inspect.Parameter("help_all", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_HelpAll)
-        run.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[*signature.parameters.values(), option]
+        options: list[inspect.Parameter] = []
+        for each in signature.parameters.values():
+            options += map(_option, fields(each.annotation)) if each.name in groups else [each]
+        options.append(inspect.Parameter("help_all", KEYWORD_ONLY, default=False, annotation=HELP_ALL))
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [each.replace(kind=KEYWORD_ONLY) for each in options]
         )
         app.command(name, epilog=example_text(*examples))(run)
         return function
 
     return register
+
+
+def _option(field: "Field[Any]") -> inspect.Parameter:
+    return inspect.Parameter(field.name, KEYWORD_ONLY, default=field.default, annotation=field.type)
 
 
 def example_text(*examples: str) -> str:
@@ -76,6 +92,6 @@ def _show_all(context: Any, is_requested: bool) -> bool:
     return is_requested
 
 
-_HelpAll = Annotated[
+HELP_ALL = Annotated[
     bool, typer.Option("--help-all", callback=_show_all, is_eager=True, help="Show all options and exit.")
 ]

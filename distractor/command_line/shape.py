@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from distractor.command_line.options import AsJson, Out, hidden_option
+from distractor.command_line.options import AsJson, Out, hidden_option, option
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json
 from distractor.runs.tables import console
@@ -53,32 +53,26 @@ def shape(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Use only these rows. Repeatable.", rich_help_panel=ROWS),
+        option(ROWS, "Use only these rows. Repeatable.", metavar="COLUMN=VALUE"),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(
+        option(
+            ROWS,
+            "Column that groups items; in a log, a field of doc. Default: group, else each item is a group.",
             metavar="COLUMN",
-            help="Column that groups items; in a log, a field of doc. Default: group, else each item is a group.",
-            rich_help_panel=ROWS,
         ),
     ] = None,
     mixed_families: Annotated[
-        bool, hidden_option("--mixed-families", panel=ROWS, help="Allow several families in one curve.")
+        bool, hidden_option(ROWS, "Allow several families in one curve.", "--mixed-families")
     ] = False,
     reference: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Draw published results too: opt, gpt3, palm, …. Repeatable.",
-            rich_help_panel=COMPARISON,
-        ),
+        option(COMPARISON, "Draw published results too: opt, gpt3, palm, …. Repeatable.", metavar="NAME"),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(
-            metavar="TASK", help="Task of the published results. Default: the table's task.", rich_help_panel=COMPARISON
-        ),
+        option(COMPARISON, "Task of the published results. Default: the table's task.", metavar="TASK"),
     ] = None,
     out: Out = None,
     as_json: AsJson = False,
