@@ -11,7 +11,7 @@ import csv
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from distractor.statistics.pairs import (
 from distractor.statistics.shape_test import DELTA, judge_models, judge_weights
 from distractor.statistics.verdict import CLAIM, Verdict, verdict
 from experiments.calibration.simulate import NULL_CURVES, WORLDS, bump, curve_ladders, planted
+from experiments.markdown import markdown_table
 
 LADDERS = 1000
 BLOCK = 50  # ladders judged at once
@@ -139,11 +140,11 @@ def false_turns_2(
     """False turns at level 2, and those of the foils."""
 
     def run(count: int, rng: np.random.Generator) -> Counts:
-        found = np.zeros(3)
+        sums = np.zeros(3)
         for block in blocks(count):
             values = curve_ladders(truth, block, n_seeds, groups, items, sd, ratio, rng)
-            found += [turned(pairs_of_models(values)).sum(), naive(values).sum(), quadratic(values).sum()]
-        return dict(zip(("turned", "naive", "quadratic"), found, strict=True))
+            sums += [turned(pairs_of_models(values)).sum(), naive(values).sum(), quadratic(values).sum()]
+        return dict(zip(("turned", "naive", "quadratic"), sums, strict=True))
 
     return run
 
@@ -152,17 +153,17 @@ def false_turns_1(truth: ndarray, groups: int, items: int) -> Callable[[int, np.
     """False turns at level 1: from items, and from each size's mean and standard error."""
 
     def run(count: int, rng: np.random.Generator) -> Counts:
-        found = np.zeros(3)
+        sums = np.zeros(3)
         for block in blocks(count):
             values = curve_ladders(truth, block, 1, groups, items, 0.0, 1.0, rng)[:, 0]
             n = groups * items
             apart = rng.binomial(n, np.broadcast_to(truth, (block, len(truth)))) / n
-            found += [
+            sums += [
                 turned(weights(values, rng)).sum(),
                 turned(means(values.mean(-1), groups, rng)).sum(),
                 turned(means(apart, n, rng)).sum(),
             ]
-        return dict(zip(("turned", "same items", "other items"), found, strict=True))
+        return dict(zip(("turned", "same items", "other items"), sums, strict=True))
 
     return run
 
@@ -290,12 +291,6 @@ class Done:
 AllDone = dict[tuple[str, str], Done]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A markdown table."""
-    lines = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
-    return "\n".join(lines)
-
-
 ERRORS = (
     ("level-2", "turned", "a turn at level 2, in a curve without one"),
     ("level-2", "naive", "— foil: pick the peak, then test both legs over items"),
@@ -315,9 +310,9 @@ ERRORS = (
 def error_rates(done: AllDone, part: str, name: str) -> dict[str, float]:
     """The error rate of each cell, in percent."""
     rates = {}
-    for (of_part, cell), one in done.items():
+    for (of_part, cell), counts in done.items():
         if of_part == part and not (part == "verdict" and WORLDS[cell.split("; ")[2]] == "supported"):
-            rates[cell] = 100 - one.percent("held") if name == "missed" else one.percent(name)
+            rates[cell] = 100 - counts.percent("held") if name == "missed" else counts.percent(name)
     return rates
 
 
@@ -330,21 +325,21 @@ def table_of_errors(done: AllDone) -> str:
             where = worst.removesuffix("; all") if rates[worst] > 0 else "–"
             median = f"{np.median(list(rates.values())):.1f}"
             rows.append([meaning, f"{rates[worst]:.1f}", where, median, str(len(rates))])
-    return table(["error", "worst cell, %", "which cell", "median, %", "cells"], rows)
+    return markdown_table(["error", "worst cell, %", "which cell", "median, %", "cells"], rows)
 
 
 def table_of_power(done: AllDone) -> str:
-    """How often planted turns are found, and worlds are judged right."""
+    """How often planted turns are found, and the minimum detectable dip."""
     rows = []
     for level, k, s, groups, sd in PLANTED:
         cells = [done.get(("power", f"{level}; {k} × {s}; {groups}; {sd:g}; {dip:g}; all")) for dip in DIPS]
-        known = [one for one in cells if one]
+        known = [cell for cell in cells if cell]
         if known:
-            found = [f"{one.percent('found'):.0f}" if one else "–" for one in cells]
-            dip = f"{np.median([one.counts['dip'] for one in known]):.2f}"
-            rows.append([str(level), f"{k} × {s}", str(groups), f"{sd:g}", *found, dip])
+            shares = [f"{cell.percent('found'):.0f}" if cell else "–" for cell in cells]
+            dip = f"{np.median([cell.counts['dip'] for cell in known]):.2f}"
+            rows.append([str(level), f"{k} × {s}", str(groups), f"{sd:g}", *shares, dip])
     dips = [f"turn of {dip:g} found, %" for dip in DIPS]
-    return table(["level", "sizes × seeds", "groups", "seed noise", *dips, "minimum detectable dip"], rows)
+    return markdown_table(["level", "sizes × seeds", "groups", "seed noise", *dips, "minimum detectable dip"], rows)
 
 
 def table_of_verdicts(done: AllDone) -> str:
@@ -354,8 +349,10 @@ def table_of_verdicts(done: AllDone) -> str:
     for world, right in WORLDS.items():
         cells = [done.get(("verdict", f"{noise}; {seeds}; {world}; all")) for noise, seeds in settings]
         if any(cells):
-            rows.append([world, right, *(f"{one.percent(f'2 {right}'):.0f}" if one else "–" for one in cells)])
-    return table(["world", "right label", *(f"{noise} noise, {seeds} seeds, %" for noise, seeds in settings)], rows)
+            rows.append([world, right, *(f"{cell.percent(f'2 {right}'):.0f}" if cell else "–" for cell in cells)])
+    return markdown_table(
+        ["world", "right label", *(f"{noise} noise, {seeds} seeds, %" for noise, seeds in settings)], rows
+    )
 
 
 PARTS = ("level-2", "level-1", "power", "no-u", "verdict")
@@ -363,10 +360,8 @@ PARTS = ("level-2", "level-1", "power", "no-u", "verdict")
 
 PAGE = """# How often are the shape test and the verdict wrong?
 
-    python -m experiments.calibration.calibrate
-
-simulates ladders of a known shape, counts wrong labels in `counts.csv`, and writes this page. At least {least} ladders a
-cell; the nominal error is 5 %, and a true 5 % may show as {chance:.1f} %.
+Written by `python -m experiments.calibration.calibrate`, which simulates ladders of a known shape and counts wrong labels in
+`counts.csv`. Each cell has at least {least} ladders. The nominal error is 5 %, and a true 5 % may show as {chance:.1f} %.
 
 {errors}
 
@@ -411,8 +406,8 @@ def add_counts(path: Path, cell: Cell, done: Done) -> None:
 
 
 def page_of(done: AllDone) -> str:
-    """README.md from all cells that are done."""
-    least = min(one.ladders for one in done.values())
+    """The content of README.md, from all cells that are done."""
+    least = min(cell.ladders for cell in done.values())
     chance = 100 * (0.05 + 1.96 * np.sqrt(0.05 * 0.95 / least))
     tables = {"errors": table_of_errors(done), "power": table_of_power(done), "verdicts": table_of_verdicts(done)}
     return PAGE.format(least=least, chance=chance, **tables)
@@ -424,21 +419,21 @@ def main() -> None:
     parser.add_argument("--ladders", type=int, default=LADDERS)
     parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent)
-    given = parser.parse_args()
-    path = given.folder / "counts.csv"
+    arguments = parser.parse_args()
+    path = arguments.folder / "counts.csv"
     done = read_counts(path)
-    for part in given.part or PARTS:
+    for part in arguments.part or PARTS:
         start, new = time.time(), 0
         for cell in cells():
             earlier = done.get((part, cell.name))
-            if cell.part != part or (earlier and earlier.ladders >= given.ladders):
+            if cell.part != part or (earlier and earlier.ladders >= arguments.ladders):
                 continue
             rng = np.random.default_rng(zlib.crc32(f"{part}; {cell.name}".encode()))
-            done[part, cell.name] = Done(given.ladders, cell.run(given.ladders, rng))
+            done[part, cell.name] = Done(arguments.ladders, cell.run(arguments.ladders, rng))
             add_counts(path, cell, done[part, cell.name])
             new += 1
         print(f"{part}: {new} cells in {time.time() - start:.0f} s", file=sys.stderr, flush=True)
-        (given.folder / "README.md").write_text(page_of(done))
+        (arguments.folder / "README.md").write_text(page_of(done))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The models and prompts that are raced on: random weights in the shapes of well-known models, random tokens."""
+"""Models and prompts of the races: random weights in the shapes of well-known models, and random tokens."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,25 +31,25 @@ SHAPES: Mapping[str, PretrainedConfig] = {
     ),
     "small-vocabulary": GPT2Config(vocab_size=1024, n_embd=256, n_layer=6, n_head=8, n_positions=256, **_ENDS),
 }
-"""GPT-2 small, Pythia 70m and 410m, and a small model whose unembedding is next to nothing."""
+"""GPT-2 small, Pythia 70m and 410m, and a small model with a small unembedding."""
 
 ANSWERS = (5, 6)
-"""The tokens of the true and the distractor answer, where they are the same for all items."""
+"""The tokens of the true and the distractor answer, in races where all items share them."""
 
 SWEPT, ATTRIBUTED, READ = 20, 64, 300
-"""Tokens of a prompt; pairs of prompts whose sites are attributed; prompts that are read by lens and direct attribution."""
+"""Tokens of a prompt; prompt pairs for attribution patching; prompts for the logit lens and direct attribution."""
 
 SCORED, PROMPT, ANSWER = 32, 60, 3
-"""Prompts with long answers, the tokens of each, and those of each answer."""
+"""Prompts with long answers; tokens of each prompt; tokens of each answer."""
 
 NEQA = "neqa_classification.jsonl"
 
 SPREAD = 0.02
-"""By how much norms and biases, which begin as ones and zeros, are moved off them."""
+"""Standard deviation of the noise added to norms and biases, which are initialized with ones and zeros."""
 
 
 def save(name: str, folder: Path, text: str = "") -> Path:
-    """A model of a shape, with a byte-level tokenizer trained on `text`."""
+    """Save a model with random weights and a byte-level tokenizer trained on `text`."""
     config = SHAPES[name]
     torch.manual_seed(0)
     network = AutoModelForCausalLM.from_config(config)
@@ -76,16 +76,16 @@ def _tokenizer(text: str, vocab: int) -> PreTrainedTokenizerFast:
 
 
 def pairs(vocab: int, count: int, length: int) -> torch.Tensor:
-    """Pairs of prompts that differ in every token, so that nothing is saved on what they share: [pair side pos]."""
-    made = torch.Generator().manual_seed(1)
-    first = torch.randint(1, vocab, (count, length), generator=made)
+    """Pairs of prompts that differ in each token, so that no side gains from shared tokens: [pair side pos]."""
+    generator = torch.Generator().manual_seed(1)
+    first = torch.randint(1, vocab, (count, length), generator=generator)
     return torch.stack([first, (first + 7) % (vocab - 1) + 1], 1)
 
 
 def long_answers(vocab: int) -> list[tuple[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]]]:
-    """Prompts with two answers each, which differ in their first token."""
-    made = torch.Generator().manual_seed(2)
-    tokens = torch.randint(1, vocab - 1, (SCORED, PROMPT + 2 * ANSWER), generator=made).tolist()
+    """Prompts with two answers each that differ in their first token."""
+    generator = torch.Generator().manual_seed(2)
+    tokens = torch.randint(1, vocab - 1, (SCORED, PROMPT + 2 * ANSWER), generator=generator).tolist()
     return [
         (tuple(row[:PROMPT]), (tuple(row[PROMPT:-ANSWER]), (row[PROMPT] + 1, *row[1 - ANSWER :]))) for row in tokens
     ]

@@ -1,4 +1,4 @@
-"""What is raced, by this toolkit: each prepares a model and inputs, and gives the work that is timed."""
+"""Our side of the races: each function prepares a model and inputs, and returns the call that is timed."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from probes.direct_attribution import DirectAttribution
 from probes.logit_lens import LogitLens
 from tasks.find import find_task
 
-Work = Callable[[], np.ndarray]
+TimedCall = Callable[[], np.ndarray]
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 
@@ -31,7 +31,7 @@ def _items(count: int) -> tuple[Item, ...]:
 
 
 def _batch(tokens: torch.Tensor, answers: tuple[int, int]) -> Batch:
-    """[item side pos] as a batch of conditions; the answers are the same for all."""
+    """Tokens [item side pos] as a batch of conditions, with the same answers for all items."""
     items, sides, length = tokens.shape
     roles = tuple(("token", length - 1 - k) for k in range(length))
     return Batch(
@@ -44,8 +44,8 @@ def _batch(tokens: torch.Tensor, answers: tuple[int, int]) -> Batch:
     )
 
 
-def residual_sweep(folder: Path) -> Work:
-    """The gap of one prompt, given at each layer and position what the other has in the stream."""
+def residual_sweep(folder: Path) -> TimedCall:
+    """Logit gap of one prompt, with the other prompt's residual stream patched in at each layer and position."""
     model = load(folder, device="cpu")
     (pair,) = inputs.pairs(model.vocab, 1, inputs.SWEPT)
     answers = torch.tensor([inputs.ANSWERS] * 2)
@@ -53,15 +53,15 @@ def residual_sweep(folder: Path) -> Work:
     cells = Patches(torch.zeros(len(pair[0]), dtype=torch.long), torch.eye(len(pair[0]), dtype=torch.bool))
 
     @torch.inference_mode()
-    def work() -> np.ndarray:
-        cut = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2))
-        return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_PER_PASS).numpy()
+    def compute() -> np.ndarray:
+        patching = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2))
+        return patching.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_PER_PASS).numpy()
 
-    return work
+    return compute
 
 
-def head_sweep(folder: Path) -> Work:
-    """The gap of one prompt, given what the other has at each head, at all positions."""
+def head_sweep(folder: Path) -> TimedCall:
+    """Logit gap of one prompt, with each head's output from the other prompt patched in at all positions."""
     model = load(folder, device="cpu")
     (pair,) = inputs.pairs(model.vocab, 1, inputs.SWEPT)
     answers = torch.tensor([inputs.ANSWERS] * 2)
@@ -70,72 +70,73 @@ def head_sweep(folder: Path) -> Work:
     cells = Patches(torch.zeros_like(heads), torch.ones(len(heads), len(pair[0]), dtype=torch.bool), heads)
 
     @torch.inference_mode()
-    def work() -> np.ndarray:
-        cut = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2), sites)
-        return cut.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_PER_PASS).numpy()
+    def compute() -> np.ndarray:
+        patching = CachedPatching.of(model, pair, torch.tensor([len(pair[0])] * 2), sites)
+        return patching.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_PER_PASS).numpy()
 
-    return work
+    return compute
 
 
-def attribution_patching(folder: Path) -> Work:
-    """Mean first-order effect of each head's and MLP's output, of the first prompt's in the second: [layer node]."""
+def attribution_patching(folder: Path) -> TimedCall:
+    """Mean first-order effect of head and MLP outputs, patched from the first prompt into the second: [layer node]."""
     model = load(folder, device="cpu")
     batch = _batch(inputs.pairs(model.vocab, inputs.ATTRIBUTED, inputs.SWEPT), inputs.ANSWERS)
     sites = [Site(layer, part) for layer in range(model.n_layers) for part in ("z", "mlp_out")]
 
-    def work() -> np.ndarray:
-        found = {site: value[0, 1].mean(0) for site, value in first_order_effects(model, batch, sites).items()}
-        rows = [torch.cat([found[Site(layer, "z")], found[Site(layer, "mlp_out")]]) for layer in range(model.n_layers)]
+    def compute() -> np.ndarray:
+        effects = {site: value[0, 1].mean(0) for site, value in first_order_effects(model, batch, sites).items()}
+        rows = [
+            torch.cat([effects[Site(layer, "z")], effects[Site(layer, "mlp_out")]]) for layer in range(model.n_layers)
+        ]
         return torch.stack(rows).numpy()
 
-    return work
+    return compute
 
 
-def neqa(folder: Path) -> Work:
-    """Log-probabilities of both answers to the official questions, text first."""
+def neqa(folder: Path) -> TimedCall:
+    """Log-probabilities of both answers to the official questions, from their text."""
     model = load(folder, device="cpu")
     task = find_task("neqa", Path(os.environ["DISTRACTOR_DATA"]) / inputs.NEQA)
 
-    def work() -> np.ndarray:
+    def compute() -> np.ndarray:
         encoding = encode(task, model)
         rows = [row for row in encoding.rows[Condition.CONFLICT] if row is not None]
-        found = score(model, encoding.items, rows)
-        return np.sort(found, axis=1)  # which of the two is the true one is not the harness's business
+        return np.sort(score(model, encoding.items, rows), axis=1)  # the harness does not know which answer is true
 
-    return work
+    return compute
 
 
-def long_answers(folder: Path) -> Work:
-    """Log-probabilities of two answers of three tokens behind a prompt of sixty."""
+def long_answers(folder: Path) -> TimedCall:
+    """Log-probabilities of two answers of three tokens after a prompt of sixty."""
     model = load(folder, device="cpu")
     rows = [Encoded(prompt, answers, ()) for prompt, answers in inputs.long_answers(model.vocab)]
     return lambda: score(model, _items(len(rows)), rows)
 
 
-def logit_lens(folder: Path) -> Work:
-    """The gap at the last position before the first layer, behind its attention half, behind it, and so on: [stage item].
+def logit_lens(folder: Path) -> TimedCall:
+    """Logit gap at the last position before the first layer and after each attention and MLP: [stage item].
 
-    The halves of parallel layers are read too, and left out of what is given: the rival has none.
+    In models with parallel layers the stages inside layers are computed but not returned: the other side has none.
     """
     model = load(folder, device="cpu")
     step = 1 if "resid_mid" in model.parts else 2
     batch = _batch(inputs.pairs(model.vocab, inputs.READ, inputs.SWEPT)[:, :1], inputs.ANSWERS)
     probe = LogitLens()
 
-    def work() -> np.ndarray:
+    def compute() -> np.ndarray:
         run = observe(model, batch, probe.sites(model), slot_parts=probe.slot_parts)
         return np.asarray(probe(run).sel(quantity="logit_gap").values[::step, 0])
 
-    return work
+    return compute
 
 
-def direct_attribution(folder: Path) -> Work:
-    """What each layer's attention and MLP add to the gap: [component item]."""
+def direct_attribution(folder: Path) -> TimedCall:
+    """The contribution of each layer's attention and MLP to the logit gap: [component item]."""
     model = load(folder, device="cpu")
     batch = _batch(inputs.pairs(model.vocab, inputs.READ, inputs.SWEPT)[:, :1], inputs.ANSWERS)
     probe = DirectAttribution()
 
-    def work() -> np.ndarray:
+    def compute() -> np.ndarray:
         run = observe(model, batch, probe.sites(model), slot_parts=probe.slot_parts)
         reading: Any = probe(run)[:, 0]
         names = [str(name) for name in reading.component.values]
@@ -146,10 +147,10 @@ def direct_attribution(folder: Path) -> Work:
         layers = range(model.n_layers)
         return np.stack([row for n in layers for row in (total(f"L{n}H", f"L{n}.attn"), total(f"L{n}.mlp"))])
 
-    return work
+    return compute
 
 
-RACES: Mapping[str, Callable[[Path], Work]] = {
+RACES: Mapping[str, Callable[[Path], TimedCall]] = {
     "residual sweep": residual_sweep,
     "head sweep": head_sweep,
     "attribution patching": attribution_patching,

@@ -1,7 +1,7 @@
-"""One side of a race, in a process of its own: `python -m experiments.speed.side ours --threads 2`.
+"""One side of a race, in a separate process: `python -m experiments.speed.side ours --threads 2`.
 
-It reads orders from standard input, one JSON object a line, and answers each with one line: `prepare` a race in a folder,
-which also runs it once and saves what it gives; take a `turn`; `stop`.
+Reads orders from standard input, one JSON object per line, and answers each with one line. `prepare` loads a race, runs it
+once and saves its values; `turn` runs it and measures time and memory.
 """
 
 import argparse
@@ -22,53 +22,51 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def peak() -> int:
-    """The highest memory use since `clear`, in KiB."""
-    told = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
-    return int(told["VmHWM"].split()[0])
+    """The peak memory use since it was last reset, in KiB."""
+    status = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(status["VmHWM"].split()[0])
 
 
-def first(work: Callable[[], np.ndarray]) -> tuple[np.ndarray, int]:
-    """What a piece of work gives, and how many operations its matrix products take."""
+def run_once(compute: Callable[[], np.ndarray]) -> tuple[np.ndarray, int]:
+    """The values of a call, and the number of operations of its matrix products."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
     with counter:
-        found = work()
-    return found, int(counter.get_total_flops())
+        values = compute()
+    return values, int(counter.get_total_flops())
 
 
 def main() -> None:
-    """Take orders until there are no more."""
+    """Answer orders until standard input ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("side", choices=["ours", "theirs"])
     parser.add_argument("--threads", type=int, required=True)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
-    answers, work = sys.stdout, None
+    answers, compute = sys.stdout, None
     with redirect_stdout(sys.stderr):  # libraries may print
         import torch
 
-        torch.set_num_threads(asked.threads)
-        side: Any = importlib.import_module(f"experiments.speed.{asked.side}")
+        torch.set_num_threads(arguments.threads)
+        side: Any = importlib.import_module(f"experiments.speed.{arguments.side}")
         for line in sys.stdin:
             order = json.loads(line)
-            told: dict[str, Any] = {}
             if order["do"] == "prepare":
-                work = None
+                compute = None
                 gc.collect()
-                work = side.RACES[order["race"]](Path(order["folder"]))
-                found, told["operations"] = first(work)
-                np.save(order["values"], found)
-            elif order["do"] == "turn":
-                assert work is not None
+                compute = side.RACES[order["race"]](Path(order["folder"]))
+                values, operations = run_once(compute)
+                np.save(order["values"], values)
+                answer: dict[str, Any] = {"operations": operations}
+            else:
+                assert compute is not None
                 gc.collect()
                 CLEAR.write_text("5")
                 started = time.perf_counter()
-                work()
-                told = {"seconds": time.perf_counter() - started, "peak": peak()}
-            else:
-                break
-            answers.write(json.dumps(told) + "\n")
+                compute()
+                answer = {"seconds": time.perf_counter() - started, "peak": peak()}
+            answers.write(json.dumps(answer) + "\n")
             answers.flush()
 
 

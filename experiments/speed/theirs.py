@@ -1,4 +1,4 @@
-"""What is raced, by TransformerLens and lm-evaluation-harness: the same models and inputs, their own calls."""
+"""The other tools' side of the races: TransformerLens and lm-evaluation-harness on the same models and inputs."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from transformer_lens.tools.analysis.logit_lens import logit_lens as their_logit
 
 from experiments.speed import inputs
 
-Work = Callable[[], np.ndarray]
+TimedCall = Callable[[], np.ndarray]
 BATCH_SIZES = (1, 4, 16, 64)
-"""Those of lm-evaluation-harness that are tried; the quickest races."""
+"""Batch sizes of lm-evaluation-harness; the fastest one takes part."""
 
 
 def _bridge(folder: Path) -> Any:
@@ -32,112 +32,112 @@ def _gap(logits: torch.Tensor) -> torch.Tensor:
     return logits[0, -1, first] - logits[0, -1, second]
 
 
-def _sweep(folder: Path, call: Callable[..., torch.Tensor], hook: str) -> Work:
+def _sweep(folder: Path, call: Callable[..., torch.Tensor], hook: str) -> TimedCall:
     bridge = _bridge(folder)
     (pair,) = inputs.pairs(bridge.cfg.d_vocab, 1, inputs.SWEPT)
 
     @torch.inference_mode()
-    def work() -> np.ndarray:
+    def compute() -> np.ndarray:
         _, cache = bridge.run_with_cache(pair[1:], names_filter=lambda name: name.endswith(hook))
         return call(bridge, pair[:1], cache, _gap).numpy()
 
-    return work
+    return compute
 
 
-def residual_sweep(folder: Path) -> Work:
+def residual_sweep(folder: Path) -> TimedCall:
     """`get_act_patch_resid_pre`."""
     return _sweep(folder, patching.get_act_patch_resid_pre, "hook_resid_pre")
 
 
-def head_sweep(folder: Path) -> Work:
+def head_sweep(folder: Path) -> TimedCall:
     """`get_act_patch_attn_head_out_all_pos`."""
     return _sweep(folder, patching.get_act_patch_attn_head_out_all_pos, "hook_z")
 
 
-def attribution_patching(folder: Path) -> Work:
-    """`attribution_patch`, which also scores the embeddings; a head's positions are summed."""
+def attribution_patching(folder: Path) -> TimedCall:
+    """`attribution_patch`, which also scores the embeddings; summed over the positions of a head."""
     bridge = _bridge(folder)
     pairs = inputs.pairs(bridge.cfg.d_vocab, inputs.ATTRIBUTED, inputs.SWEPT)
     layers, heads = bridge.cfg.n_layers, bridge.cfg.n_heads
 
-    def work() -> np.ndarray:
-        found = np.zeros((layers, heads + inputs.SWEPT))
-        for node, score in attribution_patch(bridge, pairs[:, 0], pairs[:, 1], _gap).node_scores.items():
+    def compute() -> np.ndarray:
+        effects = np.zeros((layers, heads + inputs.SWEPT))
+        for node, effect in attribution_patch(bridge, pairs[:, 0], pairs[:, 1], _gap).node_scores.items():
             if node.kind == "attn_head_out":
-                found[node.layer, node.head] += score
+                effects[node.layer, node.head] += effect
             elif node.kind == "mlp_out":
-                found[node.layer, heads + node.position] += score
-        return found
+                effects[node.layer, heads + node.position] += effect
+        return effects
 
-    return work
+    return compute
 
 
-def _harness(folder: Path, ask: Callable[[Any], np.ndarray]) -> Work:
-    """The harness at the quickest of some batch sizes."""
+def _harness(folder: Path, score: Callable[[Any], np.ndarray]) -> TimedCall:
+    """The call of the harness at its fastest batch size."""
     from lm_eval.models.huggingface import HFLM
 
-    took: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     harness: Any = HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=1)
     for size in BATCH_SIZES:
         harness.batch_size_per_gpu = size
         started = time.perf_counter()
-        ask(harness)
-        took[size] = time.perf_counter() - started
-    harness.batch_size_per_gpu = min(took, key=lambda size: took[size])
-    return lambda: ask(harness)
+        score(harness)
+        seconds[size] = time.perf_counter() - started
+    harness.batch_size_per_gpu = min(seconds, key=lambda size: seconds[size])
+    return lambda: score(harness)
 
 
-def neqa(folder: Path) -> Work:
-    """`HFLM.loglikelihood` of every class behind every prompt of the official file."""
+def neqa(folder: Path) -> TimedCall:
+    """`HFLM.loglikelihood` of each class after each prompt of the official file."""
     from lm_eval.api.instance import Instance
 
     file = Path(os.environ["DISTRACTOR_DATA"]) / inputs.NEQA
     rows = [json.loads(line) for line in file.read_text().splitlines()]
-    asked = [
+    requests = [
         Instance(request_type="loglikelihood", doc={}, arguments=(row["prompt"], choice), idx=k)
         for k, row in enumerate(rows)
         for choice in literal_eval(row["classes"])
     ]
 
-    def ask(harness: Any) -> np.ndarray:
-        found = [value for value, _ in harness.loglikelihood(asked, disable_tqdm=True)]
-        return np.sort(np.reshape(found, (-1, 2)), axis=1)
+    def score(harness: Any) -> np.ndarray:
+        values = [value for value, _ in harness.loglikelihood(requests, disable_tqdm=True)]
+        return np.sort(np.reshape(values, (-1, 2)), axis=1)
 
-    return _harness(folder, ask)
+    return _harness(folder, score)
 
 
-def long_answers(folder: Path) -> Work:
-    """The harness's scoring of tokens."""
+def long_answers(folder: Path) -> TimedCall:
+    """The scoring of tokens by the harness."""
     vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
-    asked = [
+    requests = [
         (("", str(k)), list(prompt), list(answer))
         for prompt, answers in inputs.long_answers(vocab)
         for k, answer in enumerate(answers)
     ]
 
-    def ask(harness: Any) -> np.ndarray:
-        found = [value for value, _ in harness._loglikelihood_tokens(asked, disable_tqdm=True)]
-        return np.reshape(found, (-1, 2))
+    def score(harness: Any) -> np.ndarray:
+        values = [value for value, _ in harness._loglikelihood_tokens(requests, disable_tqdm=True)]
+        return np.reshape(values, (-1, 2))
 
-    return _harness(folder, ask)
+    return _harness(folder, score)
 
 
-def logit_lens(folder: Path) -> Work:
-    """`logit_lens`, of two tokens; it has no stream between the halves of a parallel layer, and reads whole ones there."""
+def logit_lens(folder: Path) -> TimedCall:
+    """`logit_lens` of two tokens; in parallel layers it has no stage between attention and MLP."""
     bridge = _bridge(folder)
     has_middle = "blocks.0.hook_resid_mid" in bridge.hook_dict
     tokens = inputs.pairs(bridge.cfg.d_vocab, inputs.READ, inputs.SWEPT)[:, 0]
 
     @torch.inference_mode()
-    def work() -> np.ndarray:
-        found = their_logit_lens(bridge, tokens, incl_mid=has_middle, vocab=list(inputs.ANSWERS))
-        values = found.values
+    def compute() -> np.ndarray:
+        result = their_logit_lens(bridge, tokens, incl_mid=has_middle, vocab=list(inputs.ANSWERS))
+        values = result.values
         return (values[..., 0] - values[..., 1]).reshape(len(values), -1).numpy()
 
-    return work
+    return compute
 
 
-def direct_attribution(folder: Path) -> Work:
+def direct_attribution(folder: Path) -> TimedCall:
     """`direct_logit_attribution` by component, in compatibility mode."""
     bridge = TransformerBridge.boot_transformers(str(folder), device="cpu").eval()
     bridge.enable_compatibility_mode()
@@ -145,15 +145,15 @@ def direct_attribution(folder: Path) -> Work:
     true, distractor = (torch.full((len(tokens),), answer) for answer in inputs.ANSWERS)
 
     @torch.inference_mode()
-    def work() -> np.ndarray:
-        found = direct_logit_attribution(bridge, tokens, true, distractor)
-        kept = [k for k, label in enumerate(found.labels) if label.endswith(("attn_out", "mlp_out"))]
-        return found.attribution[kept].numpy()
+    def compute() -> np.ndarray:
+        result = direct_logit_attribution(bridge, tokens, true, distractor)
+        kept = [k for k, label in enumerate(result.labels) if label.endswith(("attn_out", "mlp_out"))]
+        return result.attribution[kept].numpy()
 
-    return work
+    return compute
 
 
-RACES: Mapping[str, Callable[[Path], Work]] = {
+RACES: Mapping[str, Callable[[Path], TimedCall]] = {
     "residual sweep": residual_sweep,
     "head sweep": head_sweep,
     "attribution patching": attribution_patching,
