@@ -22,11 +22,7 @@ def write_table(path: Path, table: "pa.Table") -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one step.
-
-    Raises:
-        StoreError: it cannot be written.
-    """
+    """Write a file in one step. Raises StoreError if it cannot be written."""
     try:
         replace_file(path, content)
     except OSError as error:

@@ -55,11 +55,7 @@ def known_families() -> dict[str, Family]:
 
 
 def find_family(name: str) -> Family:
-    """Return a family by its name, or by the .toml file that describes it.
-
-    Raises:
-        ModelError: no family has this name.
-    """
+    """Return a family by its name or .toml file. Raises ModelError if no family has this name."""
     families = known_families()
     if name in families:
         return families[name]
@@ -76,10 +72,8 @@ def public_families() -> dict[str, Family]:
 
 
 def read_family(path: Path) -> Family:
-    """Read a user's file, which describes one family in the format of families.toml.
-
-    Raises:
-        ModelError: the file cannot be read, its content is wrong, or the name of the family is taken.
+    """Read a user's file, which describes one family in the format of families.toml. Raises ModelError if the file
+    cannot be read, its content is wrong, or the name of the family is taken.
     """
     from distractor.models.family_file import read_family_file
 
@@ -90,11 +84,7 @@ def read_family(path: Path) -> Family:
 
 
 def embedded_ladder() -> Family:
-    """Return the models that are installed with this package.
-
-    Raises:
-        ModelError: files are missing or damaged.
-    """
+    """Return the models that are installed with this package. Raises ModelError if files are missing or damaged."""
     try:
         models, held_out, shots = (
             json.loads((LADDER / name).read_text(encoding="utf-8"))

@@ -9,8 +9,7 @@ from distractor.errors import ModelError, nearest
 from distractor.models.snapshot import check_model_folder, find_snapshot
 from distractor.models.source import ShotCounts, Source
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
-"""A folder with a tokenizer has at least one of these files."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")  # a tokenizer has one of these
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,15 @@ class Family:
                 place = entry.get("id", entry.get("folder")).replace("{seed}", str(seed))
                 location = place if "id" in entry else (folder / Path(place).expanduser()).resolve()
                 members.append(Member(model, location, seed, entry.get("n_params"), tokens, tuple(steps), final_step))
-        optional = {
-            key: table[key] for key in ("about", "checkpoint", "tokens_a_step", "held_out", "shots") if key in table
-        }
-        return cls(name, tuple(members), **optional)
+        keys = {"about", "checkpoint", "tokens_a_step", "held_out", "shots"} & table.keys()
+        return cls(name, tuple(members), **{key: table[key] for key in keys})
 
     def select(self, selector: str, *, offline: bool) -> tuple[Source, ...]:
         """Select models by the text after the family's name: empty, `/64x3` or `/64x3/seed0`, optionally with `@step`.
 
-        Without a step, this selects the final models. `@all` selects every kept step and the final model. A numbered step
-        skips models that do not keep it.
-
-        Raises:
-            ModelError: no model or step has this name, or its files are missing.
+        Without a step, this selects the final models. `@all` selects every kept step and the final model. A numbered
+        step skips models that do not keep it. Raises ModelError if no model or step has this name, or its files are
+        missing.
         """
         path, at, step = selector.partition("@")
         parts = [part for part in path.split("/") if part]

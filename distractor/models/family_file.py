@@ -8,16 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictInt,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, StrictInt, TypeAdapter, ValidationError, model_validator
 
 from distractor.errors import ModelError, nearest
 from distractor.models.family import step_ranges
@@ -26,10 +17,8 @@ Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
 Count = Annotated[StrictInt, Field(ge=0)]
 
 
-class _Table(BaseModel):
+class _Table(BaseModel, strict=True, extra="forbid"):
     """A TOML table without unknown keys."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class StepRange(_Table):
@@ -110,9 +99,7 @@ def read_family_file(path: Path) -> tuple[str, dict[str, Any]]:
     """Read a TOML file with one table, named after the family; return the name and the checked table.
 
     The JSON files named by `held_out` and `shots` are replaced by their contents. Paths are relative to the file.
-
-    Raises:
-        ModelError: a file cannot be read, or its content is wrong.
+    Raises ModelError if a file cannot be read, or its content is wrong.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))

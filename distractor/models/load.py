@@ -76,10 +76,8 @@ def load(
 def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:
     """Make a `Model` from a `TransformerBridge` and a fast tokenizer.
 
-    `bos` decides whether prompts begin with the BOS token; None is the tokenizer's own setting.
-
-    Raises:
-        ModelError: the tokenizer is slow, so it cannot map tokens to characters, or `bos` is True and it has no BOS token.
+    `bos` decides whether prompts begin with the BOS token; None is the tokenizer's own setting. Raises ModelError if
+    the tokenizer is slow, so it cannot map tokens to characters, or `bos` is True and it has no BOS token.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"{name}: needs a fast tokenizer (tokenizer.json); this one is a {type(tokenizer).__name__}")

@@ -6,6 +6,7 @@ Weights are used raw through `TransformerBridge`, so outputs equal those of the 
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,25 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models.hooks import (
-    HOOKS,
-    DoubleSoftmax,
-    Edit,
-    HalfPattern,
-    Hook,
-    Read,
-    Tap,
-    is_positionwise,
-    on_device,
-    pattern_writer,
-    reader,
-    recorder,
-    resid_mid_writer,
-    restrict_positions,
-    skip_layers,
-    tapper,
-    writer,
-)
+from distractor.models import hooks
+from distractor.models.hooks import HOOKS, Edit, Hook, Read, Tap, recorder
 from distractor.models.memory import without_progress_bars
 from distractor.models.site import PARTS, Part, Site
 from distractor.progress import record_forward_pass
@@ -90,17 +74,13 @@ class Model:
         `bos` is the token before prompts. `left_out` lists special tokens that the tokenizer would add around a text and
         that are not used. `space` says whether an answer with a leading space has its own tokens after a prompt.
         """
-
-        def tokens(text: str) -> list[int]:
-            return self.tokenizer(text, add_special_tokens=False).input_ids
-
-        name = self.tokenizer.convert_ids_to_tokens
-        special = [token for token in self.tokenizer("a").input_ids if token not in tokens("a")]
+        name, tokenize = self.tokenizer.convert_ids_to_tokens, partial(self.tokenizer, add_special_tokens=False)
+        special = [token for token in self.tokenizer("a").input_ids if token not in tokenize("a").input_ids]
         return {
             "weights": WEIGHT_TREATMENT,
             "bos": None if self.bos is None else name(self.bos),
             "left_out": [name(token) for token in special if token != self.bos],
-            "space": "kept" if tokens("so: A") != tokens("so:A") else "dropped",
+            "space": "kept" if tokenize("so: A").input_ids != tokenize("so:A").input_ids else "dropped",
             "self_check": asdict(self.check) if self.check else None,
         }
 
@@ -137,11 +117,7 @@ class Model:
         return bool(getattr(self.bridge.original_model.config, "do_layer_norm_before", True))
 
     def hook_name(self, site: Site) -> str:
-        """Return the name of a site's hook in TransformerLens.
-
-        Raises:
-            ModelError: the model has no such layer, part or head.
-        """
+        """Return the hook name of a site in TransformerLens. Raises ModelError if the model has no such site."""
         if not 0 <= site.layer < self.n_layers:
             raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; got {site}")
         heads = self.n_heads_of(site.part)
@@ -225,7 +201,7 @@ class Model:
         record_forward_pass(tokens.numel())
         with (
             self._arithmetic(),
-            skip_layers(list(self.bridge.blocks)[:start]),
+            hooks.skip_layers(list(self.bridge.blocks)[:start]),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
             self._network(tokens, mask, past_key_values=past, use_cache=True, logits_to_keep=nothing)
@@ -235,9 +211,9 @@ class Model:
         mlp: Any = getattr(self.bridge.blocks[-1], "mlp", None)
         # The wrapped module, so that hooks still see all positions. OPT's MLP is not a module of its own.
         inner = mlp.original_component if getattr(mlp, "name", None) else None
-        if inner is None or not is_positionwise(inner, self.d_model):
+        if inner is None or not hooks.is_positionwise(inner, self.d_model):
             return contextlib.nullcontext()
-        return restrict_positions(inner, keep)
+        return hooks.restrict_positions(inner, keep)
 
     def _network(
         self, tokens: Int[Tensor, "row pos"], mask: AttentionMask | None, **more: Any
@@ -268,11 +244,11 @@ class Model:
         self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
     ) -> list[tuple[str, Hook]]:
         """Return hooks, edits before reads. Values move to and from the model's first device if it spans several."""
-        hooks: list[tuple[str, Hook]] = []
+        made: list[tuple[str, Hook]] = []
         for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
-            hooks += self._writers(site, on_device(edits[site], self.device))
-        hooks += [(self.hook_name(site), tapper(tap)) for site, tap in taps.items()]
-        return hooks + [(self.hook_name(site), reader(site, read, self.device)) for site, read in reads.items()]
+            made += self._writers(site, hooks.on_device(edits[site], self.device))
+        made += [(self.hook_name(site), hooks.tapper(tap)) for site, tap in taps.items()]
+        return made + [(self.hook_name(site), hooks.reader(site, read, self.device)) for site, read in reads.items()]
 
     def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Hook]]:
         """Return the hooks that write to a site. Two hooks of TransformerLens do not work and are replaced.
@@ -285,14 +261,14 @@ class Model:
         if site.part == "resid_mid":
             return [
                 (self.hook_name(Site(site.layer, "resid_pre")), recorder(recorded)),
-                (self.hook_name(Site(site.layer, "attn_out")), resid_mid_writer(site, edit, recorded)),
+                (self.hook_name(Site(site.layer, "attn_out")), hooks.resid_mid_writer(site, edit, recorded)),
             ]
         if site.part == "pattern":
             return [
                 (self.hook_name(Site(site.layer, "v")), recorder(recorded)),
-                (self.hook_name(Site(site.layer, "z")), pattern_writer(site, edit, recorded)),
+                (self.hook_name(Site(site.layer, "z")), hooks.pattern_writer(site, edit, recorded)),
             ]
-        return [(name, writer(site, edit))]
+        return [(name, hooks.writer(site, edit))]
 
     def next_logits(
         self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
@@ -378,10 +354,8 @@ class Model:
     ) -> Float[Tensor, "*rest d_model"] | None:
         """Return the factors of the norm after attention, with its scale held fixed, or None if there is no such norm.
 
-        `mixed` is the sum over the heads of a layer, `attn_out` its attention output. Gemma 2 and 3 and OLMo 2 have the norm.
-
-        Raises:
-            ModelError: the norm also centres, so heads have no separate contributions.
+        `mixed` is the sum over the heads of a layer, `attn_out` its attention output. Gemma 2 and 3 and OLMo 2 have the
+        norm. Raises ModelError if the norm also centres, so heads have no separate contributions.
         """
         norm = getattr(self.bridge.blocks[layer], "ln1_post", None)
         if norm is None:
@@ -439,8 +413,8 @@ class Model:
         everything is in half precision.
         """
         if self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False):
-            return DoubleSoftmax()
-        return contextlib.nullcontext() if self.dtype in (torch.float32, torch.float64) else HalfPattern()
+            return hooks.DoubleSoftmax()
+        return contextlib.nullcontext() if self.dtype in (torch.float32, torch.float64) else hooks.HalfPattern()
 
 
 def _gain(before: Float[Tensor, "*rest d"], after: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:

@@ -39,9 +39,7 @@ class Site:
 
 def require_one_kind(parts: Sequence[Part]) -> None:
     """Check that either all parts have heads or none has: maps of heads and of stream positions have different axes.
-
-    Raises:
-        ValueError: `parts` is empty or mixes the two kinds.
+    Raises ValueError if `parts` is empty or mixes the two kinds.
     """
     if not parts or len({part in HEAD_PARTS for part in parts}) > 1:
         raise ValueError(

@@ -37,10 +37,8 @@ def _missing_file(path: Path) -> str | None:
 
 
 def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
-    """Return the folder of the hub's cache that holds a complete model, or None. This never uses the network.
-
-    Raises:
-        ModelError: `hub_id` cannot be a hub id.
+    """Return the folder of the hub's cache that holds a complete model, or None. This never uses the network. Raises
+    ModelError if `hub_id` cannot be a hub id.
     """
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -57,10 +55,8 @@ def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
 def find_snapshot(hub_id: str, revision: str | None, missing: str, *, offline: bool) -> Path:
     """Return the folder of the hub's cache that holds a model; download the model if it is not there.
 
-    The text `missing` begins the error message if the model is not in the cache.
-
-    Raises:
-        ModelError: the model is not in the cache, and a download is forbidden or fails.
+    The text `missing` begins the error message if the model is not in the cache. Raises ModelError if the model is not
+    in the cache, and a download is forbidden or fails.
     """
     if folder := cached_folder(hub_id, revision):
         return folder

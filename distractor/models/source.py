@@ -57,10 +57,8 @@ class Source:
         return self.tokenizer or self.folder
 
     def fingerprint(self) -> str:
-        """Return a hash of the files that decide what the model computes.
-
-        Raises:
-            ModelError: a file cannot be read, or there is none.
+        """Return a hash of the files that decide what the model computes. Raises ModelError if a file cannot be read,
+        or there is none.
         """
         try:
             files = {path for pattern in (*WEIGHT_FILES, *TEXT_FILES) for path in self.folder.glob(pattern)}

@@ -12,10 +12,8 @@ def _most_shots(counts: Mapping[str, int], form: Format) -> int:
 
 
 def refuse_too_many_shots(form: Format, source: Source) -> None:
-    """Refuse a format with more shots than any training document of the model, if that is known.
-
-    Raises:
-        ModelError: there are more.
+    """Refuse a format with more shots than any training document of the model, if that is known. Raises ModelError if
+    there are more.
     """
     if source.shots is None or not form.shots:
         return

@@ -51,11 +51,7 @@ class Store:
         return self.path(key).exists()
 
     def get(self, key: Key) -> Cell:
-        """Read a cell.
-
-        Raises:
-            StoreError: the file cannot be read, is damaged, or holds another cell.
-        """
+        """Read a cell. Raises StoreError if the file cannot be read, is damaged, or holds another cell."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -73,11 +69,7 @@ class Store:
         return Cell(table.replace_schema_metadata(None), facts)
 
     def save(self, key: Key, cell: Cell) -> None:
-        """Write a cell in one step, so that no reader sees half of it.
-
-        Raises:
-            StoreError: the file cannot be written.
-        """
+        """Write a cell in one step. Raises StoreError if the file cannot be written."""
         header = {"key": _json(key), "facts": _json(cell.facts), "seal": _checksum(key, cell.facts, cell.table)}
         with self._explain_errors():
             replace_file(self.path(key), parquet_bytes(cell.table.replace_schema_metadata(header)))
@@ -101,11 +93,7 @@ class Store:
         return self.get(key)
 
     def check_writable(self) -> None:
-        """Check that cells can be saved, before anything is computed.
-
-        Raises:
-            StoreError: the folder cannot be written.
-        """
+        """Check that cells can be saved, before anything is computed. Raises StoreError if they cannot."""
         with self._explain_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
             trial = self.folder / f"trial.{secrets.token_hex(4)}.part"

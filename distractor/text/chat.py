@@ -12,10 +12,8 @@ def apply_chat_template(task: Task, tokenizer: Any, name: str, *, adds_bos: bool
     """Write every prompt with the chat template, up to the start of the model's turn. Only chat formats change.
 
     Answers lose their leading space, because they start a turn. Some templates write the BOS token themselves. If the
-    model `adds_bos` to every prompt, it is removed here.
-
-    Raises:
-        EncodeError: the tokenizer has no chat template, or its template rejects the chat.
+    model `adds_bos` to every prompt, it is removed here. Raises EncodeError if the tokenizer has no chat template, or
+    its template rejects the chat.
     """
     if not task.format.chat:
         return task

@@ -55,19 +55,15 @@ def parse_rows(path: Path, content: bytes) -> list[TableRow]:
 
 
 def read_parquet(path: Path) -> "DataFrame":
-    """Read a .parquet file; whole numbers stay whole in columns with empty cells.
-
-    Raises:
-        TableError: the file cannot be read or is damaged, or two columns have the same name.
+    """Read a .parquet file; whole numbers stay whole in columns with empty cells. Raises TableError if the file cannot
+    be read or is damaged, or two columns have the same name.
     """
     return _parse_parquet(path, read_bytes(path)).to_pandas(integer_object_nulls=True)
 
 
 def read_bytes(path: Path, *, largest: int | None = None) -> bytes:
-    """Read a whole file.
-
-    Raises:
-        TableError: there is no such file, it cannot be read, or it has more than `largest` bytes.
+    """Read a whole file. Raises TableError if there is no such file, it cannot be read, or it has more than `largest`
+    bytes.
     """
     try:
         if not path.is_file():
