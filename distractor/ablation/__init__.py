@@ -1,1 +1,1 @@
-"""The main job: `distractor ablate`."""
+"""`distractor ablate`: scores a task under every condition, judges the curves over size, and gives the verdict."""

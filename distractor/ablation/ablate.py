@@ -63,7 +63,7 @@ class AblationResult:
 
     @cached_property
     def complete(self) -> Bool[ndarray, " item"]:
-        """Which items are complete."""
+        """Whether each item is complete."""
         return complete_items(self.task, self.scores)
 
     @cached_property
@@ -178,7 +178,9 @@ def count_groups(task: Task, used: Bool[ndarray, " item"]) -> int:
 
 
 def constant_answer(result: AblationResult, model: int) -> str | None:
-    """The answer that a model gives to more than 95 % of the items in `conflict`; None if it varies or always should."""
+    """The answer that a model gives to more than 95 % of the items in `conflict`. None if answers vary, or if one
+    answer is always right.
+    """
     gap = result.item_values(model, "logit_gap", Condition.CONFLICT)
     used = [(result.task.items[index], gap[index]) for index in np.flatnonzero(result.complete)]
     given = Counter(item.answers[int(ahead < 0)].strip() for item, ahead in used)
@@ -201,7 +203,7 @@ def composed_of(result: AblationResult) -> Composed | None:
 
 
 def peak_and_largest(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> list[Source]:
-    """The first seed of the size at the peak and of the largest size; a single model if they are the same."""
+    """The first seed of the size at the peak and of the largest size; a single model if these sizes are the same."""
     ends = models_at_peak(task, scores, complete), group_by_size(each.source for each in scores)[-1]
     return list(dict.fromkeys(scores[models[0]].source for models in ends))
 

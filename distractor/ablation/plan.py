@@ -22,7 +22,8 @@ from distractor.statistics.power import smallest_detectable_dip
 from distractor.text.task import Condition, Task
 
 BUFFER = re.compile(r"\.(?:attn|attention)\.(?:bias|masked_bias)$|\.inv_freq$")
-"""Causal masks and rotary frequencies, which older checkpoints store with the weights. They are no parameters."""
+"""Causal masks and rotary frequencies, which older checkpoints store with the weights; they do not count as parameters.
+"""
 
 PREFERENCE_SD = 0.25
 """Assumed standard deviation of preference between item groups: typical for a few items in each group."""
@@ -38,13 +39,15 @@ SEED_SD = 0.05
 class Plan:
     """The amount of computation of a run, and the minimum detectable dip.
 
-    A cell is one model under one condition; `cached` cells are in the store. `tokens` and `flops` (2 × parameters × tokens)
-    are those of the other cells. `knockout_flops` is the cost of the knock-outs in the largest model; those at the peak
-    cost no more. `dip` is the smallest fall and rise that level 1 detects with power 0.8 if item groups vary by `item_sd`.
+    A cell is one model under one condition; `cached` cells are in the store. `tokens` and `flops` (2 × parameters ×
+    tokens) count the cells that are not cached. `knockout_flops` is the cost of the knock-outs in the largest model;
+    those in the model at the peak cost at most the same. `dip` is the smallest fall and rise that level 1 detects with
+    power 0.8 if item groups vary by `item_sd`.
     `dip_level_2` is that of level 2 if seeds vary by `SEED_SD`; it needs three seeds of every size.
 
-    If models write (`is_written`), `tokens` is an upper limit: every text has the greatest length. The dip is then that of
-    distractor share, if every text has an answer. Tokens added by a chat template are not counted.
+    If models write (`is_written`), `tokens` is an upper limit, with every text at its greatest length. The dip is then
+    that of distractor share, under the assumption that every text has an answer. Tokens added by a chat template are
+    not counted.
     """
 
     models: int

@@ -184,7 +184,7 @@ def _turn_sentence(shape: Shape) -> str:
 
 
 def _interior_peak_sentence(result: AblationResult, shape: Shape) -> str:
-    """The peak that the verdict uses, if it is another one: it is neither the smallest nor the largest size."""
+    """The peak that the verdict uses, if it differs: the smallest and the largest size are excluded."""
     models = result.sizes[peak(shape.means.mean(0), interior=True)]
     if models == models_at_peak(result.task, result.scores, result.complete):
         return ""

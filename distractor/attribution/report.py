@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
 DRAWN_MODELS = 3
-"""Up to this many models, each has figures; of more, only the model at the peak of preference and the largest."""
+"""The largest number of models that all get figures; of more, only the model at the peak of preference and the largest
+do.
+"""
 
 
 def manifest(
@@ -44,7 +46,7 @@ def manifest(
     item: str | None = None,
     heads: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What is run, on which models and task, with which settings; known before anything is computed.
+    """The settings of a run, its task and its models; known before anything is computed.
 
     Raises:
         ModelError: a model whose figures are drawn lacks one of the heads.
@@ -137,7 +139,7 @@ def heads_of_interest(results: ProbeResults, attention: Reading, count: int) -> 
 def check_heads(heads: Sequence[str], sources: Sequence[Source]) -> None:
     """Checks by the models' config.json that heads exist, before any model is loaded.
 
-    With more than `DRAWN_MODELS` models, which of them are drawn is unknown: a head passes if one model has it.
+    With more than `DRAWN_MODELS` models, the drawn ones are not yet known, so a head passes if any model has it.
 
     Raises:
         ModelError: a head is missing.

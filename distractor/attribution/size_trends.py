@@ -26,7 +26,9 @@ class Pulls(NamedTuple):
 
 
 def pulls_of(results: ProbeResults, model: int, *, of_sites: bool) -> Pulls:
-    """T and D of a model's behaviour; with `of_sites`, their loss without its sites, on the half that measures sites."""
+    """T and D of a model's behaviour. With `of_sites`, the loss of T and D without the model's sites, on the half that
+    measures sites.
+    """
     if of_sites:
         strength = results.strengths[model]
         return Pulls(strength.true, strength.distractor, strength.groups)
@@ -54,8 +56,8 @@ def mean_over_models(results: ProbeResults, models: Sequence[int], pull: str, *,
 def orders(results: ProbeResults, *, of_sites: bool) -> dict[str, Order]:
     """Which rises first over size, T or D (`onset`), and whether D declines before T rises (`decline`).
 
-    If T rises before D declines, the distractor is overridden. If D declines first, it is given up before the true task
-    is done. Empty if the models are not a complete grid of seeds and sizes.
+    If T rises before D declines, the distractor is overridden. If D declines first, the model stops doing the
+    distractor task before it does the true task. Empty if the models are not a complete grid of seeds and sizes.
     """
     grid = _grid(results, of_sites=of_sites)
     if grid is None:

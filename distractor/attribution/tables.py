@@ -68,7 +68,7 @@ def share_of_items(reading: Reading) -> "DataArray":
 
 
 def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
-    """The stage where the logit lens tells conflict from congruent, in words."""
+    """The stage at which the logit lens separates conflict from congruent, in words."""
     divergence, stages = divergence_of(results, reading), labels(reading.data, "stage")
     if divergence is None:
         return "Where conflict and congruent diverge is undefined: no congruent prompts, or too few groups."
@@ -184,7 +184,7 @@ def _lens(cells: "Dataset") -> Table:
 
 
 def _decoding(cells: "Dataset") -> Table:
-    """Each label at the stage where the probe reads it best, with the controls there."""
+    """Each label at the stage with the best accuracy, with the controls at that stage."""
     controls, stages = labels(cells, "control"), labels(cells, "stage")
     table = plain_table("label", "best at", *(control.replace("_", " ") for control in controls))
     for label in labels(cells, "label"):

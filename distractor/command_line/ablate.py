@@ -38,7 +38,8 @@ def ablate(
         bool, opt.option(opt.METHOD, "Print cost and minimum detectable dip; run nothing.", "--plan")
     ] = False,
     models: Annotated[
-        list[str] | None, opt.option(opt.MODELS, f"{opt.MODEL_HELP} Default: the whole ladder.", metavar="MODEL")
+        list[str] | None,
+        opt.option(opt.MODELS, f"{opt.MODEL_HELP} Default: ladder, the embedded models.", metavar="MODEL"),
     ] = None,
     offline: opt.Offline = False,
     form: Annotated[
@@ -46,7 +47,7 @@ def ablate(
         opt.option(
             opt.PROMPT_FORMAT,
             "How the answer is obtained: rank (default) compares probabilities, generate reads what the model writes, "
-            "cot lets it reason first. Several, with shots: rank,cot:1.",
+            "cot lets it reason first. Several formats and their shots: rank,cot:1.",
             "--format",
             metavar="FORMAT",
         ),
@@ -64,7 +65,7 @@ def ablate(
         opt.ShotKind,
         opt.hidden_option(
             opt.PROMPT_FORMAT,
-            "Examples in which the two tasks agree (congruent), disagree (conflict), or both in turn (mixed).",
+            "Examples in which the two tasks agree (congruent), disagree (conflict), or alternate (mixed).",
         ),
     ] = opt.ShotKind.CONGRUENT,
     shot_seed: Annotated[
@@ -172,7 +173,7 @@ def ablate(
 
 
 def _why_no_knockout(task: "Task") -> str | None:
-    """Explain why a task allows no knock-out: a component is replaced by its mean over the items of other groups."""
+    """Give the reason if a task allows no knock-out, which needs a mean over the items of other groups."""
     from distractor.text.task import Condition
 
     if Condition.CONGRUENT not in task.conditions:

@@ -18,7 +18,7 @@ app = typer.Typer(
 
 @command(app, "distractor data verify neqa_classification.jsonl")
 def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files to check.")]) -> None:
-    """Name the official file that each file is, and its tasks; or say how it differs from the official one.
+    """Say for each file whether it is an official file and of which tasks, or how it differs from the official file.
 
     The exit status is 2 if any file is not official.
     """

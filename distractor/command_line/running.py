@@ -1,4 +1,4 @@
-"""What commands that compute share: the run's folder, the progress bar and the printed summary."""
+"""Shared by commands that compute: the store, the run's folder, the progress bar and the printed summary."""
 
 import json
 from collections.abc import Iterator

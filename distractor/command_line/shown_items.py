@@ -18,7 +18,7 @@ CUE_STYLES = {Condition.CONGRUENT: TRUE_CUE, Condition.DISTRACTOR_SWAPPED: DISTR
 ANSWER_NAMES = {Answer.TRUE: "true", Answer.DISTRACTOR: "distractor's"}
 
 TOKEN = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
-"""What is compared: words, punctuation marks and the space between them."""
+"""The units of the comparison: words, punctuation marks and the space between them."""
 
 
 def summary_lines(task: Task) -> Iterator[str]:

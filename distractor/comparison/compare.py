@@ -1,6 +1,7 @@
 """Compares models on one task: behaviour, the effects of their sites, and training.
 
-Differences are second minus first. Each is set against two noise levels: the choice of items and the training seed.
+Differences are second minus first. Each difference is compared with two kinds of noise: the choice of items and the
+training seed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ PROBES = ("ablation", "head_patching")
 """The default probes: the loss without each component, and the heads that carry each task's cue."""
 
 WITHOUT_EFFECTS = ("logit_lens", "attention", "linear_probe")
-"""Probes that read no effect of a site, so models cannot be compared by them site by site."""
+"""Probes that do not measure effects of sites, so they cannot compare models site by site."""
 
 
 def compare(

@@ -35,8 +35,8 @@ class MapChange:
     `is_marked_first` and `is_marked_second` are the marked sites of each model.
 
     `rank_correlation` compares the two maps over the same items. `across` compares half of the items in one model with the
-    other half in the other, `within` the two halves in one model; both are means over random splits. `is_as_alike`:
-    `across` is not below the 5 % quantile of `within`.
+    other half in the other, `within` the two halves in one model; both are means over random splits. `is_as_alike` is
+    True if `across` is not below the 5 % quantile of `within`.
     """
 
     outer: Mapping[str, str]
@@ -68,7 +68,7 @@ class MapChange:
 
     @property
     def shared(self) -> tuple[int, int, int]:
-        """The number of marked sites of both models, only of the first, only of the second."""
+        """The number of sites marked in both models, only in the first, and only in the second."""
         both = int((self.is_marked_first & self.is_marked_second).sum())
         return both, int(self.is_marked_first.sum()) - both, int(self.is_marked_second.sum()) - both
 

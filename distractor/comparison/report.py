@@ -32,7 +32,7 @@ def manifest(
     probes: "Mapping[str, Probe]",
     command: Sequence[str],
 ) -> dict[str, Any]:
-    """What is run, on which models and tasks, with which settings; known before anything is computed."""
+    """The settings of a run, its tasks and its models; known before anything is computed."""
     first, *others = (run_manifest(task, sources, settings, None, command) for task in tasks)
     settings_of = {name: probe_identity(probe) for name, probe in probes.items()}
     return {**first, "job": "compare", "task": [one["task"] for one in (first, *others)], "probe": settings_of}

@@ -10,7 +10,7 @@ from distractor.comparison.steps import MIN_STEPS
 from distractor.models.source import Source
 
 ALL_PAIRS = 4
-"""Up to this many sides, every two are compared; with more, each is compared with the first."""
+"""The largest number of sides for which all pairs are compared; of more sides, each is compared with the first."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def sides_of(sources: Sequence[Source]) -> tuple[tuple[Side, ...], dict[str, tup
 
 
 def pairs_of(n_sides: int) -> list[tuple[int, int]]:
-    """Which sides are compared: every two; of more than four, each with the first."""
+    """The pairs of sides to compare: all pairs, or with more than four sides each with the first."""
     return [pair for pair in combinations(range(n_sides), 2) if n_sides <= ALL_PAIRS or pair[0] == 0]
 
 

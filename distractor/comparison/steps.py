@@ -67,7 +67,7 @@ class TrainingCurves:
 
         `onset` compares the two rises; `decline` compares the true task's rise with the distractor's fall.
         """
-        # Step 0 has no logarithm: it counts as half of the first step.
+        # Step 0 has no logarithm, so it counts as half of the next step.
         x = np.array([step or self.steps[1] / 2 for step in self.steps], dtype=float)
         orders = {}
         for pair, (true, distractor, *names) in ORDERED.items():

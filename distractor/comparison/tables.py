@@ -1,4 +1,4 @@
-"""Tables of a comparison for the terminal: what changed, what did not, and what the noise cannot decide."""
+"""Tables of a comparison for the terminal: what changed, what did not, and which changes noise could explain."""
 
 from collections.abc import Iterator, Sequence
 

@@ -26,7 +26,7 @@ def transfers(
 ) -> list[Transfer]:
     """The losses of T and D in model `receiver` without the sites of model `giver`, on the half not used to choose sites.
 
-    Empty if either model has no chosen sites, or sites do not correspond.
+    Empty if a model has no chosen sites, or if the sites of the two do not correspond.
     """
     given, own = result.strengths[giver], result.strengths[receiver]
     source, target = result.probe_results[giver], result.probe_results[receiver]

@@ -41,7 +41,7 @@ CONTEXT = ("task", "format", "shots", "bos", "prompt", "filter", "condition")
 KINDS = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 
 CONSTANT = 0.95
-"""A model with one answer on more than this share of items gets a note, if the right answers differ."""
+"""A model that gives one answer to more than this share of items gets a note, if the right answers differ."""
 
 
 @dataclass(frozen=True)
@@ -352,7 +352,7 @@ def _seed(value: Any, place: str) -> int | None:
 
 
 def _quantity_values(table: "DataFrame", column: str, quantity: str, *, are_items: bool) -> "Series[float]":
-    # An item's accuracy may be true or false; a gap in nats may not.
+    # Accuracy may be written as true or false; a gap in nats may not.
     values = _numbers(table, column, float if are_items and quantity not in NATS else _number)
     if quantity in SHARES:
         for place, value in values[(values < 0) | (values > 1)].items():

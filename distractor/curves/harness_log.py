@@ -12,7 +12,7 @@ from distractor.statistics.curve import Size
 from distractor.text.rows import TableRow, names_text, read_bytes, read_rows
 
 ROUNDING = 1e-3
-"""In half precision, rounding can push the log-probability of a near-certain answer above 0 by less than this."""
+"""In half precision, rounding can raise the log-probability of a near-certain answer above 0, by less than this."""
 
 
 def is_log(path: Path) -> bool:
@@ -81,7 +81,7 @@ def _value(row: TableRow, quantity: str, log_probs: list[float] | None, target: 
 def _log_probs(row: TableRow) -> list[float] | None:
     """Log-probabilities of the choices, logged as [["-1.2", "False"], …] or, in older versions, [[-1.2, false], …].
 
-    None if they are anything else: a text that the model wrote is not a log-probability, even if it reads as a number.
+    None for other content: a text that the model wrote is not a log-probability, even if it looks like a number.
     """
     responses = row.cells.get("filtered_resps")
     if not isinstance(responses, list):

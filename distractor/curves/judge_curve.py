@@ -21,8 +21,8 @@ from distractor.statistics.shape_test import SHARES, Level, Shape, delta_of, jud
 class JudgedCurve:
     """A curve, its shape at both levels, and, on request, published curves and curves of item parts.
 
-    `low` and `high` are 95 % bounds of the mean over seeds at each size. They are over item groups (level 1, these
-    weights); `models_low` and `models_high` are over seeds (level 2, models like these), None with fewer than three.
+    `low` and `high` bound the mean over seeds at each size, with 95 % over item groups (level 1, these weights).
+    `models_low` and `models_high` bound it over seeds (level 2, models like these); None with fewer than three seeds.
     """
 
     curve: Curve

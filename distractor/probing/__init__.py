@@ -1,1 +1,1 @@
-"""Forward passes with reads and edits, and what every probe needs."""
+"""What all probes share: forward passes with reads and edits, activation patching, readings and their statistics."""

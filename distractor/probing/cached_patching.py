@@ -19,16 +19,17 @@ from distractor.models.model import AttentionMask, Model
 from distractor.models.site import Part, Site
 
 LINE_TOKENS = 128
-"""The number of tokens in a line of a pass; a longer rest has its own line. Attention grows with the square of a line's
-length, but is a small part of the cost up to this length."""
+"""The number of tokens in a line of a pass; a longer rest has its own line. Up to this length, attention is a small
+part of the cost.
+"""
 
 PATCHABLE_PARTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
-"""The parts that cached patching supports. A pattern has two positions, so it is not among them."""
+"""The parts that cached patching supports. A pattern has two positions, so it is not supported."""
 
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Patches: each prompt, and the positions at which it gets another prompt's activation.
+    """Patches: for each, the prompt and the positions at which it gets another prompt's activation.
 
     `heads` restricts each patch to one head of the part.
     """
@@ -91,7 +92,7 @@ def pack(
         count = min(len(rests), -(-sum(size for size, _ in rests) // LINE_TOKENS))
         filled = [(0, len(lines) + k) for k in range(count)]
         lines += [[] for _ in filled]
-        for size, cell in sorted(rests, key=lambda rest: -rest[0]):  # the longest first, where most is left
+        for size, cell in sorted(rests, key=lambda rest: -rest[0]):  # the longest rests first
             much, line = heapq.heappop(filled)
             lines[line].append(cell)
             heapq.heappush(filled, (much + size, line))
@@ -183,7 +184,7 @@ class CachedPatching:
         if site != start:
             edits[site] = edit
         ends: list[Tensor] = []
-        # Of layers that are left out the cache is only asked how long it is.
+        # For layers that are left out, only the length of the cache is needed.
         cached = [(k, v) if layer >= site.layer else (k[:1], v[:1]) for layer, (k, v) in enumerate(past)]
         model.run_layers(
             torch.zeros_like(packed.positions),

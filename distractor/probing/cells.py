@@ -1,4 +1,4 @@
-"""Means over items of a reading's cells, and which cells make up one map."""
+"""Means over items of a reading's cells, and the maps that cells form."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -23,13 +23,13 @@ OWN_MAP = ("pattern", "q", "k", "v")
 """Parts of heads that are tested and drawn as a map of their own."""
 
 UNSIGNED = ("grad_drop",)
-"""Estimates that are sizes: they have no sign to flip."""
+"""Estimates without a sign, which sign flips cannot test."""
 
 PATHS = ("total", "direct", "later")
 """The paths of `compensation` that are shown; effects through single later components are only stored."""
 
 INNER = ("component", "part", "layer", "role", "stage")
-"""Dims within a map; all other dims tell maps apart."""
+"""Dims within a map; all other dims distinguish maps."""
 
 
 def labels(data: "DataArray | Dataset", dim: str) -> list[str]:
@@ -86,12 +86,12 @@ def map_families(data: "DataArray | Dataset") -> list[dict[str, list[str]]]:
 
 
 def varying(maps: Sequence[Mapping[str, str]]) -> list[str]:
-    """The outer dims by which maps differ: a map's title needs these labels."""
+    """The outer dims by which maps differ; a map's title shows their labels."""
     return [d for d in maps[0] if len({names[d] for names in maps}) > 1] if maps else []
 
 
 def without_far_paths(data: "DataArray") -> "DataArray":
-    """A reading without the effects through single later components."""
+    """Return a reading without the effects through single later components."""
     return data.sel(path=list(PATHS)) if len(labels(data, "path")) > len(PATHS) else data
 
 

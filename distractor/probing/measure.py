@@ -19,7 +19,8 @@ ATTRIBUTES = ("quantity", "unit", "origin")
 def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = None) -> DataArray:
     """The reading of `probe` in `model` on the items of `task`; `encoding` saves encoding the task again.
 
-    If the probe's conditions are not aligned, each is read separately, and an item that lacks one is NaN there. A reading
+    If the probe's conditions are not aligned, each is read separately; an item is NaN under conditions that it lacks. A
+    reading
     may hold NaN only if its attribute `absent` says what NaN means.
 
     Raises:

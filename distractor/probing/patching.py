@@ -65,9 +65,9 @@ SLOT_PARTS: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
 def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node condition=2 item"], str]:
     """The gaps of `patched_gap` at many nodes, by cached patching.
 
-    Both prompts are equal before the first token that differs, so patches there change nothing and are not run. Patterns
-    always use `patched_gap`. So does everything in a model without support for cached patching; the second value is then
-    the reason, otherwise empty.
+    Patches before the first token that differs change nothing and are not run, because both prompts are equal there.
+    Patterns always use `patched_gap`. In a model without support for cached patching, all parts use it; the second
+    value is then the reason, otherwise empty.
 
     Raises:
         ModelError: see `patched_gap`.
@@ -86,7 +86,9 @@ def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node c
 
 
 def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
-    """Why a model does not support cached patching: compares it with whole passes on two items. Empty if it does."""
+    """The reason why a model does not support cached patching, from a comparison with whole passes on two items. Empty
+    if the model supports it.
+    """
     model = run.model
     few = replace(run.batch, items=run.batch.items[:2], tokens=run.batch.tokens[:, :2], lengths=run.batch.lengths[:2],
         answers=run.batch.answers[:2], roles=tuple(of[:2] for of in run.batch.roles))  # fmt: skip
@@ -186,7 +188,7 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """Some items of a pair in one pass: the rows of the first condition, then those of the second."""
+    """Some items of a pair in one pass: the rows of the first condition, then the rows of the second."""
 
     batch: Batch
     items: Int[Tensor, " item"]
@@ -201,7 +203,7 @@ class _Pass:
         taps: Mapping[Site, Tap] | None = None,
         times: int = 1,
     ) -> Float[Tensor, "condition=2 item"]:
-        """The gap of the rows; `times` repeats the rows in the pass, and the gap is that of the first copy."""
+        """The gap of the rows; if `times` repeats the rows in the pass, the gap of the first copy."""
         last, place = (self.batch.lengths[self.items] - 1).unique(return_inverse=True)
         tokens = self.tokens.repeat(times, 1)
         log_probs = model.log_probs(tokens, last, reads=reads, edits=edits, taps=taps)[: len(self.tokens)]
@@ -257,10 +259,10 @@ def first_order_effects(
 ) -> dict[Site, Float[Tensor, "dropped condition=2 item place"]]:
     """First-order effects on the gap of patching each site, by one forward and one backward pass of the batch.
 
-    The last axis is the position; for parts of heads the head, all positions together. On the first axis, entry 0 is the
-    estimate; with `drop_layers`, entry 1 + l is that with no gradient flowing back through layer l's attention and MLP
-    (GradDrop), for one more backward pass a layer. Without `through_softmax`, queries and keys too are estimated by their
-    gradients alone. See Kramár et al. 2024, arXiv 2403.00745.
+    The last axis is the position. For parts of heads it is the head, with all positions together. On the first axis,
+    entry 0 is the estimate. With `drop_layers`, entry 1 + l is the estimate without the gradient through layer l's
+    attention and MLP (GradDrop); this takes one more backward pass per layer. Without `through_softmax`, queries and
+    keys are also estimated from their gradients alone. See Kramár et al. 2024, arXiv 2403.00745.
 
     Raises:
         ModelError: a gradient is not finite; the item is named. Or a site does not exist, or the model is loaded in
@@ -293,8 +295,8 @@ def _moved_results(
 ) -> dict[Site, Float[Tensor, "row pos head d_head"]]:
     """The exact change of each layer's z if one site in the layer is patched and everything before it stays clean.
 
-    For queries, keys and values, the model runs once more per part, with a copy of the rows: in every layer the copy's part
-    is patched, its z is read, and then restored.
+    For queries, keys and values, the model runs once more per part, with a copy of the rows. In every layer, the copy's
+    part is patched, its z is read, and then z is restored.
     """
     moved: dict[Site, Tensor] = {}
     values: dict[int, Tensor] = {}
@@ -350,9 +352,9 @@ def _slopes(
     """Gradient times change, for one pass: see `first_order_effects`."""
     found: dict[Site, list[Tensor]] = {site: [] for site in sites}
     change: dict[Site, Tensor] = dict(moved)
-    here: dict[Site, list[Site]] = {}  # where the gradient is taken: the sites that it is for
+    here: dict[Site, list[Site]] = {}  # the site of each gradient: the sites whose effects it estimates
     for site in sites:
-        # Attention only adds to the stream, so the gradients after it are the same.
+        # Attention only adds to the stream, so the gradient after attention is the same.
         gradient_part: Part = "z" if site in moved else "attn_out" if site.part == "resid_mid" else site.part
         here.setdefault(Site(site.layer, gradient_part), []).append(site)
     if drop_layers:
@@ -377,7 +379,7 @@ def _slopes(
         def pull(gradient: Tensor) -> Tensor | None:
             is_dropped = dropped[0] == place.layer and place.part in ("attn_out", "mlp_out")
             for site in here[place]:
-                # The stream passes a dropped layer by; the layer's own output has no effect.
+                # The stream bypasses a dropped layer, so the layer's own output has no effect.
                 slope = torch.zeros_like(gradient) if is_dropped and site == place else gradient
                 found[site].append(_times(slope, change[site], model.n_heads_of(site.part), site.part in HEAD_PARTS))
             return torch.zeros_like(gradient) if is_dropped else None
@@ -417,7 +419,8 @@ def grad_drop(
 ) -> Float[Tensor, "condition=2 item *place"]:
     """GradDrop (Kramár et al. 2024, arXiv 2403.00745): the mean absolute estimate over dropped layers, one at a time.
 
-    If effects along two paths cancel, the plain estimate is small, but estimates with one path blocked are not. Outputs of
+    If effects along two paths cancel, the plain estimate is small, but estimates with one path blocked are large.
+    Outputs of
     the dropped layer itself have no estimate and are left out.
     """
     plain, each = found[0].abs(), found[1:].abs()

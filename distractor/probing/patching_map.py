@@ -147,6 +147,6 @@ class PatchingMap:
         """The mean of `pair_gap` with its 95 % interval over groups; a single group has no interval."""
         try:
             mean, low, high = mean_interval(self.pair_gap, self.groups)
-        except ScalingError:  # all of one group: no interval
+        except ScalingError:  # all items are of one group: no interval
             return {"mean": float(self.pair_gap.mean()), "low": None, "high": None}
         return {"mean": mean, "low": low, "high": high}

@@ -17,10 +17,10 @@ from distractor.scoring.encode import Role
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """The roles of a batch's tokens: their labels in the order of the prompt, and which one each token has.
+    """The roles of a batch's tokens: their labels in the order of the prompt, and the index of each token's role.
 
-    A label is the name of a part of the prompt (`cue`); of a part of several tokens, those before its last are counted
-    from its end (`subject-1` is the one before `subject`). Padding has the index −1.
+    A label is the name of a part of the prompt (`cue`). If a part has several tokens, its last token has this label,
+    and `subject-1` is the token before `subject`. Padding has the index −1.
     """
 
     labels: tuple[str, ...]

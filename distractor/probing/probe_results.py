@@ -1,4 +1,4 @@
-"""Readings of several probes in several models, with the means and tests of their cells."""
+"""Results of several probes in several models: readings, with the means and tests of their cells."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,8 +41,8 @@ EFFECT_TABLES = ("mean", "low", "high", "p", "recovery", "recovery_low", "recove
 class ProbeResults:
     """The readings of each probe, by its name: one for each model that supports it, the smallest model first.
 
-    `scores` is the models' behaviour, in the same order. `refused` says why a (probe, model) has no reading. `strengths`
-    are those of each model's sites, if they were measured.
+    `scores` is the models' behaviour, in the same order. `refused` says why a (probe, model) has no reading.
+    `strengths` holds the strength of each model's sites, if they were measured.
     """
 
     task: Task
@@ -114,8 +114,9 @@ class ProbeResults:
     def gap_in_question(self, reading: Reading, names: Mapping[str, str]) -> Float[ndarray, " item"]:
         """The gap, item by item, that the effects of the map called `names` are compared with.
 
-        For activation patching it is the difference of the two conditions' gaps. Otherwise it is the larger of 2T and 2D,
-        the difference and the sum of the gaps in conflict and congruent: at the peak T is near 0 and cannot be a scale.
+        For activation patching it is the difference of the two conditions' gaps. Otherwise it is the larger of 2T and
+        2D, because T alone is near 0 at the peak. These are the difference and the sum of the gaps in conflict and
+        congruent.
         """
         if "pair_gap" in reading.data.coords:
             pair_gap: ndarray = reading.data["pair_gap"].values

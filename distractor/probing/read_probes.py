@@ -1,4 +1,4 @@
-"""Reads several probes in several models, and measures how much the chosen sites of each task carry."""
+"""Reads several probes in several models, and measures the strength of each task's sites."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,8 @@ def read_probes(
 def check_request(
     task: Task, settings: Settings, item: str | None = None, heads: Sequence[str] = (), *, halved: bool = False
 ) -> None:
-    """Refuse impossible requests before anything is computed; `halved`: sites are chosen on half of the groups.
+    """Refuse impossible requests before anything is computed; `halved` means that sites are chosen on half of the
+    groups.
 
     Raises:
         ModelError: the dtype is too narrow, or a head's name does not look like `L1H0`.
@@ -106,7 +107,7 @@ def measures_strengths(
 def count_readings(
     task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, measure_strengths: bool | None = None
 ) -> int:
-    """How often `read_probes` advances."""
+    """The number of times that `read_probes` calls `advance`."""
     return len(sources) * (len(_variants(task, probes)) + measures_strengths(sources, probes, measure_strengths))
 
 

@@ -88,8 +88,8 @@ class ReplacementValues:
     def draw(self, rng: np.random.Generator) -> "Donors":
         """A random donor from another fold for each prompt: uniform over cells, then over the prompts of a cell.
 
-        A token is replaced by the donor's token of the same role. If it has none: by the nearest token in the same part of
-        the prompt. If it lacks the part: by the token at the same distance from the end.
+        A token is replaced by the donor's token of the same role. Without such a token, the nearest token in the same
+        part of the prompt is used. Without this part, the token at the same distance from the end is used.
         """
         fold, cell, role = (x.cpu().numpy() for x in (self.fold, self.cell, self.role))
         part = np.where(role >= 0, self.within.cpu().numpy()[role], -1)
@@ -108,7 +108,7 @@ class ReplacementValues:
         return Donors(*torch.tensor(places, device=self.role.device).unbind(-1))
 
     def _balanced(self, value: Tensor, at: "_Tokens", keys: int) -> tuple[Float[Tensor, "fold key d"], Tensor]:
-        """Means over all other folds by key and over non-empty cells; and whether any cell has values."""
+        """Means by key over all other folds and over non-empty cells, and whether any cell has values."""
         folds, cells = int(self.fold.max()) + 1, int(self.cell.max()) + 1
         index = (at.fold * cells + at.cell) * keys + at.key
         width = value[0, 0, 0].numel()
@@ -125,7 +125,9 @@ class ReplacementValues:
 
 
 class _Tokens(NamedTuple):
-    """The tokens of a batch without padding: the key they are averaged by, fold, cell, and [condition item pos]."""
+    """The tokens of a batch without padding: for each, the key of its average, its fold, its cell, and [condition item
+    pos].
+    """
 
     key: Int[Tensor, " token"]
     fold: Int[Tensor, " token"]

@@ -116,8 +116,8 @@ def observe(
 ) -> Run:
     """Run a batch and read `sites`; `edits` replaces activations.
 
-    Of the parts in `slot_parts`, the answer slot's row alone is kept (of a pattern, the slot's as the query): its axis stays,
-    with a length of 1. So to read every layer there costs little memory, whatever the prompts' length.
+    For parts in `slot_parts`, only the answer slot is kept (for a pattern, the slot as the query); the axis `pos` then
+    has length 1. So reading every layer there takes little memory, also with long prompts.
 
     Raises:
         ModelError: a log-probability is NaN; the item is named. Or a site does not exist, or is never reached.
@@ -145,12 +145,12 @@ def observe(
     split = partial(rearrange, pattern="(condition item) ... -> condition item ...", condition=len(batch.conditions))
     answered = split(torch.cat(log_probs))
     refuse_nan(model, batch.items, answered.double().sum(0).cpu().numpy())
-    # One site after the other: what has been joined is not kept in pieces as well.
+    # One site at a time, so that the pieces of a site are freed before the next one is joined.
     return Run(model, batch, answered, {site: split(torch.cat(seen.pop(site))) for site in list(seen)})
 
 
 def _keeper(site: Site, kept: list[Tensor], last: Int[Tensor, " row"] | None) -> Read:
-    """Stores the activation at a site; with `last`, only at each prompt's last position."""
+    """A hook that stores the activation at a site; with `last`, only at each prompt's last position."""
 
     def keep(value: Tensor) -> None:
         if last is not None:

@@ -16,7 +16,7 @@ PARTS: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 """The parts that a run must read at the answer slot."""
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""The relative rounding error that a sum may have in each dtype."""
+"""The largest relative rounding error of a sum, by dtype."""
 
 
 def sites(model: Model) -> list[Site]:
@@ -48,7 +48,8 @@ class Stream:
         model = run.model
         if model.dtype not in TOLERANCE:
             raise ModelError(
-                f"{model.name} was loaded in {str(model.dtype).removeprefix('torch.')}, too coarse to take its sums apart; "
+                f"{model.name} was loaded in {str(model.dtype).removeprefix('torch.')}; its sums "
+                "cannot be decomposed in this precision; "
                 "use --dtype float32"
             )
         if not model.is_additive:
@@ -88,7 +89,7 @@ class Stream:
 
 
 def at_slot(run: Run, site: Site) -> Float[Tensor, "condition item *rest"]:
-    """The activation at each prompt's last position, whether the run holds all positions or only this one."""
+    """The activation at each prompt's last position; the run may hold all positions or only this one."""
     value = run.seen[site]
     if value.shape[2] == 1:
         return value[:, :, 0]

@@ -25,7 +25,7 @@ SHARE = 0.8
 """The chosen sites are the strongest ones that together carry this share of all effects of their sign."""
 
 Half = Bool[ndarray, " item"]
-"""Which of a reading's items are used to choose sites; the others are used to measure them."""
+"""Whether each of a reading's items is used to choose sites; the other items are used to measure them."""
 
 
 class ChosenSites(NamedTuple):
@@ -54,10 +54,11 @@ class Strength:
 
 
 def first_half(groups: Sequence[str], items: Sequence[Item]) -> Bool[ndarray, " item"]:
-    """Which of `groups`, item by item, are used to choose sites: half of the groups of the task's `items`.
+    """For each entry of `groups`, whether it is used to choose sites: half of the groups of the task's `items` are.
 
     Groups with the same right answers are split evenly. Otherwise a head that only prefers one answer could be chosen on
-    one half and have the opposite effect on the other. The split is the same for every model, whichever items it is shown.
+    one half and have the opposite effect on the other. The split is the same for every model, even if some models lack
+    some items.
     """
     answers: dict[str, list[str]] = {}
     for item in items:
@@ -79,7 +80,7 @@ def losses(effects: Float[ndarray, "*rest condition=2 item"]) -> tuple[ndarray, 
 def patching_pair(readings: Iterable[Reading], *, estimated: bool = False) -> tuple[Reading, Reading] | None:
     """One model's readings of patched heads for the true cue (`congruent`) and the distractor's (`distractor_swapped`).
 
-    Exact ones, or first-order estimates if `estimated`. None unless both exist.
+    Exact ones, or first-order estimates if `estimated`. None unless both readings exist.
     """
     by_pair = {
         labels(reading.data, "pair")[0]: reading
@@ -97,8 +98,8 @@ def choose(
 ) -> ChosenSites:
     """The sites of each task, from the `half` of a reading's items that choose them (`first_half`).
 
-    By patching heads between the prompts of each `pair` (`patching_pair`). Without it, by the losses of T and D if
-    components are knocked out one at a time.
+    With a `pair` (`patching_pair`), sites are chosen by patching heads between its prompts. Without it, they are chosen
+    by the losses of T and D when components are knocked out one at a time.
     """
     if pair is not None:
         return ChosenSites(*(_by_patching(reading, half, groups) for reading in pair))
@@ -117,7 +118,8 @@ def strength(
 ) -> Strength:
     """Measure chosen sites by the loss without them, on the items outside `half`.
 
-    `true` and `distractor` are readings of `ablation` with all sites of a task together; None if it has no sites.
+    `true` and `distractor` are readings of `ablation` with all sites of a task knocked out together; None without
+    sites.
     """
     kept = ~half
     lost = [
@@ -130,8 +132,8 @@ def strength(
 def estimated_strength(source: Source, pair: tuple[Reading, Reading], half: Half, groups: Sequence[str]) -> Strength:
     """A first-order estimate of the strength, by attribution patching of heads between both pairs of prompts.
 
-    Half of each chosen head's effect on the gap, summed over heads: the gaps of a pair differ by 2T, or 2D. An effect of
-    one head through another counts for both, so the sum may exceed their joint strength.
+    Half of each chosen head's effect on the gap, summed over heads: the gaps of a pair differ by 2T, or 2D. An effect
+    of one head through another is counted for both heads, so the sum may exceed their joint strength.
     """
     chosen, kept = choose(pair[0], half, groups, pair), ~half
     lost = [
@@ -160,7 +162,7 @@ def pair_effects(ablation: Reading) -> Float[ndarray, "component condition=2 ite
 
 
 def _by_patching(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[str, ...]:
-    """Heads whose patching moves the gap as patching the whole prompt does; none if the two gaps do not differ."""
+    """Heads whose patching changes the gap in the direction of the other prompt's gap; none if the two gaps are equal."""
     gap = patching.data["pair_gap"].values[half]
     mean, low, high = mean_interval(gap, [name for name, is_in in zip(groups, half, strict=True) if is_in])
     if low <= 0 <= high:
@@ -171,7 +173,9 @@ def _by_patching(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[
 
 
 def _noising(patching: Reading) -> "DataArray":
-    """The effect of patching each component in `conflict`: [component item]. Of several estimates, the first."""
+    """The effect of patching each component in `conflict`: [component item]. If the reading has several estimates, the
+    first is used.
+    """
     noising = patching.data.sel(direction="noising")
     first = {d: 0 for d in noising.dims if d not in ("component", "item")}
     return noising.isel(first).transpose("component", "item")

@@ -1,1 +1,1 @@
-"""Folders, manifests, tables and figure style shared by all commands."""
+"""What a run writes, for all commands: its folder, manifest, tables, and the style and shared kinds of figures."""

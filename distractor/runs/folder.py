@@ -103,7 +103,7 @@ def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterat
 
 
 def run_hash(manifest: Mapping[str, Any]) -> str:
-    """Hash of a manifest without its command line and versions: equal for two runs of the same thing."""
+    """Hash of a manifest without its command line and versions, so that a repeated run has the same hash."""
     identity = {name: value for name, value in manifest.items() if name not in ("command", "versions")}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

@@ -16,7 +16,7 @@ THIRDS = ("hard", "middle", "easy")
 EASIER = ("accuracy", "logit_gap", "true_pull")
 
 HARDER = ("distractor_preference", "distractor_pull")
-"""Whether a larger value means an easier or a harder item. `coverage`, the mass on either answer, means neither."""
+"""Quantities whose larger value means an easier, or a harder, item. `coverage` is in neither list."""
 
 TRUE_AGAINST_DISTRACTOR = ("logit_gap", "distractor_preference")
 
@@ -52,10 +52,10 @@ class ItemParts:
 
 
 def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
-    """The curve of each part of the items, cut by group or by difficulty into thirds (Wu and Lo 2025).
+    """The curve of each part of the items: one part per group, or thirds by difficulty (Wu and Lo 2025).
 
     Difficulty at one size is the group's mean over all *other* sizes and all seeds; see `CAUTION`. Raises ScalingError
-    where the curve has no items, or too many or too few groups for the cut.
+    if the curve has no items, or too many or too few groups.
     """
     if curve.values is None:
         raise ScalingError("a table of means cannot be cut by group or difficulty; give a table of items")

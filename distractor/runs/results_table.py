@@ -42,7 +42,7 @@ def model_columns(task: Task, source: Source, *, bos: bool) -> dict[str, Any]:
 
 
 def is_held_out(task: Task, source: Source) -> list[bool | None]:
-    """For each item, whether its group was left out of the model's training; None if that is unknown."""
+    """For each item, whether its group was held out of the model's training; None if that is unknown."""
     groups = source.held_out.get(task.name)
     return [None if groups is None else item.group in groups for item in task.items]
 

@@ -1,1 +1,1 @@
-"""One task in several prompt formats, side by side."""
+"""`distractor ablate --format`: one task in several prompt formats, side by side."""

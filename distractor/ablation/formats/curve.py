@@ -20,7 +20,7 @@ from distractor.text.task import Condition, Task
 FormatResult = AblationResult | WrittenResult
 
 MAX_PARTS = 12
-"""With more parts than this, a task counts as having none."""
+"""The largest number of parts; a task with more groups than this has no parts."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 """The dip of accuracy over size in each format, and whether it differs between formats.
 
-The dip is how far accuracy in `conflict` falls below that of a smaller size. Its two sizes are chosen on one half of the
-item groups, its depth is measured on the other half, and the halves then swap. Measured where it was chosen, a dip would
-be deep by chance alone.
+The dip is how far accuracy in `conflict` falls below that of a smaller size. Its two sizes are chosen on one half of
+the item groups and its depth is measured on the other half; then the halves swap. On the same half, a dip would be deep
+by chance alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,8 +47,8 @@ class Dip:
 def dip(result: FormatResult) -> Dip | None:
     """The dip of one format, for these weights: the interval is over item groups, seeds are averaged.
 
-    None if fewer than three sizes have enough answers, or fewer than four groups have an answer at each of them. Also None
-    if two models have the same size without being seeds of each other: sizes then have no order.
+    None if fewer than three sizes have enough answers, or fewer than four groups have an answer at each of them. Also
+    None if two models have the same size but are not seeds of one model, because sizes then have no order.
     """
     if len(set(sizes_of(result))) < len(result.sizes):
         return None

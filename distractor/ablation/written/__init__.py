@@ -1,1 +1,1 @@
-"""Written answers: models generate text, and the answer is read from it."""
+"""`distractor ablate --format generate` or `cot`: models write text, and the answer is read from it."""

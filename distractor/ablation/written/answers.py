@@ -31,7 +31,7 @@ SHARES = ("distractor_share", "accuracy", "parsed", "another")
 answer, and an answer that was not offered."""
 
 MIN_PARSED = 0.8
-"""A size counts for the shape if this share of its texts in `conflict` has an answer: fewer are no sample of all."""
+"""A size counts for the shape if at least this share of its texts in `conflict` has an answer."""
 
 EXAMPLES = 5
 
@@ -65,7 +65,7 @@ class WrittenResult:
 
     @cached_property
     def complete(self) -> Bool[ndarray, " item"]:
-        """Which items were shown to every model under every condition except `distractor_swapped`."""
+        """Whether each item was shown to every model under every condition except `distractor_swapped`."""
         needed = [c is not Condition.DISTRACTOR_SWAPPED for c in self.task.conditions]
         is_complete: ndarray = np.all([replies.shown[needed].all(0) for replies in self.replies], axis=0)
         return is_complete
