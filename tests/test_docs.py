@@ -91,7 +91,8 @@ def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) 
     every = blocks(page)
     for (language, content), (next_language, expected) in zip(every, [*every[1:], ("", "")], strict=True):
         if file := re.match(r"# ([\w.-]+\.\w+)\n", content):
-            (tmp_path / file[1]).write_text(content, encoding="utf-8")
+            held = content if file[1].endswith((".py", ".toml")) else content.split("\n", 1)[1]  # data have no comments
+            (tmp_path / file[1]).write_text(held, encoding="utf-8")
             continue
         if language not in ("bash", "python"):
             continue
