@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from distractor.scoring.behaviour import (
     PULLS,
     SAME_SIZE_AND_SEED,
     ItemValues,
+    TaskScores,
     complete_items,
     quantity_limits,
     refuse_several_steps,
@@ -46,49 +46,16 @@ CONSTANT_SHARE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class AblationResult:
+class AblationResult(TaskScores):
     """Scores of all models (smallest first), the shape of each quantity over size, the verdict and the knock-outs.
 
-    `unjudged` gives the reason if there is no verdict. Means use *complete* items only: items that every model scored
-    under every condition except `distractor_swapped`.
+    `unjudged` gives the reason if there is no verdict.
     """
 
-    task: Task
-    settings: Settings
-    scores: tuple[Scores, ...]
     shapes: Mapping[str, Shape]
     verdict: Verdict | None
     unjudged: str | None = None
     knockouts: tuple[Reading, ...] = ()
-
-    @cached_property
-    def complete(self) -> Bool[ndarray, " item"]:
-        """Whether each item is complete."""
-        return complete_items(self.task, self.scores)
-
-    @cached_property
-    def values(self) -> tuple[ItemValues, ...]:
-        """Per-item values of each model, in the order of `scores`."""
-        return tuple(values_of(self.task, scores) for scores in self.scores)
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The models, in the order of `scores`."""
-        return tuple(scores.source for scores in self.scores)
-
-    @cached_property
-    def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The models of each size (smallest first) as indices into `scores`; see `group_by_size`."""
-        return group_by_size(self.sources)
-
-    def item_values(self, model: int, quantity: str, condition: Condition | None = None) -> Float[ndarray, " item"]:
-        """Values of one model, item by item; NaN where the quantity is not defined. A pull has no condition."""
-        if condition is None:
-            return self.values[model].pulls[quantity]
-        rows: dict[Condition, ndarray] = dict(
-            zip(self.task.conditions, self.values[model].by_condition[quantity], strict=True)
-        )
-        return rows.get(condition, np.full(len(self.task.items), np.nan))
 
     def held_out(self, source: Source) -> Bool[ndarray, " item"]:
         """Which items belong to groups that the model never saw in `conflict` during training; all False if unknown."""
@@ -114,12 +81,11 @@ class AblationResult:
     ) -> dict[QuantityKey, Mean | None]:
         """Means of several quantities, like `mean`, but faster."""
         counted = self.complete if only is None else self.complete & only
-        groups = [item.group for item in self.task.items]
         means: dict[QuantityKey, Mean | None] = dict.fromkeys(requested)
         for limits in {quantity_limits(quantity) for quantity, _ in requested}:
             keys = [key for key in requested if quantity_limits(key[0]) == limits]
             rows = [np.mean([self.item_values(model, *key) for model in models], axis=0) for key in keys]
-            ends = mean_intervals(np.where(counted, rows, np.nan), groups, limits=limits)
+            ends = mean_intervals(np.where(counted, rows, np.nan), self.groups, limits=limits)
             means |= {key: Mean(*map(float, row)) for key, row in zip(keys, np.transpose(ends), strict=True)}
         return {key: mean if mean and np.isfinite(mean.mean) else None for key, mean in means.items()}
 
@@ -170,11 +136,6 @@ def ablate(
 
 
 NO_COMPLETE_ITEM = "no item of {task} was shown to every model under every condition, so models cannot be compared"
-
-
-def count_groups(task: Task, used: Bool[ndarray, " item"]) -> int:
-    """The number of item groups among the used items."""
-    return len({item.group for item, is_used in zip(task.items, used, strict=True) if is_used})
 
 
 def constant_answer(result: AblationResult, model: int) -> str | None:

@@ -33,14 +33,14 @@ def curves(result: AblationResult) -> Figure:
             axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         for pull, (label, colour, marker) in PULL_STYLES.items():
             means = [result.mean(models, pull) for models in result.sizes]
-            draw_curve(right, _sizes(result), means, label, colour, marker)
+            draw_curve(right, result.n_params, means, label, colour, marker)
             _seed_dots(right, result, pull, None, colour)
         left.set(title="Distractor preference", ylabel="distractor preference")
         middle.set(title="Accuracy", ylabel="accuracy")
         right.set(title="Pulls", ylabel="pull on the logit gap (nats)")
         right.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
         for axes in (left, middle, right):
-            log_axis(axes, _sizes(result), "parameters")
+            log_axis(axes, result.n_params, "parameters")
         if right.get_legend_handles_labels()[0]:  # a task without congruent prompts has no pulls
             right.legend(loc="upper left")
         handles, labels = left.get_legend_handles_labels()
@@ -104,7 +104,7 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         if composed := composed_of(result):
             axes.plot(composed.sizes, composed.predicted, color="black", ls="--", lw=1.2,
                       label="composed from t (distractor_only) and s (true_only): t·s + (1−t)(1−s)")  # fmt: skip
-        log_axis(axes, _sizes(result), "parameters")
+        log_axis(axes, result.n_params, "parameters")
         axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
         axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         dots = "; dots: single seeds in conflict" * (len(result.sizes[0]) > 1)
@@ -131,21 +131,17 @@ def draw_curve(
     axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
 
 
-def _sizes(result: AblationResult) -> list[int]:
-    return [result.scores[models[0]].source.n_params or 1 for models in result.sizes]
-
-
 def _condition_curve(axes: "Axes", result: AblationResult, quantity: str, condition: Condition) -> None:
     """Draw a quantity under one condition over size; in `conflict` with a dot for each seed."""
     means = [result.mean(models, quantity, condition) for models in result.sizes]
-    draw_curve(axes, _sizes(result), means, condition.value, COLOURS[condition], MARKERS[condition])
+    draw_curve(axes, result.n_params, means, condition.value, COLOURS[condition], MARKERS[condition])
     if condition is Condition.CONFLICT:
         _seed_dots(axes, result, quantity, condition, "black")
 
 
 def _seed_dots(axes: "Axes", result: AblationResult, quantity: str, condition: Condition | None, colour: str) -> None:
     if len(result.sizes[0]) > 1:
-        for size, models in zip(_sizes(result), result.sizes, strict=True):
+        for size, models in zip(result.n_params, result.sizes, strict=True):
             means = [mean.mean for model in models if (mean := result.mean([model], quantity, condition))]
             axes.plot([size] * len(means), means, ".", ms=3, color=colour, zorder=3)
 

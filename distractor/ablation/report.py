@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor.ablation.ablate import AblationResult, composed_of, constant_answer, count_groups
+from distractor.ablation.ablate import AblationResult, composed_of, constant_answer
 from distractor.probing.cells import labels, mean_of, means_of
 from distractor.probing.readings import Reading
 from distractor.runs.folder import RunFolder, file_name
@@ -83,7 +83,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
     return {
         "task": task.name,
         "items": int(result.complete.sum()),
-        "groups": count_groups(task, result.complete),
+        "groups": result.n_groups,
         "dropped": dropped,
         "left_out": {reason: list(names) for reason, names in task.left_out.items()},
         "caution": task.caution,

@@ -1,23 +1,22 @@
 """Tables and sentences that `distractor ablate` prints, at most 100 columns wide."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jaxtyping import Bool
-from numpy import ndarray
 from rich.console import Group
 from rich.text import Text
 
-from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, count_groups, models_at_peak
+from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak
 from distractor.numbers import number, p_value, shortened, with_interval
 from distractor.runs.tables import plain_table
+from distractor.scoring.behaviour import TaskResult
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.statistics.curve import peak
 from distractor.statistics.intervals import Mean
 from distractor.statistics.shape_test import Shape
 from distractor.statistics.verdict import ClaimPart
 from distractor.text.format import Format
-from distractor.text.task import Condition, Task
+from distractor.text.task import Condition
 
 TOP_COMPONENTS = 8
 
@@ -68,16 +67,16 @@ def models_table(result: AblationResult) -> Group:
             *(mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull")),
         )
     explained = COLUMNS_EXPLAINED.format(held_out="; held out: on items kept out of training" * has_held_out)
-    return Group(caption(result.task, result.complete, result.sizes, "means"), table, Text(explained, style="dim"))
+    return Group(caption(result, "means"), table, Text(explained, style="dim"))
 
 
-def caption(task: Task, complete: Bool[ndarray, " item"], sizes: Sequence[Sequence[int]], cells: str) -> Text:
+def caption(result: TaskResult, cells: str) -> Text:
     """The title of a table over sizes: task, format, and the numbers of items, sizes and seeds."""
+    task, n_sizes, n_seeds = result.task, len(result.sizes), len(result.sizes[0])
     form = "" if task.format == Format() else f", {task.format.label}"
-    plural = ["s" * (count > 1) for count in (len(sizes), len(sizes[0]))]
     return Text(
-        f"{task.name}{form}: {int(complete.sum())} items in {count_groups(task, complete)} groups, "
-        f"{len(sizes)} size{plural[0]} × {len(sizes[0])} seed{plural[1]} ({cells}; 95 % intervals over groups)",
+        f"{task.name}{form}: {int(result.complete.sum())} items in {result.n_groups} groups, {n_sizes} size"
+        f"{'s' * (n_sizes > 1)} × {n_seeds} seed{'s' * (n_seeds > 1)} ({cells}; 95 % intervals over groups)",
         style="bold",
     )
 

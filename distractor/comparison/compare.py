@@ -268,7 +268,7 @@ def _training(result: ComparisonResult, name: str, models: Sequence[int]) -> Tra
         "true_pull": ("true_pull", None),
         "distractor_pull": ("distractor_pull", None),
     }
-    value_of = {name: partial(result.item_values, row=row) for name, row in rows.items() if row in result.rows}
+    value_of = {name: partial(result.row_values, row=row) for name, row in rows.items() if row in result.rows}
     if result.strengths and all(result.strengths[model] is not None for model in models):
         value_of |= {path: partial(result.path_strength, path=path) for path in PATHS}
     curves: dict[str, ndarray] = {}

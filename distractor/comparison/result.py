@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.comparison.map_changes import MapChange
@@ -16,12 +16,10 @@ from distractor.comparison.steps import PATHS, TrainingCurves
 from distractor.probing.cells import labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.strengths import Strength, first_half
-from distractor.scoring.behaviour import PER_CONDITION, PULLS, ItemValues, complete_items, quantity_limits, values_of
-from distractor.scoring.settings import Settings
-from distractor.scoring.sweep import Scores
+from distractor.scoring.behaviour import PER_CONDITION, PULLS, TaskScores, quantity_limits
 from distractor.statistics.changes import Change, halves_differ
 from distractor.statistics.intervals import Mean, mean_interval
-from distractor.text.task import Condition, Task
+from distractor.text.task import Condition
 
 QuantityKey = tuple[str, Condition | None]
 """A quantity and its condition; None for the pulls."""
@@ -103,42 +101,18 @@ class Pair:
 
 
 @dataclass(frozen=True, eq=False)
-class ComparisonResult:
+class ComparisonResult(TaskScores):
     """The comparison on one task. `scores`, `probe_results` and `strengths` list the models in the given order.
 
-    `probe_results` is None for a model whose sites could not be read; `refused` gives the reasons. An item counts if every
-    model was shown it under every condition except `distractor_swapped`.
+    `probe_results` is None for a model whose sites could not be read; `refused` gives the reasons.
     """
 
-    task: Task
-    settings: Settings
-    scores: tuple[Scores, ...]
     sides: tuple[Side, ...]
     pairs: tuple[Pair, ...] = ()
     training: tuple[TrainingCurves, ...] = ()
     probe_results: tuple[ProbeResults | None, ...] = ()
     strengths: tuple[Strength | None, ...] = ()
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
-
-    @cached_property
-    def complete(self) -> Bool[ndarray, " item"]:
-        """Which items count."""
-        return complete_items(self.task, self.scores)
-
-    @cached_property
-    def n_groups(self) -> int:
-        """The number of groups of the items that count."""
-        return len({self.groups[item] for item in np.flatnonzero(self.complete)})
-
-    @cached_property
-    def values(self) -> tuple[ItemValues, ...]:
-        """Per-item behaviour of each model."""
-        return tuple(values_of(self.task, scores) for scores in self.scores)
-
-    @cached_property
-    def groups(self) -> tuple[str, ...]:
-        """Each item's group."""
-        return tuple(item.group for item in self.task.items)
 
     @cached_property
     def rows(self) -> tuple[QuantityKey, ...]:
@@ -154,19 +128,13 @@ class ComparisonResult:
         """Whether the sides are seeds of one model at one step."""
         return len({(model_key(s.source), s.source.step) for s in self.scores}) == 1 and len(self.sides) > 1
 
-    def item_values(self, model: int, row: QuantityKey) -> Float[ndarray, " item"]:
-        """A model's value of each item; NaN for items that do not count."""
-        quantity, condition = row
-        values = self.values[model]
-        if condition is None:
-            per_item = values.pulls[quantity]
-        else:
-            per_item = values.by_condition[quantity][self.task.conditions.index(condition)]
-        return np.where(self.complete, per_item, np.nan)
+    def row_values(self, model: int, row: QuantityKey) -> Float[ndarray, " item"]:
+        """A model's value of each complete item; NaN for other items."""
+        return np.where(self.complete, self.item_values(model, *row), np.nan)
 
     def side_values(self, side: int, row: QuantityKey) -> Float[ndarray, "seed item"]:
         """A side's value of each item, one row per seed."""
-        return np.array([self.item_values(model, row) for model in self.sides[side].members])
+        return np.array([self.row_values(model, row) for model in self.sides[side].members])
 
     def level(self, side: int, row: QuantityKey) -> Mean:
         """A side's mean over seeds and items, with its 95 % interval over item groups."""
@@ -193,7 +161,7 @@ class ComparisonResult:
         return tuple(halves_differ(table, self.groups) for table in tables)
 
     def _is_defined(self, row: QuantityKey) -> bool:
-        values = np.array([self.item_values(model, row) for model in range(len(self.scores))])
+        values = np.array([self.row_values(model, row) for model in range(len(self.scores))])
         used = ~np.isnan(values).any(0)
         has_two_groups = len({self.groups[item] for item in np.flatnonzero(used)}) >= 2
         return has_two_groups and (row[1] is Condition.DISTRACTOR_SWAPPED or bool(used[self.complete].all()))

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.probing.cells import (
@@ -24,12 +24,10 @@ from distractor.probing.cells import (
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import PAIR, Strength
 from distractor.scoring import quantities
-from distractor.scoring.behaviour import ItemValues, complete_items, quantity_limits, values_of
-from distractor.scoring.settings import Settings
-from distractor.scoring.sweep import Scores
+from distractor.scoring.behaviour import TaskScores, quantity_limits
 from distractor.statistics.effects import judge, why_no_recovery
 from distractor.statistics.intervals import Mean, known_mean_interval
-from distractor.text.task import Condition, Task
+from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -38,34 +36,16 @@ EFFECT_TABLES = ("mean", "low", "high", "p", "recovery", "recovery_low", "recove
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeResults:
+class ProbeResults(TaskScores):
     """The readings of each probe, by its name: one for each model that supports it, the smallest model first.
 
     `scores` is the models' behaviour, in the same order. `refused` says why a (probe, model) has no reading.
     `strengths` holds the strength of each model's sites, if they were measured.
     """
 
-    task: Task
-    settings: Settings
-    scores: tuple[Scores, ...]
     readings: Mapping[str, tuple[Reading, ...]]
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
     strengths: tuple[Strength, ...] = ()
-
-    @cached_property
-    def values(self) -> tuple[ItemValues, ...]:
-        """Per-item behaviour of each model."""
-        return tuple(values_of(self.task, scores) for scores in self.scores)
-
-    @cached_property
-    def complete(self) -> Bool[ndarray, " item"]:
-        """The items that count for behaviour, as in `ablate`."""
-        return complete_items(self.task, self.scores)
-
-    @cached_property
-    def n_groups(self) -> int:
-        """The number of groups of these items."""
-        return len({item.group for item, is_used in zip(self.task.items, self.complete, strict=True) if is_used})
 
     @cached_property
     def cells(self) -> "dict[str, tuple[Dataset, ...]]":
@@ -74,13 +54,8 @@ class ProbeResults:
 
     def behaviour(self, index: int, quantity: str, condition: Condition | None = None) -> Mean | None:
         """A model's mean behaviour with its interval; None if the quantity is not defined."""
-        values = self.values[index]
-        if condition is None:
-            row = values.pulls[quantity]
-        else:
-            row = values.by_condition[quantity][self.task.conditions.index(condition)]
-        groups = [item.group for item in self.task.items]
-        return known_mean_interval(np.where(self.complete, row, np.nan), groups, limits=quantity_limits(quantity))
+        row = np.where(self.complete, self.item_values(index, quantity, condition), np.nan)
+        return known_mean_interval(row, self.groups, limits=quantity_limits(quantity))
 
     def cells_of(self, reading: Reading) -> "Dataset":
         """The `mean` of each cell over the items that have it, with its 95 % interval `low` to `high`; NaN without items.

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.models.source import Source
+from distractor.models.source import Source, group_by_size
 from distractor.scoring import quantities
+from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
 from distractor.text.task import Condition, Task
 
@@ -83,3 +85,76 @@ def refuse_several_steps(sources: Sequence[Source]) -> None:
             f"{source.family}/{source.model} occurs at several steps, which are no curve over size; choose one step, or "
             "compare the steps with `distractor compare`"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class TaskResult:
+    """What all results on the items of one task share. Means are over *complete* items only."""
+
+    task: Task
+    settings: Settings
+
+    @cached_property
+    def complete(self) -> Bool[ndarray, " item"]:
+        """The items that every model was shown under every condition except `distractor_swapped`."""
+        raise NotImplementedError
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The models."""
+        raise NotImplementedError
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Each item's group."""
+        return tuple(item.group for item in self.task.items)
+
+    @cached_property
+    def n_groups(self) -> int:
+        """The number of groups of the complete items."""
+        return len({self.groups[item] for item in np.flatnonzero(self.complete)})
+
+    @cached_property
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        """The models of each size (smallest first) as indices into `sources`; see `group_by_size`."""
+        return group_by_size(self.sources)
+
+    @property
+    def size_names(self) -> tuple[str, ...]:
+        """The name of each size, smallest first."""
+        return tuple(self.sources[models[0]].model for models in self.sizes)
+
+    @property
+    def n_params(self) -> tuple[int, ...]:
+        """The parameters of each size, smallest first."""
+        return tuple(self.sources[models[0]].n_params or 0 for models in self.sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskScores(TaskResult):
+    """The scores of several models on one task, and the per-item values that follow from them."""
+
+    scores: tuple[Scores, ...]
+
+    @cached_property
+    def complete(self) -> Bool[ndarray, " item"]:
+        """See `complete_items`."""
+        return complete_items(self.task, self.scores)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The models, in the order of `scores`."""
+        return tuple(scores.source for scores in self.scores)
+
+    @cached_property
+    def values(self) -> tuple[ItemValues, ...]:
+        """Per-item values of each model, in the order of `scores`."""
+        return tuple(values_of(self.task, scores) for scores in self.scores)
+
+    def item_values(self, model: int, quantity: str, condition: Condition | None = None) -> Float[ndarray, " item"]:
+        """Values of one model, item by item; NaN where the quantity is not defined. A pull has no condition."""
+        if condition is None:
+            return self.values[model].pulls[quantity]
+        if condition not in self.task.conditions:
+            return np.full(len(self.task.items), np.nan)
+        return self.values[model].by_condition[quantity][self.task.conditions.index(condition)]

@@ -72,24 +72,14 @@ def format_curve(result: FormatResult) -> FormatCurve:
     return FormatCurve(
         result.task.format,
         quantity,
-        names_of(result),
-        sizes_of(result),
+        result.size_names,
+        result.n_params,
         {c: tuple(result.mean(models, quantity, c) for models in result.sizes) for c in conditions},
         {c: tuple(result.mean(models, "accuracy", c) for models in result.sizes) for c in conditions},
         answered(result),
         label,
         why,
     )
-
-
-def sizes_of(result: FormatResult) -> tuple[int, ...]:
-    """Parameters of each size, smallest first."""
-    return tuple(result.sources[models[0]].n_params or 0 for models in result.sizes)
-
-
-def names_of(result: FormatResult) -> tuple[str, ...]:
-    """The name of each size, smallest first."""
-    return tuple(result.sources[models[0]].model for models in result.sizes)
 
 
 def answered(result: FormatResult) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.ablation.formats.curve import FormatResult, answered, names_of, sizes_of
+from distractor.ablation.formats.curve import FormatResult, answered
 from distractor.ablation.written.answers import MIN_PARSED
 from distractor.numbers import with_interval
 from distractor.statistics.curve import MIN_SIZES
@@ -50,10 +50,10 @@ def dip(result: FormatResult) -> Dip | None:
     None if fewer than three sizes have enough answers, or fewer than four groups have an answer at each of them. Also
     None if two models have the same size but are not seeds of one model, because sizes then have no order.
     """
-    if len(set(sizes_of(result))) < len(result.sizes):
+    if len(set(result.n_params)) < len(result.sizes):
         return None
     kept = [index for index, share in enumerate(answered(result)) if share >= MIN_PARSED]
-    names = [names_of(result)[index] for index in kept]
+    names = [result.size_names[index] for index in kept]
     table, groups = _accuracy(result, [result.sizes[index] for index in kept])
     if len(kept) < MIN_SIZES or len(groups) < MIN_GROUPS:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from distractor.ablation.figures import draw_curve
-from distractor.ablation.formats.curve import FormatCurve, FormatResult, part_accuracy, sizes_of, task_parts
+from distractor.ablation.formats.curve import FormatCurve, FormatResult, part_accuracy, task_parts
 from distractor.runs.style import COLOURS, MARKERS, SERIES, STYLE, log_axis
 from distractor.text.task import Condition
 
@@ -56,7 +56,7 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
         panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
         for axes, name in zip(panels, names, strict=False):
             for index, result in enumerate(results):
-                means = zip(sizes_of(result), part_accuracy(result, name), strict=True)
+                means = zip(result.n_params, part_accuracy(result, name), strict=True)
                 defined = [(size, *mean) for size, mean in means if mean is not None]
                 if defined:
                     # Bars, because bands of many lines would hide each other.
@@ -66,7 +66,7 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
                                   ms=3.5, lw=1.2, elinewidth=0.6, label=result.task.format.label)  # fmt: skip
             axes.set_title(name.replace("_", " "), fontsize=8.5)
             axes.set(ylim=(-0.03, 1.03))
-            log_axis(axes, sizes_of(results[0]), axes.get_xlabel())
+            log_axis(axes, results[0].n_params, axes.get_xlabel())
             axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         for axes in panels[len(names) :]:
             axes.set_axis_off()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from distractor.ablation import report
 from distractor.ablation.ablate import AblationResult
-from distractor.ablation.formats.curve import FormatResult, format_curve, part_accuracy, sizes_of, task_parts
+from distractor.ablation.formats.curve import FormatResult, format_curve, part_accuracy, task_parts
 from distractor.ablation.formats.dip import dip_sentences
 from distractor.ablation.written import report as written_report
 from distractor.models.source import Source
@@ -66,7 +66,7 @@ def _part(results: Sequence[FormatResult], part: str) -> dict[str, Any]:
     """Accuracy in `conflict` on one part of the task at each size, in each format."""
     return {
         result.task.format.label: {
-            "n_params": list(sizes_of(result)),
+            "n_params": list(result.n_params),
             "accuracy": [mean._asdict() if mean else None for mean in part_accuracy(result, part)],
         }
         for result in results

@@ -15,9 +15,9 @@ from numpy import ndarray
 
 from distractor.ablation.ablate import NO_COMPLETE_ITEM
 from distractor.errors import ScalingError
-from distractor.models.source import Source, group_by_size
+from distractor.models.source import Source
 from distractor.progress import Advance
-from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, refuse_several_steps
+from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, TaskResult, refuse_several_steps
 from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -56,11 +56,9 @@ class JudgedShare:
 
 
 @dataclass(frozen=True, eq=False)
-class WrittenResult:
+class WrittenResult(TaskResult):
     """The replies of all models, smallest first."""
 
-    task: Task
-    settings: Settings
     replies: tuple[Replies, ...]
 
     @cached_property
@@ -74,11 +72,6 @@ class WrittenResult:
     def sources(self) -> tuple[Source, ...]:
         """The models, in the order of `replies`."""
         return tuple(replies.source for replies in self.replies)
-
-    @cached_property
-    def sizes(self) -> tuple[tuple[int, ...], ...]:
-        """The models of each size (smallest first) as indices into `replies`; see `group_by_size`."""
-        return group_by_size(self.sources)
 
     def item_values(self, model: int, quantity: str, condition: Condition) -> Float[ndarray, " item"]:
         """A share's values of one model, item by item: 0 or 1, and NaN where it is not defined."""
@@ -137,7 +130,7 @@ class WrittenResult:
     ) -> Mean | None:
         used = self.complete if only is None else self.complete & only
         values = np.concatenate([row[used] for row in rows])
-        groups = [item.group for item, is_used in zip(self.task.items, used, strict=True) if is_used] * len(rows)
+        groups = [self.groups[item] for item in np.flatnonzero(used)] * len(rows)
         return known_mean_interval(values, groups, limits=limits)
 
     @cached_property
@@ -146,8 +139,9 @@ class WrittenResult:
         conflict = Condition.CONFLICT
         parsed = {models: self.mean(models, "parsed", conflict) for models in self.sizes}
         kept = [models for models, share in parsed.items() if share is not None and share.mean >= MIN_PARSED]
-        used = tuple(self._size(models) for models in kept)
-        shares = {self._size(models): share.mean if share else 0.0 for models, share in parsed.items()}
+        size_of = dict(zip(self.sizes, self.n_params, strict=True))
+        used = tuple(size_of[models] for models in kept)
+        shares = {size_of[models]: share.mean if share else 0.0 for models, share in parsed.items()}
         left_out = {size: share for size, share in shares.items() if size not in used}
         seeds = sorted({source.seed or 0 for source in self.sources})
         if len(set(used)) < len(used):
@@ -157,12 +151,11 @@ class WrittenResult:
             return JudgedShare(None, used, left_out, 0, why)
         if any(sorted(self.sources[model].seed or 0 for model in models) != seeds for models in kept):
             return JudgedShare(None, used, left_out, 0, "not every seed has every size")
-        groups = [item.group for item in self.task.items]
-        table = np.empty((len(seeds), len(kept), len(set(groups))))
+        table = np.empty((len(seeds), len(kept), len(set(self.groups))))
         for index, models in enumerate(kept):
             for model in models:
                 values = np.where(self.complete, self.item_values(model, "distractor_share", conflict), np.nan)
-                table[seeds.index(self.sources[model].seed or 0), index] = known_group_means(values, groups)
+                table[seeds.index(self.sources[model].seed or 0), index] = known_group_means(values, self.groups)
         table = table[..., np.isfinite(table).all((0, 1))]
         try:
             shape = judge(table, [float(size) for size in used], delta=delta_of("distractor_preference"))
@@ -183,9 +176,6 @@ class WrittenResult:
                 if text is not None and text.given == given
             ][:EXAMPLES]
         ]  # fmt: skip
-
-    def _size(self, models: Sequence[int]) -> int:
-        return self.sources[models[0]].n_params or 0
 
 
 def ablate_written(

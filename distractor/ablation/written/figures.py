@@ -16,11 +16,10 @@ def curves(result: WrittenResult) -> Figure:
         is_reasoned = result.task.format.scoring == "cot"
         figure = Figure(figsize=(13 if is_reasoned else 10, 4.1), layout="constrained")
         share, accuracy, parsed, *effects = figure.subplots(1, 4 if is_reasoned else 3)
-        sizes = [result.sources[models[0]].n_params or 1 for models in result.sizes]
         for axes, quantity in ((share, "distractor_share"), (accuracy, "accuracy"), (parsed, "parsed")):
             for c in result.task.conditions:
                 means = [result.mean(models, quantity, c) for models in result.sizes]
-                draw_curve(axes, sizes, means, c.value, COLOURS[c], MARKERS[c])
+                draw_curve(axes, result.n_params, means, c.value, COLOURS[c], MARKERS[c])
             axes.set(ylim=(-0.03, 1.03))
         share.set(
             title=f"Distractor share: {result.judged.label}", ylabel="distractor share\n(of texts with an answer)"
@@ -32,13 +31,13 @@ def curves(result: WrittenResult) -> Figure:
         for axes in effects:
             follows = [result.follows(models) for models in result.sizes]
             for name, (label, colour, marker) in EFFECTS.items():
-                draw_curve(axes, sizes, [each[name] for each in follows], label, colour, marker)
+                draw_curve(axes, result.n_params, [each[name] for each in follows], label, colour, marker)
             axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
             axes.set(title="What the answer follows", ylabel="change of the logit gap (nats)")
             if axes.lines[1:]:
                 axes.legend(loc="upper left")
         for axes in figure.axes:
-            log_axis(axes, sizes, "parameters")
+            log_axis(axes, result.n_params, "parameters")
         handles, labels = parsed.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
         title = f"{result.task.name} over model size, {result.task.format.label} (bands: 95 % over item groups)"

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor.ablation.ablate import count_groups
 from distractor.ablation.written.answers import SHARES, WrittenResult
 from distractor.runs.folder import RunFolder
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
@@ -37,7 +36,7 @@ def summary(result: WrittenResult) -> dict[str, Any]:
     return {
         "task": task.name,
         "items": int(result.complete.sum()),
-        "groups": count_groups(task, result.complete),
+        "groups": result.n_groups,
         "format": task.format.as_dict(),
         "hint": task.format.hint,
         "caution": [each for each in (task.caution, sentence) if each],

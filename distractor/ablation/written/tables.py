@@ -42,7 +42,7 @@ def written_table(result: WrittenResult) -> Group:
             mean_alone(result.mean(models, "parsed", Condition.CONFLICT)),
             *map(mean_alone, last_means),
         )
-    return Group(caption(result.task, result.complete, result.sizes, "of texts with an answer"), table)
+    return Group(caption(result, "of texts with an answer"), table)
 
 
 def written_notes(result: WrittenResult) -> Iterator[str]:
