@@ -1,17 +1,15 @@
 """Heat maps of components: one row a layer, one column a head, and the MLP in the last column."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy import ndarray
 
 from distractor.runs.style import STYLE, in_cell
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MAP_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "font.size": 8}
 DIVERGING = "PuOr_r"  # purple below 0, orange above 0: a colour map that is safe for colour-blind readers
@@ -51,7 +49,7 @@ def head_grid(
 
 
 def draw_heat_map(
-    axes: "Axes",
+    axes: Axes,
     values: Float[ndarray, "row column"],
     framed: Bool[ndarray, "row column"] | None,
     limit: float,

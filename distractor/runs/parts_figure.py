@@ -5,40 +5,29 @@ import textwrap
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from distractor.runs import style
 from distractor.runs.item_parts import ItemParts
-from distractor.runs.style import (
-    AXIS_TITLES,
-    PART_COLOURS,
-    SERIES,
-    SERIES_MARKERS,
-    STYLE,
-    line_with_band,
-    literal,
-    log_axis,
-    quantity_title,
-    reference_line,
-)
 from distractor.statistics.curve import Curve
 
 
 def parts(curve: Curve, item_parts: ItemParts) -> Figure:
     """Draw the mean of each group of items, or of each third by difficulty, over size. A caution goes below the axes."""
     errors = item_parts.errors
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
-        colours = PART_COLOURS if item_parts.cut == "difficulty" else SERIES
+        colours = style.PART_COLOURS if item_parts.cut == "difficulty" else style.SERIES
         for index, (name, row) in enumerate(zip(item_parts.names, item_parts.means, strict=True)):
-            look = literal(name), colours[index], SERIES_MARKERS[index]
+            look = style.literal(name), colours[index], style.SERIES_MARKERS[index]
             reach = 0 if errors is None else 1.96 * errors[index]
-            line_with_band(axes, curve.sizes, (row, row - reach, row + reach), *look)
+            style.line_with_band(axes, curve.sizes, (row, row - reach, row + reach), *look)
         axes.plot(curve.sizes, curve.means.mean(0), color="black", lw=1, ls="--", label="all")
-        title = quantity_title(curve.quantity)
-        log_axis(axes, curve.sizes, AXIS_TITLES[curve.axis])
+        title = style.quantity_title(curve.quantity)
+        style.log_axis(axes, curve.sizes, style.AXIS_TITLES[curve.axis])
         axes.set_ylabel(title)
         if curve.quantity in ("accuracy", "distractor_preference"):
             axes.set_ylim(-0.03, 1.03)
-            reference_line(axes, 0.5)
+            style.reference_line(axes, 0.5)
         bands = "" if errors is None else " (bands: 95 % over item groups)"
         axes.set_title(f"{title} by {item_parts.cut} of the items{bands}", fontsize=10)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

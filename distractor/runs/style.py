@@ -2,17 +2,15 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from distractor.numbers import number
 from distractor.text.task import Condition
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # The palette of Okabe and Ito, which colour-blind readers can tell apart.
 COLOURS = {
@@ -23,10 +21,8 @@ COLOURS = {
     Condition.TRUE_ONLY: "#0072B2",
     Condition.NEUTRAL: "#7F7F7F",
 }
-
 MARKERS = dict(zip(Condition, "osD^vx", strict=True))
 PULL_STYLES = {"true_pull": ("true pull T", "#0072B2", "v"), "distractor_pull": ("distractor pull D", "#D55E00", "o")}
-
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -37,25 +33,20 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "distractor",
     "svg.fonttype": "none",
 }
-
 LETTERS_PER_INCH = 13  # how many letters of a figure's title fit one inch
 
 QUANTITY_TITLES = {
-    "accuracy": "accuracy",
     "distractor_preference": "distractor preference",
     "logit_gap": "logit gap (nats)",
     "true_pull": "true pull T (nats)",
     "distractor_pull": "distractor pull D (nats)",
-    "coverage": "coverage",
 }
-
 AXIS_TITLES = {
     "parameters": "parameters",
     "tokens": "training tokens",
     "flops": "training FLOPs",
     "step": "training step",
 }
-
 SERIES_MARKERS = "osD^v<>P"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 PART_COLOURS = ("#D55E00", "#7F7F7F", "#0072B2")  # hard, middle, easy
@@ -84,7 +75,7 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle("\n".join(line for paragraph in paragraphs for line in wrap_evenly(paragraph)), fontsize=9)
 
 
-def log_axis(axes: "Axes", sizes: Sequence[float], label: str) -> None:
+def log_axis(axes: Axes, sizes: Sequence[float], label: str) -> None:
     """Make the x axis logarithmic, and linear below the first step if there is a step 0. Short axes get few tick labels."""
     axes.set_xlabel(label)
     if min(sizes) <= 0:
@@ -104,7 +95,7 @@ def in_cell(value: float, reach: float) -> str:
 
 
 def line_with_band(
-    axes: "Axes", x: Sequence[float], mean: Sequence[Any], label: str | None, colour: str, marker: str, style: str = "-"
+    axes: Axes, x: Sequence[float], mean: Sequence[Any], label: str | None, colour: str, marker: str, style: str = "-"
 ) -> None:
     """A line of means with a band for their intervals; `mean` is (mean, low, high), each one value per `x`."""
     middle, low, high = mean
@@ -112,7 +103,7 @@ def line_with_band(
     axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
 
 
-def reference_line(axes: "Axes", value: float, *, vertical: bool = False) -> None:
+def reference_line(axes: Axes, value: float, *, vertical: bool = False) -> None:
     """A thin dotted line at a value of reference, such as 0 or chance."""
     (axes.axvline if vertical else axes.axhline)(value, color="black", lw=0.8, ls=":", zorder=0)
 

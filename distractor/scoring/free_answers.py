@@ -24,15 +24,9 @@ if TYPE_CHECKING:
 WRITER = 1
 """Version of how texts are generated and read. Increase it when texts or answers change."""
 
-GIVEN = ("true", "distractor", "another")
-"""The kinds of answer that a text can give; `Replies.given` holds their indices."""
-
+GIVEN = ("true", "distractor", "another")  # the kinds of answer of a text; `Replies.given` holds their indices
 ANOTHER = 2
-
-OTHER_REASONING: Mapping[Condition, Condition] = {
-    Condition.CONFLICT: Condition.CONGRUENT,
-    Condition.CONGRUENT: Condition.CONFLICT,
-}
+OTHER_REASONING = {Condition.CONFLICT: Condition.CONGRUENT, Condition.CONGRUENT: Condition.CONFLICT}
 """The condition whose reasoning is swapped in for the model's own."""
 
 

@@ -13,7 +13,7 @@ gives the reason, and the text is counted separately, never as wrong.
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from distractor.text.task import Answer
@@ -65,18 +65,8 @@ class Reply:
     """The answer read from a text: `answer` as written, and which of the two it is (`given`, None for any other).
 
     If there is no answer, `why` gives the reason. `slot` is the index of the character after "the answer is", None if
-    the text does not say that.
+    the text does not say that. `is_negated` marks a statement that rules its answer out.
     """
-
-    answer: str | None
-    given: Answer | None = None
-    why: Why | None = None
-    slot: int | None = None
-
-
-@dataclass(frozen=True)
-class _Statement:
-    """One statement: an answer, an answer that is ruled out (`is_negated`), or the reason why there is none."""
 
     answer: str | None = None
     given: Answer | None = None
@@ -92,19 +82,19 @@ def read_answer(text: str, answers: tuple[str, str]) -> Reply:
     """
     answers = _normalize(answers[0]).strip(), _normalize(answers[1]).strip()
     if not _normalize(text).strip():
-        return Reply(None, why="empty")
+        return Reply(why="empty")
     statements = list(_statements(text, answers)) or [_first_line(text, answers)]
     stated = [each for each in statements if each.answer is not None and not each.is_negated]
     denied = {each.given for each in statements if each.is_negated and each.given is not None}
     if not stated:
-        return Reply(None, why=next((each.why for each in statements if each.why), None) or "only what it is not")
+        return Reply(why=next((each.why for each in statements if each.why), None) or "only what it is not")
     first = stated[0]
     if len({each.given if each.given is not None else each.answer for each in stated}) > 1 or first.given in denied:
-        return Reply(None, why="two answers")
-    return Reply(first.answer, first.given, slot=first.slot)
+        return Reply(why="two answers")
+    return first
 
 
-def _statements(text: str, answers: tuple[str, str]) -> Iterator[_Statement]:
+def _statements(text: str, answers: tuple[str, str]) -> Iterator[Reply]:
     """Every statement of the form "the answer is …"."""
     for match in STATEMENT.finditer(text):
         rest = _normalize(text[match.end() :])
@@ -113,39 +103,37 @@ def _statements(text: str, answers: tuple[str, str]) -> Iterator[_Statement]:
             is_negated, rest = False, f"not{rest}"  # the answer itself begins with "not"
         statement = _statement(rest, answers)
         why = None if is_negated else statement.why
-        yield _Statement(statement.answer, statement.given, why, is_negated, match.end())
+        yield replace(statement, why=why, is_negated=is_negated, slot=match.end())
 
 
-def _statement(rest: str, answers: tuple[str, str]) -> _Statement:
+def _statement(rest: str, answers: tuple[str, str]) -> Reply:
     """Read what follows "the answer is"."""
-    statement = _offered_answer(rest, answers)
-    if statement is not None:
-        return statement
+    if offered := _offered_answer(rest, answers):
+        return offered
     sentence = FILLING.sub("", _without_opening(rest), count=1)
     end = ENDING.search(sentence)
     sentence = sentence[: end.start() if end else None].strip(CLOSING + "\n")
     if not sentence:
-        return _Statement(why="cut off")
+        return Reply(why="cut off")
     if re.match(r"not\b", sentence, re.IGNORECASE):
-        return _Statement(is_negated=True)
+        return Reply(is_negated=True)
     if HEDGE.search(sentence):
-        return _Statement(why="hedged")
-    return _Statement(sentence) if len(sentence.split()) <= MAX_WORDS else _Statement(why="too long")
+        return Reply(why="hedged")
+    return Reply(sentence) if len(sentence.split()) <= MAX_WORDS else Reply(why="too long")
 
 
-def _first_line(text: str, answers: tuple[str, str]) -> _Statement:
+def _first_line(text: str, answers: tuple[str, str]) -> Reply:
     """Read an answer at the start of the text. A first line of one other word is another answer."""
     line = _without_opening(_normalize(text)).split("\n")[0]
-    statement = _offered_answer(line, answers)
-    if statement is not None:
-        return statement
+    if offered := _offered_answer(line, answers):
+        return offered
     word = line.strip(CLOSING)
     if re.match(r"not\b", word, re.IGNORECASE) and any(_after_answer(word[3:].strip(), a) is not None for a in answers):
-        return _Statement(why="only what it is not")
-    return _Statement(word) if word and len(word.split()) == 1 else _Statement(why="no answer")
+        return Reply(why="only what it is not")
+    return Reply(word) if word and len(word.split()) == 1 else Reply(why="no answer")
 
 
-def _offered_answer(text: str, answers: tuple[str, str]) -> _Statement | None:
+def _offered_answer(text: str, answers: tuple[str, str]) -> Reply | None:
     """The offered answer at the start of the text, or "hedged" if the other one follows; None if there is none."""
     for start in (_without_opening(text), FILLING.sub("", _without_opening(text), count=1)):
         for answer in sorted(answers, key=len, reverse=True):
@@ -155,8 +143,8 @@ def _offered_answer(text: str, answers: tuple[str, str]) -> _Statement | None:
             index = answers.index(answer)
             joined = re.match(r"[\s\"'*)]*(?:,\s*)?(?:/|or\b|and\b|and/or\b)\s*", rest, re.IGNORECASE)
             if joined and _after_answer(_without_opening(rest[joined.end() :]), answers[1 - index]) is not None:
-                return _Statement(why="hedged")
-            return _Statement(answer, Answer(index))
+                return Reply(why="hedged")
+            return Reply(answer, Answer(index))
     return None
 
 

@@ -55,10 +55,7 @@ def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[nd
 
 
 def compose(
-    conflict: GroupMeans,
-    distractor_only: SameGroupMeans,
-    negated_letters: SameGroupMeans,
-    sizes: Sequence[Size],
+    conflict: GroupMeans, distractor_only: SameGroupMeans, negated_letters: SameGroupMeans, sizes: Sequence[Size]
 ) -> Composed:
     """Compare accuracy in `conflict` with the prediction from the two separately scored tasks, seed by seed.
 

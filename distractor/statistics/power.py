@@ -13,13 +13,7 @@ POWER = 0.8
 
 
 def smallest_detectable_dip(
-    n_sizes: int,
-    n_seeds: int,
-    n_groups: int,
-    *,
-    item_sd: float = 0.25,
-    seed_sd: float = 0.05,
-    power: float = POWER,
+    n_sizes: int, n_seeds: int, n_groups: int, *, item_sd: float = 0.25, seed_sd: float = 0.05, power: float = POWER
 ) -> float:
     """The minimum detectable dip of a planned run: at level 2 with at least three seeds, else at level 1.
 

@@ -222,11 +222,7 @@ def judge(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, dr
 
 
 def judge_weights(
-    values: Float[ndarray, "size group"],
-    sizes: Sequence[Size],
-    *,
-    delta: float = DELTA,
-    draws: int = 2000,
+    values: Float[ndarray, "size group"], sizes: Sequence[Size], *, delta: float = DELTA, draws: int = 2000
 ) -> Level:
     """Level 1, these weights: see `pairs_of_weights`."""
     from scipy.special import ndtri, stdtr
@@ -333,12 +329,7 @@ def seeds_in_words(n_seeds: int) -> str:
 
 
 def _level(
-    level: int,
-    differences: Pairs,
-    sizes: Sequence[Size],
-    p_value: Callable[[float], float],
-    delta: float,
-    noise: Noise,
+    level: int, differences: Pairs, sizes: Sequence[Size], p_value: Callable[[float], float], delta: float, noise: Noise
 ) -> Level:
     """The judgement at one level. `p_value` takes a difference divided by its standard error."""
     u, inverted = _turn(-1, differences, sizes, p_value), _turn(1, differences, sizes, p_value)

@@ -34,10 +34,9 @@ def format_task(task: Task, form: Format, pool: Task | None = None) -> Task:
         raise TaskError(
             f"the prompts of {task.name} already have the format {task.format.label}; use the original task"
         )
-    form = form.plain()
+    form, pool = form.plain(), pool or task
     if form == Format():
         return task
-    pool = pool or task
     plain, drawn_from = (_set_options(source, form) for source in (task, pool))
     examples = _Examples(drawn_from, form) if form.shots else None
     items = tuple(_prepend(item, form, examples.draw(item) if examples else ()) for item in plain.items)
@@ -97,8 +96,7 @@ class _Examples:
         condition, pool = SHOT_CONDITIONS[kind], self.pool
         if not any(condition in item.prompts for item in pool.items):
             raise TaskError(f"{pool.name} has no {condition} prompts for {kind} shots; choose another kind")
-        right = pool.right.get(condition)
-        if right is None:
+        if (right := pool.right.get(condition)) is None:
             raise TaskError(f"{pool.name} has no right answer under {condition}; choose another kind of shots")
         return [
             _Example(item, item.prompts[condition], item.answers[right], own) if condition in item.prompts else None

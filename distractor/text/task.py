@@ -7,10 +7,10 @@ that the same text invites. Each item has one answer for each of them, the same 
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
-from types import MappingProxyType
 
 from distractor.errors import TaskError
 from distractor.text.format import Format
@@ -37,17 +37,14 @@ class Answer(IntEnum):
 ALIGNED = (Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED)
 """Conditions whose prompt has as many tokens as `conflict` and differs from it in one cue."""
 
-
-RIGHT: Mapping[Condition, Answer | None] = MappingProxyType(
-    {
-        Condition.CONFLICT: Answer.TRUE,
-        Condition.CONGRUENT: Answer.DISTRACTOR,
-        Condition.DISTRACTOR_SWAPPED: Answer.TRUE,
-        Condition.DISTRACTOR_ONLY: Answer.DISTRACTOR,
-        Condition.TRUE_ONLY: Answer.TRUE,
-        Condition.NEUTRAL: None,
-    }
-)
+RIGHT: Mapping[Condition, Answer | None] = {
+    Condition.CONFLICT: Answer.TRUE,
+    Condition.CONGRUENT: Answer.DISTRACTOR,
+    Condition.DISTRACTOR_SWAPPED: Answer.TRUE,
+    Condition.DISTRACTOR_ONLY: Answer.DISTRACTOR,
+    Condition.TRUE_ONLY: Answer.TRUE,
+    Condition.NEUTRAL: None,
+}
 """The right answer under each condition; None if neither is right. A task may override this in `Task.right`."""
 
 
@@ -82,11 +79,9 @@ class Item:
 
     def map_prompts(self, change: Callable[[str], str]) -> "Item":
         """Return the item with `change` applied to every wording of every prompt."""
-        return replace(
-            self,
-            prompts={c: change(prompt) for c, prompt in self.prompts.items()},
-            rewordings={c: tuple(map(change, prompts)) for c, prompts in self.rewordings.items()},
-        )
+        prompts = {c: change(prompt) for c, prompt in self.prompts.items()}
+        rewordings = {c: tuple(map(change, prompts)) for c, prompts in self.rewordings.items()}
+        return replace(self, prompts=prompts, rewordings=rewordings)
 
     def wordings(self, condition: Condition) -> tuple[str, ...]:
         """The prompt under `condition`, followed by its rewordings."""
@@ -125,11 +120,9 @@ class Task:
     def __post_init__(self) -> None:
         if not self.items:
             raise TaskError(f"task {self.name!r} has no items")
-        ids: set[str] = set()
-        for item in self.items:
-            if item.id in ids:
-                raise TaskError(f"task {self.name!r} has two items called {item.id!r}; give every item its own id")
-            ids.add(item.id)
+        (common, count), *_ = Counter(item.id for item in self.items).most_common(1)
+        if count > 1:
+            raise TaskError(f"task {self.name!r} has two items called {common!r}; give every item its own id")
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -155,6 +148,4 @@ class Task:
     def roles(self, prompt: str) -> dict[str, tuple[int, int]]:
         """The span of each role in `prompt`, {role: (start, end)} in characters; empty if no layout matches."""
         match = re.fullmatch(self.layout, prompt, flags=re.DOTALL) if self.layout else None
-        if match is None:
-            return {}
-        return {role: match.span(role) for role, text in match.groupdict().items() if text}
+        return {role: match.span(role) for role, text in match.groupdict().items() if text} if match else {}
