@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-Advance = Callable[[str], None]
-"""Advances a progress bar by one cell; the argument is the name of the model."""
+Advance = Callable[[str], None]  # advances a progress bar by one cell; the argument is the name of the model
 
 
 @dataclass

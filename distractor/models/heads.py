@@ -5,11 +5,8 @@ from pathlib import Path
 
 from distractor.models.source import Source
 
-LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-"""The keys that different architectures use for the number of layers."""
-
-HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
-"""The keys that different architectures use for the number of heads."""
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")  # keys of different architectures
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")  # likewise
 
 
 def count_layers_and_heads(folder: Path) -> tuple[int, int]:

@@ -20,17 +20,11 @@ from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
 HOOKS: Mapping[Part, str] = {part: f"attn.hook_{part}" if part in HEAD_PARTS else f"hook_{part}" for part in PARTS}
 """The hook name in TransformerLens of each part, the same in every architecture."""
 
-Edit = Callable[[Tensor], Tensor]
-"""Maps the activation at a site to its replacement of the same shape."""
+Edit = Callable[[Tensor], Tensor]  # maps the activation at a site to its replacement of the same shape
+Read = Callable[[Tensor], object]  # receives a copy of the activation at a site; its result is ignored
 
-Read = Callable[[Tensor], object]
-"""Receives a copy of the activation at a site; its result is ignored."""
-
-Tap = Callable[[Tensor], object]
-"""Receives the activation at a site as the model uses it, so that its gradient can be taken."""
-
-Hook = Callable[..., Tensor]
-"""A forward hook of TransformerLens: `hook(value, hook=...)` returns the activation with which the model continues."""
+Tap = Callable[[Tensor], object]  # receives the activation itself, so that its gradient can be taken
+Hook = Callable[..., Tensor]  # `hook(value, hook=...)` returns the activation with which the model continues
 
 
 class DoubleSoftmax(TorchFunctionMode):

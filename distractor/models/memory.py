@@ -8,11 +8,9 @@ from typing import Any
 
 import torch
 
-MIN_BYTES = 2**25
-"""Garbage collection takes some tenths of a second, so it runs only if at least this much weight memory is held."""
+MIN_BYTES = 2**25  # collecting garbage takes tenths of a second: not for less weight memory
 
-loaded_networks: "weakref.WeakSet[Any]" = weakref.WeakSet()
-"""The networks that are still in memory."""
+loaded_networks: "weakref.WeakSet[Any]" = weakref.WeakSet()  # the networks that are still in memory
 
 
 def free_memory() -> None:

@@ -18,8 +18,7 @@ MIN_CORRELATION = 0.5  # weights of one run correlate at least this much; weight
 MAX_WEIGHTS = 1_000_000  # of a larger matrix, about this many evenly spaced weights are compared
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
-Matrix = tuple[Path, str, tuple[int, ...], int]
-"""The file of a matrix, its dtype, its shape, and the byte at which its numbers begin."""
+Matrix = tuple[Path, str, tuple[int, ...], int]  # a file, its dtype and shape, the byte of the first number
 
 
 def from_same_run(first: Source, second: Source) -> bool:

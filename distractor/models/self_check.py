@@ -27,11 +27,8 @@ The bound rises to 1e-5 of the largest log-probability if that is more: a model 
 1.7e-4. In half precision the bound is 2 % of the largest one, which is the size of its rounding error.
 """
 
-ROUNDING = {torch.float64: 1e-5, torch.float32: CLOSE}
-"""The largest difference between a faster computation and the plain one, as a share of the largest value, by dtype."""
-
-Reference = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]
-"""Prompts as tokens, each with the log-probabilities that plain transformers gives at every position."""
+ROUNDING = {torch.float64: 1e-5, torch.float32: CLOSE}  # between a faster computation and the plain one, by dtype
+Reference = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]  # prompts as tokens, log-probabilities
 
 
 @torch.inference_mode()

@@ -21,9 +21,7 @@ from distractor.text.task import Answer, Condition, Item, Task
 if TYPE_CHECKING:
     from distractor.scoring.encode import Encoded, Tokens
 
-WRITER = 1
-"""Version of how texts are generated and read. Increase it when texts or answers change."""
-
+WRITER = 1  # version of how texts are generated and read; increase it when texts or answers change
 GIVEN = ("true", "distractor", "another")  # the kinds of answer of a text; `Replies.given` holds their indices
 ANOTHER = 2
 OTHER_REASONING = {Condition.CONFLICT: Condition.CONGRUENT, Condition.CONGRUENT: Condition.CONFLICT}

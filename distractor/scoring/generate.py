@@ -18,11 +18,8 @@ from distractor.scoring.encode import Tokens
 from distractor.scoring.score import rows_per_pass
 from distractor.text.task import Item
 
-End = Literal["stop", "eos", "limit"]
-"""The reason why a text ended: a stop string, the model's EOS token, or the length limit."""
-
-STOPS = ("\n\n", "\nQuestion:")
-"""Strings that end an answer: a blank line, which also separates worked examples, or a new question."""
+End = Literal["stop", "eos", "limit"]  # a stop string, the EOS token, or the length limit
+STOPS = ("\n\n", "\nQuestion:")  # end an answer: a blank line, which also separates worked examples, or a new question
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ from distractor.scoring.encode import Encoded, Tokens
 SMALL_BATCH = 512  # a batch with fewer tokens than this may mix lengths: a forward pass on so few tokens wastes time
 MIXED_LENGTHS = 7 / 8  # in a mixed batch, the shortest sequence has at least this share of the length of the longest
 MAX_PACKED_SHARE = 0.8  # packing is used if it leaves at most this share of an item's tokens
-
-Target = tuple[int, int, int]
-"""A token to score: the index of the prompt, the index of the answer, and the token."""
+Target = tuple[int, int, int]  # a token to score: the index of the prompt, the index of the answer, and the token
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,7 @@ from distractor.progress import record_cache_hit, record_computed, time_computat
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Key = Mapping[str, Any]
-"""Everything that decides a cell's numbers; its values can be written as JSON."""
-
+Key = Mapping[str, Any]  # everything that decides a cell's numbers; its values can be written as JSON
 DAY = 86_400.0
 
 

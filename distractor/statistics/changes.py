@@ -20,7 +20,6 @@ from distractor.statistics.standard_errors import ALPHA, t_quantile
 
 SPLITS = 200  # random halves of the items in the null check of `halves_differ`
 SPLIT_DRAWS = 499
-
 ROUNDING = 1e-5  # differences up to this share of a row's largest value are rounding
 
 ChangeLabel = Literal[

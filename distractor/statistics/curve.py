@@ -12,7 +12,6 @@ from distractor.errors import ScalingError
 from distractor.statistics.intervals import GroupMeans, Means
 
 Size = float | int
-
 SameMeans = Float[ndarray, "_ _"]  # `seed size`; the functions compare the shapes, with a message for the user
 SameGroupMeans = Float[ndarray, "_ _ _"]  # `seed size group`, likewise
 MIN_SIZES = 3

@@ -8,8 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 ALPHA = 0.05
-CRITICAL_AT_LEAST = 1.959963984540054
-"""The critical value of a single pair, a lower limit of those over many pairs. It matters only if few groups vary."""
+CRITICAL_AT_LEAST = 1.959963984540054  # of one pair; the lower limit of those over many, where few groups vary
 
 
 def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*rest size size"]:

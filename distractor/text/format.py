@@ -14,15 +14,11 @@ Scoring = Literal["rank", "generate", "cot"]
 """`rank` compares the log-probabilities of the two answers, as in the prize. `generate` lets the model write and reads
 the answer from its text, as in the paper. `cot` does the same after worked examples with reasoning."""
 
-ExampleKind = Literal["congruent", "conflict", "mixed"]
-"""Which condition the worked examples show: `congruent`, `conflict`, or both, alternating."""
-
+ExampleKind = Literal["congruent", "conflict", "mixed"]  # shown by worked examples; `mixed` alternates
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 SHOT_KINDS: tuple[ExampleKind, ...] = get_args(ExampleKind)
 
-DEFAULT_SHOTS = {"rank": 0, "generate": 1, "cot": 1}
-"""Default number of worked examples. Prompts of the paper have at least one, most prompts of the prize have none."""
-
+DEFAULT_SHOTS = {"rank": 0, "generate": 1, "cot": 1}  # prompts of the paper have at least one, most of the prize none
 DEFAULT_LIMIT = {"rank": 0, "generate": 24, "cot": 96}  # default number of tokens that a model may write
 
 

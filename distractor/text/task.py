@@ -34,9 +34,7 @@ class Answer(IntEnum):
     DISTRACTOR = 1
 
 
-ALIGNED = (Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED)
-"""Conditions whose prompt has as many tokens as `conflict` and differs from it in one cue."""
-
+ALIGNED = (Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED)  # as many tokens as `conflict`, with one cue changed
 RIGHT: Mapping[Condition, Answer | None] = {
     Condition.CONFLICT: Answer.TRUE,
     Condition.CONGRUENT: Answer.DISTRACTOR,

@@ -15,8 +15,7 @@ from distractor.errors import DistractorError, nearest
 IN_PYTHON = re.compile(r"(?P<path>.+\.py):(?P<name>\w+)")
 
 
-_hashes: dict[str, str] = {}
-"""The SHA-256 of each file that ran, by the name of its module."""
+_hashes: dict[str, str] = {}  # the SHA-256 of each file that ran, by the name of its module
 
 
 def code_hash(module: str) -> str:
