@@ -16,11 +16,6 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_table(path: Path, table: "pa.Table") -> None:
-    """Write a table as Parquet; equal tables give equal bytes. Raises StoreError like `write_bytes`."""
-    write_bytes(path, parquet_bytes(table))
-
-
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file in one step. Raises StoreError if it cannot be written."""
     try:
@@ -43,7 +38,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def parquet_bytes(table: "pa.Table") -> bytes:
-    """The bytes of a table as a Parquet file, with checksums of its pages."""
+    """The bytes of a table as a Parquet file, with checksums of its pages; equal tables give equal bytes."""
     import io
 
     import pyarrow.parquet as pq

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.errors import DistractorError, StoreError
-from distractor.files import write_bytes, write_table, write_text
+from distractor.files import parquet_bytes, write_bytes, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ class RunFolder:
 
     def write_table(self, name: str, table: "pa.Table") -> None:
         """Write `<name>.parquet`."""
-        write_table(self.path / f"{name}.parquet", table)
+        write_bytes(self.path / f"{name}.parquet", parquet_bytes(table))
 
     def write_reading(self, name: str, table: "pa.Table") -> None:
         """Write `readings/<name>.parquet`."""
@@ -50,8 +50,18 @@ class RunFolder:
         write_text(self.path / f"{name}.csv", buffer.getvalue())
 
     def write_figures(self, figures: "Mapping[str, Figure]") -> None:
-        """Write each figure as `figures/<name>.png` and `figures/<name>.svg`."""
-        write_figures(self.path / "figures", figures)
+        """Write each figure as `figures/<name>.png` and `.svg`. The same figure always gives the same bytes."""
+        import matplotlib as mpl
+
+        from distractor.runs.style import STYLE
+
+        for name, figure in figures.items():
+            for kind in FIGURE_KINDS:
+                buffer = io.BytesIO()
+                with mpl.rc_context(STYLE):  # svg.hashsalt fixes the ids that are created while an SVG is saved
+                    figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+                figure.set_layout_engine("none")  # layout is slow and is done after the first format
+                write_bytes(self.path / "figures" / f"{name}.{kind}", buffer.getvalue())
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`. Write it last: it marks the run as finished."""
@@ -128,18 +138,3 @@ def file_name(*parts: str) -> str:
     'logit_lens-ladder-80x2-seed780'
     """
     return "-".join(parts).replace("/", "-")
-
-
-def write_figures(folder: Path, figures: "Mapping[str, Figure]", kinds: Sequence[str] = FIGURE_KINDS) -> None:
-    """Write each figure to `folder` in each of the formats. The same figure always gives the same bytes."""
-    import matplotlib as mpl
-
-    from distractor.runs.style import STYLE
-
-    for name, figure in figures.items():
-        for kind in kinds:
-            buffer = io.BytesIO()
-            with mpl.rc_context(STYLE):  # svg.hashsalt fixes the ids that are created while an SVG is saved
-                figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-            figure.set_layout_engine("none")  # layout is slow and is done after the first format
-            write_bytes(folder / f"{name}.{kind}", buffer.getvalue())

@@ -181,9 +181,8 @@ def _tokenize(item: Item, text: str, model: Model) -> Any:
             break
         covered[start:end] = b"\1" * (end - start)
     else:
-        lacking = next(
-            (c for c, is_covered in zip(text, covered, strict=True) if not is_covered and not c.isspace()), None
-        )
+        left = (c for c, is_covered in zip(text, covered, strict=True) if not is_covered and not c.isspace())
+        lacking = next(left, None)
     if lacking is not None:
         raise EncodeError(
             f"{model.name}: item {item.id}: the tokenizer has no token for {lacking!r}; use a model whose vocabulary "

@@ -32,12 +32,8 @@ class Settings:
         """The part of a cell's key that depends on settings: device, dtype, and all settings that differ from the
         default.
         """
-        default = Settings()
-        changed = {
-            name: getattr(self, name)
-            for name in ("bos", "self_check", "device_map")
-            if getattr(self, name) != getattr(default, name)
-        }
+        names = ("bos", "self_check", "device_map")
+        changed = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Settings(), name)}
         return {"device": pick_device(self.device), "dtype": self.dtype, **changed}
 
 

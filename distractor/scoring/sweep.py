@@ -125,6 +125,6 @@ def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scor
         bos=facts["bos"],
         tokens=sum(cell.facts["tokens"] for cell in cells.values()),
         dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
-        treatment=facts.get("treatment", {}),  # absent from cells of older versions
+        treatment=facts["treatment"],
         prompts=prompts,
     )

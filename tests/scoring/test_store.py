@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from distractor.errors import StoreError
-from distractor.files import write_bytes, write_table, write_text
+from distractor.files import parquet_bytes, write_bytes, write_text
 from distractor.progress import count_run, record_forward_pass
 from distractor.scoring.store import DAY, Cell, Key, Store
 
@@ -93,8 +93,7 @@ def test_no_temporary_files_remain(store: Store, tmp_path: Path) -> None:
     store.check_writable()
     store.save(KEY, CELL)
     write_text(tmp_path / "out" / "a.txt", "a")
-    write_table(tmp_path / "out" / "t.parquet", CELL.table)
-    assert files(tmp_path) == sorted([store.path(KEY).name, "a.txt", "t.parquet"])
+    assert files(tmp_path) == sorted([store.path(KEY).name, "a.txt"])
 
 
 def test_a_truncated_cell_is_refused_with_its_path(store: Store) -> None:
@@ -134,7 +133,7 @@ def test_a_cell_under_the_path_of_another_key_is_refused(store: Store) -> None:
 
 
 def test_a_table_without_a_key_is_refused(store: Store) -> None:
-    write_table(store.path(KEY), CELL.table)
+    write_bytes(store.path(KEY), parquet_bytes(CELL.table))
     with pytest.raises(StoreError, match="delete"):
         store.get(KEY)
 
