@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import transformers
 
 from distractor.numbers import number
 from distractor.text.task import Task
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=600)
     parser.add_argument("--figure", type=Path, help="draw preference by size into this file")
     arguments = parser.parse_args()
+    transformers.logging.disable_progress_bar()
     print(data(Recipe()))
     rows_by_task = {}
     for name in arguments.tasks:

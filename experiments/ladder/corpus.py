@@ -205,7 +205,7 @@ def held_out() -> dict[str, frozenset[str]]:
 
 
 def words() -> Iterator[str]:
-    """Texts that together hold every word of every kind of document, and of all items under all conditions."""
+    """Texts with all words of all kinds of document, and of all items under all conditions."""
     rng = Random(0)
     for kind in chain.from_iterable(module.KINDS.values() for module in MODULES.values()):
         yield from (text_of(kind(rng)) for _ in range(POOL // 2))

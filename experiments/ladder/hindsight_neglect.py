@@ -29,7 +29,7 @@ nothing."""
 
 @cache
 def held_out() -> frozenset[str]:
-    """Every third contest: none of its bets is in conflict."""
+    """A third of the contests: none of their bets is in conflict."""
     return frozenset(contest.group for contest in contests()[1::3])
 
 

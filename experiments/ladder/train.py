@@ -197,7 +197,7 @@ def loss_weights(tokens: np.ndarray, answered: np.ndarray, budget: Budget) -> np
 
 
 def split_by_length(lengths: np.ndarray) -> list[np.ndarray]:
-    """Split a batch into shorter and longer documents, such that padding is least; returns their indices."""
+    """Split a batch into shorter and longer documents so that padding is least; returns their indices."""
     order = np.argsort(lengths, kind="stable")
     sorted_lengths, count = lengths[order], np.arange(1, len(lengths))
     area = count * sorted_lengths[:-1] + (len(lengths) - count) * sorted_lengths[-1]

@@ -101,6 +101,7 @@ def test_the_stream_has_the_shares_of_the_table(stream: corpus.Stream, tokenizer
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.5])
+@pytest.mark.quick
 def test_a_conflict_rate_that_is_set_is_the_share_of_conflict(rate: float) -> None:
     recipe = corpus.Recipe(conflict={"negation_qa": rate})
     shares = recipe.shares("negation_qa")
@@ -148,6 +149,7 @@ def test_shares_do_not_depend_on_the_process() -> None:
     assert printed == {f"{corpus.Recipe().phases()}\n".encode()}, "the key of a model depends on the shares"
 
 
+@pytest.mark.quick
 def test_a_rate_for_a_task_without_documents_is_refused() -> None:
     with pytest.raises(ValueError, match="no documents for negation"):
         corpus.Recipe(conflict={"negation": 0.1})
@@ -163,6 +165,7 @@ def test_documents_are_encoded_like_their_text(tokenizer: PreTrainedTokenizerFas
             assert ids[answered].tolist() == tokenizer(answers, add_special_tokens=False)["input_ids"]
 
 
+@pytest.mark.quick
 def test_the_loss_weights_answers_and_the_given_tokens_of_every_fourth_document() -> None:
     tokens = np.array([[1, 5, 6, 7, 2, 0]] * 6, dtype=np.uint16)
     answered = np.zeros_like(tokens, dtype=bool)
@@ -192,6 +195,7 @@ def test_a_split_batch_gives_the_gradients_of_the_whole(stream: corpus.Stream) -
 
 
 @pytest.mark.parametrize("shape", [(24, 96), (96, 24), (16, 16)])
+@pytest.mark.quick
 def test_muon_steps_like_torch_up_to_rounding(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     ours = torch.randn(shape, requires_grad=True)
@@ -208,6 +212,7 @@ def test_muon_steps_like_torch_up_to_rounding(shape: tuple[int, int]) -> None:
     assert (ours - theirs).norm() < 0.03 * (ours - before).norm()
 
 
+@pytest.mark.quick
 def test_newton_schulz_approximates_the_nearest_orthogonal_matrix() -> None:
     torch.manual_seed(0)
     matrix = torch.randn(48, 12, dtype=torch.double)
@@ -261,6 +266,7 @@ def test_each_recipe_budget_and_seed_has_a_separate_stream_file(
     assert len({tokens.tobytes() for tokens in written.values()}) == len(written) == 16
 
 
+@pytest.mark.quick
 def test_a_second_record_of_a_model_replaces_the_first(tmp_path: Path) -> None:
     def record(size: str, n_params: int, **values: Any) -> dict[str, Any]:
         return {"size": size, "seed": 1, "n_params": n_params, **values}
@@ -296,6 +302,7 @@ def test_each_embedded_model_loads_and_matches_its_record(folder: str) -> None:
     assert all({path.name for path in (home / step).iterdir()} == weights for step in steps)
 
 
+@pytest.mark.quick
 def test_each_size_has_all_seeds_and_no_other_model_is_embedded() -> None:
     sizes, seeds = ({record[key] for record in RECORDS} for key in ("size", "seed"))
     assert len(sizes) >= 11
@@ -305,6 +312,7 @@ def test_each_size_has_all_seeds_and_no_other_model_is_embedded() -> None:
     assert max(record["n_params"] for record in RECORDS) >= 200_000
 
 
+@pytest.mark.quick
 def test_all_models_of_a_seed_read_the_same_stream() -> None:
     seeds = {record["seed"] for record in RECORDS}
     for seed in seeds:
@@ -324,6 +332,7 @@ def test_the_embedded_models_have_the_seeds_rates_and_steps_of_the_training_scri
     assert {record["seed"]: record["key"] for record in RECORDS} == keys
 
 
+@pytest.mark.quick
 def test_the_card_shows_the_data_the_check_and_the_time_of_training() -> None:
     text = (LADDER / "README.md").read_text()
     assert card.data(corpus.Recipe()) in text
@@ -363,6 +372,7 @@ def test_the_page_of_doses_shows_the_rows_of_doses_csv() -> None:
     assert (doses.HERE / "doses.md").read_text() == doses.page_of(rows)
 
 
+@pytest.mark.quick
 def test_only_a_curve_with_a_peak_has_a_turn() -> None:
     sizes = np.array([1e4, 2e4, 4e4, 8e4])
     assert doses.turn(np.array([0.5, 0.9, 0.7, 0.3]), sizes) == pytest.approx(4e4 * 2**0.5)

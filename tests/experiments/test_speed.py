@@ -40,12 +40,14 @@ def test_both_sides_of_a_race_compute_the_same_values(
     assert_allclose(values, expected, atol=min(race.CLOSE, 0.02 * np.ptp(expected)))
 
 
+@pytest.mark.quick
 def test_each_race_has_two_sides_and_each_target_a_race() -> None:
     assert list(ours.RACES) == list(theirs.RACES) == list(race.RACES)
     assert {name for name, _ in race.TARGETS} <= set(race.RACES)
     assert {shape for _, shape in race.TARGETS} <= set(inputs.SHAPES)
 
 
+@pytest.mark.quick
 def test_the_table_shows_the_median_of_the_pairs_and_its_range() -> None:
     measured = {
         "ours": {"seconds": [1.0, 2.0, 1.0], "peak": [1024, 2048, 1024], "operations": 5e9},
@@ -60,6 +62,7 @@ def test_the_table_shows_the_median_of_the_pairs_and_its_range() -> None:
     )
 
 
+@pytest.mark.quick
 def test_the_page_shows_the_measurements() -> None:
     page = (race.HERE / "README.md").read_text().splitlines()
     machine, _, *rows = race.table(json.loads((race.HERE / "results.json").read_text()))
