@@ -5,9 +5,9 @@ alone would keep the cue, and ablating a pure negation detector would have no ef
 pair's conditions and over the answers, and taken by role in the prompt.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
@@ -74,13 +74,8 @@ class Ablation(Probe):
             effects = {"+".join(map(str, self.together)): replacements.effect(self.together)}
         else:
             effects = {str(site): replacements.effect((site,)) for site in _components(run, self.writes)}
-        return _reading(
-            run,
-            torch.stack(list(effects.values())),
-            {"component": list(effects)},
-            name="ablation",
-            origin=f"{self.kind} ablation of {run.model.name}",
-        )
+        values = torch.stack(list(effects.values()))
+        return run.reading("ablation", values, {"component": list(effects)}, **_attributes(run, self.kind))
 
 
 @dataclass(frozen=True)
@@ -129,13 +124,12 @@ class Compensation(Probe):
             drawn = [slot.paths(site, value) for value in replacements.values(site)]
             effects[str(site)] = {path: torch.stack([each[path] for each in drawn]).mean(0) for path in drawn[0]}
         values = torch.stack([torch.stack(list(paths.values())) for paths in effects.values()])
-        return _reading(
-            run,
-            values,
-            {"component": list(effects), "path": list(next(iter(effects.values())))},
-            name="compensation",
-            origin=f"{self.kind} ablation of {run.model.name}",
-        )
+        lead = {"component": list(effects), "path": list(next(iter(effects.values())))}
+        return run.reading("compensation", values, lead, **_attributes(run, self.kind))
+
+
+def _attributes(run: "Run", kind: str) -> dict[str, Any]:
+    return {"quantity": "change of the logit gap", "unit": "nats", "origin": f"{kind} ablation of {run.model.name}"}
 
 
 def _check(folds: int, kind: str, draws: int) -> None:
@@ -295,17 +289,3 @@ class _SlotPaths:
                 "so no path can be followed"
             )
         return paths
-
-
-def _reading(run: "Run", values: "Tensor", lead: Mapping[str, list[str]], *, name: str, origin: str) -> "DataArray":
-    from xarray import DataArray
-
-    from distractor.probing.probe import names_of
-
-    return DataArray(
-        values.double().cpu().numpy(),
-        dims=(*lead, "condition", "item"),
-        coords={**lead, **names_of(run.batch)},
-        name=name,
-        attrs={"quantity": "change of the logit gap", "unit": "nats", "origin": origin},
-    )

@@ -33,10 +33,8 @@ class Attention(Probe):
     def __call__(self, run: "Run") -> "DataArray":
         """The share of each head's attention that goes to each role, for each item under each condition."""
         import torch
-        from xarray import DataArray
 
         from distractor.probing.positions import Positions, example_tokens
-        from distractor.probing.probe import names_of
 
         positions = Positions.of(run.batch)
         shares_of_layers = []
@@ -44,20 +42,15 @@ class Attention(Probe):
             pattern = run.seen[site][:, :, :, 0].double()  # [condition item head key]
             shares_of_layers.append(positions.sums(pattern.movedim(2, 0)))
         shares = torch.where(positions.present, torch.cat(shares_of_layers), torch.nan)
-        return DataArray(
-            shares.cpu().numpy(),
-            dims=("component", "role", "condition", "item"),
-            coords={
-                "component": [f"L{n}H{h}.pattern" for n in range(run.model.n_layers) for h in range(run.model.n_heads)],
-                "role": list(positions.labels),
-                **names_of(run.batch),
-                **example_tokens(run.batch, run.model.tokenizer, positions.labels),
-            },
-            name="attention",
-            attrs={
-                "quantity": "attention from the answer slot",
-                "unit": "share",
-                "origin": f"attention patterns of {run.model.name}",
-                "absent": "the prompt has no token of the role",
-            },
+        model = run.model
+        components = [f"L{layer}H{head}.pattern" for layer in range(model.n_layers) for head in range(model.n_heads)]
+        return run.reading(
+            "attention",
+            shares,
+            {"component": components, "role": positions.labels},
+            example_tokens(run.batch, model.tokenizer, positions.labels),
+            quantity="attention from the answer slot",
+            unit="share",
+            origin=f"attention patterns of {model.name}",
+            absent="the prompt has no token of the role",
         )

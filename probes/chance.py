@@ -27,9 +27,6 @@ class Chance(Probe):
     def __call__(self, run: "Run") -> "DataArray":
         """A random effect of each component on the gap of each item under each condition."""
         import numpy as np
-        from xarray import DataArray
-
-        from distractor.probing.probe import names_of
 
         parts: list[str] = []
         for layer in range(run.model.n_layers):
@@ -37,14 +34,11 @@ class Chance(Probe):
             parts.append(str(Site(layer, "mlp_out")))
         spread = float(run.gap.double().std())
         drawn = np.random.default_rng(self.seed).normal(size=(len(parts), *run.gap.shape))
-        return DataArray(
+        return run.reading(
+            "chance",
             drawn * (spread or 1.0),
-            dims=("component", "condition", "item"),
-            coords={"component": parts, **names_of(run.batch)},
-            name="chance",
-            attrs={
-                "quantity": "random numbers instead of effects",
-                "unit": "nats",
-                "origin": f"chance, seed {self.seed}, for {run.model.name}",
-            },
+            {"component": parts},
+            quantity="random numbers instead of effects",
+            unit="nats",
+            origin=f"chance, seed {self.seed}, for {run.model.name}",
         )

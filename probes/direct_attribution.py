@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
@@ -50,10 +50,8 @@ class DirectAttribution(Probe):
         """The contribution of each component to the gap of each item under each condition."""
         import torch
         from einops import einsum
-        from xarray import DataArray
 
         from distractor.probing.positions import Positions, example_tokens
-        from distractor.probing.probe import names_of
         from distractor.probing.stream import Stream
 
         with torch.inference_mode():
@@ -80,23 +78,21 @@ class DirectAttribution(Probe):
                 parts[str(Site(layer, "mlp_out"))] = (stream.mlp[layer] * direction).sum(-1)
             parts |= {name: value.double().reshape(run.gap.shape) for name, value in rest.items()}
             values = torch.stack(list(parts.values()))
-            coords: dict[str, Any] = {"component": list(parts), **names_of(run.batch)}
+            lead, coords = {"component": list(parts)}, {}
             if self.by_role:
                 slot = positions.labels.index("slot")
                 values = torch.stack([sources.get(n, _alone_at(slot, v, positions)) for n, v in parts.items()])
-                coords["role"] = list(positions.labels)
-                coords |= example_tokens(run.batch, run.model.tokenizer, positions.labels)
+                lead["role"] = list(positions.labels)
+                coords = example_tokens(run.batch, run.model.tokenizer, positions.labels)
             _check(run, values.sum(0) if not self.by_role else values.sum((0, 1)), values)
-        return DataArray(
-            values.cpu().numpy(),
-            dims=("component", *(("role",) if self.by_role else ()), "condition", "item"),
-            coords=coords,
-            name="direct_attribution_by_role" if self.by_role else "direct_attribution",
-            attrs={
-                "quantity": "contribution to the logit gap",
-                "unit": "nats",
-                "origin": f"direct attribution of {run.model.name}",
-            },
+        return run.reading(
+            "direct_attribution_by_role" if self.by_role else "direct_attribution",
+            values,
+            lead,
+            coords,
+            quantity="contribution to the logit gap",
+            unit="nats",
+            origin=f"direct attribution of {run.model.name}",
         )
 
 

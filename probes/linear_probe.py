@@ -59,9 +59,7 @@ class LinearProbe(Probe):
         """Whether each label is predicted correctly, for each item under each condition, at each stage."""
         import numpy as np
         import torch
-        from xarray import DataArray
 
-        from distractor.probing.probe import names_of
         from distractor.probing.run import observe
 
         batch, sites = run.batch, self.sites(run.model)
@@ -84,21 +82,13 @@ class LinearProbe(Probe):
         remembered = _are_predicted(features["model"], torch.tensor(types), torch.tensor(dealt)).mean(0)
         table = torch.stack([torch.stack([*correct[name], remembered]) for name in labels])
         shape = len(batch.conditions), len(batch.items)
-        return DataArray(
-            table.reshape(len(labels), len(features) + 1, len(sites), *shape).numpy(),
-            dims=("label", "control", "stage", "condition", "item"),
-            coords={
-                "label": list(labels),
-                "control": [*features, "random_labels"],
-                "stage": [str(site) for site in sites],
-                **names_of(run.batch),
-            },
-            name="linear_probe",
-            attrs={
-                "quantity": "share read off correctly",
-                "unit": "share",
-                "origin": f"ridge regression on the residual stream of {run.model.name} at the answer slot",
-            },
+        return run.reading(
+            "linear_probe",
+            table.reshape(len(labels), len(features) + 1, len(sites), *shape),
+            {"label": list(labels), "control": [*features, "random_labels"], "stage": list(map(str, sites))},
+            quantity="share read off correctly",
+            unit="share",
+            origin=f"ridge regression on the residual stream of {run.model.name} at the answer slot",
         )
 
 

@@ -44,10 +44,8 @@ class LogitLens(Probe):
         """Gap, preference and coverage at each stage, for each item under each condition."""
         import numpy as np
         import torch
-        from xarray import DataArray
 
         from distractor.errors import ModelError
-        from distractor.probing.probe import names_of
         from distractor.probing.stream import TOLERANCE, Stream
         from distractor.scoring import quantities
         from distractor.scoring.score import rows_per_pass
@@ -73,19 +71,12 @@ class LogitLens(Probe):
             "distractor_preference": quantities.preference(log_probs),
             "coverage": quantities.coverage(log_probs),
         }
-        return DataArray(
+        return run.reading(
+            "logit_lens",
             np.stack(list(quantities_by_name.values())),
-            dims=("quantity", "stage", "condition", "item"),
-            coords={
-                "quantity": list(quantities_by_name),
-                "stage": list(stages),
-                **names_of(run.batch),
-            },
-            name="logit_lens",
-            attrs={
-                "quantity": "what the model would answer if it stopped there",
-                "unit": "nats; shares",
-                "origin": f"logit lens of {run.model.name}",
-                "absent": "the item has no prompt under the condition",
-            },
+            {"quantity": list(quantities_by_name), "stage": list(stages)},
+            quantity="what the model would answer if it stopped there",
+            unit="nats; shares",
+            origin=f"logit lens of {run.model.name}",
+            absent="the item has no prompt under the condition",
         )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.models.model import Model
-    from distractor.probing.run import Batch, Run
+    from distractor.probing.run import Run
 
 
 @runtime_checkable
@@ -88,8 +88,3 @@ class PairProbe(Probe):
         """One probe for each aligned condition of the task."""
         others = [other for other in ALIGNED if other in conditions]
         return {"" if other == self.other else f"/{other}": replace(self, other=other) for other in others}
-
-
-def names_of(batch: "Batch") -> dict[str, list[str]]:
-    """The labels of a batch's conditions and items in a reading."""
-    return {"condition": [str(c) for c in batch.conditions], "item": [item.id for item in batch.items]}

@@ -3,11 +3,14 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
+from xarray import DataArray
 
 from distractor.errors import EncodeError, ModelError
 from distractor.models.hooks import Read, set_to
@@ -103,6 +106,21 @@ class Run:
     def again(self, edits: Mapping[Site, Tensor]) -> "Run":
         """The same prompts with the activations at the sites of `edits` replaced by values shaped like `seen`."""
         return observe(self.model, self.batch, edits=edits)
+
+    def reading(
+        self,
+        name: str,
+        values: Tensor | ndarray,
+        lead: Mapping[str, Sequence[str]],
+        coords: Mapping[str, Any] | None = None,
+        **attributes: Any,
+    ) -> DataArray:
+        """Label values [*lead condition item]: `lead` has the labels of the first dims. `coords` and attributes are added."""
+        items = [item.id for item in self.batch.items]
+        names = {**lead, "condition": self.batch.conditions, "item": items}
+        labels = {dim: list(map(str, of_dim)) for dim, of_dim in names.items()}
+        table = values.double().cpu().numpy() if isinstance(values, Tensor) else values
+        return DataArray(table, dims=list(labels), coords={**labels, **(coords or {})}, name=name, attrs=attributes)
 
 
 @torch.inference_mode()
