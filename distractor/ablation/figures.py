@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
+from distractor.runs import style
 from distractor.runs.head_map import MAP_STYLE, HeadGrid, colour_limit, draw_heat_map, head_grid
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
-from distractor.runs.style import COLOURS, MARKERS, PULL_STYLES, STYLE, headline, log_axis
 from distractor.statistics.curve import Curve
 from distractor.statistics.intervals import Mean
 from distractor.text.task import Condition
@@ -23,28 +23,26 @@ if TYPE_CHECKING:
 
 def curves(result: AblationResult) -> Figure:
     """Distractor preference, accuracy and the two pulls over size, with 95 % intervals over item groups."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(10, 4.1), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         for axes, quantity in ((left, "distractor_preference"), (middle, "accuracy")):
             for condition in result.task.conditions:
                 _condition_curve(axes, result, quantity, condition)
-            axes.set(ylim=(-0.03, 1.03))
-            axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
-        for pull, (label, colour, marker) in PULL_STYLES.items():
+            style.share_axis(axes)
+        for pull, (label, colour, marker) in style.PULL_STYLES.items():
             means = [result.mean(models, pull) for models in result.sizes]
             draw_curve(right, result.n_params, means, label, colour, marker)
             _seed_dots(right, result, pull, None, colour)
         left.set(title="Distractor preference", ylabel="distractor preference")
         middle.set(title="Accuracy", ylabel="accuracy")
         right.set(title="Pulls", ylabel="pull on the logit gap (nats)")
-        right.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
+        style.reference_line(right, 0)
         for axes in (left, middle, right):
-            log_axis(axes, result.n_params, "parameters")
+            style.log_axis(axes, result.n_params, "parameters")
         if right.get_legend_handles_labels()[0]:  # a task without congruent prompts has no pulls
             right.legend(loc="upper left")
-        handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        style.legend_below(figure, [left])
         seeds = len(result.sizes[0])
         dots = f"; mean of {seeds} seeds, dots: single seeds (left panels: in conflict)" if seeds > 1 else ""
         figure.suptitle(f"{result.task.name} over model size (bands: 95 % over item groups{dots})", fontsize=10)
@@ -96,7 +94,7 @@ def distractor_alone(result: AblationResult) -> Figure | None:
     """
     if Condition.DISTRACTOR_ONLY not in result.task.conditions:
         return None
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         axes = figure.subplots()
         for condition in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY):
@@ -104,17 +102,16 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         if composed := composed_of(result):
             axes.plot(composed.sizes, composed.predicted, color="black", ls="--", lw=1.2,
                       label="composed from t (distractor_only) and s (true_only): t·s + (1−t)(1−s)")  # fmt: skip
-        log_axis(axes, result.n_params, "parameters")
-        axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
-        axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+        style.log_axis(axes, result.n_params, "parameters")
+        axes.set_ylabel("accuracy")
+        style.share_axis(axes)
         dots = "; dots: single seeds in conflict" * (len(result.sizes[0]) > 1)
-        headline(
+        style.headline(
             figure,
             f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: 95 % over item groups"
             f"{dots}; the two tasks may interact, so this is no pure ablation)",
         )
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        style.legend_below(figure, [axes], 2)
         return figure
 
 
@@ -122,19 +119,15 @@ def draw_curve(
     axes: "Axes", sizes: Sequence[int], means: Sequence[Mean | None], label: str, colour: str, marker: str
 ) -> None:
     """Draw means with their intervals as a band; sizes without a mean are skipped."""
-    defined = [(size, mean) for size, mean in zip(sizes, means, strict=True) if mean is not None]
-    if not defined:
-        return
-    x = [size for size, _ in defined]
-    middle, low, high = zip(*(mean for _, mean in defined), strict=True)
-    axes.plot(x, middle, color=colour, marker=marker, ms=4, lw=1.4, label=label)
-    axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+    defined = {size: mean for size, mean in zip(sizes, means, strict=True) if mean is not None}
+    if defined:
+        style.line_with_band(axes, list(defined), list(zip(*defined.values(), strict=True)), label, colour, marker)
 
 
 def _condition_curve(axes: "Axes", result: AblationResult, quantity: str, condition: Condition) -> None:
     """Draw a quantity under one condition over size; in `conflict` with a dot for each seed."""
     means = [result.mean(models, quantity, condition) for models in result.sizes]
-    draw_curve(axes, result.n_params, means, condition.value, COLOURS[condition], MARKERS[condition])
+    draw_curve(axes, result.n_params, means, condition.value, style.COLOURS[condition], style.MARKERS[condition])
     if condition is Condition.CONFLICT:
         _seed_dots(axes, result, quantity, condition, "black")
 

@@ -28,18 +28,8 @@ from distractor.probing.cells import (
 )
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
+from distractor.runs import style
 from distractor.runs.head_map import MAP_STYLE, colour_limit, draw_heat_map, head_grid
-from distractor.runs.style import (
-    COLOURS,
-    MARKERS,
-    PULL_STYLES,
-    STYLE,
-    footnote,
-    headline,
-    line_with_band,
-    reference_line,
-    short_site,
-)
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -74,18 +64,18 @@ LINE = 104
 
 def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """Logit gap and distractor preference if the model stopped after each half layer, by condition."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(7.2, 3.5), layout="constrained")
         left, right = figure.subplots(1, 2)
         stages = labels(reading.data, "stage")
         for axes, quantity, neutral in ((left, "logit_gap", 0), (right, "distractor_preference", 0.5)):
             for condition in labels(reading.data, "condition"):
-                colour, marker = COLOURS[Condition(condition)], MARKERS[Condition(condition)]
+                colour, marker = style.COLOURS[Condition(condition)], style.MARKERS[Condition(condition)]
                 _line(axes, cells.sel(quantity=quantity, condition=condition), condition, colour, marker)
             axes.set_xticks(range(len(stages)), [_stage_name(stage) for stage in stages])
             _thin_labels(axes, len(stages))
             axes.set_xlabel("after layer, half")
-            reference_line(axes, neutral)
+            style.reference_line(axes, neutral)
         left.set(title="Answer if the model stopped there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
         where = divergence_of(results, reading)
@@ -96,9 +86,10 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
             first, last = stages[where.low], stages[where.high]
             span = "" if first == last else f" [{first} to {last}]"
             note = f"grey: conflict and congruent diverge at {stages[where.stage]}{span}"
-        handles, names = left.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=3)
-        headline(figure, f"{_model_and_task(results, reading)}: logit lens (bands: 95 % over item groups)\n{note}")
+        style.legend_below(figure, [left], 3)
+        style.headline(
+            figure, f"{_model_and_task(results, reading)}: logit lens (bands: 95 % over item groups)\n{note}"
+        )
         return figure
 
 
@@ -175,7 +166,7 @@ def sources(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure
         limit = colour_limit([one["mean"].values for _, one in maps])
         for axes, title, (_, one) in zip(panels, _titles([outer for outer, _ in maps]), maps, strict=True):
             image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, numbers=False)
-            axes.set_yticks(range(len(chosen)), map(short_site, chosen))
+            axes.set_yticks(range(len(chosen)), map(style.short_site, chosen))
             axes.set_xticks(range(n_roles), _role_names(reading, labels(cells, "role")), rotation=90)
             axes.set_title(title)
         _finish_maps(figure, image, panels, results, reading, cells)
@@ -193,10 +184,10 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
     table = means.transpose("condition", "component").values
     size = np.abs(table).max(0)
     is_named = (size >= LEAST * size.max()) & np.isin(np.arange(len(size)), np.argsort(-size, kind="stable")[:BARS])
-    names = [short_site(name) for name, named in zip(components, is_named, strict=True) if named]
+    names = [style.short_site(name) for name, named in zip(components, is_named, strict=True) if named]
     n_others = int((~is_named).sum())
     names += [f"{n_others} others"] * bool(n_others) + ["logit gap"]
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(7.2, 1.5 + 0.24 * len(names)), layout="constrained")
         panels = figure.subplots(1, len(conditions), squeeze=False, sharey=True)[0]
         for axes, condition, row in zip(panels, conditions, table, strict=True):
@@ -205,7 +196,7 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
             for y, (step, end) in enumerate(zip(steps, ends, strict=True)):
                 axes.barh(y, step, left=end - step, color="#E69F00" if step > 0 else "#7B3294", height=0.7)
                 axes.plot([end, end], [y, y + 1], color="black", lw=0.6)
-            axes.barh(len(steps), row.sum(), color=COLOURS[Condition(condition)], height=0.7)
+            axes.barh(len(steps), row.sum(), color=style.COLOURS[Condition(condition)], height=0.7)
             for y, value in enumerate([*steps, row.sum()]):
                 edge = max(0.0, ends[-1]) if y == len(steps) else max(ends[y], ends[y] - steps[y])
                 axes.annotate(number(value), (edge, y), (3, 0), textcoords="offset points", va="center", fontsize=7)
@@ -215,7 +206,7 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
             axes.set(title=condition, xlabel="running sum of the logit gap (nats)")
             axes.set_yticks(range(len(names)), names)
         panels[0].invert_yaxis()
-        headline(
+        style.headline(
             figure,
             f"{_model_and_task(results, reading)}, {'mean over items' if item is None else f'item {item}'}: contribution of "
             "each component to the true answer (orange) or the distractor's (purple), with the final norm's scale fixed",
@@ -252,7 +243,7 @@ def attention(results: ProbeResults, reading: Reading, cells: "Dataset", heads: 
                     axes.add_patch(Rectangle(corner, width, 0.92, color="#D55E00", alpha=share, lw=0))
                     axes.text(start, top + line + 0.48, text, va="center", family="monospace", fontsize=8)
             top += lines
-        headline(
+        style.headline(
             figure,
             f"{_model_and_task(results, reading)}: attention from the answer slot (the last word), mean over items, "
             "drawn on the words of one item; full colour: all attention",
@@ -265,21 +256,20 @@ def decoding(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figur
     targets, stages = labels(reading.data, "label"), labels(reading.data, "stage")
     # Each item counts with its mean over conditions.
     means = means_of(results.task, reading.data.mean("condition", skipna=False))
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(max(3.6, 2.6 * len(targets)), 3.2), layout="constrained")
         panels = figure.subplots(1, len(targets), squeeze=False, sharey=True)[0]
         for axes, label in zip(panels, targets, strict=True):
             for control in labels(reading.data, "control"):
-                name, colour, marker, style = CONTROLS[control]
-                _line(axes, means.sel(label=label, control=control), name, colour, marker, style)
-            reference_line(axes, 0.5)
-            axes.set(title=LABELS[label], ylim=(-0.03, 1.03), xlabel="after layer")
+                name, colour, marker, dashes = CONTROLS[control]
+                _line(axes, means.sel(label=label, control=control), name, colour, marker, dashes)
+            style.share_axis(axes)
+            axes.set(title=LABELS[label], xlabel="after layer")
             axes.set_xticks(range(len(stages)), [_stage_name(stage).split()[0] for stage in stages])
             _thin_labels(axes, len(stages))
         panels[0].set_ylabel("accuracy of the linear probe")
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
-        headline(
+        style.legend_below(figure, panels[:1])
+        style.headline(
             figure,
             f"{_model_and_task(results, reading)}: linear probes of the answer slot, tested on other item groups "
             "than those of the fit (bands: 95 % over item groups)",
@@ -289,24 +279,24 @@ def decoding(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figur
 
 def across(results: ProbeResults) -> Figure:
     """The strength of both tasks' sites over model size, next to T and D in behaviour, in nats."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, of_sites in ((left, True), (right, False)):
-            for pull, (label, colour, marker) in PULL_STYLES.items():
+            for pull, (label, colour, marker) in style.PULL_STYLES.items():
                 _curve_over_size(axes, results, pull, of_sites, label, colour, marker)
-            reference_line(axes, 0)
+            style.reference_line(axes, 0)
             axes.set(xscale="log", xlabel="parameters")
             axes.xaxis.set_minor_formatter(NullFormatter())
         left.set(title="Lost when its sites are knocked out", ylabel="nats")
         right.set_title("Behaviour")
         right.legend(loc="best")
-        headline(
+        style.headline(
             figure,
             f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size "
             "(chosen on half of the item groups, weighed on the other half; bands: 95 % over item groups)",
         )
-        footnote(figure, order_sentences(results))
+        style.footnote(figure, order_sentences(results))
         return figure
 
 
@@ -321,16 +311,16 @@ def _curve_over_size(
     }
     sizes = {models: results.scores[models[0]].source.n_params or 1 for models in by_size}
     means = [*np.array([*by_size.values()]).reshape(-1, 3).T]
-    line_with_band(axes, [*sizes.values()], means, label, colour, marker)
+    style.line_with_band(axes, [*sizes.values()], means, label, colour, marker)
     for models in by_size:
         for model in models if len(models) > 1 else ():
             if mean := mean_over_models(results, [model], pull, of_sites=of_sites):
                 axes.plot(sizes[models], mean.mean, ".", ms=3, color=colour)
 
 
-def _line(axes: "Axes", cells: "Dataset", label: str, colour: str, marker: str, style: str = "-") -> None:
+def _line(axes: "Axes", cells: "Dataset", label: str, colour: str, marker: str, dashes: str = "-") -> None:
     mean = [cells[name].values for name in ("mean", "low", "high")]
-    line_with_band(axes, range(len(mean[0])), mean, label, colour, marker, style)
+    style.line_with_band(axes, range(len(mean[0])), mean, label, colour, marker, dashes)
 
 
 def _framed(cells: "Dataset") -> ndarray | None:
@@ -354,7 +344,7 @@ def _finish_maps(
     method = ", ".join([attrs["origin"].split(" of ")[0], *shared])
     framed = "framed: 5 % false discoveries, at least 5 % of the gap" if "marked" in cells else "means over items"
     warning = f"\nWarning: {attrs['warning']}" if attrs.get("warning") else ""
-    headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
+    style.headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
 
 
 def _example(reading: Reading, condition: str) -> list[tuple[str, str]]:

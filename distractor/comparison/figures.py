@@ -11,20 +11,7 @@ from distractor.comparison.map_changes import MapChange
 from distractor.comparison.result import ComparisonResult, Pair, QuantityKey
 from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import shortened
-from distractor.runs.style import (
-    COLOURS,
-    MARKERS,
-    PULL_STYLES,
-    SERIES,
-    SERIES_MARKERS,
-    STYLE,
-    footnote,
-    headline,
-    line_with_band,
-    log_axis,
-    reference_line,
-    short_site,
-)
+from distractor.runs import style
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -55,7 +42,7 @@ def behaviour(result: ComparisonResult) -> Figure:
     The grey bars hold 95 % of the differences under random sign flips of groups. They are wider for noisier items and for
     larger differences.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         panels = [name for name in PANELS if any(row[0] == name for row in result.rows)]
         n_conditions = len({row[1] for row in result.rows if row[1]})
         heights = [
@@ -68,10 +55,8 @@ def behaviour(result: ComparisonResult) -> Figure:
             rows = [row for row in result.rows if row[0] == quantity]
             _levels(above, result, rows)
             _differences(below, result, rows + [row for row in result.rows if not row[1]] * (quantity == "logit_gap"))
-        legends = [axes.get_legend_handles_labels() for axes in grid[:, 0]]
-        handles, names = (first + second for first, second in zip(*legends, strict=True))
-        figure.legend(handles, names, loc="outside lower center", ncols=3 if len(names) > 2 else 4)
-        headline(
+        style.legend_below(figure, list(grid[:, 0]), 3)
+        style.headline(
             figure,
             f"{result.task.name}, {int(result.complete.sum())} items in {result.n_groups} groups: behaviour and its changes "
             "(95 % over item groups; filled: beyond item noise, 5 % over all differences of a pair; grey: 19 of 20 random "
@@ -82,7 +67,7 @@ def behaviour(result: ComparisonResult) -> Figure:
 
 def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapChange]) -> Figure:
     """For each map of a probe: effects in one model against the other, and the sites that changed most."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         bars = min(BARS, max(len(one.sites) for one in maps))
         figure = Figure(figsize=(8.6, 0.6 + len(maps) * (1.5 + 0.17 * bars)), layout="constrained")
         grid = figure.subplots(len(maps), 2, squeeze=False, width_ratios=[1, 1.15])
@@ -90,7 +75,7 @@ def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapCh
         for (left, right), one in zip(grid, maps, strict=True):
             _scatter(left, one, first, second)
             _changes(right, one, bars)
-        headline(
+        style.headline(
             figure,
             f"{result.task.name}, {probe}: effects of sites in {first} and {second} (orange: changed, 5 % false discoveries "
             "and at least 5 % of the gap; 95 % over item groups)",
@@ -100,13 +85,13 @@ def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapCh
 
 def paths(result: ComparisonResult) -> Figure:
     """The strength of both tasks' sites on each side, and the loss when sites of one model are knocked out in the other."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         transfers = [transfer for pair in result.pairs for transfer in pair.transfers]
         height = 1.6 + max(0.36 * len(result.sides), 0.36 * len(transfers), 1.4)
         figure = Figure(figsize=(9, height), layout="constrained")
         left, *others = figure.subplots(1, 1 + bool(transfers), squeeze=False)[0]
         for (label, colour, marker), task, shift in zip(
-            PULL_STYLES.values(), ("true", "distractor"), (-0.14, 0.14), strict=True
+            style.PULL_STYLES.values(), ("true", "distractor"), (-0.14, 0.14), strict=True
         ):
             for y, side in enumerate(result.sides):
                 for i, model in enumerate(side.members):
@@ -120,7 +105,7 @@ def paths(result: ComparisonResult) -> Figure:
             names = []
             for y, transfer in enumerate(transfers):
                 is_true = transfer.path == "true_path"
-                _, colour, marker = PULL_STYLES["true_pull" if is_true else "distractor_pull"]
+                _, colour, marker = style.PULL_STYLES["true_pull" if is_true else "distractor_pull"]
                 _interval(right, transfer.own, y + 0.14, UNCHANGED, marker, "own sites" if y == 0 else None)
                 _interval(right, transfer.foreign, y - 0.14, colour, marker, None)
                 models = (shortened(name, 16) for name in (transfer.found_in, transfer.knocked_out_in))
@@ -128,7 +113,7 @@ def paths(result: ComparisonResult) -> Figure:
             _finish_rows(right, names, title="Sites of one model, knocked out in the other", xlabel="nats")
         for axes in (left, *others):
             axes.legend(loc="best", fontsize=8)
-        headline(
+        style.headline(
             figure,
             f"{result.task.name}: the true path (T) and the distractor's path (D); sites chosen on half of the item groups, "
             "weighed on the other half; 95 % over item groups",
@@ -143,36 +128,36 @@ def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
         "distractor_only": ("accuracy, distractor_only", Condition.DISTRACTOR_ONLY),
         "true_only": ("accuracy, true_only", Condition.TRUE_ONLY),
     }
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         has_paths = "true_path" in curves.curves
         figure = Figure(figsize=(10.5 if has_paths else 7.4, 4.4), layout="constrained")
         behaviour, *others = figure.subplots(1, 3 if has_paths else 2)
         for quantity, (label, condition) in conditions.items():
-            _curve(behaviour, curves, quantity, label, COLOURS[condition], MARKERS[condition])
-        reference_line(behaviour, 0.5)
-        behaviour.set(title="Behaviour", ylabel="preference, accuracy", ylim=(-0.03, 1.03))
+            _curve(behaviour, curves, quantity, label, style.COLOURS[condition], style.MARKERS[condition])
+        style.share_axis(behaviour)
+        behaviour.set(title="Behaviour", ylabel="preference, accuracy")
         for axes, kind in zip(others, ("pull", "path"), strict=False):
-            for pull, (label, colour, marker) in PULL_STYLES.items():
+            for pull, (label, colour, marker) in style.PULL_STYLES.items():
                 _curve(axes, curves, pull.replace("pull", kind), label.replace("pull", kind), colour, marker)
-            reference_line(axes, 0)
+            style.reference_line(axes, 0)
             axes.set(title=f"The two {kind}s", ylabel="nats" if kind == "pull" else "nats lost without its sites")
         for axes in (behaviour, *others):
-            log_axis(axes, curves.steps, "training step")
+            style.log_axis(axes, curves.steps, "training step")
             if min(curves.steps) <= 0:
                 axes.set_xlim(left=-0.15 * sorted(curves.steps)[1])
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="best", fontsize=8)
         n_seeds = len(curves.seeds)
         bands = "bands: 95 % over item groups" + (f"; mean of {n_seeds} seeds, dots: each seed" if n_seeds > 1 else "")
-        headline(figure, f"{result.task.name}: {curves.name} along training ({bands})")
-        footnote(figure, curves.sentences())
+        style.headline(figure, f"{result.task.name}: {curves.name} along training ({bands})")
+        style.footnote(figure, curves.sentences())
         return figure
 
 
 def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
     """Each side's mean of one quantity, a row per condition."""
     for side, shift in enumerate(_shifts(len(result.sides), 0.5)):
-        colour, marker = SERIES[side % len(SERIES)], SERIES_MARKERS[side % len(SERIES_MARKERS)]
+        colour, marker = style.SERIES[side % len(style.SERIES)], style.SERIES_MARKERS[side % len(style.SERIES_MARKERS)]
         for y, row in enumerate(rows):
             label = shortened(result.sides[side].name, 40) if y == 0 else None
             _interval(axes, result.level(side, row), y + shift, colour, marker, label)
@@ -188,7 +173,7 @@ def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[Quantity
     n_pairs = len(result.pairs)
     for i, (pair, shift) in enumerate(zip(result.pairs, _shifts(n_pairs, 0.7), strict=True)):
         name = " → ".join(shortened(result.sides[side].name, 30) for side in (pair.first, pair.second))
-        colour = "#000000" if n_pairs == 1 else SERIES[i % len(SERIES)]
+        colour = "#000000" if n_pairs == 1 else style.SERIES[i % len(style.SERIES)]
         for y, row in enumerate(rows):
             change = pair.rows[row]
             width = 2 * change.by_chance
@@ -222,7 +207,7 @@ def _finish_rows(
     axes.set_yticks(range(len(names)), names, fontsize=fontsize)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set(title=title, xlabel=xlabel)
-    reference_line(axes, reference, vertical=True)
+    style.reference_line(axes, reference, vertical=True)
 
 
 def _interval(
@@ -260,7 +245,7 @@ def _scatter(axes: "Axes", one: MapChange, first: str, second: str) -> None:
             continue  # no space; its bar has the name
         labels.append((side, x, y))
         axes.annotate(
-            short_site(one.sites[i]), (x, y), (5 if side == "left" else -5, 0), textcoords="offset points", fontsize=7,
+            style.short_site(one.sites[i]), (x, y), (5 if side == "left" else -5, 0), textcoords="offset points", fontsize=7,
             ha=side, va="center",
         )  # fmt: skip
     axes.set(xlabel=f"{shortened(first, 36)} (nats)", ylabel=f"{shortened(second, 26)} (nats)")
@@ -274,7 +259,7 @@ def _changes(axes: "Axes", one: MapChange, bars: int) -> None:
         axes.barh(y, one.mean[i], color=CHANGED if one.is_marked[i] else UNCHANGED, height=0.7, alpha=0.75)
         axes.plot([one.low[i], one.high[i]], [y, y], color="black", lw=0.9)
     axes.axvline(0, color="black", lw=0.8)
-    axes.set_yticks(range(len(shown)), [short_site(one.sites[i]) for i in shown], fontsize=7)
+    axes.set_yticks(range(len(shown)), [style.short_site(one.sites[i]) for i in shown], fontsize=7)
     axes.set_ylim(bars - 0.4, -0.6)
     axes.set_xlabel("change of the effect, second − first (nats)")
 
@@ -282,7 +267,7 @@ def _changes(axes: "Axes", one: MapChange, bars: int) -> None:
 def _curve(axes: "Axes", curves: TrainingCurves, quantity: str, label: str, colour: str, marker: str) -> None:
     if quantity not in curves.curves:
         return
-    line_with_band(axes, curves.steps, curves.means(quantity), label, colour, marker)
+    style.line_with_band(axes, curves.steps, curves.means(quantity), label, colour, marker)
     if len(curves.seeds) > 1:
         weights = curves.counts[quantity] / curves.counts[quantity].sum()
         for seed in curves.curves[quantity]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.published import Published
-from distractor.runs.style import AXIS_TITLES, COLOURS, SERIES, STYLE, log_axis, quantity_title
+from distractor.runs import style
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _around(sizes: Sequence[float], size: float) -> tuple[float, float]:
 
 def shape(judged: JudgedCurve) -> Figure:
     """The curve with intervals at both levels, the sizes where it may turn, and published curves below."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(style.STYLE):
         rows = [[curve for curve in judged.references if curve.sizes_known is known] for known in (True, False)]
         rows = [row for row in rows if row]
         heights = [3.6, *(max(2.0, 0.7 + 0.24 * len(row)) for row in rows)]
@@ -35,7 +35,7 @@ def shape(judged: JudgedCurve) -> Figure:
             _draw_published(panel, row)
         models = judged.shape.models.label if judged.shape.models else "not identified"
         figure.suptitle(
-            f"{quantity_title(judged.curve.quantity)} over {AXIS_TITLES[judged.curve.axis]}\n"
+            f"{style.quantity_title(judged.curve.quantity)} over {style.AXIS_TITLES[judged.curve.axis]}\n"
             f"these weights (level 1): {judged.shape.label_level_1}; models like these (level 2): {models}",
             fontsize=10,
         )
@@ -44,7 +44,7 @@ def shape(judged: JudgedCurve) -> Figure:
 
 def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     curve = judged.curve
-    x, colour = list(curve.sizes), COLOURS[Condition.CONFLICT]
+    x, colour = list(curve.sizes), style.COLOURS[Condition.CONFLICT]
     axes.plot(x, judged.mean, "-o", color=colour, ms=4, lw=1.4, zorder=3, label="mean")
     axes.fill_between(x, judged.low, judged.high, color=colour, alpha=0.22, lw=0, label="these weights (level 1)")
     if judged.models_low is not None and judged.models_high is not None:
@@ -55,32 +55,31 @@ def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
         for row in curve.means:
             axes.plot(x, row, ".", ms=3, color="black", alpha=0.6, zorder=4)
     if curve.quantity in ("accuracy", "distractor_preference", "coverage"):
-        axes.set_ylim(-0.03, 1.03)
-        axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+        style.share_axis(axes)
     else:
-        axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
+        style.reference_line(axes, 0)
     level = judged.shape.models or judged.shape.weights[0]
     has_one_label = judged.shape.models is not None or len(judged.shape.weights) == 1
     if has_one_label and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:
         for index, size in enumerate(level.turn.turning_set):
             axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
                          label=f"may turn here (level {level.level})" if index == 0 else None)  # fmt: skip
-    log_axis(axes, x, AXIS_TITLES[curve.axis])
-    axes.set_ylabel(quantity_title(curve.quantity))
+    style.log_axis(axes, x, style.AXIS_TITLES[curve.axis])
+    axes.set_ylabel(style.quantity_title(curve.quantity))
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
 
 
 def _draw_published(axes: "Axes", curves: Sequence[Published]) -> None:
     for index, curve in enumerate(curves):
         sizes, shares = [p.size for p in curve.points], [p.accuracy for p in curve.points]
-        colour, marker = SERIES[index % len(SERIES)], "osD^v<>P"[index % 8]
+        colour, marker = style.SERIES[index % len(style.SERIES)], style.SERIES_MARKERS[index % 8]
         errors = [1.96 * (p.accuracy * (1 - p.accuracy) / p.n) ** 0.5 if p.n else 0 for p in curve.points]
         axes.errorbar(sizes, shares, errors, color=colour, marker=marker, ms=4, lw=1.1, elinewidth=0.7,
                       label=textwrap.fill(curve.title, 44))  # fmt: skip
-    axes.set(ylim=(-0.03, 1.03), ylabel="accuracy")
-    axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
+    axes.set_ylabel("accuracy")
+    style.share_axis(axes)
     if curves[0].sizes_known:
-        log_axis(axes, [p.size for curve in curves for p in curve.points], "parameters (published)")
+        style.log_axis(axes, [p.size for curve in curves for p in curve.points], "parameters (published)")
     else:
         axes.set_xlabel("rank by size (parameters unpublished)")
         axes.set_xticks(range(max(len(curve.points) for curve in curves)))

@@ -108,6 +108,21 @@ def reference_line(axes: Axes, value: float, *, vertical: bool = False) -> None:
     (axes.axvline if vertical else axes.axhline)(value, color="black", lw=0.8, ls=":", zorder=0)
 
 
+def share_axis(axes: "Axes") -> None:
+    """Limit the y axis to shares, with a reference line at one half."""
+    axes.set_ylim(-0.03, 1.03)
+    reference_line(axes, 0.5)
+
+
+def legend_below(figure: Figure, panels: "Sequence[Axes]", columns: int = 8) -> None:
+    """One legend below the figure, with each label of the panels once."""
+    entries = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    columns = max(1, min(columns, len(entries)))
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+
+
 def footnote(figure: Figure, sentences: Sequence[str]) -> None:
     """Small sentences below the figure, wrapped to its width."""
     width = int(figure.get_figwidth() * 20)

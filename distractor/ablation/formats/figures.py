@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.figures import draw_curve
 from distractor.ablation.formats.curve import FormatCurve, FormatResult, part_accuracy, task_parts
-from distractor.runs.style import COLOURS, MARKERS, SERIES, STYLE, log_axis
+from distractor.runs.style import COLOURS, MARKERS, SERIES, SERIES_MARKERS, STYLE, legend_below, log_axis, share_axis
 from distractor.text.task import Condition
 
 QUANTITY_LABELS = {
@@ -34,12 +34,11 @@ def formats(curves: Sequence[FormatCurve], task: str) -> Figure:
             upper.set(title=f"{curve.form.label}:\n{curve.label}", ylabel=QUANTITY_LABELS[curve.quantity])
             lower.set(ylabel="accuracy", xlabel="parameters")
             for axes in (upper, lower):
-                axes.set(ylim=(-0.03, 1.03))
+                share_axis(axes)
                 log_axis(axes, curve.sizes, axes.get_xlabel())
-                axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
             if curve.why:
                 lower.set_xlabel(f"parameters\n{textwrap.fill(curve.why, 44)}", fontsize=7.5)
-        _legend(figure, 8)
+        legend_below(figure, figure.axes)
         figure.suptitle(f"{task} by prompt format (bands: 95 % over item groups)", fontsize=10)
         return figure
 
@@ -62,29 +61,19 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
                     # Bars, because bands of many lines would hide each other.
                     size, mean, low, high = np.transpose(defined)
                     errors = np.maximum([mean - low, high - mean], 0)  # rounding may put the mean outside
-                    axes.errorbar(size, mean, errors, color=SERIES[index % len(SERIES)], marker="osD^v<>P"[index % 8],
+                    axes.errorbar(size, mean, errors, color=SERIES[index % len(SERIES)], marker=SERIES_MARKERS[index % 8],
                                   ms=3.5, lw=1.2, elinewidth=0.6, label=result.task.format.label)  # fmt: skip
             axes.set_title(name.replace("_", " "), fontsize=8.5)
-            axes.set(ylim=(-0.03, 1.03))
+            share_axis(axes)
             log_axis(axes, results[0].n_params, axes.get_xlabel())
-            axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         for axes in panels[len(names) :]:
             axes.set_axis_off()
         for axes in panels[max(0, len(names) - columns) : len(names)]:
             axes.set_xlabel("parameters")
-        _legend(figure, 4)
+        legend_below(figure, figure.axes, 4)
         figure.supylabel("accuracy in conflict", fontsize=9)
         figure.suptitle(
             f"{results[0].task.name} by part (bars: 95 % over item groups; written formats: texts with an answer only)",
             fontsize=9,
         )
         return figure
-
-
-def _legend(figure: Figure, max_columns: int) -> None:
-    """One legend below the figure, with each label of any panel once."""
-    entries = {
-        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    columns = max(1, min(max_columns, len(entries)))
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.figures import draw_curve
 from distractor.ablation.written.answers import WrittenResult
-from distractor.runs.style import COLOURS, MARKERS, STYLE, log_axis
+from distractor.runs.style import COLOURS, MARKERS, STYLE, legend_below, log_axis, reference_line, share_axis
 
 EFFECTS = {"question": ("question", "#0072B2", "v"), "reasoning": ("reasoning", "#D55E00", "o")}
 
@@ -20,26 +20,23 @@ def curves(result: WrittenResult) -> Figure:
             for c in result.task.conditions:
                 means = [result.mean(models, quantity, c) for models in result.sizes]
                 draw_curve(axes, result.n_params, means, c.value, COLOURS[c], MARKERS[c])
-            axes.set(ylim=(-0.03, 1.03))
+            share_axis(axes)
         share.set(
             title=f"Distractor share: {result.judged.label}", ylabel="distractor share\n(of texts with an answer)"
         )
         accuracy.set(title="Accuracy", ylabel="accuracy\n(of texts with an answer)")
         parsed.set(title="Texts with an answer", ylabel="share of texts")
-        for axes in (share, accuracy):
-            axes.axhline(0.5, color="black", lw=0.8, ls=":", zorder=0)
         for axes in effects:
             follows = [result.follows(models) for models in result.sizes]
             for name, (label, colour, marker) in EFFECTS.items():
                 draw_curve(axes, result.n_params, [each[name] for each in follows], label, colour, marker)
-            axes.axhline(0, color="black", lw=0.8, ls=":", zorder=0)
+            reference_line(axes, 0)
             axes.set(title="What the answer follows", ylabel="change of the logit gap (nats)")
             if axes.lines[1:]:
                 axes.legend(loc="upper left")
         for axes in figure.axes:
             log_axis(axes, result.n_params, "parameters")
-        handles, labels = parsed.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
+        legend_below(figure, [parsed])
         title = f"{result.task.name} over model size, {result.task.format.label} (bands: 95 % over item groups)"
         figure.suptitle(title, fontsize=10)
         return figure
