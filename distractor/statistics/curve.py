@@ -12,6 +12,7 @@ from distractor.errors import ScalingError
 from distractor.statistics.intervals import GroupMeans, Means
 
 Size = float | int
+Sizes = Sequence[Size]
 SameMeans = Float[ndarray, "_ _"]  # `seed size`; the functions compare the shapes, with a message for the user
 SameGroupMeans = Float[ndarray, "_ _ _"]  # `seed size group`, likewise
 MIN_SIZES = 3
@@ -51,7 +52,7 @@ def peak(preference: Float[ndarray, " size"], *, interior: bool = False) -> int:
     return 1 + int(np.argmax(preference[1:-1])) if interior else int(np.argmax(preference))
 
 
-def check(values: GroupMeans, sizes: Sequence[Size], name: str = "values") -> None:
+def check(values: GroupMeans, sizes: Sizes, name: str = "values") -> None:
     """Raise ScalingError unless `values` can be judged over `sizes`."""
     n_sizes, n_groups = values.shape[1:]
     _check_sizes(n_sizes, sizes, name)
@@ -68,7 +69,7 @@ def check(values: GroupMeans, sizes: Sequence[Size], name: str = "values") -> No
         )
 
 
-def check_means(means: Means, errors: SameMeans, sizes: Sequence[Size]) -> None:
+def check_means(means: Means, errors: SameMeans, sizes: Sizes) -> None:
     """The same check for means and their standard errors."""
     if means.shape != errors.shape:
         raise ScalingError(f"{means.shape} (seed, size) means came with {errors.shape} standard errors")
@@ -80,7 +81,7 @@ def check_means(means: Means, errors: SameMeans, sizes: Sequence[Size]) -> None:
             raise ScalingError(f"the {name} at seed {seed}, size {sizes[size]:g} (index {size}) is {table[seed, size]}")
 
 
-def _check_sizes(n_sizes: int, sizes: Sequence[Size], name: str) -> None:
+def _check_sizes(n_sizes: int, sizes: Sizes, name: str) -> None:
     """Raise ScalingError unless `sizes` are at least three, ascending, and as many as the `n_sizes` of the values."""
     if n_sizes != len(sizes):
         raise ScalingError(f"{name} hold {n_sizes} sizes, but {len(sizes)} sizes were named")

@@ -18,6 +18,7 @@ GroupMeans = Float[ndarray, "seed size group"]
 Means = Float[ndarray, "seed size"]
 Groups = Sequence[str] | Shaped[ndarray, " item"]  # the group of each item, by name or by number
 Limits = tuple[float, float] | None  # the smallest and the largest value that a quantity can have
+Ends = tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]  # (mean, low, high)
 MIN_SEEDS = 3
 
 
@@ -92,9 +93,7 @@ def known_mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limi
     return mean_interval(values, groups, limits=limits) if len(set(known.tolist())) > 1 else None
 
 
-def mean_intervals(
-    values: Float[ndarray, "*rest item"], groups: Groups, *, limits: Limits = None
-) -> tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]:
+def mean_intervals(values: Float[ndarray, "*rest item"], groups: Groups, *, limits: Limits = None) -> Ends:
     """Each row's mean over the items that have a value (not NaN), with its 95 % interval over their groups.
 
     Returns (mean, low, high), each of shape `*rest`; NaN where a row has items of fewer than two groups.
@@ -120,7 +119,7 @@ def interval(
     counts: Float[ndarray, " group"] | None = None,
     limits: Limits = None,
     draws: int = 2000,
-) -> tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]:
+) -> Ends:
     """The mean over groups and its 95 % interval: percentile bootstrap of whole groups, widened by √(G / (G − 1)).
 
     `counts` weights each group by its items, so that the mean is the mean over items. If all groups have the same
@@ -171,7 +170,7 @@ def exact_reach(n_groups: int, sizes: int = 1) -> float:
 
 def simultaneous_interval(
     values: Float[ndarray, "size group"], *, draws: int = 2000
-) -> tuple[Float[ndarray, " size"], Float[ndarray, " size"], Float[ndarray, " size"]]:
+) -> tuple[ndarray, ndarray, ndarray]:
     """The mean over groups at each size with simultaneous 95 % intervals (max-t bootstrap, as level 1).
 
     So the interval of a size that is picked from the data keeps its coverage. Returns (mean, low, high).

@@ -16,6 +16,9 @@ from distractor.statistics import standard_errors
 from distractor.statistics.standard_errors import ALPHA, CRITICAL_AT_LEAST, studentized_range_quantile, t_quantile
 
 Label = Literal["positive", "inverse", "U-shaped", "inverted-U", "flat", "undetermined"]
+PerSize = Float[ndarray, "*rest size"]
+PerPair = Float[ndarray, "*rest size size"]
+Maxima = Float[ndarray, "*rest draw"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +31,20 @@ class Pairs:
     most 5 %).
     """
 
-    curve: Float[ndarray, "*rest size"]
-    error: Float[ndarray, "*rest size size"]
-    bound: Float[ndarray, "*rest size size"]
-    pointwise: Float[ndarray, "*rest size size"]
+    curve: PerSize
+    error: PerPair
+    bound: PerPair
+    pointwise: PerPair
 
     @property
-    def rise(self) -> Float[ndarray, "*rest size size"]:
+    def rise(self) -> PerPair:
         """[i, j]: the value at size j minus that at size i."""
         return self.curve[..., None, :] - self.curve[..., :, None]
 
 
 def pairs_of_weights(
     values: Float[ndarray, "*rest size group"], *, seed: int = 0, draws: int = 2000
-) -> tuple[Pairs, Float[ndarray, "*rest draw"]]:
+) -> tuple[Pairs, Maxima]:
     """Level 1, these weights: a max-t cluster bootstrap over groups. Also returns its sorted maxima.
 
     The bootstrap divides by a fixed standard error that is itself estimated from the groups. Observed differences are
@@ -78,9 +81,7 @@ def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
     )
 
 
-def pairs_of_means(
-    means: Float[ndarray, "*rest size"], errors: Float[ndarray, "*rest size"], *, seed: int = 0, draws: int = 20_000
-) -> tuple[Pairs, Float[ndarray, "*rest draw"]]:
+def pairs_of_means(means: PerSize, errors: PerSize, *, seed: int = 0, draws: int = 20_000) -> tuple[Pairs, Maxima]:
     """Level 1 from means and standard errors alone: independent normal errors. Also returns the sorted maxima.
 
     This is conservative if all models get the same items: then errors are correlated, and differences are more certain.
@@ -102,9 +103,9 @@ def pairs_of_seed_means(means: Float[ndarray, "seed size"], errors: Float[ndarra
 
 
 def _over_seeds(
-    curve: Float[ndarray, "*rest size"],
-    spread: Float[ndarray, "*rest size"],
-    of_groups: Float[ndarray, "*rest size size"],
+    curve: PerSize,
+    spread: PerSize,
+    of_groups: PerPair,
     n_seeds: int,
     group_degrees: float,
     least: Float[ndarray, "*rest"],
@@ -121,14 +122,14 @@ def _over_seeds(
 
 
 def error_over_seeds(
-    spread: Float[ndarray, "*rest size"], of_groups: Float[ndarray, "*more size size"], n_seeds: int
+    spread: PerSize, of_groups: Float[ndarray, "*more size size"], n_seeds: int
 ) -> Float[ndarray, "..."]:
     """The standard error of one mean, in the unit of the studentized range, for each pair of sizes."""
     both = spread[..., :, None] + spread[..., None, :]
     return np.sqrt(both / (2 * n_seeds) + of_groups / 2)
 
 
-def weaker_leg(ahead: Float[ndarray, "*rest size size"]) -> Float[ndarray, "*rest inner"]:
+def weaker_leg(ahead: PerPair) -> Float[ndarray, "*rest inner"]:
     """The smaller of the two legs at each interior size; `ahead[i, j]` is the value at size j minus that at size i."""
     n_sizes = ahead.shape[-1]
     before = np.triu(np.ones((n_sizes, n_sizes), bool), 1)
@@ -178,9 +179,7 @@ def labels(pairs: Pairs, delta: float) -> ndarray:
     )
 
 
-def _sorted_maxima(
-    drawn: Float[ndarray, "*rest draw size"], error: Float[ndarray, "*rest size size"]
-) -> Float[ndarray, "*rest draw"]:
+def _sorted_maxima(drawn: Float[ndarray, "*rest draw size"], error: PerPair) -> Maxima:
     """The largest absolute difference between two sizes in each draw, in standard errors, in ascending order."""
     maxima = np.zeros(drawn.shape[:-1])
     for first, second in zip(*np.triu_indices(drawn.shape[-1], 1), strict=True):

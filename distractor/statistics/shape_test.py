@@ -8,7 +8,7 @@ of sizes, so that the choice of the peak costs nothing.
 Values are `seed size group`: the mean of each item group (a fact, a quote, a bet), complete items only.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics import pairs, standard_errors
-from distractor.statistics.curve import FEW_GROUPS, SameMeans, Size, check, check_means
+from distractor.statistics.curve import FEW_GROUPS, SameMeans, Size, Sizes, check, check_means
 from distractor.statistics.intervals import MIN_SEEDS, GroupMeans, Means, check_seeds
 from distractor.statistics.pairs import Label, Pairs
 from distractor.statistics.power import detectable_dip, normal_draws
@@ -33,6 +33,8 @@ NATS = ("logit_gap", "true_pull", "distractor_pull")
 P_AT_LEAST = 1e-12  # smaller p-values are rounding error of the integration
 MEAN_DRAWS = 20_000
 POWER_DRAWS = 1000
+OneSeed = Float[ndarray, "size group"]
+PValue = Callable[[float], float]  # of a difference in standard errors
 Noise = Callable[[np.random.Generator, int], tuple[ndarray, ndarray]]  # draws a flat curve's means and bounds
 METHOD_1 = "level 1 (these weights): all pairs of sizes at once, max-t cluster bootstrap over item groups, 95 %"
 METHOD_2 = (
@@ -198,7 +200,7 @@ class Shape:
         }
 
 
-def judge(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, draws: int = 2000) -> Shape:
+def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, draws: int = 2000) -> Shape:
     """Judge the shape of `values` over `sizes` at both levels.
 
     `sizes` ascend (parameters, tokens, FLOPs or steps); `delta` is in the unit of the values. Raises ScalingError
@@ -221,9 +223,7 @@ def judge(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA, dr
     return Shape(weights, models, turning_point, n_groups, tuple(warnings), values.mean(-1), tuple(sizes))
 
 
-def judge_weights(
-    values: Float[ndarray, "size group"], sizes: Sequence[Size], *, delta: float = DELTA, draws: int = 2000
-) -> Level:
+def judge_weights(values: OneSeed, sizes: Sizes, *, delta: float = DELTA, draws: int = 2000) -> Level:
     """Level 1, these weights: see `pairs_of_weights`."""
     from scipy.special import ndtri, stdtr
 
@@ -242,7 +242,7 @@ def judge_weights(
     return _level(1, differences, sizes, p_value, delta, noise)
 
 
-def judge_models(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DELTA) -> Level:
+def judge_models(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA) -> Level:
     """Level 2, models like these: see `pairs_of_models`. Raises ScalingError for fewer than three seeds."""
     check(values, sizes)
     n_seeds = check_seeds(len(values))
@@ -251,7 +251,7 @@ def judge_models(values: GroupMeans, sizes: Sequence[Size], *, delta: float = DE
     return _level_2(pairs.pairs_of_models(values), n_seeds, spread, of_items, sizes, delta)
 
 
-def judge_means(means: Means, errors: SameMeans, sizes: Sequence[Size], *, delta: float = DELTA) -> Shape:
+def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float = DELTA) -> Shape:
     """As `judge`, from each size's and seed's mean and standard error alone; sizes are unpaired, so bounds are wider.
 
     Level 1 treats the sizes' errors as independent, which is conservative if all models get the same items. Level 2
@@ -272,9 +272,7 @@ def judge_means(means: Means, errors: SameMeans, sizes: Sequence[Size], *, delta
     return Shape(weights, models, averaged.turn.turning_point, None, tuple(warnings), means, tuple(sizes))
 
 
-def _judge_means(
-    means: Float[ndarray, " size"], errors: Float[ndarray, " size"], sizes: Sequence[Size], delta: float
-) -> Level:
+def _judge_means(means: ndarray, errors: ndarray, sizes: Sizes, delta: float) -> Level:
     differences, maxima = pairs.pairs_of_means(means, errors, draws=MEAN_DRAWS)
 
     def p_value(t: float) -> float:
@@ -286,14 +284,7 @@ def _judge_means(
     return _level(1, differences, sizes, p_value, delta, noise)
 
 
-def _level_2(
-    differences: Pairs,
-    n_seeds: int,
-    spread: Float[ndarray, " size"],
-    of_items: Float[ndarray, "size size"],
-    sizes: Sequence[Size],
-    delta: float,
-) -> Level:
+def _level_2(differences: Pairs, n_seeds: int, spread: ndarray, of_items: ndarray, sizes: Sizes, delta: float) -> Level:
     """Level 2 from its pairs; the variance `spread` over seeds and the covariance `of_items` give the noise."""
     n_sizes, of_differences = len(spread), standard_errors.variance_of_differences(of_items)
     degrees = n_sizes * (n_seeds - 1)
@@ -328,9 +319,7 @@ def seeds_in_words(n_seeds: int) -> str:
     return {1: "one seed", 2: "two seeds"}.get(n_seeds, f"{n_seeds} seeds")
 
 
-def _level(
-    level: int, differences: Pairs, sizes: Sequence[Size], p_value: Callable[[float], float], delta: float, noise: Noise
-) -> Level:
+def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta: float, noise: Noise) -> Level:
     """The judgement at one level. `p_value` takes a difference divided by its standard error."""
     u, inverted = _turn(-1, differences, sizes, p_value), _turn(1, differences, sizes, p_value)
     label: Label = str(pairs.labels(differences, delta))  # type: ignore[assignment]
@@ -344,7 +333,7 @@ def _level(
     return Level(level, label, u, inverted, (end, end - bound, end + bound), delta, detectable)
 
 
-def _turn(sign: int, differences: Pairs, sizes: Sequence[Size], p_value: Callable[[float], float]) -> Turn:
+def _turn(sign: int, differences: Pairs, sizes: Sizes, p_value: PValue) -> Turn:
     """The turn of `sign` · curve from rise to fall."""
     ahead = sign * differences.rise
     depths, lows, highs, most = pairs.weaker_leg(
