@@ -22,12 +22,11 @@ LEAST_CORRELATION, LEAST_RECALL, MOST_MISSED, MOST_TIMES = 0.8, 0.8, 0.05, 2.0
 class Agreement:
     """The comparison of an approximation with exact effects.
 
-    `rank_correlation` is Spearman's, NaN if all exact effects are equal; effects below a tenth of the threshold count
-    as 0. `size` is the ratio of estimated to exact effects, over sites whose exact effect counts (NaN without such
-    sites). `recall` is the share of the `top` largest exact effects that are among the `top` largest estimates.
-    `missed` is the share of checked sites whose exact effect counts while the estimate is below half of the threshold.
-    `missed_at_most` bounds that share over all sites (Clopper and Pearson 1934, one-sided 95 %); it equals `missed`
-    where all sites were checked.
+    `rank_correlation` is Spearman's (NaN if all exact effects are equal); effects below a tenth of the threshold count
+    as 0. `size` is the ratio of estimated to exact effects over sites whose exact effect counts. `recall` is the share
+    of the `top` largest exact effects among the `top` largest estimates. `missed` is the share of checked sites whose
+    exact effect counts while the estimate is below half of the threshold. `missed_at_most` bounds it over all sites
+    (Clopper and Pearson 1934, one-sided 95 %).
     """
 
     sites: int
@@ -66,10 +65,7 @@ def agreement(
     sites: int,
     rounding: float = 0.0,
 ) -> Agreement:
-    """Compare the mean effects of the checked sites, out of `sites` in total; `pair_gap` is 0 where there is none.
-
-    Effects up to `rounding` count as 0, because their order is arbitrary.
-    """
+    """Compare the mean effects of the checked sites, out of `sites`; effects up to `rounding` count as 0."""
     exact, estimate = (np.where(np.abs(x) <= rounding, 0, x) for x in (exact, estimate))
     scale = float(np.abs(exact).max(initial=0))
     least = SMALL * (abs(pair_gap) or scale)
@@ -115,10 +111,7 @@ def at_most(hits: int, tries: int) -> float:
 
 
 def sample(strata: Sequence[object], *, seed: int = 0, size: int = SAMPLE) -> Int[ndarray, " checked"]:
-    """Ascending indices of a stratified random sample: about `size`, at least one of each stratum, or all of a few.
-
-    A sample that the approximation itself chose could not show which sites it missed.
-    """
+    """Ascending indices of a stratified random sample of about `size`, at least one of each stratum; all of a few."""
     if len(strata) <= ALL_UP_TO:
         return np.arange(len(strata))
     names = list(dict.fromkeys(strata))

@@ -1,8 +1,7 @@
 """Whether a difference between two models exceeds item noise and seed noise.
 
-Two null hypotheses are tested. *Items*: a sign-flip test over groups; all rows of one comparison form one family of
-tests. *Seeds*: where both sides have at least three seeds, a t-test over seeds with Holm's adjustment over the rows.
-With fewer seeds the seed noise is unknown, and the label says so.
+*Items*: a sign-flip test over groups; all rows of one comparison form one family of tests. *Seeds*: with at least three
+on both sides, a t-test over seeds with Holm's adjustment over the rows; otherwise the seed noise is unknown.
 """
 
 from collections.abc import Sequence
@@ -48,10 +47,9 @@ class Seeds(NamedTuple):
 class Change:
     """Second minus first: the mean over items and seeds with its 95 % interval over item groups, and its tests.
 
-    `p` is by sign flips of groups; `p_family` is adjusted over all rows (max-t). `by_chance` is the 95 % quantile of the
-    absolute mean under random sign flips: item noise. `seeds` is None where a side has fewer than three seeds.
-    `between_seeds` is the largest difference between two seeds of one side, None where neither side has two. `are_seeds`:
-    both sides are seeds of one model.
+    `p` is by sign flips of groups; `p_family` is adjusted over all rows (max-t). `by_chance` is the 95 % quantile of
+    the absolute mean under random sign flips: item noise. `seeds` needs three seeds on both sides, `between_seeds` (the
+    largest difference between two seeds of a side) two on either. `are_seeds`: both sides are seeds of one model.
     """
 
     mean: float
@@ -130,8 +128,7 @@ def changes(
 def halves_differ(values: Float[ndarray, "row item"], groups: Sequence[str]) -> float | None:
     """Null check: the share of random splits in which two halves of one model's items differ. Nominal: 5 %.
 
-    Groups are split at random and paired at random across the halves, so that each half plays the role of a model. None
-    if the groups are too few for a significant difference.
+    Groups are split and paired at random across the halves. None if they are too few for a significant difference.
     """
     means = known_group_means(values, groups)
     n_pairs = means.shape[1] // 2
@@ -152,9 +149,8 @@ def do_halves_differ(means: Float[ndarray, "row group"], rng: np.random.Generato
 def _over_seeds(
     first: Float[ndarray, "seed item"], second: Float[ndarray, "seed_2 item"], groups: ndarray, *, paired: bool
 ) -> Seeds:
-    """The difference with its interval over seeds and over the items that all seeds share.
-
-    Without paired seeds, each side's variance is at least the mean variance, as at level 2 of the shape.
+    """The difference over seeds. Without pairs, each side's variance is at least the mean one, as at level 2 of the
+    shape.
     """
     from scipy.special import stdtr
 

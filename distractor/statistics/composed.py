@@ -31,8 +31,8 @@ DRAWS = 2000
 class Composed:
     """Measured and predicted accuracy in `conflict` by size, and the residual (measured − predicted) with its interval.
 
-    Values are means over seeds. The interval is level 1 (these weights): the same resampled groups are used in all three
-    conditions, and each sample gets a new prediction, because it is not linear in t and s.
+    Values are means over seeds. The interval is level 1 (these weights): each sample of groups gets a new prediction,
+    because it is not linear in t and s.
     """
 
     sizes: tuple[Size, ...]
@@ -57,9 +57,8 @@ def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[nd
 def compose(
     conflict: GroupMeans, distractor_only: SameGroupMeans, negated_letters: SameGroupMeans, sizes: Sequence[Size]
 ) -> Composed:
-    """Compare accuracy in `conflict` with the prediction from the two separately scored tasks, seed by seed.
-
-    All values are accuracies. Raises ScalingError as `judge` does, and for tables of different shape.
+    """Compare accuracy in `conflict` with the prediction from two separately scored tasks. Raises ScalingError as
+    `judge`.
     """
     for name, values in (("distractor_only", distractor_only), ("negated letters", negated_letters)):
         if values.shape != conflict.shape:

@@ -45,10 +45,7 @@ class Curve:
 
 
 def peak(preference: Float[ndarray, " size"], *, interior: bool = False) -> int:
-    """Index of the size with the highest preference, averaged over seeds and items; the smaller size on a tie.
-
-    `interior` ignores the smallest and the largest size, where a curve cannot turn. The verdict uses the interior peak.
-    """
+    """Index of the size with the highest mean preference, or of the `interior` size; the smaller size on a tie."""
     return 1 + int(np.argmax(preference[1:-1])) if interior else int(np.argmax(preference))
 
 

@@ -17,8 +17,7 @@ SHARE = 0.5  # conditions have diverged where their difference is at least this 
 class Divergence:
     """The index of the stage at which two conditions diverge, with its 95 % interval over item groups.
 
-    All three are None if the interval of the last stage's difference contains 0. `difference` is that difference with
-    its interval.
+    All three are None if the interval of the last stage's `difference` contains 0.
     """
 
     stage: int | None
@@ -28,9 +27,8 @@ class Divergence:
 
 
 def divergence(difference: Float[ndarray, "stage group"], counts: Float[ndarray, " group"]) -> Divergence:
-    """The stage from which on the difference between two conditions is at least half of its last value.
-
-    `counts` are the groups' numbers of items. The interval is a percentile bootstrap of the stage, over whole groups.
+    """The stage from which on a difference stays at least half of its last value. `counts` are the groups' numbers of
+    items.
     """
     mean, low, high = (float(value) for value in interval(difference[-1], counts=counts))
     if low <= 0 <= high:

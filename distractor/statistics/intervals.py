@@ -54,9 +54,8 @@ def group_sums(
 
 
 def group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
-    """The mean of each group's items.
-
-    The division comes last, so that the mean of ones is exactly 1, which `interval` recognises.
+    """The mean of each group's items; division comes last, so that the mean of ones is exactly 1, as `interval`
+    expects.
     """
     member = _membership(number_groups(groups))
     return values @ member / member.sum(0)
@@ -76,10 +75,7 @@ def _membership(numbers: Int[ndarray, " item"]) -> Float[ndarray, "item group"]:
 
 
 def mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limits: Limits = None) -> Mean:
-    """The mean over items and its 95 % interval over their groups; items without a value (NaN) are left out.
-
-    Raises ScalingError where the items with a value are of fewer than two groups.
-    """
+    """The mean over items that have a value, and its 95 % interval over groups. Raises ScalingError below two groups."""
     is_known = ~np.isnan(values)
     numbers = two_groups(np.asarray(groups)[is_known])
     counts = np.bincount(numbers).astype(float)
@@ -94,10 +90,7 @@ def known_mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limi
 
 
 def mean_intervals(values: Float[ndarray, "*rest item"], groups: Groups, *, limits: Limits = None) -> Ends:
-    """Each row's mean over the items that have a value (not NaN), with its 95 % interval over their groups.
-
-    Returns (mean, low, high), each of shape `*rest`; NaN where a row has items of fewer than two groups.
-    """
+    """As `mean_interval` for each row; NaN where a row has items of fewer than two groups."""
     numbers = number_groups(groups)
     rows = values.reshape(-1, values.shape[-1])
     ends = np.full((3, len(rows)), np.nan)
@@ -124,9 +117,7 @@ def interval(
 
     `counts` weights each group by its items, so that the mean is the mean over items. If all groups have the same
     extreme value of `limits` (accuracy 1 in every group), the bootstrap shows no error. The interval then reaches
-    inwards by the Clopper–Pearson bound 1 − .025^(1/G) (Clopper and Pearson 1934).
-
-    Returns (mean, low, high), each of shape `*rest`. Raises ScalingError for fewer than two groups and for NaN.
+    inwards by the Clopper–Pearson bound 1 − .025^(1/G). Raises ScalingError for fewer than two groups and for NaN.
     """
     n_groups = values.shape[-1]
     if n_groups < 2:
@@ -161,9 +152,8 @@ def _within(
 
 
 def exact_reach(n_groups: int, sizes: int = 1) -> float:
-    """The largest share of unlike groups that is compatible with `n_groups` equal ones (Clopper and Pearson 1934).
-
-    The confidence is 95 %, two-sided, simultaneous over `sizes` (Bonferroni).
+    """The largest share of unlike groups compatible with `n_groups` equal ones (Clopper and Pearson 1934), two-sided 95
+    %, simultaneous over `sizes` (Bonferroni).
     """
     return float(1 - (ALPHA / 2 / sizes) ** (1 / n_groups))
 
@@ -171,10 +161,7 @@ def exact_reach(n_groups: int, sizes: int = 1) -> float:
 def simultaneous_interval(
     values: Float[ndarray, "size group"], *, draws: int = 2000
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """The mean over groups at each size with simultaneous 95 % intervals (max-t bootstrap, as level 1).
-
-    So the interval of a size that is picked from the data keeps its coverage. Returns (mean, low, high).
-    """
+    """The mean over groups at each size with simultaneous 95 % intervals, so that a size may be picked from the data."""
     values = sort_groups(values)
     n_groups = values.shape[-1]
     mean = values.mean(-1)
@@ -191,10 +178,8 @@ def simultaneous_interval(
 def interval_of_models(values: GroupMeans, *, limits: Limits = None) -> tuple[ndarray, ndarray, ndarray]:
     """The pointwise 95 % interval of level 2 at each size: t over seeds, plus the variance of the shared groups.
 
-    Degrees of freedom follow Welch and Satterthwaite (1947). At one of `limits`, seeds and groups show no error. There
-    the interval reaches inwards like that of `interval`, so level 2 is never narrower than level 1.
-
-    Returns (mean, low, high), each `size`. Raises ScalingError for fewer than three seeds.
+    Degrees of freedom follow Welch and Satterthwaite (1947). At one of `limits` the interval reaches inwards like that
+    of `interval`, so level 2 is never narrower than level 1. Raises ScalingError for fewer than three seeds.
     """
     n_seeds = check_seeds(len(values))
     between_seeds = values.mean(-1).var(0, ddof=1) / n_seeds

@@ -141,8 +141,7 @@ def _last_peak(y: ndarray, noise: float) -> int:
 def _onsets(x: ndarray, y: ndarray, noise: float, thresholds: Sequence[float] = THRESHOLDS) -> Onsets:
     """Where a curve has risen to shares of its maximum, by isotonic regression up to the first peak.
 
-    NaN where the onset is undefined: the maximum is not above noise, it is at the smallest size, it is reached only at the
-    largest size (the curve may rise further), or the curve starts above the share.
+    NaN where the maximum is not above noise or at either end, or where the curve starts above the share.
     """
     peak = _first_peak(y, noise)
     if y.max() <= noise or peak in (0, len(y) - 1):
@@ -209,10 +208,7 @@ def _lags(first: GroupMeans, second: GroupMeans, x: ndarray, *, falling: bool, d
 
 
 def _by_chance(curves: GroupMeans, x: ndarray, find: Callable[..., Onsets], rng: np.random.Generator) -> Onsets:
-    """The 95 % quantile of the distance between the onsets of random halves of the groups, at each threshold.
-
-    Infinite where most halves have no onset.
-    """
+    """The 95 % quantile of the distance between the onsets of random halves of the groups; infinite if most have none."""
     n_groups, noise = curves.shape[-1], _noise(curves) * np.sqrt(2)  # of half the groups
     distances = []
     for _ in range(SPLITS):

@@ -1,8 +1,7 @@
 """Differences between all pairs of sizes of a curve, with simultaneous confidence bounds, and the label they give.
 
 The bounds hold for all pairs at once, so they stay valid for a peak that is picked from the data. All functions take
-any number of ladders: the leading axes `*rest` are absent for one ladder, and a calibration judges many ladders in one
-call.
+any number of ladders along the leading axes `*rest`, so that a calibration judges many ladders in one call.
 """
 
 from dataclasses import dataclass
@@ -25,10 +24,9 @@ Maxima = Float[ndarray, "*rest draw"]
 class Pairs:
     """A curve over size, and the differences between all pairs of its sizes.
 
-    `error[i, j]` is the standard error of the difference between sizes i and j, and `bound[i, j]` its simultaneous bound
-    over all pairs. `pointwise[i, j]` bounds that pair alone, 97.5 % to each side. Pointwise bounds are enough to
-    exclude a turn. A turn of δ has two fixed legs, and it is wrongly excluded only if one of these two bounds fails (at
-    most 5 %).
+    `error[i, j]` is the standard error of the difference between sizes i and j, `bound[i, j]` its simultaneous bound
+    over all pairs, and `pointwise[i, j]` the bound of that pair alone. Pointwise bounds are enough to exclude a turn:
+    it has two fixed legs, and is wrongly excluded only if one of their bounds fails (at most 5 %).
     """
 
     curve: PerSize
@@ -47,9 +45,8 @@ def pairs_of_weights(
 ) -> tuple[Pairs, Maxima]:
     """Level 1, these weights: a max-t cluster bootstrap over groups. Also returns its sorted maxima.
 
-    The bootstrap divides by a fixed standard error that is itself estimated from the groups. Observed differences are
-    therefore read on the t scale with groups − 1 degrees of freedom. A difference that is equal in all groups has no
-    standard error; only its sign counts.
+    The standard error is itself estimated from the groups, so differences are read on the t scale with groups − 1
+    degrees of freedom. A difference that is equal in all groups has no standard error; only its sign counts.
     """
     values = standard_errors.sort_groups(values)
     n_groups = values.shape[-1]
@@ -82,9 +79,8 @@ def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
 
 
 def pairs_of_means(means: PerSize, errors: PerSize, *, seed: int = 0, draws: int = 20_000) -> tuple[Pairs, Maxima]:
-    """Level 1 from means and standard errors alone: independent normal errors. Also returns the sorted maxima.
-
-    This is conservative if all models get the same items: then errors are correlated, and differences are more certain.
+    """Level 1 from means and independent normal errors; conservative if all models get the same items. Also returns
+    maxima.
     """
     error = np.sqrt(errors[..., None, :] ** 2 + errors[..., :, None] ** 2)
     error = np.maximum(error, standard_errors.rounding_error(means, 1)[..., None, None])
@@ -146,10 +142,9 @@ def turning_set(pairs: Pairs, sign: int) -> Bool[ndarray, "*rest inner"]:
 def labels(pairs: Pairs, delta: float) -> ndarray:
     """The label of each curve.
 
-    Flat: every difference is within δ, bounds included. A turn counts if it is significant and not excluded at δ. If
-    both kinds of turn count, the label is that of the turn at least twice as deep as the other, else undetermined.
-    Positive or inverse: no turn, the two ends differ beyond the bound, and either no pair differs significantly in the
-    other direction or both kinds of turn are excluded at δ.
+    Flat: every difference is within δ, bounds included. A turn counts if it is significant and not excluded at δ; of
+    two turns that count, one must be twice as deep. Positive or inverse: no turn, the two ends differ beyond the bound,
+    and no pair differs significantly in the other direction, or both kinds of turn are excluded at δ.
     """
     rise = pairs.rise
     n_sizes = rise.shape[-1]

@@ -17,10 +17,9 @@ def smallest_detectable_dip(
 ) -> float:
     """The minimum detectable dip of a planned run: at level 2 with at least three seeds, else at level 1.
 
-    The dip is at the middle size alone, in an otherwise flat curve, because this dip is the hardest to detect.
-    `item_sd` is the standard deviation of a group's value around the group's own level and the size's mean; it is
-    shared by all seeds, which is the harder case. `seed_sd` is the standard deviation between seeds at one size, and
-    level 1 ignores it. The defaults are typical of preference with a few items a group.
+    The dip is at the middle size of an otherwise flat curve, where it is hardest to detect. `item_sd` is the standard
+    deviation of a group's value around its own level and the size's mean, shared by all seeds (the harder case).
+    `seed_sd` is that between seeds at one size; level 1 ignores it. The defaults are typical of preference.
     """
     if n_sizes < MIN_SIZES or n_seeds < 1 or n_groups < 2:
         raise ScalingError(
@@ -44,10 +43,7 @@ def smallest_detectable_dip(
 def detectable_dip(
     means: Float[ndarray, "draw size"], bound: Float[ndarray, "draw_or_one size size"], at: int, power: float = POWER
 ) -> float:
-    """The depth of a dip at the single size `at` that makes both legs significant in a share `power` of the draws.
-
-    `means` are drawn from a flat curve; `bound` holds the simultaneous bounds of each draw, or one for all.
-    """
+    """The depth of a dip at size `at` that makes both legs significant in a share `power` of the draws of a flat curve."""
     missing = bound[:, :, at] - (means[:, at, None] - means)
     needed = np.maximum(missing[:, :at].min(-1), missing[:, at + 1 :].min(-1))
     return float(np.quantile(needed, power))

@@ -48,8 +48,8 @@ class TwoLines:
 class LindMehlum:
     """A parabola's slopes at both ends of the range, and its turning point (Lind and Mehlum 2010).
 
-    `p` is the larger of the two one-sided p-values (Sasabuchi 1980). `low` and `high` are Fieller's (1954) 95 % interval
-    of the turning point; both are None where it is unbounded, because the curvature is not significant.
+    `p` is the larger of the two one-sided p-values (Sasabuchi 1980). `low` and `high` are Fieller's (1954) 95 %
+    interval of the turning point, None where it is unbounded.
     """
 
     way: Way
@@ -116,10 +116,9 @@ def on_log_axis(sizes: Sequence[float | int]) -> Float[ndarray, " size"]:
 def two_lines(x: Points, y: Points) -> TwoLines:
     """Simonsohn's two-lines test with the Robin Hood choice of the break.
 
-    A natural cubic smoothing spline, smoothed by generalised cross-validation, gives the most extreme point. The flat
-    region holds all points within one standard error of it. Two lines are first fitted with the break in the middle of that
-    region. The break then moves by the ratio of the two |z|, so that the weaker line gets more points. The point at the
-    break belongs to both lines.
+    The flat region holds all points within one standard error of the most extreme point of a smoothing spline. Two
+    lines are first fitted with the break in the middle of that region. The break then moves by the ratio of the two
+    absolute z, so that the weaker line gets more points.
     """
     beta = np.polynomial.polynomial.polyfit(x, y, 2)
     sign = 1 if beta[1] + 2 * beta[2] * x.min() > 0 else -1  # a curve that rises at first can only be an inverted U
@@ -163,8 +162,7 @@ def smooth(x: Points, y: Points) -> tuple[Points, Points]:
     """A natural cubic smoothing spline and its standard error, at each point.
 
     With weights w (points at each x) and the roughness matrix K, the fit is (W + λK)⁻¹ W ȳ (Green and Silverman 1994,
-    chapter 2). λ minimises n·RSS / (n − tr)², and the error is that of the Bayesian posterior (Wahba 1983). scipy's
-    `make_smoothing_spline` takes no repeated x and gives no error.
+    chapter 2). λ minimises n·RSS / (n − tr)², and the error is that of the Bayesian posterior (Wahba 1983).
     """
     knots, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, y) / counts

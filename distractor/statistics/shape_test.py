@@ -1,11 +1,8 @@
 """The shape of a curve over size: is it a U, at which level of inference, and where does it turn?
 
-Level 1, *these weights*: the curve of these models has this shape on items like these (item groups are resampled).
-Level 2, *models like these*: the curve of models trained again with other seeds has this shape (needs three seeds). A
-peak that is picked from the data and tested on the same data is biased. Here all bounds are simultaneous over all pairs
-of sizes, so that the choice of the peak costs nothing.
-
-Values are `seed size group`: the mean of each item group (a fact, a quote, a bet), complete items only.
+Level 1, *these weights*: on items like these (item groups are resampled). Level 2, *models like these*: also for models
+trained again with other seeds (needs three). All bounds are simultaneous over all pairs of sizes, so that the choice of
+the peak costs nothing. Values are `seed size group`: the mean of each item group, complete items only.
 """
 
 from collections.abc import Callable
@@ -48,11 +45,10 @@ METHOD_MEANS = "from means and their standard errors alone, as if each size had 
 class Turn:
     """One kind of turn, U-shaped or inverted-U. A turn has two legs, the rise and the fall, and the weaker one counts.
 
-    `depth` is the weaker leg of the deepest turn of the averaged curve; it is negative if the curve has no turn of this
-    kind. `low` and `high` are its simultaneous bounds over all pairs of sizes: the turn is significant where `low` > 0.
-    A turn deeper than `at_most` is excluded (pointwise bounds are enough, see `Pairs`). `turning_set` holds the
-    interior sizes that no other size exceeds beyond the bound. `p_left` and `p_right` are the simultaneous p-values of
-    the legs at the most significant turning point; both are at most .05 exactly where `low` > 0.
+    `depth` is the weaker leg of the deepest turn of the averaged curve, negative without a turn. `low` and `high` are
+    its simultaneous bounds: the turn is significant where `low` > 0. A turn deeper than `at_most` is excluded.
+    `turning_set` holds the interior sizes that no other size exceeds beyond the bound. `p_left` and `p_right` are the
+    simultaneous p-values of the legs; both are at most .05 exactly where `low` > 0.
     """
 
     depth: float
@@ -72,10 +68,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Level:
-    """The judgement of a curve at one level of inference: a label, both kinds of turn, and the power.
+    """The judgement of a curve at one level of inference.
 
-    `end` is the difference between the largest and the smallest size, with its bounds. `detectable` simulates
-    `smallest_detectable_dip`, which is computed on first use.
+    `end` is the difference between the largest and the smallest size, with its bounds. `detectable` simulates the dip.
     """
 
     level: int
@@ -135,9 +130,8 @@ class Level:
 class Shape:
     """The shape of one curve at both levels; made by `judge`.
 
-    `weights` holds a level 1 judgement for each seed; `models` is the level 2 judgement, None with fewer than three seeds.
-    `turning_point` is that of the curve averaged over seeds and groups. `n_groups` is None where only means are known.
-    `means` are each seed's points over `sizes`.
+    `weights` holds a level 1 judgement for each seed, `models` that of level 2. `turning_point` is that of the averaged
+    curve. `n_groups` is None where only means are known. `means` are each seed's points over `sizes`.
     """
 
     weights: tuple[Level, ...]
@@ -201,10 +195,9 @@ class Shape:
 
 
 def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, draws: int = 2000) -> Shape:
-    """Judge the shape of `values` over `sizes` at both levels.
+    """Judge the shape of `values` over ascending `sizes` at both levels; `delta` is in the unit of the values.
 
-    `sizes` ascend (parameters, tokens, FLOPs or steps); `delta` is in the unit of the values. Raises ScalingError
-    for fewer than three sizes, sizes that do not ascend, fewer than two groups, and NaN or infinity.
+    Raises ScalingError for fewer than three sizes or two groups, sizes that do not ascend, and NaN or infinity.
     """
     check(values, sizes)
     n_seeds, _, n_groups = values.shape
@@ -302,10 +295,7 @@ def _level_2(differences: Pairs, n_seeds: int, spread: ndarray, of_items: ndarra
 
 
 def delta_of(quantity: str) -> float:
-    """The smallest difference of interest in a quantity's own unit: δ for shares, δ_D for nats.
-
-    Raises ScalingError for an unknown quantity.
-    """
+    """The smallest difference of interest: δ for shares, δ_D for nats. Raises ScalingError for an unknown quantity."""
     if quantity not in SHARES + NATS:
         raise ScalingError(
             f"{quantity!r} has no default for δ, the smallest difference of interest; give one, or name one of "

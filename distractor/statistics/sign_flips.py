@@ -20,10 +20,7 @@ Sites = Float[ndarray, "*site"]
 
 
 def sign_flip_p(values: Float[ndarray, "*site item"], groups: Groups, *, seed: int = 0) -> Sites:
-    """Two-sided p-value of each site's mean: how often flipping the signs of whole groups gives as large a mean.
-
-    A random sample is large enough for the smallest p-value that Benjamini–Hochberg needs for this number of sites.
-    """
+    """Two-sided p-value of each site's mean, from enough draws for Benjamini–Hochberg over this number of sites."""
     rows = values.reshape(-1, values.shape[-1])
     sums, _ = group_sums(rows, two_groups(groups))
     observed = _observed(sums)
@@ -39,8 +36,7 @@ def sign_flips_of_family(
 ) -> tuple[ndarray, ndarray, ndarray]:
     """Each row's p-value, its family-wise p-value, and the 95 % quantile of its absolute sum under the null.
 
-    Signs are flipped in all rows at once, so that correlated rows count as one (single-step max-t; Westfall and Young
-    1993).
+    Signs are flipped in all rows at once (single-step max-t; Westfall and Young 1993).
     """
     n_groups = sums.shape[-1]
     signs = next(_sign_blocks(n_groups, draws, max(draws, 2**EXACT_GROUPS), seed))

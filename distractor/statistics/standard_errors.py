@@ -21,8 +21,7 @@ def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*r
 def shared_covariance(values: Float[ndarray, "*rest seed size group"]) -> Float[ndarray, "*rest size size"]:
     """The covariance between sizes of the group means that all seeds share.
 
-    It is the cluster covariance of the seed-averaged values minus the part that comes from differences between seeds.
-    The estimate is unbiased, so a variance can fall below 0.
+    It is that of the seed-averaged values minus the part from differences between seeds; a variance can fall below 0.
     """
     n_seeds, _, n_groups = values.shape[-3:]
     averaged = values.mean(-3)

@@ -1,13 +1,11 @@
 """The verdict on the distractor hypothesis for one task: supported, contradicted or undetermined.
 
 The hypothesis: distractor preference rises and then falls with size, because the distractor pull D grows first and the
-true pull T overtakes it later. A rise and fall alone is no evidence: an inverted cue, a label bias or incapacity gives the
-same curve. Each part of the claim therefore has a separate interval, at level 1 (these weights) and, with at least three
-seeds, at level 2 (models like these).
+true pull T overtakes it later. A rise and fall alone is no evidence: an inverted cue, a label bias or incapacity gives
+the same curve. Each part of the claim therefore has a separate interval at level 1 and, with three seeds, at level 2.
 
-The peak is picked from the data: it is the interior size with the highest averaged preference. Because gap(conflict) =
-gap(neutral) + T − D, noise that favours D makes a size more likely to be picked. All intervals at the peak are therefore
-simultaneous over the interior sizes. The smallest and the largest size are fixed in advance and get pointwise intervals.
+The peak, the interior size with the highest averaged preference, is picked from the data, and noise that favours D
+makes a size more likely to be picked. All intervals at the peak are therefore simultaneous over the interior sizes.
 """
 
 from collections import Counter
@@ -73,10 +71,9 @@ class Evidence:
 class ClaimPart:
     """One part of the claim at one level: whether it holds (None: inconclusive), its estimate, and a sentence.
 
-    `number` with its 95 % interval from `low` to `high` is None where nothing was measured. At level 1 with several
-    seeds the numbers are those of the weakest seed; the part holds in `seeds_yes` of `seeds` seeds. For
-    `rise_and_fall`, `low` and `high` are the two bounds that decide, each at 95 %: the turn is significant where `low`
-    is above 0, and excluded where `high` is below δ.
+    `number` with its 95 % interval is None where nothing was measured; at level 1 it is that of the weakest seed, and
+    the part holds in `seeds_yes` of `seeds` seeds. `rise_and_fall` is significant where `low` is above 0, and excluded
+    where `high` is below δ.
     """
 
     name: str
@@ -124,10 +121,9 @@ class Verdict:
 class Rule:
     """The constants of the rule, which are fixed before a run and recorded with it.
 
-    δ (probability) and δ_D (nats) are the smallest rise and pull of interest. A range runs "from chance" if the interval
-    of the smallest size's preference is within `chance_margin` of `chance`, and "to mastery" if the interval of the
-    largest size's accuracy is above `mastery`. Accuracy is unsuitable at the smallest size, because a gap of .01 nats,
-    which is chance, can make it 0 or 1.
+    δ (probability) and δ_D (nats) are the smallest rise and pull of interest. A range runs "from chance" if the
+    interval of the smallest size's preference is within `chance_margin` of `chance`, and "to mastery" if the interval
+    of the largest size's accuracy is above `mastery`. (Near chance, a gap of .01 nats can make accuracy 0 or 1.)
     """
 
     delta: float = DELTA
@@ -334,10 +330,8 @@ def _models_at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
 
 
 def _as_share(bounds: Bounds, values: GroupMeans) -> Bounds:
-    """Clip an interval at the peak to the range of a share.
-
-    Where all groups are at 0 or 1 they show no error. The interval then reaches inwards by the exact bound, which is
-    simultaneous over the interior sizes.
+    """Clip an interval at the peak to the range of a share; at 0 or 1, where groups show no error, let it reach inwards
+    by the exact bound, simultaneous over the interior sizes.
     """
     mean, low, high = bounds[0], max(bounds[1], 0.0), min(bounds[2], 1.0)
     reach = exact_reach(values.shape[-1], values.shape[1] - 2)
