@@ -185,7 +185,7 @@ def test_the_interval_covers_the_stage_where_half_is_reached() -> None:
     for seed in range(60):
         random = np.random.default_rng(seed)
         slope = np.linspace(0, 2, 9)[:, None] + 0.5 * random.normal(size=(9, 40))
-        found = divergence(slope, np.ones(40), seed=seed, draws=400)
+        found = divergence(slope, np.ones(40))
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 4 <= found.high
@@ -193,7 +193,7 @@ def test_the_interval_covers_the_stage_where_half_is_reached() -> None:
 
 
 def test_curves_that_end_alike_do_not_part() -> None:
-    alike = sum(divergence(curves(99, seed=seed), np.ones(40), draws=200).stage is not None for seed in range(60))
+    alike = sum(divergence(curves(99, seed=seed), np.ones(40)).stage is not None for seed in range(60))
     assert alike <= 9
 
 
