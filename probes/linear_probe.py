@@ -114,11 +114,7 @@ def _bag(batch: "Batch") -> "Tensor":
 
 
 def _groups(batch: "Batch") -> "np.ndarray":
-    """The number of each row's group, in order of appearance.
-
-    Raises:
-        TaskError: there is only one.
-    """
+    """The number of each row's group, in order of appearance."""
     import numpy as np
 
     from distractor.errors import TaskError

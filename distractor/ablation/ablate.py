@@ -186,11 +186,7 @@ class SizeCurves:
 
     @classmethod
     def over(cls, task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> "SizeCurves":
-        """Arrange the models by seed and size.
-
-        Raises:
-            ScalingError: two models share a size and a seed, or a seed lacks a size that another seed has.
-        """
+        """Arrange the models by seed and size."""
         seeds = sorted({each.source.seed or 0 for each in scores})
         sizes = sorted({each.source.n_params or 0 for each in scores})
         by_seed_and_size = {(each.source.seed or 0, each.source.n_params or 0): each for each in scores}
@@ -225,11 +221,7 @@ class SizeCurves:
         return self.tables[name, None if name in PULLS else Condition.CONFLICT]
 
     def evidence(self, task: Task) -> Evidence:
-        """The evidence for the verdict.
-
-        Raises:
-            ScalingError: the task has no `congruent` prompts, so the two pulls are not defined.
-        """
+        """The evidence for the verdict."""
         if any((name, None) not in self.tables for name in PULLS):
             raise ScalingError(
                 f"{task.name} has no congruent prompts, so the true and the distractor pull are not defined"

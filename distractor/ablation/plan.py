@@ -139,11 +139,7 @@ def _cells(
 
 
 def count_parameters(folder: Path) -> int | None:
-    """Parameters in a folder's *.safetensors files (tied ones once), from the files' headers; None without files.
-
-    Raises:
-        ModelError: a file is damaged.
-    """
+    """Parameters in a folder's *.safetensors files (tied ones once), from the files' headers; None without files."""
     files = sorted(folder.glob("*.safetensors"))
     total = 0
     for path in files:
@@ -166,11 +162,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _count_tokens(task: Task, source: Source) -> dict[Condition, int]:
-    """Tokens of all prompts under each condition. Without a tokenizer.json, four characters count as one token.
-
-    Raises:
-        EncodeError: the tokenizer has no token for a part of a prompt.
-    """
+    """Tokens of all prompts under each condition. Without a tokenizer.json, four characters count as one token."""
     path = source.tokenizer_folder / "tokenizer.json"
     texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}
     if not path.exists():

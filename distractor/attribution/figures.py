@@ -174,11 +174,7 @@ def sources(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure
 
 
 def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: str | None = None) -> Figure:
-    """The logit gap as a running sum over components in order of depth: the mean over items, or one item.
-
-    Raises:
-        TaskError: the reading does not hold the item.
-    """
+    """The logit gap as a running sum over components in order of depth: the mean over items, or one item."""
     components, conditions = labels(cells, "component"), labels(cells, "condition")
     means = cells["mean"] if item is None else _of_item(reading, item)
     table = means.transpose("condition", "component").values

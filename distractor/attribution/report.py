@@ -46,11 +46,7 @@ def manifest(
     item: str | None = None,
     heads: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The settings of a run, its task and its models; known before anything is computed.
-
-    Raises:
-        ModelError: a model whose figures are drawn lacks one of the heads.
-    """
+    """The settings of a run, its task and its models; known before anything is computed."""
     check_heads(heads, sources)
     settings_of = {name: probe_identity(probe) for name, probe in probes.items()}
     common = run_manifest(task, sources, settings, None, command)
@@ -140,9 +136,6 @@ def check_heads(heads: Sequence[str], sources: Sequence[Source]) -> None:
     """Checks by the models' config.json that heads exist, before any model is loaded.
 
     With more than `DRAWN_MODELS` models, the drawn ones are not yet known, so a head passes if any model has it.
-
-    Raises:
-        ModelError: a head is missing.
     """
     known = {source.name: head_names(source) for source in sources} if heads else {}
     for head in heads:

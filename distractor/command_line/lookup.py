@@ -40,11 +40,7 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
 
 
 def draw_task(name: str, seed: int) -> "Task":
-    """Find a task and draw its items with a random seed.
-
-    Raises:
-        TaskError: no task has this name, or its items are not drawn at random.
-    """
+    """Find a task and draw its items with a random seed."""
     tasks = find_package("tasks").TASKS
     if name in tasks:
         task: Task = tasks[name](seed=seed)

@@ -101,11 +101,7 @@ def over_tasks(results: Sequence[ComparisonResult]) -> tuple[ComparisonResult, .
 
 
 def check_models(sources: Sequence[Source]) -> None:
-    """Checks that there are at least two different models, before anything is computed.
-
-    Raises:
-        ModelError: fewer than two models, or one model under two names.
-    """
+    """Checks that there are at least two different models, before anything is computed."""
     if len(sources) < 2:
         given = f"only {sources[0].name} was given" if sources else "none was given"
         raise ModelError(f"compare needs at least two models; {given}: add another model, step or seed")
@@ -119,11 +115,7 @@ def check_models(sources: Sequence[Source]) -> None:
 
 
 def check_probes(probes: "Mapping[str, Probe]") -> None:
-    """Checks that every probe reads effects of sites, before anything is computed.
-
-    Raises:
-        ModelError: a probe reads none.
-    """
+    """Checks that every probe reads effects of sites, before anything is computed."""
     for name in probes:
         if name in WITHOUT_EFFECTS:
             raise ModelError(

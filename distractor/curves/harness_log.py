@@ -26,10 +26,6 @@ def read_log(path: Path, size: Size | None, seed: int, quantity: str, group: str
 
     The responses are log-probabilities in the order of the choices, as in multiple choice. `group` is the field of an
     item's `doc` that becomes its group. Without `size`, the results file of the same run, next to the log, gives it.
-
-    Raises:
-        TableError: the file cannot be read.
-        ScalingError: it is not a log, the model's size is unknown, or a line lacks what `quantity` or `group` needs.
     """
     if not is_log(path):
         raise ScalingError(

@@ -97,11 +97,7 @@ def _curve(rows: "DataFrame") -> Published:
 
 
 def find_published(task: str, references: Sequence[str]) -> tuple[Published, ...]:
-    """The published curves of `references` on `task`.
-
-    Raises:
-        ScalingError: one of them has no numbers for the task.
-    """
+    """The published curves of `references` on `task`."""
     curves = [curve for curve in published() if curve.task == task and curve.reference in references]
     missing = [name for name in references if name not in {curve.reference for curve in curves}]
     if missing:

@@ -68,9 +68,6 @@ def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node c
     Patches before the first token that differs change nothing and are not run, because both prompts are equal there.
     Patterns always use `patched_gap`. In a model without support for cached patching, all parts use it; the second
     value is then the reason, otherwise empty.
-
-    Raises:
-        ModelError: see `patched_gap`.
     """
     require_full_precision(run.model)
     model, batch = run.model, run.batch

@@ -40,11 +40,7 @@ class PatchingMap:
 
     @classmethod
     def of(cls, run: Run, parts: Sequence[Part], only: Sequence[str] = ()) -> "PatchingMap":
-        """The map of `parts` at the roles in `only` (all if empty); parts that the model lacks are left out.
-
-        Raises:
-            TaskError: no item has a requested role.
-        """
+        """The map of `parts` at the roles in `only` (all if empty); parts that the model lacks are left out."""
         positions = Positions.of(run.batch)
         index = positions.index[0]
         roles = {label: index == number for number, label in enumerate(positions.labels)}

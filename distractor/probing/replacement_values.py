@@ -32,11 +32,7 @@ class ReplacementValues:
 
     @classmethod
     def of(cls, batch: Batch, folds: int) -> "ReplacementValues":
-        """Number the roles, folds and cells of a batch.
-
-        Raises:
-            TaskError: all items are of one group.
-        """
+        """Number the roles, folds and cells of a batch."""
         roles = sorted({role for line in batch.roles for row in line for role in row})
         parts = sorted({name for name, _ in roles})
         number = {role: n for n, role in enumerate(roles)}

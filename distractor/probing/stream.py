@@ -39,12 +39,7 @@ class Stream:
 
     @classmethod
     def of(cls, run: Run) -> "Stream":
-        """The stream of a run that saw `sites`, at the answer slot.
-
-        Raises:
-            ModelError: the stream is not the sum of what the layers write (OPT-350m has its norms after the sum), or the
-                model runs in half precision.
-        """
+        """The stream of a run that saw `sites`, at the answer slot."""
         model = run.model
         if model.dtype not in TOLERANCE:
             raise ModelError(
