@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
 from distractor.runs import style
-from distractor.runs.head_map import MAP_STYLE, HeadGrid, colour_limit, draw_heat_map, head_grid
+from distractor.runs.head_map import MAP_STYLE, colour_limit, draw_heat_map, head_grid
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.curve import Curve
@@ -52,7 +52,11 @@ def curves(result: AblationResult) -> Figure:
 def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
     """The change of the logit gap when each head or MLP is ablated: a column for each model, a row for each condition."""
     conditions = list(next(iter(knockouts[0]["effects"].values())))
-    grids = [[_grid(knockout["effects"], condition) for knockout in knockouts] for condition in conditions]
+    effects = [knockout["effects"] for knockout in knockouts]
+    grids = [
+        [head_grid(list(of), np.array([cell[condition]["mean"] for cell in of.values()])) for of in effects]
+        for condition in conditions
+    ]
     n_columns = max(len(grid.columns) for grid in grids[0])
     n_layers = max(len(grid.values) for grid in grids[0])
     size = (max(6.5, 1.6 + len(knockouts) * 0.55 * n_columns), 1.4 + len(conditions) * (0.9 + 0.38 * n_layers))
@@ -137,7 +141,3 @@ def _seed_dots(axes: "Axes", result: AblationResult, quantity: str, condition: C
         for size, models in zip(result.n_params, result.sizes, strict=True):
             means = [mean.mean for model in models if (mean := result.mean([model], quantity, condition))]
             axes.plot([size] * len(means), means, ".", ms=3, color=colour, zorder=3)
-
-
-def _grid(effects: Mapping[str, Any], condition: str) -> HeadGrid:
-    return head_grid(list(effects), np.array([effect[condition]["mean"] for effect in effects.values()]))

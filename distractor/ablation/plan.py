@@ -107,8 +107,10 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
                 tokens += length
                 flops += 2.0 * (n_params or 0) * length
         if knockout and not is_written:
+            with _readable(source.folder / "config.json"):
+                layers, heads = count_layers_and_heads(source.folder)
             pair = sum(list(lengths.values())[:2])
-            knockout_flops = max(knockout_flops, 2.0 * (n_params or 0) * pair * _count_components(source.folder))
+            knockout_flops = max(knockout_flops, 2.0 * (n_params or 0) * pair * layers * (heads + 1))
     groups = len({item.group for item in task.items})
     seeds = min(map(len, seeds_of.values()), default=0)
 
@@ -186,13 +188,6 @@ def _count_tokens(task: Task, source: Source) -> dict[Condition, int]:
                         f"{task.name}); use a model whose vocabulary covers the task's text"
                     )
     return counts
-
-
-def _count_components(folder: Path) -> int:
-    """Number of heads and MLPs, from config.json."""
-    with _readable(folder / "config.json"):
-        layers, heads = count_layers_and_heads(folder)
-    return layers * (heads + 1)
 
 
 def _flops(count: float) -> str:

@@ -16,7 +16,6 @@ from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading, probe_identity
-from distractor.probing.strengths import Strength
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.behaviour import model_at_several_steps
@@ -78,13 +77,7 @@ def figures(results: ProbeResults, *, item: str | None = None, heads: Sequence[s
     """All figures, by file name."""
     from distractor.attribution import figures as draw
 
-    draw_kind = {
-        "lens": draw.lens,
-        "components": draw.components,
-        "positions": draw.positions,
-        "sources": draw.sources,
-        "decoding": draw.decoding,
-    }
+    drawn_kinds = ("lens", "components", "positions", "sources", "decoding")  # each has a function of this name
     models = drawn_models(results)
     drawn: dict[str, Figure] = {}
     for probe, readings in results.readings.items():
@@ -92,8 +85,8 @@ def figures(results: ProbeResults, *, item: str | None = None, heads: Sequence[s
             model, kind = reading.source.name, kind_of(reading.data)
             if model not in models:
                 continue
-            if kind in draw_kind:
-                drawn[file_name(probe, model)] = draw_kind[kind](results, reading, cells)
+            if kind in drawn_kinds:
+                drawn[file_name(probe, model)] = getattr(draw, kind)(results, reading, cells)
             if kind == "attention" and "token" in reading.data.coords:
                 known = [name.removesuffix(".pattern") for name in labels(reading.data, "component")]
                 _check_heads_of(model, heads, known)
@@ -103,7 +96,7 @@ def figures(results: ProbeResults, *, item: str | None = None, heads: Sequence[s
                 drawn[file_name("waterfall", model)] = draw.waterfall(results, reading, cells)
                 if item is not None:
                     drawn[file_name("waterfall-of-one-item", model)] = draw.waterfall(results, reading, cells, item)
-    has_sizes_only = model_at_several_steps([scores.source for scores in results.scores]) is None
+    has_sizes_only = model_at_several_steps(results.sources) is None
     if results.strengths and len(results.strengths) == len(results.scores) and has_sizes_only:
         drawn["across"] = draw.across(results)
     return drawn
@@ -111,7 +104,7 @@ def figures(results: ProbeResults, *, item: str | None = None, heads: Sequence[s
 
 def drawn_models(results: ProbeResults) -> list[str]:
     """The names of the models with figures."""
-    names = [scores.source.name for scores in results.scores]
+    names = [source.name for source in results.sources]
     if len(names) <= DRAWN_MODELS:
         return names
     means = [results.behaviour(i, "distractor_preference", Condition.CONFLICT) for i in range(len(names))]
@@ -158,21 +151,20 @@ def summary(results: ProbeResults) -> dict[str, Any]:
         "groups": results.n_groups,
         "models": [
             {
-                "model": scores.source.name,
-                "n_params": scores.source.n_params,
-                "seed": scores.source.seed,
-                "step": scores.source.step,
-                "distractor_preference": _mean(results.behaviour(i, "distractor_preference", Condition.CONFLICT)),
-                "true_pull": _mean(results.behaviour(i, "true_pull")),
-                "distractor_pull": _mean(results.behaviour(i, "distractor_pull")),
+                "model": source.name,
+                **{name: getattr(source, name) for name in ("n_params", "seed", "step")},
+                **{quantity: mean and mean._asdict() for (quantity, _), mean in results.summary_means(i).items()},
             }
-            for i, scores in enumerate(results.scores)
+            for i, source in enumerate(results.sources)
         ],
         "readings": {
             probe: [_reading(results, *pair) for pair in zip(readings, results.cells[probe], strict=True)]
             for probe, readings in results.readings.items()
         },
-        "strengths": [_strength(strength) for strength in results.strengths],
+        "strengths": [
+            {"model": each.source.name, "n_params": each.source.n_params, **each.as_dict()}
+            for each in results.strengths
+        ],
         "first": {
             what: {name: order.as_dict() for name, order in orders(results, of_sites=what == "sites").items()}
             for what in ("sites", "behaviour")
@@ -201,14 +193,6 @@ def _reading(results: ProbeResults, reading: Reading, cells: "Dataset") -> dict[
     return entry
 
 
-def _strength(strength: Strength) -> dict[str, Any]:
-    entry: dict[str, Any] = {"model": strength.source.name, "n_params": strength.source.n_params}
-    for task in ("true", "distractor"):
-        mean = dict(zip(("mean", "low", "high"), strength.mean(task), strict=True))
-        entry[task] = {"sites": list(getattr(strength.chosen, task)), **mean}
-    return entry
-
-
 def _rows(cells: "Dataset", names: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
     """Each cell with its labels and numbers; cells without a mean are left out."""
     dims = [str(d) for d in cells["mean"].dims]
@@ -225,7 +209,3 @@ def _rows(cells: "Dataset", names: Mapping[str, str] | None = None) -> Iterator[
             share = {"mean": cell["recovery"], "low": cell["recovery_low"], "high": cell["recovery_high"]}
             row["recovery"] = None if np.isnan(share["mean"]) else share
         yield row
-
-
-def _mean(mean: Any) -> dict[str, float] | None:
-    return None if mean is None else mean._asdict()

@@ -15,7 +15,6 @@ from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, map_n
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.tables import WIDTH, plain_table
-from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -84,14 +83,9 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
 
 def _behaviour(results: ProbeResults) -> Group:
     table = plain_table("model", "parameters", "preference", "T, nats", "D, nats")
-    for i, scores in enumerate(results.scores):
-        means = (
-            results.behaviour(i, "distractor_preference", Condition.CONFLICT),
-            results.behaviour(i, "true_pull"),
-            results.behaviour(i, "distractor_pull"),
-        )
-        cells = ["–" if mean is None else with_interval(*mean) for mean in means]
-        table.add_row(shortened(scores.source.name, 24), f"{scores.source.n_params or 0:,}", *cells)
+    for i, source in enumerate(results.sources):
+        cells = ["–" if mean is None else with_interval(*mean) for mean in results.summary_means(i).values()]
+        table.add_row(shortened(source.name, 24), f"{source.n_params or 0:,}", *cells)
     n_items = int(results.complete.sum())
     counts = f"{n_items} items in {results.n_groups} groups"
     title = f"{results.task.name}: {counts} (preference in conflict; means with 95 % intervals over groups)"

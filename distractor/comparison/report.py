@@ -14,7 +14,7 @@ from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.settings import Settings
 from distractor.statistics.changes import Change
-from distractor.text.task import Condition, Task
+from distractor.text.task import Condition, Item, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,15 +108,7 @@ def _side(result: ComparisonResult, index: int) -> dict[str, Any]:
         ],
         "behaviour": {row_name(row): result.level(index, row)._asdict() for row in result.rows},
         "halves_called_different": result.halves[index],
-        "paths": [
-            {
-                "model": strength.source.name,
-                "true": {"sites": list(strength.chosen.true), **_mean(strength.mean("true"))},
-                "distractor": {"sites": list(strength.chosen.distractor), **_mean(strength.mean("distractor"))},
-            }
-            for strength in strengths
-            if strength is not None
-        ],
+        "paths": [{"model": each.source.name, **each.as_dict()} for each in strengths if each is not None],
     }
 
 
@@ -131,11 +123,11 @@ def _pair(result: ComparisonResult, pair: Pair) -> dict[str, Any]:
         "p_over_tasks": pair.p_over_tasks,
         "behaviour": {row_name(row): _change(change) for row, change in pair.rows.items()},
         "paths": {name: _change(change) for name, change in pair.paths.items()},
-        "changed_sides": [_switched(result, switched) for switched in pair.switched],
+        "changed_sides": [_switched(result.task.items[each.item], each) for each in pair.switched],
         "match": pair.match,
         "changed_most": most,
         "sites": [
-            {"probe": name, "models": [result.scores[model].source.name for model in (a, b)], **_map(one)}
+            {"probe": name, "models": [result.sources[model].name for model in (a, b)], **_map(one)}
             for (name, a, b), maps in pair.maps.items()
             for one in maps
         ],
@@ -154,18 +146,12 @@ def _change(change: Change) -> dict[str, Any]:
     return {**{key: getattr(change, key) for key in keys}, "seeds": seeds, "call": change.call}
 
 
-def _switched(result: ComparisonResult, switched: SwitchedItem) -> dict[str, Any]:
-    item = result.task.items[switched.item]
+def _switched(item: Item, switched: SwitchedItem) -> dict[str, Any]:
     return {
-        "item": item.id,
-        "group": item.group,
-        "prompt": item.prompts[Condition.CONFLICT],
-        "true": item.true,
-        "distractor": item.distractor,
-        "to": "true" if switched.second > 0 else "distractor",
-        "gap_first": switched.first,
-        "gap_second": switched.second,
-    }
+        "item": item.id, "group": item.group, "prompt": item.prompts[Condition.CONFLICT], "true": item.true,
+        "distractor": item.distractor, "to": "true" if switched.second > 0 else "distractor",
+        "gap_first": switched.first, "gap_second": switched.second,
+    }  # fmt: skip
 
 
 def _map(one: MapChange) -> dict[str, Any]:
@@ -197,15 +183,11 @@ def _map(one: MapChange) -> dict[str, Any]:
 
 
 def _transfer(transfer: Transfer) -> dict[str, Any]:
+    names = ("path", "found_in", "knocked_out_in", "sites", "own_sites", "share")
     return {
-        "path": transfer.path,
-        "found_in": transfer.found_in,
-        "knocked_out_in": transfer.knocked_out_in,
-        "sites": list(transfer.sites),
-        "own_sites": list(transfer.own_sites),
+        **{name: getattr(transfer, name) for name in names},
         "lost": transfer.foreign._asdict(),
         "lost_by_own": transfer.own._asdict(),
-        "share": transfer.share,
         "difference": _change(transfer.change),
     }
 

@@ -92,7 +92,8 @@ def verdict(result: ComparisonResult, pair: Pair) -> list[str]:
     first, second = result.sides[pair.first].name, result.sides[pair.second].name
     change = pair.rows[PRIMARY]
     adjusted = "" if pair.p_over_tasks is None else f" (adjusted over tasks: p {p_value(pair.p_over_tasks)})"
-    lines = [f"Distractor preference in conflict changes by {_interval(change)}: {_call(change)}{adjusted}."]
+    difference = with_interval(change.mean, change.low, change.high)
+    lines = [f"Distractor preference in conflict changes by {difference}: {_call(change)}{adjusted}."]
     halves = [(result.sides[side].name, result.halves[side]) for side in (pair.first, pair.second)]
     shares = [f"{share:.1%} of splits of {name}" for name, share in halves if share is not None]
     if shares:
@@ -122,10 +123,6 @@ def _transfer(transfer: Transfer) -> str:
     )
 
 
-def _interval(change: Change) -> str:
-    return with_interval(change.mean, change.low, change.high)
-
-
 def _call(change: Change) -> str:
     if change.seeds is None or not change.is_beyond_items:
         return change.call
@@ -147,7 +144,7 @@ def _behaviour(result: ComparisonResult, pair: Pair) -> Group:
         levels = [number(result.level(side, (quantity, condition)).mean) for side in (pair.first, pair.second)]
         p_values = p_value(change.p), p_value(change.p_family)
         name = NAMES.get(quantity, quantity)
-        cells = (*levels, _interval(change), *p_values, BEYOND[change.call])
+        cells = (*levels, with_interval(change.mean, change.low, change.high), *p_values, BEYOND[change.call])
         table.add_row(name if name != last else "", _condition(condition), *cells)
         last = name
     return Group(Text(title, style="bold"), table, Text(NOTE))
@@ -178,7 +175,13 @@ def _paths(result: ComparisonResult, pair: Pair) -> Group:
         for side in (pair.first, pair.second):
             strengths = [result.strengths[model] for model in result.sides[side].members]
             levels.append(number(float(np.mean([s.mean(task)[0] for s in strengths if s is not None]))))
-        table.add_row(NAMES[path], *levels, _interval(change), p_value(change.p), BEYOND[change.call])
+        table.add_row(
+            NAMES[path],
+            *levels,
+            with_interval(change.mean, change.low, change.high),
+            p_value(change.p),
+            BEYOND[change.call],
+        )
     has_ablation = any(read is not None and "ablation" in read.readings for read in result.probe_results)
     how = "nats lost when their sites are knocked out" if has_ablation else "first-order effects of their heads, nats"
     match = f" ({MATCHES[pair.match]})" if pair.match else ""

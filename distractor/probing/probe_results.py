@@ -57,6 +57,11 @@ class ProbeResults(TaskScores):
         row = np.where(self.complete, self.item_values(index, quantity, condition), np.nan)
         return known_mean_interval(row, self.groups, limits=quantity_limits(quantity))
 
+    def summary_means(self, index: int) -> dict[tuple[str, Condition | None], Mean | None]:
+        """A model's distractor preference in `conflict` and its two pulls."""
+        rows = [("distractor_preference", Condition.CONFLICT), ("true_pull", None), ("distractor_pull", None)]
+        return {row: self.behaviour(index, *row) for row in rows}
+
     def cells_of(self, reading: Reading) -> "Dataset":
         """The `mean` of each cell over the items that have it, with its 95 % interval `low` to `high`; NaN without items.
 

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,7 +13,7 @@ from distractor.models.site import Site
 from distractor.models.source import Source
 from distractor.probing.cells import labels
 from distractor.probing.readings import Reading
-from distractor.statistics.intervals import mean_interval
+from distractor.statistics.intervals import Mean, mean_interval
 from distractor.text.task import ALIGNED, Condition, Item
 
 if TYPE_CHECKING:
@@ -48,9 +48,16 @@ class Strength:
     true: Float[ndarray, " item"]
     distractor: Float[ndarray, " item"]
 
-    def mean(self, quantity: str) -> tuple[float, float, float]:
+    def mean(self, quantity: str) -> Mean:
         """The mean of `true` or `distractor` with its 95 % interval."""
         return mean_interval(getattr(self, quantity), self.groups)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Sites and mean loss of both tasks, for summary.json."""
+        return {
+            task: {"sites": list(getattr(self.chosen, task)), **self.mean(task)._asdict()}
+            for task in ChosenSites._fields
+        }
 
 
 def first_half(groups: Sequence[str], items: Sequence[Item]) -> Bool[ndarray, " item"]:

@@ -16,8 +16,8 @@ from distractor.ablation.written.answers import WrittenResult, ablate_written
 from distractor.errors import ScalingError
 from distractor.models.load import load
 from distractor.models.source import Source
-from distractor.scoring import free_answers as free_answers_module
 from distractor.scoring import generate as generating
+from distractor.scoring import lazy_model
 from distractor.scoring.encode import encode
 from distractor.scoring.generate import Generated
 from distractor.scoring.score import score
@@ -123,7 +123,7 @@ def test_texts_are_stored_and_not_generated_again(
     def never(*_: Any) -> Any:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(free_answers_module, "load_model", never)
+    monkeypatch.setattr(lazy_model, "load_model", never)
     again = ablate_written(task, [source], store=Store(tmp_path), settings=SETTINGS)
     assert first.replies[0].texts == again.replies[0].texts
     longer = format_task(tiny.task(), Format("generate", limit=4))

@@ -64,7 +64,10 @@ class FormatCurve:
 def format_curve(result: FormatResult) -> FormatCurve:
     """The curve of one format."""
     if isinstance(result, WrittenResult):
-        quantity, label, why = "distractor_share", result.judged.label, _why(result)
+        quantity, judged = "distractor_share", result.judged
+        left_out = f"{len(judged.left_out)} of {len(result.sizes)} sizes left out: too few answers"
+        reasons = (left_out * bool(judged.left_out), judged.why)
+        label, why = judged.label, "; ".join(reason for reason in reasons if reason)
     else:
         quantity, shape = "distractor_preference", result.shapes.get("distractor_preference")
         label, why = (shape.label, "") if shape else ("undetermined", result.unjudged or "")
@@ -88,12 +91,6 @@ def answered(result: FormatResult) -> tuple[float, ...]:
         return (1.0,) * len(result.sizes)
     parsed = [result.mean(models, "parsed", Condition.CONFLICT) for models in result.sizes]
     return tuple(mean.mean if mean else 0.0 for mean in parsed)
-
-
-def _why(result: WrittenResult) -> str:
-    judged = result.judged
-    left_out = f"{len(judged.left_out)} of {len(result.sizes)} sizes left out: too few answers"
-    return "; ".join(reason for reason in (left_out * bool(judged.left_out), judged.why) if reason)
 
 
 def task_parts(task: Task) -> dict[str, Bool[ndarray, " item"]]:

@@ -10,7 +10,6 @@ from distractor.runs.folder import RunFolder
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
 from distractor.scoring.free_answers import Text
 from distractor.scoring.shot_limits import caution
-from distractor.statistics.intervals import Mean
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -103,10 +102,7 @@ def _model(result: WrittenResult, model: int) -> dict[str, Any]:
     if result.task.format.scoring == "cot":
         pair = [c for c in (Condition.CONFLICT, Condition.CONGRUENT) if c in conditions]
         for name in replies.gaps:
-            content[f"gap_{name}"] = {c.value: _as_dict(result.gap([model], name, c)) for c in pair}
-        content["goes_by"] = {name: _as_dict(mean) for name, mean in result.follows([model]).items()}
+            gaps = {c.value: result.gap([model], name, c) for c in pair}
+            content[f"gap_{name}"] = {c: gap and gap._asdict() for c, gap in gaps.items()}
+        content["goes_by"] = {name: mean and mean._asdict() for name, mean in result.follows([model]).items()}
     return content
-
-
-def _as_dict(mean: Mean | None) -> dict[str, float] | None:
-    return mean._asdict() if mean else None
