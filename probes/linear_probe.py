@@ -86,7 +86,7 @@ class LinearProbe(Probe):
             "linear_probe",
             table.reshape(len(labels), len(features) + 1, len(sites), *shape),
             {"label": list(labels), "control": [*features, "random_labels"], "stage": list(map(str, sites))},
-            quantity="share read off correctly",
+            quantity="accuracy on held-out groups",
             unit="share",
             origin=f"ridge regression on the residual stream of {run.model.name} at the answer slot",
         )

@@ -73,7 +73,7 @@ class Plan:
         lines = [
             f"models:    {self.models}",
             f"items:     {self.items} in {self.groups} groups",
-            f"cells:     {self.cells}, {self.cached} of them cached",
+            f"cells:     {self.cells} ({self.cached} cached)",
             f"tokens:    {limit}{self.tokens:,}",
             f"cost:      {limit}{_flops(self.flops)} for {content}",
         ]

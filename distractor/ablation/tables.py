@@ -103,8 +103,8 @@ def notes(result: AblationResult) -> Iterator[str]:
         first = ", ".join(f"{name} ({text})" for name, text in list(constant.items())[:4])
         more = f" and {len(constant) - 4} more" if len(constant) > 4 else ""
         yield (
-            f"The same answer to more than {CONSTANT_SHARE:.0%} of the items in conflict: {first}{more}. "
-            "Ignore the accuracy of these models."
+            f"Ignore the accuracy of models with the same answer to more than {CONSTANT_SHARE:.0%} of the items in "
+            f"conflict: {first}{more}."
         )
 
 

@@ -101,9 +101,7 @@ def _strengths(results: ProbeResults) -> Group:
         )
         losses = (with_interval(*strength.mean(task)) for task in ("true", "distractor"))
         table.add_row(shortened(strength.source.name, 19), *losses, *sites)
-    title = (
-        "Loss in nats when T sites or D sites are knocked out (chosen on half of the groups, weighed on the other half)"
-    )
+    title = "Loss in nats when T sites or D sites are knocked out (chosen on half of the groups, measured on the other half)"
     return Group(Text(title, style="bold"), table, *map(Text, order_sentences(results)))
 
 

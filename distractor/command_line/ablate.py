@@ -108,7 +108,7 @@ def ablate(
     out: opt.Out = None,
     as_json: opt.AsJson = False,
 ) -> None:
-    """Run a task under every condition on models of many sizes; judge whether a distractor makes the U."""
+    """Run a task under every condition on models of many sizes; judge whether a distractor task explains the curve."""
     from distractor.ablation.ablate import ablate as run_ablation
     from distractor.ablation.plan import plan as plan_run
     from distractor.models.families import find_models

@@ -77,7 +77,7 @@ def shape(
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge the shape of results over size: is it a U, and how sure is that?
+    """Judge the shape of results over size: U-shaped or not, with error bounds.
 
     A table has the columns size, item and value, or size, mean and n (or se). Further columns: seed, group, family, task.
     """

@@ -125,7 +125,7 @@ def check_probes(probes: "Mapping[str, Probe]") -> None:
 
 
 def is_halved(probes: "Mapping[str, Probe]") -> bool:
-    """Whether sites are chosen on half of the item groups and weighed on the other half."""
+    """Whether sites are chosen on half of the item groups and measured on the other half."""
     return not {"ablation", "head_attribution_patching"}.isdisjoint(probes)
 
 

@@ -116,7 +116,7 @@ def paths(result: ComparisonResult) -> Figure:
         style.headline(
             figure,
             f"{result.task.name}: the true path (T) and the distractor's path (D); sites chosen on half of the item groups, "
-            "weighed on the other half; 95 % over item groups",
+            "measured on the other half; 95 % over item groups",
         )
         return figure
 

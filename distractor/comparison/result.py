@@ -148,8 +148,8 @@ class ComparisonResult(TaskScores):
             names = labels(next(iter(probe_results.readings.values()))[0].data, "item")
             position = {item.id: i for i, item in enumerate(self.task.items)}
             items = np.array([position[name] for name in names])
-            is_weighed = ~first_half([self.groups[i] for i in items], self.task.items)
-            values[items[is_weighed]] = strength.true if path == PATHS[0] else strength.distractor
+            is_measured = ~first_half([self.groups[i] for i in items], self.task.items)
+            values[items[is_measured]] = strength.true if path == PATHS[0] else strength.distractor
         return values
 
     @cached_property

@@ -37,7 +37,7 @@ class TrainingCurves:
 
     `distractor_preference` is in `conflict`; `distractor_only` and `true_only` are accuracy in that condition; pulls are in
     nats. `true_path` and `distractor_path` are the losses of T and D without the sites chosen for them at that step. Sites
-    are chosen on half of the groups and weighed on the other half. Undefined quantities are absent. `left_out` are
+    are chosen on half of the groups and measured on the other half. Undefined quantities are absent. `left_out` are
     steps that some seeds lack.
     """
 

@@ -185,7 +185,7 @@ def _paths(result: ComparisonResult, pair: Pair) -> Group:
     has_ablation = any(read is not None and "ablation" in read.readings for read in result.probe_results)
     how = "nats lost when their sites are knocked out" if has_ablation else "first-order effects of their heads, nats"
     match = f" ({MATCHES[pair.match]})" if pair.match else ""
-    title = f"The two paths: {how}; sites chosen on half of the groups, weighed on the other half{match}"
+    title = f"The two paths: {how}; sites chosen on half of the groups, measured on the other half{match}"
     depths = (
         Text(
             f"Rank correlation over relative depth, {condition}: {', '.join(f'{p} {r:.2f}' for p, r in parts.items())}"

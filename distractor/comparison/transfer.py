@@ -39,12 +39,12 @@ def transfers(
         return []
     own_sites = own.chosen if match == "name" else blocks_of(own.chosen, components)
     groups = groups_of(result.task, reading.data)
-    is_weighed = ~first_half(groups, result.task.items)
-    kept = [group for group, is_kept in zip(groups, is_weighed, strict=True) if is_kept]
+    is_measured = ~first_half(groups, result.task.items)
+    kept = [group for group, is_kept in zip(groups, is_measured, strict=True) if is_kept]
     reader = Reader(result.task, result.scores[receiver].source, store, result.settings)
     transferred = []
     for task, path in enumerate(PATHS):
-        own_loss, loss = (_loss(reader, ablation, sites[task], task, is_weighed) for sites in (own_sites, foreign))
+        own_loss, loss = (_loss(reader, ablation, sites[task], task, is_measured) for sites in (own_sites, foreign))
         change = changes(own_loss[None, None], loss[None, None], kept, counted=[False])[0]
         foreign_mean, own_mean = (mean_interval(values, kept) for values in (loss, own_loss))
         names = _label(result, giver), _label(result, receiver)
@@ -53,15 +53,15 @@ def transfers(
 
 
 def _loss(
-    reader: Reader, ablation: "Probe", names: Sequence[str], task: int, is_weighed: Bool[ndarray, " item"]
+    reader: Reader, ablation: "Probe", names: Sequence[str], task: int, is_measured: Bool[ndarray, " item"]
 ) -> Float[ndarray, " half"]:
     """The loss of T (`task` 0) or D per item when components are knocked out together; 0 without components."""
     if not names:
-        return np.zeros(int(is_weighed.sum()))
+        return np.zeros(int(is_measured.sum()))
     knockout = ablation.knock_out([site_of(name) for name in names])
     assert knockout is not None
     reading = reader.read(knockout)
-    loss: ndarray = losses(pair_effects(reading)[0][:, is_weighed])[task]
+    loss: ndarray = losses(pair_effects(reading)[0][:, is_measured])[task]
     return loss
 
 

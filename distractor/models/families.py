@@ -106,7 +106,7 @@ def embedded_ladder() -> Family:
         return Family(
             name="ladder",
             members=tuple(members),
-            about="embedded: tiny models trained from scratch on simple English, a positive control",
+            about="tiny embedded models, trained from scratch on simple English as a positive control",
             checkpoint="step{step}",
             held_out={task: frozenset(groups) for task, groups in held_out.items()},
             shots=shots,

@@ -81,7 +81,7 @@ def order(
     of the same sign at all three thresholds, each beyond its interval, one grid step and chance.
     """
     if len(sizes) < MIN_SIZES:
-        few = f"{len(sizes)} {axis}s are too few to say which moves first; at least {MIN_SIZES} are needed"
+        few = f"order not tested: {len(sizes)} {axis}s are too few, at least {MIN_SIZES} are needed"
         return Order("not defined", (), few)
     x = np.log(np.asarray(sizes, dtype=float))
     event = f"{names[1]}'s decline" if falling else names[1]
@@ -118,14 +118,14 @@ def _why_not(x: ndarray, curves: GroupMeans, threshold: float, name: str, axis: 
     if not np.isnan(find(x, y, noise, (threshold,))[0]):
         return None
     if y.max() <= noise:
-        return f"{name} is not above noise"
+        return f"{name} does not exceed noise"
     if peak(y, noise) == len(y) - 1:
-        return f"{name} is highest at the last {axis}, and may go on"
+        return f"{name} is highest at the last {axis} and may rise further"
     if falling:
         return f"{name} does not lose {threshold:.0%} of its maximum"
     if peak(y, noise) == 0:
         return f"{name} is highest at the first {axis}"
-    return f"{name} has {threshold:.0%} of its maximum at the first {axis} already"
+    return f"{name} has {threshold:.0%} of its maximum already at the first {axis}"
 
 
 def _first_peak(y: ndarray, noise: float) -> int:

@@ -257,7 +257,7 @@ def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> tuple[VerdictLabe
     if not controls:
         return "undetermined", "no control without the distractor cue was measured"
     if all(holds[name] is True for name in CLAIM) and all(part.holds is True for part in controls):
-        return "supported", "preference rises and falls, by the distractor pull"
+        return "supported", "preference rises and falls because of the distractor pull"
     missing = next(part for part in parts if part.holds is not True and (part.name in CLAIM or part in controls))
     if missing.name == "true_over_distractor_at_top" and missing.holds is False:
         return "undetermined", "the range ends before recovery"

@@ -114,7 +114,7 @@ def test_estimates_without_sign_are_not_tested_and_each_kind_of_site_is_a_family
 # Strength of sites.
 
 
-def test_the_sites_of_each_task_are_chosen_and_weighed_on_different_halves(results: ProbeResults) -> None:
+def test_the_sites_of_each_task_are_chosen_and_measured_on_different_halves(results: ProbeResults) -> None:
     small, large = results.strengths
     assert small.chosen == (("L0H1.z",), ("L0H0.z",))
     assert large.chosen == (("L1H1.z",), ("L1H0.z",))

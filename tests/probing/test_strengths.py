@@ -1,4 +1,4 @@
-"""The halves on which sites are chosen and weighed: alike in their answers, so that fondness for one is no strength."""
+"""The halves on which sites are chosen and measured are balanced over answers, so a bias to one is no strength."""
 
 from pathlib import Path
 

@@ -50,17 +50,17 @@ def test_a_curve_without_an_onset_gives_nan(y: list[float], why: str) -> None:
 @pytest.mark.parametrize(
     ("true", "other", "falling", "why"),
     [
-        (rise(6), np.zeros(13), False, "D is not above noise"),
-        (np.linspace(0, 4, 13), rise(3), False, "T is highest at the last size, and may go on"),
+        (rise(6), np.zeros(13), False, "D does not exceed noise"),
+        (np.linspace(0, 4, 13), rise(3), False, "T is highest at the last size and may rise further"),
         (rise(6), np.linspace(4, 0, 13), False, "D is highest at the first size"),
-        (rise(6), 3 + rise(6, top=1.0), False, "D has 25% of its maximum at the first size already"),
-        (rise(6), np.linspace(0, 4, 13), True, "D is highest at the last size, and may go on"),
+        (rise(6), 3 + rise(6, top=1.0), False, "D has 25% of its maximum already at the first size"),
+        (rise(6), np.linspace(0, 4, 13), True, "D is highest at the last size and may rise further"),
         (rise(6), rise(3) - rise(9, top=0.8), True, "D does not lose 25% of its maximum"),
         (
             np.linspace(0, 4, 13),
             np.zeros(13),
             False,
-            "T is highest at the last size, and may go on; D is not above noise",
+            "T is highest at the last size and may rise further; D does not exceed noise",
         ),
     ],
 )

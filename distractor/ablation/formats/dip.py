@@ -100,8 +100,8 @@ def _dip_sentence(form: Format, dip: Dip | None) -> str:
         why = "too few sizes have enough answers, or two have the same number of parameters"
         return f"{form.label}: the dip is not defined ({why})."
     where = " and ".join(dict.fromkeys(f"from {before} to {within}" for before, within in dip.spans))
-    fall = "falls" if dip.depth.low > 0 else "does not clearly fall"
-    return f"{form.label}: accuracy in conflict {fall} below a smaller size, by {with_interval(*dip.depth)} ({where})."
+    fall = "falls with size" if dip.depth.low > 0 else "does not clearly fall with size"
+    return f"{form.label}: accuracy in conflict {fall}; the largest fall is {with_interval(*dip.depth)} ({where})."
 
 
 def _compared(dip: Dip | None, reference: Dip | None) -> str:
@@ -110,7 +110,7 @@ def _compared(dip: Dip | None, reference: Dip | None) -> str:
         return "not comparable"
     difference = with_interval(*shallower)
     if reference.depth.low <= 0:
-        return f"there is no dip to flatten; the difference is {difference}"
+        return f"the second has no dip to flatten; the difference is {difference}"
     if shallower.low > 0 and dip.depth.low > 0 and not dip.recovers:
         return f"accuracy falls less, by {difference}, but it falls up to the largest size and does not recover"
     if shallower.low > 0:
