@@ -43,10 +43,8 @@ def ablate(
 ) -> "AblationResult":
     """Score a task under all conditions on all models, and judge the curves over size: `distractor ablate`.
 
-    `settings` are the fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …).
-
-    Raises:
-        DistractorError: a task or a model does not exist or cannot be used.
+    `settings` are the fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …). Raises
+    DistractorError if a task or a model does not exist or cannot be used.
     """
     from distractor.ablation.ablate import ablate as run
     from distractor.command_line.lookup import find_probes
@@ -98,10 +96,8 @@ def shape(
     where: Sequence[str] = (),
     delta: float | None = None,
 ) -> "JudgedCurve":
-    """Judge the shape of a curve over size that is read from files: `distractor shape`.
-
-    Raises:
-        ScalingError: the files hold no single curve.
+    """Judge a curve over size that is read from files: `distractor shape`. Raises ScalingError if they hold no single
+    curve.
     """
     from distractor.curves.curve_file import CurveRequest, read_curve
     from distractor.curves.judge_curve import judge_curve
@@ -112,11 +108,7 @@ def shape(
 
 
 def load(model: "str | Path | Source", **settings: Any) -> "Model":
-    """Load one model, with its TransformerLens bridge as `.bridge`.
-
-    Raises:
-        ModelError: the name matches no model, or several.
-    """
+    """Load one model, with its TransformerLens bridge as `.bridge`. Raises ModelError if the name matches none or several."""
     from distractor.errors import ModelError
     from distractor.scoring.settings import Settings, load_model
 

@@ -11,10 +11,10 @@ Advance = Callable[[str], None]  # advances a progress bar by one cell; the argu
 
 @dataclass
 class RunCounter:
-    """Forward passes, their tokens and seconds; cache hits and the forward passes that these saved.
+    """Forward passes, their tokens and seconds; cache hits and the passes that these saved.
 
-    `notes` are sentences for the user, such as a warning about a slow path. `counted` holds the names of all results
-    that were computed, or counted as a cache hit.
+    `notes` are sentences for the user; `counted` holds the names of results that were computed or counted as a cache
+    hit.
     """
 
     forward_passes: int = 0

@@ -12,9 +12,8 @@ DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-gpu", "/dev/kfd")
 def pick_device(device: str) -> str:
     """Return a named device if it is available; `auto` is the first of cuda, mps and cpu that is available.
 
-    Importing torch takes seconds, and a run whose results are all cached needs none of it. Without a GPU driver and
-    without an Apple processor, `auto` therefore means `cpu` at once. Raises ModelError if the named device is not
-    available.
+    Without a GPU driver and an Apple processor, `auto` is `cpu` at once: importing torch takes seconds, which a cached
+    run does not need. Raises ModelError if the named device is not available.
     """
     has_driver = platform.system() == "Windows" or any(Path(driver).exists() for driver in DRIVERS)
     has_apple = (platform.system(), platform.machine()) == ("Darwin", "arm64")

@@ -72,9 +72,7 @@ def public_families() -> dict[str, Family]:
 
 
 def read_family(path: Path) -> Family:
-    """Read a user's file, which describes one family in the format of families.toml. Raises ModelError if the file
-    cannot be read, its content is wrong, or the name of the family is taken.
-    """
+    """Read a user's family file. Raises ModelError like `read_family_file`, or if the name of the family is taken."""
     from distractor.models.family_file import read_family_file
 
     name, table = read_family_file(path)

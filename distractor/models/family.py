@@ -14,10 +14,8 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.mo
 
 @dataclass(frozen=True)
 class Member:
-    """One model of a family as its file describes it: a hub id or a folder, and its known sizes.
-
-    `steps` are the checkpoints kept during training, in ascending order. `final_step` is the last step of training, `loss`
-    the training loss at that step in nats per token.
+    """One model of a family: a hub id or a folder, its known sizes, kept checkpoints (`steps`, ascending) and training
+    `loss`.
     """
 
     model: str
@@ -79,9 +77,8 @@ class Family:
     def select(self, selector: str, *, offline: bool) -> tuple[Source, ...]:
         """Select models by the text after the family's name: empty, `/64x3` or `/64x3/seed0`, optionally with `@step`.
 
-        Without a step, this selects the final models. `@all` selects every kept step and the final model. A numbered
-        step skips models that do not keep it. Raises ModelError if no model or step has this name, or its files are
-        missing.
+        No step means the final models, `@all` every kept step and the final model; a numbered step skips models that do
+        not keep it. Raises ModelError if no model or step has this name, or its files are missing.
         """
         path, at, step = selector.partition("@")
         parts = [part for part in path.split("/") if part]

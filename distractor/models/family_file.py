@@ -1,8 +1,4 @@
-"""Checks a user's TOML file that describes a family of models.
-
-Importing pydantic takes time, so this module is imported only when such a file is read. The embedded families.toml is
-checked by a test instead.
-"""
+"""Checks a user's TOML file that describes a family; imported only then, because importing pydantic takes time."""
 
 import tomllib
 from pathlib import Path
@@ -53,11 +49,10 @@ class ModelTable(_Table):
 
 
 class FamilyTable(_Table):
-    """A family. `step` is the final training step; the hub id without a revision, or the folder itself, holds that
-    model.
+    """A family. `step` is the final training step; `checkpoint` names the revision or the subfolder of a step.
 
-    `checkpoint` names the revision or the subfolder of a step. `held_out` names a JSON file with the item groups of each
-    task whose conflict was kept out of training, `shots` one with the numbers of worked examples in training.
+    `held_out` names a JSON file with the item groups of each task whose conflict was kept out of training, `shots` one
+    with the numbers of worked examples in training.
     """
 
     about: str = ""
@@ -98,8 +93,7 @@ JSON_FILES: dict[str, Any] = {
 def read_family_file(path: Path) -> tuple[str, dict[str, Any]]:
     """Read a TOML file with one table, named after the family; return the name and the checked table.
 
-    The JSON files named by `held_out` and `shots` are replaced by their contents. Paths are relative to the file.
-    Raises ModelError if a file cannot be read, or its content is wrong.
+    The contents of JSON files replace their names. Raises ModelError if a file cannot be read, or its content is wrong.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))

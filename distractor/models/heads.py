@@ -10,11 +10,7 @@ HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")  # likewise
 
 
 def count_layers_and_heads(folder: Path) -> tuple[int, int]:
-    """Return the number of layers and of heads per layer; 0 if the config does not state it.
-
-    Raises:
-        OSError, ValueError, TypeError, AttributeError: the config cannot be read.
-    """
+    """Return the number of layers and of heads per layer, 0 if unknown. Raises what reading a damaged config raises."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = config.get("text_config") or config
     layers, heads = (next((int(config[name]) for name in names if name in config), 0) for names in (LAYERS, HEADS))

@@ -28,13 +28,10 @@ def require_full_precision(model: Model) -> None:
 def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Part]) -> None:
     """Check at every layer that writing to `parts` works in this model.
 
-    Three tests: writing back the activation that was read changes nothing; writing NaN makes the logits NaN, whatever the
-    weights (0 times NaN is NaN); an activation written in a run of other tokens has the same consequences there (see
-    `_has_same_consequences`). Parts that the architecture lacks are skipped, because writing there is an error anyway.
-
-    Raises:
-        ModelError: a test fails, so that nothing computed through this hook can be trusted. The model computes in half
-        precision, and a part is written through another one (`pattern`, `resid_mid`).
+    Three tests: writing back the activation that was read changes nothing; writing NaN makes the logits NaN, whatever
+    the weights; an activation written in a run of other tokens has the same consequences there. Parts that the
+    architecture lacks are skipped. Raises ModelError if a test fails, or if a part that is written through another one
+    (`pattern`, `resid_mid`) is in half precision.
     """
     passed = _passed.setdefault(model, set())
     parts = [part for part in parts if part in model.parts and part not in passed]

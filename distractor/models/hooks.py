@@ -1,7 +1,4 @@
-"""Forward hooks that read or edit activations, and the arithmetic that attention uses.
-
-Everything here works on activations alone; `Model` maps sites to hooks of TransformerLens.
-"""
+"""Forward hooks that read or edit activations, and the arithmetic of attention; `Model` maps sites to hooks."""
 
 import contextlib
 import math
@@ -98,10 +95,7 @@ _positionwise: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
 
 
 def is_positionwise(mlp: Any, d_model: int) -> bool:
-    """Whether an MLP treats each position alone, tested once on random input.
-
-    True for ordinary MLPs; False if the MLP mixes positions (RWKV) or cannot be called alone (OPT, BLOOM).
-    """
+    """Whether an MLP treats each position alone, tested on random input; False if it cannot be called alone (OPT, BLOOM)."""
     if mlp not in _positionwise:
         weight = next(mlp.parameters(), torch.zeros(()))
         sample = torch.randn(1, 3, d_model, generator=torch.Generator().manual_seed(0)).to(weight.device, weight.dtype)
@@ -128,9 +122,8 @@ def on_device(edit: Edit, device: torch.device) -> Edit:
 
 
 def writer(site: Site, edit: Edit) -> Hook:
-    """Return a hook that applies an edit at a site.
-
-    All three writers raise ValueError during the forward pass if the edit changes the shape.
+    """Return a hook that applies an edit at a site. All writers raise ValueError in the pass if the edit changes the
+    shape.
     """
 
     def write(value: Tensor, hook: Any) -> Tensor:
@@ -143,10 +136,7 @@ def writer(site: Site, edit: Edit) -> Hook:
 
 
 def resid_mid_writer(site: Site, edit: Edit, before: list[Tensor]) -> Hook:
-    """Return a hook on the attention output that edits the residual stream before the MLP, [row pos d_model].
-
-    The last entry of `before` is the input of the layer, of the same shape.
-    """
+    """Return a hook on the attention output that edits the stream before the MLP; `before` ends with the layer's input."""
 
     def write(value: Tensor, hook: Any) -> Tensor:
         old = before[-1] + value
@@ -156,10 +146,7 @@ def resid_mid_writer(site: Site, edit: Edit, before: list[Tensor]) -> Hook:
 
 
 def pattern_writer(site: Site, edit: Edit, values: list[Tensor]) -> Hook:
-    """Return a hook on `z` that replaces a pattern, [row head query key].
-
-    The last entry of `values` holds the layer's values, [row pos head d_head]; heads may share them.
-    """
+    """Return a hook on `z` that replaces a pattern, [row head query key]; `values` ends with the layer's values."""
 
     def write(value: Tensor, hook: Any) -> Tensor:
         rows, length, heads, _ = value.shape

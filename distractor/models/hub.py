@@ -21,10 +21,7 @@ def is_forbidden() -> bool:
 
 
 def is_reachable() -> bool:
-    """Whether a connection to the hub, or to its proxy, opens within `SECONDS`.
-
-    The attempt runs in a thread: a name look-up has no time limit, and a name may have many addresses.
-    """
+    """Whether a connection to the hub, or to its proxy, opens within `SECONDS`; a name look-up alone has no time limit."""
     try:
         hub = urlsplit(endpoint())
         proxy = None if proxy_bypass(hub.hostname or "") else getproxies().get(hub.scheme)

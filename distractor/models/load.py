@@ -30,14 +30,10 @@ def load(
 ) -> Model:
     """Load a folder written by `save_pretrained`, without using the network.
 
-    `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a model that is larger
-    than one device over all devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers
-    first (see `check_against`); only one of the two is in memory at a time. Memory of models that are no longer used is
-    freed.
-
-    Raises:
-        ModelError: the folder holds no readable model or tokenizer, TransformerLens does not support the architecture, the
-            device is not available, or the self-check fails.
+    `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a large model over all
+    devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers first (see `check_against`).
+    Raises ModelError if the folder holds no readable model or tokenizer, TransformerLens does not support the
+    architecture, the device is not available, or the self-check fails.
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
@@ -74,10 +70,9 @@ def load(
 
 
 def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:
-    """Make a `Model` from a `TransformerBridge` and a fast tokenizer.
+    """Make a `Model` from a `TransformerBridge` and a fast tokenizer; `bos` None is the tokenizer's own setting.
 
-    `bos` decides whether prompts begin with the BOS token; None is the tokenizer's own setting. Raises ModelError if
-    the tokenizer is slow, so it cannot map tokens to characters, or `bos` is True and it has no BOS token.
+    Raises ModelError if the tokenizer is slow, so it cannot map tokens to characters, or lacks the requested BOS token.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"{name}: needs a fast tokenizer (tokenizer.json); this one is a {type(tokenizer).__name__}")

@@ -1,7 +1,4 @@
-"""A language model with tokens in and log-probabilities out, whose activations can be read and edited by site.
-
-Weights are used raw through `TransformerBridge`, so outputs equal those of the plain Hugging Face model.
-"""
+"""A language model with tokens in and log-probabilities out, whose activations can be read and edited by site."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -27,10 +24,7 @@ WEIGHT_TREATMENT = "raw: as stored, nothing folded or centred"
 
 @dataclass(frozen=True, eq=False)
 class AttentionMask:
-    """The position of each token in a pass, and the keys that it can attend to, cached keys first.
-
-    `distances` is the position of the token minus the position of the key.
-    """
+    """The position of each token in a pass, the keys it can attend to (cached first), and their `distances` to the left."""
 
     positions: Int[Tensor, "row query"]
     visible: Bool[Tensor, "row query key"]
@@ -39,9 +33,8 @@ class AttentionMask:
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """The largest differences of log-probabilities, in nats, that the self-check measured on a few prompts.
-
-    `bridge` compares this model with plain transformers, `padding` compares a padded batch with single prompts.
+    """The largest differences of log-probabilities, in nats: to plain transformers, and of a padded batch to single
+    prompts.
     """
 
     bridge: float
@@ -52,8 +45,8 @@ class SelfCheck:
 class Model:
     """A loaded model: its tokenizer, its sizes, and its forward passes.
 
-    `bos` is the token before every prompt, or None. `n_params` counts every parameter once, embeddings included. `check` is
-    None if the self-check was skipped.
+    `bos` is the token before every prompt. `n_params` counts every parameter once. `check` is None without a
+    self-check.
     """
 
     name: str
@@ -96,10 +89,8 @@ class Model:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts that this architecture has.
-
-        There is no `resid_mid` if attention and MLP run in parallel (GPT-NeoX) or norms follow the sums (OPT-350m):
-        TransformerLens gives the sum after the MLP under that name.
+        """The parts that this architecture has; no `resid_mid` if attention and MLP run in parallel or norms follow the
+        sums.
         """
         return tuple(part for part in PARTS if self._has(part, 0))
 
@@ -142,17 +133,12 @@ class Model:
         """Return log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
 
         Rows may be padded on the right, because causal attention does not look ahead. `mask` replaces the causal mask.
-        `edits` apply before `reads`, so that `reads` receive the activations that the model used. With `reads_at_keep`,
-        activations are right only at the positions `keep`, which is cheaper. In half precision, the last softmax
-        uses float32.
+        `edits` apply before `reads`. With `reads_at_keep`, activations are right only at the positions `keep`, which is
+        cheaper. `taps` start the gradient graph at the first of their sites; gradients must be enabled. An edit of
+        `pattern` receives NaN, because some architectures compute the pattern too late; it has to return a fixed value.
 
-        `taps` start the gradient graph at the first of their sites; gradients must be enabled. An edit of `pattern` receives
-        NaN, because some architectures compute the pattern too late; it has to return a fixed value.
-
-        Raises:
-            ModelError: see `hook_name`.
-            ValueError: a pattern is both read and written, or a gradient is requested at a site that is written through
-                another one (`resid_mid`, `pattern`).
+        Raises ModelError like `hook_name`, and ValueError if a pattern is both read and written, or a gradient is
+        requested at a site that is written through another one (`resid_mid`, `pattern`).
         """
         edits, reads, taps = edits or {}, reads or {}, taps or {}
         rewritten = {site.layer for site in edits if site.part == "pattern"}
@@ -194,8 +180,7 @@ class Model:
     ) -> None:
         """Run the layers from `start` on after the tokens of a cache, and add their keys and values to it.
 
-        If `start` is not 0, an edit must write the input of layer `start`. `mask` gives positions and visible keys. Nothing
-        is unembedded.
+        After the first layer, an edit must write the input of layer `start`. Nothing is unembedded.
         """
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
         record_forward_pass(tokens.numel())
@@ -273,10 +258,10 @@ class Model:
     def next_logits(
         self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
     ) -> tuple[Float[Tensor, "row vocab"], Any]:
-        """Return the logits after `tokens`, which follow the tokens of a key/value cache, and the extended cache.
+        """Return the logits after `tokens`, which follow the tokens of a cache (None: a new one), and the extended
+        cache.
 
-        `past` is None for a new cache. `rows` selects the rows of the cache that continue. The arithmetic is that of
-        `log_probs`, so generation and ranking use the same numbers.
+        `rows` selects the rows of the cache that continue. The arithmetic is that of `log_probs`.
         """
         if rows is not None:
             past.batch_select_indices(torch.tensor(rows, device=self.device))
@@ -407,11 +392,7 @@ class Model:
         return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
-        """Compute attention in the dtype that plain transformers uses.
-
-        In float64 that is float64 if the default implementation supports it (the eager one does not). In half precision,
-        everything is in half precision.
-        """
+        """Compute attention in the dtype of plain transformers; its eager implementation does not support float64."""
         if self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False):
             return hooks.DoubleSoftmax()
         return contextlib.nullcontext() if self.dtype in (torch.float32, torch.float64) else hooks.HalfPattern()

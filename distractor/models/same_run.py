@@ -1,7 +1,6 @@
 """Decides whether two models come from one training run, so that sites of the same name correspond.
 
-Heads of separately trained models share numbers but nothing else. Two steps of a run, or a model before and after
-fine-tuning, have corresponding heads. The names decide this if they can, otherwise the weights.
+The names decide this if they can, otherwise the weights: those of separate runs do not correlate.
 """
 
 import json
@@ -22,9 +21,8 @@ Matrix = tuple[Path, str, tuple[int, ...], int]  # a file, its dtype and shape, 
 
 
 def from_same_run(first: Source, second: Source) -> bool:
-    """Whether two models come from one run: two steps of one model and seed, or correlated weights.
-
-    False if the weights cannot be compared (different shapes, no *.safetensors).
+    """Whether two models are two steps of one model and seed, or have correlated weights; False if these have other
+    shapes.
     """
     if first.seed is not None and second.seed is not None and first.seed != second.seed:
         return False

@@ -56,9 +56,7 @@ def reference_log_probs(folder: Path, tokenizer: Any, dtype: torch.dtype, placem
 
 @torch.inference_mode()
 def check_against(model: Model, reference: Reference) -> SelfCheck:
-    """Check that a model gives the log-probabilities of plain transformers, one prompt at a time and in a padded batch.
-    Raises ModelError if the difference exceeds what rounding explains, so no result of the model can be trusted.
-    """
+    """Check single and padded prompts against plain transformers. Raises ModelError beyond the differences of rounding."""
     rows = [torch.tensor(prompt) for prompt, _ in reference]
     longest = max(len(row) for row in rows)
     padding = int(rows[0][0])  # any token will do: causal attention does not look ahead

@@ -20,9 +20,9 @@ STREAM_PARTS: tuple[Part, ...] = tuple(part for part in PARTS if part not in HEA
 class Site:
     """A place in the model: `Site(5, "z", head=3)` prints as L5H3.z, `Site(5, "mlp_out")` as L5.mlp_out.
 
-    Activations at a site are [row pos d_model]. For `q`, `k`, `v` and `z` they are [row pos head d_head], for `pattern` [row
-    head query key]; a site with a head number has no axis `head`. In grouped-query attention, `k` and `v` have fewer heads
-    than `q` and `z`.
+    Activations are [row pos d_model]; [row pos head d_head] for `q`, `k`, `v` and `z`; [row head query key] for
+    `pattern`; without axis `head` at a site with a head number. In grouped-query attention, `k` and `v` have fewer
+    heads.
     """
 
     layer: int
@@ -38,9 +38,7 @@ class Site:
 
 
 def require_one_kind(parts: Sequence[Part]) -> None:
-    """Check that either all parts have heads or none has: maps of heads and of stream positions have different axes.
-    Raises ValueError if `parts` is empty or mixes the two kinds.
-    """
+    """Raise ValueError unless all parts have heads or none has: their maps have different axes."""
     if not parts or len({part in HEAD_PARTS for part in parts}) > 1:
         raise ValueError(
             f"one map shows roles ({', '.join(STREAM_PARTS)}) or heads ({', '.join(HEAD_PARTS)}), not both; "

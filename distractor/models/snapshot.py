@@ -37,8 +37,8 @@ def _missing_file(path: Path) -> str | None:
 
 
 def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
-    """Return the folder of the hub's cache that holds a complete model, or None. This never uses the network. Raises
-    ModelError if `hub_id` cannot be a hub id.
+    """Return the cache's folder of a complete model, or None, without network. Raises ModelError if `hub_id` cannot be
+    one.
     """
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -55,8 +55,7 @@ def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
 def find_snapshot(hub_id: str, revision: str | None, missing: str, *, offline: bool) -> Path:
     """Return the folder of the hub's cache that holds a model; download the model if it is not there.
 
-    The text `missing` begins the error message if the model is not in the cache. Raises ModelError if the model is not
-    in the cache, and a download is forbidden or fails.
+    Raises ModelError, which begins with `missing`, if a download is needed and is forbidden or fails.
     """
     if folder := cached_folder(hub_id, revision):
         return folder

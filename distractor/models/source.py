@@ -20,10 +20,9 @@ ShotCounts = Mapping[str, Mapping[str, int]]
 class Source:
     """The folder of a model and its position in a family.
 
-    `n_params` is None if the family does not state it and the model is not loaded. `tokens` counts the training tokens up
-    to `step`, None if unknown. A checkpoint (`is_final` False) may have its tokenizer in another folder. `held_out` names,
-    for each task, the item groups whose conflict was kept out of training. `shots` gives the longest run of worked examples
-    in the training data of each task, None if unknown.
+    `tokens` counts the training tokens up to `step`. A checkpoint (`is_final` False) may have its tokenizer in another
+    folder. `held_out` names, for each task, the item groups whose conflict was kept out of training. `shots` gives the
+    longest run of worked examples in the training data of each task. None means unknown.
     """
 
     family: str
@@ -57,9 +56,7 @@ class Source:
         return self.tokenizer or self.folder
 
     def fingerprint(self) -> str:
-        """Return a hash of the files that decide what the model computes. Raises ModelError if a file cannot be read,
-        or there is none.
-        """
+        """Return a hash of the files that decide what the model computes. Raises ModelError if one cannot be read."""
         try:
             files = {path for pattern in (*WEIGHT_FILES, *TEXT_FILES) for path in self.folder.glob(pattern)}
             if self.tokenizer:

@@ -1,7 +1,4 @@
-"""The folder of a run: opens it and writes its manifest, tables, readings, figures and summary.
-
-Every file is written in one step, so an interrupted run never leaves half a file.
-"""
+"""The folder of a run: its manifest, tables, readings, figures and summary, each written in one step."""
 
 import hashlib
 import io
@@ -93,11 +90,8 @@ class RunFolder:
 def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterator[RunFolder]:
     """Open a run's folder and write its manifest; `out` is `runs/<name>-<hash>` by default.
 
-    A folder of the same run, finished or not, is used again. If the run fails before it writes a result, the folder is
-    removed.
-
-    Raises:
-        StoreError: the folder holds another run or other files, or cannot be written.
+    A folder of the same run, finished or not, is used again. A run that fails before it writes a result removes it.
+    Raises StoreError if the folder holds another run or other files, or cannot be written.
     """
     path = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
     _refuse_other_content(path, manifest)

@@ -27,9 +27,8 @@ class HeadGrid(NamedTuple):
 def head_grid(
     components: Sequence[str], values: Float[ndarray, " component"], framed: Bool[ndarray, " component"] | None = None
 ) -> HeadGrid:
-    """Arrange the values of heads (`L0H1.z`) and MLPs (`L0.mlp_out`) by layer and head; NaN where a layer has none.
-
-    Other components, such as the embedding or biases, are left out.
+    """Arrange the values of heads (`L0H1.z`) and MLPs (`L0.mlp_out`), and of nothing else, by layer and head; NaN
+    without value.
     """
     cells: list[tuple[int, int, int]] = []
     for index, name in enumerate(components):

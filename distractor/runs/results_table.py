@@ -22,10 +22,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class ModelValues:
-    """All values of one model: (condition, quantity) → one value per item of the task, NaN if there is none.
-
-    The condition is None for quantities that combine several conditions.
-    """
+    """All values of one model: (condition, quantity) → one value per item; condition None combines several conditions."""
 
     source: Source
     bos: bool

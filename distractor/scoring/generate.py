@@ -40,9 +40,7 @@ def generate(
     stops: Sequence[str] = STOPS,
     batch_size: int | None = None,
 ) -> list[Generated]:
-    """Continue each prompt with the most probable token at every step; the first of equally probable tokens. Raises
-    ModelError if a logit is NaN (the message names the item), or the context is too short.
-    """
+    """Continue each prompt greedily. Raises ModelError if a logit is NaN (it names the item), or the context is too short."""
     longest = max(map(len, prompts), default=0) + max_tokens - 1  # the model never reads the last generated token
     if model.context is not None and longest > model.context:
         raise ModelError(

@@ -18,9 +18,7 @@ def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition
 
 
 def cell_key(task: Task, source: Source, settings: Settings) -> dict[str, Any]:
-    """What the keys of all cells of a model on a task have in common. Raises ModelError if the format has more worked
-    examples than the model saw in training.
-    """
+    """The common part of all keys of a model on a task. Raises ModelError like `refuse_too_many_shots`."""
     refuse_too_many_shots(task.format, source)
     return {
         "scorer": SCORER,

@@ -142,8 +142,7 @@ def batches(
 ) -> list[list[int]]:
     """Group sequences, by index, into batches for one forward pass each; the shortest come first.
 
-    `max_rows` gives the size of a batch from the length and the number of unembedded tokens. Only `mixed` batches hold
-    several lengths.
+    `max_rows` maps length and unembedded tokens to the size of a batch. Only `mixed` batches hold several lengths.
     """
     sizes = [(len(sequence.tokens), sequence.n_unembedded) for sequence in sequences]
     groups: list[list[int]] = []

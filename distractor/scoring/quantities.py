@@ -1,7 +1,4 @@
-"""Quantities of the two answers' log-probabilities, as pure functions on arrays whose last axis is `answer`.
-
-`log_probs[..., 0]` is log p(true answer) and `log_probs[..., 1]` is log p(distractor answer), in nats.
-"""
+"""Quantities of log-probabilities whose last axis is `answer`: log p(true answer), log p(distractor answer), in nats."""
 
 import numpy as np
 from jaxtyping import Float
@@ -43,8 +40,5 @@ def true_pull(gap_conflict: PerPrompt, gap_congruent: PerPrompt) -> PerPrompt:
 
 
 def distractor_pull(gap_conflict: PerPrompt, gap_congruent: PerPrompt, gap_neutral: PerPrompt) -> PerPrompt:
-    """D = gap(neutral) − ½ [gap(conflict) + gap(congruent)]: the pull towards the distractor's answer, in nats.
-
-    It does not depend on the true cue. T and D decompose the gap exactly: gap(conflict) = gap(neutral) + T − D.
-    """
+    """D = gap(neutral) − ½ [gap(conflict) + gap(congruent)], in nats, so that gap(conflict) = gap(neutral) + T − D."""
     return gap_neutral - (gap_conflict + gap_congruent) / 2

@@ -76,10 +76,7 @@ class Reply:
 
 
 def read_answer(text: str, answers: tuple[str, str]) -> Reply:
-    """Read the answer in `text`. `answers` are the true answer and the distractor's, as they continue a prompt.
-
-    All statements must agree. A text without a statement may start with the answer.
-    """
+    """Read the answer in `text`, where all statements must agree; a text without one may start with the answer."""
     answers = _normalize(answers[0]).strip(), _normalize(answers[1]).strip()
     if not _normalize(text).strip():
         return Reply(why="empty")
@@ -149,9 +146,8 @@ def _offered_answer(text: str, answers: tuple[str, str]) -> Reply | None:
 
 
 def _after_answer(text: str, answer: str) -> str | None:
-    """What follows `answer` at the start of `text`; None if the text starts differently or with a longer phrase.
-
-    Case is ignored, except for single letters: "a" is a word.
+    """What follows `answer` at the start of `text`, None without it or in a longer phrase. Single letters need the same
+    case.
     """
     head, rest = text[: len(answer)], text[len(answer) :]
     if head != answer and (len(answer) == 1 or head.casefold() != answer.casefold()):

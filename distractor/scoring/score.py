@@ -46,13 +46,9 @@ def score_all(
 ) -> Float[np.ndarray, "condition item answer=2"]:
     """Log-probability of both answers after each prompt, in nats, summed over the answer's tokens.
 
-    `rows[item]` has one prompt for each condition, None (score NaN) if the item is not shown under the condition.
-
-    Texts that share a prefix are packed into one sequence if this saves enough tokens. The model must also give the
-    same log-probabilities as without packing. Otherwise each text has its own row, in a batch without padding.
-
-    Raises:
-        ModelError: a log-probability is NaN; the message names the item.
+    `rows[item]` has one prompt for each condition, None (score NaN) if the item is not shown under the condition. Texts
+    that share a prefix are packed into one sequence if this saves enough tokens and the model gives the same
+    log-probabilities. Raises ModelError if a log-probability is NaN; the message names the item.
     """
     is_shown = np.array([[row is not None for row in of_item] for of_item in rows], dtype=bool)
     is_shown = is_shown.reshape(len(rows), -1 if rows else 1).T[:, :, None]
@@ -122,10 +118,7 @@ _no_prefix_sharing: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
 
 
 def why_no_prefix_sharing(model: Model, sequences: Sequence[PackedSequence]) -> str:
-    """Why custom attention masks fail in this model; empty if they work.
-
-    Compares two packed sequences with their plain texts, once for each model.
-    """
+    """Why custom attention masks fail in this model; empty if they work. Tested once a model, on two packed sequences."""
     if model.bridge not in _no_prefix_sharing:
         first = next((sequence for sequence in sequences if not sequence.is_plain), sequences[0])
         second = max(sequences, key=lambda sequence: abs(len(sequence.tokens) - len(first.tokens)))

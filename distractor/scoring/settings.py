@@ -29,9 +29,7 @@ class Settings:
     threads: int | None = None
 
     def identity(self) -> dict[str, Any]:
-        """The part of a cell's key that depends on settings: device, dtype, and all settings that differ from the
-        default.
-        """
+        """The part of a cell's key that depends on settings: device, dtype, and settings that differ from the default."""
         names = ("bos", "self_check", "device_map")
         changed = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Settings(), name)}
         return {"device": pick_device(self.device), "dtype": self.dtype, **changed}

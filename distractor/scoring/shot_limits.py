@@ -12,9 +12,7 @@ def _most_shots(counts: Mapping[str, int], form: Format) -> int:
 
 
 def refuse_too_many_shots(form: Format, source: Source) -> None:
-    """Refuse a format with more shots than any training document of the model, if that is known. Raises ModelError if
-    there are more.
-    """
+    """Raise ModelError if a format has more shots than any training document of the model, as far as known."""
     if source.shots is None or not form.shots:
         return
     most = max((_most_shots(counts, form) for counts in source.shots.values()), default=0)

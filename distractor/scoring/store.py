@@ -1,7 +1,6 @@
-"""The cache of results: each cell is computed once, saved in a Parquet file and shared between runs.
+"""The cache: each result (scores, texts or a probe reading of one model) is computed once and shared between runs.
 
-A cell holds the scores, texts or probe reading of one model. The hash of everything that decides its numbers names the
-file.
+The hash of everything that decides its numbers names the Parquet file.
 """
 
 import hashlib
@@ -73,10 +72,8 @@ class Store:
             replace_file(self.path(key), parquet_bytes(cell.table.replace_schema_metadata(header)))
 
     def get_or_compute(self, key: Key, load: Callable[[], object], compute: Callable[[], Cell]) -> Cell:
-        """Read a cell, after computing and saving it if it is missing.
-
-        `load` prepares the model. The forward passes of `load` are not part of the cell's cost, which is saved as the
-        fact `passes`.
+        """Read a cell, after computing and saving it if it is missing. `load` prepares the model, outside the cell's
+        cost (`passes`).
         """
         if self.has(key):
             cell = self.get(key)

@@ -11,9 +11,8 @@ from distractor.text.task import Item, Task
 def apply_chat_template(task: Task, tokenizer: Any, name: str, *, adds_bos: bool) -> Task:
     """Write every prompt with the chat template, up to the start of the model's turn. Only chat formats change.
 
-    Answers lose their leading space, because they start a turn. Some templates write the BOS token themselves. If the
-    model `adds_bos` to every prompt, it is removed here. Raises EncodeError if the tokenizer has no chat template, or
-    its template rejects the chat.
+    Answers lose their leading space, because they start a turn. A BOS token of the template is removed if the model
+    `adds_bos`. Raises EncodeError if the tokenizer has no chat template, or its template rejects the chat.
     """
     if not task.format.chat:
         return task

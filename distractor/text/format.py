@@ -1,8 +1,4 @@
-"""Prompt formats: worked examples, options, hints and chat turns, and how the answer is obtained.
-
-Every result records its format, because the prompt decides whether scaling is inverse, U-shaped or positive
-(Wei, Tay and Le 2022).
-"""
+"""Prompt formats, which decide whether scaling is inverse, U-shaped or positive (Wei, Tay and Le 2022)."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace

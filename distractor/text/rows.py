@@ -17,9 +17,8 @@ SHOWN = 60  # most characters of a value in a message
 
 
 class TableRow(NamedTuple):
-    """One row: its cells by column, its line in the file (for .parquet and .json its number, from 1), and its place.
-
-    The place names the file and the line or row in messages: `results.csv, line 5`.
+    """One row: cells by column, its line in the file (or its number, from 1), and its place in messages: `results.csv,
+    line 5`.
     """
 
     cells: Mapping[str, Any]
@@ -55,16 +54,12 @@ def parse_rows(path: Path, content: bytes) -> list[TableRow]:
 
 
 def read_parquet(path: Path) -> "DataFrame":
-    """Read a .parquet file; whole numbers stay whole in columns with empty cells. Raises TableError if the file cannot
-    be read or is damaged, or two columns have the same name.
-    """
+    """Read a .parquet file; whole numbers stay whole next to empty cells. Raises TableError like `read_rows`."""
     return _parse_parquet(path, read_bytes(path)).to_pandas(integer_object_nulls=True)
 
 
 def read_bytes(path: Path, *, largest: int | None = None) -> bytes:
-    """Read a whole file. Raises TableError if there is no such file, it cannot be read, or it has more than `largest`
-    bytes.
-    """
+    """Read a whole file. Raises TableError if it cannot be read or has more than `largest` bytes."""
     try:
         if not path.is_file():
             raise TableError(f"there is no file {path}")

@@ -1,7 +1,6 @@
 """Writes a task in another prompt format: worked examples before each question, a hint, options, or chat turns.
 
-An item has the same examples under every condition. So conditions differ only in the question, and prompts of equal
-length keep equal lengths.
+An item has the same examples under every condition, so that conditions differ only in the question.
 """
 
 import re

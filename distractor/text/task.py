@@ -1,7 +1,6 @@
-"""Tasks and items: one question under several conditions, each with the same two answers.
+"""Tasks and items as text: one question under several conditions, each with the same two answers.
 
-This module holds text only, no torch. A task contains a *true task* (the instruction) and an easier *distractor task*
-that the same text invites. Each item has one answer for each of them, the same two under every condition.
+A task contains a *true task* (the instruction) and an easier *distractor task* that the same text invites.
 """
 
 import hashlib
@@ -50,10 +49,9 @@ RIGHT: Mapping[Condition, Answer | None] = {
 class Item:
     """One question under every condition, with its two answers.
 
-    `true` and `distractor` continue the prompt directly, so they start with a space where one is needed. `group` is the
-    unit of resampling: items about the same fact share a group. `rewordings` are alternative prompts for the aligned
-    conditions; the first wording with as many tokens as `conflict` is used. `reasons` is the reasoning that a worked
-    example shows between prompt and answer, up to "The answer is".
+    `true` and `distractor` continue the prompt directly, with a space where one is needed. `group` is the unit of
+    resampling: items about the same fact share one. `rewordings` are alternative prompts for the aligned conditions;
+    the first as long as `conflict` is used. `reasons` is the reasoning of a worked example, up to "The answer is".
     """
 
     id: str
