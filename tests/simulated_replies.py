@@ -8,10 +8,10 @@ import numpy as np
 
 from distractor.ablation.written.answers import WrittenResult
 from distractor.models.source import Source
-from distractor.scoring.free_answers import Replies, Text
 from distractor.scoring.settings import Settings
+from distractor.scoring.written_answers import Replies, Text
 from distractor.text.format import Format
-from distractor.text.shots import format_task
+from distractor.text.format_task import format_task
 from distractor.text.task import Condition, Item, Task
 
 CONDITIONS = (Condition.CONFLICT, Condition.CONGRUENT)

@@ -108,7 +108,7 @@ def ablate(
         DistractorError: a model, the task's text or the store is invalid.
     """
     settings = settings or Settings()
-    if task.format.is_free:
+    if task.format.is_written:
         raise ScalingError(
             f"the prompts of {task.name} have the format {task.format.scoring}, which has no answers to rank; "
             "use ablate_written"

@@ -12,10 +12,10 @@ from typing import Any
 from distractor.errors import EncodeError, ModelError
 from distractor.models.heads import count_layers_and_heads
 from distractor.models.source import Source
-from distractor.scoring.free_answers import gap_keys, text_keys
 from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Key, Store
+from distractor.scoring.written_answers import gap_keys, text_keys
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.intervals import MIN_SEEDS
 from distractor.statistics.power import smallest_detectable_dip
@@ -90,7 +90,7 @@ class Plan:
 
 def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings, *, knockout: bool) -> Plan:
     """Count what a run would compute. Models with an unknown number of parameters count as free."""
-    is_written = task.format.is_free
+    is_written = task.format.is_written
     item_sd = SHARE_SD if is_written else PREFERENCE_SD
     cells = cached = tokens = 0
     flops = knockout_flops = 0.0
@@ -130,7 +130,7 @@ def _cells(
     task: Task, source: Source, settings: Settings, lengths: Mapping[Condition, int]
 ) -> Iterator[tuple[Key, int]]:
     """A model's cells and the tokens of each; `lengths` counts the tokens of all prompts under each condition."""
-    if not task.format.is_free:
+    if not task.format.is_written:
         yield from ((key, lengths[c]) for c, key in score_keys(task, source, settings).items())
         return
     # The last written token is never an input.

@@ -116,7 +116,7 @@ def ablate(
     from distractor.scoring.shot_limits import refuse_too_many_shots
     from distractor.scoring.store import Store
     from distractor.text.format import parse_formats
-    from distractor.text.shots import format_task
+    from distractor.text.format_task import format_task
 
     formats = parse_formats(
         form or ["rank"], shots, kind=shot_kind.value, seed=shot_seed, inline=inline, lead=lead, options=options, hint=hint,
@@ -125,7 +125,7 @@ def ablate(
     plain = find_task(task, data, items)
     example_pool = find_task(task, data) if any(each.shots for each in formats) else plain
     tasks = [format_task(plain, each, example_pool) for each in formats]
-    ranked = [each for each in tasks if not each.format.is_free]
+    ranked = [each for each in tasks if not each.format.is_written]
     knockout = knockout and bool(ranked)
     if knockout and (reason := _why_no_knockout(ranked[0])):
         knockout = False

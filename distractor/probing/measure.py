@@ -20,8 +20,7 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
     """The reading of `probe` in `model` on the items of `task`; `encoding` saves encoding the task again.
 
     If the probe's conditions are not aligned, each is read separately; an item is NaN under conditions that it lacks. A
-    reading
-    may hold NaN only if its attribute `absent` says what NaN means.
+    reading may hold NaN only if its attribute `absent` says what NaN means.
 
     Raises:
         EncodeError: the task's text does not fit the model.

@@ -1,4 +1,4 @@
-"""Per-item quantities of one model: preference, accuracy, gap, coverage and the two pulls."""
+"""Behaviour of models on a task: preference, accuracy, gap, coverage and the two pulls, item by item."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ def refuse_several_steps(sources: Sequence[Source]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class TaskResult:
-    """What all results on the items of one task share. Means are over *complete* items only."""
+    """The common part of all results on the items of one task. Means are over *complete* items only."""
 
     task: Task
     settings: Settings

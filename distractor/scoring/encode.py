@@ -132,7 +132,7 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
     # The model never reads the last token of an answer or of a generated text.
     longest = len(bos) + len(ids) + max(len(first), len(second), task.format.max_tokens) - 1
     if model.context is not None and longest > model.context:
-        rest = f"the {task.format.max_tokens} tokens to generate" if task.format.is_free else "its answer"
+        rest = f"the {task.format.max_tokens} tokens to generate" if task.format.is_written else "its answer"
         raise TooLongError(
             f"{model.name}: item {item.id} of {task.name} with {rest} takes {longest} positions, but the model's context "
             f"has {model.context}; use a model with a longer context or shorter items"

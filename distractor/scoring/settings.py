@@ -1,4 +1,4 @@
-"""How models are run: device, dtype, batch size, BOS, threads."""
+"""Settings for running models (device, dtype, batch size, BOS, threads), and loading a model with them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from distractor.errors import EncodeError
-from distractor.text.shots import chat_turns
+from distractor.text.format_task import chat_turns
 from distractor.text.task import Item, Task
 
 

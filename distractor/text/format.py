@@ -52,13 +52,13 @@ class Format:
             raise TaskError(f"asked for {self.shots} shots; ask for 0 or more")
         if "\n" in self.hint.strip():
             raise TaskError("the hint has several lines; write it on one line")
-        if self.limit is not None and (self.limit < 1 or not self.is_free):
+        if self.limit is not None and (self.limit < 1 or not self.is_written):
             raise TaskError(
                 f"limit of {self.limit} tokens with {self.scoring}; use a limit of at least 1 with generate or cot"
             )
 
     @property
-    def is_free(self) -> bool:
+    def is_written(self) -> bool:
         """Whether the model writes its answer, so that no probabilities are compared."""
         return self.scoring != "rank"
 
@@ -109,7 +109,7 @@ class Format:
             for name, value in asdict(self.plain()).items()
             if name not in ("scoring", "shots") and value != default[name]
         }
-        limit = {"limit": self.max_tokens} if self.is_free else {}
+        limit = {"limit": self.max_tokens} if self.is_written else {}
         return {"format": self.scoring, "shots": self.shots, **record, **limit}
 
 

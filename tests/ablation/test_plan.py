@@ -18,13 +18,13 @@ from distractor.models import families
 from distractor.models import load as load_module
 from distractor.models.families import find_models
 from distractor.models.source import Source
-from distractor.scoring.free_answers import OTHER_REASONING
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
+from distractor.scoring.written_answers import OTHER_REASONING
 from distractor.statistics.power import smallest_detectable_dip
 from distractor.text.format import Format, Scoring
-from distractor.text.shots import format_task
+from distractor.text.format_task import format_task
 from distractor.text.task import Task
 from small_ladder import CELLS, ITEMS
 

@@ -25,7 +25,7 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.statistics.intervals import Mean
 from distractor.text.format import Format
-from distractor.text.shots import format_task
+from distractor.text.format_task import format_task
 from distractor.text.task import Condition, Item, Task
 from simulated_replies import CONDITIONS, many_items, over_sizes, replies
 

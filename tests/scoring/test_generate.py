@@ -17,7 +17,7 @@ from distractor.scoring.generate import Generated, generate
 from distractor.scoring.reply import read_answer
 from distractor.scoring.score import score
 from distractor.text.format import Format
-from distractor.text.shots import format_task
+from distractor.text.format_task import format_task
 from distractor.text.task import Item
 
 SIX = ("gpt2", "gpt_neox", "llama_grouped_tied", "opt", "qwen3", "gemma2")

@@ -14,7 +14,7 @@ from distractor.models.source import Source
 from distractor.scoring.encode import encode
 from distractor.scoring.shot_limits import caution, refuse_too_many_shots
 from distractor.text.format import Format
-from distractor.text.shots import format_task
+from distractor.text.format_task import format_task
 from distractor.text.task import Condition, Task
 from experiments.ladder.corpus import MODULES
 from experiments.ladder.document import text_of

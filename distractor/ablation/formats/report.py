@@ -11,8 +11,8 @@ from distractor.ablation.written import report as written_report
 from distractor.models.source import Source
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import run_manifest
-from distractor.scoring.free_answers import WRITER
 from distractor.scoring.settings import Settings
+from distractor.scoring.written_answers import WRITER
 from distractor.text.format import Format
 from distractor.text.task import Task
 

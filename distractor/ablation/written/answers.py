@@ -18,9 +18,9 @@ from distractor.errors import ScalingError
 from distractor.models.source import Source
 from distractor.progress import Advance
 from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, TaskResult, refuse_several_steps
-from distractor.scoring.free_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
+from distractor.scoring.written_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.intervals import Mean, known_group_means, known_mean_interval
 from distractor.statistics.shape_test import Shape, delta_of, judge
@@ -188,14 +188,14 @@ def ablate_written(
 ) -> WrittenResult:
     """Let every model write its answer to every item under every condition. Only what the store lacks is computed.
 
-    The task's prompts need a format in which models write (`distractor.text.shots.put`). For chains of thought, the logit
-    gap is measured after the model's own reasoning and after its reasoning under the other condition.
+    The task's prompts need a format in which models write (see `format_task`). For chains of thought, the logit gap is
+    measured after the model's own reasoning and after its reasoning under the other condition.
 
     Raises:
         DistractorError: a model, the task's text or the store is invalid.
     """
     settings = settings or Settings()
-    if not task.format.is_free:
+    if not task.format.is_written:
         raise ScalingError(
             f"the prompts of {task.name} have the format {task.format.scoring}, in which models write nothing; use ablate"
         )

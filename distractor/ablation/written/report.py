@@ -8,8 +8,8 @@ import numpy as np
 from distractor.ablation.written.answers import SHARES, WrittenResult
 from distractor.runs.folder import RunFolder
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
-from distractor.scoring.free_answers import Text
 from distractor.scoring.shot_limits import caution
+from distractor.scoring.written_answers import Text
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:

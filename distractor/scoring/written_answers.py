@@ -1,4 +1,4 @@
-"""Answers that models write freely: the generated texts, the answers read from them, and the gap after the reasoning."""
+"""Written answers: the texts that models generate, the answers read from them, and the gap after the reasoning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

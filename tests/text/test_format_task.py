@@ -12,7 +12,7 @@ from distractor.errors import EncodeError, TaskError
 from distractor.scoring.encode import encode
 from distractor.text.chat import apply_chat_template
 from distractor.text.format import SHOT_KINDS, Format
-from distractor.text.shots import SHOT_CONDITIONS, TURN, chat_turns, format_task
+from distractor.text.format_task import SHOT_CONDITIONS, TURN, chat_turns, format_task
 from distractor.text.task import Condition, Item, Task
 from tasks import TASKS
 
