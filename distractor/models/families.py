@@ -16,7 +16,6 @@ from distractor.models.snapshot import check_model_folder, find_snapshot
 from distractor.models.source import NO_FAMILY, Source
 
 LADDER = Path(__file__).parent.parent / "ladder"
-
 PUBLIC = Path(__file__).parent / "families.toml"
 
 
@@ -84,10 +83,8 @@ def read_family(path: Path) -> Family:
 def embedded_ladder() -> Family:
     """Return the models that are installed with this package. Raises ModelError if files are missing or damaged."""
     try:
-        models, held_out, shots = (
-            json.loads((LADDER / name).read_text(encoding="utf-8"))
-            for name in ("ladder.json", "held_out.json", "shots.json")
-        )
+        files = [(LADDER / f"{name}.json").read_text(encoding="utf-8") for name in ("ladder", "held_out", "shots")]
+        models, held_out, shots = map(json.loads, files)
         members = [
             Member(
                 model=model["size"],

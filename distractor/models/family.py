@@ -1,6 +1,6 @@
 """A family: models that differ in size, seed and training step, and the selection of some of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,7 @@ class Family:
         chosen = self._select_steps(members, f"{self.name}{selector}", step)
         return tuple(self._source(member, number, offline=offline) for member, number in chosen)
 
-    def _select_steps(
-        self, members: Sequence[Member], requested: str, step: str
-    ) -> Iterator[tuple[Member, int | None]]:
+    def _select_steps(self, members: list[Member], requested: str, step: str) -> Iterator[tuple[Member, int | None]]:
         """Yield each model with each selected step; None is the final step."""
         kept = sorted({number for m in members for number in (*m.steps, m.final_step) if number is not None})
         if self.checkpoint is None or not any(member.steps for member in members):

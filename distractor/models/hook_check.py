@@ -13,8 +13,7 @@ from distractor.models.hooks import set_to
 from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
 
-_passed: "WeakKeyDictionary[Model, set[Part]]" = WeakKeyDictionary()
-"""The parts of each model that passed the check, so that each is checked once."""
+_passed: "WeakKeyDictionary[Model, set[Part]]" = WeakKeyDictionary()  # the parts of each model that passed
 
 
 def require_full_precision(model: Model) -> None:

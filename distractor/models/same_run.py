@@ -27,14 +27,10 @@ def from_same_run(first: Source, second: Source) -> bool:
     if first.seed is not None and second.seed is not None and first.seed != second.seed:
         return False
     is_named = any(s.seed is not None or s.step is not None or "@" in s.model for s in (first, second))
-    if is_named and first.family == second.family and _run(first) == _run(second):
+    runs = [(s.family, s.model.partition("@")[0], s.seed) for s in (first, second)]  # shared by all steps of a run
+    if is_named and runs[0] == runs[1]:
         return True
     return _correlation(first.folder, second.folder) >= MIN_CORRELATION
-
-
-def _run(source: Source) -> tuple[str, int | None]:
-    """Return what all steps of a run share: the model, without the revision of a hub id, and the seed."""
-    return source.model.partition("@")[0], source.seed
 
 
 @cache

@@ -42,13 +42,9 @@ class ItemParts:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
+        means = dict(zip(self.names, self.means.tolist(), strict=True))
         errors = None if self.errors is None else dict(zip(self.names, self.errors.tolist(), strict=True))
-        return {
-            "cut": self.cut,
-            "caution": self.caution,
-            "parts": dict(zip(self.names, self.means.tolist(), strict=True)),
-            "standard_errors": errors,
-        }
+        return {"cut": self.cut, "caution": self.caution, "parts": means, "standard_errors": errors}
 
 
 def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:

@@ -19,7 +19,6 @@ from distractor.scoring.prefix_sharing import PackedSequence, batches, packed_se
 from distractor.text.task import Item
 
 TOKENS_PER_PASS = 4_096
-
 LOGITS_PER_PASS = 2**25
 """The maximum of tokens and of logits in one forward pass. Both are fixed, so results do not depend on the machine.
 Larger passes are slower, because their activations do not fit into a CPU cache.

@@ -111,10 +111,10 @@ def changes(
         mean, low, high = mean_interval(values, names)
         if counted[row]:
             low, high = _of_counts(values[used], len(set(names[used])), low, high)
-        judged.append(
-            Change(mean, low, high, float(p[row]), float(p_family[row]), float(by_chance[row] / counts[row]),
-                   between_seeds=_between_seeds(first[row][:, used], second[row][:, used]), are_seeds=are_seeds)
-        )  # fmt: skip
+        chance = float(by_chance[row] / counts[row])
+        between = max((float(np.ptp(s[row][:, used].mean(1))) for s in (first, second) if s.shape[1] > 1), default=None)
+        tests = float(p[row]), float(p_family[row]), chance
+        judged.append(Change(mean, low, high, *tests, between_seeds=between, are_seeds=are_seeds))
     if min(first.shape[1], second.shape[1]) < MIN_SEEDS:
         return judged
     over_seeds = [_over_seeds(a, b, names, paired=same_runs) for a, b in zip(first, second, strict=True)]
@@ -172,11 +172,6 @@ def _over_seeds(
     half = float(t_quantile(freedom)) * error
     p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
     return Seeds(mean - half, mean + half, p, p)
-
-
-def _between_seeds(first: Float[ndarray, "seed used"], second: Float[ndarray, "seed_2 used"]) -> float | None:
-    spans = [float(np.ptp(side.mean(1))) for side in (first, second) if len(side) > 1]
-    return max(spans) if spans else None
 
 
 def _of_counts(values: Float[ndarray, " item"], n_groups: int, low: float, high: float) -> tuple[float, float]:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from distractor.errors import TaskError
-from distractor.text.format import ExampleKind, Format
+from distractor.text.format import Format
 from distractor.text.task import Condition, Item, Task
 
 TURN = "\x1e"  # separates the turns of a chat in a prompt, until the tokenizer's template replaces it
@@ -39,15 +39,13 @@ def format_task(task: Task, form: Format, pool: Task | None = None) -> Task:
     plain, drawn_from = (_set_options(source, form) for source in (task, pool))
     examples = _Examples(drawn_from, form) if form.shots else None
     items = tuple(_prepend(item, form, examples.draw(item) if examples else ()) for item in plain.items)
-    before = r"(?P<before>.*\n\n)?" if not (form.inline or form.chat) else None
-    return replace(
-        plain,
-        items=items,
-        layout=None if before is None or plain.layout is None else before + plain.layout,
-        format=form,
-        with_shots=lambda count: format_task(task, replace(form, shots=count), pool),
-        with_options=None,
-    )
+    has_layout = plain.layout and not (form.inline or form.chat)
+    layout = rf"(?P<before>.*\n\n)?{plain.layout}" if has_layout else None
+
+    def with_shots(count: int) -> Task:
+        return format_task(task, replace(form, shots=count), pool)
+
+    return replace(plain, items=items, layout=layout, format=form, with_shots=with_shots, with_options=None)
 
 
 def chat_turns(prompt: str) -> Iterator[tuple[str, str]]:
@@ -74,23 +72,17 @@ class _Examples:
 
     def __init__(self, pool: Task, form: Format) -> None:
         self.pool, self.form = pool, form
-        self.kinds: tuple[Literal["congruent", "conflict"], ...] = (
-            ("congruent", "conflict") if form.kind == "mixed" else (form.kind,)
-        )
+        self.kinds = ("congruent", "conflict") if form.kind == "mixed" else (form.kind,)
         words = [_words(item) for item in pool.items]
-        self.candidates: dict[ExampleKind, list[_Example | None]] = {
-            kind: self._candidates(kind, words) for kind in self.kinds
-        }
-        self.answers: dict[ExampleKind, set[str]] = {
-            kind: {example.answer for example in examples if example} for kind, examples in self.candidates.items()
-        }
+        self.candidates = {kind: self._candidates(kind, words) for kind in self.kinds}
+        self.answers = {k: {example.answer for example in each if example} for k, each in self.candidates.items()}
         group_words: dict[str, set[str]] = {}
         for item, own in zip(pool.items, words, strict=True):
             group_words.setdefault(item.group, set()).update(own)
         self.groups_with = Counter(word for own in group_words.values() for word in own)
         self.rare_count = RARE * len(group_words)
 
-    def _candidates(self, kind: ExampleKind, words: Sequence[set[str]]) -> list[_Example | None]:
+    def _candidates(self, kind: str, words: Sequence[set[str]]) -> list[_Example | None]:
         """One entry for each item of the pool, in order; None if it has no prompt of this kind."""
         condition, pool = SHOT_CONDITIONS[kind], self.pool
         if not any(condition in item.prompts for item in pool.items):

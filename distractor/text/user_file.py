@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,8 +14,6 @@ from typing import Any
 from distractor.errors import DistractorError, nearest
 
 IN_PYTHON = re.compile(r"(?P<path>.+\.py):(?P<name>\w+)")
-
-
 _hashes: dict[str, str] = {}  # the SHA-256 of each file that ran, by the name of its module
 
 
@@ -79,13 +78,8 @@ def _line_in(path: Path, error: BaseException) -> int | None:
     """The last line of the file that ran before the error."""
     if isinstance(error, SyntaxError):
         return error.lineno
-    lines = []
-    step = error.__traceback__
-    while step is not None:
-        if Path(step.tb_frame.f_code.co_filename) == path.resolve():
-            lines.append(step.tb_lineno)
-        step = step.tb_next
-    return lines[-1] if lines else None
+    frames = reversed(list(traceback.walk_tb(error.__traceback__)))
+    return next((line for frame, line in frames if Path(frame.f_code.co_filename) == path.resolve()), None)
 
 
 def _run(path: Path) -> ModuleType:
