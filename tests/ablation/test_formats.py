@@ -50,14 +50,14 @@ def test_chance_alone_makes_no_dip() -> None:
     assert sum(depth.low > 0 for depth in depths) <= 3
 
 
-def test_sizes_with_too_few_answers_are_no_part_of_a_dip() -> None:
+def test_sizes_with_too_few_answers_do_not_count_for_a_dip() -> None:
     half = dip(over_sizes(many_items(200), [0.1, 0.9, 0.4, 0.1], [1, 0.5, 1, 1]))
     assert half is not None
     assert {name for span in half.spans for name in span}.isdisjoint({"m100"})
     assert dip(over_sizes(many_items(200), [0.1, 0.9, 0.1], [1, 0.5, 1])) is None
 
 
-def test_models_of_one_size_that_are_no_seeds_of_each_other_make_no_curve() -> None:
+def test_models_of_one_size_that_are_not_seeds_make_no_curve() -> None:
     made = over_sizes(many_items(200), DEEP, [1] * 5).replies
     alone = [
         replace(each, source=replace(each.source, seed=None, family=each.source.model)) for each in (*made, made[0])

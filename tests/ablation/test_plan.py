@@ -134,7 +134,7 @@ def test_parameters_are_counted_without_loading_a_model(name: str, tmp_path: Pat
     assert count_parameters(folder) == AutoModelForCausalLM.from_pretrained(folder).num_parameters()
 
 
-def test_stored_masks_and_frequencies_are_no_parameters(tmp_path: Path) -> None:
+def test_stored_masks_and_frequencies_do_not_count_as_parameters(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 

@@ -36,7 +36,7 @@ def mean(value: Mean | None) -> float:
 
 
 @pytest.mark.quick
-def test_texts_without_an_answer_are_counted_apart_and_never_as_wrong() -> None:
+def test_texts_without_an_answer_are_counted_separately_and_never_as_wrong() -> None:
     task = many_items(40)
     given = [*["distractor"] * 10, *["true"] * 10, *["another"] * 10, *[None] * 10]
     result = WrittenResult(task, Settings(), (replies(task, given, 10),))

@@ -63,7 +63,7 @@ def test_models_come_smallest_first_and_each_probe_reads_each(results: ProbeResu
     assert results.refused == {}
 
 
-def test_only_planted_sites_stand_out(results: ProbeResults) -> None:
+def test_only_planted_sites_are_significant(results: ProbeResults) -> None:
     for name in ("ablation", "direct_attribution", "compensation"):
         cells = results.cells[name][1].sel(condition="conflict")
         cells = cells.sel(path="total") if "path" in cells.dims else cells
@@ -187,7 +187,7 @@ def test_steps_are_not_drawn_as_seeds(results: ProbeResults) -> None:
     assert "across" not in report.figures(replace(results, scores=scores, readings=readings))
 
 
-def test_cells_that_stand_out_are_framed(results: ProbeResults, drawn: Mapping[str, Any]) -> None:
+def test_marked_cells_are_framed(results: ProbeResults, drawn: Mapping[str, Any]) -> None:
     framed = sum(len(axes.patches) for axes in drawn["ablation-large"].axes[:2])
     assert framed == int(results.cells["ablation"][1]["marked"].sum()) == 4
 
@@ -239,7 +239,7 @@ def test_items_that_one_model_lacks_do_not_count(results: ProbeResults) -> None:
     assert (summary["items"], summary["groups"]) == (11, 6)
 
 
-def test_a_role_that_few_items_have_says_so_and_does_not_come_first(results: ProbeResults) -> None:
+def test_a_rare_role_is_counted_and_not_ranked_first(results: ProbeResults) -> None:
     reading = results.readings["attention"][-1]
     name, other = [str(role) for role in reading.data["role"].values if role not in ("bos", "slot")][:2]
     n_items = reading.data.sizes["item"]

@@ -41,7 +41,7 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (["--models", "ladder", "--out", "full"], ["full", "--out"]),
     ],
 )
-def test_a_mistake_is_one_message_and_leaves_nothing(
+def test_a_mistake_gives_one_message_and_no_files(
     more: list[str],
     words: list[str],
     tmp_path: Path,

@@ -128,7 +128,7 @@ def test_the_summary_is_json_without_nan_and_holds_the_conclusions(planted: tupl
     assert summary["sides"][1]["paths"][0]["true"]["sites"] == ["L0H1.z"]
 
 
-def test_tables_fit_the_terminal_and_say_what_was_planted(planted: tuple[ComparisonResult, Path]) -> None:
+def test_tables_fit_the_terminal_and_name_the_planted_change(planted: tuple[ComparisonResult, Path]) -> None:
     text = " ".join(printed(tables(planted[0])).split())
     assert re.search(r"changed most is L0H1\.z \(head_patching.*\): by -3\.00 \[.*\] nats, from 4\.00 to 1\.00", text)
     assert re.search(r"16 items .*: 0 to the true answer, 16 to the distractor's", text)
@@ -373,7 +373,7 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (["ladder/4x1", "ladder/8x1", "--out", "full"], ["full", "--out"]),
     ],
 )
-def test_a_mistake_is_one_message_and_leaves_nothing(
+def test_a_mistake_gives_one_message_and_no_files(
     more: list[str],
     words: list[str],
     tmp_path: Path,

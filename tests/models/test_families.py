@@ -423,7 +423,7 @@ def test_a_checkpoint_name_may_contain_the_seed(own: Path) -> None:
     assert [source.folder.name for source in find_models([f"{own}/small@10"], offline=True)] == ["seed0-at-10"]
 
 
-def test_several_steps_of_a_model_are_no_curve_over_size(kept: Path) -> None:
+def test_several_steps_of_a_model_do_not_form_a_curve_over_size(kept: Path) -> None:
     refuse_several_steps(find_models(["ladder"]))
     with pytest.raises(ScalingError, match=r"ladder/8x2.* several steps"):
         refuse_several_steps(find_models(["ladder/8x2@all"]))

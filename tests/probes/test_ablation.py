@@ -127,7 +127,7 @@ def slowly(
         ("llama_grouped_tied", "bytes_bos", (CONFLICT, CONGRUENT)),
     ],
 )
-def test_effects_are_those_of_a_slow_computation_by_other_means(
+def test_effects_equal_an_independent_slow_computation(
     loaded: Loaded, architecture: str, tokenizer: str, conditions: tuple[Condition, ...]
 ) -> None:
     model = loaded(architecture, tokenizer)
@@ -156,7 +156,7 @@ def uneven() -> Any:
     return replace(task, items=task.items[:-1])
 
 
-def test_a_mean_never_holds_anything_of_the_items_own_fold(loaded: Loaded) -> None:
+def test_a_mean_leaves_out_the_items_own_fold(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     probe = Ablation(FOLDS)
     run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
@@ -171,7 +171,7 @@ def test_a_mean_never_holds_anything_of_the_items_own_fold(loaded: Loaded) -> No
     assert (np.abs(disturbed - effect)[..., ~same_fold].max(("component", "condition")) > 1e-6).all()
 
 
-def test_items_do_not_feel_the_order_of_their_fold(loaded: Loaded) -> None:
+def test_effects_do_not_depend_on_the_order_of_items_within_a_fold(loaded: Loaded) -> None:
     """One item a fold: every mean is over all other items, in whatever order they come."""
     model, task = loaded("gpt2"), tiny.task()
     task = replace(task, items=tuple(replace(item, group=item.id) for item in task.items))
@@ -180,14 +180,14 @@ def test_items_do_not_feel_the_order_of_their_fold(loaded: Loaded) -> None:
     assert_allclose(turned.sel(item=[i.id for i in task.items]), measure(model, task, probe), atol=1e-10, rtol=0)
 
 
-def test_means_over_nobody_are_refused(loaded: Loaded) -> None:
+def test_means_over_no_items_are_refused(loaded: Loaded) -> None:
     with pytest.raises(ValueError, match="1 folds leave no other items"):
         Ablation(folds=1)
     with pytest.raises(TaskError, match="all 2 items are of the group 'Paris/Rome'"):
         measure(loaded("gpt2"), tiny.task().take(2), Ablation())
 
 
-def test_the_reading_says_what_it_is(loaded: Loaded) -> None:
+def test_the_reading_has_its_quantity_unit_and_labels(loaded: Loaded) -> None:
     reading = measure(loaded("gpt2"), tiny.task(), PROBES["ablation"])
     assert reading.dims == ("component", "condition", "item")
     assert reading.attrs["quantity"] == "change of the logit gap"
@@ -227,7 +227,7 @@ def test_the_wired_model_has_the_pulls_that_were_built_in(tmp_path: Path, second
 
 
 @pytest.mark.parametrize(("second", "first", "ranked"), [(2.0, 1.0, "L0H1.z"), (1.0, 2.0, "L0H0.z")])
-def test_the_planted_head_is_ranked_first_and_its_effect_is_what_it_carries(
+def test_the_planted_head_is_ranked_first_with_the_planted_effect(
     tmp_path: Path, second: float, first: float, ranked: str
 ) -> None:
     effect = mean_effect(measure(wire(tmp_path, first=first, second=second), wired.task(), Ablation()), CONFLICT)
@@ -236,13 +236,13 @@ def test_the_planted_head_is_ranked_first_and_its_effect_is_what_it_carries(
     assert effect["L0H1.z"] == pytest.approx(-second, abs=0.01), "without the true cue's head it is narrower"
 
 
-def test_what_writes_nothing_has_no_effect_at_all(tmp_path: Path) -> None:
+def test_a_component_that_writes_nothing_has_no_effect(tmp_path: Path) -> None:
     reading = measure(wire(tmp_path), wired.task(), Ablation())
     for idle in ("L0H2.z", "L0H3.z", "L0.mlp_out"):
         assert (reading.sel(component=idle) == 0).all(), idle
 
 
-def test_a_pure_detector_is_seen_which_a_mean_over_conflict_alone_would_keep(tmp_path: Path) -> None:
+def test_a_pure_detector_has_an_effect_that_a_mean_over_conflict_alone_would_hide(tmp_path: Path) -> None:
     model = wire(tmp_path, detector=1.0)
     ours = measure(model, wired.task(), Ablation()).sel(component="L0H2.z", condition="conflict")
     alone = measure(model, wired.task(), Ablation(conditions=(CONFLICT,))).sel(component="L0H2.z", condition="conflict")
@@ -251,7 +251,7 @@ def test_a_pure_detector_is_seen_which_a_mean_over_conflict_alone_would_keep(tmp
     assert fmean(ours.values) == pytest.approx(0, abs=0.02), "it pushes to A, for the true answer in half of the items"
 
 
-def test_what_was_seen_beforehand_and_what_is_read_layer_by_layer_give_the_same(loaded: Loaded) -> None:
+def test_stored_and_newly_read_activations_give_the_same_effects(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     together = batch(encode(tiny.task(), model), model, PAIR)
     for probe in (Ablation(FOLDS), Ablation(FOLDS, together=(Site(1, "z", 2), Site(0, "mlp_out")))):
@@ -259,7 +259,7 @@ def test_what_was_seen_beforehand_and_what_is_read_layer_by_layer_give_the_same(
         testing.assert_identical(probe(observe(model, together)), probe(observe(model, together, EVERY)))
 
 
-def test_each_part_is_read_by_itself_and_once(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_part_is_read_separately_and_once(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, read = loaded("gpt2", "bytes"), []
 
     def spy(*args: Any, **more: Any) -> Any:
@@ -280,7 +280,7 @@ def test_each_part_is_read_by_itself_and_once(loaded: Loaded, monkeypatch: pytes
 # Other stand-ins than the mean.
 
 
-def test_zero_ablation_is_that_of_plain_transformers(loaded: Loaded) -> None:
+def test_zero_ablation_equals_plain_transformers(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     encoding, network = encode(tiny.task(), model), tiny.plain(model.name)
     reading = measure(model, tiny.task(), Ablation(kind="zero"))
@@ -291,7 +291,7 @@ def test_zero_ablation_is_that_of_plain_transformers(loaded: Loaded) -> None:
             assert reading.sel(component=name, condition="conflict")[i].item() == pytest.approx(wanted, abs=1e-9)
 
 
-def test_a_donor_is_another_fold_and_gives_a_token_of_the_same_role(loaded: Loaded) -> None:
+def test_a_donor_is_in_another_fold_and_gives_a_token_of_the_same_role(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes_bos")
     together = batch(encode(uneven(), model), model, (CONFLICT, CONGRUENT))
     others = ReplacementValues.of(together, FOLDS)
@@ -332,7 +332,7 @@ def test_donors_are_balanced_over_conditions_and_labels(loaded: Loaded) -> None:
     assert_allclose(shares, 1 / len(other_cells), atol=0.08)
 
 
-def test_resampling_is_writing_the_donors_activations_and_averaging_the_effects(loaded: Loaded) -> None:
+def test_resampling_averages_the_effects_of_the_donors_activations(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     probe = Ablation(FOLDS, kind="resample", draws=2, seed=5)
     run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
@@ -344,7 +344,7 @@ def test_resampling_is_writing_the_donors_activations_and_averaging_the_effects(
 
 
 @pytest.mark.parametrize("kind", ["zero", "resample"])
-def test_other_stand_ins_too_rank_the_planted_head_first(tmp_path: Path, kind: AblationKind) -> None:
+def test_other_replacement_values_also_rank_the_planted_head_first(tmp_path: Path, kind: AblationKind) -> None:
     effect = mean_effect(measure(wire(tmp_path), wired.task(), Ablation(kind=kind, draws=16)), CONFLICT)
     assert max(effect, key=lambda name: abs(effect[name])) == "L0H1.z"
     assert effect["L0H1.z"] == pytest.approx(-2, abs=0.35)
@@ -370,7 +370,7 @@ def test_sites_knocked_out_together_are_one_component(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "opt", "llama_grouped_tied", "gemma2", "gemma3"])
-def test_the_direct_effect_is_that_with_all_later_layers_held_as_they_were(loaded: Loaded, architecture: str) -> None:
+def test_the_direct_effect_holds_later_layers_fixed(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     probe = Compensation(kind="zero")
     task = tiny.task().take(4)
@@ -390,7 +390,7 @@ def test_the_direct_effect_is_that_with_all_later_layers_held_as_they_were(loade
     assert bool(heads) != architecture.startswith("gemma"), "after a norm, heads have no paths of their own"
 
 
-def test_nothing_before_a_component_and_nothing_in_its_layer_reacts(loaded: Loaded) -> None:
+def test_only_later_layers_react_to_a_knock_out(loaded: Loaded) -> None:
     reading = np.abs(measure(loaded("gpt2"), tiny.task(), Compensation())).max(("condition", "item"))
     of_last = reading.sel(component="L1H2.z")
     assert (of_last.sel(path=[p for p in of_last.path.values if p.startswith("L0")]) == 0).all()
@@ -401,9 +401,7 @@ def test_nothing_before_a_component_and_nothing_in_its_layer_reacts(loaded: Load
 
 
 @pytest.mark.parametrize("kind", ["mean", "zero"])
-def test_compensation_finds_the_backup_head_and_finds_none_where_there_is_none(
-    tmp_path: Path, kind: AblationKind
-) -> None:
+def test_compensation_finds_the_backup_head_and_finds_none_without_a_backup(tmp_path: Path, kind: AblationKind) -> None:
     backed = measure(wire(tmp_path / "backed", backup=1.5), wired.task(), Compensation(kind=kind))
     mean = backed.sel(condition="conflict").mean("item")
     paths = [p for p in mean.path.values if p.startswith("L")]
@@ -421,7 +419,7 @@ def test_compensation_finds_the_backup_head_and_finds_none_where_there_is_none(
     assert np.abs(alone.sel(path="later")).max() < 1e-9
 
 
-def test_a_stream_that_is_no_sum_has_no_direct_path(tmp_path: Path) -> None:
+def test_without_an_additive_stream_there_is_no_direct_path(tmp_path: Path) -> None:
     from functools import partial
 
     words = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))

@@ -41,7 +41,7 @@ def run_of(model: Model, conditions: tuple[Condition, ...] = PAIR, sites: Any = 
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_a_prompt_patched_with_itself_is_as_it_was(loaded: Loaded, architecture: str) -> None:
+def test_patching_a_prompt_with_itself_changes_nothing(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     run = run_of(model, (CONFLICT, CONFLICT), items=4)
     at = torch.zeros(len(run.batch.items), run.batch.tokens.shape[2], dtype=torch.bool)
@@ -54,7 +54,7 @@ def test_a_prompt_patched_with_itself_is_as_it_was(loaded: Loaded, architecture:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_the_whole_stream_of_the_other_prompt_gives_its_gap(loaded: Loaded, architecture: str) -> None:
+def test_patching_the_whole_stream_gives_the_other_prompts_gap(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     run = run_of(model, items=4)
     assert (run.gap[0] - run.gap[1]).abs().max() > 0.01, "the prompts are alike, and the test shows nothing"
@@ -65,7 +65,7 @@ def test_the_whole_stream_of_the_other_prompt_gives_its_gap(loaded: Loaded, arch
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_exchanging_within_a_pass_is_writing_what_was_seen_before(
+def test_exchange_within_a_pass_equals_writing_stored_activations(
     loaded: Loaded, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = loaded(architecture, "bytes")
@@ -83,7 +83,7 @@ def test_exchanging_within_a_pass_is_writing_what_was_seen_before(
         assert site.part == "q" or (wanted - run.gap).abs().max() > 1e-4, "the exchange does nothing, nor does the test"
 
 
-def test_exchanging_position_by_position_adds_up_in_the_first_stream(loaded: Loaded) -> None:
+def test_effects_of_single_positions_add_up_in_the_first_stream(loaded: Loaded) -> None:
     """Where prompts differ in one token, its exchange is the exchange of everything, and the others' of nothing."""
     reading = measure(loaded("llama"), tiny.task(), ActivationPatching(parts=("resid_pre",)))
     first = reading.sel(layer="0", part="resid_pre").squeeze("pair")
@@ -131,7 +131,7 @@ def slow_gap(network: Any, row: Any, hooks: Iterator[tuple[Any, str, Callable[[t
     return float(logits[true] - logits[distractor])
 
 
-def test_effects_are_those_of_a_slow_computation_by_other_means(loaded: Loaded) -> None:
+def test_effects_equal_an_independent_slow_computation(loaded: Loaded) -> None:
     model = loaded("gpt2", "bytes")
     network, encoding = tiny.plain(model.name), encode(tiny.task(), model)
     parts: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
@@ -177,7 +177,7 @@ def test_effects_are_those_of_a_slow_computation_by_other_means(loaded: Loaded) 
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama_grouped_tied"])
-def test_effects_are_those_of_transformer_lens_where_it_is_right(loaded: Loaded, architecture: str) -> None:
+def test_effects_equal_those_of_transformer_lens_if_it_is_right(loaded: Loaded, architecture: str) -> None:
     from transformer_lens import patching
 
     model = loaded(architecture, "words_bos", "float32")
@@ -247,7 +247,7 @@ def test_the_planted_head_and_its_path_are_ranked_first(
 
 
 @pytest.mark.parametrize(("other", "head", "cue"), PATHS)
-def test_the_planted_head_recovers_all_and_it_alone_is_marked(
+def test_only_the_planted_head_is_marked_and_it_recovers_everything(
     tmp_path: Path, other: Condition, head: str, cue: str
 ) -> None:
     model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
@@ -263,7 +263,7 @@ def test_the_planted_head_recovers_all_and_it_alone_is_marked(
         assert (found.is_marked == (np.arange(4) == where)).all()
 
 
-def test_where_the_distractor_wins_the_first_pair_shows_nothing_and_says_so(tmp_path: Path) -> None:
+def test_if_the_distractor_wins_the_first_pair_shows_nothing_and_gives_the_reason(tmp_path: Path) -> None:
     model = load(wired.save(tmp_path, wired.Strengths(second=0.0)), device="cpu", dtype="float64")
     reading = measure(model, wired.task(), ActivationPatching(parts=("z",))).squeeze("pair")
     gap, groups = reading.pair_gap.values, list(reading.group.values)
@@ -277,7 +277,7 @@ def test_where_the_distractor_wins_the_first_pair_shows_nothing_and_says_so(tmp_
 # What the reading says, and what is refused.
 
 
-def test_a_reading_says_what_it_is_and_where(loaded: Loaded) -> None:
+def test_a_reading_has_its_quantity_unit_and_labels(loaded: Loaded) -> None:
     reading = measure(loaded("gpt2"), tiny.task(), ActivationPatching())
     assert reading.dims == ("pair", "direction", "part", "layer", "role", "item")
     assert list(reading.pair.values) == ["conflict/congruent"]
@@ -306,7 +306,7 @@ def test_a_part_that_the_architecture_lacks_is_left_out(loaded: Loaded) -> None:
     assert list(reading.part.values) == [part for part in STREAM_PARTS if part != "resid_mid"]
 
 
-def test_roles_narrow_the_map_and_one_that_is_nowhere_is_refused(loaded: Loaded) -> None:
+def test_roles_restrict_the_map_and_an_unknown_role_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
     whole = measure(model, tiny.task(), ActivationPatching(parts=("resid_pre",)))
     some = measure(model, tiny.task(), ActivationPatching(parts=("resid_pre",), roles=("slot", "cue")))
@@ -319,7 +319,7 @@ def test_roles_narrow_the_map_and_one_that_is_nowhere_is_refused(loaded: Loaded)
 
 
 @pytest.mark.parametrize("parts", [(), ("z", "resid_pre")])
-def test_one_map_is_of_roles_or_of_heads(parts: tuple[Part, ...]) -> None:
+def test_one_map_shows_roles_or_heads(parts: tuple[Part, ...]) -> None:
     with pytest.raises(ValueError, match="not both"):
         ActivationPatching(parts=parts)
 
@@ -358,7 +358,7 @@ def test_an_effect_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pyte
         patched_gap(model, pair, Site(0, "z"))
 
 
-def test_nothing_is_kept_of_the_activations(loaded: Loaded) -> None:
+def test_no_activation_stays_in_memory(loaded: Loaded) -> None:
     model = loaded("gpt2")
     assert all(not ActivationPatching(parts=(part,)).sites(model) for part in PARTS)
     probe = replace(ActivationPatching(), parts=("resid_mid",))

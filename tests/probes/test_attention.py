@@ -32,7 +32,7 @@ def test_shares_sum_to_one(loaded: Loaded, architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_grouped_tied"])
-def test_shares_are_hugging_faces_attentions_summed_by_role(loaded: Loaded, architecture: str) -> None:
+def test_shares_equal_the_attention_of_hugging_face_summed_by_role(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     encoding = encode(tiny.task(), model)
     reading = measure(model, tiny.task(), Attention(), encoding).sel(condition="conflict")
@@ -60,7 +60,7 @@ def test_a_role_that_a_prompt_lacks_is_absent_and_not_zero(loaded: Loaded) -> No
     assert "no token of the role" in reading.attrs["absent"]
 
 
-def test_planted_heads_look_where_they_were_told(tmp_path: Path) -> None:
+def test_planted_heads_attend_to_the_planted_positions(tmp_path: Path) -> None:
     model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
     mean = measure(model, wired.task(), Attention()).mean("item")
     for head, role in ((0, "first"), (1, "second"), (2, "between"), (3, "first")):

@@ -52,7 +52,7 @@ def estimates(model: Model, together: Batch, **settings: Any) -> dict[Site, Tens
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_an_estimate_is_the_slope_of_the_way_to_the_other_activation(loaded: Loaded, architecture: str) -> None:
+def test_an_estimate_is_the_slope_along_the_path_to_the_other_activation(loaded: Loaded, architecture: str) -> None:
     """Of stream parts, values and results; queries and keys by their gradients alone."""
     model = loaded(architecture, "bytes")
     together = pair(model, items=3)
@@ -70,7 +70,7 @@ def test_an_estimate_is_the_slope_of_the_way_to_the_other_activation(loaded: Loa
         assert site.part == "q" or found[site].abs().max() > 1e-4
 
 
-def test_positions_and_passes_change_no_estimate(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_estimates_do_not_depend_on_the_split_into_passes(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("llama_grouped_tied", "bytes")
     together = pair(model)
     assert len(together.lengths.unique()) > 1
@@ -83,7 +83,7 @@ def test_positions_and_passes_change_no_estimate(loaded: Loaded, monkeypatch: py
             assert (value * is_padding == 0).all(), "padding has no effect"
 
 
-def test_only_one_pass_forward_is_made_for_all_sites(loaded: Loaded) -> None:
+def test_one_forward_pass_serves_all_sites(loaded: Loaded) -> None:
     model = loaded("gpt2")
     passes: list[int] = []
     unembed = model.bridge.original_model.get_output_embeddings()
@@ -94,7 +94,7 @@ def test_only_one_pass_forward_is_made_for_all_sites(loaded: Loaded) -> None:
     assert passes == [24]
 
 
-def test_weights_are_left_without_gradients(loaded: Loaded) -> None:
+def test_weights_have_no_gradients_afterwards(loaded: Loaded) -> None:
     model = loaded("gpt2")
     first_order_effects(model, pair(model), sites_of(model))
     assert all(weight.grad is None and not weight.requires_grad for weight in model.bridge.parameters())
@@ -133,7 +133,7 @@ def test_a_dropped_layer_passes_no_gradient_on(loaded: Loaded, layer: int) -> No
     assert (own == 0).all() == (layer == 0), "what a dropped layer writes itself counts for nothing"
 
 
-def test_grad_drop_is_the_mean_size_over_the_other_layers() -> None:
+def test_grad_drop_is_the_mean_absolute_estimate_over_the_other_layers() -> None:
     found = torch.tensor([[3.0, -3.0], [0.0, 0.0], [1.0, -2.0], [-5.0, 4.0]], dtype=torch.float64)[:, None].expand(
         4, 2, 2
     )
@@ -168,7 +168,7 @@ def linear(folder: Path, layers: int = 1, sharp: float = 1.0) -> Model:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_where_the_model_is_linear_estimates_are_exact(tmp_path: Path, layers: int) -> None:
+def test_estimates_are_exact_if_the_model_is_linear(tmp_path: Path, layers: int) -> None:
     model = linear(tmp_path, layers)
     together = pair(model)
     run = observe(model, together)
@@ -220,7 +220,7 @@ def test_the_planted_head_is_ranked_first(tmp_path: Path, other: Condition, head
 # The self-check.
 
 
-def test_every_estimate_comes_with_exact_patches_beside_it(loaded: Loaded) -> None:
+def test_every_estimate_comes_with_exact_patches(loaded: Loaded) -> None:
     model = loaded("gpt_neox")
     probe = AttributionPatching(other=SWAPPED)
     reading = measure(model, tiny.task(), probe)
@@ -248,7 +248,7 @@ def test_every_estimate_comes_with_exact_patches_beside_it(loaded: Loaded) -> No
     )
 
 
-def test_of_too_many_sites_a_random_sample_of_every_layer_is_run(
+def test_with_too_many_sites_a_random_sample_of_every_layer_is_checked(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agreement, "ALL_UP_TO", 20)
@@ -307,7 +307,9 @@ class Ledger(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("parts", [STREAM_PARTS, ("z", "q", "k", "pattern")])
-def test_memory_is_at_most_half_as_much_again_as_a_pass_forward_and_back(tmp_path: Path, parts: Sequence[Part]) -> None:
+def test_memory_is_at_most_one_and_a_half_times_that_of_a_forward_and_backward_pass(
+    tmp_path: Path, parts: Sequence[Part]
+) -> None:
     from functools import partial
 
     from transformers import GPT2Config
@@ -338,7 +340,7 @@ def test_memory_is_at_most_half_as_much_again_as_a_pass_forward_and_back(tmp_pat
 # What is refused.
 
 
-def test_what_is_not_a_layers_whole_part_is_refused(loaded: Loaded) -> None:
+def test_only_whole_parts_of_a_layer_are_accepted(loaded: Loaded) -> None:
     model = loaded("gpt2")
     with pytest.raises(ValueError, match="all heads of a layer are estimated at once"):
         first_order_effects(model, pair(model), [Site(0, "z", 1)])

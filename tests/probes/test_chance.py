@@ -17,7 +17,7 @@ from probes.chance import Chance
 DRAWS = 40
 
 
-def test_chance_has_the_dims_and_names_of_an_ablation_and_asks_for_nothing(tmp_path: Path) -> None:
+def test_chance_has_the_dims_of_an_ablation_and_reads_no_site(tmp_path: Path) -> None:
     model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
     ours, theirs = (measure(model, wired.task(), probe) for probe in (Chance(), Ablation()))
     assert ours.dims == theirs.dims
@@ -28,7 +28,7 @@ def test_chance_has_the_dims_and_names_of_an_ablation_and_asks_for_nothing(tmp_p
     assert not ours.equals(measure(model, wired.task(), Chance(seed=1)))
 
 
-def test_chance_finds_the_planted_head_no_more_often_than_any_other_and_marks_nothing(tmp_path: Path) -> None:
+def test_chance_ranks_the_planted_head_like_any_other_and_marks_nothing(tmp_path: Path) -> None:
     model = load(wired.save(tmp_path, wired.Strengths(first=1.0, second=2.0)), device="cpu", dtype="float64")
     task = wired.task(12)
     run = observe(model, batch(encode(task, model), model, Chance().conditions))

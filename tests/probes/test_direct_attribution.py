@@ -32,7 +32,7 @@ def gap(model: Model) -> np.ndarray:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_parts_sum_to_the_gap_and_roles_to_their_part(loaded: Loaded, architecture: str) -> None:
+def test_parts_sum_to_the_gap_and_roles_sum_to_their_part(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     encoding = encode(tiny.task(), model)
     whole = measure(model, tiny.task(), DirectAttribution(), encoding)
@@ -45,7 +45,7 @@ def test_parts_sum_to_the_gap_and_roles_to_their_part(loaded: Loaded, architectu
     assert (np.abs(whole.sel(component=heads)).mean(("condition", "item")) > 1e-6).all()
 
 
-def test_what_is_no_attention_stands_at_the_slot(loaded: Loaded) -> None:
+def test_components_other_than_heads_count_at_the_slot(loaded: Loaded) -> None:
     by_role = measure(loaded("gpt2", "words_bos"), tiny.task(), DirectAttribution(by_role=True))
     others = [name for name in by_role.component.values if not name.endswith(".z")]
     assert {"embed", "L0.attn_bias", "L0.mlp_out", "final_norm.bias"} <= set(others)
@@ -55,13 +55,13 @@ def test_what_is_no_attention_stands_at_the_slot(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama", "gemma2", "gemma3"])
-def test_float32_sums_as_well_as_it_can(loaded: Loaded, architecture: str) -> None:
+def test_float32_sums_within_its_rounding_error(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "words_bos", "float32")
     assert_allclose(measure(model, tiny.task(), DirectAttribution()).sum("component"), gap(model), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama", "qwen2"])
-def test_parts_are_those_of_transformer_lens_own_tool(loaded: Loaded, architecture: str) -> None:
+def test_parts_equal_those_of_transformer_lens(loaded: Loaded, architecture: str) -> None:
     from transformer_lens.model_bridge import TransformerBridge
     from transformer_lens.tools.analysis import direct_logit_attribution
 
@@ -96,7 +96,7 @@ def capped(folder: Path, cap: float | None) -> Model:
     return load(copy, device="cpu", dtype="float64")
 
 
-def test_capping_the_logits_is_a_row_of_its_own_and_the_rest_is_the_gap_before(tmp_path: Path) -> None:
+def test_capping_the_logits_has_a_separate_row(tmp_path: Path) -> None:
     tokenizer = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
     gemma = tiny.save(tmp_path / "gemma", tiny.ARCHITECTURES["gemma2"], tokenizer)
     model, free = capped(gemma, 2.0), capped(gemma, None)
@@ -107,7 +107,7 @@ def test_capping_the_logits_is_a_row_of_its_own_and_the_rest_is_the_gap_before(t
     assert np.abs(parts.sel(component="soft_cap")).max() > 0.1
 
 
-def test_a_sum_that_is_not_the_gap_is_refused(loaded: Loaded) -> None:
+def test_a_sum_that_differs_from_the_gap_is_refused(loaded: Loaded) -> None:
     model, probe = loaded("gpt2", "words_bos"), DirectAttribution()
     together = batch(encode(tiny.task(), model), model, PAIR)
     run: Run = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
@@ -116,7 +116,7 @@ def test_a_sum_that_is_not_the_gap_is_refused(loaded: Loaded) -> None:
         probe(replace(run, log_probs=run.log_probs * 1.001))
 
 
-def test_all_positions_kept_or_the_slot_alone_is_the_same(loaded: Loaded) -> None:
+def test_all_positions_and_the_slot_alone_give_the_same(loaded: Loaded) -> None:
     model, probe = loaded("llama_grouped_tied", "bytes"), DirectAttribution()
     together = batch(encode(tiny.task(), model), model, PAIR)
     assert together.lengths.unique().numel() > 1, "prompts are of one length, and the test shows little"
@@ -133,7 +133,7 @@ def wire(folder: Path, **strengths: float) -> Any:
     return measure(model, wired.task(), DirectAttribution(by_role=True)).mean("item")
 
 
-def test_the_planted_heads_are_given_what_they_write_and_where_they_have_it_from(tmp_path: Path) -> None:
+def test_the_planted_heads_have_their_output_and_its_source(tmp_path: Path) -> None:
     found = wire(tmp_path, first=1.0, second=2.0, detector=0.5)
     for condition, second in (("conflict", 2.0), ("congruent", -2.0)):
         here = found.sel(condition=condition)

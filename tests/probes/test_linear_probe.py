@@ -56,7 +56,7 @@ def test_the_fit_is_ridge_regression(monkeypatch: pytest.MonkeyPatch, penalty: f
             assert_allclose(found[label, stage], wanted, atol=1e-5)
 
 
-def test_the_penalty_is_the_one_that_leaving_one_out_would_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_penalty_minimises_the_leave_one_out_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the penalised weights standardised once for all rows, as the closed form has it."""
     x, y, new = data(rows=20, labels=1, seed=3)
     z = ((x - x.mean(1, keepdim=True)) / x.std(1, correction=0, keepdim=True)).numpy()
@@ -79,7 +79,7 @@ def test_the_penalty_is_the_one_that_leaving_one_out_would_choose(monkeypatch: p
             assert_allclose(chosen, fit(x, y, new)[0, stage], atol=1e-9)
 
 
-def test_features_that_do_not_vary_say_nothing_and_break_nothing() -> None:
+def test_constant_features_have_no_influence() -> None:
     x, y, new = data()
     still = torch.cat([x, torch.full_like(x[..., :1], 7.0)], -1)
     assert_allclose(fit(still, y, torch.cat([new, new[..., :1]], -1)), fit(x, y, new), atol=1e-9)
@@ -112,11 +112,11 @@ def test_labels_are_the_distractors_answer_the_cue_and_their_exclusive_or(tmp_pa
     assert labels["right_answer"].tolist() == right
 
 
-def test_answers_that_are_other_words_each_time_are_not_decoded(loaded: Loaded) -> None:
+def test_answers_that_differ_between_items_are_not_decoded(loaded: Loaded) -> None:
     assert measure(loaded("gpt2", "words_bos"), tiny.task(), LinearProbe()).label.values.tolist() == ["cue"]
 
 
-def test_what_only_names_the_group_is_of_no_use_on_other_groups() -> None:
+def test_features_that_identify_the_group_predict_nothing_in_other_groups() -> None:
     groups = np.repeat(np.arange(20), 4)
     own = torch.tensor(np.eye(20)[groups])[None]
     label = torch.tensor(np.where(groups % 2 == 0, 1.0, -1.0))[None]
@@ -161,7 +161,7 @@ def test_the_planted_layer_is_found_and_the_controls_find_nothing(tmp_path: Path
     assert (found.sel(label="cue", control="bag_of_tokens") == 1).all()
 
 
-def test_where_only_the_distractor_is_served_only_its_answer_is_found(tmp_path: Path) -> None:
+def test_a_model_of_the_distractor_task_alone_shows_only_its_answer(tmp_path: Path) -> None:
     found = accuracy(tmp_path, first=1.0, second=0.0).sel(control="model", stage="L2.resid_post")
     assert float(found.sel(label="distractor_answer")) == 1
     assert float(found.sel(label="right_answer")) == 0.5
@@ -169,7 +169,7 @@ def test_where_only_the_distractor_is_served_only_its_answer_is_found(tmp_path: 
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "llama_grouped_tied", "gemma3"])
-def test_an_untrained_model_of_the_same_architecture_can_be_had(loaded: Loaded, architecture: str) -> None:
+def test_an_untrained_model_of_the_same_architecture_can_be_made(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "words_bos")
     before: Any = {name: value.clone() for name, value in model.bridge.state_dict().items()}
     state = torch.random.get_rng_state()

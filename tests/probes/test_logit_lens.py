@@ -36,7 +36,7 @@ def known(loaded: Loaded, architecture: str, dtype: str = "float64") -> Model:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_the_last_stage_is_what_the_plain_model_answers(loaded: Loaded, architecture: str) -> None:
+def test_the_last_stage_is_the_output_of_the_plain_model(loaded: Loaded, architecture: str) -> None:
     model = known(loaded, architecture)
     encoding = encode(tiny.task(), model)
     lens = measure(model, tiny.task(), LogitLens(), encoding).isel(stage=-1)
@@ -54,7 +54,7 @@ def test_the_last_stage_is_what_the_plain_model_answers(loaded: Loaded, architec
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_grouped_tied"])
-def test_whole_layers_are_hugging_faces_hidden_states_read_out(loaded: Loaded, architecture: str) -> None:
+def test_whole_layers_equal_the_unembedded_hidden_states_of_hugging_face(loaded: Loaded, architecture: str) -> None:
     model = known(loaded, architecture)
     encoding = encode(tiny.task(), model)
     lens = measure(model, tiny.task(), LogitLens(), encoding).sel(quantity="logit_gap", condition="congruent")
@@ -70,7 +70,7 @@ def test_whole_layers_are_hugging_faces_hidden_states_read_out(loaded: Loaded, a
         assert_allclose(found, wanted, atol=1e-6, rtol=0)
 
 
-def test_the_half_between_is_the_stream_that_the_mlp_sees(loaded: Loaded) -> None:
+def test_the_stage_between_the_halves_is_the_input_of_the_mlp(loaded: Loaded) -> None:
     model = known(loaded, "llama")
     mid = measure(model, tiny.task(), LogitLens()).sel(stage="L1.resid_mid", quantity="logit_gap", condition="conflict")
     network: Any = tiny.plain(model.name)
@@ -101,7 +101,7 @@ def test_every_condition_is_read_and_a_missing_prompt_is_absent(loaded: Loaded) 
     assert "condition" in reading.attrs["absent"]
 
 
-def test_norms_behind_the_sum_are_refused(tmp_path: Path) -> None:
+def test_norms_after_the_sum_are_refused(tmp_path: Path) -> None:
     make = partial(
         OPTConfig, hidden_size=16, ffn_dim=24, word_embed_proj_dim=8, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=tiny.CONTEXT, do_layer_norm_before=False,
@@ -117,7 +117,7 @@ def test_half_precision_is_refused(loaded: Loaded) -> None:
         measure(known(loaded, "gpt2", "bfloat16"), tiny.task(), LogitLens())
 
 
-def test_a_last_stage_that_is_not_the_models_is_refused(loaded: Loaded) -> None:
+def test_a_last_stage_that_differs_from_the_model_is_refused(loaded: Loaded) -> None:
     model, probe = known(loaded, "gpt2"), LogitLens()
     together = batch(encode(tiny.task(), model), model, (CONFLICT,))
     run = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
@@ -131,7 +131,7 @@ def planted(folder: Path, **strengths: float) -> Model:
     return load(wired.deepen(flat, folder / "deep", at=1, layers=3), device="cpu", dtype="float64")
 
 
-def test_the_lens_finds_the_planted_layer_and_parts_there(tmp_path: Path) -> None:
+def test_the_lens_diverges_at_the_planted_layer(tmp_path: Path) -> None:
     reading = measure(planted(tmp_path, first=1.0, second=2.0), wired.task(), LogitLens())
     gap = reading.sel(quantity="logit_gap").mean("item")
     before = ["L0.resid_pre", "L0.resid_mid", "L0.resid_post"]
@@ -144,7 +144,7 @@ def test_the_lens_finds_the_planted_layer_and_parts_there(tmp_path: Path) -> Non
     assert reading.stage.values[3] == "L1.resid_mid"
 
 
-def test_without_a_true_path_conflict_and_congruent_do_not_part(tmp_path: Path) -> None:
+def test_without_a_true_path_conflict_and_congruent_do_not_diverge(tmp_path: Path) -> None:
     found = parting_of(measure(planted(tmp_path, first=1.0, second=0.0), wired.task(), LogitLens()))
     assert (found.stage, found.low, found.high) == (None, None, None)
 
@@ -168,12 +168,12 @@ def curves(step: int, stages: int = 8, groups: int = 40, noise: float = 0.3, see
 
 @pytest.mark.parametrize("step", [1, 4, 7])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_curves_part_where_they_were_made_to(step: int, sign: int) -> None:
+def test_simulated_curves_diverge_at_the_planted_stage(step: int, sign: int) -> None:
     found = divergence(sign * curves(step), np.ones(40))
     assert found.stage == found.low == found.high == step
 
 
-def test_an_early_blip_that_does_not_stay_is_no_parting() -> None:
+def test_a_short_early_difference_is_not_a_divergence() -> None:
     made = curves(5)
     made[2] += 3
     assert divergence(made, np.ones(40)).stage == 5
@@ -192,12 +192,12 @@ def test_the_interval_covers_the_stage_where_half_is_reached() -> None:
     assert covered >= 54
 
 
-def test_curves_that_end_alike_do_not_part() -> None:
+def test_curves_with_equal_ends_do_not_diverge() -> None:
     alike = sum(divergence(curves(99, seed=seed), np.ones(40)).stage is not None for seed in range(60))
     assert alike <= 9
 
 
-def test_a_lens_over_too_few_groups_has_no_parting(tmp_path: Path) -> None:
+def test_a_lens_over_too_few_groups_has_no_divergence(tmp_path: Path) -> None:
     reading = measure(planted(tmp_path), wired.task(1), LogitLens())
     from distractor.models.source import Source
     from distractor.probing.readings import Reading

@@ -76,7 +76,9 @@ def kib(folder: Path, probe: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the highest memory use is read from /proc")
-def test_no_probe_needs_more_memory_than_half_again_a_pass_forward_and_backward(tmp_path: Path) -> None:
+def test_no_probe_needs_more_than_one_and_a_half_times_the_memory_of_a_forward_and_backward_pass(
+    tmp_path: Path,
+) -> None:
     config = partial(GPT2Config, n_embd=256, n_layer=6, n_head=8, n_positions=64)
     tiny.save(tmp_path, config, tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
     plain = kib(tmp_path, "plain")

@@ -63,7 +63,7 @@ def whole(run: Run, nodes: list[Node]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_cutting_gives_what_whole_passes_give(loaded: Loaded, tmp_path: Path, architecture: str) -> None:
+def test_cached_patching_equals_whole_passes(loaded: Loaded, tmp_path: Path, architecture: str) -> None:
     run = run_of(get(loaded, tmp_path, architecture))
     assert len(set(run.batch.lengths.tolist())) > 1, "all prompts are alike in length, and the test shows less"
     # TransformerLens cannot give the stream between the halves of a layer whose norms stand behind the sums.
@@ -81,7 +81,7 @@ def test_cutting_gives_what_whole_passes_give(loaded: Loaded, tmp_path: Path, ar
 
 
 @pytest.mark.parametrize(("room", "tokens", "clean"), [(1, 1, 1), (16, 64, 40), (10_000, 10_000, 10_000)])
-def test_how_cells_are_laid_out_changes_nothing(
+def test_the_layout_of_cells_changes_no_result(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch, room: int, tokens: int, clean: int
 ) -> None:
     run = run_of(loaded("llama", "bytes"))
@@ -95,7 +95,7 @@ def test_how_cells_are_laid_out_changes_nothing(
     assert_close(found, wanted, atol=1e-9, rtol=0, equal_nan=True)
 
 
-def test_every_cell_stands_once_in_a_pass_and_lines_are_alike() -> None:
+def test_every_cell_occurs_once_in_a_pass_and_lines_have_similar_lengths() -> None:
     random = torch.Generator().manual_seed(0)
     lengths = torch.tensor([30, 20, 17])
     rows = torch.randint(0, 3, (200,), generator=random)
@@ -150,7 +150,7 @@ def test_layers_before_a_change_and_positions_before_it_are_not_run_again(loaded
     assert through([(Site(1, "resid_post"), one) for one in at]) == [-clean, -clean]
 
 
-def test_a_model_that_cannot_be_cut_takes_whole_passes_and_says_so(
+def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = loaded("gpt2")
@@ -179,13 +179,13 @@ def test_a_pattern_is_exchanged_in_a_whole_pass(loaded: Loaded) -> None:
     assert_close(found, whole(run, nodes), atol=1e-9, rtol=0)
 
 
-def test_no_layer_stays_left_out(loaded: Loaded) -> None:
+def test_no_layer_stays_disabled(loaded: Loaded) -> None:
     run = run_of(loaded("gpt_neox"))
     patched_gaps(run, nodes_of(run, ("resid_pre",)))
     assert torch.equal(observe(run.model, run.batch).log_probs, run.log_probs)
 
 
-def test_nan_on_the_way_is_named_with_the_item(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_in_a_patched_pass_is_named_with_the_item(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(loaded("gpt2"))
     right = Model.answer_logits
 

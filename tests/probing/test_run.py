@@ -45,7 +45,7 @@ def hooks_left(model: Model) -> int:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_writing_back_what_was_seen_changes_nothing(loaded: Loaded, architecture: str) -> None:
+def test_writing_back_the_activations_that_were_read_changes_nothing(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     sites = [Site(layer, part) for layer in range(2) for part in model.parts] + [Site(0, "z", 2), Site(1, "pattern", 3)]
     run = observe(model, batched(model), sites)
@@ -57,9 +57,7 @@ def test_writing_back_what_was_seen_changes_nothing(loaded: Loaded, architecture
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_the_last_residual_of_the_other_condition_gives_the_other_conditions_gap(
-    loaded: Loaded, architecture: str
-) -> None:
+def test_the_last_residual_of_the_other_condition_gives_its_gap(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     streams: list[Part] = [part for part in ("resid_pre", "resid_mid", "resid_post") if part in model.parts]
     sites = [Site(layer, part) for layer in range(2) for part in streams]
@@ -70,7 +68,7 @@ def test_the_last_residual_of_the_other_condition_gives_the_other_conditions_gap
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_every_head_and_every_part_bites_and_no_head_is_another(loaded: Loaded, architecture: str) -> None:
+def test_every_head_and_part_has_a_different_effect(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     sites = [Site(0, "z", head=head) for head in range(4)] + [Site(0, part) for part in model.parts]
     run = observe(model, batched(model), sites)
@@ -85,7 +83,7 @@ def test_every_head_and_every_part_bites_and_no_head_is_another(loaded: Loaded, 
     assert_close(run.again({Site(0, "z"): whole}).gap, one_by_one, atol=1e-12, rtol=0)
 
 
-def test_what_is_seen_is_what_was_used(loaded: Loaded) -> None:
+def test_the_activations_read_are_those_used(loaded: Loaded) -> None:
     model = loaded("gpt2")
     head, whole = Site(1, "z", head=1), Site(1, "z")
     seen = observe(model, batched(model), [head, whole]).seen
@@ -97,7 +95,7 @@ def test_what_is_seen_is_what_was_used(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
-def test_an_edit_leaves_what_it_replaces_as_it_was(loaded: Loaded, site: Site) -> None:
+def test_an_edit_does_not_change_the_activation_it_replaces(loaded: Loaded, site: Site) -> None:
     came: list[torch.Tensor] = []
 
     def edit(value: torch.Tensor) -> torch.Tensor:
@@ -110,14 +108,14 @@ def test_an_edit_leaves_what_it_replaces_as_it_was(loaded: Loaded, site: Site) -
 
 
 @pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
-def test_an_edit_of_another_shape_is_refused_not_broadcast(loaded: Loaded, site: Site) -> None:
+def test_an_edit_of_another_shape_is_refused_and_not_broadcast(loaded: Loaded, site: Site) -> None:
     model = loaded("gpt2")
     run = observe(model, batched(model), [site])
     with pytest.raises(ValueError, match=r"L0.* \[24, 6, .*\].* \[24, 1, .*\]"):
         run.again({site: run.seen[site][:, :, :1]})
 
 
-def test_padding_and_passes_change_no_gap(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gaps_do_not_depend_on_padding_or_passes(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("llama", "bytes")
     site = Site(0, "z", head=0)
     together = batched(model)
@@ -133,7 +131,7 @@ def test_padding_and_passes_change_no_gap(loaded: Loaded, monkeypatch: pytest.Mo
     assert_close(again.again({site: edit}).log_probs, changed.log_probs, atol=1e-9, rtol=0)
 
 
-def test_a_pass_holds_no_more_logits_than_it_may(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_keeps_to_the_limit_of_logits(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("gpt2", "bytes")
     together = batched(model)
     assert len(together.lengths.unique()) > 1
@@ -147,14 +145,14 @@ def test_a_pass_holds_no_more_logits_than_it_may(loaded: Loaded, monkeypatch: py
     assert max(shape.numel() for shape in shapes) <= 10 * model.vocab
 
 
-def test_rows_a_pass_keep_tokens_and_logits_in_bounds() -> None:
+def test_rows_per_pass_keep_tokens_and_logits_within_limits() -> None:
     assert rows_per_pass(100, 1, 50_000) == 40
     assert rows_per_pass(10, 40, 50_000) == 16
     assert rows_per_pass(100_000, 1, 10) == 1
     assert rows_per_pass(100, 1, 50_000, batch_size=7) == 7
 
 
-def test_scores_of_single_token_answers_are_what_is_observed(loaded: Loaded) -> None:
+def test_scores_of_single_token_answers_equal_the_observed_log_probabilities(loaded: Loaded) -> None:
     model = loaded("opt")
     encoding = encode(tiny.task(), model)
     observed = observe(model, batched(model))
@@ -172,7 +170,7 @@ def test_the_hooks_that_are_used_pass_the_check(loaded: Loaded, architecture: st
     check_hooks(model, batched(model).tokens[0, :1, :7], PARTS)
 
 
-def test_heads_that_write_nothing_are_no_reason_to_refuse_a_model(tmp_path: Path) -> None:
+def test_a_model_with_heads_that_write_nothing_is_accepted(tmp_path: Path) -> None:
     words = tiny.words_of(*tiny.texts_of(tiny.task()))
     network = tiny.plain(str(tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(words))))
     network.transformer.h[0].attn.c_proj.weight.data.zero_()
@@ -212,7 +210,7 @@ def test_a_hook_that_never_fires_is_refused(loaded: Loaded, pointed: Callable[[P
         observe(model, batched(model), [Site(0, "attn_out")])
 
 
-def test_a_hook_that_is_not_there_is_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
+def test_a_missing_hook_is_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
     pointed("mlp_out", "hook_nowhere")
     with pytest.raises(
         ModelError, match=r"has no mlp_out that can be read or written \(TransformerLens: blocks.0.hook_no"
@@ -220,16 +218,14 @@ def test_a_hook_that_is_not_there_is_refused(loaded: Loaded, pointed: Callable[[
         measure(replace(loaded("gpt2")), tiny.task(), Ablation())
 
 
-def test_a_hook_that_is_no_identity_is_refused(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hook_that_is_not_the_identity_is_refused(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, write = replace(loaded("gpt2")), model_module.writer
     monkeypatch.setattr(model_module, "writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
     with pytest.raises(ModelError, match=r"L0\.z changes the output"):
         check_hooks(model, torch.arange(7)[None], ["z"])
 
 
-def test_heads_that_are_not_on_an_axis_of_their_own_are_refused(
-    loaded: Loaded, pointed: Callable[[Part, str], None]
-) -> None:
+def test_heads_without_a_separate_axis_are_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
     pointed("z", "hook_attn_out")
     with pytest.raises(ModelError, match=r"L0\.z .*\[1, 7, 16\].* \[row pos head d_head\]"):
         check_hooks(replace(loaded("gpt2")), torch.arange(7)[None], ["z"])
@@ -242,9 +238,7 @@ def test_a_measurement_checks_the_hooks_it_writes_to(loaded: Loaded, monkeypatch
         measure(model, tiny.task(), Ablation())
 
 
-def test_hooks_are_checked_once_a_model_and_again_in_another_one(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hooks_are_checked_once_per_model(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokens = replace(loaded("gpt2")), torch.arange(7)[None]
     check_hooks(model, tokens, ["z"])
     monkeypatch.setattr(model_module, "writer", lambda site, edit: lambda value, hook: value)
@@ -278,7 +272,7 @@ def test_nan_in_the_weights_is_named_with_the_item_and_never_averaged(tmp_path: 
         WAYS[way](model)
 
 
-def test_the_item_that_is_not_finite_is_the_one_that_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_item_with_nan_is_the_one_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("gpt2")
     encoding = encode(tiny.task(), model)
     right = Model.log_probs
@@ -300,7 +294,7 @@ def test_the_item_that_is_not_finite_is_the_one_that_is_named(loaded: Loaded, mo
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_no_hook_is_left_behind_even_where_an_edit_fails(loaded: Loaded, architecture: str) -> None:
+def test_no_hook_remains_even_after_a_failed_edit(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture)
     before = hooks_left(model)
     run = observe(model, batched(model), [Site(0, part) for part in PARTS])
@@ -318,7 +312,7 @@ def test_no_hook_is_left_behind_even_where_an_edit_fails(loaded: Loaded, archite
     assert torch.equal(observe(model, batched(model)).log_probs, run.log_probs)
 
 
-def test_what_was_seen_stays_as_it_was(loaded: Loaded) -> None:
+def test_stored_activations_stay_unchanged(loaded: Loaded) -> None:
     """Also where a model goes on computing in the memory of what it was given."""
     model = loaded("gpt2")
     site = Site(0, "attn_out")

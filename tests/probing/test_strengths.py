@@ -26,7 +26,7 @@ def groups_of(task: Task) -> list[str]:
 
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize("items", [40, 100, 200])
-def test_both_halves_hold_as_much_of_every_answer(name: str, items: int) -> None:
+def test_both_halves_have_every_answer_equally_often(name: str, items: int) -> None:
     task = TASKS[name]().take(items)
     half = first_half(groups_of(task), task.items)
     assert {g for g, is_in in zip(groups_of(task), half, strict=True) if is_in}.isdisjoint(
@@ -40,7 +40,7 @@ def test_both_halves_hold_as_much_of_every_answer(name: str, items: int) -> None
 
 
 @pytest.mark.parametrize("name", ["negation_qa", "hindsight_neglect"])
-def test_a_head_that_is_fond_of_one_answer_serves_neither_task(name: str) -> None:
+def test_a_head_that_prefers_one_answer_serves_neither_task(name: str) -> None:
     task = TASKS[name]().take(200)
     answers = [item.true for item in task.items]
     effect = np.where(np.array(answers) == sorted(answers)[0], 1.0, -1.0)
@@ -52,7 +52,7 @@ def test_a_head_that_is_fond_of_one_answer_serves_neither_task(name: str) -> Non
     assert abs(one.mean("distractor")[0]) < 0.1
 
 
-def test_a_group_keeps_its_half_whichever_items_a_model_is_posed() -> None:
+def test_a_groups_half_does_not_depend_on_the_items_of_a_model() -> None:
     task = TASKS["quote_repetition"]().take(60)
     groups = groups_of(task)
     whole = dict(zip(groups, first_half(groups, task.items), strict=True))
@@ -61,7 +61,7 @@ def test_a_group_keeps_its_half_whichever_items_a_model_is_posed() -> None:
         assert dict(zip(some, first_half(some, task.items), strict=True)) == {name: whole[name] for name in some}
 
 
-def test_losses_are_those_of_the_two_pulls() -> None:
+def test_losses_decompose_into_the_two_pulls() -> None:
     random = np.random.default_rng(0)
     gap, effect, neutral = random.normal(size=(3, 2, 9))
     true, distractor = losses(effect)

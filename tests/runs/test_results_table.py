@@ -14,7 +14,7 @@ from distractor.text.task import Condition
 pytestmark = pytest.mark.quick
 
 
-def test_every_finite_value_of_a_used_item_is_a_row_that_says_where_it_comes_from() -> None:
+def test_every_finite_value_of_a_used_item_has_a_row_with_its_model_and_condition() -> None:
     task = replace(tiny.task(), items=tiny.task().items[:4])
     held_out = {task.name: frozenset({task.items[1].group})}
     known = Source("f", "m", Path("m"), seed=3, step=7, n_params=100, held_out=held_out)

@@ -21,7 +21,7 @@ def test_a_model_compared_with_itself_has_not_changed() -> None:
         assert_allclose([one.low, one.high], [-1 + 0.025 ** (1 / 40), 1 - 0.025 ** (1 / 40)])
 
 
-def test_rounding_errors_are_no_change() -> None:
+def test_rounding_errors_do_not_count_as_a_change() -> None:
     first = items(np.random.default_rng(3))
     assert set(calls(first, first + 1e-7)) == {"inside item noise"}
     assert set(calls(first, first + 1e-3)) == {"beyond item noise; seed noise unknown"}

@@ -27,7 +27,7 @@ def rise_and_fall() -> np.ndarray:
     return made(rise(5) - rise(9), seed=2, noise=0.05)
 
 
-def test_the_onset_of_a_line_is_where_the_line_says() -> None:
+def test_the_onset_of_a_straight_line_is_exact() -> None:
     x = np.arange(5.0)
     y = np.array([0.0, 1.0, 2.0, 2.0, 2.0])
     assert _onsets(x, y, 0.0, (0.25, 0.5, 0.75)).tolist() == [0.5, 1.0, 1.5]

@@ -112,7 +112,7 @@ def test_a_turn_is_clear_iff_some_triple_of_sizes_shows_both_legs(seed: int) -> 
                 assert found == pytest.approx(most, rel=1e-6)
 
 
-def test_many_ladders_at_once_are_judged_as_one_by_one() -> None:
+def test_many_ladders_at_once_give_the_same_as_one_at_a_time() -> None:
     ladders = np.stack([ladder(CURVES[label], noise=0.05, groups=40) for label in CURVES])
     together, (weights, _) = pairs_of_models(ladders), pairs_of_weights(ladders[:, 0])
     for place, values in enumerate(ladders):

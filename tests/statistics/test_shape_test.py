@@ -84,7 +84,7 @@ def test_curves_without_spread_get_their_label() -> None:
         assert any("same value at 2000, 4000" in warning for warning in shape.warnings)
 
 
-def test_rounding_is_no_difference() -> None:
+def test_rounding_does_not_count_as_a_difference() -> None:
     values = np.full((3, 7, 40), 0.1)
     values[:, 2] += 1e-16
     assert values[0, 2, 0] != values[0, 0, 0]
@@ -94,7 +94,7 @@ def test_rounding_is_no_difference() -> None:
         assert level.inverted_u.turning_set == SIZES[1:-1]
 
 
-def test_a_few_groups_off_saturation_are_no_turn() -> None:
+def test_a_few_groups_below_saturation_do_not_make_a_turn() -> None:
     values = np.ones((1, 7, 60))
     values[0, 0], values[0, 2, :2] = 0.0, 0.0
     assert judge(values, SIZES).label == "positive"

@@ -54,7 +54,7 @@ def last_two(text: str) -> list[str]:
 # Quotes
 
 
-def test_quotes_are_short_plain_sentences_that_say_their_last_word_once() -> None:
+def test_quotes_are_short_plain_sentences_that_use_their_last_word_once() -> None:
     assert len(QUOTES) >= 150
     assert [quote.index for quote in QUOTES] == list(range(len(QUOTES)))
     for quote in QUOTES:
