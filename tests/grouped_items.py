@@ -14,7 +14,7 @@ def grouped(n_groups: int, each: int = 2) -> list[str]:
 
 
 def clustered(rng: np.random.Generator, sites: int, n_groups: int, each: int = 4, mean: float = 0.0) -> np.ndarray:
-    """Effects whose items agree within a group: far fewer than they seem."""
+    """Effects whose items agree within a group, so that there are fewer independent values than items."""
     noise = np.repeat(rng.normal(size=(sites, n_groups)), each, -1) + 0.1 * rng.normal(size=(sites, n_groups * each))
     return mean + noise
 

@@ -32,12 +32,12 @@ def ladder(
 
 
 def at_most(rate: float, of: int) -> int:
-    """A count that a tool with this error rate exceeds once in a thousand runs."""
+    """A count that a test with this error rate exceeds once in a thousand runs."""
     return int(stats.binom.ppf(0.999, of, rate))
 
 
 def shared_by_seeds(difference: ndarray) -> float:
-    """The variance of the mean of `difference` [seed group] that is due to groups which all seeds share: two-way ANOVA."""
+    """The variance of the mean of `difference` [seed group] from groups that all seeds share (two-way ANOVA)."""
     n_seeds, n_groups = difference.shape
     grand = difference.mean()
     of_group = n_seeds * sum((difference[:, g].mean() - grand) ** 2 for g in range(n_groups)) / (n_groups - 1)

@@ -39,7 +39,7 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.And: ast.Or,
     ast.Or: ast.And,
 }
-"""What each operator becomes."""
+"""The replacement of each operator."""
 
 
 def public_functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:

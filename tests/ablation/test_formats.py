@@ -33,7 +33,7 @@ def test_a_planted_dip_is_found_with_its_depth_and_sizes_and_a_rising_curve_has_
 
 
 def test_chance_alone_makes_no_dip() -> None:
-    """Measured where it is chosen, each of these flat curves would have a dip."""
+    """Measured on the same half on which it is chosen, each of these flat curves would have a dip."""
     depths, naive = [], []
     for seed in range(20):
         rng = np.random.default_rng(seed)

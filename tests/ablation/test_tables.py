@@ -1,4 +1,4 @@
-"""The printed page and the figures: the peak, the rise and fall, and only what holds of the curve."""
+"""The printed page and the figures show the peak and the rise and fall, and nothing that the curve does not have."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.quick
 
 
 def simulated(curve: list[float], of_seed: dict[int, list[float]] | None = None, seeds: int = 3) -> AblationResult:
-    """A run with this distractor preference in `conflict` over sizes, in all seeds but those of `of_seed`."""
+    """A run with this distractor preference in `conflict` over sizes; `of_seed` gives other values for single seeds."""
     task = TASKS["negation_qa"]().take(60)
     rng = np.random.default_rng(0)
     scores = []

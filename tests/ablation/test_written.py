@@ -1,4 +1,4 @@
-"""Written answers: each text counts for the answer it gives, and texts without an answer are counted apart."""
+"""Written answers: each text counts for its answer, and texts without an answer are counted separately."""
 
 from collections.abc import Sequence
 from dataclasses import replace

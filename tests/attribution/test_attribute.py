@@ -1,4 +1,4 @@
-"""Planted sites come out on top and chance does not, in results, figures, tables and summary."""
+"""Planted sites rank first and chance does not, in results, figures, tables and summary."""
 
 import json
 import re
@@ -103,7 +103,7 @@ def test_estimates_without_sign_are_not_tested_and_each_kind_of_site_is_a_family
     for estimate in ("gradient", "exact"):
         for direction in ("noising", "denoising"):
             marked = cells["marked"].sel(estimate=estimate, direction=direction).squeeze("pair").values
-            # With the smallest p that eight groups can have, one of two is marked, and one of thirty is not.
+            # With the smallest p-value of eight groups, one site of two is marked, and one site of thirty is not.
             assert [name for name, mark in zip(effects, marked, strict=True) if mark] == ["L0H0.z"]
     titles = [axes.get_title() for axes in draw.components(results, reading, cells).axes if axes.get_title()]
     assert len(titles) == 8

@@ -35,7 +35,7 @@ def question(text: str, answer: int) -> dict[str, Any]:
 
 ROWS = [question("Ice is not", 0), question("Fire isn't", 1), question("Snow is not", 0)]
 CONTENT = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in ROWS).encode()
-"""What is official here: a file of our own making, since the real ones are not to be shipped."""
+"""The official file in this test: one that we wrote, because the real ones must not be shipped."""
 
 OFFICIAL = release.ReleaseFile("neqa", FILE, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), 1, len(ROWS), HUB)
 
@@ -55,7 +55,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Hub:
-    """A hub on loopback: what it answers by path, what it was asked, and how many bytes it keeps back at the end."""
+    """A hub on loopback: its answers by path, the requests it received, and the number of bytes that it withholds at
+    the end.
+    """
 
     address: str = ""
     answers: dict[str, bytes] = field(default_factory=dict)
@@ -131,7 +133,7 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def kept() -> dict[str, bytes]:
-    """All files that are left, by their paths."""
+    """All remaining files, by their paths."""
     return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 

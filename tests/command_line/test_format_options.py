@@ -61,7 +61,7 @@ def test_prompts_in_another_format_are_saved_as_sent(tmp_path: Path) -> None:
     assert {(row["model"], row["condition"], row["item"]) for row in sent} == {
         (row["model"], row["condition"], row["item"]) for row in values if row["condition"]
     }
-    # As its tokens read, BOS included: this tokenizer sets words apart.
+    # The decoded tokens with BOS: this tokenizer puts spaces between words.
     assert all(row["prompt"].startswith("<bos> Answer A .") for row in sent)
 
 

@@ -1,4 +1,4 @@
-"""A planted change is found, nothing else is, and sites are matched only where they correspond."""
+"""Only the planted change is found, and sites are matched only if they correspond."""
 
 import json
 import re
@@ -204,7 +204,7 @@ def test_names_or_weights_show_that_models_are_of_one_run(tmp_path: Path) -> Non
     assert from_same_run(base, tuned)
     assert not from_same_run(base, other)
     assert not from_same_run(base, wired.source(tmp_path, "wired"))
-    # Two steps of a run are one whatever training did; two seeds never are.
+    # Two steps are always of one run; two seeds never are.
     steps = [Source("pythia", "70m", f, step=k, seed=0) for k, f in enumerate((made[0], made[2]))]
     assert from_same_run(*steps)
     assert not from_same_run(steps[0], replace(steps[1], seed=1))
@@ -336,7 +336,7 @@ COMMAND = ("compare", "--task", "negation_qa", "--items", str(small_ladder.ITEMS
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small ladder, its middle size with two seeds and two further steps kept."""
+    """The small ladder; its middle size has two seeds and two further steps."""
     made = small_ladder.make(tmp_path_factory.mktemp("ladder"))
     tokenizer = tiny.word_level(small_ladder.words())
     entries = json.loads((made / "ladder.json").read_text())["models"]

@@ -14,7 +14,7 @@ N_GROUPS = 40
 
 
 def rising(at: float, *, falls: bool = False) -> ndarray:
-    """From 0 to about 2 around a step, in logarithms; with `falls` down again two grid steps later."""
+    """A curve from 0 to about 2 around a step, on a logarithmic axis; with `falls` it falls again two grid steps later."""
     x = np.log(np.array([step or 50 for step in STEPS], dtype=float))
     up = 1 / (1 + np.exp(-4 * (x - np.log(at))))
     down = 1 / (1 + np.exp(-4 * (x - np.log(at) - 2.2))) if falls else 0.02 * np.arange(len(STEPS))
@@ -65,7 +65,7 @@ def test_noise_has_no_order() -> None:
 
 
 def test_preference_over_steps_has_a_shape() -> None:
-    # Up with the distractor, down with the true task.
+    # It rises with the distractor and falls with the true task.
     shape = course(1.4 * rising(1200), rising(150)).shape
     assert shape is not None
     assert shape.label_level_1 == "inverted-U"

@@ -1,4 +1,4 @@
-"""Tables and logs give the right curve; what would have to be guessed is refused, and items left out are counted."""
+"""Tables and logs give the right curve; ambiguous files are refused, and items left out are counted."""
 
 import csv
 import json
@@ -164,7 +164,7 @@ def test_sizes_are_read_as_people_write_them(text: str, found: tuple[int, int | 
 
 
 def test_a_size_is_a_whole_number_only_while_a_float_is_exact() -> None:
-    """Whole numbers beyond 64 bits, as FLOPs are, would be no numbers to numpy and could not be drawn."""
+    """numpy has no whole numbers beyond 64 bits, such as FLOPs, and could not draw them."""
     rows = [{"flops": size, "mean": 0.5, "n": 100} for size in (1e18, 3.14e23, 1e25)]
     assert np.asarray(curve_of(rows, CurveRequest(axis="flops")).sizes).dtype == float
     assert all(isinstance(size, int) for size in curve_of(items(), CurveRequest()).sizes)

@@ -172,7 +172,7 @@ def test_a_dollar_in_a_name_is_drawn_as_text(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.quick
 def test_parts_by_difficulty_come_from_the_other_sizes() -> None:
-    """Pure noise: thirds cut on the scores that are drawn lie far apart, cut on the other sizes they do not."""
+    """In pure noise, thirds chosen by the drawn scores differ strongly; thirds chosen by the other sizes do not."""
     noise = np.random.default_rng(0).normal(size=(1, 9, 300))
     found = parts_of(Curve("logit_gap", "parameters", SIZES, (0,), noise.mean(-1), values=noise), "difficulty")
     assert found.caution == CAUTION

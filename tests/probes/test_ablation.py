@@ -1,4 +1,4 @@
-"""Mean ablation against a slow computation by other means, and against a mechanism that was planted."""
+"""Mean ablation equals an independent slow computation and finds a planted mechanism."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def value_at(network: Any, row: Any, where: Where) -> torch.Tensor:
 def slowly(
     model: Model, encoding: Encoding, architecture: str, conditions: tuple[Condition, ...]
 ) -> dict[str, list[float]]:
-    """Each component's effect on each condition and item, by the words of the probe's docstring."""
+    """Each component's effect on each condition and item, computed as the probe's docstring says."""
     network, items = tiny.plain(model.name), encoding.items
     groups = list(dict.fromkeys(item.group for item in items))
     fold = [groups.index(item.group) % FOLDS for item in items]
@@ -150,7 +150,7 @@ def test_effects_equal_an_independent_slow_computation(
 
 
 def uneven() -> Any:
-    """Words of different length, some longer than all others; labels that recur, and one less often than the other."""
+    """A task with words of different length, some longer than all others, and with unequal frequencies of labels."""
     pairs = [("Rome", "Paris"), ("Rome", "kitten"), ("gold", "Rome"), ("gold", "Paris"), ("lamb", "gold")]
     task = tiny.task(pairs)
     return replace(task, items=task.items[:-1])
@@ -172,7 +172,7 @@ def test_a_mean_leaves_out_the_items_own_fold(loaded: Loaded) -> None:
 
 
 def test_effects_do_not_depend_on_the_order_of_items_within_a_fold(loaded: Loaded) -> None:
-    """One item a fold: every mean is over all other items, in whatever order they come."""
+    """One item per fold: every mean is over all other items, in any order."""
     model, task = loaded("gpt2"), tiny.task()
     task = replace(task, items=tuple(replace(item, group=item.id) for item in task.items))
     probe = Ablation(folds=len(task.items))
@@ -277,7 +277,7 @@ def test_each_part_is_read_separately_and_once(loaded: Loaded, monkeypatch: pyte
         assert [seen for seen in read if seen] == [[site] for site in sites]
 
 
-# Other stand-ins than the mean.
+# Other replacement values than the mean.
 
 
 def test_zero_ablation_equals_plain_transformers(loaded: Loaded) -> None:
@@ -366,7 +366,7 @@ def test_sites_knocked_out_together_are_one_component(tmp_path: Path) -> None:
         Ablation(kind="resample", draws=0)
 
 
-# Direct effects, and what later layers make of them.
+# Direct effects, and the reaction of later layers.
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "opt", "llama_grouped_tied", "gemma2", "gemma3"])
@@ -413,7 +413,7 @@ def test_compensation_finds_the_backup_head_and_finds_none_without_a_backup(tmp_
     assert of_head.sel(path=wired.BACKUP) == pytest.approx(1.5, abs=0.02)
     rest = reacting.drop_sel(component="L0H1.z")
     assert rest.max() < 0.02
-    # Knocked out itself, a backup that waits does nothing: total effects alone would not find it.
+    # Knocking out an inactive backup has no effect, so total effects alone would not find it.
     assert abs(mean.sel(component=wired.BACKUP, path="total")) < 0.01
     alone = measure(wire(tmp_path / "alone"), wired.task(), Compensation(kind=kind))
     assert np.abs(alone.sel(path="later")).max() < 1e-9

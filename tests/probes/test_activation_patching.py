@@ -1,4 +1,4 @@
-"""Activation patching: exact in every architecture, equal to other means and other tools, and it finds what was planted."""
+"""Activation patching is exact in every architecture, equals other tools, and finds planted sites."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_patching_a_prompt_with_itself_changes_nothing(loaded: Loaded, architect
     at[:, 1] = True
     for part in model.parts:
         gap = patched_gap(model, run.batch, Site(1, part), None if part == "pattern" else at)
-        # A pattern is written by way of z: the same sum in another order (in Gemma 2 of float32 shares).
+        # A pattern is written through z: the same sum in another order (in Gemma 2 with float32 shares).
         error = {"pattern": 1e-6 if architecture == "gemma2" else 1e-9}.get(part, 1e-12)
         assert_close(gap, run.gap, atol=error, rtol=0)
 
@@ -84,7 +84,9 @@ def test_exchange_within_a_pass_equals_writing_stored_activations(
 
 
 def test_effects_of_single_positions_add_up_in_the_first_stream(loaded: Loaded) -> None:
-    """Where prompts differ in one token, its exchange is the exchange of everything, and the others' of nothing."""
+    """If prompts differ in one token, exchanging this token exchanges everything, and exchanging others changes
+    nothing.
+    """
     reading = measure(loaded("llama"), tiny.task(), ActivationPatching(parts=("resid_pre",)))
     first = reading.sel(layer="0", part="resid_pre").squeeze("pair")
     gap = reading.pair_gap.values
@@ -97,11 +99,11 @@ def test_effects_of_single_positions_add_up_in_the_first_stream(loaded: Loaded) 
 
 
 def stream_module(network: Any, layer: int, part: Part) -> tuple[Any, str]:
-    """The module whose input or output a part is, in a GPT-2."""
+    """The module of a GPT-2 whose input or output is this part."""
     block = network.transformer.h[layer]
     return {
         "resid_pre": (block, "input"),
-        "resid_mid": (block.ln_2, "input"),  # read here; the slow patch below rewrites the block
+        "resid_mid": (block.ln_2, "input"),  # the activation is read here; the slow patch below rewrites the block
         "resid_post": (block, "output"),
         "attn_out": (block.attn, "output"),
         "mlp_out": (block.mlp, "output"),
@@ -230,7 +232,7 @@ def test_the_planted_head_and_its_path_are_ranked_first(
     heads = measure(model, wired.task(), ActivationPatching(parts=("z", "pattern"), other=other))
     planted = np.array([str(name) == f"{head}.z" for name in heads.component.values])
     stream = measure(model, wired.task(), ActivationPatching(other=other))
-    # The cue's word before the head has read it, and the answer slot after.
+    # The cue's position before the head reads it, and the answer slot after that.
     on_path = np.zeros(stream.shape[2:5], dtype=bool)
     parts, roles = list(stream.part.values), list(stream.role.values)
     on_path[parts.index("resid_pre"), 0, roles.index(cue)] = True
@@ -274,7 +276,7 @@ def test_if_the_distractor_wins_the_first_pair_shows_nothing_and_gives_the_reaso
     assert np.abs(swapped.sel(component="L0H0.z")).min() > 1.9
 
 
-# What the reading says, and what is refused.
+# Labels of the reading, and errors.
 
 
 def test_a_reading_has_its_quantity_unit_and_labels(loaded: Loaded) -> None:

@@ -1,4 +1,4 @@
-"""Attribution patching: gradients are slopes, exact where the model is linear, and never without its self-check."""
+"""Attribution patching: gradients are slopes, exact if the model is linear, and always checked by exact patching."""
 
 import weakref
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def sites_of(model: Model) -> list[Site]:
 
 
 def estimates(model: Model, together: Batch, **settings: Any) -> dict[Site, Tensor]:
-    """Of everything at each site at once."""
+    """Estimates for whole sites."""
     found = first_order_effects(model, together, sites_of(model), **settings)
     return {site: value[0].sum(-1) for site, value in found.items()}
 
@@ -53,14 +53,14 @@ def estimates(model: Model, together: Batch, **settings: Any) -> dict[Site, Tens
 
 @pytest.mark.parametrize("architecture", EVERY)
 def test_an_estimate_is_the_slope_along_the_path_to_the_other_activation(loaded: Loaded, architecture: str) -> None:
-    """Of stream parts, values and results; queries and keys by their gradients alone."""
+    """Estimates for stream parts, values and results; queries and keys by their gradients alone."""
     model = loaded(architecture, "bytes")
     together = pair(model, items=3)
     sites = [Site(layer, part) for part in model.parts for layer in ((0,) if part in STREAM_PARTS else (1,))]
     run = observe(model, together, sites)
     found = {s: v for s, v in estimates(model, together, through_softmax=False).items() if s in sites}
-    # Small steps drown in the norms of most architectures, which are float32 in float64; OPT has kinks, but no such norms:
-    # its steps are so small that they hardly ever cross one.
+    # In most architectures, float32 norms hide small steps. OPT has no such norms; its steps are small enough that they
+    # seldom cross a kink.
     step = {"gpt": 1e-5, "opt": 1e-7}.get(architecture[:3], 0.01)
     for site in sites:
         far = run.seen[site].flip(0) - run.seen[site]
@@ -102,7 +102,7 @@ def test_weights_have_no_gradients_afterwards(loaded: Loaded) -> None:
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_dropped_layer_passes_no_gradient_on(loaded: Loaded, layer: int) -> None:
-    """Beside plain transformers, the layer's outputs detached by hooks of its own."""
+    """The reference is plain transformers, with the layer's outputs detached by separate hooks."""
     model = loaded("gpt2")
     together = pair(model)
     found = first_order_effects(model, together, [Site(0, "resid_pre"), Site(0, "mlp_out")], drop_layers=True)
@@ -142,11 +142,11 @@ def test_grad_drop_is_the_mean_absolute_estimate_over_the_other_layers() -> None
     assert torch.equal(grad_drop(found[:2], "z")[0], torch.tensor([3.0, 3.0], dtype=torch.float64))
 
 
-# Where the model is linear.
+# Linear models.
 
 
 def linear(folder: Path, layers: int = 1, sharp: float = 1.0) -> Model:
-    """Attention alone, no norm: the gap is linear in the last layer's z, and so in what it writes. Made in memory."""
+    """With attention alone and no norm, the gap is linear in the last layer's z and output. Made in memory."""
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
@@ -183,11 +183,11 @@ def test_estimates_are_exact_if_the_model_is_linear(tmp_path: Path, layers: int)
                 one = patched_gap(model, together, Site(layers - 1, part, head)) - run.gap
                 torch.testing.assert_close(found[site][0, ..., head], one, atol=1e-9, rtol=0)
         torch.testing.assert_close(together_estimated, exact, atol=1e-9, rtol=0)
-        assert (part == "q" and layers == 1) or exact.abs().max() > 1e-3, part  # the slot itself is as it was
+        assert (part == "q" and layers == 1) or exact.abs().max() > 1e-3, part  # the slot itself is unchanged
 
 
 def test_keys_are_exact_only_through_the_softmax(tmp_path: Path) -> None:
-    """The more the softmax is saturated, the less a plain gradient sees; the null beside the correction."""
+    """A plain gradient misses effects of a saturated softmax; this is the control for the correction."""
     model = linear(tmp_path, sharp=6.0)
     together = pair(model)
     exact = patched_gap(model, together, Site(0, "k")) - observe(model, together).gap
@@ -285,7 +285,7 @@ def test_an_estimate_that_is_wrong_is_flagged(loaded: Loaded, monkeypatch: pytes
 
 
 class Ledger(TorchDispatchMode):
-    """The most bytes that tensors made while it is on held at once."""
+    """The largest number of bytes of tensors that exist at one time."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Chance has the form of a finding and knows nothing."""
+"""Chance has the form of ablation effects and finds nothing."""
 
 from pathlib import Path
 

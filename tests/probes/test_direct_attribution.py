@@ -1,4 +1,4 @@
-"""The parts sum to the gap, exactly, in every architecture; they are those of TransformerLens' own tool where it is right."""
+"""The parts sum exactly to the gap in every architecture, and equal those of TransformerLens if it is right."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def test_parts_equal_those_of_transformer_lens(loaded: Loaded, architecture: str
     for layer in (0, 1):
         heads = [name for name in ours.component.values if name.startswith((f"L{layer}H", f"L{layer}.attn"))]
         ours_attn, ours_mlp = ours.sel(component=heads).sum("component"), ours.sel(component=f"L{layer}.mlp_out")
-        # Folding moves biases about: what remains is the same for all items but the norm's scale.
+        # Folding moves biases between components; for all items the difference is the same, up to the norm's scale.
         if architecture in ("llama", "qwen2"):
             assert_allclose(found[f"{layer}_attn_out"], ours_attn, atol=1e-4, rtol=0)
             assert_allclose(found[f"{layer}_mlp_out"], ours_mlp, atol=1e-4, rtol=0)

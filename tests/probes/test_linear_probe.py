@@ -1,4 +1,4 @@
-"""The linear probe against slow ways to the same numbers, and a planted layer that it finds and its controls do not."""
+"""The linear probe equals slow computations; it finds the planted layer, and its controls do not."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_the_fit_is_ridge_regression(monkeypatch: pytest.MonkeyPatch, penalty: f
 
 
 def test_the_penalty_minimises_the_leave_one_out_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the penalised weights standardised once for all rows, as the closed form has it."""
+    """Features are standardised once for all rows, as in the closed form."""
     x, y, new = data(rows=20, labels=1, seed=3)
     z = ((x - x.mean(1, keepdim=True)) / x.std(1, correction=0, keepdim=True)).numpy()
     for stage in range(2):
@@ -154,9 +154,9 @@ def test_the_planted_layer_is_found_and_the_controls_find_nothing(tmp_path: Path
     assert right.stage.values.tolist() == ["L0.resid_pre", "L0.resid_post", "L1.resid_post", "L2.resid_post"]
     assert_allclose(right.sel(control="model"), [0.5, 0.5, 1, 1], atol=1e-12)
     assert (right.sel(control="random_labels") < 0.65).all()
-    # Of `A and A` the words alone say what is right, of `A but B` they do not.
+    # In `A and A` the words alone give the right answer; in `A but B` they do not.
     assert (right.sel(control="bag_of_tokens") == 0.75).all()
-    # The first letter is in the sum of both only by its sign beside a larger one: no line parts the four sums by it.
+    # In the sum of both letters, the first one is hidden by a larger value, so no line separates the four sums by it.
     assert (found.sel(label="distractor_answer", control="model") < 0.8).all()
     assert (found.sel(label="cue", control="bag_of_tokens") == 1).all()
 

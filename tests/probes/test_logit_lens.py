@@ -1,4 +1,4 @@
-"""The lens ends at the model's own answer, says what Hugging Face's hidden states say, and finds the planted layer."""
+"""The lens ends at the model's output, equals Hugging Face's hidden states, and finds the planted layer."""
 
 from dataclasses import replace
 from functools import partial
@@ -157,7 +157,7 @@ def parting_of(reading: Any) -> Any:
     return divergence(difference.mean(-1), np.full(difference.shape[1], 2.0))
 
 
-# Where curves part, on curves that are made.
+# Divergence of simulated curves.
 
 
 def curves(step: int, stages: int = 8, groups: int = 40, noise: float = 0.3, seed: int = 0) -> np.ndarray:
@@ -180,7 +180,9 @@ def test_a_short_early_difference_is_not_a_divergence() -> None:
 
 
 def test_the_interval_covers_the_stage_where_half_is_reached() -> None:
-    """The mean curve is a slope that reaches its half at stage 4; the interval is checked over new draws of groups."""
+    """The mean curve is a line that reaches half of its end at stage 4; the coverage is checked over new draws of
+    groups.
+    """
     covered = 0
     for seed in range(60):
         random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Passes that begin in the middle: the same numbers as whole passes in every architecture, and less work."""
+"""Cached patching gives the numbers of whole passes in every architecture, with fewer tokens."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +43,7 @@ def run_of(model: Model, pair: tuple[Condition, ...] = PAIR) -> Run:
 
 
 def nodes_of(run: Run, parts: tuple[Part, ...] = PARTS) -> list[Node]:
-    """Every head at all positions; of the stream every third position alone, two together, and all."""
+    """Patches: every head at all positions; in the stream, every third position alone, two positions together, and all."""
     length = run.batch.tokens.shape[2]
     is_there = torch.arange(length) < run.batch.lengths[:, None]
     single = [one & is_there for one in torch.eye(length, dtype=torch.bool)]
@@ -66,7 +66,7 @@ def whole(run: Run, nodes: list[Node]) -> torch.Tensor:
 def test_cached_patching_equals_whole_passes(loaded: Loaded, tmp_path: Path, architecture: str) -> None:
     run = run_of(get(loaded, tmp_path, architecture))
     assert len(set(run.batch.lengths.tolist())) > 1, "all prompts are alike in length, and the test shows less"
-    # TransformerLens cannot give the stream between the halves of a layer whose norms stand behind the sums.
+    # TransformerLens has no stream between the halves of a layer if norms follow the sums.
     parts = tuple(part for part in PARTS if architecture != "opt_350m" or part != "resid_mid")
     nodes = nodes_of(run, parts)
     found, why = patched_gaps(run, nodes)
@@ -115,7 +115,7 @@ def test_every_cell_occurs_once_in_a_pass_and_lines_have_similar_lengths() -> No
 
 
 def tokens_through(model: Model, work: Callable[[], object]) -> list[int]:
-    """How many tokens went through each layer's MLP."""
+    """The number of tokens that each layer's MLP computed."""
     counts = [0] * model.n_layers
     handles = []
     for layer, block in enumerate(model.bridge.original_model.model.layers):

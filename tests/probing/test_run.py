@@ -1,4 +1,4 @@
-"""Edits: what is written back changes nothing, what is written elsewhere arrives, and what does not bite is found out."""
+"""Edits: writing back changes nothing, other edits have their effect, and edits without effect are detected."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +32,7 @@ from probes.ablation import Ablation
 EVERY = list(tiny.ARCHITECTURES)
 PARTS: list[Part] = list(HOOKS)
 REWRITTEN = ("pattern", "resid_mid")
-"""Parts that are written by way of others, exact but for rounding."""
+"""Parts that are written through other parts, exact up to rounding."""
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 
@@ -161,7 +161,7 @@ def test_scores_of_single_token_answers_equal_the_observed_log_probabilities(loa
     assert_allclose(observed.gap.numpy(), np.stack(scored)[..., 0] - np.stack(scored)[..., 1], atol=1e-12)
 
 
-# What cannot be trusted.
+# Hooks that fail the check.
 
 
 @pytest.mark.parametrize("architecture", EVERY)
@@ -183,7 +183,7 @@ def test_a_model_with_heads_that_write_nothing_is_accepted(tmp_path: Path) -> No
 
 @pytest.fixture
 def pointed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Part, str], None]:
-    """Lets a part stand for another of TransformerLens' hooks."""
+    """Map a part to another hook of TransformerLens."""
 
     def point(part: Part, hook: str) -> None:
         monkeypatch.setattr(model_module, "HOOKS", {**HOOKS, part: hook})
@@ -195,7 +195,7 @@ def pointed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Part, str], None]:
 def test_a_hook_that_fires_but_whose_edits_are_ignored_is_refused(
     loaded: Loaded, pointed: Callable[[Part, str], None]
 ) -> None:
-    pointed("attn_out", "attn.hook_pattern")  # in OPT: computed after the fact
+    pointed("attn_out", "attn.hook_pattern")  # in OPT the pattern is computed too late
     with pytest.raises(ModelError, match=r"writing to L0\.attn_out has no effect in this architecture"):
         check_hooks(replace(loaded("opt")), torch.arange(7)[None], ["attn_out"])
 
@@ -290,7 +290,7 @@ def test_the_item_with_nan_is_the_one_named(loaded: Loaded, monkeypatch: pytest.
         observe(model, batched(model))
 
 
-# What is left behind.
+# Hooks and activations after a run.
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
@@ -313,7 +313,7 @@ def test_no_hook_remains_even_after_a_failed_edit(loaded: Loaded, architecture: 
 
 
 def test_stored_activations_stay_unchanged(loaded: Loaded) -> None:
-    """Also where a model goes on computing in the memory of what it was given."""
+    """This also holds for models that continue to compute in the same memory."""
     model = loaded("gpt2")
     site = Site(0, "attn_out")
 

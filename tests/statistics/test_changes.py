@@ -17,7 +17,7 @@ def test_a_model_compared_with_itself_has_not_changed() -> None:
     first = items(np.random.default_rng(2))
     for one in changes(first, first, GROUPS, counted=[True] * N_ROWS):
         assert (one.mean, one.p, one.p_family, one.call) == (0, 1, 1, "inside item noise")
-        # Forty like groups cannot rule out that one in eleven is unlike.
+        # Forty equal groups cannot exclude that one group in eleven differs.
         assert_allclose([one.low, one.high], [-1 + 0.025 ** (1 / 40), 1 - 0.025 ** (1 / 40)])
 
 
@@ -67,7 +67,7 @@ def test_seeds_of_one_model_differ_by_seed_noise_itself() -> None:
 
 
 def test_the_same_runs_at_two_steps_are_paired() -> None:
-    """What a run keeps through training is no noise of the difference."""
+    """What a run keeps during training is not noise of the difference."""
     rng = np.random.default_rng(10)
     first = with_seeds(items(rng, 1), rng, 4, 5.0)
     second = first + 1 + 0.01 * rng.normal(size=(1, 4, 1))

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.quick
 
 
 def test_a_large_map_can_still_be_marked() -> None:
-    """The smallest p-value of a random sample is small enough for the strictest question of the family."""
+    """The smallest p-value of a random sample is small enough for the strictest threshold of the family."""
     rng = np.random.default_rng(5)
     values = rng.normal(size=(900, 30))
     values[0] += 5

@@ -1,4 +1,4 @@
-"""What moves first: onsets of made curves come out where they were put, a lag that was put in is found, and none is not."""
+"""Order: the onsets of simulated curves are found, a planted lag is found, and without a lag no order is found."""
 
 import json
 
@@ -14,7 +14,7 @@ X = np.log(SIZES)
 
 
 def rise(at: float, top: float = 4.0, width: float = 0.3) -> np.ndarray:
-    """A smooth rise whose half is at index `at` of the grid."""
+    """A smooth rise that reaches half of its height at index `at` of the grid."""
     return np.asarray(top / (1 + np.exp(-(np.arange(13) - at) / width)))
 
 

@@ -1,4 +1,4 @@
-"""Bounds of all pairs of sizes against slow loops, and how often they fail."""
+"""Bounds of all pairs of sizes equal slow loops, and fail as often as they should."""
 
 import numpy as np
 import pytest
@@ -49,13 +49,13 @@ def half_width_2(values: ndarray) -> ndarray:
 
 
 def alone_1(values: ndarray) -> ndarray:
-    """The bound of each pair by itself at level 1: a paired t interval over groups."""
+    """The bound of each single pair at level 1: a paired t interval over groups."""
     error = stats.sem(values[None, :] - values[:, None], axis=-1)
     return float(stats.t.ppf(0.975, values.shape[-1] - 1)) * error
 
 
 def alone_2(values: ndarray) -> ndarray:
-    """The bound of each pair by itself at level 2: Welch and Satterthwaite over two sizes' seeds and the groups."""
+    """The bound of each single pair at level 2: Welch and Satterthwaite over two sizes' seeds and the groups."""
     n_seeds, n_sizes, n_groups = values.shape
     v = np.var(values.mean(-1), axis=0, ddof=1)
     u = np.maximum(v, v.mean()) / n_seeds
@@ -78,7 +78,9 @@ def test_level_1_bounds_equal_a_slow_loop() -> None:
 
 def test_level_2_bounds_equal_the_formula() -> None:
     values = ladder(CURVES["inverted-U"], noise=0.05)
-    values[:, 3] += 0.3 * np.random.default_rng(1).normal(size=(5, 1))  # one size far more spread than the mean one
+    values[:, 3] += 0.3 * np.random.default_rng(1).normal(
+        size=(5, 1)
+    )  # one size has a much larger spread than the others
     assert width(judge_models(values, SIZES)) == pytest.approx(half_width_2(values)[0, -1], rel=1e-6)
 
 
@@ -124,7 +126,7 @@ def test_many_ladders_at_once_give_the_same_as_one_at_a_time() -> None:
 
 
 def test_seeds_that_differ_item_by_item_are_counted_once() -> None:
-    """Coins thrown anew by every seed: their noise is between seeds, and the level 2 error is that of all coins."""
+    """Every seed tosses new coins, so their noise is between seeds, and the level 2 error is that of all coins."""
     coins = np.random.default_rng(0).normal(size=(400, 4, 3, 50))
     pairs = pairs_of_models(coins)
     truth = (1 / (4 * 50)) ** 0.5
@@ -145,7 +147,7 @@ def test_simultaneous_bounds_have_their_nominal_coverage() -> None:
 
 
 def test_a_turn_of_delta_is_seldom_excluded() -> None:
-    """The truth turns by exactly δ at one size: ruling it out is false, and happens in at most 5 %."""
+    """The true curve turns by exactly δ at one size; this turn is wrongly excluded in at most 5 % of cases."""
     curve = (0.5, 0.5, 0.55, 0.5, 0.5)
     one = pairs_of_weights(np.stack([ladder(curve, s, seeds=1, groups=60)[0] for s in range(200)]), draws=300)[0]
     three = pairs_of_models(np.stack([ladder(curve, s, seeds=3, groups=60, noise=0.01) for s in range(200)]))

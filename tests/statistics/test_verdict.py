@@ -91,7 +91,7 @@ def test_true_only_counts_only_where_it_is_a_pure_control() -> None:
 
 
 def test_contradicted_needs_the_whole_range() -> None:
-    """Without a turn, and cut off before mastery or begun below chance: nothing was shown."""
+    """No turn, in a range that ends before mastery or begins below chance: nothing is shown."""
     monotone = world("monotone")
     assert judged(monotone).label == judged(monotone).these_weights == "contradicted"
     fields = list(monotone.arrays())
@@ -146,7 +146,7 @@ def test_a_curve_that_turns_twice_gives_that_reason() -> None:
     one = world("distractor", seeds=1)
     peak = int(one.preference.mean((0, 2)).argmax())
     fallen = one.preference.shape[1] - 1
-    # Between the peak and the last size, one size that is back where the peak was, after a lower one.
+    # Between the peak and the last size, preference falls and then rises to the height of the peak again.
     order = [*range(peak + 1), fallen, peak, *range(peak + 1, fallen + 1)]
     again = replace(
         one, sizes=tuple(100 * 2**n for n in range(len(order))), **{n: v[:, order] for n, v in one.arrays().items()}

@@ -170,7 +170,7 @@ def test_questions_about_constants_cover_three_digits(task: Task) -> None:
 
 
 Reader = Callable[[str], Mapping[str, float]]
-"""From a prompt to a preference for each answer, without understanding."""
+"""A rule that gives each answer a preference without understanding the prompt."""
 
 
 def numbers_in(text: str) -> str:

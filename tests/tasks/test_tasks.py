@@ -377,11 +377,13 @@ ABILITY = (0, 0, 0, 0.2, 2, 3)
 """The weight of the true task at each size of a planted family, the smallest size first."""
 
 LURED = (0, 0.5, 1.5, 1.5, 0.5, 0)
-"""The weight of something else that draws it away."""
+"""The weight of another influence."""
 
 
 def family(task: Task, attentive: np.ndarray, lure: np.ndarray) -> list[Scores]:
-    """Six sizes with three seeds: ability and lure add up in log-probability, with noise for each item."""
+    """Six sizes with three seeds: the weights of the true task and of the lure add up in log-probability, with item
+    noise.
+    """
     random = np.random.default_rng(0)
     return [
         scored(task, able * attentive + lured * lure + random.normal(0, 0.3, lure.shape), 10 ** (3 + size), seed)
