@@ -112,7 +112,7 @@ def lines(text: str) -> list[str]:
 
 
 def is_part(shown: list[str], printed: list[str]) -> bool:
-    """Whether the lines shown are printed in this order; a line `…` stands for any number of lines."""
+    """Whether the lines shown are printed in this order; a line `…` matches any number of lines."""
     parts: list[list[str]] = [[]]
     for line in shown:
         if line.strip() in ("…", "..."):

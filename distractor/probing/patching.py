@@ -100,12 +100,12 @@ def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
         for part in parts
         if part in model.parts
     ]
-    wanted = torch.stack([patched_gap(model, few, *node) for node in nodes])
+    expected = torch.stack([patched_gap(model, few, *node) for node in nodes])
     try:
-        off = float((_cached_gaps(some, nodes) - wanted).abs().max())
+        off = float((_cached_gaps(some, nodes) - expected).abs().max())
     except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-    allowed = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(wanted.abs().max()))
+    allowed = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(expected.abs().max()))
     return "" if off <= allowed else f"the logit gaps were off by {off:.1e}"
 
 
@@ -126,7 +126,7 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
     found = plain.expand(len(nodes), -1, -1).clone()
     # Sites with the same patched positions and heads share one layout.
     alike: dict[tuple[str, tuple[tuple[int, int | None], ...]], list[Site]] = {}
-    wanted: dict[Site, dict[tuple[int, int | None], list[int]]] = {}
+    changes_at: dict[Site, dict[tuple[int, int | None], list[int]]] = {}
     masks: dict[int, Tensor] = {}
     for number, (site, at) in enumerate(nodes):
         model.hook_name(site)
@@ -136,8 +136,8 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
             found[number] = torch.where((masks[id(at)] & is_last).any(-1), plain.flip(0), found[number])
             continue
         same = Site(site.layer + 1, "resid_pre") if site.part == "resid_post" else Site(site.layer, site.part)
-        wanted.setdefault(same, {}).setdefault((id(at), site.head), []).append(number)
-    for site, changes in wanted.items():
+        changes_at.setdefault(same, {}).setdefault((id(at), site.head), []).append(number)
+    for site, changes in changes_at.items():
         kind = (
             "first"
             if site == Site(0, "resid_pre")
@@ -148,15 +148,15 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
         alike.setdefault((kind, tuple(changes)), []).append(site)
     matters = {"": affected & is_token, "first": differs, "slot": affected & is_last}
     size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
-    for some in torch.arange(len(batch.items), device=model.device).split(size if wanted else len(batch.items)):
-        if not wanted:
+    for some in torch.arange(len(batch.items), device=model.device).split(size if changes_at else len(batch.items)):
+        if not changes_at:
             break
         length = int(batch.lengths[some].max())
-        cut = CachedPatching.of(
+        cached = CachedPatching.of(
             model,
             rearrange(batch.tokens[:, some, :length], "condition item pos -> (condition item) pos"),
             batch.lengths[some].repeat(2),
-            list(wanted),
+            list(changes_at),
         )
         partners = torch.arange(2 * len(some), device=model.device).roll(len(some))
         for (kind, keys), sites in alike.items():
@@ -169,11 +169,11 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
                 at[key, item].repeat(2, 1),
                 None if heads[0] is None else torch.tensor(heads, device=model.device)[key].repeat(2),
             )
-            gaps = cut.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), TOKENS_PER_PASS).double()
+            gaps = cached.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), TOKENS_PER_PASS).double()
             for site, of_site in zip(sites, gaps, strict=True):
                 here = found.new_full((len(keys), 2, len(some)), torch.nan)
                 here[key, 0, item], here[key, 1, item] = of_site.chunk(2)
-                for k, numbers in enumerate(wanted[site].values()):
+                for k, numbers in enumerate(changes_at[site].values()):
                     for number in numbers:
                         old = found[number][:, some]
                         found[number][:, some] = torch.where(here[k].isnan() & ~at[k].any(-1), old, here[k])

@@ -77,8 +77,8 @@ class PatchingMap:
 
         Also notes for the reading's attributes: why every cell took a whole pass, if it did (`patched_gaps`).
         """
-        wanted = [(site, None if label is None else self.roles[label]) for site, label in nodes]
-        gaps, why_whole = patched_gaps(self.run, wanted)
+        requested = [(site, None if label is None else self.roles[label]) for site, label in nodes]
+        gaps, why_whole = patched_gaps(self.run, requested)
         if why_whole:
             record_note(
                 f"{self.run.model.name}: every patch took a whole pass, because cached patching does not work ({why_whole})."

@@ -140,11 +140,11 @@ def test_effects_equal_an_independent_slow_computation(
     )
     assert len(kept) >= 4
     reading = Ablation(FOLDS, conditions)(observe(model, batch(encoding, model, conditions)))
-    wanted = slowly(model, encoding, architecture, conditions)
+    expected = slowly(model, encoding, architecture, conditions)
     assert list(reading.component.values) == [
         f"L{n}{c}" for n in (0, 1) for c in ("H0.z", "H1.z", "H2.z", "H3.z", ".mlp_out")
     ]
-    for name, effects in wanted.items():
+    for name, effects in expected.items():
         assert_allclose(reading.sel(component=name).values.ravel(), effects, atol=1e-9, rtol=0)
     assert np.abs(reading).max() > 1e-2
 
@@ -270,8 +270,8 @@ def test_each_part_is_read_separately_and_once(loaded: Loaded, monkeypatch: pyte
     clean = observe(model, together)
     monkeypatch.setattr(run_module, "observe", spy)
     apart = (Site(1, "z", 2), Site(0, "z", 1), Site(1, "z", 0), Site(0, "mlp_out"))
-    wanted = {(): ["L0.z", "L0.mlp_out", "L1.z", "L1.mlp_out"], apart: ["L0.mlp_out", "L0.z", "L1.z"]}
-    for together, sites in wanted.items():
+    expected = {(): ["L0.z", "L0.mlp_out", "L1.z", "L1.mlp_out"], apart: ["L0.mlp_out", "L0.z", "L1.z"]}
+    for together, sites in expected.items():
         read.clear()
         Ablation(FOLDS, together=together)(clean)
         assert [seen for seen in read if seen] == [[site] for site in sites]
@@ -287,8 +287,8 @@ def test_zero_ablation_equals_plain_transformers(loaded: Loaded) -> None:
     for name, where in places(network, "gpt2").items():
         for i, row in list(enumerate(encoding.rows[CONFLICT]))[:3]:
             plain = gap_of(network, row, None, lambda value: None)
-            wanted = gap_of(network, row, where, torch.zeros_like) - plain
-            assert reading.sel(component=name, condition="conflict")[i].item() == pytest.approx(wanted, abs=1e-9)
+            expected = gap_of(network, row, where, torch.zeros_like) - plain
+            assert reading.sel(component=name, condition="conflict")[i].item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_donor_is_in_another_fold_and_gives_a_token_of_the_same_role(loaded: Loaded) -> None:
@@ -338,9 +338,9 @@ def test_resampling_averages_the_effects_of_the_donors_activations(loaded: Loade
     run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
     rng, site = np.random.default_rng(5), Site(1, "mlp_out")
     drawn = [ReplacementValues.of(run.batch, FOLDS).draw(rng) for _ in range(2)]
-    wanted = sum((run.again({site: donors.give(run.seen[site])}).gap - run.gap).numpy() for donors in drawn) / 2
-    assert_allclose(probe(run).sel(component=str(site)), wanted, atol=1e-12)
-    assert np.abs(wanted).max() > 1e-3
+    expected = sum((run.again({site: donors.give(run.seen[site])}).gap - run.gap).numpy() for donors in drawn) / 2
+    assert_allclose(probe(run).sel(component=str(site)), expected, atol=1e-12)
+    assert np.abs(expected).max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["zero", "resample"])

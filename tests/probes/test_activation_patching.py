@@ -76,11 +76,13 @@ def test_exchange_within_a_pass_equals_writing_stored_activations(
     run = run_of(model, PAIR, sites, items=4)
     monkeypatch.setattr(score_module, "TOKENS_PER_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
     for site in sites:
-        wanted = run.again({site: run.seen[site].flip(0)}).gap
+        expected = run.again({site: run.seen[site].flip(0)}).gap
         assert_close(
-            patched_gap(model, run.batch, site), wanted, atol=1e-6 if architecture == "gemma2" else 1e-9, rtol=0
+            patched_gap(model, run.batch, site), expected, atol=1e-6 if architecture == "gemma2" else 1e-9, rtol=0
         )
-        assert site.part == "q" or (wanted - run.gap).abs().max() > 1e-4, "the exchange does nothing, nor does the test"
+        assert site.part == "q" or (expected - run.gap).abs().max() > 1e-4, (
+            "the exchange does nothing, nor does the test"
+        )
 
 
 def test_effects_of_single_positions_add_up_in_the_first_stream(loaded: Loaded) -> None:
@@ -163,11 +165,11 @@ def test_effects_equal_an_independent_slow_computation(loaded: Loaded) -> None:
                         v[:, place] = there[:, place]
                         return v
 
-                    wanted = slow_gap(network, here, iter([(module, side, edit)])) - plain
+                    expected = slow_gap(network, here, iter([(module, side, edit)])) - plain
                     label = f"{role[0]}-{role[1]}" if role[1] else role[0]
                     found = reading.sel(direction=direction, part=part, layer="1", role=label)[n]
-                    assert found.item() == pytest.approx(wanted, abs=1e-9)
-                    largest = max(largest, abs(wanted))
+                    assert found.item() == pytest.approx(expected, abs=1e-9)
+                    largest = max(largest, abs(expected))
     assert largest > 0.1
     for n, i in enumerate(shown):
         row = encoding.rows[CONFLICT][i]

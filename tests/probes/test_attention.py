@@ -43,12 +43,12 @@ def test_shares_equal_the_attention_of_hugging_face_summed_by_role(loaded: Loade
             layers = network(torch.tensor([row.prompt]), output_attentions=True).attentions
         for layer, found in enumerate(layers):
             for head in range(4):
-                wanted: dict[str, float] = {}
+                expected: dict[str, float] = {}
                 for role, share in zip(row.roles, found[0, head, -1].tolist(), strict=True):
-                    wanted[label(role)] = wanted.get(label(role), 0.0) + share
+                    expected[label(role)] = expected.get(label(role), 0.0) + share
                 ours = reading.sel(component=f"L{layer}H{head}.pattern", item=item)
-                assert {str(r) for r in ours.role.values[~np.isnan(ours)]} == set(wanted)
-                for role, share in wanted.items():
+                assert {str(r) for r in ours.role.values[~np.isnan(ours)]} == set(expected)
+                for role, share in expected.items():
                     assert float(ours.sel(role=role)) == pytest.approx(share, abs=1e-6)
 
 

@@ -127,8 +127,8 @@ def test_a_dropped_layer_passes_no_gradient_on(loaded: Loaded, layer: int) -> No
     chosen = logits.gather(1, together.answers.repeat(2, 1))
     (gradient,) = torch.autograd.grad((chosen[:, 0] - chosen[:, 1]).sum(), entry[0])
     value = entry[0].detach().unflatten(0, (2, 12))
-    wanted = (gradient.unflatten(0, (2, 12)) * (value.flip(0) - value)).sum(-1)
-    torch.testing.assert_close(found[Site(0, "resid_pre")][1 + layer], wanted, atol=1e-9, rtol=0)
+    expected = (gradient.unflatten(0, (2, 12)) * (value.flip(0) - value)).sum(-1)
+    torch.testing.assert_close(found[Site(0, "resid_pre")][1 + layer], expected, atol=1e-9, rtol=0)
     own = found[Site(0, "mlp_out")][1 + layer]
     assert (own == 0).all() == (layer == 0), "what a dropped layer writes itself counts for nothing"
 

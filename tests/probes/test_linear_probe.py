@@ -52,8 +52,8 @@ def test_the_fit_is_ridge_regression(monkeypatch: pytest.MonkeyPatch, penalty: f
     found = fit(x, y, new)
     for label in range(2):
         for stage in range(2):
-            wanted = by_descent(x[stage].numpy(), y[label].numpy(), new[stage].numpy(), penalty)
-            assert_allclose(found[label, stage], wanted, atol=1e-5)
+            expected = by_descent(x[stage].numpy(), y[label].numpy(), new[stage].numpy(), penalty)
+            assert_allclose(found[label, stage], expected, atol=1e-5)
 
 
 def test_the_penalty_minimises_the_leave_one_out_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,8 +49,8 @@ def test_the_last_stage_is_the_output_of_the_plain_model(loaded: Loaded, archite
                 own = torch.log_softmax(network(torch.tensor([row.prompt])).logits[0, -1], -1)
             both = np.array([float(own[answer[0]]) for answer in row.answers])
             here = lens.sel(condition=str(condition), item=item.id)
-            wanted = [float(quantity(both[None])[0]) for quantity in (logit_gap, preference, coverage)]
-            assert_allclose(here, wanted, atol=1e-6, rtol=0)
+            expected = [float(quantity(both[None])[0]) for quantity in (logit_gap, preference, coverage)]
+            assert_allclose(here, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_grouped_tied"])
@@ -65,9 +65,9 @@ def test_whole_layers_equal_the_unembedded_hidden_states_of_hugging_face(loaded:
         with torch.no_grad():
             states = network(torch.tensor([row.prompt]), output_hidden_states=True).hidden_states
             logits = [network.lm_head(norm(state[0, -1])) for state in states[:-1]]
-        wanted = [float(one[row.answers[0][0]] - one[row.answers[1][0]]) for one in logits]
+        expected = [float(one[row.answers[0][0]] - one[row.answers[1][0]]) for one in logits]
         found = lens.isel(item=place).sel(stage=["L0.resid_pre", "L0.resid_post"])
-        assert_allclose(found, wanted, atol=1e-6, rtol=0)
+        assert_allclose(found, expected, atol=1e-6, rtol=0)
 
 
 def test_the_stage_between_the_halves_is_the_input_of_the_mlp(loaded: Loaded) -> None:

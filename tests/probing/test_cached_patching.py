@@ -15,8 +15,7 @@ from distractor.errors import ModelError
 from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
-from distractor.probing import cached_patching as cut_module
-from distractor.probing import patching
+from distractor.probing import cached_patching, patching
 from distractor.probing.cached_patching import PATCHABLE_PARTS, pack
 from distractor.probing.measure import measure
 from distractor.probing.patching import Node, patched_gap, patched_gaps
@@ -71,28 +70,28 @@ def test_cached_patching_equals_whole_passes(loaded: Loaded, tmp_path: Path, arc
     nodes = nodes_of(run, parts)
     found, why = patched_gaps(run, nodes)
     assert why == ""
-    wanted = whole(run, nodes)
-    there = ~wanted.isnan()
-    assert torch.equal(found.isnan(), wanted.isnan())
+    expected = whole(run, nodes)
+    there = ~expected.isnan()
+    assert torch.equal(found.isnan(), expected.isnan())
     error = 1e-5 if architecture == "gemma2" else 1e-9  # its own softmax is float32
-    assert_close(found[there], wanted[there], atol=error, rtol=0)
-    moved = (wanted - run.gap).abs()[there]
+    assert_close(found[there], expected[there], atol=error, rtol=0)
+    moved = (expected - run.gap).abs()[there]
     assert (moved > 1e-3).float().mean() > 0.2, "the exchanges do nothing, nor does the test"
 
 
-@pytest.mark.parametrize(("room", "tokens", "clean"), [(1, 1, 1), (16, 64, 40), (10_000, 10_000, 10_000)])
+@pytest.mark.parametrize(("line_tokens", "tokens", "clean"), [(1, 1, 1), (16, 64, 40), (10_000, 10_000, 10_000)])
 def test_the_layout_of_cells_changes_no_result(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, room: int, tokens: int, clean: int
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, line_tokens: int, tokens: int, clean: int
 ) -> None:
     run = run_of(loaded("llama", "bytes"))
     nodes = nodes_of(run, ("resid_pre", "mlp_out", "z"))
-    wanted, _ = patched_gaps(run, nodes)
-    monkeypatch.setattr(cut_module, "LINE_TOKENS", room)
+    expected, _ = patched_gaps(run, nodes)
+    monkeypatch.setattr(cached_patching, "LINE_TOKENS", line_tokens)
     monkeypatch.setattr(patching, "TOKENS_PER_PASS", tokens)
     monkeypatch.setattr(patching, "CLEAN_TOKENS", clean)
     found, why = patched_gaps(run, nodes)
     assert why == ""
-    assert_close(found, wanted, atol=1e-9, rtol=0, equal_nan=True)
+    assert_close(found, expected, atol=1e-9, rtol=0, equal_nan=True)
 
 
 def test_every_cell_occurs_once_in_a_pass_and_lines_have_similar_lengths() -> None:
@@ -143,9 +142,9 @@ def test_layers_before_a_change_and_positions_before_it_are_not_run_again(loaded
         return [count - clean for count in found]
 
     assert through([(Site(0, "resid_pre"), one) for one in at]) == [2 * items * (length - 2)] * 2
-    behind = sum(length - first for first in range(2, length))
-    assert through([(Site(1, "resid_pre"), one) for one in at]) == [0, 2 * items * behind]
-    assert through([(Site(0, "resid_post"), one) for one in at]) == [0, 2 * items * behind]
+    later = sum(length - first for first in range(2, length))
+    assert through([(Site(1, "resid_pre"), one) for one in at]) == [0, 2 * items * later]
+    assert through([(Site(0, "resid_post"), one) for one in at]) == [0, 2 * items * later]
     assert through([(Site(1, "mlp_out"), one) for one in at]) == [0, 2 * items]
     assert through([(Site(1, "resid_post"), one) for one in at]) == [-clean, -clean]
 
@@ -155,8 +154,8 @@ def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason
 ) -> None:
     model = loaded("gpt2")
     patching = ActivationPatching(parts=("resid_pre", "attn_out"))
-    wanted = measure(model, tiny.task(), patching)
-    assert "whole_passes" not in wanted.attrs
+    expected = measure(model, tiny.task(), patching)
+    assert "whole_passes" not in expected.attrs
 
     def refuse(self: Model, mask: Any) -> Any:
         raise TypeError("forward() got an unexpected keyword argument 'attention_mask'")
@@ -168,7 +167,7 @@ def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason
         monkeypatch.setattr(Model, "_masks", masks)
         found = measure(model, tiny.task(), patching)
         assert found.attrs["whole_passes"].startswith(why)
-        np.testing.assert_allclose(found.values, wanted.values, atol=1e-12)
+        np.testing.assert_allclose(found.values, expected.values, atol=1e-12)
 
 
 def test_a_pattern_is_exchanged_in_a_whole_pass(loaded: Loaded) -> None:

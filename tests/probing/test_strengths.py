@@ -36,7 +36,7 @@ def test_both_halves_have_every_answer_equally_often(name: str, items: int) -> N
     answers = np.array([item.true for item in task.items])
     for answer in set(answers):
         each = (half & (answers == answer)).sum(), (~half & (answers == answer)).sum()
-        assert abs(each[0] - each[1]) <= 0.05 * items, f"{answer!r} stands {each} times in the halves"
+        assert abs(each[0] - each[1]) <= 0.05 * items, f"{answer!r} occurs {each} times in the halves"
 
 
 @pytest.mark.parametrize("name", ["negation_qa", "hindsight_neglect"])

@@ -20,8 +20,8 @@ def test_rank_correlation_is_spearmans() -> None:
 
 @pytest.mark.parametrize(("found", "tries"), [(0, 400), (3, 100), (7, 8), (8, 8)])
 def test_the_upper_bound_of_a_share_is_clopper_and_pearsons(found: int, tries: int) -> None:
-    wanted = stats.binomtest(found, tries, alternative="less").proportion_ci(0.95, method="exact").high
-    assert at_most(found, tries) == pytest.approx(wanted)
+    expected = stats.binomtest(found, tries, alternative="less").proportion_ci(0.95, method="exact").high
+    assert at_most(found, tries) == pytest.approx(expected)
 
 
 def test_an_estimate_that_is_exact_agrees_and_one_that_is_shuffled_does_not() -> None:
