@@ -240,8 +240,7 @@ class _SlotPaths:
         """The gap if this were the last residual stream: [condition item]."""
         answers = self.run.batch.answers.repeat(len(resid), 1)
         logits = self.run.model.answer_logits(resid.flatten(0, 1), answers)
-        gap: Tensor = (logits[:, 0] - logits[:, 1]).unflatten(0, resid.shape[:2])
-        return gap
+        return (logits[:, 0] - logits[:, 1]).unflatten(0, resid.shape[:2])
 
     def heads(self, layer: int, z: "Tensor") -> "Tensor":
         """The output of each head of a layer: [head condition item d_model]."""

@@ -32,8 +32,7 @@ def find_probe(name: str) -> Probe:
         )
     if not is_dataclass(type(probe)):
         raise ProbeError(f"{name} is not a dataclass, so its settings are unknown; add @dataclass(frozen=True)")
-    checked: Probe = probe
-    return checked
+    return probe
 
 
 def _may_be_probe(value: Any, module: ModuleType) -> bool:

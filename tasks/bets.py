@@ -19,17 +19,10 @@ AMOUNTS = tuple(digit * 10**zeros for zeros in range(3) for digit in range(1, 10
 PERCENTS = tuple(percent for percent in range(5, 100, 5) if percent != 50)
 """Chances in percent; 50 is left out, because one branch must be the likelier one."""
 
-CLEAR = 1.5
-"""The larger of expected earning and expected loss is at least this many times the smaller, in every bet."""
-
-NAMES = ("Anna", "Ben", "Carl", "Dora", "Emma", "Frank", "Grace", "Henry", "Ida", "Jack")
-"""Names of the players."""
-
-CONTESTS = 160
-"""Number of contests: a multiple of eight, so that every eight neighbours contain all eight variants."""
-
-LOOKAHEAD = 4
-"""Of this many contests, the one is chosen that balances the digits best."""
+CLEAR = 1.5  # the larger of expected earning and expected loss is at least this many times the smaller, in every bet
+NAMES = ("Anna", "Ben", "Carl", "Dora", "Emma", "Frank", "Grace", "Henry", "Ida", "Jack")  # names of the players
+CONTESTS = 160  # number of contests: a multiple of eight, so that every eight neighbours contain all eight variants
+LOOKAHEAD = 4  # of this many contests, the one is chosen that balances the digits best
 
 Stakes = tuple[int, tuple[int, int]]
 """The chance of the long shot in percent, and the amounts of the long shot and of the likely branch in dollars."""

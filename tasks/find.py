@@ -21,7 +21,6 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
 
     Raises:
         TaskError: no task has this name, or its file is not valid.
-
     """
     if data is not None:
         if _is_file_name(name) and name not in prize.NAMES:

@@ -37,9 +37,7 @@ LAYOUT = (
     r"\. (?P<question>Was it the right decision|Did \w+ end up earning money)\? Choose Y or N\.\nAnswer(?P<slot>:)"
 )
 OPEN_LAYOUT = LAYOUT.replace(r" Choose Y or N\.", "")
-
-PASSES = 4
-"""Items of each contest: the long shot earns or loses, and outweighs the likely branch or not."""
+PASSES = 4  # items of each contest: the long shot earns or loses, and outweighs the likely branch or not
 
 _CHOOSE = "Choose Y or N.\nAnswer:"
 

@@ -24,8 +24,7 @@ NOT = " not"
 AFFIRMING = (" indeed", " surely", " also", " really")
 """Affirming words that replace ` not`; the first with as many tokens is used."""
 
-SHIFTS = (1, 2, 3)
-"""Distances between a fact and its false option in the cycle of their relation."""
+SHIFTS = (1, 2, 3)  # distances between a fact and its false option in the cycle of their relation
 
 LAYOUT = (
     r"Question: (?P<question>Choose one|The answer is|{openings})"

@@ -33,7 +33,6 @@ def from_data(path: Path, name: str | None = None) -> Task:
 
     Raises:
         TaskError: the file cannot be read or a line is not valid; the message gives file and line.
-
     """
     path = path.expanduser()
     rows = read_rows(path)
@@ -62,7 +61,6 @@ def from_python(name: str) -> Task:
 
     Raises:
         TaskError: the file or the name does not exist, the file fails, or the result is not a task.
-
     """
     with user_value(name, TaskError, _may_be_task, "tasks or functions") as value:
         task = value() if callable(value) else value

@@ -18,8 +18,7 @@ from .quotes import SAYINGS, Quote, alterations_of, count_words, endings_of, quo
 
 T = TypeVar("T")
 
-PASSES = 4
-"""Items of each quote, each with another last word."""
+PASSES = 4  # items of each quote, each with another last word
 
 REQUESTS = (
     ("Repeat the sentence.", "Copy this sentence.", "Repeat this line.", "Copy the line."),

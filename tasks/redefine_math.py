@@ -43,8 +43,7 @@ USUAL = {"π": f"{PI[0]}.{PI[1:3]}", "e": f"{E[0]}.{E[1:3]}"}
 PAIRS = 42
 """Pairs of items in each sub-task: the answers of the two are opposite words, or the same two digits exchanged."""
 
-ATTEMPTS = 1000
-"""Maximum number of draws until none of a pair's prompts is a repeat."""
+ATTEMPTS = 1000  # maximum number of draws until none of a pair's prompts is a repeat
 
 DEFINED = (Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED)
 """The conditions whose prompt starts with a definition; `true_only` equals the last."""

@@ -16,8 +16,7 @@ from typing import Literal
 from distractor.errors import TaskError
 
 Form = Literal["what", "whether", "compare"]
-Digits = tuple[int, int]
-"""The right digit under the new meaning, and under the usual one."""
+Digits = tuple[int, int]  # the right digit under the new meaning, and under the usual one
 
 GREEK, LATIN, MARKS, RARE_MARKS = ("ψ", "ω", "ξ"), ("q", "z", "k"), ("@", "#", "&"), ("§", "¤", "¬")
 """Made-up symbols without a usual meaning; each kind replaces symbols that tokenizers treat alike."""
@@ -25,8 +24,7 @@ GREEK, LATIN, MARKS, RARE_MARKS = ("ψ", "ω", "ξ"), ("q", "z", "k"), ("@", "#"
 PI, E = "314159", "271828"
 """The usual digits. A value is written with two of them or more: `3.1` to `3.14159`."""
 
-ADDED = range(1, 8)
-"""The numbers that questions may add to a constant."""
+ADDED = range(1, 8)  # the numbers that questions may add to a constant
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,7 @@ class Case:
     value: str
 
 
-Pool = Callable[[Digits, Random], Case | None]
-"""Draws a case with these digits; None if there is none."""
+Pool = Callable[[Digits, Random], Case | None]  # draws a case with these digits; None if there is none
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,6 @@ def draw_exchanged(pool: Pool, digits: Digits, rng: Random) -> tuple[Case, Case]
 
     Raises:
         TaskError: one of them has no case.
-
     """
     case, exchanged = pool(digits, rng), pool(digits[::-1], rng)
     if case is None or exchanged is None:
@@ -104,7 +100,6 @@ def draw_numbers(subtask: Subtask, first: int, rng: Random) -> tuple[int, Case, 
 
     Raises:
         TaskError: the sub-task redefines no number.
-
     """
     if subtask.number is None:
         raise TaskError(f"{subtask.name} redefines no number, so values cannot be compared; ask for a digit")

@@ -11,14 +11,9 @@ from distractor.errors import TaskError
 from distractor.text import rows as table_rows
 from distractor.text.rows import value_text
 
-COLUMNS = ("prompt", "classes", "answer_index")
-"""The columns that every row has."""
-
-LARGEST = 64 * 2**20
-"""Maximum size of a file in bytes: four times the largest official file."""
-
-CLASSES = 10_000
-"""Maximum length of a list of classes in characters."""
+COLUMNS = ("prompt", "classes", "answer_index")  # the columns that every row has
+LARGEST = 64 * 2**20  # maximum size of a file in bytes: four times the largest official file
+CLASSES = 10_000  # maximum length of a list of classes in characters
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,6 @@ def read_rows(path: Path, *, unique: bool = True) -> list[Row]:
     Raises:
         TableError: the file cannot be read, or is damaged.
         TaskError: a column is missing or has a wrong value, or (if `unique`) two rows have the same prompt.
-
     """
     rows: list[Row] = []
     line_of: dict[str, int] = {}
@@ -87,7 +81,6 @@ def check_text(value: object, column: str, place: str) -> None:
 
     Raises:
         TaskError: the value is not text, is blank, or holds a NUL character or a lone surrogate.
-
     """
     if not isinstance(value, str) or not value.strip():
         raise TaskError(f"{place}: {column} is {value_text(value)}; expected text")

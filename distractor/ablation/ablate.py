@@ -38,11 +38,8 @@ from distractor.text.task import Condition, Task
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
-QuantityKey = tuple[str, Condition | None]
-"""A quantity under a condition; the pulls have no condition."""
-
-CONSTANT_SHARE = 0.95
-"""A model that gives the same answer to more than this share of items is flagged."""
+QuantityKey = tuple[str, Condition | None]  # a quantity under a condition; the pulls have no condition
+CONSTANT_SHARE = 0.95  # a model that gives the same answer to more than this share of items is flagged
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,8 +31,7 @@ PREFERENCE_SD = 0.25
 SHARE_SD = 0.5
 """The same for distractor share. It is the largest possible value."""
 
-SEED_SD = 0.05
-"""Assumed standard deviation between seeds of one size: the largest that the calibration covers."""
+SEED_SD = 0.05  # assumed standard deviation between seeds of one size: the largest that the calibration covers
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Plan:
     A cell is one model under one condition; `cached` cells are in the store. `tokens` and `flops` (2 × parameters ×
     tokens) count the cells that are not cached. `knockout_flops` is the cost of the knock-outs in the largest model;
     those in the model at the peak cost at most the same. `dip` is the smallest fall and rise that level 1 detects with
-    power 0.8 if item groups vary by `item_sd`.
-    `dip_level_2` is that of level 2 if seeds vary by `SEED_SD`; it needs three seeds of every size.
+    power 0.8 if item groups vary by `item_sd`. `dip_level_2` is that of level 2 if seeds vary by `SEED_SD`; it needs
+    three seeds of every size.
 
     If models write (`is_written`), `tokens` is an upper limit, with every text at its greatest length. The dip is then
     that of distractor share, under the assumption that every text has an answer. Tokens added by a chat template are

@@ -45,21 +45,11 @@ CONTROLS = {
 }
 
 LABELS = {"distractor_answer": "the distractor's answer", "cue": "the cue", "right_answer": "the right answer (XOR)"}
-
-BARS = 12
-"""The number of components that a waterfall names; the others share one bar."""
-
-LEAST = 0.01
-"""The smallest named component of a waterfall, as a share of the largest."""
-
-HEADS = 4
-"""The number of heads whose attention is drawn on the prompt."""
-
-PAGE_WIDTH = 19
-"""The largest width of a figure with several maps, in inches."""
-
-LINE = 104
-"""The number of characters in a line of a prompt."""
+BARS = 12  # the number of components that a waterfall names; the others share one bar
+LEAST = 0.01  # the smallest named component of a waterfall, as a share of the largest
+HEADS = 4  # the number of heads whose attention is drawn on the prompt
+PAGE_WIDTH = 19  # the largest width of a figure with several maps, in inches
+LINE = 104  # the number of characters in a line of a prompt
 
 
 def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:

@@ -19,14 +19,9 @@ from distractor.runs.tables import WIDTH, plain_table
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-TOP = 8
-"""The number of sites, heads or stages in a table."""
-
-MAPS = 3
-"""The largest number of maps side by side."""
-
-SINKS = ("bos", "slot")
-"""Roles that receive attention by default."""
+TOP = 8  # the number of sites, heads or stages in a table
+MAPS = 3  # the largest number of maps side by side
+SINKS = ("bos", "slot")  # roles that receive attention by default
 
 
 def tables(results: ProbeResults) -> Iterator[Group | Text]:
@@ -62,8 +57,7 @@ def top(reading: Reading, cells: "Dataset", count: int = TOP) -> list[dict[str, 
 
 def share_of_items(reading: Reading) -> "DataArray":
     """The share of items that have each cell; below 1 for a role that some prompts lack."""
-    share: DataArray = reading.data.notnull().mean("item")
-    return share
+    return reading.data.notnull().mean("item")
 
 
 def divergence_sentence(results: ProbeResults, reading: Reading) -> str:

@@ -35,16 +35,14 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
     Raises:
         TaskError: no task has this name, or its file is damaged.
     """
-    task: Task = find_package("tasks.find").find_task(name, data, items)
-    return task
+    return find_package("tasks.find").find_task(name, data, items)
 
 
 def draw_task(name: str, seed: int) -> "Task":
     """Find a task and draw its items with a random seed."""
     tasks = find_package("tasks").TASKS
     if name in tasks:
-        task: Task = tasks[name](seed=seed)
-        return task
+        return tasks[name](seed=seed)
     task = find_task(name)
     if seed:
         raise TaskError(f"the items of {name!r} are fixed, so a seed changes nothing; leave --seed out")

@@ -63,9 +63,7 @@ TASK: dict[str, Any] = {
 }
 TaskName = Annotated[str, typer.Option(**TASK)]
 TaskArgument = Annotated[str, typer.Argument(**TASK)]
-
 ItemCount = Annotated[int, typer.Option(min=2, metavar="N", help="Number of items, in their fixed order.")]
-
 ItemSeed = Annotated[int, typer.Option(min=0, metavar="N", help="Random seed for the items (runs use 0).")]
 
 OfficialFile = Annotated[
@@ -74,9 +72,7 @@ OfficialFile = Annotated[
 ]
 
 Offline = Annotated[bool, hidden_option(MODELS, "Never use the network.", "--offline")]
-
 Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
-
 AsJson = Annotated[bool, option(OUTPUT, "Print only the summary, as JSON.", "--json")]
 
 

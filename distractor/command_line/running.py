@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from distractor.runs.folder import RunFolder
     from distractor.scoring.store import Store
 
-CELLS = Path("runs/.cells")
-"""The store of results that all runs share."""
+CELLS = Path("runs/.cells")  # the store of results that all runs share
 
 
 @contextmanager

@@ -29,11 +29,8 @@ PANELS = ("distractor_preference", "accuracy", "logit_gap")
 
 CHANGED, UNCHANGED = "#D55E00", "#7F7F7F"
 
-NAMED = 6
-"""The number of sites that are named in a scatter of two models."""
-
-BARS = 12
-"""The number of sites with a bar, those that changed most."""
+NAMED = 6  # the number of sites that are named in a scatter of two models
+BARS = 12  # the number of sites with a bar, those that changed most
 
 
 def behaviour(result: ComparisonResult) -> Figure:

@@ -20,8 +20,7 @@ from distractor.statistics.sign_flips import benjamini_hochberg
 if TYPE_CHECKING:
     from xarray import DataArray
 
-SPLITS = 100
-"""The number of random splits of the item groups for the similarity of a model's map with itself."""
+SPLITS = 100  # the number of random splits of the item groups for the similarity of a model's map with itself
 
 SEED = 0
 
@@ -63,8 +62,7 @@ class MapChange:
     @property
     def order(self) -> Int[ndarray, " site"]:
         """Positions of the sites: changed sites first, then by the size of the difference."""
-        order: ndarray = np.lexsort((-np.abs(np.nan_to_num(self.mean)), ~self.is_marked))
-        return order
+        return np.lexsort((-np.abs(np.nan_to_num(self.mean)), ~self.is_marked))
 
     @property
     def shared(self) -> tuple[int, int, int]:
@@ -164,8 +162,7 @@ def _without_small(effects: Float[ndarray, " site"], least: float) -> Float[ndar
 
 def _mean(values: Float[ndarray, "site item"]) -> Float[ndarray, " site"]:
     """The mean over the items that have a site; 0 if none has."""
-    mean: ndarray = np.nan_to_num(values).sum(1) / np.maximum((~np.isnan(values)).sum(1), 1)
-    return mean
+    return np.nan_to_num(values).sum(1) / np.maximum((~np.isnan(values)).sum(1), 1)
 
 
 def site_values(data: "DataArray", dims: Sequence[str]) -> Float[ndarray, "site item"]:

@@ -17,11 +17,8 @@ from distractor.probing.readings import Reading
 from distractor.probing.strengths import ChosenSites, site_of
 from distractor.statistics.agreement import rank_correlation
 
-Match = Literal["name", "depth", "function"]
-"""How the sites of two models correspond."""
-
-MIN_LAYERS = 6
-"""With fewer layers, relative depth means nothing."""
+Match = Literal["name", "depth", "function"]  # how the sites of two models correspond
+MIN_LAYERS = 6  # with fewer layers, relative depth means nothing
 
 
 def match_of(first: ProbeResults, second: ProbeResults, *, same_run: bool) -> Match:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from distractor.probing.probe import Probe
 
-TOP_SITES = 20
-"""The number of sites of a map in the summary, changed sites and largest differences first."""
+TOP_SITES = 20  # the number of sites of a map in the summary, changed sites and largest differences first
 
 
 def manifest(

@@ -21,9 +21,7 @@ from distractor.statistics.changes import Change, halves_differ
 from distractor.statistics.intervals import Mean, mean_interval
 from distractor.text.task import Condition
 
-QuantityKey = tuple[str, Condition | None]
-"""A quantity and its condition; None for the pulls."""
-
+QuantityKey = tuple[str, Condition | None]  # a quantity and its condition; None for the pulls
 PRIMARY: QuantityKey = ("distractor_preference", Condition.CONFLICT)
 
 

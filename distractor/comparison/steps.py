@@ -13,9 +13,7 @@ from distractor.statistics.intervals import group_means, interval, number_groups
 from distractor.statistics.ordering import Order, order
 from distractor.statistics.shape_test import Shape, delta_of, judge
 
-MIN_STEPS = 3
-"""A model given at this many steps or more is followed along training."""
-
+MIN_STEPS = 3  # a model given at this many steps or more is followed along training
 SHARES = ("distractor_preference", "distractor_only", "true_only")
 PULLS = ("true_pull", "distractor_pull")
 PATHS = ("true_path", "distractor_path")

@@ -15,20 +15,11 @@ from distractor.runs.tables import WIDTH, plain_table
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition
 
-ITEMS = 6
-"""The number of switched items that are shown with their text, largest changes first."""
-
-SITES = 6
-"""The number of sites shown of a map."""
-
-MAPS = 3
-"""The number of maps of a probe that are shown with their sites; the others get one line each."""
-
-LEAST = 0.005
-"""Sites whose effects print as 0.00 in both models are left out."""
-
-STEPS = 16
-"""The number of training steps shown."""
+ITEMS = 6  # the number of switched items that are shown with their text, largest changes first
+SITES = 6  # the number of sites shown of a map
+MAPS = 3  # the number of maps of a probe that are shown with their sites; the others get one line each
+LEAST = 0.005  # sites whose effects print as 0.00 in both models are left out
+STEPS = 16  # the number of training steps shown
 
 NAMES = {
     "distractor_preference": "preference",

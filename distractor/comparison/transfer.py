@@ -61,8 +61,7 @@ def _loss(
     knockout = ablation.knock_out([site_of(name) for name in names])
     assert knockout is not None
     reading = reader.read(knockout)
-    loss: ndarray = losses(pair_effects(reading)[0][:, is_measured])[task]
-    return loss
+    return losses(pair_effects(reading)[0][:, is_measured])[task]
 
 
 def _label(result: ComparisonResult, model: int) -> str:

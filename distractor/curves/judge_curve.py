@@ -38,8 +38,7 @@ class JudgedCurve:
     @property
     def mean(self) -> Float[ndarray, " size"]:
         """The mean over seeds at each size."""
-        averaged: ndarray = self.curve.means.mean(0)
-        return averaged
+        return self.curve.means.mean(0)
 
     @property
     def sentences(self) -> list[str]:

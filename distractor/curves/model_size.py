@@ -13,8 +13,7 @@ UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 LARGEST = 1e40
 """Larger sizes and values are refused: no model or score is so large, and the judgement needs their fourth power."""
 
-EXACT = 2**53
-"""Up to this number, a float represents every whole number."""
+EXACT = 2**53  # up to this number, a float represents every whole number
 
 
 @lru_cache  # a table has many rows and few sizes

@@ -19,17 +19,13 @@ MapKind = Literal["lens", "decoding", "attention", "components", "positions", "s
 EFFECTS: tuple[MapKind, ...] = ("components", "positions", "sources")
 """Maps of effects or contributions in nats, whose cells can be tested against 0."""
 
-OWN_MAP = ("pattern", "q", "k", "v")
-"""Parts of heads that are tested and drawn as a map of their own."""
-
-UNSIGNED = ("grad_drop",)
-"""Estimates without a sign, which sign flips cannot test."""
+OWN_MAP = ("pattern", "q", "k", "v")  # parts of heads that are tested and drawn as a map of their own
+UNSIGNED = ("grad_drop",)  # estimates without a sign, which sign flips cannot test
 
 PATHS = ("total", "direct", "later")
 """The paths of `compensation` that are shown; effects through single later components are only stored."""
 
-INNER = ("component", "part", "layer", "role", "stage")
-"""Dims within a map; all other dims distinguish maps."""
+INNER = ("component", "part", "layer", "role", "stage")  # dims within a map; all other dims distinguish maps
 
 
 def labels(data: "DataArray | Dataset", dim: str) -> list[str]:

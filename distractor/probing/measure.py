@@ -12,8 +12,7 @@ from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.text.task import Condition, Task
 
-ATTRIBUTES = ("quantity", "unit", "origin")
-"""Attributes that every reading has."""
+ATTRIBUTES = ("quantity", "unit", "origin")  # attributes that every reading has
 
 
 def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = None) -> DataArray:

@@ -54,8 +54,7 @@ def patched_gap(
 Node = tuple[Site, Bool[Tensor, "item pos"] | None]
 """A site, and each item's positions at which it is patched; None: all."""
 
-CLEAN_TOKENS = 2048
-"""The number of tokens whose keys, values and activations are in memory at once."""
+CLEAN_TOKENS = 2048  # the number of tokens whose keys, values and activations are in memory at once
 
 SLOT_PARTS: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
 """Parts of the last layer that matter only at the answer slot, because no later layer reads other positions."""
@@ -247,8 +246,7 @@ def _exchange(at: Bool[Tensor, "item pos"] | None) -> Edit:
 # because plain gradients fail where the softmax saturates. The gradient starts at z.
 
 
-SLOPES = 4
-"""The memory of a pass with gradients, in plain passes, because every activation is stored."""
+SLOPES = 4  # the memory of a pass with gradients, in plain passes, because every activation is stored
 
 
 def first_order_effects(
@@ -417,8 +415,7 @@ def grad_drop(
     """GradDrop (Kramár et al. 2024, arXiv 2403.00745): the mean absolute estimate over dropped layers, one at a time.
 
     If effects along two paths cancel, the plain estimate is small, but estimates with one path blocked are large.
-    Outputs of
-    the dropped layer itself have no estimate and are left out.
+    Outputs of the dropped layer itself have no estimate and are left out.
     """
     plain, each = found[0].abs(), found[1:].abs()
     layers = len(each)

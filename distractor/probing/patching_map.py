@@ -23,8 +23,7 @@ DIRECTIONS = ("noising", "denoising")
 """Noising: prompts of `conflict` with the other condition's activations; is the site necessary? Denoising: the reverse; is
 the site sufficient? (Heimersheim and Nanda 2024, arXiv 2404.15255)"""
 
-Node = tuple[Site, str | None]
-"""One cell of a map: a site at the positions of a role, or a head at all positions."""
+Node = tuple[Site, str | None]  # one cell of a map: a site at the positions of a role, or a head at all positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +101,7 @@ class PatchingMap:
     @property
     def pair_gap(self) -> Float[ndarray, " item"]:
         """The other condition's gap minus that of the first: the effect of noising everything."""
-        gap: ndarray = (self.run.gap[1] - self.run.gap[0]).double().cpu().numpy()
-        return gap
+        return (self.run.gap[1] - self.run.gap[0]).double().cpu().numpy()
 
     def reading(
         self,

@@ -14,8 +14,7 @@ from torch import Tensor
 from distractor.errors import TaskError
 from distractor.probing.run import Batch
 
-TOKENS_AT_ONCE = 2**14
-"""The number of tokens that are averaged or replaced at once, which limits memory."""
+TOKENS_AT_ONCE = 2**14  # the number of tokens that are averaged or replaced at once, which limits memory
 
 
 @dataclass(frozen=True, eq=False)

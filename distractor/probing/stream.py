@@ -15,8 +15,7 @@ from distractor.probing.run import Run
 PARTS: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 """The parts that a run must read at the answer slot."""
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-"""The largest relative rounding error of a sum, by dtype."""
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # the largest relative rounding error of a sum, by dtype
 
 
 def sites(model: Model) -> list[Site]:

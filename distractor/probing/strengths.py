@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
-
-SHARE = 0.8
-"""The chosen sites are the strongest ones that together carry this share of all effects of their sign."""
+SHARE = 0.8  # the chosen sites are the strongest ones that together carry this share of all effects of their sign
 
 Half = Bool[ndarray, " item"]
 """Whether each of a reading's items is used to choose sites; the other items are used to measure them."""
@@ -164,8 +162,7 @@ def site_of(component: str) -> Site:
 def pair_effects(ablation: Reading) -> Float[ndarray, "component condition=2 item"]:
     """A reading of `ablation` under conflict and congruent."""
     pair = ablation.data.sel(condition=[condition.value for condition in PAIR])
-    effects: ndarray = pair.transpose("component", "condition", "item").values
-    return effects
+    return pair.transpose("component", "condition", "item").values
 
 
 def _by_patching(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[str, ...]:

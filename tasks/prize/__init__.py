@@ -33,8 +33,7 @@ DERIVED: dict[str, tuple[str, Derive]] = {
 PLAIN = tuple(file.name for file in FILES if file.is_classification)
 """The release's own names, under which a file is scored unchanged, with `conflict` only."""
 
-NAMES = (*DERIVED, *PLAIN)
-"""All names of tasks from official files."""
+NAMES = (*DERIVED, *PLAIN)  # all names of tasks from official files
 
 
 def read(task: str, path: Path) -> Task:
@@ -43,7 +42,6 @@ def read(task: str, path: Path) -> Task:
     Raises:
         TaskError: no official file has a task of this name, or `path` is not exactly that file; the message gives the
             first bad line.
-
     """
     expected = official_of(task)
     identified = identify(path)
@@ -67,7 +65,6 @@ def derive(task: str, rows: Sequence[Row], source: str) -> Task:
 
     Raises:
         TaskError: the rule fits no row.
-
     """
     if task not in DERIVED:
         return unchanged(task, rows, source)
@@ -107,7 +104,6 @@ def official_of(task: str) -> ReleaseFile:
 
     Raises:
         TaskError: it has none.
-
     """
     if task in BY_NAME and task not in NAMES:
         raise TaskError(f"{BY_NAME[task].file} has sequences to predict instead of classes; it cannot be scored here")
@@ -127,7 +123,6 @@ def locate(task: str, data: Path | None = None) -> Path:
 
     Raises:
         TaskError: no folder contains it.
-
     """
     if data is None:
         return find(official_of(task).file)
@@ -140,7 +135,6 @@ def describe(path: Path) -> tuple[bool, list[str]]:
 
     Raises:
         TaskError: the file does not exist, or cannot be read.
-
     """
     official = identify(path)
     if official is None:

@@ -24,15 +24,10 @@ from ..rows import COLUMNS, parse_classes
 from . import official_of
 from .release import ADDRESS, FILES, ReleaseFile, cache_folder, encodings, identify
 
-SECONDS = 10.0
-"""Timeout in seconds for a server that sends nothing."""
-
+SECONDS = 10.0  # timeout in seconds for a server that sends nothing
 TOTAL_SECONDS = 120.0
-LARGEST = 64 * 2**20
-"""Maximum size of a download in bytes: four times the largest official file."""
-
-KINDS = (".jsonl", ".json", ".csv", ".parquet")
-"""Suffixes of files that may contain rows, the most likely first."""
+LARGEST = 64 * 2**20  # maximum size of a download in bytes: four times the largest official file
+KINDS = (".jsonl", ".json", ".csv", ".parquet")  # suffixes of files that may contain rows, the most likely first
 
 
 def get(task: str, folder: Path | None = None, *, offline: bool = False) -> tuple[Path, str]:
@@ -44,7 +39,6 @@ def get(task: str, folder: Path | None = None, *, offline: bool = False) -> tupl
     Raises:
         TaskError: there is no public copy, the network is forbidden or unavailable, or the copy is not the official file.
         StoreError: the file cannot be written.
-
     """
     official = official_of(task)
     folder = folder or cache_folder()
@@ -112,7 +106,6 @@ def _read(address: str, deadline: float) -> bytes:
 
     Raises:
         TaskError: the download fails or is incomplete.
-
     """
     content = bytearray()
     try:

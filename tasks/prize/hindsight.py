@@ -18,10 +18,10 @@ from ..rows import Row
 DECISION = "make the right decision"
 EARNED = "end up earning money"
 
+# The wordings of the outcome.
 WITH_AMOUNT = " and ends up {verb} {amount} dollars"
 WITHOUT_AMOUNT = " and ends up {verb} money"
 WITHOUT_OUTCOME = ""
-"""The wordings of the outcome."""
 
 VERB = "losing|earning"
 ROLES = {

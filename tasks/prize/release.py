@@ -15,8 +15,7 @@ from distractor.errors import TableError, TaskError
 
 from ..rows import read_rows
 
-ADDRESS = "https://github.com/inverse-scaling/prize/tree/main/data-release"
-"""The address of the published files."""
+ADDRESS = "https://github.com/inverse-scaling/prize/tree/main/data-release"  # the address of the published files
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,6 @@ def find(file: str) -> Path:
 
     Raises:
         TaskError: no folder contains it.
-
     """
     for folder in folders():
         if (folder / file).is_file():
@@ -132,7 +130,6 @@ def hash_of(path: Path) -> tuple[int, str]:
 
     Raises:
         TaskError: the file does not exist, or cannot be read.
-
     """
     if not path.is_file():
         raise TaskError(f"there is no file {path}; give your copy of an official file of the prize")
@@ -148,7 +145,6 @@ def identify(path: Path) -> ReleaseFile | None:
 
     Raises:
         TaskError: the file does not exist, or cannot be read.
-
     """
     return BY_HASH.get(hash_of(path)[1])
 

@@ -18,9 +18,7 @@ from distractor.text.format import Format
 from distractor.text.task import Condition, Task
 
 FormatResult = AblationResult | WrittenResult
-
-MAX_PARTS = 12
-"""The largest number of parts; a task with more groups than this has no parts."""
+MAX_PARTS = 12  # the largest number of parts; a task with more groups than this has no parts
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,7 @@ from distractor.statistics.intervals import Mean, interval, known_group_means
 from distractor.text.format import Format
 from distractor.text.task import Condition
 
-MIN_GROUPS = 4
-"""Two item groups in each half."""
+MIN_GROUPS = 4  # two item groups in each half
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,8 +30,7 @@ SHARES = ("distractor_share", "accuracy", "parsed", "another")
 """`parsed` is the share of texts with an answer. The others are shares of those: the distractor's answer, the right
 answer, and an answer that was not offered."""
 
-MIN_PARSED = 0.8
-"""A size counts for the shape if at least this share of its texts in `conflict` has an answer."""
+MIN_PARSED = 0.8  # a size counts for the shape if at least this share of its texts in `conflict` has an answer
 
 EXAMPLES = 5
 
@@ -65,8 +64,7 @@ class WrittenResult(TaskResult):
     def complete(self) -> Bool[ndarray, " item"]:
         """Whether each item was shown to every model under every condition except `distractor_swapped`."""
         needed = [c is not Condition.DISTRACTOR_SWAPPED for c in self.task.conditions]
-        is_complete: ndarray = np.all([replies.shown[needed].all(0) for replies in self.replies], axis=0)
-        return is_complete
+        return np.all([replies.shown[needed].all(0) for replies in self.replies], axis=0)
 
     @property
     def sources(self) -> tuple[Source, ...]:
