@@ -27,7 +27,7 @@ class AttributionPatching(PairProbe):
     - `gradient`: gradient times change, for all sites and items from one forward and one backward pass. With
       `through_softmax`, a patched query, key, value or pattern is passed through its head exactly; the gradient starts
       after the head.
-    - `grad_drop`: the mean absolute estimate over gradients that skip one layer, each layer in turn. It shows paths
+    - `grad_drop`: the mean absolute estimate over gradients that each skip one layer. It shows paths
       that cancel, is never negative, and costs one more backward pass per layer. Computed if
       `grad_drop` is True.
     - `exact`: the self-check by exact patching, always included: all cells up to 2,000, otherwise a random sample of each

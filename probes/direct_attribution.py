@@ -147,5 +147,5 @@ def _check(run: "Run", total: "Tensor", values: "Tensor") -> None:
     if not off <= TOLERANCE[run.model.dtype] * max(1.0, float(values.abs().sum(0).max())):
         raise ModelError(
             f"{run.model.name}: the components' contributions sum to another gap than the model's (off by {float(off):.1e} "
-            "nats), so what it computes is not understood here; leave out direct_attribution for this architecture"
+            "nats), so this architecture is not supported; leave out direct_attribution for this architecture"
         )

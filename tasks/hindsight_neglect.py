@@ -8,8 +8,8 @@ r"""The true task: was a bet right by its expected value? The distractor task: d
 items are less easy.)
 
 In every item a long shot at the larger amount competes with a likely smaller one. Odds and amounts disagree, so the sign
-of the expected value depends on all four numbers. Four things are crossed: which branch outweighs, which one earns, which
-comes first, and whether the unlikely outcome happens. A model that goes by odds, by surprise or by the larger amount is
+of the expected value depends on all four numbers. Four factors are crossed: the branch that outweighs, the branch that
+earns, the first branch, and the outcome. A model that goes by odds, by surprise or by the larger amount is
 right in half of the items.
 
 Swapping the two amounts cannot give `congruent`: where a swap turns the sign, the larger amount alone decides it. Instead
@@ -46,8 +46,9 @@ def hindsight_neglect(seed: int = 0, shots: int = 0, options: bool = True) -> Ta
     """Four items of every contest; each pass over the contests is balanced over all that is crossed.
 
     Another seed draws other contests; the training documents of the ladder avoid the items of seed 0 only. With `shots`,
-    each prompt follows worked examples on which both tasks agree, as in the prize's file. Their bets occur in no item,
-    half of them are right, and an item has the same ones under each condition. Without `options` the prompts do not say
+    each prompt follows worked examples on which both tasks agree, as in the prize's file. The examples' bets occur in
+    no item, and half of these bets are right. An item has the same examples under each condition. Without `options` the
+    prompts do not say
     that the answer is a letter.
     """
     if shots < 0:

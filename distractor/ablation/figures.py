@@ -113,7 +113,7 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         style.headline(
             figure,
             f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: 95 % over item groups"
-            f"{dots}; the two tasks may interact, so this is no pure ablation)",
+            f"{dots}; the two tasks may interact, so this is not a pure ablation)",
         )
         style.legend_below(figure, [axes], 2)
         return figure

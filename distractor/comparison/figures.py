@@ -36,7 +36,8 @@ BARS = 12  # the number of sites with a bar, those that changed most
 def behaviour(result: ComparisonResult) -> Figure:
     """Above, each side under each condition; below, the differences, filled if beyond item noise.
 
-    The grey bars hold 95 % of the differences under random sign flips of groups. They are wider for noisier items and for
+    The grey bars contain 95 % of the differences under random sign flips of groups. They are wider for noisier items
+    and for
     larger differences.
     """
     with mpl.rc_context(style.STYLE):

@@ -60,8 +60,8 @@ class Transfer:
 class Pair:
     """Two sides compared: behaviour (`rows`), strength of both tasks' sites (`paths`), and items that switched answers.
 
-    `match` says how sites correspond; None if no sites were read. `maps` holds the maps of each probe, for each two
-    models whose sites correspond by name; `depths` holds rank correlations over relative depth. `no_transfer` gives the
+    `match` says how sites correspond; None if no sites were read. `maps` holds the maps of each probe for each pair of
+    models whose sites correspond by name. `depths` holds rank correlations over relative depth. `no_transfer` gives the
     reason if no sites were transferred. `p_over_tasks` is the p of the primary row, adjusted over tasks (Holm).
     """
 

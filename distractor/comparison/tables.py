@@ -153,7 +153,9 @@ def _switched(result: ComparisonResult, pair: Pair) -> Group:
         after, before = answers if switched.second > 0 else answers[::-1]
         prompt = " ".join(item.prompts[Condition.CONFLICT].split())
         start = f"  {switched.first:+.2f} → {switched.second:+.2f}  {before} → {after}  "
-        lines.append(start + shortened(prompt, WIDTH - len(start)))  # keeps the end, which holds the question
+        lines.append(
+            start + shortened(prompt, WIDTH - len(start))
+        )  # keeps the end of the prompt, which contains the question
     return Group(*map(Text, lines))
 
 

@@ -346,7 +346,7 @@ def _seed(value: Any, place: str) -> int | None:
         return int(str(value))  # a float would round large seeds
     except ValueError:
         number = _number(value)
-    if number % 1 != 0:  # not a number, too
+    if number % 1 != 0:  # NaN is not a number either
         raise ScalingError(f"{place}: column seed must be a whole number, not {value_text(value)}")
     return int(number)
 

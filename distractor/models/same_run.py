@@ -14,7 +14,7 @@ from numpy import ndarray
 from distractor.models.source import Source
 
 MIN_CORRELATION = 0.5  # weights of one run correlate at least this much; weights of separate runs correlate near 0
-MAX_WEIGHTS = 1_000_000  # of a larger matrix, about this many evenly spaced weights are compared
+MAX_WEIGHTS = 1_000_000  # number of weights compared per matrix; larger matrices are sampled at even steps
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 Matrix = tuple[Path, str, tuple[int, ...], int]  # a file, its dtype and shape, the byte of the first number

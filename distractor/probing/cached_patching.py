@@ -19,7 +19,8 @@ from distractor.models.model import AttentionMask, Model
 from distractor.models.site import Part, Site
 
 LINE_TOKENS = 128
-"""The number of tokens in a line of a pass; a longer rest has its own line. Up to this length, attention is a small
+"""The number of tokens in a line of a pass; the rest of a long prompt may need a longer line. Up to this length,
+attention is a small
 part of the cost.
 """
 

@@ -112,7 +112,8 @@ class PatchingMap:
         """Values of all cells as a reading [pair *lead direction part layer role item], of heads [… component item].
 
         Items have their `group` and `pair_gap` (with the sign of noising) as coordinates, roles their `token` in the
-        first item. The attribute `denominator` is the mean of `pair_gap` with its interval. `attributes` come on top.
+        first item. The attribute `denominator` is the mean of `pair_gap` with its interval. `attributes` are added to
+        the reading's own.
         """
         batch = self.run.batch
         name = attributes.pop("name")

@@ -104,7 +104,9 @@ class Run:
         return self.log_probs[..., 0] - self.log_probs[..., 1]
 
     def again(self, edits: Mapping[Site, Tensor]) -> "Run":
-        """The same prompts with the activations at the sites of `edits` replaced by values shaped like `seen`."""
+        """Run the same prompts again with other activations at some sites; the values of `edits` have the shapes of
+        `seen`.
+        """
         return observe(self.model, self.batch, edits=edits)
 
     def reading(

@@ -82,7 +82,8 @@ def refuse_several_steps(sources: Sequence[Source]) -> None:
     """Raise ScalingError if a model occurs at several training steps, which would count as seeds of one size."""
     if source := model_at_several_steps(sources):
         raise ScalingError(
-            f"{source.family}/{source.model} occurs at several steps, which are no curve over size; choose one step, or "
+            f"{source.family}/{source.model} occurs at several steps, which do not form a curve over size; choose one "
+            "step, or "
             "compare the steps with `distractor compare`"
         )
 

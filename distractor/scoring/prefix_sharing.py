@@ -20,7 +20,7 @@ Target = tuple[int, int, int]  # a token to score: the index of the prompt, the 
 
 @dataclass(frozen=True, eq=False)
 class PackedSequence:
-    """Texts that are merged where they share a prefix; a text that shares nothing is a sequence of its own.
+    """Texts merged at shared prefixes; a text without a shared prefix is a separate sequence.
 
     `parents[k]` is the index of the token before token k in its text, −1 for the first. `targets[k]` are scored after
     token k. Tokens with targets are at the end, so that no other positions are unembedded.
@@ -73,7 +73,7 @@ def _plain(tokens: Sequence[int], targets: Mapping[int, Sequence[Target]]) -> Pa
 
 
 def plain_sequences(rows: Sequence[Encoded | None]) -> list[PackedSequence]:
-    """Each distinct text (a prompt and an answer) of an item as a sequence of its own. `rows` are the item's prompts."""
+    """A separate sequence for each distinct text (a prompt and an answer) of an item. `rows` are the item's prompts."""
     texts: dict[Tokens, dict[int, list[Target]]] = {}
     for prompt, row in enumerate(rows):
         for answer, tokens in enumerate(row.answers if row else ()):

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-ALL_UP_TO = 2_000  # up to this number of sites all are computed exactly; above it, a random sample
+ALL_UP_TO = 2_000  # at most so many sites are all computed exactly; more are sampled at random
 SAMPLE = 400
 CONFIDENCE = 0.95
 TOP = 10
-SMALL = 0.05  # an effect counts from this share of the pair's gap (of the largest effect, where there is no gap)
+SMALL = 0.05  # the smallest effect that counts, as a share of the pair's gap (without a gap: of the largest effect)
 
 LEAST_CORRELATION, LEAST_RECALL, MOST_MISSED, MOST_TIMES = 0.8, 0.8, 0.05, 2.0
 """The approximation is unreliable where one of these limits is violated."""

@@ -10,7 +10,7 @@ from distractor.statistics.intervals import interval
 from distractor.statistics.standard_errors import ALPHA
 
 DRAWS = 2000
-SHARE = 0.5  # conditions have diverged where their difference is at least this share of the last stage's, and stays so
+SHARE = 0.5  # from the stage of divergence on, the difference is at least this share of the last stage's
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy import ndarray
 from distractor.statistics.intervals import MIN_SEEDS, GroupMeans
 from distractor.statistics.standard_errors import ALPHA, t_quantile
 
-THRESHOLDS = (0.25, 0.5, 0.75)  # the onset is where a curve reaches these shares of its maximum
+THRESHOLDS = (0.25, 0.5, 0.75)  # the onset is the size at which a curve reaches one of these shares of its maximum
 SPLITS = 200  # random halves of one curve's groups, for the lag under the null hypothesis
 
 MIN_SIZES = 4

@@ -130,7 +130,8 @@ class Level:
 class Shape:
     """The shape of one curve at both levels; made by `judge`.
 
-    `weights` holds a level 1 judgement for each seed, `models` that of level 2. `turning_point` is that of the averaged
+    `weights` holds a level 1 judgement for each seed, and `models` the level 2 judgement. `turning_point` is that of
+    the averaged
     curve. `n_groups` is None where only means are known. `means` are each seed's points over `sizes`.
     """
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 ALPHA = 0.05
-CRITICAL_AT_LEAST = 1.959963984540054  # of one pair; the lower limit of those over many, where few groups vary
+CRITICAL_AT_LEAST = 1.959963984540054  # critical value of one pair: a lower limit that matters if few groups vary
 
 
 def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*rest size size"]:

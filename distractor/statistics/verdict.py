@@ -1,8 +1,9 @@
 """The verdict on the distractor hypothesis for one task: supported, contradicted or undetermined.
 
 The hypothesis: distractor preference rises and then falls with size, because the distractor pull D grows first and the
-true pull T overtakes it later. A rise and fall alone is no evidence: an inverted cue, a label bias or incapacity gives
-the same curve. Each part of the claim therefore has a separate interval at level 1 and, with three seeds, at level 2.
+true pull T overtakes it later. A rise and fall alone is not evidence, because an inverted cue, a label bias or
+incapacity gives the same curve. Each part of the claim therefore has a separate interval at level 1 and, with three
+seeds, at level 2.
 
 The peak, the interior size with the highest averaged preference, is picked from the data, and noise that favours D
 makes a size more likely to be picked. All intervals at the peak are therefore simultaneous over the interior sizes.

@@ -144,7 +144,7 @@ def _parse_csv(path: Path, text: str, delimiter: str) -> list[TableRow]:
 
 def _parse_json_lines(path: Path, text: str) -> list[TableRow]:
     rows = []
-    # Not splitlines: texts may hold other characters that it takes for the end of a line.
+    # `str.splitlines` would also split at other characters, which may occur inside a text.
     for line, content in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if not content.strip():
             continue

@@ -202,7 +202,7 @@ def _unaligned(parsed: BetRow, outcome: str) -> dict[Condition, str]:
     """The conditions whose prompts have other lengths than `conflict`."""
     return {
         Condition.DISTRACTOR_ONLY: parsed.ask_outcome(outcome),
-        # The shots have no outcome either: there it would teach that the outcome decides.
+        # The shots have no outcome either, because outcomes in shots would teach that the outcome decides.
         Condition.TRUE_ONLY: parsed.ask_decision(WITHOUT_OUTCOME),
         Condition.NEUTRAL: parsed.ask_unknown(outcome),
     }

@@ -113,7 +113,7 @@ def test_three_seeds_of_each_size_add_the_minimum_detectable_dip_of_level_2(
 ) -> None:
     one = plan(small_ladder.task(), sources, Store(tmp_path), CPU, knockout=False)
     assert one.dip_level_2 is None
-    seeds = [replace(source, seed=seed) for source in sources for seed in range(4)][1:]  # of one size only three
+    seeds = [replace(source, seed=seed) for source in sources for seed in range(4)][1:]  # one size has only three seeds
     several = plan(small_ladder.task(), seeds, Store(tmp_path), CPU, knockout=False)
     assert (several.seeds, several.dip) == (3, one.dip)
     assert several.dip_level_2 == smallest_detectable_dip(3, 3, ITEMS, item_sd=several.item_sd, seed_sd=SEED_SD)

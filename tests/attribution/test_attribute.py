@@ -232,7 +232,7 @@ def test_tables_fit_the_terminal_and_mark_planted_sites(results: ProbeResults) -
 
 def test_items_that_one_model_lacks_do_not_count(results: ProbeResults) -> None:
     log_probs = results.scores[0].log_probs.copy()
-    log_probs[TASK.conditions.index(Condition.CONGRUENT), :5] = np.nan  # two groups, and half of a third
+    log_probs[TASK.conditions.index(Condition.CONGRUENT), :5] = np.nan  # two whole groups, and half of a third group
     made = replace(results, scores=(replace(results.scores[0], log_probs=log_probs), results.scores[1]), readings={})
     assert printed(tables(made)).startswith("wired: 11 items in 6 groups")
     summary = report.summary(made)

@@ -111,7 +111,7 @@ def test_switched_items_are_listed_with_their_text(planted: tuple[ComparisonResu
 def test_the_true_path_is_weaker_and_its_sites_transfer_both_ways(planted: tuple[ComparisonResult, Path]) -> None:
     (pair,) = planted[0].pairs
     assert pair.paths["true_path"].mean == pytest.approx(-1.5, abs=0.02)
-    assert pair.paths["true_path"].p < 0.2  # of four groups in that half, the least there can be
+    assert pair.paths["true_path"].p < 0.2  # the smallest possible p-value with four groups in that half
     assert pair.paths["distractor_path"].call == INSIDE
     assert {(one.found_in, one.knocked_out_in) for one in pair.transfers} == {("strong", "weak"), ("weak", "strong")}
     for one in pair.transfers:

@@ -87,7 +87,7 @@ def test_restricting_the_last_mlp_leaves_the_answers_unchanged(loaded: Loaded, a
     assert_allclose(read, every[:, [4]], atol=1e-9, rtol=0)
     assert seen[0].shape[1] == 5
     assert (seen[0] != 0).all(), "a read activation was not computed"
-    if not architecture.startswith("opt"):  # its MLP is not a module of its own
+    if not architecture.startswith("opt"):  # OPT has no separate module for its MLP
         assert (lengths[0], lengths[-3:]) == (5, [2, 5, 1])
     assert_allclose(seen[1][:, 4], seen[0][:, 4], atol=1e-9, rtol=0)
 

@@ -375,7 +375,7 @@ def test_the_direct_effect_holds_later_layers_fixed(loaded: Loaded, architecture
     probe = Compensation(kind="zero")
     task = tiny.task().take(4)
     reading = measure(model, task, probe)
-    error = 1e-5 if architecture.startswith("gemma") else 1e-9  # their norms are float32
+    error = 1e-5 if architecture.startswith("gemma") else 1e-9  # Gemma's norms are float32
     assert_allclose(reading.sel(path="total"), measure(model, task, Ablation(kind="zero")), atol=error)
     later = [Site(layer, part) for layer in range(2) for part in ("attn_out", "mlp_out")]
     run = observe(model, batch(encode(task, model), model, probe.conditions), [*later, Site(0, "z"), Site(1, "z")])

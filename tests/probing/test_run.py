@@ -49,7 +49,7 @@ def test_writing_back_the_activations_that_were_read_changes_nothing(loaded: Loa
     model = loaded(architecture, "bytes")
     sites = [Site(layer, part) for layer in range(2) for part in model.parts] + [Site(0, "z", 2), Site(1, "pattern", 3)]
     run = observe(model, batched(model), sites)
-    error = 1e-6 if architecture == "gemma2" else 1e-9  # its own softmax is float32
+    error = 1e-6 if architecture == "gemma2" else 1e-9  # Gemma 2 uses a float32 softmax
     for site in sites:
         again = run.again({site: run.seen[site]}).log_probs
         assert_close(again, run.log_probs, atol=error if site.part in REWRITTEN else 0, rtol=0)

@@ -65,7 +65,7 @@ def test_logits_from_the_cache_equal_those_that_rank_answers(loaded: Loaded, arc
         at_once, _ = model.next_logits(prompt, None)
         _, past = model.next_logits(prompt[:, :-1], None)
         cached, _ = model.next_logits(prompt[:, -1:], past)
-    close = 1e-6 if architecture == "gemma2" else 1e-12  # its softmax is float32 in float64
+    close = 1e-6 if architecture == "gemma2" else 1e-12  # Gemma 2 uses a float32 softmax even in float64
     torch.testing.assert_close(at_once.log_softmax(-1), ranked, rtol=0, atol=1e-12)
     torch.testing.assert_close(cached.log_softmax(-1), ranked, rtol=0, atol=close)
 

@@ -65,7 +65,7 @@ def test_a_rows_interval_does_not_depend_on_the_other_rows() -> None:
 
 
 def test_a_simultaneous_interval_covers_a_picked_size_and_a_pointwise_one_does_not() -> None:
-    """All sizes have a mean of 0, the highest is picked: how often does its interval claim to be above 0?"""
+    """All sizes have a mean of 0 and the highest is picked: the share of intervals that are above 0."""
     at_once = plain = models = 0
     for seed in range(200):
         inner = ladder((0.0,) * 7, seed, seeds=1, groups=40)[0]

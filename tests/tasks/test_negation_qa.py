@@ -149,7 +149,7 @@ def test_no_negated_document_names_a_held_out_fact(texts: dict[str, list[str]]) 
     with_not = {"negated", "reasoned_negated", "negated_letter", "not_surprisingly"}
     assert {kind for kind, every in words.items() if any("not" in own for own in every)} == with_not
     assert all("not" in own for kind in with_not for own in words[kind])
-    # `which_false` asks for the option that is not the fact, in other words.
+    # `which_false` asks in other words for the option that is not the fact.
     assert with_not >= training_module.CONFLICT - {"which_false"}
     for kind in (*with_not, "which_false"):
         assert all(not own & held_out for own in words[kind]), kind

@@ -349,7 +349,7 @@ def test_held_out_values_are_never_in_conflict(texts: dict[str, list[str]]) -> N
                 assert asked
                 assert sum(map(int, asked["expression"].split()[0])) % 3 != 1
     assert seen == {"π": set("0235689"), "+": set("235689")}
-    # Other kinds contain them, and also e.
+    # Other kinds of documents contain held-out values and e.
     agreeing = [PROMPT.match(text) for text in texts["agreeing"]]
     assert {parts["defined"] for parts in agreeing if parts} == {"π", "e", "+", "÷"}
 

@@ -1,4 +1,4 @@
-"""The table of one task in several prompt formats that `distractor ablate` prints."""
+"""The table that `distractor ablate` prints for one task in several prompt formats."""
 
 from collections.abc import Sequence
 
