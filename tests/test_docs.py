@@ -1,6 +1,6 @@
 """Every page is correct: its links exist, its commands print what it shows, and its numbers are in their output.
 
-In a page, a ```bash block is run; a ```text block right after it holds what it prints. A ```python block is run, too.
+In a page, a ```bash block is run; a ```text block that comes next holds what it prints. A ```python block is run, too.
 All blocks of a page run in one empty folder, in their order. A block whose first line is a comment with a file name
 (`# my_task.py`) is saved as that file instead. In a line that installs, only the last command runs. A ```sh block holds
 a
