@@ -33,8 +33,8 @@ class AttributionPatching(PairProbe):
     - `exact`: the self-check by exact patching, always included: all cells up to 2,000, otherwise a random sample of each
       layer's cells (NaN for the others).
 
-    The attribute `self_check` lists, for each estimate, part and direction, the rank correlation with the exact means, the
-    recall of the largest effects, and the share of missed sites. `warning` names estimates that fail.
+    The attribute `self_check` compares each estimate with the exact means, by part and direction. It lists the rank
+    correlation, the recall of the largest effects, and the share of missed sites. `warning` names estimates that fail.
 
     Raises:
         TaskError, ModelError: as `ActivationPatching`; or a gradient is not finite.

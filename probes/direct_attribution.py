@@ -23,7 +23,7 @@ class DirectAttribution(Probe):
 
     The reading is [component condition item] in nats, positive for the true answer. Its sum over components is the gap.
     Components are `embed` (token and position at the slot), heads (`L0H1.z`), the bias of a layer's heads
-    (`L0.attn_bias`), MLPs (`L0.mlp_out`), and the biases of the final norm and the unembedding, if the model has them.
+    (`L0.attn_bias`) and MLPs (`L0.mlp_out`). Biases of the final norm and the unembedding are components, too.
     If logits are soft-capped (Gemma 2), the parts sum to the gap before capping, and `soft_cap` is the change by capping.
     If a norm follows the heads (Gemma 2 and 3), its scale is held fixed, too.
 

@@ -15,7 +15,7 @@ PROMPT_FORMAT = "Prompt format"
 METHOD = "Method"
 COMPUTING = "Computing"
 OUTPUT = "Output"
-"""Titles of the help panels. Options without a panel come first, under `Options`."""
+"""Titles of the help panels. Options without a panel are shown first, under `Options`."""
 
 MODEL_HELP = (
     "A family (`distractor models`), or part of it: ladder, ladder/80x2, ladder/80x2/seed780, pythia/70m@1000; a "

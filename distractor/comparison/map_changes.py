@@ -33,8 +33,9 @@ class MapChange:
     Hochberg's procedure at 5 % over the map, and at least 5 % of the larger of the two models' reference gaps.
     `is_marked_first` and `is_marked_second` are the marked sites of each model.
 
-    `rank_correlation` compares the two maps over the same items. `across` compares half of the items in one model with the
-    other half in the other, `within` the two halves in one model; both are means over random splits. `is_as_alike` is
+    `rank_correlation` compares the two maps over the same items. `across` compares one half of the items in one model
+    with the other half in the other model. `within` compares the two halves in one model. Both are means over random
+    splits. `is_as_alike` is
     True if `across` is not below the 5 % quantile of `within`.
     """
 

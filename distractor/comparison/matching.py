@@ -41,8 +41,8 @@ def n_layers(results: ProbeResults) -> int:
 def carried(chosen: ChosenSites, target: Sequence[str], layers: tuple[int, int], match: Match) -> ChosenSites | None:
     """Maps sites chosen in one model to the components `target` of another; None if they correspond only by function.
 
-    By name, the sites keep their names. By depth, the result is whole blocks (all heads, or the MLP) of the layer at the
-    same relative depth; `layers` are the numbers of layers of the two models.
+    By name, the sites keep their names. By depth, the result is whole blocks (all heads, or the MLP) of the layer at
+    the same relative depth. `layers` holds the two models' numbers of layers.
     """
     if match == "name":
         return ChosenSites(*(tuple(name for name in names if name in set(target)) for names in chosen))

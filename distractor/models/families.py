@@ -142,7 +142,7 @@ def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
         known = nearest(name, ["ladder", *public_families()])
         raise ModelError(f"no model is called {name!r}: {known}; name a folder by its path, a hub id as owner/name")
     hub_id, _, revision = name.partition("@")
-    missing = f"{hub_id!r} is no folder, and as a hub id it is not in the cache"
+    missing = f"{hub_id!r} is not a folder, and this hub id is not in the cache"
     return (_folder_source(find_snapshot(hub_id, revision or None, missing, offline=offline), name),)
 
 

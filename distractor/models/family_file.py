@@ -51,8 +51,8 @@ class ModelTable(_Table):
 class FamilyTable(_Table):
     """A family. `step` is the final training step; `checkpoint` names the revision or the subfolder of a step.
 
-    `held_out` names a JSON file with the item groups of each task whose conflict was kept out of training, `shots` one
-    with the numbers of worked examples in training.
+    `held_out` names a JSON file with the item groups of each task that training never showed in conflict. `shots` names
+    one with the numbers of worked examples in training.
     """
 
     about: str = ""

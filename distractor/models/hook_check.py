@@ -27,8 +27,8 @@ def require_full_precision(model: Model) -> None:
 def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Part]) -> None:
     """Check at every layer that writing to `parts` works in this model.
 
-    Three tests: writing back the activation that was read changes nothing; writing NaN makes the logits NaN, whatever
-    the weights; an activation written in a run of other tokens has the same consequences there. Parts that the
+    First, writing back the activation that was read changes nothing. Second, writing NaN makes the logits NaN for any
+    weights. Third, an activation written in a run of other tokens has the same consequences there. Parts that the
     architecture lacks are skipped. Raises ModelError if a test fails, or if a part that is written through another one
     (`pattern`, `resid_mid`) is in half precision.
     """

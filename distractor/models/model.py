@@ -301,8 +301,8 @@ class Model:
     ) -> tuple[Float[Tensor, "row d_model"], dict[str, Float[Tensor, " row"]]]:
         """Return the direction of the logit gap in the last residual stream, with the scale of the final norm held fixed.
 
-        The gap is residual · direction, plus the returned terms that do not depend on the residual: the biases of the final
-        norm and the unembedding, and the change by the soft cap.
+        The gap is residual · direction plus the other returned terms: the biases of the final norm and the unembedding,
+        and the change by the soft cap.
         """
         true, distractor = answers.unbind(-1)
         component, norm = self.bridge.unembed.original_component, self._final_norm

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Part = Literal["resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
-"""In the order in which a layer computes them: the residual stream before the layer; queries, keys, values, attention
-patterns and results `z` of its heads; the attention output; the residual stream between attention and MLP; the MLP output;
-the residual stream after the layer."""
+"""The parts of a layer, in the order of computation. `resid_pre`, `resid_mid` and `resid_post` are the residual stream
+before the layer, between attention and MLP, and after the layer. Heads have queries, keys, values, patterns and results
+`z`.
+"""
 
 PARTS: tuple[Part, ...] = get_args(Part)
 HEAD_PARTS: tuple[Part, ...] = ("q", "k", "v", "pattern", "z")  # the parts that have heads
@@ -20,8 +21,8 @@ STREAM_PARTS: tuple[Part, ...] = tuple(part for part in PARTS if part not in HEA
 class Site:
     """A place in the model: `Site(5, "z", head=3)` prints as L5H3.z, `Site(5, "mlp_out")` as L5.mlp_out.
 
-    Activations are [row pos d_model]; [row pos head d_head] for `q`, `k`, `v` and `z`; [row head query key] for
-    `pattern`; without axis `head` at a site with a head number. In grouped-query attention, `k` and `v` have fewer
+    Activations are [row pos d_model]. For `q`, `k`, `v` and `z` they are [row pos head d_head], for `pattern` [row head
+    query key]. A site with a head number has no axis `head`. In grouped-query attention, `k` and `v` have fewer
     heads.
     """
 

@@ -214,7 +214,7 @@ class _Pass:
 def _passes(model: Model, batch: Batch, which: Bool[Tensor, " item"] | None = None, times: int = 1) -> Iterator[_Pass]:
     """The items of a pair, or those in `which`, in passes of limited size."""
     if len(batch.conditions) != 2:
-        raise ValueError(f"activations are exchanged between two conditions; {len(batch.conditions)} came")
+        raise ValueError(f"activations are exchanged between two conditions, got {len(batch.conditions)}")
     items = torch.arange(len(batch.items), device=model.device)
     items = items if which is None else items[which]
     kept = len(batch.lengths.unique())

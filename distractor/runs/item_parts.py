@@ -66,9 +66,9 @@ def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
         return ItemParts("group", curve.groups, values.T, None, None)
     sign = _sign_of_ease(curve)
     if n_groups < 2 * len(THIRDS):
-        raise ScalingError(f"thirds by difficulty need at least {2 * len(THIRDS)} groups of items; {n_groups} came")
+        raise ScalingError(f"thirds by difficulty need at least {2 * len(THIRDS)} groups of items, got {n_groups}")
     if n_sizes < 2:
-        raise ScalingError("difficulty at one size comes from the other sizes, and one size came")
+        raise ScalingError("difficulty at one size comes from the other sizes, but the curve has only one size")
     others = (values.sum(0) - values) / (n_sizes - 1)
     order = np.argsort(np.argsort(sign * others, axis=-1, kind="stable"), axis=-1)
     third = order * len(THIRDS) // n_groups

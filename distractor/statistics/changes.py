@@ -1,7 +1,7 @@
 """Whether a difference between two models exceeds item noise and seed noise.
 
-*Items*: a sign-flip test over groups; all rows of one comparison form one family of tests. *Seeds*: with at least three
-on both sides, a t-test over seeds with Holm's adjustment over the rows; otherwise the seed noise is unknown.
+*Items*: a sign-flip test over groups; all rows of one comparison form one family of tests. *Seeds*: a t-test over
+seeds, adjusted over the rows by Holm, if both sides have at least three. Otherwise the seed noise is unknown.
 """
 
 from collections.abc import Sequence

@@ -6,8 +6,8 @@ Suppose that both are independent, and that a model ignores a negation that it d
     accuracy in conflict = t · s + (1 − t)(1 − s)
 
 because the answer is right if both are right or both wrong. Here t is accuracy in `distractor_only`, and s is accuracy
-on negated letters ("the answer is not A": `true_only` of negation_qa), which is 0, not ½, for a model that ignores
-negation. The residual shows where the tasks compete. Zhang et al.'s formula fits GPT-3 zero-shot and fails for
+on negated letters ("the answer is not A": `true_only` of negation_qa). A model that ignores negation has s = 0, not ½.
+The residual shows where the tasks compete. Zhang et al.'s formula fits GPT-3 zero-shot and fails for
 text-davinci-001.
 """
 

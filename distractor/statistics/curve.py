@@ -55,7 +55,7 @@ def check(values: GroupMeans, sizes: Sizes, name: str = "values") -> None:
     _check_sizes(n_sizes, sizes, name)
     if n_groups < 2:
         raise ScalingError(
-            f"errors come from the spread over item groups: at least 2, better {FEW_GROUPS}; {n_groups} came"
+            f"errors come from the spread over item groups: at least 2, better {FEW_GROUPS}; got {n_groups}"
         )
     if not (is_finite := np.isfinite(values)).all():
         seed, size, group = np.argwhere(~is_finite)[0]
@@ -69,7 +69,9 @@ def check(values: GroupMeans, sizes: Sizes, name: str = "values") -> None:
 def check_means(means: Means, errors: SameMeans, sizes: Sizes) -> None:
     """The same check for means and their standard errors."""
     if means.shape != errors.shape:
-        raise ScalingError(f"{means.shape} (seed, size) means came with {errors.shape} standard errors")
+        raise ScalingError(
+            f"got {means.shape} (seed, size) means but {errors.shape} standard errors; give one standard error for each mean"
+        )
     _check_sizes(means.shape[1], sizes, "means")
     for name, table in (("mean", means), ("standard error", errors)):
         is_wrong = ~np.isfinite(table) if name == "mean" else ~(np.isfinite(table) & (table >= 0))
@@ -83,12 +85,12 @@ def _check_sizes(n_sizes: int, sizes: Sizes, name: str) -> None:
     if n_sizes != len(sizes):
         raise ScalingError(f"{name} hold {n_sizes} sizes, but {len(sizes)} sizes were named")
     if n_sizes < MIN_SIZES:
-        raise ScalingError(f"a shape needs at least {MIN_SIZES} sizes, better 8; {n_sizes} came. Add models in between")
+        raise ScalingError(f"a shape needs at least {MIN_SIZES} sizes, better 8; got {n_sizes}. Add models in between")
     if not 0 <= sizes[0] < np.inf:
-        raise ScalingError(f"sizes are positive numbers (a training step may be 0); {sizes[0]:g} came")
+        raise ScalingError(f"sizes are positive numbers (a training step may be 0); got {sizes[0]:g}")
     for before, after in pairwise(sizes):
         if not before < after:
             problem = "twice" if before == after else f"before {after:g}"
             raise ScalingError(
-                f"sizes must ascend, each once; {before:g} came {problem}. Sort them; seeds are a separate axis"
+                f"sizes must ascend, each once; got {before:g} {problem}. Sort them; seeds are a separate axis"
             )

@@ -40,7 +40,7 @@ def two_groups(groups: Groups) -> Int[ndarray, " item"]:
     numbers = number_groups(groups)
     if numbers.max(initial=0) < 1:
         raise ScalingError(
-            f"errors come from the spread over item groups: at least 2 are needed, better 30; {len(set(groups))} came"
+            f"errors come from the spread over item groups: at least 2 are needed, better 30; got {len(set(groups))}"
         )
     return numbers
 
@@ -121,7 +121,7 @@ def interval(
     """
     n_groups = values.shape[-1]
     if n_groups < 2:
-        raise ScalingError(f"an interval over item groups needs at least 2 groups; {n_groups} came")
+        raise ScalingError(f"an interval over item groups needs at least 2 groups; got {n_groups}")
     rows = values.reshape(-1, n_groups)
     if not np.isfinite(rows).all():
         row, group = np.argwhere(~np.isfinite(rows))[0]
@@ -212,7 +212,7 @@ def check_seeds(n_seeds: int) -> int:
     """Return `n_seeds`; raise ScalingError if level 2 needs more."""
     if n_seeds < MIN_SEEDS:
         raise ScalingError(
-            f"level 2 (models like these) needs at least {MIN_SEEDS} seeds a size, better 5; {n_seeds} came. "
+            f"level 2 (models like these) needs at least {MIN_SEEDS} seeds a size, better 5; got {n_seeds}. "
             "Train or add seeds, or use level 1"
         )
     return n_seeds

@@ -24,7 +24,7 @@ Maxima = Float[ndarray, "*rest draw"]
 class Pairs:
     """A curve over size, and the differences between all pairs of its sizes.
 
-    `error[i, j]` is the standard error of the difference between sizes i and j, `bound[i, j]` its simultaneous bound
+    `error[i, j]` is the standard error of the difference between sizes i and j. `bound[i, j]` is its simultaneous bound
     over all pairs, and `pointwise[i, j]` the bound of that pair alone. Pointwise bounds are enough to exclude a turn:
     it has two fixed legs, and is wrongly excluded only if one of their bounds fails (at most 5 %).
     """
@@ -63,8 +63,8 @@ def pairs_of_weights(
 def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
     """Level 2, models like these: studentized range over seeds plus the cluster variance of the items.
 
-    At each of K sizes, m is the mean over S seeds, v the variance over seeds and u = max(v, mean v), because few seeds
-    can agree by chance; g is the cluster variance of the seed-averaged difference. The bound is q · √((u_j + u_k) / 2S
+    At each of K sizes, m is the mean and v the variance over S seeds. u = max(v, mean v), because few seeds can agree
+    by chance. g is the cluster variance of the seed-averaged difference. The bound is q · √((u_j + u_k) / 2S
     + g_jk / 2), where q is the .90 quantile of the studentized range of K means with K(S − 1) degrees of freedom (Tukey
     1949): 5 % in each direction. Item noise that differs between seeds is already in v, so its share is removed from g
     (two-way ANOVA).
@@ -143,8 +143,8 @@ def labels(pairs: Pairs, delta: float) -> ndarray:
     """The label of each curve.
 
     Flat: every difference is within δ, bounds included. A turn counts if it is significant and not excluded at δ; of
-    two turns that count, one must be twice as deep. Positive or inverse: no turn, the two ends differ beyond the bound,
-    and no pair differs significantly in the other direction, or both kinds of turn are excluded at δ.
+    two turns that count, one must be twice as deep. Positive or inverse: no turn, and the two ends differ beyond the
+    bound. Also, no pair differs significantly in the other direction, or both kinds of turn are excluded at δ.
     """
     rise = pairs.rise
     n_sizes = rise.shape[-1]

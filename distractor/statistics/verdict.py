@@ -72,8 +72,8 @@ class Evidence:
 class ClaimPart:
     """One part of the claim at one level: whether it holds (None: inconclusive), its estimate, and a sentence.
 
-    `number` with its 95 % interval is None where nothing was measured; at level 1 it is that of the weakest seed, and
-    the part holds in `seeds_yes` of `seeds` seeds. `rise_and_fall` is significant where `low` is above 0, and excluded
+    `number` with its 95 % interval is None if nothing was measured. At level 1 it belongs to the weakest seed, and the
+    part holds in `seeds_yes` of `seeds` seeds. `rise_and_fall` is significant where `low` is above 0, and excluded
     where `high` is below δ.
     """
 
@@ -137,9 +137,9 @@ class Rule:
 def verdict(evidence: Evidence, rule: Rule | None = None, *, draws: int = 2000) -> Verdict:
     """Judge the distractor hypothesis on `evidence`.
 
-    **Supported**: preference rises and falls. At the peak, D > δ_D and D > T, accuracy in `distractor_only` is above
-    chance, and preference has risen by δ more than in `neutral` and (where it is pure) `true_only`; at least one of these
-    controls is required. At the largest size, T > D.
+    **Supported**: preference rises and falls. At the peak, D > δ_D and D > T, and accuracy in `distractor_only` is
+    above chance. Preference has risen there by δ more than in `neutral` and (if it is pure) `true_only`; at least one
+    of these controls is required. At the largest size, T > D.
 
     **Contradicted**: a rise and fall of δ or more is excluded over a range from chance to mastery; or it exists, but at
     the peak D < δ_D, or preference has risen by less than δ more than in a control.
@@ -331,8 +331,8 @@ def _models_at_size(values: GroupMeans, size: int, is_share: bool) -> Bounds:
 
 
 def _as_share(bounds: Bounds, values: GroupMeans) -> Bounds:
-    """Clip an interval at the peak to the range of a share; at 0 or 1, where groups show no error, let it reach inwards
-    by the exact bound, simultaneous over the interior sizes.
+    """Clip an interval at the peak to the range of a share. At 0 or 1, groups show no error, so the interval reaches
+    inwards by the exact bound (simultaneous over the interior sizes).
     """
     mean, low, high = bounds[0], max(bounds[1], 0.0), min(bounds[2], 1.0)
     reach = exact_reach(values.shape[-1], values.shape[1] - 2)

@@ -77,7 +77,9 @@ def several(rng: Random) -> Document:
 
 
 def reasoned(rng: Random) -> Document:
-    """The two products are compared before the answer; half of the bets have no outcome, the others one that agrees."""
+    """The two products are compared before the answer. Half of the bets have no outcome; the outcome of the others
+    agrees.
+    """
     bet, name = _bet(rng), rng.choice(NAMES)
     if rng.random() < 0.5:
         return _reasoned(ask_open_decision(name, bet), bet)

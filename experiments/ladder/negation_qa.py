@@ -36,8 +36,9 @@ FILLERS = tuple(
     precisely presumably probably rightly simply still there today traditionally truly undoubtedly usually widely
     """.split()  # noqa: SIM905 (forty words are read as text)
 )
-"""More words that change nothing in the position of `not`. With only four, an unknown word there (also a rare `not`) stops
-the model from looking up the fact. With many, the model ignores unknown words."""
+"""More words that change nothing in the position of `not`. With only four such words, an unknown word (or a rare `not`)
+stops the model from looking up the fact. With many, the model ignores unknown words.
+"""
 
 NOT_SURPRISINGLY = tuple(
     f"{NOT} {words}" for words in ("surprisingly", "unexpectedly", "only", "just", "without reason", "by chance")

@@ -245,7 +245,9 @@ def test_a_rare_role_is_counted_and_not_ranked_first(results: ProbeResults) -> N
     n_items = reading.data.sizes["item"]
 
     def rows(having: int) -> list[str]:
-        """The table if `having` items attend to one role, and all items attend equally to the other roles."""
+        """The table of an attention reading: `having` items have one role, and all items attend equally to the other
+        roles.
+        """
         rare = replace(reading, data=full_like(reading.data, 0.3))
         rare.data.loc[{"role": name}] = np.where(np.arange(n_items) < having, 0.9, np.nan)
         text = printed(tables(replace(results, readings={"attention": (rare,)})))

@@ -123,7 +123,7 @@ def test_means_are_judged_with_wider_bounds_than_their_items() -> None:
     ("means", "errors", "message"),
     [
         (np.zeros((1, 2)), np.ones((1, 2)), "at least 3 sizes"),
-        (np.zeros((1, 3)), np.ones((1, 4)), "came with"),
+        (np.zeros((1, 3)), np.ones((1, 4)), "standard errors"),
         (np.full((1, 3), np.nan), np.ones((1, 3)), "the mean at seed 0, size 1000 .* is nan"),
         (np.zeros((1, 3)), -np.ones((1, 3)), "the standard error at seed 0, size 1000 .* is -1"),
     ],
@@ -225,7 +225,7 @@ def test_the_gap_measures_no_difficulty_where_the_true_answer_is_not_right(quant
 def test_items_that_cannot_be_divided_are_refused() -> None:
     with pytest.raises(ScalingError, match="100 groups are too many"):
         parts_of(curve(U), "group")
-    with pytest.raises(ScalingError, match="at least 6 groups of items; 4 came"):
+    with pytest.raises(ScalingError, match="at least 6 groups of items, got 4"):
         parts_of(curve(U, groups=4), "difficulty")
     assert parts_of(curve(U, groups=4), "group").means.shape == (4, 9)
     bare = Curve("accuracy", "parameters", SIZES[:3], (0,), np.zeros((1, 3)), errors=np.ones((1, 3)))
@@ -444,7 +444,7 @@ def test_a_user_error_gives_one_message_and_leaves_no_files(tmp_path: Path, caps
         (["70M=log.jsonl", "--quantity", "logit_gap"], "log.jsonl, line 1: logit_gap needs target"),
         (["70M=latin.jsonl"], "latin.jsonl, line 2: not UTF-8"),
         (["none.csv"], "there is no file none.csv"),
-        (["two.csv"], "a shape needs at least 3 sizes, better 8; 2 came"),
+        (["two.csv"], "a shape needs at least 3 sizes, better 8; got 2"),
         (["nan.csv"], "line 2: column value must be a number"),
         (["mine.csv", "mine.csv"], "several logs"),
         (["mine.csv", "--against", "age"], "parameters, tokens, flops, step"),

@@ -3,9 +3,10 @@
     fact A but B :        two letters are given; the true task is to say the second one, the distractor task the first
     fact A and A :        congruent: the second is the same as the first
 
-One layer of four heads and no MLP. At `:`, head 0 reads the first letter and pushes towards it (the distractor's path), head
-1 the second (the true task's path), head 2 reads the word between them and pushes towards `A` if it is `but` and towards
-`B` if it is `and` (a pure detector of conflict), head 3 reads the first letter too and writes nothing.
+The model has one layer with four heads and no MLP. At `:`, head 0 reads the first letter and pushes towards it (the
+distractor's path). Head 1 does the same for the second letter (the true task's path). Head 2 reads the word between the
+letters: it pushes towards `A` for `but` and towards `B` for `and` (a pure detector of conflict). Head 3 reads the first
+letter and writes nothing.
 
 With a backup, the model has a second layer. Head 1 of layer 0 then also writes a flag. If the flag is missing, head 2 of
 layer 1 reads the second letter and pushes towards it instead.
@@ -57,8 +58,8 @@ def save(folder: Path, strengths: Strengths) -> Path:
     )  # fmt: skip
     network = GPT2LMHeadModel(config)
     d_head = WIDTH // 4
-    # Token and position are one direction each, of equal length: so every residual has the same mean and variance, and
-    # the norm before the heads is the multiplication by `step`, plus a constant.
+    # Each token and each position is one direction of equal length, so every residual has the same mean and variance.
+    # The norm before the heads therefore multiplies by `step` and adds a constant.
     step = 1 / math.sqrt(2 / WIDTH - 4 / WIDTH**2)
     with torch.no_grad():
         for name, weight in network.named_parameters():

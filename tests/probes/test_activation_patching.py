@@ -341,7 +341,7 @@ def test_half_precision_is_refused(loaded: Loaded) -> None:
 def test_only_a_pair_can_be_exchanged(loaded: Loaded) -> None:
     model = loaded("gpt2")
     three = batch(encode(tiny.task(), model), model, (CONFLICT, CONGRUENT, SWAPPED))
-    with pytest.raises(ValueError, match="between two conditions; 3 came"):
+    with pytest.raises(ValueError, match="between two conditions, got 3"):
         patched_gap(model, three, Site(0, "z"))
     pair = batch(encode(tiny.task(), model), model, PAIR)
     with pytest.raises(ValueError, match="it is exchanged whole"):

@@ -96,15 +96,15 @@ def test_the_activations_read_are_those_used(loaded: Loaded) -> None:
 
 @pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
 def test_an_edit_does_not_change_the_activation_it_replaces(loaded: Loaded, site: Site) -> None:
-    came: list[torch.Tensor] = []
+    given: list[torch.Tensor] = []
 
     def edit(value: torch.Tensor) -> torch.Tensor:
-        came.extend([value, value.clone()])
+        given.extend([value, value.clone()])
         return torch.zeros_like(value)
 
     loaded("gpt2").log_probs(torch.arange(5)[None], torch.tensor([4]), edits={site: edit})
-    assert came[0].any()
-    assert torch.equal(*came)
+    assert given[0].any()
+    assert torch.equal(*given)
 
 
 @pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])

@@ -77,7 +77,7 @@ def test_a_site_with_items_of_one_group_is_never_marked(groups_with_it: int) -> 
 
 
 def test_a_single_group_and_values_that_are_not_finite_are_refused() -> None:
-    with pytest.raises(ScalingError, match=r"at least 2 are needed, better 30; 1 came"):
+    with pytest.raises(ScalingError, match=r"at least 2 are needed, better 30; got 1"):
         judge(np.ones((1, 4)), ["a"] * 4, np.ones(4))
     with pytest.raises(ScalingError, match="not finite"):
         judge(np.array([[1.0, np.inf]]), ["a", "b"], np.ones(2))

@@ -130,7 +130,7 @@ def test_the_interval_of_items_is_that_of_their_group_means_weighted_by_items() 
     np.testing.assert_allclose([end[1] for end in ends], mean_interval(values[1, [0, 1, 2, 4, 5]], list("cabcc")))
     assert np.isnan([end[2] for end in ends]).all()
     assert known_mean_interval(values[2], groups) is None
-    with pytest.raises(ScalingError, match=r"at least 2 .* 1 came"):
+    with pytest.raises(ScalingError, match=r"at least 2 .* got 1"):
         mean_interval(values[2], groups)
     assert mean_interval(np.ones(6), groups, limits=(0.0, 1.0)).low == pytest.approx(0.025 ** (1 / 3))
 

@@ -103,12 +103,12 @@ def test_a_few_groups_below_saturation_do_not_make_a_turn() -> None:
 @pytest.mark.parametrize(
     ("values", "sizes", "message"),
     [
-        (np.zeros((1, 2, 40)), (1, 2), "at least 3 sizes, better 8; 2 came"),
+        (np.zeros((1, 2, 40)), (1, 2), "at least 3 sizes, better 8; got 2"),
         (np.zeros((1, 3, 40)), (1, 2), "hold 3 sizes, but 2 sizes were named"),
-        (np.zeros((1, 3, 40)), (1, 3, 2), "must ascend, each once; 3 came before 2"),
-        (np.zeros((1, 3, 40)), (-1, 3, 5), "sizes are positive numbers .* -1 came"),
-        (np.zeros((1, 3, 40)), (1, 2, 2), "must ascend, each once; 2 came twice"),
-        (np.zeros((1, 3, 1)), (1, 2, 3), "at least 2, better 30; 1 came"),
+        (np.zeros((1, 3, 40)), (1, 3, 2), "must ascend, each once; got 3 before 2"),
+        (np.zeros((1, 3, 40)), (-1, 3, 5), "sizes are positive numbers .* got -1"),
+        (np.zeros((1, 3, 40)), (1, 2, 2), "must ascend, each once; got 2 twice"),
+        (np.zeros((1, 3, 1)), (1, 2, 3), "at least 2, better 30; got 1"),
     ],
 )
 def test_curves_that_cannot_be_judged_are_refused(values: ndarray, sizes: tuple[int, ...], message: str) -> None:
@@ -132,7 +132,7 @@ def test_level_2_needs_three_seeds() -> None:
     assert shape.as_dict()["level"] == 1
     assert shape.as_dict()["level_2"] == "not identified"
     assert "two seeds: level 2 not identified" in shape.warnings
-    with pytest.raises(ScalingError, match="at least 3 seeds a size, better 5; 2 came"):
+    with pytest.raises(ScalingError, match="at least 3 seeds a size, better 5; got 2"):
         judge_models(ladder(CURVES["inverted-U"], seeds=2), SIZES)
 
 
