@@ -25,7 +25,7 @@ class ActivationPatching(PairProbe):
 
     The residual stream is patched at one layer and role at a time: [pair direction part layer role item]. Heads are
     patched one at a time at all positions: [pair direction component item]. `noising` is the change of the gap (nats) in
-    `conflict` with activations of the other prompt. `denoising` is that of the other prompt with activations of
+    `conflict` with activations of the other prompt. `denoising` is the change in the other prompt with activations of
     `conflict`. Models with parallel attention and MLP (GPT-NeoX) have no `resid_mid`.
 
     Raises:

@@ -19,7 +19,7 @@ from distractor.text.user_file import user_value
 from .rows import Row, check_text, read_rows
 
 CONDITIONS = tuple(c for c in Condition if c is not Condition.CONFLICT)
-"""Optional columns with the prompts of the other conditions; `prompt` is that of `conflict`."""
+"""Optional columns with the prompts of the other conditions; the column `prompt` holds the prompts of `conflict`."""
 
 GROUP = "group"
 """Optional column with the item's group. Without it each row is its own group."""

@@ -20,7 +20,7 @@ def clustered(rng: np.random.Generator, sites: int, n_groups: int, each: int = 4
 
 
 def items(rng: np.random.Generator, rows: int = N_ROWS, seeds: int = 1) -> ndarray:
-    """Values of a model's items, alike within groups and between rows, the same for all seeds."""
+    """Values of a model's items, similar within groups and between rows, and the same for all seeds."""
     size = (rows, 1, N_GROUPS)
     of_groups = rng.normal(size=(1, 1, N_GROUPS)) + rng.normal(size=size)
     return np.repeat(np.repeat(of_groups, N_ITEMS, 2) + rng.normal(size=(rows, 1, N_GROUPS * N_ITEMS)), seeds, 1)

@@ -41,8 +41,8 @@ class Plan:
     A cell is one model under one condition; `cached` cells are in the store. `tokens` and `flops` (2 × parameters ×
     tokens) count the cells that are not cached. `knockout_flops` is the cost of the knock-outs in the largest model;
     those in the model at the peak cost at most the same. `dip` is the smallest fall and rise that level 1 detects with
-    power 0.8 if item groups vary by `item_sd`. `dip_level_2` is that of level 2 if seeds vary by `SEED_SD`; it needs
-    three seeds of every size.
+    power 0.8 if item groups vary by `item_sd`. `dip_level_2` is the minimum detectable dip at level 2 if seeds vary by
+    `SEED_SD`; it needs three seeds of every size.
 
     If models write (`is_written`), `tokens` is an upper limit, with every text at its greatest length. The dip is then
     that of distractor share, under the assumption that every text has an answer. Tokens added by a chat template are

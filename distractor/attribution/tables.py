@@ -121,7 +121,7 @@ def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Datase
 
 
 def _sites(reading: Reading, cells: "Dataset") -> Table:
-    """The top sites, with one column per map, as many as fit, and its recovery."""
+    """The top sites, with one column per map (and its recovery), as many maps as fit on the page."""
     sites, maps = top(reading, cells), list(maps_of(cells))
     dims = varying([outer for outer, _ in maps])
     columns: list[tuple[str, list[str]]] = []

@@ -139,7 +139,7 @@ def _similarity(
     groups: Sequence[str],
     least: float,
 ) -> tuple[float, tuple[float, float], bool]:
-    """Rank correlation of item halves across models and within each; whether models are as alike as halves of one."""
+    """Rank correlation of item halves across models and within each; whether models are as similar as halves of one."""
     rng = np.random.default_rng(SEED)
     numbers = number_groups(groups)
     n_groups = int(numbers.max()) + 1

@@ -177,7 +177,7 @@ def tapper(tap: Tap) -> Hook:
     """Return a hook that passes the activation to `tap` as a tensor whose gradient can be taken."""
 
     def look(value: Tensor, hook: Any) -> Tensor:
-        # A new tensor: its gradient is that of everything computed from it here, and of nothing else.
+        # A new tensor, so that its gradient counts only what is computed from it here.
         value = value.view_as(value) if value.requires_grad else value.detach().clone().requires_grad_()
         tap(value)
         return value

@@ -194,7 +194,7 @@ class Model:
     def _restrict_last_mlp(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
         """Skip the last MLP at positions other than `keep`, which do not reach the output."""
         mlp: Any = getattr(self.bridge.blocks[-1], "mlp", None)
-        # The wrapped module, so that hooks still see all positions. OPT's MLP is not a module of its own.
+        # The wrapped module, so that hooks still see all positions. OPT has no separate module for its MLP.
         inner = mlp.original_component if getattr(mlp, "name", None) else None
         if inner is None or not hooks.is_positionwise(inner, self.d_model):
             return contextlib.nullcontext()
@@ -261,7 +261,7 @@ class Model:
         """Return the logits after `tokens`, which follow the tokens of a cache (None: a new one), and the extended
         cache.
 
-        `rows` selects the rows of the cache that continue. The arithmetic is that of `log_probs`.
+        `rows` selects the rows of the cache that continue. The arithmetic is the same as in `log_probs`.
         """
         if rows is not None:
             past.batch_select_indices(torch.tensor(rows, device=self.device))

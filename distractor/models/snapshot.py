@@ -66,7 +66,7 @@ def find_snapshot(hub_id: str, revision: str | None, missing: str, *, offline: b
     try:
         folder = _download(hub_id, revision, WEIGHT_FILES[0])
         return _download(hub_id, revision, "pytorch_model*.bin") if _missing_file(folder) else folder
-    except Exception as error:  # the hub's client raises its own errors, its HTTP library's and the system's
+    except Exception as error:  # the hub's client also raises errors of its HTTP library and of the system
         raise ModelError(f"{missing}; the download failed: {first_line(error)}") from error
 
 

@@ -1,7 +1,8 @@
 """Cached patching: computes only the layers and positions that a patch can reach.
 
 A clean pass stores each layer's keys and values. A patch at a layer and position reaches no lower layer and no earlier
-position, so these are not computed again. Many patches share a pass: each is a copy of the rest of its prompt. A copy
+position, so these are not computed again. Many patches share a pass: each is a copy of its prompt's suffix, the tokens
+from the patched position on. A copy
 attends to the clean prompt before it and to itself.
 """
 
@@ -19,7 +20,7 @@ from distractor.models.model import AttentionMask, Model
 from distractor.models.site import Part, Site
 
 LINE_TOKENS = 128
-"""The number of tokens in a line of a pass; the rest of a long prompt may need a longer line. Up to this length,
+"""The number of tokens in a line of a pass; a longer suffix has a longer line. Up to this length,
 attention is a small
 part of the cost.
 """
@@ -51,7 +52,7 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Rests of prompts in lines: the prompt of each line, and the cell and position of each token.
+    """Suffixes of prompts in lines: the prompt of each line, and the cell and position of each token.
 
     `cells` is −1 for padding.
     """
@@ -68,7 +69,7 @@ class Packed:
 
     @property
     def mask(self) -> AttentionMask:
-        """The attention mask: a token attends to the clean prompt before its rest, and to its rest up to itself."""
+        """The attention mask: a token attends to the clean prompt before its suffix, and to its suffix up to itself."""
         past = torch.arange(self.known, device=self.first.device)
         before = past < self.first[:, :, None]
         together = self.cells[:, :, None] == self.cells[:, None]
@@ -82,7 +83,7 @@ class Packed:
 def pack(
     rows: Int[Tensor, " cell"], first: Int[Tensor, " cell"], lengths: Int[Tensor, " row"], tokens_a_pass: int
 ) -> Iterator[Packed]:
-    """Pack the rests of prompts from `first` on into lines of about `LINE_TOKENS` tokens, and lines into passes."""
+    """Pack the suffixes of prompts from `first` on into lines of about `LINE_TOKENS` tokens, and lines into passes."""
     places = rows.tolist(), first.tolist(), lengths.tolist()
     of_row: dict[int, list[tuple[int, int]]] = {}
     for cell, (row, start) in enumerate(zip(places[0], places[1], strict=True)):
@@ -93,7 +94,7 @@ def pack(
         count = min(len(rests), -(-sum(size for size, _ in rests) // LINE_TOKENS))
         filled = [(0, len(lines) + k) for k in range(count)]
         lines += [[] for _ in filled]
-        for size, cell in sorted(rests, key=lambda rest: -rest[0]):  # the longest rests first
+        for size, cell in sorted(rests, key=lambda rest: -rest[0]):  # the longest suffixes first
             much, line = heapq.heappop(filled)
             lines[line].append(cell)
             heapq.heappush(filled, (much + size, line))

@@ -19,7 +19,7 @@ MapKind = Literal["lens", "decoding", "attention", "components", "positions", "s
 EFFECTS: tuple[MapKind, ...] = ("components", "positions", "sources")
 """Maps of effects or contributions in nats, whose cells can be tested against 0."""
 
-OWN_MAP = ("pattern", "q", "k", "v")  # parts of heads that are tested and drawn as a map of their own
+OWN_MAP = ("pattern", "q", "k", "v")  # parts of heads that are tested and drawn as a separate map
 UNSIGNED = ("grad_drop",)  # estimates without a sign, which sign flips cannot test
 
 PATHS = ("total", "direct", "later")

@@ -168,7 +168,7 @@ def _answer(item: Item, prompt: str, ids: Tokens, answer: str, model: Model) -> 
 def _tokenize(item: Item, text: str, model: Model) -> Any:
     """Tokenize `text`, and refuse it if a part becomes the unknown token or gets no token at all.
 
-    A text may spell out the unknown token: chat templates write <|endoftext|>, which is that of GPT-2.
+    A text may spell out the unknown token: chat templates write <|endoftext|>, the unknown token of GPT-2.
     """
     encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     covered = bytearray(len(text))

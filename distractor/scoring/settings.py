@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Settings:
     """How to run a model. Results depend on all settings but `batch_size` and `threads`.
 
-    `device` is a torch device or `auto`; `device_map` spreads a model over several. `dtype` is that of weights and
+    `device` is a torch device or `auto`; `device_map` spreads a model over several. `dtype` is the type of weights and
     activations. `batch_size` None adapts to the length of the prompts. `bos` says whether prompts begin with the BOS
     token; None follows the tokenizer. `self_check` compares each model with plain transformers first, except the embedded
     models. `threads` None leaves the number of CPU threads to torch.

@@ -152,8 +152,8 @@ def _within(
 
 
 def exact_reach(n_groups: int, sizes: int = 1) -> float:
-    """The largest share of unlike groups compatible with `n_groups` equal ones (Clopper and Pearson 1934), two-sided 95
-    %, simultaneous over `sizes` (Bonferroni).
+    """The largest share of differing groups compatible with `n_groups` equal ones (Clopper and Pearson 1934). It is
+    two-sided 95 %, simultaneous over `sizes` (Bonferroni).
     """
     return float(1 - (ALPHA / 2 / sizes) ** (1 / n_groups))
 

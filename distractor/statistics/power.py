@@ -18,8 +18,10 @@ def smallest_detectable_dip(
     """The minimum detectable dip of a planned run: at level 2 with at least three seeds, else at level 1.
 
     The dip is at the middle size of an otherwise flat curve, where it is hardest to detect. `item_sd` is the standard
-    deviation of a group's value around its own level and the size's mean, shared by all seeds (the harder case).
-    `seed_sd` is that between seeds at one size; level 1 ignores it. The defaults are typical of preference.
+    deviation of group values after removing the group's level and the size's mean. All seeds share it, which is the
+    harder case.
+    `seed_sd` is the standard deviation between seeds at one size; level 1 ignores it. The defaults are typical of
+    preference.
     """
     if n_sizes < MIN_SIZES or n_seeds < 1 or n_groups < 2:
         raise ScalingError(

@@ -130,9 +130,9 @@ class Level:
 class Shape:
     """The shape of one curve at both levels; made by `judge`.
 
-    `weights` holds a level 1 judgement for each seed, and `models` the level 2 judgement. `turning_point` is that of
-    the averaged
-    curve. `n_groups` is None where only means are known. `means` are each seed's points over `sizes`.
+    `weights` holds a level 1 judgement for each seed, and `models` the level 2 judgement. `turning_point` is the
+    turning point of the averaged curve. `n_groups` is None where only means are known. `means` are each seed's points
+    over `sizes`.
     """
 
     weights: tuple[Level, ...]
@@ -166,9 +166,10 @@ class Shape:
         return self.models.label if self.models else self.label_level_1
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for summary.json: the highest level that is identified on top, then both levels by name.
+        """Plain values for summary.json: first the highest level that is identified, then both levels by name.
 
-        With two seeds the top is level 1: the larger of the two p-values, and the union of the turning sets.
+        With two seeds the highest level is 1; then the larger of the two p-values and the union of the turning sets are
+        given.
         """
         levels = (self.models,) if self.models else self.weights
         turns = [level.turn for level in levels]

@@ -21,7 +21,8 @@ def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*r
 def shared_covariance(values: Float[ndarray, "*rest seed size group"]) -> Float[ndarray, "*rest size size"]:
     """The covariance between sizes of the group means that all seeds share.
 
-    It is that of the seed-averaged values minus the part from differences between seeds; a variance can fall below 0.
+    It is the covariance of the seed-averaged values minus the part from differences between seeds; a variance can fall
+    below 0.
     """
     n_seeds, _, n_groups = values.shape[-3:]
     averaged = values.mean(-3)

@@ -1,4 +1,4 @@
-"""Formats side by side: each has its own quantity, and dips of accuracy are measured without choosing on the same data."""
+"""Formats side by side: each has its quantity, and a dip is chosen and measured on different data."""
 
 from dataclasses import replace
 

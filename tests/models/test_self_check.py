@@ -186,7 +186,7 @@ def test_a_wrongly_connected_model_is_refused_with_the_differences(
 
 
 def references(model: Model) -> list[tuple[list[int], torch.Tensor]]:
-    """Two rows of tokens, with the log-probabilities that the model itself gives one at a time."""
+    """Two rows of tokens, and the model's log-probabilities for each row alone."""
     rows = [[5, 6, 7], [8, 9, 10, 11]]
     return [(row, model.log_probs(torch.tensor([row]), torch.arange(len(row)))[0]) for row in rows]
 

@@ -40,7 +40,7 @@ LOUD = 100.0
 
 @dataclass(frozen=True)
 class Strengths:
-    """What each head adds to log p(A) − log p(B), in nats; its sign is that of the letter or word that it reads."""
+    """The contribution of each head to log p(A) − log p(B), in nats; the letter or word that it reads gives the sign."""
 
     first: float = 1.0
     second: float = 2.0
@@ -162,6 +162,6 @@ def deepen(folder: Path, out: Path, *, at: int, layers: int) -> Path:
 
 
 def source(folder: Path, name: str, *, at: int = 0, layers: int = 1, **strengths: float) -> Source:
-    """A wired model in a folder of its own, with its heads in layer `at` of `layers`."""
+    """A wired model in a new folder, with its heads in layer `at` of `layers`."""
     flat = save(folder / f"{name}-flat", Strengths(**strengths))
     return Source("models", name, deepen(flat, folder / name, at=at, layers=layers) if layers > 1 else flat)

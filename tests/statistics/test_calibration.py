@@ -100,7 +100,7 @@ def test_with_much_noise_nothing_is_wrongly_supported() -> None:
 
 
 def test_a_cell_of_each_part_gives_the_committed_rates() -> None:
-    """One cell of each part, run again on the ladders of its own random stream."""
+    """One cell of each part, run again with the random stream of that cell."""
     committed = calibrate.read_counts(FOLDER / "counts.csv")
     chosen = {cell.part: cell for cell in calibrate.cells()}  # the last of each part
     assert set(chosen) == set(calibrate.PARTS)
