@@ -168,7 +168,8 @@ def _peak_sentence(result: AblationResult) -> str:
 def _turn_sentence(shape: Shape) -> str:
     """P-values of rise and fall at the highest level available, the turning point, and the minimum detectable dip.
 
-    Unless the label is inverted-U, the larger p-value is that of rise and fall together, and no turning point exists.
+    Without the label inverted-U, no turning point exists, and the p-value of a rise and then fall is the larger of the
+    two.
     """
     levels = (shape.models,) if shape.models else shape.weights
     rise, fall = (max(getattr(level.inverted_u, leg) for level in levels) for leg in ("p_left", "p_right"))

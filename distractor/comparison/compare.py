@@ -56,8 +56,8 @@ def compare(
 ) -> ComparisonResult:
     """Compare models on the items of `task`, in the order of `sources`: behaviour, and with `probes` their sites.
 
-    `probes` maps names to probes; without any, only behaviour is compared. With `ablation` among them, each model's sites
-    of both tasks are chosen (by `head_patching`, if read) and knocked out, also in the other model. With
+    `probes` maps names to probes; without any, only behaviour is compared. With `ablation` among them, the sites of
+    both tasks are chosen in each model (by `head_patching`, if read). They are knocked out in both models. With
     `head_attribution_patching` instead, the strength of sites is a first-order estimate. With `forgive`, a probe that
     fails in a model is skipped and listed in `refused`. Results are cached in `store`.
 

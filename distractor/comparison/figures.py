@@ -34,7 +34,8 @@ BARS = 12  # the number of sites with a bar, those that changed most
 
 
 def behaviour(result: ComparisonResult) -> Figure:
-    """Above, each side under each condition; below, the differences, filled if beyond item noise.
+    """The upper panels show each side under each condition, the lower ones the differences (filled if beyond item
+    noise).
 
     The grey bars contain 95 % of the differences under random sign flips of groups. They are wider for noisier items
     and for

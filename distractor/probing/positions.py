@@ -68,7 +68,7 @@ def label(role: Role) -> str:
 def example_tokens(batch: Batch, tokenizer: Any, roles: Sequence[str]) -> dict[str, tuple[tuple[str, str], ndarray]]:
     """Coordinates that show the first item's prompts: the `token` of each role, and its `place` (−1: no such role).
 
-    Each has the dims [condition role]. Figures use them as labels.
+    Both coordinates have the dims [condition role]. Figures use them as labels.
     """
     tokens = np.full((len(batch.conditions), len(roles)), "", dtype=object)
     places = np.full(tokens.shape, -1)

@@ -41,8 +41,8 @@ def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> 
     """The aligned prompts of all items that have every one of `conditions`.
 
     Raises:
-        EncodeError: no item has all of them; prompts differ in length; an item's two answers begin with the
-            same token, so that one token cannot tell them apart, or with other tokens under another condition.
+        EncodeError: no item has all of them; prompts differ in length; an item's two answers begin with the same token;
+        or an answer begins with another token under another condition.
     """
     kept = encoding.complete(conditions)
     if not kept:

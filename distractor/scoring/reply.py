@@ -146,7 +146,8 @@ def _offered_answer(text: str, answers: tuple[str, str]) -> Reply | None:
 
 
 def _after_answer(text: str, answer: str) -> str | None:
-    """What follows `answer` at the start of `text`, None without it or in a longer phrase. Single letters need the same
+    """The text after `answer` at the start of `text`; None if the answer is missing or part of a longer phrase. Single
+    letters need the same
     case.
     """
     head, rest = text[: len(answer)], text[len(answer) :]

@@ -24,7 +24,7 @@ LOGITS_PER_PASS = 2**25
 Larger passes are slower, because their activations do not fit into a CPU cache.
 """
 
-ITEMS_AT_ONCE = 1_000  # items packed into batches at a time: fills the batches and saves memory
+ITEMS_AT_ONCE = 1_000  # items packed into batches at a time: enough to fill the batches, few enough to save memory
 
 
 def rows_per_pass(length: int, unembedded: int, vocab: int, batch_size: int | None = None) -> int:

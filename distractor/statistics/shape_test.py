@@ -326,7 +326,7 @@ def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta:
 
 
 def _turn(sign: int, differences: Pairs, sizes: Sizes, p_value: PValue) -> Turn:
-    """The turn of `sign` · curve from rise to fall."""
+    """The turn of one kind: with `sign` 1 from rise to fall (inverted-U), with −1 from fall to rise (U-shaped)."""
     ahead = sign * differences.rise
     depths, lows, highs, most = pairs.weaker_leg(
         np.stack([ahead, ahead - differences.bound, ahead + differences.bound, ahead + differences.pointwise])

@@ -232,7 +232,8 @@ def add_gradients(
 def optimizers_of(model: GPTNeoXForCausalLM, budget: Budget) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for the embedding, the norms and the biases.
 
-    With AdamW alone, it depends on chance which sizes learn what only few documents teach. A Muon step is as long along rare
+    With AdamW alone, chance decides which sizes learn a skill that only few documents teach. A Muon step is as long
+    along rare
     directions of a matrix as along frequent ones, so that learning follows size more closely.
     Source: Jordan 2024; scaled like AdamW by Liu et al. 2025, arXiv 2502.16982.
     """

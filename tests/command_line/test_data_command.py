@@ -268,7 +268,7 @@ def test_without_a_server_the_error_comes_soon_and_before_heavy_imports(tmp_path
     env |= {"HF_ENDPOINT": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(tmp_path / "nowhere")}
     begun = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code, *GET, "--out", "here"], capture_output=True, text=True, env=env)
-    assert time.monotonic() - begun < 60  # on a busy machine; `hub.SECONDS` is what is waited for
+    assert time.monotonic() - begun < 60  # on a busy machine; the command waits for `hub.SECONDS`
     assert done.returncode == 2
     message = " ".join(done.stderr.split())
     assert f"http://127.0.0.1:9/datasets/{HUB} cannot be reached" in message

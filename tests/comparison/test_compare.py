@@ -93,7 +93,7 @@ def test_only_behaviour_that_needs_the_weakened_head_changed(planted: tuple[Comp
     assert rows[T].call == UNKNOWN
     for row in (("accuracy", Condition.CONGRUENT), ("logit_gap", Condition.NEUTRAL)):
         assert rows[row].call == INSIDE, row
-    assert rows[D].mean == pytest.approx(0, abs=0.001)  # the last norm notices the heads, hardly
+    assert rows[D].mean == pytest.approx(0, abs=0.001)  # the heads hardly change the scale of the last norm
     preference = rows["distractor_preference", Condition.CONFLICT]
     assert preference.mean == pytest.approx(1 / (1 + np.exp(-0.5)) - 1 / (1 + np.exp(1)), abs=0.01)
     assert ("accuracy", Condition.NEUTRAL) not in rows

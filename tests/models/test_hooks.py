@@ -27,7 +27,7 @@ from distractor.text.task import Condition
 EVERY = {**tiny.ARCHITECTURES, **tiny.FURTHER}
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
-# By family: the layers; the modules whose outputs are added to the residual stream; the output projection of the heads.
+# For each family: the layers, the modules that add to the residual stream, and the heads' output projection.
 LAYERS = {"gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers", "opt": "model.decoder.layers", "": "model.layers"}
 ADDED = {
     "gpt2": ("attn", "mlp"),

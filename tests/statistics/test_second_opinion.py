@@ -1,4 +1,4 @@
-"""Two lines, Lind–Mehlum and the quadratic against numbers worked out by hand, and against the curves that fool them."""
+"""Two lines, Lind–Mehlum and the quadratic equal hand calculations, and are tested on curves that fool them."""
 
 import json
 

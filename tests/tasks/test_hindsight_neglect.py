@@ -205,7 +205,7 @@ def test_no_single_number_predicts_which_branch_outweighs(seed: int) -> None:
     assert best_accuracy(odds, is_heavy) == pytest.approx(0.5, abs=0.02)
     for feature in (large, small, odds + large, odds - small):
         assert best_accuracy(feature, is_heavy) <= 0.65
-    # The ratio of the amounts predicts more, and only together with the odds everything.
+    # The ratio of the amounts predicts more; only together with the odds does it predict the answer.
     assert best_accuracy(large - small, is_heavy) <= 0.9
     assert best_accuracy(odds + large - small, is_heavy) == 1
 
