@@ -210,7 +210,8 @@ def _candidates(
         else:
             pool = subtask.pools[turn % len(subtask.pools)]
             order = orders[pool]
-            # The two forms use the same digits half a cycle apart, so that a repeated case comes late.
+            # The two forms use the same digits, but half a cycle apart, so that the same case is not drawn twice in a
+            # short time.
             start = len(order) // 2 if form == "what" else 0
             digits = order[(start + turn // len(subtask.pools) + attempt) % len(order)]
             asked, exchanged = rng.sample(digits, 2)

@@ -181,6 +181,6 @@ def _decoding(cells: "Dataset") -> Table:
 
 
 def _spread(names: Sequence[str]) -> list[str]:
-    """A few names, evenly spread, with the last."""
+    """Choose a few names at even steps, including the last one."""
     chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), TOP + 1)).round().astype(int))
     return [names[i] for i in chosen]

@@ -131,7 +131,7 @@ class _Examples:
         return tuple(shots)
 
     def _worked(self, example: _Example, condition: Condition) -> tuple[str, str]:
-        """The prompt and what follows it: the answer, in `cot` after its reasoning."""
+        """The prompt, and the answer that follows it; in `cot` the answer follows its reasoning."""
         item, task, answer = example.item, self.pool, example.answer
         prompt = example.prompt.rstrip(" ")
         spaced = f" {answer.strip()}" if answer[:1] != "\n" else answer
