@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy import ndarray
 
 from distractor.curves import figures as plot
 from distractor.curves.curve_file import CurveRequest, curve_of
@@ -116,21 +115,6 @@ def test_means_are_judged_with_wider_bounds_than_their_items() -> None:
     items_level = judge_curve(three).shape.models
     assert items_level is not None
     assert level.end[2] - level.end[1] > items_level.end[2] - items_level.end[1]
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize(
-    ("means", "errors", "message"),
-    [
-        (np.zeros((1, 2)), np.ones((1, 2)), "at least 3 sizes"),
-        (np.zeros((1, 3)), np.ones((1, 4)), "standard errors"),
-        (np.full((1, 3), np.nan), np.ones((1, 3)), "the mean at seed 0, size 1000 .* is nan"),
-        (np.zeros((1, 3)), -np.ones((1, 3)), "the standard error at seed 0, size 1000 .* is -1"),
-    ],
-)
-def test_means_that_cannot_be_judged_are_refused(means: ndarray, errors: ndarray, message: str) -> None:
-    with pytest.raises(ScalingError, match=message):
-        judge_means(means, errors, SIZES[: means.shape[1]])
 
 
 def test_the_smallest_difference_of_interest_follows_the_unit() -> None:

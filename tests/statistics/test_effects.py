@@ -53,6 +53,13 @@ def test_without_a_gap_recovery_is_undefined_and_no_site_is_marked() -> None:
     assert found.mean[0] == 2, "nats are always shown"
 
 
+def test_a_gap_that_a_t_interval_cannot_separate_from_0_has_no_recovery() -> None:
+    gap, groups = np.array([1.0, 2.0, 4.0]), ["a", "b", "c"]
+    assert mean_interval(gap, groups).low > 0, "the bootstrap of three groups is narrower than t"
+    assert "not defined" in (why_no_recovery(gap, groups) or "")
+    assert np.isnan(judge(np.ones((1, 3)), groups, gap).recovery).all()
+
+
 def test_sites_that_some_items_lack_are_judged_by_the_other_items() -> None:
     rng = np.random.default_rng(11)
     gap, values = rng.normal(3, 1, 40), rng.normal(1, 1, (2, 3, 40))
@@ -71,6 +78,7 @@ def test_a_site_with_items_of_one_group_is_never_marked(groups_with_it: int) -> 
     values[1, 2 * groups_with_it :] = np.nan
     found = judge(values, grouped(20), np.ones(40))
     assert list(found.is_marked) == [True, False]
+    assert_allclose(found.mean, [1, 1 if groups_with_it else np.nan])
     assert found.p[1] == 1
     assert np.isnan(found.low[1])
     assert np.isnan(found.recovery[1])

@@ -79,6 +79,19 @@ def test_a_simultaneous_interval_covers_a_picked_size_and_a_pointwise_one_does_n
     assert plain > at_most(0.05, 200)
 
 
+def test_a_simultaneous_interval_equals_a_slow_bootstrap_of_the_largest_deviation() -> None:
+    values = np.random.default_rng(3).normal(size=(2, 20))
+    mean, error = values.mean(1), stats.sem(values, axis=1)
+    ordered = values[:, np.lexsort(values)]
+    maxima = [
+        (abs(np.repeat(ordered, count, axis=1).mean(1) - mean) / error).max() * (20 / 19) ** 0.5
+        for count in np.random.default_rng(0).multinomial(20, [1 / 20] * 20, 300)
+    ]
+    normal = sorted(maxima, reverse=True)[int(0.05 * 301) - 1]
+    half = stats.t.isf(stats.norm.sf(normal), 19) * error
+    np.testing.assert_allclose(simultaneous_interval(values, draws=300), [mean, mean - half, mean + half])
+
+
 def test_level_2_interval_at_a_fixed_size_is_welchs() -> None:
     values = ladder(CURVES["positive"], seeds=4, groups=50, items=0.3, noise=0.1)
     one = values[:, 2]

@@ -5,7 +5,15 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
-from distractor.statistics.pairs import labels, pairs_of_models, pairs_of_weights, turning_set, weaker_leg
+from distractor.statistics.pairs import (
+    labels,
+    pairs_of_means,
+    pairs_of_models,
+    pairs_of_seed_means,
+    pairs_of_weights,
+    turning_set,
+    weaker_leg,
+)
 from distractor.statistics.shape_test import Level, judge_models, judge_weights
 from ladders import CURVES, SIZES, at_most, ladder, shared_by_seeds
 
@@ -82,6 +90,20 @@ def test_level_2_bounds_equal_the_formula() -> None:
         size=(5, 1)
     )  # one size has a much larger spread than the others
     assert width(judge_models(values, SIZES)) == pytest.approx(half_width_2(values)[0, -1], rel=1e-6)
+
+
+def test_bounds_of_means_with_equal_errors_are_tukeys() -> None:
+    pairs, _ = pairs_of_means(np.array([0.1, 0.4, 0.2]), np.full(3, 0.01))
+    assert pairs.bound[0, 2] == pytest.approx(stats.studentized_range.ppf(0.95, 3, np.inf) * 0.01, rel=0.02)
+
+
+def test_bounds_of_seed_means_add_the_item_variances_of_both_sizes() -> None:
+    means = np.array([[0.1, 0.2, 0.6], [0.3, 0.2, 0.7], [0.2, 0.2, 0.8]])  # variances 0.01, 0 and 0.01 over seeds
+    pairs = pairs_of_seed_means(means, np.tile([0.1, 0.2, 0.3], (3, 1)))
+    raised = 0.02 / 3  # the mean of the three variances
+    of_pair = ((0.01 + raised) / (2 * 3) + (0.1**2 + 0.2**2) / 2) ** 0.5
+    assert pairs.error[0, 1] == pytest.approx(of_pair)
+    assert pairs.bound[0, 1] == pytest.approx(stats.studentized_range.ppf(0.9, 3, 6) * of_pair, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from distractor.errors import ScalingError
-from distractor.statistics.power import smallest_detectable_dip
+from distractor.statistics.pairs import pairs_of_models, weaker_leg
+from distractor.statistics.power import detectable_dip, smallest_detectable_dip
 from distractor.statistics.shape_test import judge_models, judge_weights
 from ladders import SIZES, ladder
 
@@ -25,6 +26,23 @@ def test_the_minimum_detectable_dip_is_detected_with_power_80_percent(seeds: int
         after += level.smallest_detectable_dip / 80
     assert 0.66 <= found / 80 <= 0.93
     assert after == pytest.approx(depth, rel=0.15)
+
+
+def test_the_minimum_detectable_dip_accounts_for_the_variance_estimated_from_three_seeds() -> None:
+    depth = smallest_detectable_dip(5, 3, 20, item_sd=1e-6, seed_sd=0.1)
+    curve = (0.6, 0.6, 0.6 - depth, 0.6, 0.6)
+    pairs = pairs_of_models(
+        np.stack([ladder(curve, s, seeds=3, groups=20, items=1e-6, noise=0.1) for s in range(1000)])
+    )
+    is_clear = weaker_leg(-pairs.rise - pairs.bound).max(-1) > 0
+    assert is_clear.mean() == pytest.approx(0.8, abs=0.04)
+
+
+def test_a_dip_needs_one_significant_difference_on_each_side() -> None:
+    bound = np.zeros((1, 5, 5))
+    bound[0, :, 2] = [1.0, 9.0, 0.0, 2.0, 7.0]
+    assert detectable_dip(np.zeros((1, 5)), bound, 2) == 2
+    assert detectable_dip(np.zeros((1, 5)), bound[:, ::-1, ::-1].copy(), 2) == 2
 
 
 def test_more_groups_and_seeds_detect_smaller_dips() -> None:

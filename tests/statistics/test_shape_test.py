@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.intervals import interval
-from distractor.statistics.shape_test import judge, judge_models, judge_weights
+from distractor.statistics.shape_test import judge, judge_means, judge_models, judge_weights
 from ladders import CURVES, SIZES, ladder
 
 pytestmark = pytest.mark.quick
@@ -114,6 +114,21 @@ def test_a_few_groups_below_saturation_do_not_make_a_turn() -> None:
 def test_curves_that_cannot_be_judged_are_refused(values: ndarray, sizes: tuple[int, ...], message: str) -> None:
     with pytest.raises(ScalingError, match=message):
         judge(values, sizes)
+
+
+@pytest.mark.parametrize(
+    ("means", "errors", "message"),
+    [
+        (np.zeros((1, 2)), np.ones((1, 2)), "at least 3 sizes"),
+        (np.zeros((1, 3)), np.ones((1, 4)), "standard errors"),
+        (np.full((1, 3), np.nan), np.ones((1, 3)), "the mean at seed 0, size 2000 .* is nan"),
+        (np.zeros((1, 3)), -np.ones((1, 3)), "the standard error at seed 0, size 2000 .* is -1"),
+        (np.zeros((1, 3)), np.full((1, 3), np.inf), "the standard error at seed 0, size 2000 .* is inf"),
+    ],
+)
+def test_means_that_cannot_be_judged_are_refused(means: ndarray, errors: ndarray, message: str) -> None:
+    with pytest.raises(ScalingError, match=message):
+        judge_means(means, errors, SIZES[: means.shape[1]])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
