@@ -31,36 +31,28 @@ def attribute(
     store: Store,
     settings: Settings | None = None,
     forgive: bool = False,
-    measure_strengths: bool | None = None,
     advance: Advance = lambda _: None,
 ) -> ProbeResults:
     """Read named `probes` in each model on the items of `task`, together with the model's behaviour.
 
     A probe with a field `other` compares `conflict` with that condition. It is read for every aligned condition of the
     task (`activation_patching` also as `activation_patching/distractor_swapped`). `forgive` skips a probe that a model
-    does not support and lists it in `refused`. `measure_strengths` measures how much the chosen sites of each task carry,
-    if `ablation` is among the probes; by default with several models. Results are cached in `store`.
+    does not support and lists it in `refused`. With several models and `ablation`, the strength of the chosen
+    sites of each task is measured. Results are cached in `store`.
 
     Raises:
         DistractorError: an unusable model, task text or store; bfloat16 or float16 weights; or, without `forgive`, a probe
             that fails in a model.
     """
     settings = settings or Settings()
-    check_request(task, settings, halved=measures_strengths(sources, probes, measure_strengths))
+    check_request(task, settings, halved=measures_strengths(sources, probes))
     scores = sweep(task, sources, store, settings, advance)
-    return read_probes(
-        task, scores, probes, store=store, settings=settings, forgive=forgive, measure_strengths=measure_strengths,
-        advance=advance,
-    )  # fmt: skip
+    return read_probes(task, scores, probes, store=store, settings=settings, forgive=forgive, advance=advance)
 
 
-def count(
-    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, measure_strengths: bool | None = None
-) -> int:
+def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]") -> int:
     """The number of times `attribute` calls `advance`."""
-    return len(sources) * len(task.conditions) + count_readings(
-        task, sources, probes, measure_strengths=measure_strengths
-    )
+    return len(sources) * len(task.conditions) + count_readings(task, sources, probes)
 
 
 def divergence_of(results: ProbeResults, reading: Reading) -> Divergence | None:

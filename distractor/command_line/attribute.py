@@ -8,8 +8,7 @@ import typer
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task
 from distractor.command_line.registration import command
-from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
-from distractor.runs.tables import console
+from distractor.command_line.running import CELLS, print_json, print_tables, progress_bar, run_folder
 
 app = typer.Typer()
 
@@ -54,6 +53,7 @@ def attribute(
     from distractor.attribution import report
     from distractor.attribution.attribute import attribute as run_probes
     from distractor.attribution.attribute import count
+    from distractor.attribution.tables import tables
     from distractor.models.families import find_models
     from distractor.probing.read_probes import check_request, measures_strengths
     from distractor.scoring.store import Store
@@ -74,11 +74,5 @@ def attribute(
         summary = report.write(folder, result, item=item, heads=heads)
     if as_json:
         print_json(summary)
-        return
-    from distractor.attribution.tables import tables
-
-    terminal = console()
-    for table in tables(result):
-        terminal.print(table)
-        terminal.print()
-    terminal.print(f"Readings, figures and summary: {folder.path}", markup=False)
+    else:
+        print_tables(tables(result), folder.path)

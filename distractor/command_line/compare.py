@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -9,9 +10,8 @@ import typer
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task
 from distractor.command_line.registration import command
-from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
+from distractor.command_line.running import CELLS, print_json, print_tables, progress_bar, run_folder
 from distractor.errors import ModelError, TaskError
-from distractor.runs.tables import console
 
 app = typer.Typer()
 
@@ -56,6 +56,7 @@ def compare(
     from distractor.comparison import report
     from distractor.comparison.compare import PROBES, check_models, check_probes, count_steps, is_halved, over_tasks
     from distractor.comparison.compare import compare as run_comparison
+    from distractor.comparison.tables import tables
     from distractor.models.families import find_models
     from distractor.probing.read_probes import check_request
     from distractor.scoring.store import Store
@@ -87,12 +88,5 @@ def compare(
         summary = report.write(folder, comparisons)
     if as_json:
         print_json(summary)
-        return
-    from distractor.comparison.tables import tables
-
-    terminal = console()
-    for comparison in comparisons:
-        for table in tables(comparison):
-            terminal.print(table)
-            terminal.print()
-    terminal.print(f"Readings, figures and summary: {folder.path}", markup=False)
+    else:
+        print_tables(chain.from_iterable(map(tables, comparisons)), folder.path)

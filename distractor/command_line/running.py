@@ -1,7 +1,7 @@
 """Shared by commands that compute: the store, the run's folder, the progress bar and the printed summary."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from distractor.progress import Advance
     from distractor.runs.folder import RunFolder
     from distractor.scoring.store import Store
@@ -37,6 +39,17 @@ def progress_bar(total: int) -> "Iterator[Advance]":
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task("starting", total=total)
         yield lambda name: bar.update(row, advance=1, description=name)
+
+
+def print_tables(tables: "Iterable[RenderableType]", folder: Path) -> None:
+    """Print tables and the folder of a run."""
+    from distractor.runs.tables import console
+
+    terminal = console()
+    for table in tables:
+        terminal.print(table)
+        terminal.print()
+    terminal.print(f"Readings, figures and summary: {folder}", markup=False)
 
 
 def print_json(summary: dict[str, Any]) -> None:

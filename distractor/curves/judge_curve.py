@@ -51,19 +51,10 @@ class JudgedCurve:
         warnings = [text for text in self.shape.warnings if "level 2 not identified" not in text]
         return [f"{text[0].upper()}{text[1:]}." for text in (*self.curve.notes, *warnings)]
 
-    def _at(self, index: int) -> dict[str, Any]:
-        """The numbers of one size."""
-        columns = ("mean", "low", "high", "models_low", "models_high")
-        values = {name: getattr(self, name) for name in columns}
-        return {
-            "size": self.curve.sizes[index],
-            **{name: None if array is None else float(array[index]) for name, array in values.items()},
-            "seeds": dict(zip(map(str, self.curve.seeds), self.curve.means[:, index].tolist(), strict=True)),
-        }
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json and `--json`."""
         curve = self.curve
+        columns = {name: getattr(self, name) for name in ("mean", "low", "high", "models_low", "models_high")}
         return {
             "quantity": curve.quantity,
             "against": curve.axis,
@@ -72,7 +63,14 @@ class JudgedCurve:
             "items": curve.n_items,
             "left_out": curve.left_out,
             "groups": len(curve.groups) or None,
-            "sizes": [self._at(index) for index in range(len(curve.sizes))],
+            "sizes": [
+                {
+                    "size": size,
+                    **{name: None if column is None else float(column[index]) for name, column in columns.items()},
+                    "seeds": dict(zip(map(str, curve.seeds), curve.means[:, index].tolist(), strict=True)),
+                }
+                for index, size in enumerate(curve.sizes)
+            ],
             "shape": self.shape.as_dict(),
             "sentences": self.sentences,
             "notes": list(curve.notes),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 NUMBERS = Path(__file__).parent / "published.csv"
+KEYS = ["task", "reference", "series", "prompt_format"]
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,9 @@ class Published:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
-        return {
-            "task": self.task,
-            "reference": self.reference,
-            "series": self.series,
-            "prompt_format": self.prompt_format,
-            "size": "parameters" if self.sizes_known else "rank",
-            "points": [asdict(point) for point in self.points],
-            "authors_label": self.authors_label,
-            "source": self.source,
-            "note": self.note,
-        }
+        content = asdict(self)
+        content["size"] = "parameters" if content.pop("sizes_known") else "rank"
+        return content
 
 
 @cache
@@ -71,8 +64,7 @@ def published() -> tuple[Published, ...]:
     import pandas as pd
 
     table = pd.read_csv(NUMBERS)
-    keys = ["task", "reference", "series", "prompt_format"]
-    return tuple(_curve(rows) for _, rows in table.groupby(keys, sort=False))
+    return tuple(_curve(rows) for _, rows in table.groupby(KEYS, sort=False))
 
 
 def _curve(rows: "DataFrame") -> Published:
@@ -84,10 +76,7 @@ def _curve(rows: "DataFrame") -> Published:
     ]
     first = rows.iloc[0]
     return Published(
-        task=first["task"],
-        reference=first["reference"],
-        series=first["series"],
-        prompt_format=first["prompt_format"],
+        **{str(key): first[key] for key in KEYS},
         points=tuple(sorted(points, key=lambda point: point.size)),
         sizes_known=sizes_known,
         authors_label=first["authors_label"] if isinstance(first["authors_label"], str) else None,

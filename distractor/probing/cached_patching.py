@@ -45,10 +45,6 @@ class Patches:
         """The first patched position."""
         return self.at.int().argmax(-1)
 
-    def only(self, which: Bool[Tensor, " cell"]) -> "Patches":
-        """A selection of the patches."""
-        return Patches(self.rows[which], self.at[which], None if self.heads is None else self.heads[which])
-
 
 @dataclass(frozen=True, eq=False)
 class Packed:

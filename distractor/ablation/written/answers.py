@@ -163,17 +163,15 @@ class WrittenResult(TaskResult):
 
     def examples(self, given: str | None = None) -> list[dict[str, Any]]:
         """Examples of texts without an answer, or with `another` answer: up to five for each model and condition."""
-        return [
-            {"model": replies.source.name, "condition": condition.value, "item": item.id, "why": text.why,
-             "answer": text.answer, "text": text.text}
-            for replies in self.replies
-            for condition, row in replies.texts.items()
-            for item, text in [
-                (item, text)
-                for item, text in zip(self.task.items, row, strict=True)
-                if text is not None and text.given == given
-            ][:EXAMPLES]
-        ]  # fmt: skip
+        examples = []
+        for replies in self.replies:
+            for condition, row in replies.texts.items():
+                pairs = zip(self.task.items, row, strict=True)
+                kept = [(item, text) for item, text in pairs if text is not None and text.given == given]
+                for item, text in kept[:EXAMPLES]:
+                    names = {"model": replies.source.name, "condition": condition.value, "item": item.id}
+                    examples.append({**names, "why": text.why, "answer": text.answer, "text": text.text})
+        return examples
 
 
 def ablate_written(
