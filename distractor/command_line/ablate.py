@@ -55,10 +55,7 @@ def ablate(
     shots: Annotated[
         int | None,
         opt.option(
-            opt.PROMPT_FORMAT,
-            "Worked examples before each question. Default: 0 for rank, else 1.",
-            min=0,
-            metavar="N",
+            opt.PROMPT_FORMAT, "Worked examples before each question. Default: 0 for rank, else 1.", min=0, metavar="N"
         ),
     ] = None,
     shot_kind: Annotated[
@@ -72,8 +69,7 @@ def ablate(
         int, opt.hidden_option(opt.PROMPT_FORMAT, "Random seed for the examples.", min=0, metavar="N")
     ] = 0,
     inline: Annotated[
-        bool,
-        opt.hidden_option(opt.PROMPT_FORMAT, "Separate examples by a space instead of a blank line.", "--inline"),
+        bool, opt.hidden_option(opt.PROMPT_FORMAT, "Separate examples by a space instead of a blank line.", "--inline")
     ] = False,
     lead: Annotated[
         bool,

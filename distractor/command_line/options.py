@@ -57,10 +57,7 @@ class YesNo(StrEnum):
     NO = "no"
 
 
-TASK: dict[str, Any] = {
-    "metavar": "TASK",
-    "help": "Task name (`distractor tasks`), a data file, or path.py:NAME.",
-}
+TASK: dict[str, Any] = {"metavar": "TASK", "help": "Task name (`distractor tasks`), a data file, or path.py:NAME."}
 TaskName = Annotated[str, typer.Option(**TASK)]
 TaskArgument = Annotated[str, typer.Argument(**TASK)]
 ItemCount = Annotated[int, typer.Option(min=2, metavar="N", help="Number of items, in their fixed order.")]
@@ -96,8 +93,7 @@ class Computing:
         int | None, hidden_option(COMPUTING, "CPU threads. Default: torch's own number.", min=1, metavar="N")
     ] = None
     self_check: Annotated[
-        bool,
-        hidden_option(COMPUTING, "First compare each model with plain transformers. The ladder is never checked."),
+        bool, hidden_option(COMPUTING, "First compare each model with plain transformers. The ladder is never checked.")
     ] = True
 
     def settings(self, batch_size: int | None = None) -> "Settings":

@@ -51,10 +51,7 @@ def shape(
     by: Annotated[
         str | None, typer.Option(metavar="NAME", help="Also draw curves of item subsets: group or difficulty.")
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        option(ROWS, "Use only these rows. Repeatable.", metavar="COLUMN=VALUE"),
-    ] = None,
+    where: Annotated[list[str] | None, option(ROWS, "Use only these rows. Repeatable.", metavar="COLUMN=VALUE")] = None,
     group: Annotated[
         str | None,
         option(
@@ -71,8 +68,7 @@ def shape(
         option(COMPARISON, "Draw published results too: opt, gpt3, palm, …. Repeatable.", metavar="NAME"),
     ] = None,
     task: Annotated[
-        str | None,
-        option(COMPARISON, "Task of the published results. Default: the table's task.", metavar="TASK"),
+        str | None, option(COMPARISON, "Task of the published results. Default: the table's task.", metavar="TASK")
     ] = None,
     out: Out = None,
     as_json: AsJson = False,

@@ -194,13 +194,7 @@ def _row_names(rows: Sequence[QuantityKey]) -> list[str]:
 
 
 def _finish_rows(
-    axes: "Axes",
-    names: Sequence[str],
-    *,
-    title: str = "",
-    xlabel: str = "",
-    reference: float = 0,
-    fontsize: float = 8,
+    axes: "Axes", names: Sequence[str], *, title: str = "", xlabel: str = "", reference: float = 0, fontsize: float = 8
 ) -> None:
     """Names the rows, first on top, and draws the reference line."""
     axes.set_yticks(range(len(names)), names, fontsize=fontsize)

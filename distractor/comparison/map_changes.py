@@ -134,10 +134,7 @@ def _map_change(
 
 
 def _similarity(
-    first: Float[ndarray, "site item"],
-    second: Float[ndarray, "site item"],
-    groups: Sequence[str],
-    least: float,
+    first: Float[ndarray, "site item"], second: Float[ndarray, "site item"], groups: Sequence[str], least: float
 ) -> tuple[float, tuple[float, float], bool]:
     """Rank correlation of item halves across models and within each; whether models are as similar as halves of one."""
     rng = np.random.default_rng(SEED)
