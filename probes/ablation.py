@@ -26,7 +26,27 @@ AblationKind = Literal["mean", "zero", "resample"]
 
 
 @dataclass(frozen=True)
-class Ablation(Probe):
+class Knockout(Probe):
+    """Settings of probes that replace the outputs of heads and MLPs; see `Ablation`."""
+
+    folds: int = 5
+    conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
+    writes: tuple[Part, ...] = ("z", "mlp_out")
+    kind: AblationKind = "mean"
+    draws: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ValueError(f"{self.folds} folds leave no other items for the mean; use at least 2")
+        if self.kind not in ("mean", "zero", "resample") or self.draws < 1:
+            raise ValueError(
+                f"expected the kind mean, zero or resample and at least 1 draw, got {self.kind!r} with {self.draws} draws"
+            )
+
+
+@dataclass(frozen=True)
+class Ablation(Knockout):
     """Ablation of every head (`z`) and every MLP (`mlp_out`) at all positions, one component at a time.
 
     By default an item's activations are replaced by a mean over items of *other* groups, at positions of the same role.
@@ -45,16 +65,10 @@ class Ablation(Probe):
         ModelError: the model has no such site.
     """
 
-    folds: int = 5
-    conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
-    writes: tuple[Part, ...] = ("z", "mlp_out")
-    kind: AblationKind = "mean"
-    draws: int = 4
-    seed: int = 0
     together: tuple[Site, ...] = ()
 
     def __post_init__(self) -> None:
-        _check(self.folds, self.kind, self.draws)
+        super().__post_init__()
         for site in self.together:
             if site.part not in self.writes:
                 raise ValueError(f"{site} cannot be knocked out; choose from: {', '.join(self.writes)}")
@@ -79,7 +93,7 @@ class Ablation(Probe):
 
 
 @dataclass(frozen=True)
-class Compensation(Probe):
+class Compensation(Knockout):
     """How later layers compensate for a knocked-out component (McGrath et al. 2023, arXiv 2307.15771).
 
     Heads and MLPs are knocked out one at a time, as by `Ablation`. The reading is a change of the gap in nats
@@ -97,16 +111,7 @@ class Compensation(Probe):
         ModelError: the residual stream is not the sum of the layers' outputs (OPT-350m), so no direct path exists.
     """
 
-    folds: int = 5
-    conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
-    writes: tuple[Part, ...] = ("z", "mlp_out")
-    kind: AblationKind = "mean"
-    draws: int = 4
-    seed: int = 0
     slot_parts: ClassVar[tuple[Part, ...]] = ("attn_out", "resid_post")
-
-    def __post_init__(self) -> None:
-        _check(self.folds, self.kind, self.draws)
 
     def sites(self, model: "Model") -> Sequence[Site]:
         """The outputs of all heads, MLPs and attention layers, and the last residual stream."""
@@ -130,15 +135,6 @@ class Compensation(Probe):
 
 def _attributes(run: "Run", kind: str) -> dict[str, Any]:
     return {"quantity": "change of the logit gap", "unit": "nats", "origin": f"{kind} ablation of {run.model.name}"}
-
-
-def _check(folds: int, kind: str, draws: int) -> None:
-    if folds < 2:
-        raise ValueError(f"{folds} folds leave no other items for the mean; use at least 2")
-    if kind not in ("mean", "zero", "resample") or draws < 1:
-        raise ValueError(
-            f"expected the kind mean, zero or resample and at least 1 draw, got {kind!r} with {draws} draws"
-        )
 
 
 def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
