@@ -117,10 +117,8 @@ def _encoding(task: Task, model: Model) -> Encoding:
 
 def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
     prompt = text.rstrip(" ")
-    spaces = text[len(prompt) :]
-    encoded = _tokenize(item, prompt, model)
-    ids: Tokens = tuple(encoded.input_ids)
-    if not ids:
+    encoded, spaces = _tokenize(item, prompt, model), text[len(prompt) :]
+    if not (ids := tuple(encoded.input_ids)):
         raise EncodeError(f"item {item.id} of {task.name} has an empty prompt: {text!r}; write a prompt")
     first, second = (_answer(item, prompt, ids, spaces + answer, model) for answer in item.answers)
     if first[: len(second)] == second[: len(first)]:
