@@ -328,7 +328,11 @@ def _finish_maps(
     figure.colorbar(image, ax=np.asarray(panels), label=label, shrink=0.9, aspect=aspect)
     shared = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
     method = ", ".join([attrs["origin"].split(" of ")[0], *shared])
-    framed = "framed: 5 % false discoveries, at least 5 % of the gap" if "marked" in cells else "means over items"
+    framed = (
+        "framed: significant at 5 % false discoveries, and at least 5 % of the gap"
+        if "marked" in cells
+        else "means over items"
+    )
     warning = f"\nWarning: {attrs['warning']}" if attrs.get("warning") else ""
     style.headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
 

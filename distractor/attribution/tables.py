@@ -64,7 +64,7 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
     """The stage at which the logit lens separates conflict from congruent, in words."""
     divergence, stages = divergence_of(results, reading), labels(reading.data, "stage")
     if divergence is None:
-        return "Where conflict and congruent diverge is undefined: no congruent prompts, or too few groups."
+        return "No stage of divergence: it needs congruent prompts and at least two groups."
     difference = with_interval(*divergence.difference)
     if divergence.stage is None or divergence.low is None or divergence.high is None:
         return f"Conflict and congruent do not diverge: their gaps differ by {difference} nats at the end."
@@ -82,8 +82,9 @@ def _behaviour(results: ProbeResults) -> Group:
         table.add_row(shortened(source.name, 24), f"{source.n_params or 0:,}", *cells)
     n_items = int(results.complete.sum())
     counts = f"{n_items} items in {results.n_groups} groups"
-    title = f"{results.task.name}: {counts} (preference in conflict; means with 95 % intervals over groups)"
-    return Group(Text(title, style="bold"), table)
+    title = f"{results.task.name}: {counts} (means with 95 % intervals over groups)"
+    legend = "preference: distractor preference in conflict; T, D: pull of the true task and of the distractor."
+    return Group(Text(title, style="bold"), table, Text(legend))
 
 
 def _strengths(results: ProbeResults) -> Group:
@@ -112,9 +113,11 @@ def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Datase
         table = _sites(reading, cells)
         if "marked" in cells:
             count, size = int(cells["marked"].sum()), int(cells["mean"].count())
-            notes.append(f"* marked: {count} of {size} (5 % false discoveries, at least 5 % of the gap)")
+            notes.append(
+                f"* marked: {count} of {size} (significant at 5 % false discoveries, and at least 5 % of the gap)"
+            )
             if why := results.why_no_recovery(reading):
-                notes.append(f"No shares, and no marks: {why}.")
+                notes.append(f"Shares and marks are not defined: {why}.")
     if warning := attrs.get("warning"):
         notes.append(f"Warning: {warning}")
     return Group(title, table, *map(Text, notes))
