@@ -254,7 +254,7 @@ def decoding(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figur
             axes.set_xticks(range(len(stages)), [_stage_name(stage).split()[0] for stage in stages])
             _thin_labels(axes, len(stages))
         panels[0].set_ylabel("accuracy of the linear probe")
-        style.legend_below(figure, panels[:1])
+        style.legend_below(figure, [panels[0]])
         style.headline(
             figure,
             f"{_model_and_task(results, reading)}: linear probes of the answer slot, tested on other item groups "
