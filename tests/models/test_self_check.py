@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, GPT2Config
 import small_ladder
 import tiny
 from distractor.errors import ModelError
+from distractor.models import hooks
 from distractor.models import model as models
 from distractor.models.load import load, wrap
 from distractor.models.model import Model
@@ -233,8 +234,8 @@ def test_a_wrong_restriction_of_the_last_mlp_fails_the_check(
     model = load(folder("gpt2", "bytes"), device="cpu")
     rows = references(model)
     check_against(model, rows)
-    restrict = models.restrict_positions
-    monkeypatch.setattr(models, "restrict_positions", lambda mlp, keep: restrict(mlp, keep - 1))
+    restrict = hooks.restrict_positions
+    monkeypatch.setattr(hooks, "restrict_positions", lambda mlp, keep: restrict(mlp, keep - 1))
     with pytest.raises(ModelError, match="change when only the last position is computed"):
         check_against(model, rows)
 

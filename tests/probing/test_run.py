@@ -14,6 +14,7 @@ from torch.testing import assert_close
 import tiny
 from conftest import Loaded
 from distractor.errors import ModelError
+from distractor.models import hooks
 from distractor.models import model as model_module
 from distractor.models.hook_check import check_hooks
 from distractor.models.hooks import HOOKS
@@ -219,8 +220,8 @@ def test_a_missing_hook_is_refused(loaded: Loaded, pointed: Callable[[Part, str]
 
 
 def test_a_hook_that_is_not_the_identity_is_refused(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, write = replace(loaded("gpt2")), model_module.writer
-    monkeypatch.setattr(model_module, "writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
+    model, write = replace(loaded("gpt2")), hooks.writer
+    monkeypatch.setattr(hooks, "writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
     with pytest.raises(ModelError, match=r"L0\.z changes the output"):
         check_hooks(model, torch.arange(7)[None], ["z"])
 
@@ -233,7 +234,7 @@ def test_heads_without_a_separate_axis_are_refused(loaded: Loaded, pointed: Call
 
 def test_a_measurement_checks_the_hooks_it_writes_to(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, read_only = replace(loaded("gpt2")), lambda site, edit: lambda value, hook: value
-    monkeypatch.setattr(model_module, "writer", read_only)
+    monkeypatch.setattr(hooks, "writer", read_only)
     with pytest.raises(ModelError, match=r"writing to L0\.z has no effect"):
         measure(model, tiny.task(), Ablation())
 
@@ -241,7 +242,7 @@ def test_a_measurement_checks_the_hooks_it_writes_to(loaded: Loaded, monkeypatch
 def test_hooks_are_checked_once_per_model(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokens = replace(loaded("gpt2")), torch.arange(7)[None]
     check_hooks(model, tokens, ["z"])
-    monkeypatch.setattr(model_module, "writer", lambda site, edit: lambda value, hook: value)
+    monkeypatch.setattr(hooks, "writer", lambda site, edit: lambda value, hook: value)
     check_hooks(model, tokens, ["z"])
     for other, part in ((model, "attn_out"), (replace(model), "z")):
         with pytest.raises(ModelError, match=rf"writing to L0\.{part} has no effect"):
