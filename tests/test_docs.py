@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) 
         "COLUMNS": "100",
     }
     every = blocks(page)
-    for (language, content), (next_language, expected) in zip(every, [*every[1:], ("", "")], strict=True):
+    for (language, content), (next_language, expected) in pairwise([*every, ("", "")]):
         if file := re.match(r"# ([\w.-]+\.\w+)\n", content):
             held = content if file[1].endswith((".py", ".toml")) else content.split("\n", 1)[1]  # data have no comments
             (tmp_path / file[1]).write_text(held, encoding="utf-8")
