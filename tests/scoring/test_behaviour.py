@@ -11,12 +11,14 @@ import tiny
 from distractor.errors import ScalingError
 from distractor.models.source import Source
 from distractor.scoring.behaviour import (
+    TaskScores,
     complete_items,
     model_at_several_steps,
     quantity_limits,
     refuse_several_steps,
     values_of,
 )
+from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
 from distractor.text.task import Answer, Condition
 
@@ -47,6 +49,26 @@ def test_accuracy_counts_the_right_answer_of_each_condition_and_is_nan_without_o
         right = TASK.right.get(condition)
         expected = np.full(SHAPE[1], np.nan) if right is None else (gap > 0) == (right is Answer.TRUE)
         assert_allclose(accuracy, expected)
+
+
+def test_scores_of_several_models_are_grouped_by_size_and_counted_over_complete_items() -> None:
+    models = [
+        replace(scores(k), source=Source("f", name, Path(name), n_params=n, seed=seed))
+        for k, (name, n, seed) in enumerate([("big", 900, 0), ("small", 100, 0), ("big", 900, 1)])
+    ]
+    models[1].log_probs[CONDITIONS.index(Condition.CONFLICT), :2] = np.nan  # both items of the first group
+    result = TaskScores(TASK, Settings(), tuple(models))
+    assert [source.model for source in result.sources] == ["big", "small", "big"]
+    assert result.sizes == ((1,), (0, 2))
+    assert (result.size_names, result.n_params) == (("small", "big"), (100, 900))
+    assert result.complete.tolist() == [False] * 2 + [True] * (SHAPE[1] - 2)
+    assert result.groups[:3] == ("Paris/Rome", "Paris/Rome", "gold/iron")
+    assert result.n_groups == SHAPE[1] // 2 - 1
+    for condition in CONDITIONS:
+        gap = models[2].log_probs[CONDITIONS.index(condition)] @ [1, -1]
+        assert_allclose(result.item_values(2, "logit_gap", condition), gap)
+    assert_allclose(result.item_values(2, "true_pull"), values_of(TASK, models[2]).pulls["true_pull"])
+    assert np.isnan(result.item_values(2, "logit_gap", Condition.TRUE_ONLY)).all()
 
 
 def test_an_item_that_one_model_was_not_shown_is_incomplete_except_under_distractor_swapped() -> None:

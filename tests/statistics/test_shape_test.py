@@ -8,7 +8,17 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.intervals import interval
-from distractor.statistics.shape_test import judge, judge_means, judge_models, judge_weights
+from distractor.statistics.shape_test import (
+    METHOD_1,
+    METHOD_2,
+    Level,
+    Turn,
+    delta_of,
+    judge,
+    judge_means,
+    judge_models,
+    judge_weights,
+)
 from ladders import CURVES, SIZES, ladder
 
 pytestmark = pytest.mark.quick
@@ -149,6 +159,41 @@ def test_level_2_needs_three_seeds() -> None:
     assert "two seeds: level 2 not identified" in shape.warnings
     with pytest.raises(ScalingError, match="at least 3 seeds a size, better 5; got 2"):
         judge_models(ladder(CURVES["inverted-U"], seeds=2), SIZES)
+
+
+def test_the_turn_of_a_level_is_the_one_its_label_names_or_else_the_deeper_one() -> None:
+    u, inverted = (Turn(depth, 0.0, 1.0, 1.0, 4000, (4000,), 0.5, 0.5) for depth in (0.2, 0.3))
+    for label, turns, expected in (
+        ("U-shaped", (u, inverted), u),
+        ("inverted-U", (inverted, u), u),
+        ("undetermined", (u, inverted), inverted),
+        ("undetermined", (inverted, u), inverted),
+    ):
+        level = Level(1, label, *turns, (0.0, 0.0, 0.0), 0.05, lambda: 0.0)  # type: ignore[arg-type]
+        assert level.turn is expected
+
+
+def test_the_method_names_the_highest_level_and_that_only_means_are_known() -> None:
+    values = ladder(CURVES["inverted-U"])
+    assert judge(values, SIZES).method == METHOD_2
+    assert judge(values[:2], SIZES).method == METHOD_1
+    means, errors = values.mean(-1), np.full((5, 7), 0.01)
+    assert "level 2 (models like these): from means" in judge_means(means, errors, SIZES).method
+    of_one = judge_means(means[:1], errors[:1], SIZES)
+    assert "level 1 (these weights): from means" in of_one.method
+    assert (of_one.label, of_one.turning_point) == ("inverted-U", 16000)
+
+
+@pytest.mark.parametrize("depth", np.linspace(0.0, 2.0, 21))
+def test_with_few_groups_a_turn_is_clear_where_both_p_values_are_at_most_5_percent(depth: float) -> None:
+    turn = judge_weights(ladder((0, depth, 0), 3, seeds=1, groups=4, items=0.2)[0], (1, 2, 3), draws=500).inverted_u
+    assert turn.is_clear == (max(turn.p_left, turn.p_right) <= 0.05)
+
+
+def test_the_smallest_difference_of_interest_follows_the_unit_of_the_quantity() -> None:
+    assert (delta_of("accuracy"), delta_of("true_pull")) == (0.05, 0.2)
+    with pytest.raises(ScalingError, match=r"'loss'.*accuracy.*true_pull"):
+        delta_of("loss")
 
 
 def test_few_groups_give_a_warning() -> None:
