@@ -79,6 +79,15 @@ def test_cached_patching_equals_whole_passes(loaded: Loaded, tmp_path: Path, arc
     assert (moved > 1e-3).float().mean() > 0.2, "the exchanges do nothing, nor does the test"
 
 
+@pytest.mark.quick
+def test_a_few_cached_patches_equal_whole_passes(loaded: Loaded) -> None:
+    run = run_of(loaded("gpt2", "bytes"))
+    nodes = nodes_of(run)[::11]
+    found, why = patched_gaps(run, nodes)
+    assert why == ""
+    assert_close(found, whole(run, nodes), atol=1e-9, rtol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize(("line_tokens", "tokens", "clean"), [(1, 1, 1), (16, 64, 40), (10_000, 10_000, 10_000)])
 def test_the_layout_of_cells_changes_no_result(
     loaded: Loaded, monkeypatch: pytest.MonkeyPatch, line_tokens: int, tokens: int, clean: int
@@ -94,6 +103,7 @@ def test_the_layout_of_cells_changes_no_result(
     assert_close(found, expected, atol=1e-9, rtol=0, equal_nan=True)
 
 
+@pytest.mark.quick
 def test_every_cell_occurs_once_in_a_pass_and_lines_have_similar_lengths() -> None:
     random = torch.Generator().manual_seed(0)
     lengths = torch.tensor([30, 20, 17])
@@ -170,6 +180,7 @@ def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason
         np.testing.assert_allclose(found.values, expected.values, atol=1e-12)
 
 
+@pytest.mark.quick
 def test_a_pattern_is_exchanged_in_a_whole_pass(loaded: Loaded) -> None:
     run = run_of(loaded("opt"))
     nodes: list[Node] = [(Site(0, "z", 1), None), (Site(1, "pattern", 2), None), (Site(0, "pattern"), None)]

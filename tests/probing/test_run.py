@@ -84,6 +84,7 @@ def test_every_head_and_part_has_a_different_effect(loaded: Loaded, architecture
     assert_close(run.again({Site(0, "z"): whole}).gap, one_by_one, atol=1e-12, rtol=0)
 
 
+@pytest.mark.quick
 def test_the_activations_read_are_those_used(loaded: Loaded) -> None:
     model = loaded("gpt2")
     head, whole = Site(1, "z", head=1), Site(1, "z")
@@ -116,6 +117,7 @@ def test_an_edit_of_another_shape_is_refused_and_not_broadcast(loaded: Loaded, s
         run.again({site: run.seen[site][:, :, :1]})
 
 
+@pytest.mark.quick
 def test_gaps_do_not_depend_on_padding_or_passes(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("llama", "bytes")
     site = Site(0, "z", head=0)
@@ -146,6 +148,7 @@ def test_a_pass_keeps_to_the_limit_of_logits(loaded: Loaded, monkeypatch: pytest
     assert max(shape.numel() for shape in shapes) <= 10 * model.vocab
 
 
+@pytest.mark.quick
 def test_rows_per_pass_keep_tokens_and_logits_within_limits() -> None:
     assert rows_per_pass(100, 1, 50_000) == 40
     assert rows_per_pass(10, 40, 50_000) == 16
@@ -153,6 +156,7 @@ def test_rows_per_pass_keep_tokens_and_logits_within_limits() -> None:
     assert rows_per_pass(100, 1, 50_000, batch_size=7) == 7
 
 
+@pytest.mark.quick
 def test_scores_of_single_token_answers_equal_the_observed_log_probabilities(loaded: Loaded) -> None:
     model = loaded("opt")
     encoding = encode(tiny.task(), model)

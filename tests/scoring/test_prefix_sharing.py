@@ -16,7 +16,7 @@ from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.scoring import score as score_module
 from distractor.scoring.encode import Encoded, Tokens
-from distractor.scoring.prefix_sharing import batches, packed_sequences, plain_sequences
+from distractor.scoring.prefix_sharing import batches, packed_sequences, plain_sequences, to_tensors
 from distractor.scoring.score import rows_per_pass, score, score_all
 from distractor.text.task import Item
 
@@ -188,6 +188,20 @@ def test_a_packed_sequence_holds_every_text_once() -> None:
     assert visible.diagonal().all()
     assert (visible.sum(1) == positions + 1).all()
     assert packed.n_unembedded == len(packed.targets), "only positions with targets are unembedded"
+
+
+@pytest.mark.quick
+def test_each_token_of_a_batch_is_one_position_after_its_parent() -> None:
+    sequences = [packed_sequences(texts_of(300)[0])[0], plain_sequences(texts_of(300)[1])[0]]
+    tokens, mask = to_tensors(sequences, torch.device("cpu"))
+    assert mask is not None
+    for row, sequence in enumerate(sequences):
+        start = tokens.shape[1] - len(sequence.tokens)
+        assert tokens[row, start:].tolist() == list(sequence.tokens)
+        for k, parent in enumerate(sequence.parents):
+            if parent >= 0:
+                assert mask.visible[row, start + k, start + parent]
+                assert mask.distances[row, start + k, start + parent] == 1
 
 
 @pytest.mark.quick
