@@ -7,11 +7,21 @@ import pytest
 from numpy.testing import assert_allclose
 from xarray import DataArray
 
+from distractor.models.site import Site
 from distractor.models.source import Source
 from distractor.probing.readings import Reading
-from distractor.probing.strengths import ChosenSites, choose, first_half, losses, strength
+from distractor.probing.strengths import (
+    ChosenSites,
+    choose,
+    estimated_strength,
+    first_half,
+    losses,
+    patching_pair,
+    site_of,
+    strength,
+)
 from distractor.scoring.quantities import distractor_pull, true_pull
-from distractor.text.task import Condition, Task
+from distractor.text.task import ALIGNED, Condition, Item, Task
 from tasks import TASKS
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
@@ -74,3 +84,46 @@ def test_no_sites_have_no_strength() -> None:
     groups = ["a", "b", "c", "d"]
     half = np.array([True, True, False, False])
     assert strength(SOURCE, ChosenSites((), ()), half, groups, None, None).mean("true") == (0, 0, 0)
+
+
+def test_of_an_odd_number_of_groups_the_half_that_chooses_sites_has_one_more() -> None:
+    items = [Item(group, group, " yes", " no", {Condition.CONFLICT: "?"}) for group in "abc"]
+    assert first_half(list("abc"), items).sum() == 2
+
+
+def patched(other: Condition, effects: dict[str, float], gap: float, **more: list[str]) -> Reading:
+    """Effects of patching components between conflict and another condition, the same for all four items."""
+    coords = {
+        "pair": [f"{Condition.CONFLICT}/{other}"],
+        **more,
+        "direction": ["noising", "denoising"],
+        "component": list(effects),
+        "item": list("abcd"),
+    }
+    values = np.zeros([len(names) for names in coords.values()])
+    values[..., 0, :, :] = np.array(list(effects.values()))[:, None]
+    values[..., 1, :, :] = 99
+    return Reading(SOURCE, DataArray(values, dims=list(coords), coords={**coords, "pair_gap": ("item", [gap] * 4)}))
+
+
+def test_patched_heads_are_the_sites_of_the_task_whose_cue_differs() -> None:
+    true = patched(Condition.CONGRUENT, {"L0H0.z": -3.0, "L0H1.z": 0.5, "L0H2.z": -0.1}, -4.0)
+    swapped = patched(Condition.DISTRACTOR_SWAPPED, {"L0H0.z": -0.5, "L0H1.z": 2.0, "L0.mlp_out": 9.0}, 4.0)
+    patterns = patched(Condition.CONGRUENT, {"L0H0.pattern": 1.0}, 4.0)
+    estimates = tuple(patched(other, {"L0H0.z": 1.0}, 4.0, estimate=["gradient"]) for other in ALIGNED)
+    assert patching_pair([true, patterns, swapped, *estimates]) == (true, swapped)
+    assert patching_pair([true, swapped, *estimates], estimated=True) == estimates
+    assert patching_pair([true]) is None
+    assert patching_pair([true, swapped], estimated=True) is None
+    half, groups = np.array([True, True, False, False]), list("abcd")
+    chosen = choose(true, half, groups, (true, swapped))
+    assert chosen == (("L0H0.z",), ("L0H1.z",))
+    assert choose(true, half, groups, (patched(Condition.CONGRUENT, {"L0H0.z": 1.0}, 0.0), swapped)).true == ()
+    estimate = estimated_strength(SOURCE, (true, swapped), half, groups)
+    assert (estimate.chosen, estimate.groups) == (chosen, ("c", "d"))
+    assert (estimate.true.tolist(), estimate.distractor.tolist()) == ([1.5, 1.5], [1.0, 1.0])  # half of each effect
+
+
+def test_the_name_of_a_component_names_its_site() -> None:
+    assert site_of("L10H1.z") == Site(10, "z", 1)
+    assert site_of("L2.mlp_out") == Site(2, "mlp_out")
