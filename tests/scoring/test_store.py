@@ -14,6 +14,7 @@ import pytest
 from distractor.errors import StoreError
 from distractor.files import parquet_bytes, write_bytes, write_text
 from distractor.progress import count_run, record_forward_pass
+from distractor.scoring.settings import Settings
 from distractor.scoring.store import DAY, Cell, Key, Store
 
 pytestmark = pytest.mark.quick
@@ -180,3 +181,11 @@ def test_threads_can_save_the_same_cell_at_once(store: Store) -> None:
             done.result()
     assert files(store.folder) == [store.path(KEY).name]
     assert is_same(store.get(KEY), CELL)
+
+
+def test_only_settings_that_change_numbers_are_part_of_a_key() -> None:
+    plain = {"device": "cpu", "dtype": "float32"}
+    assert Settings(device="cpu").identity() == plain
+    assert Settings(device="cpu", batch_size=3, threads=1).identity() == plain
+    changed = {"bos": False, "self_check": False, "device_map": "auto"}
+    assert Settings(device="cpu", **changed).identity() == plain | changed  # type: ignore[arg-type]
