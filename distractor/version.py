@@ -1,3 +1,3 @@
-"""The version of this package, as it is recorded with results."""
+"""The version of the package. It is recorded with results."""
 
 __version__ = "0.2.0"

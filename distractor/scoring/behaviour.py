@@ -1,5 +1,6 @@
 """Behaviour of models on a task: preference, accuracy, gap, coverage and the two pulls, item by item."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,27 +84,26 @@ def refuse_several_steps(sources: Sequence[Source]) -> None:
     if source := model_at_several_steps(sources):
         raise ScalingError(
             f"{source.family}/{source.model} occurs at several steps, which do not form a curve over size; choose one "
-            "step, or "
-            "compare the steps with `distractor compare`"
+            "step, or compare the steps with `distractor compare`"
         )
 
 
 @dataclass(frozen=True, eq=False)
-class TaskResult:
+class TaskResult(ABC):
     """The common part of all results on the items of one task. Means are over *complete* items only."""
 
     task: Task
     settings: Settings
 
-    @cached_property
+    @property
+    @abstractmethod
     def complete(self) -> Bool[ndarray, " item"]:
         """The items that every model was shown under every condition except `distractor_swapped`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def sources(self) -> tuple[Source, ...]:
         """The models."""
-        raise NotImplementedError
 
     @cached_property
     def groups(self) -> tuple[str, ...]:
