@@ -35,8 +35,8 @@ def attribute(
 ) -> ProbeResults:
     """Read named `probes` in each model on the items of `task`, together with the model's behaviour.
 
-    A probe with a field `other` compares `conflict` with that condition. It is read for every aligned condition of the
-    task (`activation_patching` also as `activation_patching/distractor_swapped`). `forgive` skips a probe that a model
+    A probe that compares `conflict` with an aligned condition is read in each of its `variants` that the task has
+    (`activation_patching` also as `activation_patching/distractor_swapped`). `forgive` skips a probe that a model
     does not support and lists it in `refused`. With several models and `ablation`, the strength of the chosen
     sites of each task is measured. Results are cached in `store`.
 
