@@ -99,8 +99,9 @@ def shape(
     """Judge a curve over size that is read from files: `distractor shape`. Raises ScalingError if they hold no single
     curve.
     """
-    from distractor.curves.curve_file import CurveRequest, read_curve
+    from distractor.curves.curve_file import read_curve
     from distractor.curves.judge_curve import judge_curve
+    from distractor.curves.request import CurveRequest
 
     names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     request = CurveRequest.parse(quantity, against, where, None, mixed_families=False)

@@ -78,8 +78,9 @@ def shape(
     A table has the columns size, item and value, or size, mean and n (or se). Further columns: seed, group, family, task.
     """
     from distractor.curves import report
-    from distractor.curves.curve_file import CurveRequest, paths_of, read_curve
+    from distractor.curves.curve_file import paths_of, read_curve
     from distractor.curves.judge_curve import judge_curve, parse_parts
+    from distractor.curves.request import CurveRequest
     from distractor.runs.folder import open_run
 
     request = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)

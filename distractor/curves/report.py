@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from distractor.curves.curve_file import CurveRequest
 from distractor.curves.judge_curve import JudgedCurve
+from distractor.curves.request import CurveRequest
 from distractor.numbers import number
 from distractor.runs.folder import RunFolder
 from distractor.runs.tables import plain_table

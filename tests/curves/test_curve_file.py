@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distractor.curves.curve_file import CurveRequest, curve_of, read_curve
+from distractor.curves.curve_file import curve_of, read_curve
 from distractor.curves.model_size import parse_size
+from distractor.curves.request import CurveRequest
 from distractor.errors import DistractorError, ScalingError
 
 pytestmark = pytest.mark.quick

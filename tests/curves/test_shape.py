@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from distractor.curves import figures as plot
-from distractor.curves.curve_file import CurveRequest, curve_of
+from distractor.curves.curve_file import curve_of
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.published import find_published, known_references, published
+from distractor.curves.request import CurveRequest
 from distractor.errors import ScalingError
 from distractor.runs.item_parts import CAUTION, parts_of
 from distractor.runs.parts_figure import parts

@@ -1,0 +1,90 @@
+"""Makes a curve of a table with one row for each item: group means, and notes on items and constant answers."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from distractor.curves.cells import names_of, quantity_values, rows_where, texts
+from distractor.curves.grid import grid_of
+from distractor.errors import ScalingError
+from distractor.statistics.curve import Curve
+from distractor.statistics.intervals import group_means
+from distractor.text.rows import names_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+CONSTANT = 0.95
+"""A model that gives one answer to more than this share of items gets a note, if the right answers differ."""
+
+
+def curve_of_items(
+    table: "DataFrame",
+    models: "DataFrame",
+    item_column: str,
+    value_column: str,
+    group: str | None,
+    fixed: dict[str, Any],
+) -> Curve:
+    """The group means of the items that every model has."""
+    group_column = group or ("group" if "group" in table else item_column)
+    if group_column not in table:
+        raise ScalingError(
+            f"there is no column {group_column!r} to group items by; the columns are {names_text(table)}"
+        )
+    items = models.assign(
+        item=names_of(table, item_column),
+        value=quantity_values(table, value_column, fixed["quantity"], are_items=True),
+        group=names_of(table, group_column),
+        doc_hash=texts(table["doc_hash"]) if "doc_hash" in table else "",
+    )
+    for place, item in rows_where(items, items.duplicated(["seed", "size", "item"])):
+        raise ScalingError(
+            f"{place}: item {item['item']} appears twice at size {item['size']:g}, seed {item['seed']}; keep the rows of "
+            "one curve with --where column=value, or use another axis with --against"
+        )
+    first = items.groupby("item", sort=False)[["group", "doc_hash"]].transform("first")
+    for place, item in rows_where(items.assign(earlier=first["group"]), items["group"] != first["group"]):
+        raise ScalingError(
+            f"{place}: item {item['item']} has the group {item['group']}, but {item['earlier']} in an earlier "
+            "row; an item has one group"
+        )
+    for place, item in rows_where(items, items["doc_hash"] != first["doc_hash"]):
+        raise ScalingError(
+            f"{place}: item {item['item']} is another question than in the other models' logs (doc_hash differs); "
+            "compare logs of one version of one task"
+        )
+    grid = grid_of(items, "value", fixed, columns="item")
+    complete = grid.loc[:, grid.notna().all()]
+    if complete.empty:
+        raise ScalingError("no item was shown to every model; check that items have the same names for all models")
+    group_of = items.drop_duplicates("item").set_index("item")["group"]
+    groups = list(group_of[complete.columns])
+    per_item = complete.to_numpy(float).reshape(len(fixed["seeds"]), len(fixed["sizes"]), -1)
+    values = group_means(per_item, groups)
+    left_out = grid.shape[1] - complete.shape[1]
+    notes = [f"{left_out} of {grid.shape[1]} items were not shown to every model and are left out"] * bool(left_out)
+    return Curve(
+        means=values.mean(-1),
+        values=values,
+        groups=tuple(sorted(set(groups))),
+        n_items=complete.shape[1],
+        left_out=left_out,
+        notes=(*notes, *constant_answers(table, models)),
+        **fixed,
+    )
+
+
+def constant_answers(table: "DataFrame", models: "DataFrame") -> Iterator[str]:
+    """Yield a note for each model that nearly always gives the same answer, if the table has answers and targets."""
+    if not {"answer", "target"} <= set(table):
+        return
+    answers = models.assign(answer=table["answer"], target=table["target"]).dropna(subset=["answer", "target"])
+    if texts(answers["target"]).nunique() > 1:
+        for (size, seed), given in answers.groupby(["size", "seed"], sort=False)["answer"]:
+            shares = texts(given).value_counts(normalize=True)
+            if shares.iloc[0] > CONSTANT:
+                yield (
+                    f"the answer is the same ({str(shares.index[0]).strip()}) on more than {CONSTANT:.0%} of the items at "
+                    f"{size:g}, seed {seed}, so its accuracy means nothing"
+                )
