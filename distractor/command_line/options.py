@@ -96,9 +96,23 @@ class Computing:
         bool, hidden_option(COMPUTING, "First compare each model with plain transformers. The ladder is never checked.")
     ] = True
 
+    trust_remote_code: Annotated[
+        bool,
+        hidden_option(COMPUTING, "Run Python code that comes with a model. Read it first.", "--trust-remote-code"),
+    ] = False
+
     def settings(self, batch_size: int | None = None) -> "Settings":
         """The settings that these options give."""
         from distractor.scoring.settings import Settings
 
         bos = None if self.bos is None else self.bos is YesNo.YES
-        return Settings(self.device, self.dtype.value, batch_size, bos, self.self_check, self.device_map, self.threads)
+        return Settings(
+            self.device,
+            self.dtype.value,
+            batch_size,
+            bos,
+            self.self_check,
+            self.device_map,
+            self.threads,
+            self.trust_remote_code,
+        )

@@ -11,6 +11,7 @@ from distractor.errors import ModelError, first_line
 from distractor.models.device import pick_device
 from distractor.models.memory import free_memory, loaded_networks, without_progress_bars
 from distractor.models.model import Model
+from distractor.models.remote_code import refuse_foreign_code
 from distractor.models.self_check import check_against, reference_log_probs
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -27,13 +28,15 @@ def load(
     device_map: str | None = None,
     bos: bool | None = None,
     self_check: bool = False,
+    trust_remote_code: bool = False,
 ) -> Model:
     """Load a folder written by `save_pretrained`, without using the network.
 
     `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a large model over all
     devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers first (see `check_against`).
+    `trust_remote_code` runs Python files of the folder if its configuration names them.
     Raises ModelError if the folder holds no readable model or tokenizer, TransformerLens does not support the
-    architecture, the device is not available, or the self-check fails.
+    architecture, the device is not available, the folder needs its own code and is not trusted, or the self-check fails.
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
@@ -47,18 +50,30 @@ def load(
         raise ModelError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
     if device_map is not None and device_map not in DEVICE_MAPS:
         raise ModelError(f"unknown device map {device_map!r}; expected one of {', '.join(DEVICE_MAPS)}")
+    if trust_remote_code:
+        for path in {folder, tokenizer or folder}:
+            refuse_foreign_code(path)
+    trust = {"trust_remote_code": trust_remote_code}  # None would ask on the terminal
     placement: dict[str, Any] = {"device_map": device_map} if device_map else {"device": pick_device(device)}
     free_memory()
     with without_progress_bars():
         try:
-            words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
+            words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True, **trust)
+            words.init_kwargs.update(trust)  # TransformerLens loads the tokenizer again with these
             if len(words) <= len(words.added_tokens_decoder):  # an empty tokenizer, made because the file is missing
                 raise FileNotFoundError("it has no tokenizer")
-            reference = reference_log_probs(folder, words, DTYPES[dtype], placement) if self_check else None
+            reference = reference_log_probs(folder, words, DTYPES[dtype], placement, **trust) if self_check else None
             free_memory()
-            bridge = TransformerBridge.boot_transformers(str(folder), dtype=DTYPES[dtype], tokenizer=words, **placement)
+            bridge = TransformerBridge.boot_transformers(
+                str(folder), dtype=DTYPES[dtype], tokenizer=words, **trust, **placement
+            )
         # A damaged file raises the error of its reader: pickle, safetensors, json or a configuration class.
         except Exception as error:
+            if "trust_remote_code" in str(error):
+                raise ModelError(
+                    f"{name}: {folder} needs its own Python code, which is never run unasked; read its .py files, then "
+                    "allow them with --trust-remote-code"
+                ) from error
             raise ModelError(f"{name}: cannot load a model from {folder} ({first_line(error)}); {expected}") from error
     loaded_networks.add(bridge)
     model = wrap(bridge, words, name=name, bos=bos)

@@ -32,13 +32,20 @@ Reference = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]  # prompts 
 
 
 @torch.inference_mode()
-def reference_log_probs(folder: Path, tokenizer: Any, dtype: torch.dtype, placement: Mapping[str, Any]) -> Reference:
+def reference_log_probs(
+    folder: Path, tokenizer: Any, dtype: torch.dtype, placement: Mapping[str, Any], *, trust_remote_code: bool = False
+) -> Reference:
     """Run the prompts one at a time through plain transformers, with the attention implementation that hooks need."""
     from transformers import AutoModelForCausalLM
 
     spread = {key: value for key, value in placement.items() if key == "device_map"}
     network = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="eager", local_files_only=True, **spread
+        folder,
+        dtype=dtype,
+        attn_implementation="eager",
+        local_files_only=True,
+        trust_remote_code=trust_remote_code,
+        **spread,
     ).eval()
     loaded_networks.add(network)
     if "device" in placement:

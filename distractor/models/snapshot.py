@@ -78,7 +78,7 @@ def _download(hub_id: str, revision: str | None, weights: str, *, local: bool = 
         snapshot_download(
             hub_id,
             revision=revision,
-            allow_patterns=[*TEXT_FILES, weights],
+            allow_patterns=[*TEXT_FILES, "*.py", weights],
             ignore_patterns=["*/*"],
             local_files_only=local,
         )

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from distractor.errors import ModelError
+from distractor.models.remote_code import code_files
 
 TEXT_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
 WEIGHT_FILES = ("*.safetensors", "*.bin")
@@ -61,6 +62,7 @@ class Source:
             files = {path for pattern in (*WEIGHT_FILES, *TEXT_FILES) for path in self.folder.glob(pattern)}
             if self.tokenizer:
                 files |= {path for pattern in TEXT_FILES for path in self.tokenizer.glob(pattern)}
+            files.update(code_files(self.folder), code_files(self.tokenizer_folder))
             hashed = sorted(path for path in files if path.is_file() and path.name != "training.json")
             if not any(path.parent == self.folder for path in hashed):
                 raise ModelError(f"{self.name}: the folder {self.folder} no longer holds a model")

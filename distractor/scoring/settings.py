@@ -17,7 +17,8 @@ class Settings:
     `device` is a torch device or `auto`; `device_map` spreads a model over several. `dtype` is the type of weights and
     activations. `batch_size` None adapts to the length of the prompts. `bos` says whether prompts begin with the BOS
     token; None follows the tokenizer. `self_check` compares each model with plain transformers first, except the embedded
-    models. `threads` None leaves the number of CPU threads to torch.
+    models. `threads` None leaves the number of CPU threads to torch. `trust_remote_code` runs Python files of a model folder
+    that its configuration names.
     """
 
     device: str = "auto"
@@ -27,10 +28,11 @@ class Settings:
     self_check: bool = True
     device_map: str | None = None
     threads: int | None = None
+    trust_remote_code: bool = False
 
     def identity(self) -> dict[str, Any]:
         """The part of a cell's key that depends on settings: device, dtype, and settings that differ from the default."""
-        names = ("bos", "self_check", "device_map")
+        names = ("bos", "self_check", "device_map", "trust_remote_code")
         changed = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Settings(), name)}
         return {"device": pick_device(self.device), "dtype": self.dtype, **changed}
 
@@ -52,4 +54,5 @@ def load_model(source: Source, settings: Settings) -> "Model":
         device_map=settings.device_map,
         bos=settings.bos,
         self_check=settings.self_check and not source.is_embedded,
+        trust_remote_code=settings.trust_remote_code,
     )

@@ -187,5 +187,5 @@ def test_only_settings_that_change_numbers_are_part_of_a_key() -> None:
     plain = {"device": "cpu", "dtype": "float32"}
     assert Settings(device="cpu").identity() == plain
     assert Settings(device="cpu", batch_size=3, threads=1).identity() == plain
-    changed = {"bos": False, "self_check": False, "device_map": "auto"}
+    changed = {"bos": False, "self_check": False, "device_map": "auto", "trust_remote_code": True}
     assert Settings(device="cpu", **changed).identity() == plain | changed  # type: ignore[arg-type]
