@@ -83,7 +83,10 @@ class Computing:
     ] = None
     device: Annotated[str, option(COMPUTING, "auto, cpu, cuda or mps.", metavar="NAME")] = "auto"
     dtype: Annotated[
-        Dtype, hidden_option(COMPUTING, "Type of weights and activations. Probes need float32 or float64.")
+        Dtype,
+        hidden_option(
+            COMPUTING, "float32, float64, bfloat16 or float16. Probes need one of the first two.", metavar="TYPE"
+        ),
     ] = Dtype.FLOAT32
     device_map: Annotated[
         str | None,

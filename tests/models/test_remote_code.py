@@ -103,5 +103,5 @@ def test_python_files_without_use_do_not_count(tmp_path: Path) -> None:
 
 def test_code_in_another_repository_is_refused(folder: Path) -> None:
     _set_config(folder, auto_map={"AutoConfig": "owner/other--modeling_mine.MineConfig"})
-    with pytest.raises(ModelError, match="another repository.*owner/other--"):
+    with pytest.raises(ModelError, match=r"another repository.*owner/other--"):
         load(folder, trust_remote_code=True)
