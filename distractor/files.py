@@ -1,4 +1,4 @@
-"""Writes files in one step, so that no reader sees half a file."""
+"""Writes files in one step, so that no reader sees half a file; reads Parquet files and checks all of their content."""
 
 import secrets
 from contextlib import suppress
@@ -46,3 +46,17 @@ def parquet_bytes(table: "pa.Table") -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
+
+
+def read_parquet(file: Path | bytes) -> "pa.Table":
+    """Read a Parquet file, or its content, and check every value: other code may crash on a damaged table.
+
+    Raises OSError, ValueError (which includes most errors of pyarrow) or pyarrow's ArrowException.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = pa.BufferReader(file) if isinstance(file, bytes) else file
+    table = pq.ParquetFile(source, page_checksum_verification=True).read()
+    table.validate(full=True)
+    return table

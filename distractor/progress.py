@@ -11,7 +11,7 @@ Advance = Callable[[str], None]  # advances a progress bar by one cell; the argu
 
 @dataclass
 class RunCounter:
-    """Forward passes, their tokens and seconds; cache hits and the passes that these saved.
+    """Forward passes, their tokens and seconds; cache hits and the passes that these saved; damaged results.
 
     `notes` are sentences for the user; `counted` holds the names of results that were computed or counted as a cache
     hit.
@@ -22,6 +22,7 @@ class RunCounter:
     seconds: float = 0.0
     cache_hits: int = 0
     saved_passes: int = 0
+    damaged: int = 0
     notes: list[str] = field(default_factory=list)
     counted: set[Hashable] = field(default_factory=set)
 
@@ -38,6 +39,9 @@ class RunCounter:
         if self.cache_hits:
             saved = f", which saved {self.saved_passes:,} forward passes" if self.saved_passes else ""
             lines.append(f"Read {self.cache_hits:,} result{'s' * (self.cache_hits > 1)} from the cache{saved}.")
+        if self.damaged:
+            were = "results in the cache were" if self.damaged > 1 else "result in the cache was"
+            lines.append(f"{self.damaged:,} {were} damaged and computed again.")
         return lines + list(dict.fromkeys(self.notes))
 
 
@@ -88,6 +92,12 @@ def record_cache_hit(passes: int, result: Hashable = None) -> None:
         counter.counted.add(result)
         counter.cache_hits += 1
         counter.saved_passes += passes
+
+
+def record_damaged() -> None:
+    """Record that a result in the cache is damaged and is computed again."""
+    if counter := _current.get():
+        counter.damaged += 1
 
 
 def record_note(sentence: str) -> None:

@@ -20,10 +20,9 @@ CELLS = Path("runs/.cells")  # the store of results that all runs share
 
 @contextmanager
 def run_folder(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> "Iterator[RunFolder]":
-    """Open the folder of a run, and make `store` ready to keep results."""
+    """Open the folder of a run, and delete what killed runs left in `store`."""
     from distractor.runs.folder import open_run
 
-    store.check_writable()
     store.delete_stale_files()
     with open_run(out, name, manifest) as folder:
         yield folder

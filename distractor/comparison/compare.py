@@ -19,7 +19,7 @@ from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, Quanti
 from distractor.comparison.sides import model_key, pairs_of, sides_of
 from distractor.comparison.steps import MIN_STEPS, PATHS, TrainingCurves, curve
 from distractor.comparison.transfer import transfers
-from distractor.errors import DistractorError, ModelError, ScalingError
+from distractor.errors import DistractorError, ModelError, ScalingError, StoreError
 from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
@@ -151,7 +151,7 @@ def _probed(
                 advance=advance,
             )  # fmt: skip
         except DistractorError as error:
-            if not forgive:
+            if not forgive or isinstance(error, StoreError):
                 raise
             refused["all", scores.source.name] = str(error)
             probe_results.append(None)

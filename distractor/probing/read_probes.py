@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from distractor.errors import DistractorError, ModelError, TaskError, nearest
+from distractor.errors import DistractorError, ModelError, StoreError, TaskError, nearest
 from distractor.models.source import Source
 from distractor.probing.cells import groups_of, labels
 from distractor.probing.probe_results import ProbeResults
@@ -46,7 +46,7 @@ def read_probes(
             try:
                 readings[name].append(reader.read(probe))
             except DistractorError as error:
-                if not forgive:
+                if not forgive or isinstance(error, StoreError):
                     raise
                 refused[name, one.source.name] = str(error)
             advance(one.source.name)

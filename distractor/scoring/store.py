@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.errors import StoreError
-from distractor.files import parquet_bytes, replace_file
-from distractor.progress import record_cache_hit, record_computed, time_computation
+from distractor.files import parquet_bytes, read_parquet, replace_file
+from distractor.progress import record_cache_hit, record_computed, record_damaged, time_computation
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,20 +45,22 @@ class Store:
 
     def has(self, key: Key) -> bool:
         """Whether the cell has been computed."""
-        return self.path(key).exists()
+        return self.path(key).is_file()
 
     def get(self, key: Key) -> Cell:
         """Read a cell. Raises StoreError if the file cannot be read, is damaged, or holds another cell."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         path = self.path(key)
         try:
-            table = pq.ParquetFile(path, page_checksum_verification=True).read()
+            table = read_parquet(path)
             header = table.schema.metadata or {}
             facts = json.loads(header[b"facts"])
-            if header[b"seal"].decode() != _checksum(key, facts, table):
+            values = header[b"values"].decode() if b"values" in header else None  # version 0.2.0 wrote none
+            if header[b"seal"].decode() != _checksum(key, facts, table, values):
                 raise ValueError("it is damaged or holds another cell")
+            if values is not None and values != _hash_values(table):
+                raise ValueError("its values are damaged")
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise StoreError(
                 f"cannot read the result in {path} ({error}); delete the file to compute it again"
@@ -67,18 +69,24 @@ class Store:
 
     def save(self, key: Key, cell: Cell) -> None:
         """Write a cell in one step. Raises StoreError if the file cannot be written."""
-        header = {"key": _json(key), "facts": _json(cell.facts), "seal": _checksum(key, cell.facts, cell.table)}
+        values = _hash_values(cell.table)
+        seal = _checksum(key, cell.facts, cell.table, values)
+        header = {"key": _json(key), "facts": _json(cell.facts), "values": values, "seal": seal}
         with self._explain_errors():
             replace_file(self.path(key), parquet_bytes(cell.table.replace_schema_metadata(header)))
 
     def get_or_compute(self, key: Key, load: Callable[[], object], compute: Callable[[], Cell]) -> Cell:
-        """Read a cell, after computing and saving it if it is missing. `load` prepares the model, outside the cell's
-        cost (`passes`).
+        """Read a cell, after computing and saving it if it is missing or damaged. `load` prepares the model, outside the
+        cell's cost (`passes`). Only a computed cell needs a folder that can be written.
         """
         if self.has(key):
-            cell = self.get(key)
-            record_cache_hit(cell.facts.get("passes", 0), self.path(key))
-            return cell
+            try:
+                cell = self.get(key)
+            except StoreError:
+                record_damaged()
+            else:
+                record_cache_hit(cell.facts.get("passes", 0), self.path(key))
+                return cell
         self.check_writable()
         load()
         with time_computation() as counter:
@@ -118,7 +126,20 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, sort_keys=True)
 
 
-def _checksum(key: Key, facts: Mapping[str, Any], table: "pa.Table") -> str:
-    """Checksum of a cell's key, facts, schema and length; Parquet itself has checksums of the values."""
+def _checksum(key: Key, facts: Mapping[str, Any], table: "pa.Table", values: str | None) -> str:
+    """Checksum of a cell's key, facts, schema, length and, if they have one, the hash of its values."""
     parts = [_json(key), _json(facts), table.schema.remove_metadata().to_string(), str(table.num_rows)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*parts, *([values] if values else [])]).encode()).hexdigest()
+
+
+def _hash_values(table: "pa.Table") -> str:
+    """Hash of all values: Parquet has checksums of its pages, but none of their headers."""
+    import pyarrow as pa
+
+    digest = hashlib.sha256()
+    for column in table.columns:
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        is_float = pa.types.is_floating(column.type)
+        digest.update(column.to_numpy().tobytes() if is_float else json.dumps(column.to_pylist()).encode())
+    return digest.hexdigest()

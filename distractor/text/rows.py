@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from distractor import files
 from distractor.errors import TableError
 
 if TYPE_CHECKING:
@@ -99,11 +100,8 @@ def _decode(path: Path, content: bytes) -> str:
 
 
 def _parse_parquet(path: Path, content: bytes) -> "pa.Table":
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
+        table = files.read_parquet(content)
     except Exception as error:  # pyarrow's errors have no common class
         raise TableError(f"{path} is not a Parquet file, or it is damaged ({error})") from error
     _refuse_repeated(path, table.column_names)

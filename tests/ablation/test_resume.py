@@ -24,6 +24,7 @@ from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Condition
+from ordinary_user import as_ordinary_user, make_read_only
 from small_ladder import CELLS, COMMAND, die, in_child, type_in
 
 KNOCKOUTS = 2
@@ -187,6 +188,34 @@ def test_a_repeated_command_loads_no_model(
     assert computed == []
     with pytest.raises(AssertionError, match="a model was loaded"):
         run("--dtype", "float64", "--out", "other")
+
+
+def test_a_full_cache_that_is_read_only_serves(done: Path, tmp_path: Path) -> None:
+    shutil.copytree(done / "runs", tmp_path / "runs")
+    make_read_only(tmp_path / "runs")
+    try:
+        assert as_ordinary_user(run) == 0
+        assert outputs(tmp_path) == outputs(done)
+        assert as_ordinary_user(lambda: run("--dtype", "float64", "--out", "other")) == 2
+    finally:
+        for folder in (tmp_path / "runs", *(path for path in (tmp_path / "runs").rglob("*") if path.is_dir())):
+            folder.chmod(0o755)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_damaged_cell_is_computed_again_to_the_same_bytes(
+    done: Path, tmp_path: Path, computed: list[Key], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(done / "runs", tmp_path / "runs")
+    cells = sorted((tmp_path / "runs/.cells").rglob("*.parquet"))
+    for cell in (cells[0], cells[-1]):
+        content = bytearray(cell.read_bytes())
+        content[len(content) // 2] ^= 0x80
+        cell.write_bytes(content)
+    assert run() == 0
+    assert outputs(tmp_path) == outputs(done)
+    assert len(computed) == 2
+    assert "2 results in the cache were damaged" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
