@@ -30,6 +30,7 @@ from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
 from distractor.statistics.curve import peak
+from distractor.statistics.group_values import count_items, weigh
 from distractor.statistics.intervals import Mean, group_means, mean_intervals
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
@@ -176,10 +177,13 @@ def models_at_peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray,
 
 @dataclass(frozen=True, eq=False)
 class SizeCurves:
-    """Group means of each quantity over seeds and sizes; quantities that the task does not define are missing."""
+    """Group values of each quantity over seeds and sizes, of groups with `counts` items; quantities that the task does not
+    define are missing.
+    """
 
     sizes: tuple[float, ...]
     tables: Mapping[QuantityKey, Float[ndarray, "seed size group"]]
+    counts: Float[ndarray, " group"]
 
     @classmethod
     def over(cls, task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> "SizeCurves":
@@ -193,9 +197,11 @@ class SizeCurves:
             raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
         grid = [[values_of(task, by_seed_and_size[seed, size]) for size in sizes] for seed in seeds]
         groups = [item.group for item, is_used in zip(task.items, complete, strict=True) if is_used]
+        counts = count_items(groups)
 
         def table(select: Callable[[ItemValues], ndarray]) -> ndarray:
-            return group_means(np.array([[select(values)[complete] for values in row] for row in grid]), groups)
+            per_item = np.array([[select(values)[complete] for values in row] for row in grid])
+            return weigh(group_means(per_item, groups), counts)
 
         tables: dict[QuantityKey, ndarray] = {
             (name, condition): table(lambda v, name=name, c=c: v.by_condition[name][c])  # type: ignore[misc]
@@ -205,7 +211,7 @@ class SizeCurves:
         }
         tables |= {(name, None): table(lambda v, name=name: v.pulls[name]) for name in PULLS}  # type: ignore[misc]
         defined = {key: values for key, values in tables.items() if not np.isnan(values).any()}
-        return cls(tuple(map(float, sizes)), defined)
+        return cls(tuple(map(float, sizes)), defined, counts)
 
     @property
     def names(self) -> list[str]:

@@ -84,7 +84,15 @@ def by_difficulty(result: AblationResult) -> Figure | None:
         tables = SizeCurves.over(result.task, result.scores, result.complete)
         values = tables.of("distractor_preference")
         seeds = tuple(range(len(values)))
-        curve = Curve("distractor_preference", "parameters", tables.sizes, seeds, values.mean(-1), values=values)
+        curve = Curve(
+            "distractor_preference",
+            "parameters",
+            tables.sizes,
+            seeds,
+            values.mean(-1),
+            values=values,
+            counts=tables.counts,
+        )
         return parts(curve, parts_of(curve, "difficulty"))
     except ScalingError:
         return None

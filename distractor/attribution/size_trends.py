@@ -8,7 +8,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.probing.probe_results import ProbeResults
-from distractor.statistics.intervals import Mean, interval
+from distractor.statistics.group_values import count_items, weigh
+from distractor.statistics.intervals import Mean, group_means, interval
 from distractor.statistics.ordering import Order, order
 
 
@@ -19,10 +20,11 @@ class Pulls(NamedTuple):
     distractor_pull: Float[ndarray, " item"]
     groups: tuple[str, ...]
 
-    def group_means(self, pull: str, names: Sequence[str]) -> Float[ndarray, " group"]:
-        """The mean of each named group's items."""
-        groups, values = np.array(self.groups), getattr(self, pull)
-        return np.array([values[groups == name].mean() for name in names])
+    def group_values(self, pull: str, names: Sequence[str]) -> Float[ndarray, " group"]:
+        """The group values (see `weigh`) of the named groups, in ascending order."""
+        used = np.isin(self.groups, names)
+        groups = np.array(self.groups)[used]
+        return weigh(group_means(getattr(self, pull)[used], groups), count_items(groups))
 
 
 def pulls_of(results: ProbeResults, model: int, *, of_sites: bool) -> Pulls:
@@ -46,11 +48,10 @@ def mean_over_models(results: ProbeResults, models: Sequence[int], pull: str, *,
     shared = sorted(set.intersection(*(set(one.groups) for one in pulls)))
     if len(shared) < 2:
         return None
-    values = np.mean([one.group_means(pull, shared) for one in pulls], axis=0)
+    values = np.mean([one.group_values(pull, shared) for one in pulls], axis=0)
     if np.isnan(values).any():
         return None
-    counts = np.mean([[one.groups.count(name) for name in shared] for one in pulls], axis=0)
-    return Mean(*map(float, interval(values, counts=counts)))
+    return Mean(*map(float, interval(values)))
 
 
 def orders(results: ProbeResults, *, of_sites: bool) -> dict[str, Order]:
@@ -93,7 +94,7 @@ def _grid(results: ProbeResults, *, of_sites: bool) -> tuple[ndarray, ndarray, n
     if len(shared) < 2:
         return None
     true, distractor = (
-        np.array([[pulls[seed, size].group_means(pull, shared) for size in sizes] for seed in seeds])
+        np.array([[pulls[seed, size].group_values(pull, shared) for size in sizes] for seed in seeds])
         for pull in ("true_pull", "distractor_pull")
     )
     if np.isnan(true).any() or np.isnan(distractor).any():

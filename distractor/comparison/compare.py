@@ -264,10 +264,9 @@ def _training(result: ComparisonResult, name: str, models: Sequence[int]) -> Tra
     if result.strengths and all(result.strengths[model] is not None for model in models):
         value_of |= {path: partial(result.path_strength, path=path) for path in PATHS}
     curves: dict[str, ndarray] = {}
-    counts: dict[str, ndarray] = {}
     for quantity, value in value_of.items():
         values = [[value(model_at[seed, step]) for step in steps] for seed in seeds]
         if (group_curve := curve(values, result.groups)) is not None:
-            curves[quantity], counts[quantity] = group_curve
+            curves[quantity] = group_curve
     left_out = tuple(step for step in every_step if step not in steps)
-    return TrainingCurves(name, tuple(steps), tuple(seeds), curves, counts, left_out)
+    return TrainingCurves(name, tuple(steps), tuple(seeds), curves, left_out)

@@ -262,6 +262,5 @@ def _curve(axes: "Axes", curves: TrainingCurves, quantity: str, label: str, colo
         return
     style.line_with_band(axes, curves.steps, curves.means(quantity), label, colour, marker)
     if len(curves.seeds) > 1:
-        weights = curves.counts[quantity] / curves.counts[quantity].sum()
         for seed in curves.curves[quantity]:
-            axes.plot(curves.steps, seed @ weights, ".", ms=2.5, color=colour, alpha=0.7)
+            axes.plot(curves.steps, seed.mean(-1), ".", ms=2.5, color=colour, alpha=0.7)

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics.intervals import group_means, interval, number_groups
+from distractor.statistics.group_values import group_values
+from distractor.statistics.intervals import interval
 from distractor.statistics.ordering import Order, order
 from distractor.statistics.shape_test import Shape, delta_of, judge
 
@@ -31,7 +32,7 @@ StepCurves = Float[ndarray, "seed step group"]
 
 @dataclass(frozen=True, eq=False)
 class TrainingCurves:
-    """One model along training: `curves[quantity]` by seed, step and item group; `counts` are the groups' items.
+    """One model along training: the group values `curves[quantity]` by seed, step and item group.
 
     `distractor_preference` is in `conflict`; `distractor_only` and `true_only` are accuracy in that condition; pulls are in
     nats. `true_path` and `distractor_path` are the losses of T and D without the sites chosen for them at that step. Sites
@@ -43,13 +44,12 @@ class TrainingCurves:
     steps: tuple[int, ...]
     seeds: tuple[int | None, ...]
     curves: Mapping[str, StepCurves]
-    counts: Mapping[str, Float[ndarray, " group"]]
     left_out: tuple[int, ...] = ()
 
     def means(self, quantity: str) -> tuple[ndarray, ndarray, ndarray]:
         """The mean over seeds and items at each step, with its 95 % interval over groups (these weights: level 1)."""
         limits = (0.0, 1.0) if quantity in SHARES else None
-        return interval(self.curves[quantity].mean(0), counts=self.counts[quantity], limits=limits)
+        return interval(self.curves[quantity].mean(0), limits=limits)
 
     @cached_property
     def shape(self) -> Shape | None:
@@ -83,16 +83,12 @@ class TrainingCurves:
         return list(dict.fromkeys(every))
 
 
-def curve(
-    values: Sequence[Sequence[Float[ndarray, " item"]]], groups: Sequence[str]
-) -> tuple[StepCurves, Float[ndarray, " group"]] | None:
-    """Averages values by seed, step and item over item groups; also returns the number of items in each group.
+def curve(values: Sequence[Sequence[Float[ndarray, " item"]]], groups: Sequence[str]) -> StepCurves | None:
+    """Group values by seed and step, from values by seed, step and item.
 
     Only items with a value at every seed and step count. None if they are of fewer than two groups.
     """
     table = np.array(values)
     used = ~np.isnan(table).any((0, 1))
-    numbers = number_groups(np.asarray(groups)[used])
-    if numbers.max(initial=0) < 1:
-        return None
-    return group_means(table[..., used], numbers), np.bincount(numbers).astype(float)
+    names = np.asarray(groups)[used]
+    return group_values(table[..., used], names) if len(set(names.tolist())) > 1 else None

@@ -1,4 +1,4 @@
-"""Makes a curve of a table with one row for each item: group means, and notes on items and constant answers."""
+"""Makes a curve of a table with one row for each item: group values, and notes on items and constant answers."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ from distractor.curves.cells import names_of, quantity_values, rows_where, texts
 from distractor.curves.grid import grid_of
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
-from distractor.statistics.intervals import group_means
+from distractor.statistics.group_values import count_items, group_values
 from distractor.text.rows import names_text
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def curve_of_items(
     group: str | None,
     fixed: dict[str, Any],
 ) -> Curve:
-    """The group means of the items that every model has."""
+    """The group values of the items that every model has."""
     group_column = group or ("group" if "group" in table else item_column)
     if group_column not in table:
         raise ScalingError(
@@ -61,13 +61,14 @@ def curve_of_items(
     group_of = items.drop_duplicates("item").set_index("item")["group"]
     groups = list(group_of[complete.columns])
     per_item = complete.to_numpy(float).reshape(len(fixed["seeds"]), len(fixed["sizes"]), -1)
-    values = group_means(per_item, groups)
+    values = group_values(per_item, groups)
     left_out = grid.shape[1] - complete.shape[1]
     notes = [f"{left_out} of {grid.shape[1]} items were not shown to every model and are left out"] * bool(left_out)
     return Curve(
         means=values.mean(-1),
         values=values,
         groups=tuple(sorted(set(groups))),
+        counts=count_items(groups),
         n_items=complete.shape[1],
         left_out=left_out,
         notes=(*notes, *constant_answers(table, models)),

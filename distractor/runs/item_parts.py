@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
+from distractor.statistics.group_values import unweigh, weigh
 from distractor.text.task import RIGHT, Answer
 
 PartsBy = Literal["group", "difficulty"]
@@ -55,8 +56,9 @@ def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
     """
     if curve.values is None:
         raise ScalingError("a table of means cannot be cut by group or difficulty; give a table of items")
-    values = curve.values.mean(0)
-    n_sizes, n_groups = values.shape
+    n_sizes, n_groups = curve.values.shape[1:]
+    counts = np.ones(n_groups) if curve.counts is None else curve.counts
+    values = unweigh(curve.values.mean(0), counts)
     if cut == "group":
         if n_groups > MOST_GROUPS:
             raise ScalingError(
@@ -72,7 +74,8 @@ def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
     others = (values.sum(0) - values) / (n_sizes - 1)
     order = np.argsort(np.argsort(sign * others, axis=-1, kind="stable"), axis=-1)
     third = order * len(THIRDS) // n_groups
-    parts = [[values[k, third[k] == part] for k in range(n_sizes)] for part in range(len(THIRDS))]
+    members = [[third[k] == part for k in range(n_sizes)] for part in range(len(THIRDS))]
+    parts = [[weigh(values[k, used], counts[used]) for k, used in enumerate(row)] for row in members]
     means = np.array([[part.mean() for part in row] for row in parts])
     errors = np.array([[part.std(ddof=1) / np.sqrt(len(part)) for part in row] for row in parts])
     return ItemParts("difficulty", THIRDS, means, errors, CAUTION)

@@ -21,10 +21,11 @@ FEW_GROUPS = 30
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One quantity over sizes and seeds: group means of complete items, or means with their standard errors.
+    """One quantity over sizes and seeds: values of item groups, or means with their standard errors.
 
-    `values` [seed size group] is None where only `means` and `errors` [seed size] are known. `left_out` is the number of
-    items that some model lacks. `notes` are warnings for the reader (constant responders). `condition` is the condition
+    `values` [seed size group] are group values (see `group_values`) of groups with `counts` items (None: equally many).
+    They are None where only `means` and `errors` [seed size] are known. `left_out` is the number of items that some
+    model lacks. `notes` are warnings for the reader (constant responders). `condition` is the condition
     of the items, if the table names it.
     """
 
@@ -36,6 +37,7 @@ class Curve:
     errors: Means | None = None
     values: GroupMeans | None = None
     groups: tuple[str, ...] = ()
+    counts: Float[ndarray, " group"] | None = None
     n_items: int | None = None
     left_out: int = 0
     families: tuple[str, ...] = ()

@@ -45,30 +45,34 @@ def two_groups(groups: Groups) -> Int[ndarray, " item"]:
     return numbers
 
 
+def sum_groups(values: Float[ndarray, "*rest item"], numbers: Int[ndarray, " item"]) -> Float[ndarray, "*rest group"]:
+    """The sum of each group's values; `numbers` as `number_groups` gives them. Memory is linear in items."""
+    if not len(numbers):
+        return np.zeros((*values.shape[:-1], 0))
+    order = np.argsort(numbers, kind="stable")
+    return np.add.reduceat(values[..., order], np.flatnonzero(np.diff(numbers[order], prepend=-1)), axis=-1)
+
+
 def group_sums(
     values: Float[ndarray, "*rest item"], groups: Groups
 ) -> tuple[Float[ndarray, "*rest group"], Float[ndarray, "*rest group"]]:
     """The sum and the number of each group's values that are not NaN."""
-    member = _membership(number_groups(groups))
-    return np.nan_to_num(values) @ member, (~np.isnan(values)).astype(float) @ member
+    numbers = number_groups(groups)
+    return sum_groups(np.nan_to_num(values), numbers), sum_groups((~np.isnan(values)).astype(float), numbers)
 
 
 def group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
     """The mean of each group's items; division comes last, so that the mean of ones is exactly 1, as `interval`
     expects.
     """
-    member = _membership(number_groups(groups))
-    return values @ member / member.sum(0)
+    numbers = number_groups(groups)
+    return sum_groups(values, numbers) / np.bincount(numbers)
 
 
 def known_group_means(values: Float[ndarray, "*rest item"], groups: Groups) -> Float[ndarray, "*rest group"]:
     """The mean of each group's items that have a value; NaN for a group where none has."""
     sums, counts = group_sums(values, groups)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def _membership(numbers: Int[ndarray, " item"]) -> Float[ndarray, "item group"]:
-    return (numbers[:, None] == np.arange(numbers.max(initial=-1) + 1)).astype(float)
 
 
 # Intervals over groups: level 1.

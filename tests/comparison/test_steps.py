@@ -6,6 +6,7 @@ from numpy import ndarray
 from numpy.testing import assert_allclose
 
 from distractor.comparison.steps import TrainingCurves, curve
+from distractor.statistics.group_values import weigh
 
 pytestmark = pytest.mark.quick
 
@@ -33,7 +34,7 @@ def course(
     paths = {"true_path": noisy(true), "distractor_path": noisy(distractor)}
     shares = {"distractor_preference": 0.5 + 0.2 * noisy(distractor - true), "distractor_only": 0.5 + 0.2 * noisy(true)}
     curves = {**shares, **pulls, **paths}
-    return TrainingCurves("wired", STEPS, tuple(range(seeds)), curves, {name: np.ones(N_GROUPS) for name in curves})
+    return TrainingCurves("wired", STEPS, tuple(range(seeds)), curves)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -76,10 +77,8 @@ def test_means_are_over_items_and_curves_keep_the_groups_with_values_everywhere(
     values[0, 1, 5] = np.nan
     laid = curve([list(seed) for seed in values], ["a", "a", "a", "b", "b", "c"])
     assert laid is not None
-    table, counts = laid
-    assert_allclose(counts, [3, 2])
-    assert_allclose(table[0], [[1, 3.5], [7, 9.5]])
-    result = TrainingCurves("x", (1, 2), (0,), {"true_pull": table}, {"true_pull": counts})
+    assert_allclose(laid[0], weigh(np.array([[1, 3.5], [7, 9.5]]), np.array([3.0, 2.0])))
+    result = TrainingCurves("x", (1, 2), (0,), {"true_pull": laid})
     assert_allclose(result.means("true_pull")[0], values[0, :, :5].mean(1))
     assert result.orders == {}
     assert result.shape is None

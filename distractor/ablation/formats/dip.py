@@ -5,6 +5,7 @@ the item groups and its depth is measured on the other half; then the halves swa
 by chance alone.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -26,13 +27,15 @@ MIN_GROUPS = 4  # two item groups in each half
 
 @dataclass(frozen=True, eq=False)
 class Dip:
-    """The depth of a format's dip for each item group, and its mean with the interval over groups.
+    """The depth of a format's dip for each item group, the groups' numbers of items, and the mean over items with its
+    interval over groups.
 
     `spans` are the two choices of (size before the dip, size in the dip), by name. A depth below 0 means that accuracy
     does not fall. If the dip is at the `largest` size, accuracy falls and does not recover.
     """
 
     by_group: Mapping[str, float]
+    items: Mapping[str, int]
     depth: Mean
     spans: tuple[tuple[str, str], ...]
     largest: str
@@ -54,6 +57,8 @@ def dip(result: FormatResult) -> Dip | None:
     kept = [index for index, share in enumerate(answered(result)) if share >= MIN_PARSED]
     names = [result.size_names[index] for index in kept]
     table, groups = _accuracy(result, [result.sizes[index] for index in kept])
+    items = Counter(item.group for item, is_used in zip(result.task.items, result.complete, strict=True) if is_used)
+    counts = np.array([items[name] for name in groups], dtype=float)
     if len(kept) < MIN_SIZES or len(groups) < MIN_GROUPS:
         return None
     first = np.zeros(len(groups), dtype=bool)
@@ -61,11 +66,11 @@ def dip(result: FormatResult) -> Dip | None:
     depth = np.empty(len(groups))
     spans: list[tuple[str, str]] = []
     for half in (first, ~first):
-        before, within = _deepest(table[:, half].mean(1))
+        before, within = _deepest(table[:, half] @ counts[half])
         depth[~half] = table[before, ~half] - table[within, ~half]
         spans.append((names[before], names[within]))
     by_group = dict(zip(groups, depth.tolist(), strict=True))
-    return Dip(by_group, _mean(depth), tuple(spans), names[-1])
+    return Dip(by_group, items, _mean(depth, counts), tuple(spans), names[-1])
 
 
 def depth_difference(dip: Dip, reference: Dip) -> Mean | None:
@@ -73,7 +78,8 @@ def depth_difference(dip: Dip, reference: Dip) -> Mean | None:
     shared = sorted(set(dip.by_group) & set(reference.by_group))
     if len(shared) < MIN_GROUPS:
         return None
-    return _mean(np.array([reference.by_group[name] - dip.by_group[name] for name in shared]))
+    differences = np.array([reference.by_group[name] - dip.by_group[name] for name in shared])
+    return _mean(differences, np.array([dip.items[name] for name in shared], dtype=float))
 
 
 def dip_sentences(results: Sequence[FormatResult]) -> list[str]:
@@ -134,13 +140,13 @@ def _accuracy(
     return table[:, kept], tuple(names[kept].tolist())
 
 
-def _deepest(means: Float[ndarray, " size"]) -> tuple[int, int]:
-    """The smaller and the larger size between which the mean falls most."""
-    falls = means[:, None] - means
-    falls[np.tril_indices(len(means))] = -np.inf
+def _deepest(totals: Float[ndarray, " size"]) -> tuple[int, int]:
+    """The smaller and the larger size between which the sum over items falls most."""
+    falls = totals[:, None] - totals
+    falls[np.tril_indices(len(totals))] = -np.inf
     before, within = np.unravel_index(int(falls.argmax()), falls.shape)
     return int(before), int(within)
 
 
-def _mean(values: Float[ndarray, " group"]) -> Mean:
-    return Mean(*(float(value) for value in interval(values)))
+def _mean(values: Float[ndarray, " group"], counts: Float[ndarray, " group"]) -> Mean:
+    return Mean(*(float(value) for value in interval(values, counts=counts)))

@@ -22,7 +22,8 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.written_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
 from distractor.statistics.curve import MIN_SIZES
-from distractor.statistics.intervals import Mean, known_group_means, known_mean_interval
+from distractor.statistics.group_values import group_values
+from distractor.statistics.intervals import Mean, known_mean_interval
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.text.task import Answer, Condition, Task
 
@@ -39,7 +40,7 @@ EXAMPLES = 5
 class JudgedShare:
     """The shape of distractor share over the sizes `used`; the sizes `left_out` have too few answers.
 
-    Only item groups with an answer at every used size count. `why` gives the reason if there is no shape.
+    Items with an answer at no used size of a seed do not count. `why` gives the reason if there is no shape.
     """
 
     shape: Shape | None
@@ -149,17 +150,20 @@ class WrittenResult(TaskResult):
             return JudgedShare(None, used, left_out, 0, why)
         if any(sorted(self.sources[model].seed or 0 for model in models) != seeds for models in kept):
             return JudgedShare(None, used, left_out, 0, "not every seed has every size")
-        table = np.empty((len(seeds), len(kept), len(set(self.groups))))
+        per_item = np.full((len(seeds), len(kept), len(self.groups)), np.nan)
         for index, models in enumerate(kept):
             for model in models:
                 values = np.where(self.complete, self.item_values(model, "distractor_share", conflict), np.nan)
-                table[seeds.index(self.sources[model].seed or 0), index] = known_group_means(values, self.groups)
-        table = table[..., np.isfinite(table).all((0, 1))]
+                per_item[seeds.index(self.sources[model].seed or 0), index] = values
+        is_answered = (~np.isnan(per_item)).any(1).all(0)
+        groups = np.array(self.groups)[is_answered]
+        n_groups = len(set(groups.tolist()))
         try:
+            table = group_values(per_item[..., is_answered], groups)
             shape = judge(table, [float(size) for size in used], delta=delta_of("distractor_preference"))
         except ScalingError as error:
-            return JudgedShare(None, used, left_out, table.shape[-1], str(error))
-        return JudgedShare(shape, used, left_out, table.shape[-1])
+            return JudgedShare(None, used, left_out, n_groups, str(error))
+        return JudgedShare(shape, used, left_out, n_groups)
 
     def examples(self, given: str | None = None) -> list[dict[str, Any]]:
         """Examples of texts without an answer, or with `another` answer: up to five for each model and condition."""
