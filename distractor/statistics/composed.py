@@ -22,7 +22,7 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.statistics.curve import SameGroupMeans, Size, check
 from distractor.statistics.intervals import GroupMeans
-from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort_groups
+from distractor.statistics.standard_errors import ALPHA, bootstrap_means, sort_groups
 
 DRAWS = 2000
 
@@ -67,7 +67,8 @@ def compose(
     for name, values in zip(("conflict", "distractor_only", "negated letters"), tables, strict=True):
         check(values, sizes, name)
     n_groups = tables.shape[-1]
-    tables = sort_groups(tables.reshape(-1, n_groups)).reshape(tables.shape)
+    flat = sort_groups(tables.reshape(-1, n_groups))
+    tables = flat.reshape(tables.shape)
 
     def residual_of(means: Float[ndarray, "*draw three seed size"]) -> Float[ndarray, "*draw size"]:
         measured, t, s = np.moveaxis(means, -3, 0)
@@ -75,7 +76,7 @@ def compose(
 
     means = tables.mean(-1)
     residual = residual_of(means)
-    drawn = residual_of(np.moveaxis(tables @ bootstrap_weights(n_groups, DRAWS).T, -1, 0))
+    drawn = residual_of(np.moveaxis(bootstrap_means(flat, DRAWS).reshape(*tables.shape[:-1], DRAWS), -1, 0))
     stretched = residual + (drawn - residual) * np.sqrt(n_groups / (n_groups - 1))
     low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     measured = means[0].mean(0)

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics import standard_errors
-from distractor.statistics.standard_errors import ALPHA, bootstrap_weights, sort_groups
+from distractor.statistics.standard_errors import ALPHA, MANY_GROUPS, bootstrap_means, bootstrap_weights, sort_groups
 
 GroupMeans = Float[ndarray, "seed size group"]
 Means = Float[ndarray, "seed size"]
@@ -20,6 +20,7 @@ Groups = Sequence[str] | Shaped[ndarray, " item"]  # the group of each item, by 
 Limits = tuple[float, float] | None  # the smallest and the largest value that a quantity can have
 Ends = tuple[Float[ndarray, "*rest"], Float[ndarray, "*rest"], Float[ndarray, "*rest"]]  # (mean, low, high)
 MIN_SEEDS = 3
+NORMAL = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 
 
 class Mean(NamedTuple):
@@ -121,7 +122,8 @@ def interval(
 
     `counts` weights each group by its items, so that the mean is the mean over items. If all groups have the same
     extreme value of `limits` (accuracy 1 in every group), the bootstrap shows no error. The interval then reaches
-    inwards by the Clopper–Pearson bound 1 − .025^(1/G). Raises ScalingError for fewer than two groups and for NaN.
+    inwards by the Clopper–Pearson bound 1 − .025^(1/G). More than `MANY_GROUPS` groups are not resampled: the interval
+    is then the normal one. Raises ScalingError for fewer than two groups and for NaN.
     """
     n_groups = values.shape[-1]
     if n_groups < 2:
@@ -133,11 +135,16 @@ def interval(
     # Each row's groups are sorted on their own, so that its interval does not depend on the other rows.
     shares = np.broadcast_to(np.ones(n_groups) if counts is None else counts, rows.shape)
     rows, shares = sort_groups(np.stack([rows, shares], 1)).swapaxes(0, 1)
-    weights = bootstrap_weights(n_groups, draws)
     mean = (rows * shares).sum(-1) / shares.sum(-1)
-    drawn = (weights @ (rows * shares).T) / (weights @ shares.T)
-    stretched = mean + (drawn - mean) * np.sqrt(n_groups / (n_groups - 1))
-    low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    if n_groups > MANY_GROUPS:
+        off = shares * (rows - mean[:, None])
+        half = NORMAL * np.sqrt((off**2).sum(-1) * n_groups / (n_groups - 1)) / shares.sum(-1)
+        low, high = mean - half, mean + half
+    else:
+        weights = bootstrap_weights(n_groups, draws)
+        drawn = (weights @ (rows * shares).T) / (weights @ shares.T)
+        stretched = mean + (drawn - mean) * np.sqrt(n_groups / (n_groups - 1))
+        low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     if limits is not None:
         is_bottom, is_top = (rows == limits[0]).all(-1), (rows == limits[1]).all(-1)
         low, high = _within(limits, low, high, is_bottom, is_top, n_groups)
@@ -170,7 +177,7 @@ def simultaneous_interval(
     n_groups = values.shape[-1]
     mean = values.mean(-1)
     error = np.maximum(values.std(-1, ddof=1) / np.sqrt(n_groups), standard_errors.rounding_error(values, 2))
-    drawn = (values - mean[:, None]) @ bootstrap_weights(n_groups, draws).T / error[:, None]
+    drawn = bootstrap_means(values - mean[:, None], draws) / error[:, None]
     maxima = np.sort(np.abs(drawn).max(0)) * np.sqrt(n_groups / (n_groups - 1))
     half = standard_errors.critical_value(maxima, n_groups) * error
     return mean, mean - half, mean + half

@@ -18,6 +18,9 @@ Label = Literal["positive", "inverse", "U-shaped", "inverted-U", "flat", "undete
 PerSize = Float[ndarray, "*rest size"]
 PerPair = Float[ndarray, "*rest size size"]
 Maxima = Float[ndarray, "*rest draw"]
+PIECE = 60_000  # values in memory at once
+MOST_DISTANCES = 2_000_000_000  # draws × sizes², so that 3,000 sizes take seconds
+LEAST_DRAWS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,8 @@ def pairs_of_weights(
     centred = values - curve[..., None]
     error = np.sqrt(standard_errors.variance_of_differences(standard_errors.covariance(values)))
     error = np.maximum(error, standard_errors.rounding_error(values, 2)[..., None, None])
-    drawn = (centred @ standard_errors.bootstrap_weights(n_groups, draws, seed).T).swapaxes(-1, -2)
+    drawn = standard_errors.bootstrap_means(centred, _affordable(draws, values.shape[-2]), seed)
+    drawn = drawn.swapaxes(-1, -2)
     maxima = _sorted_maxima(drawn, error) * np.sqrt(n_groups / (n_groups - 1))
     bound = standard_errors.critical_value(maxima, n_groups)[..., None, None] * error
     return Pairs(curve, error, bound, t_quantile(n_groups - 1) * error), maxima
@@ -84,7 +88,10 @@ def pairs_of_means(means: PerSize, errors: PerSize, *, seed: int = 0, draws: int
     """
     error = np.sqrt(errors[..., None, :] ** 2 + errors[..., :, None] ** 2)
     error = np.maximum(error, standard_errors.rounding_error(means, 1)[..., None, None])
-    drawn = np.random.default_rng(seed).normal(size=(draws, means.shape[-1])) * errors[..., None, :]
+    drawn = (
+        np.random.default_rng(seed).normal(size=(_affordable(draws, means.shape[-1]), means.shape[-1]))
+        * errors[..., None, :]
+    )
     maxima = _sorted_maxima(drawn, error)
     bound = np.maximum(standard_errors.upper_quantile(maxima), CRITICAL_AT_LEAST)[..., None, None] * error
     return Pairs(means, error, bound, CRITICAL_AT_LEAST * error), maxima
@@ -174,11 +181,23 @@ def labels(pairs: Pairs, delta: float) -> ndarray:
     )
 
 
+def _affordable(draws: int, n_sizes: int) -> int:
+    """The number of draws, less than `draws` for more than about a thousand sizes."""
+    return min(draws, max(LEAST_DRAWS, MOST_DISTANCES // n_sizes**2))
+
+
 def _sorted_maxima(drawn: Float[ndarray, "*rest draw size"], error: PerPair) -> Maxima:
     """The largest absolute difference between two sizes in each draw, in standard errors, in ascending order."""
+    *_, draws, n_sizes = drawn.shape
     maxima = np.zeros(drawn.shape[:-1])
-    for first, second in zip(*np.triu_indices(drawn.shape[-1], 1), strict=True):
-        distance = np.abs(drawn[..., second] - drawn[..., first]) / error[..., first, second, None]
-        np.maximum(maxima, distance, out=maxima)
+    # In pieces that fit into the processor's cache.
+    piece = max(1, PIECE // n_sizes)
+    for start in range(0, draws, piece):
+        some, largest = drawn[..., start : start + piece, :], maxima[..., start : start + piece]
+        for first in range(n_sizes - 1):
+            distance = some[..., first + 1 :] - some[..., first, None]
+            np.abs(distance, out=distance)
+            distance /= error[..., None, first, first + 1 :]
+            np.maximum(largest, distance.max(-1), out=largest)
     maxima.sort(axis=-1)
     return maxima

@@ -213,7 +213,8 @@ def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, draws: int 
     is_idle = np.ptp(values, axis=-1).max(0) == 0
     if idle := [f"{size:g}" for size, still in zip(sizes, is_idle, strict=True) if still]:
         warnings.append(f"all item groups have the same value at {', '.join(idle)}")
-    averaged = models or judge_weights(values.mean(0), sizes, delta=delta, draws=draws)
+    alone = weights[0] if n_seeds == 1 else None
+    averaged = models or alone or judge_weights(values.mean(0), sizes, delta=delta, draws=draws)
     turning_point = averaged.turn.turning_point
     return Shape(weights, models, turning_point, n_groups, tuple(warnings), values.mean(-1), tuple(sizes))
 
@@ -263,7 +264,8 @@ def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float =
     if models is None:
         warnings.append(f"{seeds_in_words(n_seeds)}: level 2 not identified")
     common = np.sqrt((errors**2).mean(0))
-    averaged = models or _judge_means(means.mean(0), common, sizes, delta)
+    alone = weights[0] if n_seeds == 1 else None
+    averaged = models or alone or _judge_means(means.mean(0), common, sizes, delta)
     return Shape(weights, models, averaged.turn.turning_point, None, tuple(warnings), means, tuple(sizes))
 
 

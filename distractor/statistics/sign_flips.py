@@ -16,6 +16,7 @@ from distractor.statistics.standard_errors import ALPHA
 EXACT_GROUPS = 12
 DRAWS = 9_999
 BLOCK = 4_096  # draws in memory at once; a map may have thousands of sites
+MOST_SIGNS = 2**26  # in memory at once
 Sites = Float[ndarray, "*site"]
 
 
@@ -24,8 +25,9 @@ def sign_flip_p(values: Float[ndarray, "*site item"], groups: Groups, *, seed: i
     rows = values.reshape(-1, values.shape[-1])
     sums, _ = group_sums(rows, two_groups(groups))
     observed = _observed(sums)
+    block = max(1, min(BLOCK, MOST_SIGNS // sums.shape[-1]))
     reached, draws = np.zeros(len(rows), dtype=np.int64), 0
-    for signs in _sign_blocks(sums.shape[-1], max(DRAWS, int(2 * len(rows) / ALPHA)), BLOCK, seed):
+    for signs in _sign_blocks(sums.shape[-1], max(DRAWS, int(2 * len(rows) / ALPHA)), block, seed):
         reached += (np.abs(sums @ signs) >= observed[:, None]).sum(-1)
         draws += signs.shape[1]
     return np.asarray(_p_value(reached, draws, sums.shape[-1])).reshape(values.shape[:-1])
@@ -39,8 +41,8 @@ def sign_flips_of_family(
     Signs are flipped in all rows at once (single-step max-t; Westfall and Young 1993).
     """
     n_groups = sums.shape[-1]
-    signs = next(_sign_blocks(n_groups, draws, max(draws, 2**EXACT_GROUPS), seed))
-    flipped = np.abs(sums @ signs)
+    block = max(1, min(max(draws, 2**EXACT_GROUPS), MOST_SIGNS // max(n_groups, 1)))
+    flipped = np.concatenate([np.abs(sums @ signs) for signs in _sign_blocks(n_groups, draws, block, seed)], axis=1)
     # Flips do not change a row's sum of squares, so that this scale gives the same test as a t statistic.
     scale = np.sqrt((sums**2).sum(-1))
     is_nonzero = scale > 0
@@ -48,7 +50,7 @@ def sign_flips_of_family(
     observed = _observed(sums)[:, None]
     maxima = (flipped / scale).max(0)
     reached = (flipped >= observed).sum(-1), (maxima >= observed / scale).sum(-1)
-    p, p_family = (np.where(is_nonzero, _p_value(count, signs.shape[1], n_groups), 1.0) for count in reached)
+    p, p_family = (np.where(is_nonzero, _p_value(count, flipped.shape[1], n_groups), 1.0) for count in reached)
     return p, p_family, np.quantile(flipped, 1 - ALPHA, axis=-1)
 
 

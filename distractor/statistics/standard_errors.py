@@ -1,4 +1,4 @@
-"""Standard errors of means over item groups: covariances between sizes, bootstrap weights and quantiles."""
+"""Standard errors of means over item groups: covariances between sizes, bootstrap samples and quantiles."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,6 +8,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 ALPHA = 0.05
+MANY_GROUPS = 5_000  # bootstrap weights of 2,000 samples then take 80 MB
 CRITICAL_AT_LEAST = 1.959963984540054  # critical value of one pair: a lower limit that matters if few groups vary
 
 
@@ -27,7 +28,7 @@ def shared_covariance(values: Float[ndarray, "*rest seed size group"]) -> Float[
     n_seeds, _, n_groups = values.shape[-3:]
     averaged = values.mean(-3)
     own = values - values.mean(-1, keepdims=True) - (averaged - averaged.mean(-1, keepdims=True))[..., None, :, :]
-    residual = np.einsum("...skg,...slg->...kl", own, own) / ((n_seeds - 1) * (n_groups - 1))
+    residual = (own @ own.swapaxes(-1, -2)).sum(-3) / ((n_seeds - 1) * (n_groups - 1))
     return covariance(averaged) - residual / (n_seeds * n_groups)
 
 
@@ -90,6 +91,23 @@ def studentized_range_quantile(share: float, k: int, degrees: float | int) -> fl
     from scipy.stats import studentized_range
 
     return float(studentized_range.ppf(share, k, degrees))
+
+
+def bootstrap_means(
+    values: Float[ndarray, "*rest row group"], draws: int, seed: int = 0
+) -> Float[ndarray, "*rest row draw"]:
+    """The mean of each row in bootstrap samples of whole groups, the same samples for all rows.
+
+    With more than `MANY_GROUPS` groups, the means are drawn from the normal distribution that they then have.
+    """
+    n_groups = values.shape[-1]
+    if n_groups <= MANY_GROUPS:
+        return np.asarray(values @ bootstrap_weights(n_groups, draws, seed).T)
+    mean = values.mean(-1, keepdims=True)
+    centred = values - mean
+    variances, directions = np.linalg.eigh(centred @ centred.swapaxes(-1, -2) / n_groups**2)
+    drawn = np.random.default_rng(seed).normal(size=(values.shape[-2], draws))
+    return np.asarray(mean + directions @ (np.sqrt(np.maximum(variances, 0))[..., None] * drawn))
 
 
 @lru_cache(maxsize=3)  # all items, and two parts of them

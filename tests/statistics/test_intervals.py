@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from distractor.errors import ScalingError
+from distractor.statistics import intervals
 from distractor.statistics.intervals import (
     group_means,
     group_sums,
@@ -62,6 +63,17 @@ def test_a_rows_interval_does_not_depend_on_the_other_rows() -> None:
     together = interval(values, counts=counts)
     for row in range(4):
         np.testing.assert_allclose([each[row] for each in together], interval(values[row], counts=counts), atol=1e-12)
+
+
+def test_the_interval_of_many_groups_is_the_normal_limit_of_the_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    values, counts = rng.exponential(size=(3, 4000)), rng.integers(1, 6, 4000).astype(float)
+    resampled = np.array(interval(values, counts=counts))
+    monkeypatch.setattr(intervals, "MANY_GROUPS", 3999)
+    normal = np.array(interval(values, counts=counts))
+    np.testing.assert_array_equal(normal[0], resampled[0])
+    np.testing.assert_allclose(normal[2] - normal[1], resampled[2] - resampled[1], rtol=0.05)
+    assert abs(normal - resampled).max() < 0.1 * (normal[2] - normal[1]).min()
 
 
 def test_a_simultaneous_interval_covers_a_picked_size_and_a_pointwise_one_does_not() -> None:

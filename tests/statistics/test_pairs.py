@@ -5,7 +5,10 @@ import pytest
 from numpy import ndarray
 from scipy import stats
 
+from distractor.statistics import pairs as pairs_module
+from distractor.statistics import standard_errors
 from distractor.statistics.pairs import (
+    _sorted_maxima,
     labels,
     pairs_of_means,
     pairs_of_models,
@@ -175,3 +178,26 @@ def test_a_turn_of_delta_is_seldom_excluded() -> None:
     three = pairs_of_models(np.stack([ladder(curve, s, seeds=3, groups=60, noise=0.01) for s in range(200)]))
     for pairs in (one, three):
         assert int((weaker_leg(pairs.rise + pairs.pointwise).max(-1) < 0.05).sum()) <= at_most(0.05, 200)
+
+
+def test_many_groups_are_drawn_from_the_normal_limit_of_the_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).exponential(size=(5, 3000)).cumsum(0)
+    resampled = pairs_of_weights(values)[0]
+    monkeypatch.setattr(standard_errors, "MANY_GROUPS", 2999)
+    drawn = pairs_of_weights(values)[0]
+    assert not np.array_equal(drawn.bound, resampled.bound)
+    np.testing.assert_allclose(drawn.bound, resampled.bound, rtol=0.03)
+    samples = standard_errors.bootstrap_means(values, 20_000)
+    np.testing.assert_allclose(samples.mean(-1), values.mean(-1), rtol=0.001)
+    np.testing.assert_allclose(np.cov(samples), standard_errors.covariance(values), rtol=0.05)
+
+
+def test_the_largest_distance_is_found_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    drawn, error = rng.normal(size=(2, 30, 6)), 1 + rng.random((2, 6, 6))
+    error += error.swapaxes(-1, -2)
+    distances = np.abs(drawn[..., None, :] - drawn[..., :, None]) / error[:, None]
+    expected = np.sort(distances.max((-2, -1)), axis=-1)
+    for piece in (1, 60, 60_000):
+        monkeypatch.setattr(pairs_module, "PIECE", piece)
+        np.testing.assert_allclose(_sorted_maxima(drawn, error), expected)

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
+from distractor.statistics import sign_flips
 from distractor.statistics.intervals import group_sums
 from distractor.statistics.sign_flips import benjamini_hochberg, holm, sign_flip_p, sign_flips_of_family
 from grouped_items import GROUPS, grouped, items
@@ -72,3 +73,11 @@ def test_holm_is_never_below_p_and_keeps_the_order() -> None:
     p = [0.01, 0.04, 0.03, 0.5]
     assert_allclose(holm(p), [0.04, 0.09, 0.09, 0.5])
     assert holm([0.2]) == [0.2]
+
+
+def test_signs_in_pieces_give_the_same_p_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = np.random.default_rng(0).normal(0.4, 1, size=(3, 9))
+    whole = sign_flips_of_family(sums)
+    monkeypatch.setattr(sign_flips, "MOST_SIGNS", 50)
+    for one, other in zip(sign_flips_of_family(sums), whole, strict=True):
+        np.testing.assert_allclose(one, other)
