@@ -20,6 +20,7 @@ COMPARISON = "Published results"
     app,
     "distractor shape results.csv",
     "distractor shape runs/ablate-…/results.parquet --quantity logit_gap",
+    "distractor shape results_*.json --quantity acc_norm",
     "distractor shape 70M=a/samples_neqa.jsonl 160M=b/samples_neqa.jsonl …",
     "distractor shape results.csv --task negation_qa --reference opt",
     "distractor shape steps.csv --against step --where family=mine",
@@ -29,16 +30,16 @@ def shape(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="A table (.csv, .tsv, .parquet, .json, .jsonl), or one lm-evaluation-harness log (samples_*.jsonl) for "
-            "each model: SIZE=FILE or SIZE/seedK=FILE.",
+            help="A table (.csv, .tsv, .parquet, .json, .jsonl, each also .gz), or one file of lm-evaluation-harness for "
+            "each model (results_*.json or samples_*.jsonl): FILE, SIZE=FILE or SIZE/seedK=FILE.",
         ),
     ],
     quantity: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="accuracy, distractor_preference, logit_gap, true_pull, distractor_pull, coverage, or another one (then "
-            "add --delta). Default: the table's only quantity, else accuracy.",
+            help="accuracy, distractor_preference, logit_gap, true_pull, distractor_pull, coverage, acc_norm, exact_match, "
+            "or another column or metric (then add --delta). Default: the table's only quantity, else accuracy.",
         ),
     ] = None,
     against: Annotated[
@@ -75,26 +76,32 @@ def shape(
 ) -> None:
     """Judge the shape of results over size: U-shaped or not, with error bounds.
 
-    A table has the columns size, item and value, or size, mean and n (or se). Further columns: seed, group, family, task.
+    A table has the columns size, item and value, or size, mean and n (or se); accuracy, acc_norm and acc_stderr are read,
+    too. Or it has one column for each size. Further columns: seed, group, family, task. Each task gets its own judgement.
     """
-    from distractor.curves import report
-    from distractor.curves.curve_file import paths_of, read_curve
+    from distractor.curves import report, tasks_report
+    from distractor.curves.curve_file import paths_of, read_curves
     from distractor.curves.judge_curve import judge_curve, parse_parts
+    from distractor.curves.judge_tasks import judge_tasks
     from distractor.curves.request import CurveRequest
     from distractor.runs.folder import open_run
 
     request = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]
-    curve = read_curve(files, request)
-    judged = judge_curve(curve, delta=delta, references=references, task=task, by=parse_parts(by))
-    paths = paths_of(files)
-    settings = {"delta": judged.delta, "references": references, "task": task or curve.task, "by": by}
+    parts = parse_parts(by)
+    tasks = judge_tasks(
+        read_curves(files, request),
+        lambda curve: judge_curve(curve, delta=delta, references=references, task=task, by=parts),
+    )
+    paths = paths_of(files, against)
+    names = ", ".join(str(judged.curve.task) for judged in tasks.judged if judged.curve.task)
+    settings = {"delta": tasks.judged[0].delta, "references": references, "task": task or names or None, "by": by}
     manifest = report.manifest(files, paths, request, settings, sys.argv)
     with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
-        summary = report.write(folder, judged)
+        summary = tasks_report.write(folder, tasks)
     if as_json:
         print_json(summary)
         return
     terminal = console()
-    terminal.print(report.page(judged))
+    terminal.print(tasks_report.page(tasks))
     terminal.print(f"\nNumbers, figures and summary: {folder.path}", markup=False)

@@ -5,78 +5,128 @@ has can be compared, so other items are left out and counted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distractor.curves.cells import first, only_value, texts, values_of
-from distractor.curves.harness_log import is_log, read_log
+from distractor.curves.cells import only_value, quantity_values, texts, values_of
+from distractor.curves.choose import choose_quantity, keep_rows, refuse_mixtures, size_column
+from distractor.curves.columns import ITEM, NAMES_OF, find, with_usual_names
+from distractor.curves.harness_log import first_quantity, is_log, read_log
+from distractor.curves.harness_results import read_results, results_in
 from distractor.curves.item_curve import curve_of_items
 from distractor.curves.mean_curve import curve_of_means
-from distractor.curves.model_size import parse_size
-from distractor.curves.request import AXES, CurveRequest
-from distractor.curves.row_models import models_of
+from distractor.curves.model_size import parse_model, parse_size
+from distractor.curves.request import CurveRequest
+from distractor.curves.row_models import models_of, with_families
+from distractor.curves.wide_table import lengthen
 from distractor.errors import ScalingError
-from distractor.statistics.curve import Curve, Size
-from distractor.text.rows import names_text, read_parquet, read_rows
+from distractor.statistics.curve import Curve, Size, check_sizes
+from distractor.text.rows import kind_of, names_text, read_parquet, read_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-
-ITEM = ("item", "item_id", "doc_id")
-MEAN = ("mean", "value")
-
-CONTEXT = ("task", "format", "shots", "bos", "prompt", "filter", "condition")
-"""Columns with one value in a curve; if a table has several, the user must choose."""
-
-
 KINDS = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 
 
-def paths_of(files: Sequence[str]) -> list[Path]:
+@dataclass(frozen=True)
+class Curves:
+    """The curves in some files, one for each task, and why other tasks are left out."""
+
+    curves: tuple[Curve, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def paths_of(files: Sequence[str], axis: str = "parameters") -> list[Path]:
     """The paths in a list of FILE or SIZE=FILE."""
-    return [path for path, _, _ in map(_parse_file, files)]
+    return [path for path, _, _ in (_parse_file(text, axis) for text in files)]
 
 
-def _parse_file(text: str) -> tuple[Path, Size | None, int]:
-    """Split SIZE/seedK=FILE into path, size and seed; a path may contain an equals sign."""
+def _parse_file(text: str, axis: str) -> tuple[Path, Size | None, int | None]:
+    """Split SIZE/seedK=FILE into path, place on the axis and seed; a path may contain an equals sign."""
     before, equals, after = text.partition("=")
-    size = parse_size(before) if equals else None
-    return (Path(after), size[0], size[1] or 0) if size else (Path(text), None, 0)
+    if not equals or Path(text).exists():
+        return Path(text), None, None
+    try:
+        return Path(after), *parse_model(before, axis)
+    except ValueError as error:
+        if parse_size(before) is None:
+            return Path(text), None, None
+        raise ScalingError(f"{text}: {error}") from error
 
 
-def read_curve(files: Sequence[str], request: CurveRequest) -> Curve:
-    """Read one table, or one log for each model: SIZE=FILE, SIZE/seedK=FILE, or FILE next to its results_*.json.
+def read_curves(files: Sequence[str], request: CurveRequest) -> Curves:
+    """Read one table, or one file of lm-evaluation-harness for each model: SIZE=FILE, SIZE/seedK=FILE, or FILE.
+
+    There is one curve for each task. A task that gives no curve is left out, unless it is the only one.
 
     Raises:
         TableError: a file cannot be read.
-        ScalingError: the files are not one table or several logs, or a curve cannot be made without guessing.
+        ScalingError: the files are neither one table nor several files of one kind, or give no curve without guessing.
     """
-    import pandas as pd
+    table, request = _read(files, request)
+    return _curves(table, request)
 
-    named = [_parse_file(text) for text in files]
-    path, size, _ = named[0]
-    if len(named) == 1 and size is None and not is_log(path):
-        return _curve(_read_table(path), request)
-    quantity = request.quantity or "accuracy"
-    tables = []
-    for path, size, seed in named:
-        table = _table(read_log(path, size, seed, quantity, request.group))
-        # A size from the user belongs to the requested axis; a size from the results file is in parameters.
-        tables.append(table if size is None else table.rename(columns={"size": AXES[request.axis][0]}))
-    return _curve(pd.concat(tables), replace(request, group=None))  # the group is now a column of that name
+
+def read_curve(files: Sequence[str], request: CurveRequest) -> Curve:
+    """As `read_curves`, for files with one task."""
+    return _only_curve(read_curves(files, request))
 
 
 def curve_of(rows: Sequence[Mapping[str, Any]], request: CurveRequest) -> Curve:
-    """Make a curve of rows with a size and either item and value, or mean and n (or standard error)."""
-    return _curve(_table({f"row {number}": row for number, row in enumerate(rows, 1)}), request)
+    """Make the curve of rows with a size and either item and value, or mean and n (or standard error)."""
+    return _only_curve(_curves(_table({f"row {number}": row for number, row in enumerate(rows, 1)}), request))
+
+
+def _only_curve(curves: Curves) -> Curve:
+    if len(curves.curves) + len(curves.left_out) == 1:
+        return curves.curves[0]
+    names = [str(curve.task) for curve in curves.curves]
+    raise ScalingError(
+        f"a curve has one task, but the rows have {names_text(names)}; choose with --where task={names[0]}"
+    )
+
+
+def _read(files: Sequence[str], request: CurveRequest) -> "tuple[DataFrame, CurveRequest]":
+    """The table in some files, and the request with the quantity that they have by default."""
+    named = [_parse_file(text, request.axis) for text in files]
+    first, place, _ = named[0]
+    quantity = "accuracy" if request.quantity == "acc" else request.quantity
+    if results_in(first) is not None:
+        return _read_results(named, replace(request, quantity=quantity))
+    if is_log(first) or len(named) > 1 or place is not None:
+        quantity = quantity or first_quantity(first)
+        rows = [read_log(path, request.axis, place, seed, quantity, request.group) for path, place, seed in named]
+        # The group is now a column of that name.
+        return _joined(rows), replace(request, quantity=quantity, group=None)
+    return _read_table(first), request
+
+
+def _read_results(
+    named: Sequence[tuple[Path, Size | None, int | None]], request: CurveRequest
+) -> "tuple[DataFrame, CurveRequest]":
+    rows = []
+    for path, place, seed in named:
+        content = results_in(path)
+        if content is None:
+            raise ScalingError(f"{path} is not a results file of lm-evaluation-harness, as {named[0][0]} is")
+        rows.append(read_results(path, content, request.axis, place, seed))
+    table = _joined(rows)
+    has_accuracy = table["quantity"].isin(NAMES_OF["accuracy"]).any()
+    return table, replace(request, quantity=request.quantity or ("accuracy" if has_accuracy else None))
+
+
+def _joined(rows: Sequence[Mapping[str, Mapping[str, Any]]]) -> "DataFrame":
+    import pandas as pd
+
+    return pd.concat([_table(of_file) for of_file in rows])
 
 
 def _read_table(path: Path) -> "DataFrame":
-    if path.suffix.lower() not in KINDS:
-        raise ScalingError(f"{path} is not a table; expected a file that ends in {', '.join(KINDS)}")
-    if path.suffix.lower() == ".parquet":
+    if kind_of(path) not in KINDS:
+        raise ScalingError(f"{path} is not a table; expected a file that ends in {', '.join(KINDS)}, or .gz after it")
+    if kind_of(path) == ".parquet":
         table = read_parquet(path)
         table.index = table.index.map(lambda number: f"{path}, row {number + 1}")
         return table
@@ -84,35 +134,54 @@ def _read_table(path: Path) -> "DataFrame":
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]]) -> "DataFrame":
-    """A table of any values whose index is the place of each row, for messages."""
+    """A table of any values whose index is the place of each row, for messages; a missing cell is None."""
     import pandas as pd
 
-    return pd.DataFrame(list(rows.values()), index=list(rows), dtype=object)
+    columns = dict.fromkeys(name for row in rows.values() for name in row)
+    cells = [row if len(row) == len(columns) else {**columns, **row} for row in rows.values()]
+    return pd.DataFrame(cells, index=list(rows), dtype=object)
 
 
-def _curve(table: "DataFrame", request: CurveRequest) -> Curve:
+def _curves(table: "DataFrame", request: CurveRequest) -> Curves:
+    """The curve of each task in a table."""
     if table.empty:
         raise ScalingError("the file has no rows")
-    for column, value in request.where:
-        if column not in table:
-            raise ScalingError(f"--where names the column {column!r}; the columns are {names_text(table)}")
-        kept = texts(table[column]) == value
-        if not kept.any():
-            raise ScalingError(
-                f"no row has {column} = {value}; the values are {names_text(texts(table[column]).unique())}"
-            )
-        table = table[kept]
-    table, quantity, value_column = _select_quantity(table, request.quantity)
+    table = keep_rows(lengthen(with_usual_names(table), request.axis), request.where)
+    every = list(texts(table["task"]).unique()) if "task" in table else []
+    table, quantity, value_column = choose_quantity(table, request.quantity)
     if "condition" in table and (is_conflict := texts(table["condition"]) == "conflict").any():
         table = table[is_conflict]  # `ablate` writes all conditions
-    _refuse_mixtures(table, mixed_families=request.mixed_families)
-    size_column = first(table, AXES[request.axis])
-    if size_column is None:
-        names = " or ".join(AXES[request.axis])
-        raise ScalingError(
-            f"a curve against {request.axis} needs a column {names}; the columns are {names_text(table)}"
-        )
-    models = models_of(table, size_column, request.axis)
+    tasks = texts(table["task"]) if "task" in table else None
+    if tasks is None or tasks.nunique() == 1 or "nothing" in set(tasks):
+        return Curves((_curve(table, quantity, value_column, request),))
+    left_out = [f"{task}: no {quantity}" for task in every if task not in set(tasks)]
+    curves = []
+    for task in tasks.unique():
+        try:
+            curve = _curve(table[tasks == task], quantity, value_column, request)
+            check_sizes(len(curve.sizes), curve.sizes, "means")
+            curves.append(curve)
+        except ScalingError as error:
+            left_out.append(f"{task}: {error}")
+    if not curves:
+        raise ScalingError(f"no task gives a curve: {'; '.join(left_out[:3])}")
+    return Curves(tuple(curves), tuple(left_out))
+
+
+def _curve(table: "DataFrame", quantity: str, value_column: str, request: CurveRequest) -> Curve:
+    table = with_families(table)
+    refuse_mixtures(table, mixed_families=request.mixed_families)
+    item_column = find(table, ITEM)
+    column = size_column(table, request.axis)
+    values = quantity_values(table, value_column, quantity, are_items=item_column is not None)
+    is_known = values.notna()
+    if not is_known.any():
+        raise ScalingError(f"the column {value_column} is empty in all rows")
+    lost = set(texts(table[column])) - set(texts(table[column][is_known]))
+    table, values = table[is_known], values[is_known]
+    notes = [f"{(~is_known).sum()} of {len(is_known)} values are empty and count as missing"] * (not is_known.all())
+    notes += [f"{names_text(sorted(lost))} has no values and is left out"] * bool(lost)
+    models = models_of(table, column, request.axis)
     fixed: dict[str, Any] = {
         "quantity": quantity,
         "axis": request.axis,
@@ -122,43 +191,8 @@ def _curve(table: "DataFrame", request: CurveRequest) -> Curve:
         "sizes": tuple(sorted(set(models["size"]))),
         "seeds": tuple(sorted(set(models["seed"]))),
     }
-    item_column = first(table, ITEM)
     if item_column is None:
-        return curve_of_means(table, models, value_column, fixed)
-    return curve_of_items(table, models, item_column, value_column, request.group, fixed)
-
-
-def _select_quantity(table: "DataFrame", requested: str | None) -> "tuple[DataFrame, str, str]":
-    """The rows of the quantity, its name, and the column of its values: `value` for items, `mean` for means."""
-    candidates = MEAN if first(table, ITEM) is None else MEAN[::-1]
-    if "quantity" in table:
-        quantities = texts(table["quantity"])
-        known = quantities.unique()
-        quantity = requested or (known[0] if len(known) == 1 else None)
-        if quantity is None:
-            raise ScalingError(f"the table has several quantities; choose one with --quantity: {names_text(known)}")
-        if quantity not in known:
-            raise ScalingError(f"the table has no {quantity}; its quantities are {names_text(known)}")
-        column = first(table, (*candidates, quantity))
-        table = table[quantities == quantity]
+        curve = curve_of_means(table, models, values, fixed)
     else:
-        quantity = requested or "accuracy"
-        column = first(table, (quantity, *candidates))
-    if column is None:
-        raise ScalingError(f"there is no column value, mean or {quantity}; the columns are {names_text(table)}")
-    return table, quantity, column
-
-
-def _refuse_mixtures(table: "DataFrame", *, mixed_families: bool) -> None:
-    for name in CONTEXT:
-        values = list(texts(table[name]).unique()) if name in table else []
-        if len(values) > 1:
-            raise ScalingError(
-                f"a curve has one {name}, but the rows have {names_text(values)}; choose with --where {name}={values[0]}"
-            )
-    families = list(texts(table["family"]).unique()) if "family" in table else []
-    if len(families) > 1 and not mixed_families:
-        raise ScalingError(
-            f"the rows mix the families {names_text(families)}, which differ in more than size; choose with --where "
-            f"family={families[0]}, or allow a common curve with --mixed-families"
-        )
+        curve = curve_of_items(table, models, item_column, values, request.group, fixed)
+    return replace(curve, notes=(*notes, *curve.notes))

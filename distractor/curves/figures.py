@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.published import Published
 from distractor.runs import style
+from distractor.statistics.shape_test import SHARES
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     if len(curve.seeds) > 1:
         for row in curve.means:
             axes.plot(x, row, ".", ms=3, color="black", alpha=0.6, zorder=4)
-    if curve.quantity in ("accuracy", "distractor_preference", "coverage"):
+    if curve.quantity in SHARES:
         style.share_axis(axes)
     else:
         style.reference_line(axes, 0)

@@ -1,15 +1,21 @@
 """Reads per-item logs of lm-evaluation-harness (`--log_samples`): one file for each model, one line for each item."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from distractor.curves.harness_model import DATE, model_cells, results_of_run
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Size
-from distractor.text.rows import TableRow, names_text, read_bytes, read_rows
+from distractor.text.rows import TableRow, kind_of, names_text, read_bytes, read_rows
+
+OF_TWO_ANSWERS = ("logit_gap", "distractor_preference")
+"""Quantities that follow from the log-probabilities of two answers."""
+
+OF_CONDITIONS = ("true_pull", "distractor_pull", "coverage")
+"""Quantities that a log of one prompt does not hold."""
 
 ROUNDING = 1e-3
 """In half precision, rounding can raise the log-probability of a near-certain answer above 0, by less than this."""
@@ -18,25 +24,37 @@ ROUNDING = 1e-3
 def is_log(path: Path) -> bool:
     """Whether the first line of a file looks like such a log. Raises TableError if the file cannot be read."""
     first_line, _, _ = read_bytes(path).partition(b"\n")
-    return path.suffix == ".jsonl" and b'"doc_id"' in first_line and b'"filtered_resps"' in first_line
+    return kind_of(path) == ".jsonl" and b'"doc_id"' in first_line and b'"filtered_resps"' in first_line
 
 
-def read_log(path: Path, size: Size | None, seed: int, quantity: str, group: str | None = None) -> dict[str, Any]:
+def first_quantity(path: Path) -> str:
+    """The quantity of a log when the user names none: accuracy, or the only metric."""
+    metrics = next(iter(map(_metrics, read_rows(path))), [])
+    if "acc" in metrics or len(metrics) != 1:
+        return "accuracy"
+    return metrics[0]
+
+
+def read_log(
+    path: Path, axis: str, place: Size | None, seed: int | None, quantity: str, group: str | None
+) -> dict[str, Any]:
     """Read one model's log as rows of a table, {place in the file: cells}.
 
     The responses are log-probabilities in the order of the choices, as in multiple choice. `group` is the field of an
-    item's `doc` that becomes its group. Without `size`, the results file of the same run, next to the log, gives it.
+    item's `doc` that becomes its group. Without a `place` on the axis, the results file of the same run, next to the log,
+    gives it, or the name of the file or of its folder.
     """
     if not is_log(path):
         raise ScalingError(
             f"{path} is not a per-item log of lm-evaluation-harness (samples_*.jsonl from --log_samples); give one table, "
             "or several logs, one for each model"
         )
-    if size is None:
-        size = _size_from_results(path)
+    model = model_cells(path, results_of_run(path), axis, place, seed) | {"quantity": quantity}
+    if task := re.match(rf"samples_(.+)_{DATE}\.jsonl", path.name):
+        model["task"] = task[1]
     rows = {}
     for row in read_rows(path):
-        cells: dict[str, Any] = {"size": size, "seed": seed, "quantity": quantity}
+        cells: dict[str, Any] = dict(model)
         cells |= {name: row.cells[name] for name in ("doc_id", "doc_hash", "filter") if name in row.cells}
         log_probs, target = _log_probs(row), _target(row)
         if log_probs is not None and target is not None and 0 <= target < len(log_probs):
@@ -49,16 +67,19 @@ def read_log(path: Path, size: Size | None, seed: int, quantity: str, group: str
 
 
 def _value(row: TableRow, quantity: str, log_probs: list[float] | None, target: int | None) -> Any:
-    if quantity == "accuracy":
-        if "acc" not in row.cells:
-            metrics = row.cells.get("metrics")
-            logged = names_text(name for name in metrics if name != "acc") if isinstance(metrics, list) else ""
-            raise ScalingError(f"{row.place}: the metric acc is not logged; logged metrics: {logged or 'none'}")
-        return row.cells["acc"]
-    if quantity not in ("logit_gap", "distractor_preference"):
+    if quantity in OF_CONDITIONS:
         raise ScalingError(
-            f"a log of one prompt gives accuracy, logit_gap or distractor_preference; {quantity} needs matched conditions"
+            f"a log of one prompt gives its metrics, logit_gap or distractor_preference; {quantity} needs matched conditions"
         )
+    if quantity not in OF_TWO_ANSWERS:
+        metric = "acc" if quantity == "accuracy" else quantity
+        if metric not in row.cells or (metric != "acc" and metric not in _metrics(row)):
+            logged = names_text(name for name in _metrics(row) if name != metric)
+            raise ScalingError(
+                f"{row.place}: the metric {metric} is not logged; logged metrics: {logged or 'none'}. Choose one with "
+                "--quantity"
+            )
+        return row.cells[metric]
     if log_probs is None or len(log_probs) != 2:
         count = "no readable ones" if log_probs is None else len(log_probs)
         raise ScalingError(
@@ -72,6 +93,14 @@ def _value(row: TableRow, quantity: str, log_probs: list[float] | None, target: 
         )
     gap = log_probs[target] - log_probs[1 - target]
     return gap if quantity == "logit_gap" else float(np.exp(-np.logaddexp(0, gap)))
+
+
+def _metrics(row: TableRow) -> list[str]:
+    """The metrics of an item; older logs have no list of them."""
+    metrics = row.cells.get("metrics")
+    if isinstance(metrics, list):
+        return [str(metric) for metric in metrics]
+    return [name for name, value in row.cells.items() if name != "doc_id" and isinstance(value, int | float)]
 
 
 def _log_probs(row: TableRow) -> list[float] | None:
@@ -113,17 +142,3 @@ def _group(row: TableRow, field: str) -> Any:
         fields = names_text(doc) if isinstance(doc, dict) else "none"
         raise ScalingError(f"{row.place}: doc has no field {field!r} to group items by; its fields: {fields}")
     return doc[field]
-
-
-def _size_from_results(path: Path) -> Size:
-    """The number of parameters in the results file of the same run, which has the same date in its name."""
-    date = re.search(r"_(\d{4}-\d\d-\d\dT[\d.:-]+)\.jsonl$", path.name)
-    results = path.with_name(f"results_{date[1]}.json") if date else None
-    if results is not None and results.is_file():
-        try:
-            count = json.loads(read_bytes(results))["config"]["model_num_parameters"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            count = None
-        if isinstance(count, int) and not isinstance(count, bool) and count > 0:
-            return count
-    raise ScalingError(f"the size of the model of {path} is unknown; write it before the file: 70M={path}")

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from distractor.curves.cells import names_of, quantity_values, rows_where, texts
+from distractor.curves.cells import names_of, rows_where, texts
+from distractor.curves.choose import way_to_choose
+from distractor.curves.columns import find_any
 from distractor.curves.grid import grid_of
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
@@ -11,7 +13,7 @@ from distractor.statistics.group_values import count_items, group_values
 from distractor.text.rows import names_text
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 
 CONSTANT = 0.95
@@ -22,26 +24,25 @@ def curve_of_items(
     table: "DataFrame",
     models: "DataFrame",
     item_column: str,
-    value_column: str,
+    given: "Series[float]",
     group: str | None,
     fixed: dict[str, Any],
 ) -> Curve:
     """The group values of the items that every model has."""
-    group_column = group or ("group" if "group" in table else item_column)
-    if group_column not in table:
-        raise ScalingError(
-            f"there is no column {group_column!r} to group items by; the columns are {names_text(table)}"
-        )
+    group_column = find_any(table, group) if group else "group" if "group" in table else item_column
+    if group_column is None:
+        raise ScalingError(f"there is no column {group!r} to group items by; the columns are {names_text(table)}")
     items = models.assign(
         item=names_of(table, item_column),
-        value=quantity_values(table, value_column, fixed["quantity"], are_items=True),
+        value=given,
         group=names_of(table, group_column),
         doc_hash=texts(table["doc_hash"]) if "doc_hash" in table else "",
     )
     for place, item in rows_where(items, items.duplicated(["seed", "size", "item"])):
+        alike = (items[["seed", "size", "item"]] == [item["seed"], item["size"], item["item"]]).all(axis=1)
         raise ScalingError(
-            f"{place}: item {item['item']} appears twice at size {item['size']:g}, seed {item['seed']}; keep the rows of "
-            "one curve with --where column=value, or use another axis with --against"
+            f"{place}: item {item['item']} appears twice at size {item['size']:g}, seed {item['seed']}; "
+            f"{way_to_choose(table[alike])}, use another axis with --against, or add a column task"
         )
     first = items.groupby("item", sort=False)[["group", "doc_hash"]].transform("first")
     for place, item in rows_where(items.assign(earlier=first["group"]), items["group"] != first["group"]):
@@ -57,7 +58,7 @@ def curve_of_items(
     grid = grid_of(items, "value", fixed, columns="item")
     complete = grid.loc[:, grid.notna().all()]
     if complete.empty:
-        raise ScalingError("no item was shown to every model; check that items have the same names for all models")
+        raise ScalingError("no item has a value for every model; check that items have the same names for all models")
     group_of = items.drop_duplicates("item").set_index("item")["group"]
     groups = list(group_of[complete.columns])
     per_item = complete.to_numpy(float).reshape(len(fixed["seeds"]), len(fixed["sizes"]), -1)

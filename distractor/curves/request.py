@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from distractor.errors import ScalingError
 
 AXES = {
-    "parameters": ("n_params", "parameters", "params", "size"),
-    "tokens": ("tokens", "n_tokens"),
-    "flops": ("flops", "compute"),
-    "step": ("step", "steps"),
-}
-"""The axes of a curve, and the columns that may hold each; `size` means parameters."""
+    "parameters": (
+        "n_params", "parameters", "params", "size", "model_size", "num_params", "num_parameters", "n_parameters",
+        "model_num_parameters", "parameter_count", "param_count", "model_params", "model", "model_name",
+    ),
+    "tokens": ("tokens", "n_tokens", "num_tokens", "training_tokens"),
+    "flops": ("flops", "compute", "training_flops"),
+    "step": ("step", "steps", "training_step", "global_step", "checkpoint", "revision"),
+}  # fmt: skip
+"""The axes of a curve, and the columns that may hold each, the first first; `size` means parameters."""
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,33 @@
-"""The model of each row of a table: its size and its seed."""
+"""The model of each row of a table: its size, its seed and its family."""
 
 from typing import TYPE_CHECKING, Any
 
 from distractor.curves.cells import is_empty, number_of, texts
-from distractor.curves.model_size import parse_size
+from distractor.curves.columns import find, unit_of
+from distractor.curves.model_size import UNITS, family_in, parse_model
 from distractor.errors import ScalingError
 from distractor.text.rows import value_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+MODEL = ("model", "model_name")
+
 
 def models_of(table: "DataFrame", size_column: str, axis: str) -> "DataFrame":
     """Size and seed of each row's model; the seed is in the column `seed`, or next to the size (70M/seed1)."""
     import pandas as pd
 
+    unit = unit_of(size_column)
+    if unit not in UNITS:
+        raise ScalingError(f"the column {size_column} holds sizes, which are no percentages; rename it")
     sizes, seeds = [], []
     given_seeds = table["seed"] if "seed" in table else [None] * len(table)
     for place, text, given in zip(table.index, texts(table[size_column]), given_seeds, strict=True):
-        parsed = parse_size(text)
-        if parsed is None or (axis == "parameters" and not parsed[0]):
-            raise ScalingError(f"{place}: column {size_column} must be a size (70000000, 7e7 or 70M), not {text!r}")
-        size, seed = parsed
+        try:
+            size, seed = parse_model(text, axis, unit)
+        except ValueError as error:
+            raise ScalingError(f"{place}: column {size_column} {error}") from error
         column_seed = _seed(given, place)
         if column_seed is not None and seed is not None and column_seed != seed:
             raise ScalingError(
@@ -33,6 +39,15 @@ def models_of(table: "DataFrame", size_column: str, axis: str) -> "DataFrame":
     return pd.DataFrame({"size": pd.Series(sizes, dtype=object), "seed": pd.Series(seeds, dtype=object)}).set_index(
         table.index
     )
+
+
+def with_families(table: "DataFrame") -> "DataFrame":
+    """The table with a column `family`, if it has none and the names of all models contain a size: pythia-70m."""
+    column = find(table, MODEL)
+    if "family" in table or column is None:
+        return table
+    families = texts(table[column]).map(family_in)
+    return table.assign(family=families) if families.notna().all() else table
 
 
 def _seed(value: Any, place: str) -> int | None:

@@ -10,11 +10,12 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
 from distractor.statistics.group_values import unweigh, weigh
+from distractor.statistics.shape_test import HARNESS_SHARES
 from distractor.text.task import RIGHT, Answer
 
 PartsBy = Literal["group", "difficulty"]
 THIRDS = ("hard", "middle", "easy")
-EASIER = ("accuracy", "logit_gap", "true_pull")
+EASIER = ("accuracy", "logit_gap", "true_pull", *HARNESS_SHARES)
 
 HARDER = ("distractor_preference", "distractor_pull")
 """Quantities whose larger value means an easier, or a harder, item. `coverage` is in neither list."""

@@ -54,7 +54,7 @@ def peak(preference: Float[ndarray, " size"], *, interior: bool = False) -> int:
 def check(values: GroupMeans, sizes: Sizes, name: str = "values") -> None:
     """Raise ScalingError unless `values` can be judged over `sizes`."""
     n_sizes, n_groups = values.shape[1:]
-    _check_sizes(n_sizes, sizes, name)
+    check_sizes(n_sizes, sizes, name)
     if n_groups < 2:
         raise ScalingError(
             f"errors come from the spread over item groups: at least 2, better {FEW_GROUPS}; got {n_groups}"
@@ -74,7 +74,7 @@ def check_means(means: Means, errors: SameMeans, sizes: Sizes) -> None:
         raise ScalingError(
             f"got {means.shape} (seed, size) means but {errors.shape} standard errors; give one standard error for each mean"
         )
-    _check_sizes(means.shape[1], sizes, "means")
+    check_sizes(means.shape[1], sizes, "means")
     for name, table in (("mean", means), ("standard error", errors)):
         is_wrong = ~np.isfinite(table) if name == "mean" else ~(np.isfinite(table) & (table >= 0))
         if is_wrong.any():
@@ -82,7 +82,7 @@ def check_means(means: Means, errors: SameMeans, sizes: Sizes) -> None:
             raise ScalingError(f"the {name} at seed {seed}, size {sizes[size]:g} (index {size}) is {table[seed, size]}")
 
 
-def _check_sizes(n_sizes: int, sizes: Sizes, name: str) -> None:
+def check_sizes(n_sizes: int, sizes: Sizes, name: str) -> None:
     """Raise ScalingError unless `sizes` are at least three, ascending, and as many as the `n_sizes` of the values."""
     if n_sizes != len(sizes):
         raise ScalingError(f"{name} hold {n_sizes} sizes, but {len(sizes)} sizes were named")

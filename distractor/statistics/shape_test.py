@@ -25,7 +25,15 @@ from distractor.statistics.standard_errors import ALPHA, at_least_mean, shared_c
 
 DELTA = 0.05  # δ, the smallest rise or fall of interest on the probability scale; fixed before a run
 DELTA_D = 0.2  # δ_D, the smallest distractor pull of interest, in nats: at even odds it moves a probability by δ
-SHARES = ("accuracy", "distractor_preference", "coverage")
+HARNESS_SHARES = (
+    "acc_norm",
+    "acc_mutual_info",
+    "exact_match",
+    "mc1",
+    "mc2",
+    "pass@1",
+)  # metrics of lm-evaluation-harness
+SHARES = ("accuracy", "distractor_preference", "coverage", *HARNESS_SHARES)
 NATS = ("logit_gap", "true_pull", "distractor_pull")
 P_AT_LEAST = 1e-12  # smaller p-values are rounding error of the integration
 MEAN_DRAWS = 20_000

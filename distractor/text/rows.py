@@ -1,7 +1,12 @@
-"""Reads the rows of a table (.csv, .tsv, .parquet, .json) or of JSON Lines; errors name the file and the row or line."""
+"""Reads the rows of a table (.csv, .tsv, .parquet, .json) or of JSON Lines; errors name the file and the row or line.
 
+Every file may be packed with gzip (.csv.gz).
+"""
+
+import gzip
 import io
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHOWN = 60  # most characters of a value in a message
+UNPACKED = 2**28  # most bytes that a .gz file may hold, since a few packed bytes can hold any number
 
 
 class TableRow(NamedTuple):
@@ -40,14 +46,14 @@ def read_rows(path: Path, *, largest: int | None = None) -> list[TableRow]:
 
 def parse_rows(path: Path, content: bytes) -> list[TableRow]:
     """Parse the content of a file as `read_rows` does; `path` decides the format and is named in messages."""
-    kind = path.suffix.lower()
+    kind = kind_of(path)
     if kind == ".parquet":
         return _numbered(path, _parse_parquet(path, content).to_pylist())
     text = _decode(path, content)
     if kind in (".csv", ".tsv"):
         return _parse_csv(path, text, "\t" if kind == ".tsv" else ",")
     if kind == ".json" and text.lstrip().startswith("["):
-        rows = _parse_json(text, str(path))
+        rows = parse_json(text, str(path))
         if not all(isinstance(row, dict) for row in rows):
             raise TableError(f"{path} must hold a list of objects, each with the column names as keys")
         return _numbered(path, rows)
@@ -55,20 +61,44 @@ def parse_rows(path: Path, content: bytes) -> list[TableRow]:
 
 
 def read_parquet(path: Path) -> "DataFrame":
-    """Read a .parquet file; whole numbers stay whole next to empty cells. Raises TableError like `read_rows`."""
-    return _parse_parquet(path, read_bytes(path)).to_pandas(integer_object_nulls=True)
+    """Read a .parquet file; empty cells are None, and whole numbers next to them stay whole. Raises TableError like
+    `read_rows`.
+    """
+    table = _parse_parquet(path, read_bytes(path))
+    frame = table.to_pandas(integer_object_nulls=True)
+    for name in table.column_names:
+        if table.column(name).null_count:  # pandas writes NaN in its place
+            frame[name] = frame[name].astype(object).mask(table.column(name).is_null().to_pandas(), None)
+    return frame
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that decides the format of a file, without `.gz`."""
+    name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return name.suffix.lower()
 
 
 def read_bytes(path: Path, *, largest: int | None = None) -> bytes:
-    """Read a whole file. Raises TableError if it cannot be read or has more than `largest` bytes."""
+    """Read a whole file, unpacked. Raises TableError if it cannot be read or has more than `largest` bytes."""
     try:
         if not path.is_file():
             raise TableError(f"there is no file {path}")
         if largest is not None and (size := path.stat().st_size) > largest:
             raise TableError(f"{path} has {size:,} bytes; files of at most {largest:,} bytes are read")
-        return path.read_bytes()
+        return _unpack(path, largest or UNPACKED) if path.suffix.lower() == ".gz" else path.read_bytes()
     except OSError as error:
         raise TableError(f"{path} cannot be read ({error.strerror}); check its name and permissions") from error
+
+
+def _unpack(path: Path, largest: int) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            content = file.read(largest + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise TableError(f"{path} is not a gzip file, or it is damaged ({error}); pack it again") from error
+    if len(content) > largest:
+        raise TableError(f"{path} holds more than {largest:,} bytes; unpack it, and keep the rows that are needed")
+    return content
 
 
 def names_text(names: Iterable[Any]) -> str:
@@ -147,14 +177,15 @@ def _parse_json_lines(path: Path, text: str) -> list[TableRow]:
         if not content.strip():
             continue
         place = f"{path}, line {line}"
-        cells = _parse_json(content, place)
+        cells = parse_json(content, place)
         if not isinstance(cells, dict):
             raise TableError(f"{place}: each line must be a JSON object with the column names as keys")
         rows.append(TableRow(cells, line, place))
     return rows
 
 
-def _parse_json(text: str, place: str) -> Any:
+def parse_json(text: str, place: str) -> Any:
+    """Parse JSON; `place` is named in messages. Raises TableError for a repeated key, too."""
     try:
         value = json.loads(text, object_pairs_hook=_unique_keys)
         if "\\ud" in text.lower():

@@ -368,7 +368,7 @@ def changed(number: int, **change: Any) -> Rows:
         (changed(5, item=None), CurveRequest(), "row 5: column item .*name"),
         (changed(5, item=float("nan")), CurveRequest(), "row 5: column item .*name"),
         (changed(5, group=""), CurveRequest(), "row 5: column group .*name"),
-        ([*items()[:4], {"size": 1, "value": 1}], CurveRequest(), "row 5: column item .*name"),
+        ([*items()[:4], {"size": 1000, "value": 1}], CurveRequest(), "row 5: column item .*name"),
         (changed(5, quantity="loss"), CurveRequest(), "several quantities; .*--quantity: nothing, loss"),
         (changed(5, task=["a"]), CurveRequest(), r"one task, .*nothing, \['a'\]"),
         (changed(5, group="g9"), CurveRequest(), "row 11: item q4 .*g2.*g9"),
@@ -378,7 +378,7 @@ def changed(number: int, **change: Any) -> Rows:
             CurveRequest(),
             "seed 1 lacks size 2000: every seed",
         ),
-        ([r for r in items() if r["item"] == f"q{r['seed']}"], CurveRequest(), "no item was shown to every model"),
+        ([r for r in items() if r["item"] == f"q{r['seed']}"], CurveRequest(), "no item has a value for every model"),
         (items(family="a")[:18] + items(family="b")[18:], CurveRequest(), "mix the families a, b.*--mixed-families"),
         (items(task="a")[:18] + items(task="b")[18:], CurveRequest(), "one task, .*--where task=a"),
         (items(), CurveRequest(where=(("task", "a"),)), "--where .*'task'; .* size"),
@@ -501,6 +501,6 @@ def test_a_log_line_without_an_item_is_named(change: dict[str, Any], message: st
 
 
 def test_logs_without_accuracy_name_their_metrics(tmp_path: Path) -> None:
-    bare = {k: v for k, v in entry(0, 1.0, metrics=["exact_match"]).items() if k != "acc"}
-    with pytest.raises(ScalingError, match=r"acc .*exact_match"):
+    bare = {k: v for k, v in entry(0, 1.0, metrics=["exact_match", "f1"]).items() if k != "acc"}
+    with pytest.raises(ScalingError, match=r"acc .*exact_match, f1.*--quantity"):
         read_curve(logs(tmp_path, [[bare]] * 3), CurveRequest())

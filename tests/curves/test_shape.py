@@ -21,7 +21,7 @@ from distractor.runs.item_parts import CAUTION, parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.composed import compose, composed
 from distractor.statistics.curve import Curve
-from distractor.statistics.shape_test import NATS, SHARES, judge_means
+from distractor.statistics.shape_test import HARNESS_SHARES, NATS, SHARES, judge_means
 from distractor.text.task import RIGHT, Answer
 
 SIZES = tuple(1000 * 2**k for k in range(9))
@@ -174,6 +174,7 @@ def test_parts_with_different_scores_are_separated() -> None:
     low_is_hard, high_is_hard = (0.1, 0.5, 0.9), (0.9, 0.5, 0.1)
     hard = {
         "accuracy": low_is_hard,
+        **dict.fromkeys(HARNESS_SHARES, low_is_hard),
         "logit_gap": low_is_hard,
         "true_pull": low_is_hard,
         "distractor_preference": high_is_hard,

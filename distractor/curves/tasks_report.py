@@ -1,0 +1,65 @@
+"""Writes and formats the judgement of several tasks: one overview, and a subfolder and a page for each task."""
+
+import hashlib
+import re
+from typing import Any
+
+from rich.console import Group
+from rich.text import Text
+
+from distractor.curves import report
+from distractor.curves.judge_tasks import JudgedTasks
+from distractor.numbers import p_value
+from distractor.runs.folder import RunFolder
+from distractor.runs.tables import plain_table
+from distractor.statistics.standard_errors import ALPHA
+
+LONGEST = 80  # most characters of a folder's name
+
+
+def write(folder: RunFolder, tasks: JudgedTasks) -> dict[str, Any]:
+    """Write one curve into `folder`, or each of several into `tasks/NAME`; return the summary."""
+    if len(tasks.judged) == 1 and not tasks.left_out:
+        return report.write(folder, tasks.judged[0])
+    summaries: dict[str, Any] = {}
+    for judged in tasks.judged:
+        name = str(judged.curve.task)
+        summaries[name] = report.write(folder.subfolder("tasks").subfolder(folder_name(name)), judged)
+    p = dict(zip(summaries, zip(tasks.p, tasks.p_over_tasks, strict=True), strict=True))
+    summary = {
+        "tasks": summaries,
+        "turns": {name: {"p": alone, "p_over_tasks": over} for name, (alone, over) in p.items()},
+        "left_out": list(tasks.left_out),
+    }
+    folder.write_summary(summary)
+    return summary
+
+
+def page(tasks: JudgedTasks) -> Group:
+    """The page of one curve, or an overview of several before their pages."""
+    pages = [report.page(judged) for judged in tasks.judged]
+    if len(pages) == 1 and not tasks.left_out:
+        return pages[0]
+    table = plain_table("task", "sizes", "label", "p of the turn", "p over tasks", "turn over tasks")
+    for judged, p, over in zip(tasks.judged, tasks.p, tasks.p_over_tasks, strict=True):
+        turn = "yes" if over <= ALPHA else "no"
+        sizes = str(len(judged.curve.sizes))
+        table.add_row(str(judged.curve.task), sizes, judged.shape.label, p_value(p), p_value(over), turn)
+    title = Text(f"{len(pages)} task{'s' * (len(pages) > 1)}; p over tasks is adjusted by Holm", style="bold")
+    left_out = [Text(f"Left out: {reason}.") for reason in tasks.left_out]
+    described = [
+        part
+        for judged, shown in zip(tasks.judged, pages, strict=True)
+        for part in (Text(), Text(f"Task {judged.curve.task}", style="bold"), shown)
+    ]
+    return Group(title, table, *left_out, *described)
+
+
+def folder_name(task: str) -> str:
+    """A folder name for a task; a name with other characters, or a long one, ends with its hash.
+
+    >>> folder_name("arc_easy"), folder_name("../a")
+    ('arc_easy', 'a-d55fe49c')
+    """
+    plain = re.sub(r"[^\w.-]+", "-", task, flags=re.ASCII).strip(".-")[:LONGEST]
+    return plain if plain == task else f"{plain}-{hashlib.sha256(task.encode()).hexdigest()[:8]}".strip("-")
