@@ -1,11 +1,11 @@
 """Number formatting in tables, figures and messages."""
 
-import numpy as np
+import math
 
 
 def finite_or_none(value: float) -> float | None:
     """The number, or None (null in JSON) if it is infinite or NaN."""
-    return float(value) if np.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -24,10 +24,14 @@ def p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
-def shortened(name: str, width: int) -> str:
-    """Shorten a name to its last `width` characters, which hold the seed and the step.
+def shortened(name: str, width: int, start: int | None = None) -> str:
+    """Shorten a name to `width` characters: its first `start` characters (a third by default) and its end, which holds the
+    seed and the step.
 
     >>> shortened("ladder/80x2/seed780@750", 19), shortened("8x2", 19)
-    ('…r/80x2/seed780@750', '8x2')
+    ('ladder…/seed780@750', '8x2')
     """
-    return name if len(name) <= width else f"…{name[-(width - 1) :]}"
+    if len(name) <= width:
+        return name
+    start = (width - 1) // 3 if start is None else start
+    return f"{name[:start]}…{name[len(name) - (width - 1 - start) :]}"

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
-from rich.table import Table
 
-from distractor.runs.tables import WIDTH
+from distractor.runs.tables import WIDTH, FittedTable
 
 
-def printed(shown: Iterable[Any]) -> str:
-    """The text of tables and sentences; checks that every table fits the terminal."""
-    console = Console(width=400, file=io.StringIO(), highlight=False)
+def printed(shown: Iterable[Any], width: int = 400) -> str:
+    """The text of tables and sentences; checks that nothing is wider than `width`, or than `WIDTH` in a wide terminal."""
+    console = Console(width=width, file=io.StringIO(), highlight=False)
     for group in shown:
         for part in group.renderables if isinstance(group, Group) else [group]:
-            if isinstance(part, Table):
-                assert console.measure(part).maximum <= WIDTH
+            if isinstance(part, FittedTable):
+                assert part.is_complete(max(width, WIDTH)), part.headings
             console.print(part)
         console.print()
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= width
     return text
 
 

@@ -1,4 +1,4 @@
-"""Tables and sentences that `distractor ablate` prints, at most 100 columns wide."""
+"""Tables and sentences that `distractor ablate` prints."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,8 +7,8 @@ from rich.console import Group
 from rich.text import Text
 
 from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak
-from distractor.numbers import number, p_value, shortened, with_interval
-from distractor.runs.tables import plain_table
+from distractor.numbers import number, p_value, with_interval
+from distractor.runs.tables import FittedTable, plain_table
 from distractor.scoring.behaviour import TaskResult
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.statistics.curve import peak
@@ -19,8 +19,21 @@ from distractor.text.format import Format
 from distractor.text.task import Condition
 
 TOP_COMPONENTS = 8
+LEVEL_1, LEVEL_2 = "these weights (level 1)", "models like these (level 2)"
 
 ACCURACIES = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
+
+HELD_OUT = "held\nout"
+HEADINGS = (
+    "size", "parameters", "accuracy\nconflict", "accuracy\ndistr. only", "accuracy\ntrue only", "preference\nin conflict",
+    HELD_OUT, "coverage", "T\nnats", "D\nnats",
+)  # fmt: skip
+DROPPED = (
+    HELD_OUT, "accuracy\ntrue only", "accuracy\ndistr. only", "accuracy\nconflict", "parameters", "coverage", "T\nnats",
+    "D\nnats",
+)  # fmt: skip
+"""The columns that narrow terminals leave out, in this order."""
+ALL_IN = "--json and results.parquet"
 
 COLUMNS_EXPLAINED = (
     "preference: p(distractor's answer) / p(either answer){held_out}.\n"
@@ -49,16 +62,15 @@ VERDICT_EXPLAINED = (
 def models_table(result: AblationResult) -> Group:
     """One row for each size: accuracies, distractor preference, coverage and the two pulls, as means over seeds."""
     has_held_out = any(result.held_out(scores.source).any() for scores in result.scores)
-    table = plain_table("\nsize", "\nparameters", "accuracy\nconflict", "accuracy\ndistr. only", "accuracy\ntrue only")
-    table.add_column("preference\nin conflict", justify="right", no_wrap=True)
-    for name in ("held\nout", "\ncoverage", "T\nnats", "D\nnats")[not has_held_out :]:
-        table.add_column(name, justify="right")
+    table = FittedTable(
+        [name for name in HEADINGS if has_held_out or name != HELD_OUT], drop=DROPPED, all_in=f"{ALL_IN} have them"
+    )
     for models in result.sizes:
         source = result.scores[models[0]].source
         preference = result.mean(models, "distractor_preference", Condition.CONFLICT)
         held_out = result.mean(models, "distractor_preference", Condition.CONFLICT, result.held_out(source))
         table.add_row(
-            shortened(source.model, 20),
+            source.model,
             f"{source.n_params:,}",
             *(mean_alone(result.mean(models, "accuracy", condition)) for condition in ACCURACIES),
             mean_and_interval(preference),
@@ -119,7 +131,10 @@ def verdict_table(result: AblationResult) -> Group:
     lines.append(Text(f"Shape of preference over size, level 1 (these weights), by seed: {by_seed}."))
     lines.append(Text(f"Shape of preference over size, level 2 (models like these): {level_2}."))
     lines.extend(Text(line) for line in (_turn_sentence(shape), _interior_peak_sentence(result, shape)) if line)
-    table = plain_table("claim of the hypothesis", "these weights (level 1)", "models like these (level 2)")
+    table = FittedTable(
+        ("claim of the hypothesis", LEVEL_1, LEVEL_2), wrapped=("claim of the hypothesis",), drop=(LEVEL_1,),
+        all_in="--json has them",
+    )  # fmt: skip
     parts = {(part.name, part.level): part for part in result.verdict.because}
     for name in dict.fromkeys(part.name for part in result.verdict.because):
         cells = (_claim_cell(parts.get((name, level))) for level in (1, 2))
@@ -133,7 +148,7 @@ def components_table(knockout: Mapping[str, Any]) -> Group:
     effects = knockout["effects"]
     order = sorted(effects, key=lambda name: -abs(effects[name]["conflict"]["mean"]))[:TOP_COMPONENTS]
     conditions = list(next(iter(effects.values())))
-    table = plain_table("component", *conditions)
+    table = plain_table("component", *conditions, all_in="--json has them")
     for name in order:
         table.add_row(name, *(with_interval(**effects[name][condition]) for condition in conditions))
     title = (

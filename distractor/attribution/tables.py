@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.size_trends import order_sentences
-from distractor.numbers import number, shortened, with_interval
+from distractor.numbers import number, with_interval
 from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, map_names, maps_of, mean_of, varying
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
-from distractor.runs.tables import WIDTH, plain_table
+from distractor.runs.tables import FittedTable, plain_table
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
 TOP = 8  # the number of sites, heads or stages in a table
 MAPS = 3  # the largest number of maps side by side
+ALL_IN = "--json and the files in readings/ have them"
 SINKS = ("bos", "slot")  # roles that receive attention by default
 
 
@@ -76,10 +76,13 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
 
 
 def _behaviour(results: ProbeResults) -> Group:
-    table = plain_table("model", "parameters", "preference", "T, nats", "D, nats")
+    table = FittedTable(
+        ("model", "parameters", "preference", "T, nats", "D, nats"), drop=("parameters", "T, nats", "D, nats"),
+        all_in="--json has them",
+    )  # fmt: skip
     for i, source in enumerate(results.sources):
         cells = ["–" if mean is None else with_interval(*mean) for mean in results.summary_means(i).values()]
-        table.add_row(shortened(source.name, 24), f"{source.n_params or 0:,}", *cells)
+        table.add_row(source.name, f"{source.n_params or 0:,}", *cells)
     n_items = int(results.complete.sum())
     counts = f"{n_items} items in {results.n_groups} groups"
     title = f"{results.task.name}: {counts} (means with 95 % intervals over groups)"
@@ -88,14 +91,14 @@ def _behaviour(results: ProbeResults) -> Group:
 
 
 def _strengths(results: ProbeResults) -> Group:
-    table = plain_table("model", "loss of T", "loss of D", "T sites", "D sites")
+    table = plain_table("model", "loss of T", "loss of D", "T sites", "D sites", all_in="--json has them")
     for strength in results.strengths:
         sites = (
             f"{names[0].removesuffix('.z')}{f' +{len(names) - 1}' if names[1:] else ''}" if names else "–"
             for names in strength.chosen
         )
         losses = (with_interval(*strength.mean(task)) for task in ("true", "distractor"))
-        table.add_row(shortened(strength.source.name, 19), *losses, *sites)
+        table.add_row(strength.source.name, *losses, *sites)
     title = "Loss in nats when T sites or D sites are knocked out (chosen on half of the groups, measured on the other half)"
     return Group(Text(title, style="bold"), table, *map(Text, order_sentences(results)))
 
@@ -123,8 +126,8 @@ def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Datase
     return Group(title, table, *map(Text, notes))
 
 
-def _sites(reading: Reading, cells: "Dataset") -> Table:
-    """The top sites, with one column per map (and its recovery), as many maps as fit on the page."""
+def _sites(reading: Reading, cells: "Dataset") -> FittedTable:
+    """The top sites, with one column per map (and its recovery)."""
     sites, maps = top(reading, cells), list(maps_of(cells))
     dims = varying([outer for outer, _ in maps])
     columns: list[tuple[str, list[str]]] = []
@@ -139,15 +142,9 @@ def _sites(reading: Reading, cells: "Dataset") -> Table:
         cell_name(site) + (f", of {has:.0%} of items" if has < 1 else "")
         for site, has in zip(sites, shares, strict=True)
     ]
-    free = WIDTH - max(map(len, names)) - 2
-    fitting: list[tuple[str, list[str]]] = []
-    for heading, column in columns[: 2 * MAPS]:
-        free -= max(map(len, [heading, *column])) + 2
-        if free < -2:
-            break
-        fitting.append((heading, column))
-    table = plain_table("site", *(heading for heading, _ in fitting))
-    for row in zip(names, *(column for _, column in fitting), strict=True):
+    shown = columns[: 2 * MAPS]
+    table = plain_table("site", *(heading for heading, _ in shown), all_in=ALL_IN)
+    for row in zip(names, *(column for _, column in shown), strict=True):
         table.add_row(*row)
     return table
 
@@ -162,20 +159,20 @@ def _recovery(cell: "Dataset") -> str:
     return "–" if np.isnan(share[0]) else with_interval(*share)
 
 
-def _lens(cells: "Dataset") -> Table:
+def _lens(cells: "Dataset") -> FittedTable:
     gap = cells.sel(quantity="logit_gap")
     shown = [c for c in ("conflict", "congruent", "distractor_swapped") if c in labels(gap, "condition")]
-    table = plain_table("stage", *(f"gap, {condition}" for condition in shown))
+    table = plain_table("stage", *(f"gap, {condition}" for condition in shown), all_in=ALL_IN)
     for stage in _spread(labels(gap, "stage")):
         row = (gap.sel(stage=stage, condition=condition) for condition in shown)
         table.add_row(stage, *(with_interval(*mean_of(cell)) for cell in row))
     return table
 
 
-def _decoding(cells: "Dataset") -> Table:
+def _decoding(cells: "Dataset") -> FittedTable:
     """Each label at the stage with the best accuracy, with the controls at that stage."""
     controls, stages = labels(cells, "control"), labels(cells, "stage")
-    table = plain_table("label", "best at", *(control.replace("_", " ") for control in controls))
+    table = plain_table("label", "best at", *(control.replace("_", " ") for control in controls), all_in=ALL_IN)
     for label in labels(cells, "label"):
         accuracy = cells["mean"].sel(label=label).mean("condition", skipna=False)
         best = int(accuracy.sel(control="model").argmax("stage"))

@@ -191,12 +191,12 @@ def _print_result(result: "AblationResult", summary: dict[str, Any], folder: Pat
     for knockout in summary["knockouts"]:
         terminal.print()
         terminal.print(components_table(knockout))
-    terminal.print(f"\nResults, figures and summary: {folder}", markup=False)
+    terminal.print(f"\nResults, figures and summary: {folder}", markup=False, soft_wrap=True)
 
 
 def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dict[str, Any], folder: Path) -> None:
     from distractor.ablation.formats.curve import format_curve
-    from distractor.ablation.formats.tables import formats_table
+    from distractor.ablation.formats.tables import FormatsTable
     from distractor.ablation.written.answers import WrittenResult
     from distractor.ablation.written.tables import written_notes, written_table
 
@@ -207,11 +207,11 @@ def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dic
             terminal.print(written_table(result))
             for note in written_notes(result):
                 terminal.print(note, markup=False)
-            terminal.print(f"\nTexts, values, figure and summary: {subfolder}", markup=False)
+            terminal.print(f"\nTexts, values, figure and summary: {subfolder}", markup=False, soft_wrap=True)
         else:
             _print_result(result, summary["by_format"][result.task.format.label], subfolder)
         terminal.print()
-    terminal.print(formats_table([format_curve(result) for result in results]))
+    terminal.print(FormatsTable([format_curve(result) for result in results]))
     for sentence in summary["sentences"]:
         terminal.print(sentence, markup=False)
-    terminal.print(f"\nFormats side by side: {folder}", markup=False)
+    terminal.print(f"\nFormats side by side: {folder}", markup=False, soft_wrap=True)

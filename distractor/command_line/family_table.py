@@ -1,20 +1,22 @@
-"""Tables of model families for the terminal, at most 100 columns wide; nothing is downloaded or loaded."""
+"""Tables of model families for the terminal; nothing is downloaded or loaded."""
 
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from distractor.models.family import Family, Member
 from distractor.models.snapshot import cached_folder
 from distractor.numbers import number
-from distractor.runs.tables import plain_table
+from distractor.runs.tables import FittedTable
 
 
-def families_table(families: Iterable[Family]) -> Table:
+def families_table(families: Iterable[Family]) -> FittedTable:
     """One row for each family: number of models, smallest and largest, number of seeds and saved steps."""
-    table = plain_table("family", "models", "smallest", "largest", "seeds", "saved steps")
+    table = FittedTable(
+        ("family", "models", "smallest", "largest", "seeds", "saved steps"), names=("family", "smallest", "largest"),
+        drop=("saved steps", "seeds", "models"),
+    )  # fmt: skip
     for family in families:
         sizes = list(dict.fromkeys(member.model for member in family.members))
         saved = max((len(member.available_steps) for member in family.members), default=0)
@@ -35,8 +37,11 @@ def family_table(family: Family) -> Group:
     The loss is in nats; its column is left out when no model's loss is known.
     """
     losses = [member.loss for member in family.members if member.loss is not None]
-    table = plain_table("model", "parameters", "tokens", "steps", "saved", *["loss"] * bool(losses), "on disk")
-    table.add_column("hub id or folder", overflow="fold")
+    where = "hub id or folder"
+    table = FittedTable(
+        ("model", "parameters", "tokens", "steps", "saved", *["loss"] * bool(losses), "on disk", where), left=(where,),
+        wrapped=(where,), drop=("saved", "steps", "loss", "tokens", where, "parameters"),
+    )  # fmt: skip
     for member in family.members:
         loss = "–" if member.loss is None else number(member.loss)
         table.add_row(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from distractor.numbers import shortened
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -37,7 +39,7 @@ def progress_bar(total: int) -> "Iterator[Advance]":
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task("starting", total=total)
-        yield lambda name: bar.update(row, advance=1, description=name)
+        yield lambda name: bar.update(row, advance=1, description=shortened(name, 24))
 
 
 def print_tables(tables: "Iterable[RenderableType]", folder: Path) -> None:
@@ -48,7 +50,7 @@ def print_tables(tables: "Iterable[RenderableType]", folder: Path) -> None:
     for table in tables:
         terminal.print(table)
         terminal.print()
-    terminal.print(f"Readings, figures and summary: {folder}", markup=False)
+    terminal.print(f"Readings, figures and summary: {folder}", markup=False, soft_wrap=True)
 
 
 def print_json(summary: dict[str, Any]) -> None:

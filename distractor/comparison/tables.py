@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from distractor.comparison.map_changes import MapChange
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import number, p_value, shortened, with_interval
-from distractor.runs.tables import WIDTH, plain_table
+from distractor.runs.tables import WIDTH, FittedTable, plain_table
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition
 
@@ -127,9 +126,11 @@ def _behaviour(result: ComparisonResult, pair: Pair) -> Group:
     seeds = [len(side.members) for side in (first, second)]
     if max(seeds) > 1:
         title += f", {seeds[0]} and {seeds[1]} seeds"
-    table = plain_table("quantity", "condition", "first", "second", "second − first", "p", "adjusted p", "beyond")
-    table.columns[1].justify = "left"
-    table.columns[-1].justify = "left"
+    table = FittedTable(
+        ("quantity", "condition", "first", "second", "second − first", "p", "adjusted p", "beyond"),
+        drop=("p", "adjusted p", "second", "first", "beyond"), left=("condition", "beyond"), wrapped=("condition", "beyond"),
+        all_in="--json has them",
+    )  # fmt: skip
     last = ""
     for (quantity, condition), change in pair.rows.items():
         levels = [number(result.level(side, (quantity, condition)).mean) for side in (pair.first, pair.second)]
@@ -160,8 +161,10 @@ def _switched(result: ComparisonResult, pair: Pair) -> Group:
 
 
 def _paths(result: ComparisonResult, pair: Pair) -> Group:
-    table = plain_table("", "first", "second", "second − first", "p", "beyond")
-    table.columns[-1].justify = "left"
+    table = FittedTable(
+        ("", "first", "second", "second − first", "p", "beyond"), drop=("p", "second", "first", "beyond"), left=("beyond",),
+        wrapped=("beyond",), all_in="--json has them",
+    )  # fmt: skip
     for path, change in pair.paths.items():
         task = "true" if path == "true_path" else "distractor"
         levels = []
@@ -190,11 +193,13 @@ def _paths(result: ComparisonResult, pair: Pair) -> Group:
 
 def _maps(probe: str, maps: Sequence[MapChange]) -> Group:
     """The sites that changed most in maps with changed sites; one line for each other map."""
-    parts: list[Text | Table] = []
+    parts: list[Text | FittedTable] = []
     shown = [one for one in maps if one.is_marked.any()][:MAPS]
     for one in shown:
         parts.append(Text(f"{probe}, {one.name}: effects of {len(one.sites)} sites, nats", style="bold"))
-        table = plain_table("site", "first", "second", "second − first", "p")
+        table = FittedTable(
+            ("site", "first", "second", "second − first", "p"), drop=("p", "second", "first"), all_in="--json has them"
+        )
         for i in one.order[:SITES]:
             if np.abs([one.first[i], one.second[i]]).max() < LEAST and not one.is_marked[i]:
                 continue
@@ -227,7 +232,7 @@ def _similarity(one: MapChange) -> str:
 
 def _training(curves: TrainingCurves) -> Group:
     names = [name for name in HEADINGS if name in curves.curves]
-    table = plain_table("\nstep", *(HEADINGS[name] for name in names))
+    table = plain_table("step", *(HEADINGS[name] for name in names), all_in="--json has them")
     means = {name: curves.means(name) for name in names}
     last = len(curves.steps) - 1
     shown = np.unique(np.linspace(0, last, min(last + 1, STEPS)).round().astype(int))

@@ -12,7 +12,7 @@ from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.request import CurveRequest
 from distractor.numbers import number
 from distractor.runs.folder import RunFolder
-from distractor.runs.tables import plain_table
+from distractor.runs.tables import FittedTable
 from distractor.version import __version__
 
 COLUMNS = ("size", "mean", "low", "high", "models_low", "models_high")
@@ -57,7 +57,8 @@ def page(judged: JudgedCurve) -> Group:
     seeds = len(curve.seeds)
     items = "" if curve.n_items is None else f"{curve.n_items} items in {len(curve.groups)} groups, "
     title = f"{curve.quantity} against {curve.axis}: {items}{len(curve.sizes)} sizes × {seeds} seed{'s' * (seeds > 1)}"
-    table = plain_table(curve.axis, "mean", "95 %, these weights (level 1)", "95 %, models like these (level 2)")
+    levels = "95 %, these weights (level 1)", "95 %, models like these (level 2)"
+    table = FittedTable((curve.axis, "mean", *levels), names=(), drop=levels[::-1], all_in="curve.csv has them")
     for row in judged.as_dict()["sizes"]:
         models = "–" if row["models_low"] is None else _between(row["models_low"], row["models_high"])
         table.add_row(f"{row['size']:,.15g}", number(row["mean"], 3), _between(row["low"], row["high"]), models)

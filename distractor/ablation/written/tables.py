@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from rich.console import Group
 
-from distractor.ablation.tables import caption, mean_alone, mean_and_interval
+from distractor.ablation.tables import ALL_IN, caption, mean_alone, mean_and_interval
 from distractor.ablation.written.answers import MIN_PARSED, WrittenResult
-from distractor.numbers import shortened
-from distractor.runs.tables import plain_table
+from distractor.runs.tables import FittedTable
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.text.task import Condition
 
@@ -25,9 +24,12 @@ def written_table(result: WrittenResult) -> Group:
     is_reasoned = result.task.format.scoring == "cot"
     conditions = [c for c in ACCURACIES if not (is_reasoned and c is Condition.DISTRACTOR_ONLY)]
     last = ["follows\nquestion", "follows\nreasoning"] if is_reasoned else ["other\nanswer"]
-    table = plain_table("\nsize", "\nparameters", "distr. share\nin conflict")
-    for name in [*(f"accuracy\n{ACCURACIES[c]}" for c in conditions), "texts with\nan answer", *last]:
-        table.add_column(name, justify="right", no_wrap=True)
+    accuracies = [f"accuracy\n{ACCURACIES[c]}" for c in conditions]
+    table = FittedTable(
+        ["size", "parameters", "distr. share\nin conflict", *accuracies, "texts with\nan answer", *last],
+        drop=[*accuracies[:0:-1], "parameters", *last[::-1], accuracies[0], "texts with\nan answer"],
+        all_in=f"{ALL_IN} have them",
+    )
     for models in result.sizes:
         source = result.sources[models[0]]
         if is_reasoned:
@@ -35,7 +37,7 @@ def written_table(result: WrittenResult) -> Group:
         else:
             last_means = [result.mean(models, "another", Condition.CONFLICT)]
         table.add_row(
-            shortened(source.model, 20),
+            source.model,
             f"{source.n_params:,}",
             mean_and_interval(result.mean(models, "distractor_share", Condition.CONFLICT)),
             *(mean_alone(result.mean(models, "accuracy", c)) for c in conditions),
