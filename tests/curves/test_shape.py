@@ -418,7 +418,7 @@ def test_a_user_error_gives_one_message_and_leaves_no_files(tmp_path: Path, caps
     write(tmp_path / "loss.csv", [{**row, "quantity": "loss"} for row in sound])
     (tmp_path / "latin.csv").write_bytes(b"size,value\n70M,\xe9\n")
     line = {"doc_id": 0, "target": -1, "filtered_resps": [[-1, False], [-2, True]], "acc": 1}
-    (tmp_path / "log.jsonl").write_text(json.dumps(line) + "\n" + json.dumps({"doc_id": 1, "acc": None}))
+    (tmp_path / "log.jsonl").write_text(json.dumps(line) + "\n" + json.dumps({"doc_id": 1, "acc": "x"}))
     (tmp_path / "latin.jsonl").write_bytes(json.dumps(line).encode() + b"\n\xe9")
     before = sorted(tmp_path.iterdir())
     for command, words in (
@@ -426,7 +426,7 @@ def test_a_user_error_gives_one_message_and_leaves_no_files(tmp_path: Path, caps
         (["seeds.csv"], "seeds.csv, line 2: the seed is 0 in column seed, but 7 in column size"),
         (["loss.csv", "--delta", "0.1", "--by", "difficulty"], "not for loss: cut by group"),
         (["latin.csv"], "latin.csv, line 2: not UTF-8"),
-        (["70M=log.jsonl"], "log.jsonl, line 2: column value must be a number, not nothing"),
+        (["70M=log.jsonl"], "log.jsonl, line 2: column value must be a number, not 'x'"),
         (["70M=log.jsonl", "--quantity", "logit_gap"], "log.jsonl, line 1: logit_gap needs target"),
         (["70M=latin.jsonl"], "latin.jsonl, line 2: not UTF-8"),
         (["none.csv"], "there is no file none.csv"),
