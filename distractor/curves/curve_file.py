@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distractor.curves.cells import only_value, quantity_values, texts, values_of
 from distractor.curves.choose import choose_quantity, keep_rows, refuse_mixtures, size_column
 from distractor.curves.columns import ITEM, NAMES_OF, find, with_usual_names
+from distractor.curves.constant_means import constant_notes
 from distractor.curves.harness_log import first_quantity, is_log, read_log
 from distractor.curves.harness_results import read_results, results_in
 from distractor.curves.item_curve import curve_of_items
@@ -193,6 +194,7 @@ def _curve(table: "DataFrame", quantity: str, value_column: str, request: CurveR
     }
     if item_column is None:
         curve = curve_of_means(table, models, values, fixed)
+        notes += constant_notes(curve)
     else:
         curve = curve_of_items(table, models, item_column, values, request.group, fixed)
     return replace(curve, notes=(*notes, *curve.notes))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from distractor.curves.cells import names_of, rows_where, texts
 from distractor.curves.choose import way_to_choose
 from distractor.curves.columns import find_any
+from distractor.curves.constant_means import same_items_note
 from distractor.curves.grid import grid_of
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
@@ -65,6 +66,11 @@ def curve_of_items(
     values = group_values(per_item, groups)
     left_out = grid.shape[1] - complete.shape[1]
     notes = [f"{left_out} of {grid.shape[1]} items were not shown to every model and are left out"] * bool(left_out)
+    if {"answer", "target"} <= set(table):
+        constant = constant_answers(table, models)
+    else:
+        names = [f"{size:g}" + f", seed {seed}" * (len(fixed["seeds"]) > 1) for seed, size in complete.index]
+        constant = same_items_note(complete.to_numpy(float), names)
     return Curve(
         means=values.mean(-1),
         values=values,
@@ -72,15 +78,13 @@ def curve_of_items(
         counts=count_items(groups),
         n_items=complete.shape[1],
         left_out=left_out,
-        notes=(*notes, *constant_answers(table, models)),
+        notes=(*notes, *constant),
         **fixed,
     )
 
 
 def constant_answers(table: "DataFrame", models: "DataFrame") -> Iterator[str]:
-    """Yield a note for each model that nearly always gives the same answer, if the table has answers and targets."""
-    if not {"answer", "target"} <= set(table):
-        return
+    """Yield a note for each model that nearly always gives the same answer; the table has answers and targets."""
     answers = models.assign(answer=table["answer"], target=table["target"]).dropna(subset=["answer", "target"])
     if texts(answers["target"]).nunique() > 1:
         for (size, seed), given in answers.groupby(["size", "seed"], sort=False)["answer"]:
