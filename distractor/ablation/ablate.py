@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,8 +33,9 @@ from distractor.statistics.composed import Composed, compose
 from distractor.statistics.curve import peak
 from distractor.statistics.group_values import count_items, weigh
 from distractor.statistics.intervals import Mean, group_means, mean_intervals
-from distractor.statistics.shape_test import Shape, delta_of, judge
+from distractor.statistics.shape_test import DELTA, Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
+from distractor.statistics.weighting import weighting_notes
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
@@ -54,6 +56,15 @@ class AblationResult(TaskScores):
     verdict: Verdict | None
     unjudged: str | None = None
     knockouts: tuple[Reading, ...] = ()
+
+    @cached_property
+    def weighting(self) -> tuple[str, ...]:
+        """Warnings about groups of unequal size, for distractor preference in `conflict`; see `weighting_notes`."""
+        if not self.shapes:
+            return ()
+        curves = SizeCurves.over(self.task, self.scores, self.complete)
+        preference = curves.of("distractor_preference")
+        return tuple(weighting_notes(preference, curves.counts, curves.sizes, delta=DELTA))
 
     def held_out(self, source: Source) -> Bool[ndarray, " item"]:
         """Which items belong to groups that the model never saw in `conflict` during training; all False if unknown."""

@@ -84,6 +84,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "task": task.name,
         "items": int(result.complete.sum()),
         "groups": result.n_groups,
+        "weighting": list(result.weighting),
         "dropped": dropped,
         "left_out": {reason: list(names) for reason, names in task.left_out.items()},
         "caution": task.caution,

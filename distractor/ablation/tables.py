@@ -94,7 +94,7 @@ def caption(result: TaskResult, cells: str) -> Text:
 
 
 def notes(result: AblationResult) -> Iterator[str]:
-    """Cautions about the numbers: the task's own caution, omitted items, and models that always give one answer."""
+    """Cautions about the numbers: the task's own, omitted items, unequal groups, and models that give one answer."""
     task = result.task
     if task.caution:
         yield task.caution
@@ -106,6 +106,7 @@ def notes(result: AblationResult) -> Iterator[str]:
         if count := max(scores.dropped[condition] for scores in result.scores):
             what = "items" if condition is Condition.CONGRUENT else f"{condition} prompts"
             yield f"{count} {what} dropped: no wording of {condition} has as many tokens as conflict under this tokenizer."
+    yield from (f"Distractor preference in conflict: {text}." for text in result.weighting)
     constant = {
         scores.source.name: text
         for model, scores in enumerate(result.scores)

@@ -1,7 +1,7 @@
 """Judges the shape of a curve from a file, with intervals, published curves and curves of item parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from distractor.runs.item_parts import ItemParts, PartsBy, parts_of
 from distractor.statistics.curve import Curve
 from distractor.statistics.intervals import interval, interval_of_models, interval_of_seed_means
 from distractor.statistics.shape_test import SHARES, Level, Shape, delta_of, judge, judge_means, seeds_in_words
+from distractor.statistics.weighting import weighting_notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,9 @@ def judge_curve(
     elif shape.models is not None and curve.errors is not None:
         _, models_low, models_high = interval_of_seed_means(curve.means, curve.errors)
     parts = parts_of(curve, by) if by else None
+    if curve.values is not None and curve.counts is not None:
+        weighting = weighting_notes(curve.values, curve.counts, curve.sizes, delta=smallest)
+        curve = replace(curve, notes=(*curve.notes, *weighting))
     return JudgedCurve(curve, shape, smallest, low, high, models_low, models_high, published, parts)
 
 

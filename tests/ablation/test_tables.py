@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,8 @@ import oracles
 import tiny
 from distractor.ablation import figures as plot
 from distractor.ablation.ablate import AblationResult, SizeCurves, models_at_peak, peak_and_largest
-from distractor.ablation.tables import verdict_table
+from distractor.ablation.report import summary
+from distractor.ablation.tables import notes, verdict_table
 from distractor.scoring.settings import Settings
 from distractor.statistics.curve import peak
 from distractor.statistics.shape_test import judge
@@ -39,6 +41,23 @@ def simulated(curve: list[float], of_seed: dict[int, list[float]] | None = None,
     scores.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     complete = np.ones(len(task.items), dtype=bool)
     curves = SizeCurves.over(task, scores, complete)
+    shapes = {"distractor_preference": judge(curves.of("distractor_preference"), curves.sizes)}
+    return AblationResult(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
+
+
+def unequal() -> AblationResult:
+    """A run on one large group, whose preference falls and rises, and small groups, whose preference rises."""
+    task = TASKS["negation_qa"]().take(240)
+    large = task.items[0].group
+    items = tuple(replace(item, group=large) if index < 150 else item for index, item in enumerate(task.items))
+    task = replace(task, items=items)
+    is_large = np.array([item.group == large for item in items])
+    scores = []
+    for size, (of_large, of_small) in enumerate(zip([0.8, 0.5, 0.2, 0.5, 0.8], [0.3, 0.4, 0.5, 0.6, 0.7], strict=True)):
+        ahead = np.random.default_rng(size).normal(0, 0.1, (len(task.conditions), len(items)))
+        ahead[task.conditions.index(Condition.CONFLICT)] += logit(np.where(is_large, of_large, of_small))
+        scores.append(oracles.scored(task, np.stack([np.full_like(ahead, -5.0), ahead - 5], -1), 10 * 2**size, 0))
+    curves = SizeCurves.over(task, scores, np.ones(len(items), dtype=bool))
     shapes = {"distractor_preference": judge(curves.of("distractor_preference"), curves.sizes)}
     return AblationResult(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
 
@@ -126,3 +145,17 @@ def test_everything_in_a_figure_is_on_the_page_and_tick_labels_do_not_overlap(
         ticks = [*axes.xaxis.get_ticklabels(), *axes.xaxis.get_ticklabels(minor=True)]
         boxes = sorted((t.get_window_extent() for t in ticks if t.get_text() and t.get_visible()), key=lambda b: b.x0)
         assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_the_verdict_weights_items_as_the_table_does_and_the_page_names_the_difference() -> None:
+    result = unequal()
+    for models, judged in zip(result.sizes, result.shapes["distractor_preference"].means[0], strict=True):
+        shown = result.mean(models, "distractor_preference", Condition.CONFLICT)
+        assert shown is not None
+        assert judged == pytest.approx(shown.mean)
+    few, other = result.weighting
+    assert "item groups has 62% of the items" in few
+    assert "a fall and rise of 0." in other
+    assert [f"Distractor preference in conflict: {text}." for text in result.weighting] == list(notes(result))[-2:]
+    assert summary(result)["weighting"] == [few, other]
+    assert simulated([0.5, 0.7, 0.8, 0.3]).weighting == ()
