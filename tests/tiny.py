@@ -70,6 +70,9 @@ ARCHITECTURES: Mapping[str, Config] = {
     ),
 }
 FURTHER: Mapping[str, Config] = {
+    "gemma3_wide": partial(
+        Gemma3TextConfig, **_GATED, num_key_value_heads=2, head_dim=6, sliding_window=4096, query_pre_attn_scalar=6
+    ),
     "olmo2": partial(Olmo2Config, **_GATED, num_key_value_heads=2),
     # Like OPT-350m: norms after the sums, no final norm, and embeddings narrower than the residual stream.
     "opt_350m": partial(

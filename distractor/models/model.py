@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models import hooks
+from distractor.models import hooks, limits
 from distractor.models.hooks import HOOKS, Edit, Hook, Read, Tap, recorder
 from distractor.models.memory import without_progress_bars
 from distractor.models.site import PARTS, Part, Site
@@ -24,11 +24,10 @@ WEIGHT_TREATMENT = "raw: as stored, nothing folded or centred"
 
 @dataclass(frozen=True, eq=False)
 class AttentionMask:
-    """The position of each token in a pass, the keys it can attend to (cached first), and their `distances` to the left."""
+    """The position of each token in a pass, and the keys it can attend to (cached first)."""
 
     positions: Int[Tensor, "row query"]
     visible: Bool[Tensor, "row query key"]
-    distances: Int[Tensor, "row query key"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,11 @@ class Model:
         """Return the number of heads of a part; `k` and `v` have fewer in grouped-query attention."""
         shared = getattr(self.bridge.cfg, "n_key_value_heads", None)
         return int(shared) if shared and part in ("k", "v") else self.n_heads
+
+    @property
+    def shared_length(self) -> int | None:
+        """The length up to which texts may share a sequence or a cache: see `limits.shared_length`."""
+        return limits.shared_length(self.bridge.original_model.config)
 
     @property
     def is_additive(self) -> bool:
@@ -210,20 +214,10 @@ class Model:
 
     def _masks(self, mask: AttentionMask) -> Any:
         """Return the additive mask of attention scores in the architecture's form: one, or one per type of layer."""
-        config = self.bridge.original_model.config.get_text_config()
-        window = getattr(config, "sliding_window", None)
-
-        def additive(visible: Bool[Tensor, "row query key"]) -> Tensor:
-            zero = torch.zeros((), dtype=self.dtype, device=visible.device)
-            return torch.where(visible, zero, torch.finfo(self.dtype).min)[:, None]
-
-        def sliding() -> Tensor:
-            return additive(mask.visible if window is None else mask.visible & (mask.distances < window))
-
-        types = getattr(config, "layer_types", None)
-        if types is None:
-            return sliding()
-        return {kind: sliding() if kind == "sliding_attention" else additive(mask.visible) for kind in set(types)}
+        zero = torch.zeros((), dtype=self.dtype, device=mask.visible.device)
+        additive = torch.where(mask.visible, zero, torch.finfo(self.dtype).min)[:, None]
+        types = getattr(self.bridge.original_model.config.get_text_config(), "layer_types", None)
+        return additive if types is None else dict.fromkeys(types, additive)
 
     def _hooks(
         self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]

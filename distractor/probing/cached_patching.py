@@ -25,6 +25,14 @@ attention is a small
 part of the cost.
 """
 
+
+def longest_line_of(length: int) -> int:
+    """The number of keys that a line can have at most, if no prompt is longer than `length`: those of a prompt, and of
+    suffixes in a line.
+    """
+    return 2 * length + LINE_TOKENS
+
+
 PATCHABLE_PARTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
 """The parts that cached patching supports. A pattern has two positions, so it is not supported."""
 
@@ -69,11 +77,8 @@ class Packed:
         past = torch.arange(self.known, device=self.first.device)
         before = past < self.first[:, :, None]
         together = self.cells[:, :, None] == self.cells[:, None]
-        distances = (
-            self.positions[:, :, None] - torch.cat([past.expand(len(self.rows), -1), self.positions], 1)[:, None]
-        )
-        sees = torch.cat([before, together & (distances[:, :, self.known :] >= 0)], -1)
-        return AttentionMask(self.positions, sees, distances)
+        is_before = self.positions[:, :, None] >= self.positions[:, None]
+        return AttentionMask(self.positions, torch.cat([before, together & is_before], -1))
 
 
 def pack(

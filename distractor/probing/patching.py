@@ -19,7 +19,7 @@ from distractor.models.hooks import Edit, Read, Tap, set_to
 from distractor.models.model import Model
 from distractor.models.self_check import ROUNDING
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
-from distractor.probing.cached_patching import PATCHABLE_PARTS, CachedPatching, Patches
+from distractor.probing.cached_patching import LINE_TOKENS, PATCHABLE_PARTS, CachedPatching, Patches, longest_line_of
 from distractor.probing.run import Batch, Run
 from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
 
@@ -82,13 +82,20 @@ def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node c
 
 
 def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
-    """The reason why a model does not support cached patching, from a comparison with whole passes on two items. Empty
-    if the model supports it.
+    """The reason why a model does not support cached patching. Empty if the model supports it.
+
+    From its settings, and from a comparison with whole passes on the longest and the shortest item. One comparison has
+    as many copies of a patch as fill the longest line.
     """
-    model = run.model
-    few = replace(run.batch, items=run.batch.items[:2], tokens=run.batch.tokens[:, :2], lengths=run.batch.lengths[:2],
-        answers=run.batch.answers[:2], roles=tuple(of[:2] for of in run.batch.roles))  # fmt: skip
-    some = replace(run, batch=few, log_probs=run.log_probs[:, :2], seen={})
+    model, batch = run.model, run.batch
+    longest_line = longest_line_of(int(batch.lengths.max()))
+    if model.shared_length is not None and longest_line > model.shared_length:
+        return f"its attention changes beyond {model.shared_length} tokens, and a line can have {longest_line}"
+    by_length = batch.lengths.argsort(stable=True).tolist()
+    ends = list(dict.fromkeys([by_length[-1], by_length[0]]))
+    few = replace(batch, items=tuple(batch.items[i] for i in ends), tokens=batch.tokens[:, ends],
+        lengths=batch.lengths[ends], answers=batch.answers[ends], roles=tuple(tuple(of[i] for i in ends) for of in batch.roles))  # fmt: skip
+    some = replace(run, batch=few, log_probs=run.log_probs[:, ends], seen={})
     differs = (few.tokens[0] != few.tokens[1]) & _is_token(few)
     at = differs.cumsum(-1).eq(1) & differs  # the first token that differs
     at = torch.where(at.any(-1, keepdim=True), at, _is_last(few))
@@ -100,8 +107,13 @@ def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
         if part in model.parts
     ]
     expected = torch.stack([patched_gap(model, few, *node) for node in nodes])
+    site, _ = nodes[0]
+    suffix = int((few.lengths - at.int().argmax(-1)).min())
+    at = torch.ones_like(at) if site.part in HEAD_PARTS else at
+    copies: list[Node] = [(site, at.clone()) for _ in range(-(-LINE_TOKENS // suffix))]
     try:
-        off = float((_cached_gaps(some, nodes) - expected).abs().max())
+        found = _cached_gaps(some, [*nodes, *copies])
+        off = float((found - torch.cat([expected, expected[:1].expand(len(copies), -1, -1)])).abs().max())
     except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
     allowed = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(expected.abs().max()))

@@ -67,6 +67,12 @@ class PackedSequence:
             sequences.append(_plain([self.tokens[k] for k in reversed(path)], {len(path) - 1: targets}))
         return sequences
 
+    def after(self, prefix: Sequence[int]) -> "PackedSequence":
+        """The same sequence with `prefix` before each of its texts."""
+        shift = len(prefix)
+        parents = [*range(-1, shift - 1), *(shift - 1 if parent < 0 else parent + shift for parent in self.parents)]
+        return PackedSequence([*prefix, *self.tokens], parents, {k + shift: of for k, of in self.targets.items()})
+
 
 def _plain(tokens: Sequence[int], targets: Mapping[int, Sequence[Target]]) -> PackedSequence:
     return PackedSequence(tokens, range(-1, len(tokens) - 1), targets)
@@ -84,8 +90,11 @@ def plain_sequences(rows: Sequence[Encoded | None]) -> list[PackedSequence]:
     return [_plain(text, dict(sorted(targets.items()))) for text, targets in texts.items()]
 
 
-def packed_sequences(rows: Sequence[Encoded | None]) -> list[PackedSequence]:
-    """All texts of an item as one packed sequence if that saves enough tokens, else `plain_sequences`."""
+def packed_sequences(rows: Sequence[Encoded | None], limit: int | None = None) -> list[PackedSequence]:
+    """All texts of an item as one packed sequence if that saves enough tokens, else `plain_sequences`.
+
+    A packed sequence has at most `limit` tokens (None: any number).
+    """
     texts = plain_sequences(rows)
     if len(texts) < 2:
         return texts
@@ -104,7 +113,17 @@ def packed_sequences(rows: Sequence[Encoded | None]) -> list[PackedSequence]:
             position = children[step]
             if k in text.targets:
                 targets.setdefault(position, []).extend(text.targets[k])
-    if len(tokens) > MAX_PACKED_SHARE * sum(len(text.tokens) for text in texts):
+    # A target that other tokens follow stays before them, and a copy of it at the end is scored: in some models (GPT-Neo),
+    # no token can attend to one on its right.
+    followed: set[int] = set()
+    for k in reversed(range(len(tokens))):
+        if k not in targets or k in followed:
+            followed.add(parents[k])
+    for k in sorted(followed & targets.keys()):
+        targets[len(tokens)] = targets.pop(k)
+        tokens.append(tokens[k])
+        parents.append(parents[k])
+    if len(tokens) > MAX_PACKED_SHARE * sum(len(text.tokens) for text in texts) or not may_share(len(tokens), limit):
         return texts
     order = [k for k in range(len(tokens)) if k not in targets] + sorted(targets)
     moved = {old: new for new, old in enumerate(order)} | {-1: -1}
@@ -115,6 +134,11 @@ def packed_sequences(rows: Sequence[Encoded | None]) -> list[PackedSequence]:
             {moved[k]: targets[k] for k in sorted(targets)},
         )
     ]
+
+
+def may_share(length: int, limit: int | None) -> bool:
+    """Whether a line of this length may have a mask of its own; `limit` None: any line."""
+    return limit is None or length <= limit
 
 
 def to_tensors(
@@ -132,17 +156,17 @@ def to_tensors(
     for row, sequence in enumerate(sequences):
         start = longest - len(sequence.tokens)
         visible[row, start:, start:], positions[row, start:] = sequence.mask_and_positions
-    distances = positions[:, :, None] - positions[:, None]
-    ids, *mask = (torch.from_numpy(array).to(device) for array in (tokens, positions, visible, distances))
+    ids, *mask = (torch.from_numpy(array).to(device) for array in (tokens, positions, visible))
     return ids, AttentionMask(*mask)
 
 
 def batches(
-    sequences: Sequence[PackedSequence], max_rows: Callable[[int, int], int], *, mixed: bool
+    sequences: Sequence[PackedSequence], max_rows: Callable[[int, int], int], *, mixed: bool, limit: int | None = None
 ) -> list[list[int]]:
     """Group sequences, by index, into batches for one forward pass each; the shortest come first.
 
-    `max_rows` maps length and unembedded tokens to the size of a batch. Only `mixed` batches hold several lengths.
+    `max_rows` maps length and unembedded tokens to the size of a batch. Only `mixed` batches hold several lengths, of
+    at most `limit` tokens (None: any number).
     """
     sizes = [(len(sequence.tokens), sequence.n_unembedded) for sequence in sequences]
     groups: list[list[int]] = []
@@ -152,7 +176,12 @@ def batches(
         group = groups[-1] if groups else []
         if group:
             (shortest, _), (longest, last) = sizes[group[0]], sizes[group[-1]]
-            may_mix = mixed and len(group) * longest < SMALL_BATCH and shortest >= MIXED_LENGTHS * length
+            may_mix = (
+                mixed
+                and may_share(length, limit)
+                and len(group) * longest < SMALL_BATCH
+                and shortest >= MIXED_LENGTHS * length
+            )
             fits = len(group) < max_rows(length, max(most, unembedded))
             if fits and (may_mix or (length, unembedded) == (longest, last)):
                 group.append(index)

@@ -15,7 +15,14 @@ from distractor.models.model import Model
 from distractor.models.self_check import ROUNDING
 from distractor.progress import record_note
 from distractor.scoring.encode import Encoded
-from distractor.scoring.prefix_sharing import PackedSequence, batches, packed_sequences, plain_sequences, to_tensors
+from distractor.scoring.prefix_sharing import (
+    PackedSequence,
+    batches,
+    may_share,
+    packed_sequences,
+    plain_sequences,
+    to_tensors,
+)
 from distractor.text.task import Item
 
 TOKENS_PER_PASS = 4_096
@@ -67,7 +74,7 @@ def _add_log_probs(
     log_probs: Float[np.ndarray, "condition item answer=2"],
 ) -> None:
     """Add the log-probability of every answer token to `log_probs`, in place."""
-    (sequences, batched), packed = _layouts(tuple(map(tuple, rows)), model.vocab, batch_size)
+    (sequences, batched), packed = _layouts(tuple(map(tuple, rows)), model.vocab, batch_size, model.shared_length)
     if packed and not why_no_prefix_sharing(model, [sequence for _, sequence in packed[0]]):
         sequences, batched = packed
     for indices in batched:
@@ -83,16 +90,20 @@ Layout = tuple[Sequence[tuple[int, PackedSequence]], Sequence[Sequence[int]]]
 
 @lru_cache(maxsize=8)
 def _layouts(
-    rows: tuple[tuple[Encoded | None, ...], ...], vocab: int, batch_size: int | None
+    rows: tuple[tuple[Encoded | None, ...], ...], vocab: int, batch_size: int | None, limit: int | None
 ) -> tuple[Layout, Layout | None]:
-    """The plain layout, and the packed layout if it is cheaper. Cached for models that share an encoding."""
+    """The plain layout, and the packed layout if it is cheaper. Cached for models that share an encoding.
+
+    Lines of more than `limit` tokens are plain and have a batch for each length.
+    """
     max_rows = partial(rows_per_pass, vocab=vocab, batch_size=batch_size)
 
     def layout(build: Callable[[Sequence[Encoded | None]], list[PackedSequence]], *, mixed: bool) -> Layout:
         sequences = [(item, sequence) for item, of_item in enumerate(rows) for sequence in build(of_item)]
-        return sequences, batches([sequence for _, sequence in sequences], max_rows, mixed=mixed)
+        return sequences, batches([sequence for _, sequence in sequences], max_rows, mixed=mixed, limit=limit)
 
-    plain, packed = layout(plain_sequences, mixed=False), layout(packed_sequences, mixed=True)
+    plain = layout(plain_sequences, mixed=False)
+    packed = layout(partial(packed_sequences, limit=limit), mixed=True)
     is_cheaper = len(packed[0]) < len(plain[0]) or 2 * len(packed[1]) <= len(plain[1]) > 0
     return plain, packed if is_cheaper else None
 
@@ -114,26 +125,51 @@ def _run(model: Model, sequences: Sequence[PackedSequence]) -> list[list[float]]
 
 
 _no_prefix_sharing: "WeakKeyDictionary[Any, str]" = WeakKeyDictionary()
+_tested_length: "WeakKeyDictionary[Any, int]" = WeakKeyDictionary()
 
 
 def why_no_prefix_sharing(model: Model, sequences: Sequence[PackedSequence]) -> str:
-    """Why custom attention masks fail in this model; empty if they work. Tested once a model, on two packed sequences."""
-    if model.bridge not in _no_prefix_sharing:
-        first = next((sequence for sequence in sequences if not sequence.is_plain), sequences[0])
-        second = max(sequences, key=lambda sequence: abs(len(sequence.tokens) - len(first.tokens)))
-        expected = np.concatenate([_run(model, [text])[0] for pack in (first, second) for text in pack.unpacked])
-        try:
-            difference = float(np.abs(np.concatenate(_run(model, [first, second])) - expected).max())
-            tolerance = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(np.abs(expected).max()))
-            why = "" if difference <= tolerance else f"log-probabilities were off by {difference:.1e}"
-        except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
-            why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-        _no_prefix_sharing[model.bridge] = why
+    """Why custom attention masks fail in this model; empty if they work.
+
+    Tested on a line at least as long as the longest that may have a mask, again if a longer one comes: masks that are
+    right in short lines may be wrong in long ones.
+    """
+    sequences = [sequence for sequence in sequences if may_share(len(sequence.tokens), model.shared_length)]
+    if not sequences or _no_prefix_sharing.get(model.bridge):
+        return _no_prefix_sharing.get(model.bridge, "")
+    by_length = sorted(sequences, key=lambda sequence: (len(sequence.tokens), not sequence.is_plain))
+    if len(by_length[-1].tokens) > _tested_length.get(model.bridge, 0):
+        longest = _lengthened(model, by_length[-1])
+        packed = next((sequence for sequence in reversed(by_length) if not sequence.is_plain), longest)
+        _no_prefix_sharing[model.bridge] = why = _why_masks_fail(model, [longest, packed, by_length[0]])
+        _tested_length[model.bridge] = len(longest.tokens)
         if why:
             record_note(
                 f"{model.name}: every prompt was scored in full, because this model does not support prefix sharing ({why})."
             )
     return _no_prefix_sharing[model.bridge]
+
+
+def _lengthened(model: Model, sequence: PackedSequence) -> PackedSequence:
+    """The sequence with more tokens at its start, up to a power of two, so that few lengths need a test."""
+    length = len(sequence.tokens)
+    wanted = 2 ** (length - 1).bit_length() - length
+    if model.shared_length is not None:
+        wanted = min(wanted, model.shared_length - length)
+    if model.context is not None:
+        wanted = min(wanted, model.context - max(len(text.tokens) for text in sequence.unpacked))
+    return sequence.after([sequence.tokens[0]] * max(wanted, 0))
+
+
+def _why_masks_fail(model: Model, batch: Sequence[PackedSequence]) -> str:
+    """Compare sequences in one batch with each of their texts alone; return what differs, or nothing."""
+    expected = np.concatenate([_run(model, [text])[0] for sequence in batch for text in sequence.unpacked])
+    try:
+        difference = float(np.abs(np.concatenate(_run(model, batch)) - expected).max())
+    except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
+        return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+    tolerance = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(np.abs(expected).max()))
+    return "" if difference <= tolerance else f"log-probabilities were off by {difference:.1e}"
 
 
 def refuse_nan(

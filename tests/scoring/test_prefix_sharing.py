@@ -1,6 +1,8 @@
 """Shared prefixes run once and give the same log-probabilities as every text alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from transformers import GPTNeoConfig
 
 import tiny
 from conftest import Loaded
@@ -72,6 +75,7 @@ def get(loaded: Loaded, folder: Path, architecture: str) -> Model:
 @pytest.fixture(autouse=True)
 def _forget_checks() -> None:
     score_module._no_prefix_sharing.clear()
+    score_module._tested_length.clear()
 
 
 @pytest.fixture
@@ -98,8 +102,11 @@ def test_packed_texts_score_the_same_as_each_text_alone(
     plain = sum(passes)
     assert np.ptp(expected[0]) > 0.1
     scores = score_all(model, items(5), rows)
-    assert score_module._no_prefix_sharing[model.bridge] == "", "packing was not tried, or failed"
     assert_allclose(scores, expected, atol=1e-5 if architecture == "gemma2" else 1e-9)
+    if model.shared_length is not None and model.shared_length < 20:
+        assert model.bridge not in score_module._no_prefix_sharing, "texts longer than the window were packed"
+        return
+    assert score_module._no_prefix_sharing[model.bridge] == "", "packing was not tried, or failed"
     passes.clear()
     assert_allclose(score_all(model, items(5), rows), scores, atol=0)
     assert sum(passes) < plain / 2, "nothing was saved"
@@ -116,7 +123,45 @@ def test_prompts_in_a_mixed_batch_score_the_same_as_each_alone(
     score(model, items(5), rows)
     passes.clear()
     assert_allclose(score(model, items(5), rows), expected, atol=1e-5 if architecture == "gemma2" else 1e-9)
-    assert passes == [4 * 27, 28], "the longest prompt must not share a batch with the shortest"
+    is_short = model.shared_length is not None and model.shared_length < 24
+    assert passes == ([24, 25, 26, 27, 28] if is_short else [4 * 27, 28]), (
+        "the longest prompt must not share a batch with the shortest"
+    )
+
+
+@pytest.mark.parametrize("order", ["short first", "long first", "mixed"])
+def test_a_window_shorter_than_a_prompt_changes_no_score_in_any_order(tmp_path: Path, order: str) -> None:
+    """GPT-Neo hides tokens beyond 256 in its local layers; longer prompts share nothing."""
+    config = partial(
+        GPTNeoConfig, hidden_size=16, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]]
+    )
+    model = load(tiny.save(tmp_path, config, tiny.byte_level()), device="cpu", dtype="float64")
+    assert model.shared_length == 256
+    made = np.random.default_rng(2)
+    lengths = [20, 254, 30, 300, 31, 250, 420, 32]
+    lengths.sort(reverse=order == "long first") if order != "mixed" else None
+    rows: Rows = []
+    for length in lengths:
+        shared = made.integers(4, model.vocab, length)
+        prompts = (shared, np.append(shared[:-3], made.integers(4, model.vocab, 3)), shared[:-5])
+        rows.append([Encoded(tuple(prompt.tolist()), ((5, 7, 9), (6, 8)), ()) for prompt in prompts])
+    assert_allclose(score_all(model, items(8), rows), score_one_by_one(model, rows), atol=1e-9)
+    assert score_module._no_prefix_sharing[model.bridge] == ""
+
+
+def test_masks_are_tested_again_when_a_longer_line_comes(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    """A model whose settings hide that masks fail beyond 30 tokens."""
+    model = loaded("llama", "bytes")
+    right = Model._masks
+    bad = lambda self, mask: right(self, replace(mask, visible=mask.visible & (mask.visible.shape[-1] <= 32)))  # noqa: E731
+    monkeypatch.setattr(Model, "_masks", bad)
+    rows = texts_of(model.vocab)
+    short, long = [rows[0]], [[row and replace(row, prompt=row.prompt[:1] * 14 + row.prompt) for row in rows[0]]]
+    for some in (short, long):
+        assert_allclose(score_all(model, items(1), some), score_one_by_one(model, some), atol=1e-9)
+        assert bool(score_module._no_prefix_sharing[model.bridge]) == (some is long)
 
 
 @pytest.mark.quick
@@ -186,6 +231,7 @@ def test_a_packed_sequence_holds_every_text_once() -> None:
         for k, targets in text.targets.items():
             assert set(targets) <= set(unpacked[tuple(text.tokens[: k + 1])])
     assert visible.diagonal().all()
+    assert all(parent < k for k, parent in enumerate(packed.parents)), "a token attends to one on its right"
     assert (visible.sum(1) == positions + 1).all()
     assert packed.n_unembedded == len(packed.targets), "only positions with targets are unembedded"
 
@@ -201,7 +247,7 @@ def test_each_token_of_a_batch_is_one_position_after_its_parent() -> None:
         for k, parent in enumerate(sequence.parents):
             if parent >= 0:
                 assert mask.visible[row, start + k, start + parent]
-                assert mask.distances[row, start + k, start + parent] == 1
+                assert mask.positions[row, start + k] == mask.positions[row, start + parent] + 1
 
 
 @pytest.mark.quick
