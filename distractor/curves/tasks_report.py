@@ -11,7 +11,7 @@ from distractor.curves import report
 from distractor.curves.judge_tasks import JudgedTasks
 from distractor.numbers import p_value
 from distractor.runs.folder import RunFolder
-from distractor.runs.tables import plain_table
+from distractor.runs.tables import FittedTable
 from distractor.statistics.standard_errors import ALPHA
 
 LONGEST = 80  # most characters of a folder's name
@@ -40,7 +40,10 @@ def page(tasks: JudgedTasks) -> Group:
     pages = [report.page(judged) for judged in tasks.judged]
     if len(pages) == 1 and not tasks.left_out:
         return pages[0]
-    table = plain_table("task", "sizes", "label", "p of the turn", "p over tasks", "turn over tasks")
+    table = FittedTable(
+        ("task", "sizes", "label", "p of the turn", "p over tasks", "turn over tasks"),
+        drop=("sizes", "turn over tasks", "p over tasks", "p of the turn"), all_in="--json has them",
+    )  # fmt: skip
     for judged, p, over in zip(tasks.judged, tasks.p, tasks.p_over_tasks, strict=True):
         turn = "yes" if over <= ALPHA else "no"
         sizes = str(len(judged.curve.sizes))
