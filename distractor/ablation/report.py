@@ -7,6 +7,7 @@ import numpy as np
 from distractor.ablation.ablate import AblationResult, composed_of, constant_answer
 from distractor.probing.cells import labels, mean_of, means_of
 from distractor.probing.readings import Reading
+from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
@@ -88,6 +89,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "dropped": dropped,
         "left_out": {reason: list(names) for reason, names in task.left_out.items()},
         "caution": task.caution,
+        "low_coverage": coverage_record(result),
         "format": task.format.as_dict(),
         "models": [_model(result, model) for model in range(len(result.scores))],
         "shape": {name: shape.as_dict() for name, shape in result.shapes.items()},

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak
 from distractor.numbers import number, p_value, with_interval
+from distractor.runs.coverage import coverage_caution
 from distractor.runs.tables import FittedTable, plain_table
 from distractor.scoring.behaviour import TaskResult
 from distractor.scoring.shot_limits import caution as shot_caution
@@ -79,7 +80,8 @@ def models_table(result: AblationResult) -> Group:
             *(mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull")),
         )
     explained = COLUMNS_EXPLAINED.format(held_out="; held out: on items kept out of training" * has_held_out)
-    return Group(caption(result, "means"), table, Text(explained, style="dim"))
+    low = [Text(sentence) for sentence in [coverage_caution(result)] if sentence]
+    return Group(caption(result, "means"), *low, table, Text(explained, style="dim"))
 
 
 def caption(result: TaskResult, cells: str) -> Text:

@@ -16,6 +16,7 @@ from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading, probe_identity
+from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.behaviour import model_at_several_steps
@@ -149,6 +150,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
         "task": results.task.name,
         "items": int(results.complete.sum()),
         "groups": results.n_groups,
+        "low_coverage": coverage_record(results),
         "models": [
             {
                 "model": source.name,

@@ -13,6 +13,7 @@ from distractor.numbers import number, with_interval
 from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, map_names, maps_of, mean_of, varying
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
+from distractor.runs.coverage import coverage_caution
 from distractor.runs.tables import FittedTable, plain_table
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _behaviour(results: ProbeResults) -> Group:
     counts = f"{n_items} items in {results.n_groups} groups"
     title = f"{results.task.name}: {counts} (means with 95 % intervals over groups)"
     legend = "preference: distractor preference in conflict; T, D: pull of the true task and of the distractor."
-    return Group(Text(title, style="bold"), table, Text(legend))
+    low = [Text(sentence) for sentence in [coverage_caution(results)] if sentence]
+    return Group(Text(title, style="bold"), *low, table, Text(legend))
 
 
 def _strengths(results: ProbeResults) -> Group:

@@ -10,6 +10,7 @@ from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
 from distractor.numbers import finite_or_none
 from distractor.probing.readings import probe_identity
+from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.settings import Settings
@@ -84,6 +85,7 @@ def _task(result: ComparisonResult) -> dict[str, Any]:
     return {
         "items": int(result.complete.sum()),
         "groups": result.n_groups,
+        "low_coverage": coverage_record(result),
         "format": result.task.format.as_dict(),
         "sides": [_side(result, side) for side in range(len(result.sides))],
         "pairs": [_pair(result, pair) for pair in result.pairs],

@@ -10,6 +10,7 @@ from distractor.comparison.map_changes import MapChange
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import number, p_value, shortened, with_interval
+from distractor.runs.coverage import coverage_caution
 from distractor.runs.tables import WIDTH, FittedTable, plain_table
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition
@@ -62,6 +63,8 @@ HEADINGS = {
 
 def tables(result: ComparisonResult) -> Iterator[Group | Text]:
     """Yields behaviour and sites of each pair, then curves along training, then what could not be read."""
+    if sentence := coverage_caution(result):
+        yield Text(f"{result.task.name}: {sentence}")
     for pair in result.pairs:
         yield _behaviour(result, pair)
         yield Group(*map(Text, verdict(result, pair)))

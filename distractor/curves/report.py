@@ -75,6 +75,8 @@ def _secondary(judged: JudgedCurve) -> Iterator[str]:
     results = [f"{name}: {test if isinstance(test, str) else _turns(test.turns)}" for name, test in tests.items()]
     quadratic = f"quadratic fit (does not test for a turn): {_turns(opinion.quadratic.turns)}"
     yield f"Secondary tests: {'; '.join([*results, quadratic])}."
+    if opinion.caution:
+        yield f"Caution: {opinion.caution}."
 
 
 def _turns(turns: bool) -> str:

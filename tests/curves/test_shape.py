@@ -396,6 +396,7 @@ def test_the_command_prints_both_levels_and_leaves_numbers_and_figures(
     assert "These weights (level 1), by seed: " in shown
     assert "Models like these (level 2): U-shaped" in shown
     assert "Secondary tests: two lines:" in shown
+    assert ("Caution: on curves that rise to a plateau" in shown) == ("two lines: too few" not in shown)
     assert "Published: GPT-3, zero-shot: 0.54, 0.54, 0.36, 0.33." in shown
     for name in ("summary.json", "curve.csv", "manifest.json", "figures/shape.png", "figures/parts.svg"):
         assert (tmp_path / "out" / name).stat().st_size

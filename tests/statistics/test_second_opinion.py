@@ -159,3 +159,10 @@ def test_fewer_than_eight_sizes_are_too_few() -> None:
 def test_step_0_has_a_position_on_the_log_axis() -> None:
     np.testing.assert_allclose(on_log_axis([0, 1, 9]), np.log([1, 2, 10]))
     np.testing.assert_allclose(on_log_axis([1, 10]), np.log([1, 10]))
+
+
+def test_the_caution_is_written_beside_every_result_and_only_there() -> None:
+    few, enough = (second_opinion(np.zeros((1, n)), range(1, n + 1)).as_dict()["caution"] for n in (7, 8))
+    assert few is None
+    assert "12 to 30 %" in enough
+    assert "82 to 95 %" in enough
