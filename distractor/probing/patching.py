@@ -94,7 +94,8 @@ def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
     by_length = batch.lengths.argsort(stable=True).tolist()
     ends = list(dict.fromkeys([by_length[-1], by_length[0]]))
     few = replace(batch, items=tuple(batch.items[i] for i in ends), tokens=batch.tokens[:, ends],
-        lengths=batch.lengths[ends], answers=batch.answers[ends], roles=tuple(tuple(of[i] for i in ends) for of in batch.roles))  # fmt: skip
+        lengths=batch.lengths[ends], answers=batch.answers[ends],
+        roles=tuple(tuple(of[i] for i in ends) for of in batch.roles))  # fmt: skip
     some = replace(run, batch=few, log_probs=run.log_probs[:, ends], seen={})
     differs = (few.tokens[0] != few.tokens[1]) & _is_token(few)
     at = differs.cumsum(-1).eq(1) & differs  # the first token that differs
