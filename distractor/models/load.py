@@ -9,7 +9,8 @@ import torch
 
 from distractor.errors import ModelError, first_line
 from distractor.models.device import pick_device
-from distractor.models.memory import free_memory, loaded_networks, without_progress_bars
+from distractor.models.loading_report import refuse_adapter, refuse_incomplete, refuse_keys, unconverted_keys
+from distractor.models.memory import free_memory, loaded_networks, quiet_transformers
 from distractor.models.model import Model
 from distractor.models.remote_code import refuse_foreign_code
 from distractor.models.self_check import check_against, reference_log_probs
@@ -35,8 +36,9 @@ def load(
     `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a large model over all
     devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers first (see `check_against`).
     `trust_remote_code` runs Python files of the folder if its configuration names them.
-    Raises ModelError if the folder holds no readable model or tokenizer, TransformerLens does not support the
-    architecture, the device is not available, the folder needs its own code and is not trusted, or the self-check fails.
+    Raises ModelError if the folder holds no readable model or tokenizer, its weights do not fill the model,
+    TransformerLens does not support the architecture, the device is not available, the folder needs its own code and is
+    not trusted, or the self-check fails.
     """
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
@@ -54,19 +56,24 @@ def load(
         for path in {folder, tokenizer or folder}:
             refuse_foreign_code(path)
     trust = {"trust_remote_code": trust_remote_code}  # None would ask on the terminal
-    placement: dict[str, Any] = {"device_map": device_map} if device_map else {"device": pick_device(device)}
+    place = pick_device(device) if device_map is None else device_map
+    refuse_adapter(name, folder)
     free_memory()
-    with without_progress_bars():
+    with quiet_transformers():
         try:
             words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True, **trust)
             words.init_kwargs.update(trust)  # TransformerLens loads the tokenizer again with these
             if len(words) <= len(words.added_tokens_decoder):  # an empty tokenizer, made because the file is missing
                 raise FileNotFoundError("it has no tokenizer")
-            reference = reference_log_probs(folder, words, DTYPES[dtype], placement, **trust) if self_check else None
-            free_memory()
+            network = load_network(folder, name=name, dtype=DTYPES[dtype], device_map=device_map, **trust)
+            network = network if device_map else network.to(place)
+            reference = reference_log_probs(network, words) if self_check else None
+            where = {} if device_map else {"device": place}
             bridge = TransformerBridge.boot_transformers(
-                str(folder), dtype=DTYPES[dtype], tokenizer=words, **trust, **placement
+                str(folder), hf_model=network, dtype=DTYPES[dtype], tokenizer=words, **trust, **where
             )
+        except ModelError:
+            raise
         # A damaged file raises the error of its reader: pickle, safetensors, json or a configuration class.
         except Exception as error:
             if "trust_remote_code" in str(error):
@@ -80,8 +87,34 @@ def load(
     try:
         return model if reference is None else replace(model, check=check_against(model, reference))
     except RuntimeError as error:
-        where = f"{dtype} on {device_map or device}"
-        raise ModelError(f"{name}: the model is loaded but cannot run as {where} ({first_line(error)})") from error
+        raise ModelError(
+            f"{name}: the model is loaded but cannot run as {dtype} on {place} ({first_line(error)})"
+        ) from error
+
+
+def load_network(
+    folder: Path, *, name: str, dtype: torch.dtype, device_map: str | None = None, trust_remote_code: bool = False
+) -> Any:
+    """Load the network of a folder with transformers. Raises ModelError if the weights do not fill it."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map=device_map,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # the report names them
+            trust_remote_code=trust_remote_code,
+        )
+    except RuntimeError as error:
+        refuse_keys(name, {"not converted": unconverted_keys(error)})
+        raise
+    network, report = loaded
+    refuse_incomplete(name, report)
+    loaded_networks.add(network)
+    return network.eval()
 
 
 def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:

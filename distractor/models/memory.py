@@ -1,4 +1,4 @@
-"""Frees the memory of unused models, and hides the libraries' progress bars."""
+"""Frees the memory of unused models, and hides what transformers prints while it loads one."""
 
 import contextlib
 import gc
@@ -22,14 +22,16 @@ def free_memory() -> None:
 
 
 @contextlib.contextmanager
-def without_progress_bars() -> Iterator[None]:
-    """Hide the progress bars of transformers while a model loads, so that they do not disturb our own."""
+def quiet_transformers() -> Iterator[None]:
+    """Hide the progress bars and warnings of transformers while a model loads; what matters is raised as an error."""
     from transformers.utils import logging
 
-    was_on = logging.is_progress_bar_enabled()
+    had_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        if was_on:
+        logging.set_verbosity(verbosity)
+        if had_bars:
             logging.enable_progress_bar()

@@ -14,7 +14,7 @@ from torch import Tensor
 from distractor.errors import ModelError
 from distractor.models import hooks, limits
 from distractor.models.hooks import HOOKS, Edit, Hook, Read, Tap, recorder
-from distractor.models.memory import without_progress_bars
+from distractor.models.memory import quiet_transformers
 from distractor.models.site import PARTS, Part, Site
 from distractor.progress import record_forward_pass
 
@@ -351,7 +351,7 @@ class Model:
         from transformer_lens.model_bridge import TransformerBridge
 
         config = self.bridge.original_model.config
-        with torch.random.fork_rng(devices=[]), without_progress_bars():
+        with torch.random.fork_rng(devices=[]), quiet_transformers():
             torch.manual_seed(seed)
             network = type(self.bridge.original_model)(config).to(self.dtype)
             network.config.architectures = [type(network).__name__]

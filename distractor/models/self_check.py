@@ -1,8 +1,7 @@
 """Compares a loaded model with plain transformers on a few prompts."""
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models.memory import loaded_networks
 from distractor.models.model import Model, SelfCheck
 
 PROMPTS = (
@@ -32,31 +30,15 @@ Reference = Sequence[tuple[Sequence[int], Float[Tensor, "_ vocab"]]]  # prompts 
 
 
 @torch.inference_mode()
-def reference_log_probs(
-    folder: Path, tokenizer: Any, dtype: torch.dtype, placement: Mapping[str, Any], *, trust_remote_code: bool = False
-) -> Reference:
-    """Run the prompts one at a time through plain transformers, with the attention implementation that hooks need."""
-    from transformers import AutoModelForCausalLM
-
-    spread = {key: value for key, value in placement.items() if key == "device_map"}
-    network = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        attn_implementation="eager",
-        local_files_only=True,
-        trust_remote_code=trust_remote_code,
-        **spread,
-    ).eval()
-    loaded_networks.add(network)
-    if "device" in placement:
-        network = network.to(placement["device"])
+def reference_log_probs(network: Any, tokenizer: Any) -> Reference:
+    """Run the prompts one at a time through plain transformers, with its default attention implementation."""
     embedding = network.get_input_embeddings().weight
     context = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     reference = []
     for text in PROMPTS:
         prompt = [token for token in tokenizer(text).input_ids if token < len(embedding)][:context] or [0]
         logits = network(torch.tensor([prompt], device=embedding.device), use_cache=False).logits[0]
-        log_probs = torch.log_softmax(logits if dtype == torch.float64 else logits.float(), dim=-1)
+        log_probs = torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)
         reference.append((prompt, log_probs.cpu()))
     return reference
 
