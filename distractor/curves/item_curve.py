@@ -1,7 +1,11 @@
 """Makes a curve of a table with one row for each item: group values, and notes on items and constant answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from distractor.curves.cells import names_of, rows_where, texts
 from distractor.curves.choose import way_to_choose
@@ -9,14 +13,15 @@ from distractor.curves.columns import find_any
 from distractor.curves.constant_means import same_items_note
 from distractor.curves.grid import grid_of
 from distractor.errors import ScalingError
-from distractor.statistics.curve import Curve
-from distractor.statistics.group_values import count_items, group_values
+from distractor.statistics.curve import FEW_GROUPS, Curve, Size
+from distractor.statistics.group_values import count_items, group_values, least_shared
 from distractor.text.rows import names_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 
+MOST_NAMED = 3  # models in a note
 CONSTANT = 0.95
 """A model that gives one answer to more than this share of items gets a note, if the right answers differ."""
 
@@ -29,7 +34,7 @@ def curve_of_items(
     group: str | None,
     fixed: dict[str, Any],
 ) -> Curve:
-    """The group values of the items that every model has."""
+    """The group values of the items that each seed has at one size or more; a model may lack some of them."""
     group_column = find_any(table, group) if group else "group" if "group" in table else item_column
     if group_column is None:
         raise ScalingError(f"there is no column {group!r} to group items by; the columns are {names_text(table)}")
@@ -57,30 +62,56 @@ def curve_of_items(
             "compare logs of one version of one task"
         )
     grid = grid_of(items, "value", fixed, columns="item")
-    complete = grid.loc[:, grid.notna().all()]
-    if complete.empty:
-        raise ScalingError("no item has a value for every model; check that items have the same names for all models")
     group_of = items.drop_duplicates("item").set_index("item")["group"]
-    groups = list(group_of[complete.columns])
-    per_item = complete.to_numpy(float).reshape(len(fixed["seeds"]), len(fixed["sizes"]), -1)
+    every = grid.to_numpy(float).reshape(len(fixed["seeds"]), len(fixed["sizes"]), -1)
+    is_used = (~np.isnan(every)).any(1).all(0)
+    if not is_used.any():
+        raise ScalingError("no item has a value for every seed; check that items have the same names for all models")
+    per_item, groups = every[..., is_used], group_of[grid.columns[is_used]].to_numpy()
     values = group_values(per_item, groups)
-    left_out = grid.shape[1] - complete.shape[1]
-    notes = [f"{left_out} of {grid.shape[1]} items were not shown to every model and are left out"] * bool(left_out)
+    left_out = int((~is_used).sum())
+    notes = [f"{left_out} of {grid.shape[1]} items are left out, since a seed lacks them at all sizes"] * bool(left_out)
+    notes += missing_items(per_item, groups, fixed["sizes"], fixed["seeds"])
     if {"answer", "target"} <= set(table):
         constant = constant_answers(table, models)
     else:
-        names = [f"{size:g}" + f", seed {seed}" * (len(fixed["seeds"]) > 1) for seed, size in complete.index]
-        constant = same_items_note(complete.to_numpy(float), names)
+        names = [f"{size:g}" + f", seed {seed}" * (len(fixed["seeds"]) > 1) for seed, size in grid.index]
+        complete = per_item[..., ~np.isnan(per_item).any((0, 1))]
+        constant = same_items_note(complete.reshape(len(names), -1), names)
     return Curve(
         means=values.mean(-1),
         values=values,
-        groups=tuple(sorted(set(groups))),
+        groups=tuple(np.unique(groups).tolist()),
         counts=count_items(groups),
-        n_items=complete.shape[1],
+        n_items=per_item.shape[-1],
+        missing=int(np.isnan(per_item).sum()),
         left_out=left_out,
         notes=(*notes, *constant),
         **fixed,
     )
+
+
+def missing_items(
+    values: Float[ndarray, "seed size item"], groups: ndarray, sizes: Sequence[Size], seeds: Sequence[int]
+) -> Iterator[str]:
+    """Yield notes on the items that some models lack: how many, which models lack most, and what is compared."""
+    missing = np.isnan(values).sum(-1)
+    if not missing.any():
+        return
+    largest = np.argsort(-missing, axis=None, kind="stable")[:MOST_NAMED]
+    cells = [np.unravel_index(cell, missing.shape) for cell in largest if missing.flat[cell]]
+    seed_of = (lambda seed: f", seed {seeds[seed]}") if len(seeds) > 1 else lambda _: ""
+    most = "; ".join(f"{missing[seed, size]} at {sizes[size]:g}{seed_of(seed)}" for seed, size in cells)
+    yield (
+        f"{missing.sum():,} of {values.size:,} values are missing (most: {most}); sizes are compared within items, and each "
+        "mean is that of all items, estimated where some are missing"
+    )
+    first, second, shared = least_shared(values, groups)
+    if shared < min(FEW_GROUPS, len(set(groups.tolist()))):
+        yield (
+            f"sizes {sizes[first]:g} and {sizes[second]:g} share items of only {shared} groups: bounds from fewer than "
+            f"{FEW_GROUPS} groups are too narrow"
+        )
 
 
 def constant_answers(table: "DataFrame", models: "DataFrame") -> Iterator[str]:

@@ -63,6 +63,7 @@ class JudgedCurve:
             "families": list(curve.families),
             "items": curve.n_items,
             "left_out": curve.left_out,
+            "missing": curve.missing,
             "groups": len(curve.groups) or None,
             "sizes": [
                 {

@@ -24,9 +24,9 @@ class Curve:
     """One quantity over sizes and seeds: values of item groups, or means with their standard errors.
 
     `values` [seed size group] are group values (see `group_values`) of groups with `counts` items (None: equally many).
-    They are None where only `means` and `errors` [seed size] are known. `left_out` is the number of items that some
-    model lacks. `notes` are warnings for the reader (constant responders). `condition` is the condition
-    of the items, if the table names it.
+    They are None where only `means` and `errors` [seed size] are known. `left_out` is the number of items that a seed
+    lacks at all sizes, `missing` the number of other values that some model lacks. `notes` are warnings for the reader
+    (constant responders). `condition` is the condition of the items, if the table names it.
     """
 
     quantity: str
@@ -40,6 +40,7 @@ class Curve:
     counts: Float[ndarray, " group"] | None = None
     n_items: int | None = None
     left_out: int = 0
+    missing: int = 0
     families: tuple[str, ...] = ()
     task: str | None = None
     notes: tuple[str, ...] = ()

@@ -47,13 +47,19 @@ def group_values(values: Float[ndarray, "*rest size item"], groups: Groups) -> F
     Items that a model lacks may be easier or harder than the others, so sizes are compared within items: least squares
     with an effect of each size and of each item (two-way analysis of variance). For two sizes, that is the mean
     difference over the items that both have. The mean at a size is then that of all items, as if none were missing; it
-    stays within the range of the values there. Raises ScalingError for an item without a value, and for sizes that
-    share no item.
+    stays within the range of the values there. Raises ScalingError if a seed lacks an item at all sizes, or two sizes
+    share items of fewer than two groups.
     """
     numbers = number_groups(groups)
     is_known = ~np.isnan(values)
     if is_known.all():
         return weigh(group_means(values, numbers), count_items(numbers))
+    first, second, shared = least_shared(values, numbers)
+    if shared < min(2, int(numbers.max()) + 1):
+        raise ScalingError(
+            f"sizes {first + 1} and {second + 1} (in ascending order) share items of {shared} groups, but are compared over "
+            "the items that both have, of 2 groups or more; show all models the same items"
+        )
     rows = values.reshape(-1, *values.shape[-2:])
     table = np.array([_within_items(row, numbers) for row in rows])
     return table.reshape(*values.shape[:-1], -1)
@@ -68,7 +74,6 @@ def _within_items(values: Float[ndarray, "size item"], numbers: Int[ndarray, " i
         raise ScalingError(f"item {int(np.argmin(counts))} has no value at any size of a seed; leave it out")
     share = known / counts
     within = np.diag(known.sum(1)) - known @ share.T
-    _refuse_unconnected(within)
     # The effects sum to 0, so adding a constant to the singular matrix changes nothing but makes it invertible.
     within += 1 / len(values)
     level = filled.sum(0) / counts
@@ -86,12 +91,11 @@ def _within_items(values: Float[ndarray, "size item"], numbers: Int[ndarray, " i
     return np.asarray(mean[:, None] + spread * n_groups * (of_effect + of_level))
 
 
-def _refuse_unconnected(within: Float[ndarray, "size size"]) -> None:
-    from scipy.sparse.csgraph import connected_components
-
-    parts, part_of = connected_components(within)
-    if parts > 1:
-        raise ScalingError(
-            f"sizes {int(np.argmax(part_of == 0))} and {int(np.argmax(part_of == 1))} (counted from 0) share no item, "
-            "neither directly nor through other sizes; show the models the same items"
-        )
+def least_shared(values: Float[ndarray, "*rest size item"], groups: Groups) -> tuple[int, int, int]:
+    """The two sizes of a seed that share the fewest items (as indices), and the number of groups of these items."""
+    is_known = ~np.isnan(values.reshape(-1, *values.shape[-2:]))
+    known = is_known.astype(np.float32)
+    shared = known @ known.swapaxes(-1, -2) + np.diag(np.full(values.shape[-2], np.inf, np.float32))
+    row, first, second = np.unravel_index(int(shared.argmin()), shared.shape)
+    both = is_known[row, first] & is_known[row, second]
+    return int(first), int(second), len(set(np.asarray(groups)[both].tolist()))

@@ -114,11 +114,50 @@ def test_a_share_of_0_or_1_still_has_an_error() -> None:
     assert (curve.errors > 0.005).all()
 
 
-def test_items_missing_in_some_models_are_left_out_and_counted() -> None:
+def test_an_item_that_some_models_lack_counts_where_it_has_a_value() -> None:
     rows = [row for row in items() if not (row["item"] == "q1" and row["size"] == 2000 and row["seed"] == 1)]
     curve = curve_of(rows, CurveRequest())
-    assert (curve.n_items, curve.left_out) == (5, 1)
-    assert curve.notes == ("1 of 6 items were not shown to every model and are left out",)
+    assert (curve.n_items, curve.left_out, curve.missing) == (6, 0, 1)
+    assert curve.notes == (
+        "1 of 36 values are missing (most: 1 at 2000, seed 1); sizes are compared within items, and each mean is that of all "
+        "items, estimated where some are missing",
+    )
+    np.testing.assert_allclose(curve.means, curve_of(items(), CurveRequest()).means)
+
+
+def test_an_item_that_a_seed_lacks_is_left_out_and_counted() -> None:
+    rows = [row for row in items() if not (row["item"] == "q1" and row["seed"] == 1)]
+    curve = curve_of(rows, CurveRequest())
+    assert (curve.n_items, curve.left_out, curve.missing) == (5, 1, 0)
+    assert curve.notes == ("1 of 6 items are left out, since a seed lacks them at all sizes",)
+
+
+def test_of_300_items_with_5_percent_missing_none_is_lost_and_the_models_that_lack_most_are_named() -> None:
+    rng = np.random.default_rng(0)
+    ease = rng.normal(0, 1, 300)
+    rows = [
+        {"size": 1000 * size, "seed": seed, "item": item, "value": float(ease[item] + 0.1 * size + rng.normal(0, 0.01))}
+        for seed in range(3)
+        for size in range(1, 9)
+        for item in range(300)
+    ]
+    # The largest model of seed 2 also lacks the easiest items.
+    hardest = np.argsort(ease)[:240]
+    kept = [
+        row
+        for row in rows
+        if rng.random() > 0.05 and ((row["size"], row["seed"]) != (8000, 2) or row["item"] in hardest)
+    ]
+    curve = curve_of(kept, CurveRequest("logit_gap"))
+    assert (curve.n_items, curve.left_out, curve.missing) == (300, 0, len(rows) - len(kept))
+    assert "(most: 7" in curve.notes[0]
+    assert "at 8000, seed 2;" in curve.notes[0]
+    np.testing.assert_allclose(np.diff(curve.means), 0.1, atol=0.005)
+
+
+def test_sizes_that_share_few_items_are_named() -> None:
+    rows = [row for row in items(count=60) if row["size"] != 2000 or int(row["item"][1:]) < 10]
+    assert "sizes 1000 and 2000 share items of only 5 groups" in curve_of(rows, CurveRequest()).notes[1]
 
 
 def test_without_groups_each_item_is_a_group() -> None:
@@ -378,7 +417,7 @@ def changed(number: int, **change: Any) -> Rows:
             CurveRequest(),
             "seed 1 lacks size 2000: every seed",
         ),
-        ([r for r in items() if r["item"] == f"q{r['seed']}"], CurveRequest(), "no item has a value for every model"),
+        ([r for r in items() if r["item"] == f"q{r['seed']}"], CurveRequest(), "no item has a value for every seed"),
         (items(family="a")[:18] + items(family="b")[18:], CurveRequest(), "mix the families a, b.*--mixed-families"),
         (items(task="a")[:18] + items(task="b")[18:], CurveRequest(), "one task, .*--where task=a"),
         (items(), CurveRequest(where=(("task", "a"),)), "--where .*'task'; .* size"),

@@ -6,7 +6,7 @@ from numpy import ndarray
 from numpy.testing import assert_allclose, assert_array_equal
 
 from distractor.errors import ScalingError
-from distractor.statistics.group_values import count_items, group_values, unweigh, weigh
+from distractor.statistics.group_values import count_items, group_values, least_shared, unweigh, weigh
 from distractor.statistics.intervals import group_means
 from distractor.statistics.standard_errors import covariance
 
@@ -114,11 +114,17 @@ def test_a_size_without_a_wrong_answer_stays_at_1() -> None:
     assert_array_equal(group_values(values, GROUPS)[3], np.ones(6))
 
 
-def test_sizes_that_share_no_item_are_refused() -> None:
+def test_sizes_that_share_too_few_items_are_refused() -> None:
     values = scores(9)
     values[:2, :9] = values[2:, 9:] = np.nan
-    with pytest.raises(ScalingError, match=r"sizes 0 and 2 .* share no item"):
+    assert least_shared(values, GROUPS) == (0, 2, 0)
+    with pytest.raises(ScalingError, match=r"sizes 1 and 3 .* share items of 0 groups"):
         group_values(values, GROUPS)
+    values = scores(9)
+    values[0] = np.where(np.array(GROUPS) == "a", values[0], np.nan)
+    with pytest.raises(ScalingError, match=r"sizes 1 and 2 .* share items of 1 groups"):
+        group_values(values, GROUPS)
+    values = scores(9)
     values[:, 0] = np.nan
     with pytest.raises(ScalingError, match="item 0 has no value"):
         group_values(values, GROUPS)
