@@ -100,8 +100,9 @@ def missing_items(
         return
     largest = np.argsort(-missing, axis=None, kind="stable")[:MOST_NAMED]
     cells = [np.unravel_index(cell, missing.shape) for cell in largest if missing.flat[cell]]
-    seed_of = (lambda seed: f", seed {seeds[seed]}") if len(seeds) > 1 else lambda _: ""
-    most = "; ".join(f"{missing[seed, size]} at {sizes[size]:g}{seed_of(seed)}" for seed, size in cells)
+    most = "; ".join(
+        f"{missing[seed, size]} at {sizes[size]:g}" + f", seed {seeds[seed]}" * (len(seeds) > 1) for seed, size in cells
+    )
     yield (
         f"{missing.sum():,} of {values.size:,} values are missing (most: {most}); sizes are compared within items, and each "
         "mean is that of all items, estimated where some are missing"

@@ -150,8 +150,7 @@ def test_of_300_items_with_5_percent_missing_none_is_lost_and_the_models_that_la
     ]
     curve = curve_of(kept, CurveRequest("logit_gap"))
     assert (curve.n_items, curve.left_out, curve.missing) == (300, 0, len(rows) - len(kept))
-    assert "(most: 7" in curve.notes[0]
-    assert "at 8000, seed 2;" in curve.notes[0]
+    assert "(most: 69 at 8000, seed 2; 2" in curve.notes[0]
     np.testing.assert_allclose(np.diff(curve.means), 0.1, atol=0.005)
 
 
