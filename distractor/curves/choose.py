@@ -1,5 +1,6 @@
 """Chooses the rows of one curve: filters, the quantity, and the settings that a curve must not mix."""
 
+import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,11 @@ def choose_quantity(table: "DataFrame", requested: str | None) -> "tuple[DataFra
         quantity = requested or _only_metric(table) or "accuracy"
         column = find(table, (*NAMES_OF.get(quantity, (quantity, read_header(quantity).name)), *candidates))
     if column is None:
+        typo = _typo(table, (quantity, *NAMES_OF["accuracy"], *GENERIC))
         raise ScalingError(
-            f"there is no column value, mean or {quantity}; the columns are {names_text(table)}. Name the column with the "
-            "values by --quantity"
+            f"there is no column value, mean or {quantity}; the columns are {names_text(table)}{typo}. Name the column with "
+            "the values by --quantity; if the table has one column for each task, write one row for each task instead, with "
+            "the columns task and accuracy"
         )
     return table, quantity, column
 
@@ -81,9 +84,17 @@ def size_column(table: "DataFrame", axis: str) -> str:
     """The column with the place of each model on `axis`."""
     column = find(table, AXES[axis])
     if column is None:
-        names = " or ".join(AXES[axis][:4])
-        raise ScalingError(f"a curve against {axis} needs a column {names}; the columns are {names_text(table)}")
+        names, typo = " or ".join(AXES[axis][:4]), _typo(table, AXES[axis])
+        raise ScalingError(f"a curve against {axis} needs a column {names}; the columns are {names_text(table)}{typo}")
     return column
+
+
+def _typo(table: "DataFrame", names: Sequence[str]) -> str:
+    """A question about the column whose header is most like one of `names`."""
+    for column in map(str, table):
+        if close := difflib.get_close_matches(read_header(column).name, names, n=1, cutoff=0.75):
+            return f" (is {column} meant to be {close[0]}?)"
+    return ""
 
 
 def refuse_mixtures(table: "DataFrame", *, mixed_families: bool) -> None:
@@ -108,4 +119,4 @@ def way_to_choose(repeated: "DataFrame") -> str:
         values = list(texts(repeated[name]).unique()) if name in repeated else []
         if len(values) > 1:
             return f"keep the rows of one curve with --where {name}={values[0]}"
-    return "keep the rows of one curve with --where column=value"
+    return "remove one"

@@ -54,7 +54,7 @@ def _parse_file(text: str, axis: str) -> tuple[Path, Size | None, int | None]:
     except ValueError as error:
         if parse_size(before) is None:
             return Path(text), None, None
-        raise ScalingError(f"{text}: {error}") from error
+        raise ScalingError(f"{text}: the size before the file {error}") from error
 
 
 def read_curves(files: Sequence[str], request: CurveRequest) -> Curves:

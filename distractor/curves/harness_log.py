@@ -9,7 +9,7 @@ import numpy as np
 from distractor.curves.harness_model import DATE, model_cells, results_of_run
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Size
-from distractor.text.rows import TableRow, kind_of, names_text, read_bytes, read_rows
+from distractor.text.rows import TableRow, kind_of, names_text, parse_rows, read_bytes, read_rows
 
 OF_TWO_ANSWERS = ("logit_gap", "distractor_preference")
 """Quantities that follow from the log-probabilities of two answers."""
@@ -23,13 +23,16 @@ ROUNDING = 1e-3
 
 def is_log(path: Path) -> bool:
     """Whether the first line of a file looks like such a log. Raises TableError if the file cannot be read."""
+    if kind_of(path) != ".jsonl":
+        return False
     first_line, _, _ = read_bytes(path).partition(b"\n")
-    return kind_of(path) == ".jsonl" and b'"doc_id"' in first_line and b'"filtered_resps"' in first_line
+    return b'"doc_id"' in first_line and b'"filtered_resps"' in first_line
 
 
 def first_quantity(path: Path) -> str:
     """The quantity of a log when the user names none: accuracy, or the only metric."""
-    metrics = next(iter(map(_metrics, read_rows(path))), [])
+    first_line, _, _ = read_bytes(path).partition(b"\n")
+    metrics = next(iter(map(_metrics, parse_rows(path, first_line))), [])
     if "acc" in metrics or len(metrics) != 1:
         return "accuracy"
     return metrics[0]

@@ -48,7 +48,7 @@ def curve_of_items(
         alike = (items[["seed", "size", "item"]] == [item["seed"], item["size"], item["item"]]).all(axis=1)
         raise ScalingError(
             f"{place}: item {item['item']} appears twice at size {item['size']:g}, seed {item['seed']}; "
-            f"{way_to_choose(table[alike])}, use another axis with --against, or add a column task"
+            f"{way_to_choose(table[alike])}, or add a column seed or task"
         )
     first = items.groupby("item", sort=False)[["group", "doc_hash"]].transform("first")
     for place, item in rows_where(items.assign(earlier=first["group"]), items["group"] != first["group"]):

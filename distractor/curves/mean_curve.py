@@ -38,7 +38,7 @@ def curve_of_means(table: "DataFrame", models: "DataFrame", means: "Series[float
         alike = (rows["seed"] == row["seed"]) & (rows["size"] == row["size"])
         raise ScalingError(
             f"{place}: size {row['size']:g}, seed {row['seed']} appears twice; {way_to_choose(table[alike])}, or add a "
-            "column seed, task or item"
+            "column seed or task, or a column item if these are items"
         )
     if error_name is not None:
         rows["error"] = _errors(table, error_name, column, is_share=is_share)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from distractor.statistics.curve import Size
 
 SIZE = re.compile(
-    r"(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\d{1,3}(?:,\d{3})+) ?(?P<unit>[kKmMbBtT]?)(?:/seed(?P<seed>\d{1,18}))?",
+    r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|\d{1,3}(?:,\d{3})+) ?(?P<unit>[kKmMbBtT]?)(?:/seed(?P<seed>\d{1,18}))?",
     re.ASCII,
 )
 IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(?<!\d_)(\d+(?:\.\d+)?[mMbB])(?![A-Za-z0-9])", re.ASCII)
@@ -46,7 +46,7 @@ def parse_size(text: str) -> tuple[Size, int | None] | None:
 def parse_model(text: str, axis: str = "parameters", unit: str = "") -> tuple[Size, int | None]:
     """The place on `axis` and the seed of a model; `unit` is the one in the header of the column.
 
-    Raises ValueError, with a sentence for the user, if `text` names none, several, or one without a unit.
+    Raises ValueError, with the rest of a sentence for the user, if `text` has no size, several, or one without a unit.
 
     >>> parse_model("EleutherAI/pythia-1.4b-seed3"), parse_model("7", unit="b"), parse_model("step1000", "step")
     ((1400000000, 3), (7000000000, None), (1000, None))
@@ -55,7 +55,7 @@ def parse_model(text: str, axis: str = "parameters", unit: str = "") -> tuple[Si
     if parsed is None or (axis == "parameters" and not parsed[0]):
         found = steps_in(text) if axis == "step" else sizes_in(text) if axis == "parameters" else ()
         if len(found) > 1:
-            raise ValueError(f"{text!r} names several sizes; write one, such as 70M")
+            raise ValueError(f"names several sizes: {text!r}; write one, such as 70M")
         if not found:
             example = {"parameters": "70000000, 7e7, 70M or pythia-70m", "step": "1000 or step1000"}
             raise ValueError(f"must be a size ({example.get(axis, '1000000, 1e6 or 1M')}), not {text!r}")
@@ -64,12 +64,12 @@ def parse_model(text: str, axis: str = "parameters", unit: str = "") -> tuple[Si
     match = SIZE.fullmatch(text.strip())
     own = match["unit"].lower() if match else ""
     if own and unit and own != unit:
-        raise ValueError(f"the header says {UNIT_WORDS[unit]}, but the cell is {text!r}; use one unit")
+        raise ValueError(f"is {text!r}, but its header says {UNIT_WORDS[unit]}; use one unit")
     if unit and not own:
         size = _exact(size * UNITS[unit])
     if axis == "parameters" and not own and not FEWEST <= size <= MOST:
         raise ValueError(
-            f"{text} is {size:g} parameters as written; does it mean billions? Write {text}B (or M for millions, K for "
+            f"is {text}, which would be {size:g} parameters; does it mean billions? Write {text}B (M for millions, K for "
             'thousands), or name the column "size (B)"'
         )
     return size, seed

@@ -24,7 +24,9 @@ def lengthen(table: "DataFrame", axis: str) -> "DataFrame":
     import pandas as pd
 
     columns = list(map(str, table.columns))
-    size_columns = [column for column in columns if _is_size(column, axis)]
+    named = [column for column in columns if _is_size(column, axis)]
+    errors = {column: _error_of(column, columns) for column in named}
+    size_columns = [column for column in named if column not in errors.values()]
     has_sizes = find(table, AXES[axis][:-2] if axis == "parameters" else AXES[axis]) is not None
     if len(size_columns) < FEWEST:
         if not has_sizes and (bare := [column for column in columns if parse_size(column)]):
@@ -34,7 +36,6 @@ def lengthen(table: "DataFrame", axis: str) -> "DataFrame":
         raise ScalingError(
             f"the headers {names_text(size_columns)} are sizes, but the table has a column with sizes, too; remove one"
         )
-    errors = {column: _error_of(column, columns) for column in size_columns}
     kept = [column for column in table.columns if column not in {*size_columns, *errors.values()}]
     name = AXES[axis][0]
     parts = []

@@ -57,6 +57,10 @@ def parse_rows(path: Path, content: bytes) -> list[TableRow]:
         if not all(isinstance(row, dict) for row in rows):
             raise TableError(f"{path} must hold a list of objects, each with the column names as keys")
         return _numbered(path, rows)
+    if kind == ".json" and text.lstrip().startswith("{") and "\n" in text.strip() and _is_json(text):
+        raise TableError(
+            f"{path} holds one object; expected a list of objects, each a row, or one row a line in .jsonl"
+        )
     return _parse_json_lines(path, text)
 
 
@@ -157,6 +161,10 @@ def _parse_csv(path: Path, text: str, delimiter: str) -> list[TableRow]:
     ends = table.apply(lambda column: column.str.count(r"\r\n|\r|\n")).sum(axis=1).astype(int) + 1
     first_lines = 1 + text[: len(text) - len(body)].count("\n") + ends.cumsum().shift(fill_value=0)
     header = list(table.iloc[0])
+    if len(header) == 1 and (mark := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise TableError(
+            f"{path}: the columns are divided by {mark!r}; divide them by {delimiter!r} (decimal point: .)"
+        )
     _refuse_repeated(path, filter(None, header))
     rows = []
     for line, cells in zip(first_lines[1:].tolist(), table.iloc[1:].itertuples(index=False), strict=True):
@@ -198,6 +206,14 @@ def parse_json(text: str, place: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise TableError(f"{place}: not JSON ({error})") from error
     return value
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

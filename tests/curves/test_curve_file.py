@@ -410,7 +410,12 @@ def changed(number: int, **change: Any) -> Rows:
         (changed(5, quantity="loss"), CurveRequest(), "several quantities; .*--quantity: nothing, loss"),
         (changed(5, task=["a"]), CurveRequest(), r"one task, .*nothing, \['a'\]"),
         (changed(5, group="g9"), CurveRequest(), "row 11: item q4 .*g2.*g9"),
-        (items() + items(), CurveRequest(), "row 37: item q0 .*twice at size 1000, seed 0; .*--where"),
+        (items() + items(), CurveRequest(), "row 37: item q0 .*twice at size 1000, seed 0; remove one"),
+        (
+            items(1, filter="a", step=1) + items(1, filter="a", step=2),
+            CurveRequest(),
+            "row 19: item q0 .*twice .*--where step=1",
+        ),
         (
             [r for r in items() if (r["seed"], r["size"]) != (1, 2000)],
             CurveRequest(),
