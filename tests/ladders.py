@@ -36,7 +36,7 @@ def at_most(rate: float, of: int) -> int:
     return int(stats.binom.ppf(0.999, of, rate))
 
 
-def shared_by_seeds(difference: ndarray) -> float:
+def shared_by_seeds(difference: ndarray, *, clip: bool = True) -> float:
     """The variance of the mean of `difference` [seed group] from groups that all seeds share (two-way ANOVA)."""
     n_seeds, n_groups = difference.shape
     grand = difference.mean()
@@ -45,4 +45,4 @@ def shared_by_seeds(difference: ndarray) -> float:
         (difference[s, g] - difference[s].mean() - difference[:, g].mean() + grand) ** 2
         for s, g in np.ndindex(n_seeds, n_groups)
     ) / ((n_seeds - 1) * (n_groups - 1))
-    return max(float(of_group - left), 0) / (n_seeds * n_groups)
+    return max(float(of_group - left), 0 if clip else -np.inf) / (n_seeds * n_groups)

@@ -33,7 +33,7 @@ from distractor.statistics.composed import Composed, compose
 from distractor.statistics.curve import peak
 from distractor.statistics.group_values import count_items, weigh
 from distractor.statistics.intervals import Mean, group_means, mean_intervals
-from distractor.statistics.shape_test import DELTA, Shape, delta_of, judge
+from distractor.statistics.shape_test import DELTA, SHARES, Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.statistics.weighting import weighting_notes
 from distractor.text.task import Condition, Task
@@ -132,7 +132,10 @@ def ablate(
     judged, unjudged = None, None
     try:
         curves = SizeCurves.over(task, scores, complete)
-        shapes = {name: judge(curves.of(name), curves.sizes, delta=delta_of(name)) for name in curves.names}
+        shapes = {
+            name: judge(curves.of(name), curves.sizes, delta=delta_of(name), is_share=name in SHARES)
+            for name in curves.names
+        }
         judged = verdict(curves.evidence(task))
     except ScalingError as error:
         unjudged = str(error)

@@ -108,11 +108,11 @@ def judge_curve(
         published = find_published(published_task, references)
     limits = (0.0, 1.0) if curve.quantity in SHARES else None
     if curve.values is not None:
-        shape = judge(curve.values, curve.sizes, delta=smallest)
+        shape = judge(curve.values, curve.sizes, delta=smallest, is_share=limits is not None)
         _, low, high = interval(curve.values.mean(0), limits=limits)
     else:
         assert curve.errors is not None
-        shape = judge_means(curve.means, curve.errors, curve.sizes, delta=smallest)
+        shape = judge_means(curve.means, curve.errors, curve.sizes, delta=smallest, is_share=limits is not None)
         half = 1.96 * np.sqrt((curve.errors**2).mean(0))
         low, high = curve.means.mean(0) - half, curve.means.mean(0) + half
         if limits:

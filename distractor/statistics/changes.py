@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.statistics.critical_values import Part, combine
 from distractor.statistics.intervals import MIN_SEEDS, exact_reach, group_sums, known_group_means, mean_interval
 from distractor.statistics.sign_flips import holm, sign_flips_of_family
 from distractor.statistics.standard_errors import ALPHA, t_quantile
@@ -163,13 +164,14 @@ def _over_seeds(
     of_items = float(((sums - mean * sizes) ** 2).sum()) * n_groups / (n_groups - 1)
     a, b = first[:, used].mean(1), second[:, used].mean(1)
     if paired:
-        freedom, of_seeds = len(a) - 1, (b - a).var(ddof=1) / len(a)
+        of_seeds = [Part((b - a).var(ddof=1) / len(a), len(a) - 1)]
     else:
-        variances = np.array([a.var(ddof=1), b.var(ddof=1)])
-        variances = np.maximum(variances, variances.mean())
-        freedom, of_seeds = len(a) + len(b) - 2, variances[0] / len(a) + variances[1] / len(b)
-    error = float(np.sqrt(of_seeds + of_items))
-    half = float(t_quantile(freedom)) * error
+        variances = [side.var(ddof=1) for side in (a, b)]
+        common = np.mean(variances)
+        of_seeds = [Part(common / len(a) + common / len(b), len(a) + len(b) - 2)]
+        of_seeds += [Part(max(v - common, 0) / len(s), len(s) - 1) for v, s in zip(variances, (a, b), strict=True)]
+    error, freedom = combine(*of_seeds, Part(of_items, n_groups - 1))
+    half = float(t_quantile(freedom) * error)
     p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
     return Seeds(mean - half, mean + half, p, p)
 

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics import standard_errors
+from distractor.statistics import critical_values, standard_errors
+from distractor.statistics.critical_values import Part, combine
 from distractor.statistics.standard_errors import ALPHA, MANY_GROUPS, bootstrap_means, bootstrap_weights, sort_groups
 
 GroupMeans = Float[ndarray, "seed size group"]
@@ -179,7 +180,7 @@ def simultaneous_interval(
     error = np.maximum(values.std(-1, ddof=1) / np.sqrt(n_groups), standard_errors.rounding_error(values, 2))
     drawn = bootstrap_means(values - mean[:, None], draws) / error[:, None]
     maxima = np.sort(np.abs(drawn).max(0)) * np.sqrt(n_groups / (n_groups - 1))
-    half = standard_errors.critical_value(maxima, n_groups) * error
+    half = critical_values.t_at(critical_values.maxima_deviate(maxima, ALPHA)[..., None], n_groups - 1) * error
     return mean, mean - half, mean + half
 
 
@@ -212,10 +213,8 @@ def interval_of_seed_means(means: Means, errors: Means) -> tuple[ndarray, ndarra
 def _seed_interval(
     mean: ndarray, between_seeds: ndarray, of_items: ndarray, n_seeds: int, group_degrees: float
 ) -> tuple[ndarray, ndarray, ndarray]:
-    total = between_seeds + of_items
-    weight = between_seeds**2 / (n_seeds - 1) + of_items**2 / group_degrees
-    freedom = np.where(weight > 0, total**2 / np.where(weight > 0, weight, 1), n_seeds - 1)
-    half = standard_errors.t_quantile(freedom) * np.sqrt(total)
+    error, freedom = combine(Part(between_seeds, n_seeds - 1), Part(of_items, group_degrees))
+    half = standard_errors.t_quantile(freedom) * error
     return mean, mean - half, mean + half
 
 

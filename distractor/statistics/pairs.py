@@ -4,15 +4,24 @@ The bounds hold for all pairs at once, so they stay valid for a peak that is pic
 any number of ladders along the leading axes `*rest`, so that a calibration judges many ladders in one call.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.statistics import standard_errors
-from distractor.statistics.standard_errors import ALPHA, CRITICAL_AT_LEAST, studentized_range_quantile, t_quantile
+from distractor.statistics import critical_values, standard_errors
+from distractor.statistics.critical_values import Part, combine
+from distractor.statistics.standard_errors import (
+    ALPHA,
+    cautious,
+    number_of_answers,
+    t_quantile,
+    variance_of_differences,
+)
 
 Label = Literal["positive", "inverse", "U-shaped", "inverted-U", "flat", "undetermined"]
 PerSize = Float[ndarray, "*rest size"]
@@ -27,14 +36,16 @@ LEAST_DRAWS = 500
 class Pairs:
     """A curve over size, and the differences between all pairs of its sizes.
 
-    `error[i, j]` is the standard error of the difference between sizes i and j. `bound[i, j]` is its simultaneous bound
-    over all pairs, and `pointwise[i, j]` the bound of that pair alone. Pointwise bounds are enough to exclude a turn:
-    it has two fixed legs, and is wrongly excluded only if one of their bounds fails (at most 5 %).
+    `error[i, j]` is the standard error of the difference between sizes i and j, with `freedom[i, j]` degrees of freedom.
+    `critical` is the normal deviate that the largest false difference exceeds with probability 5 % in each direction.
+    `pointwise[i, j]` is the two-sided 95 % bound of that pair alone. Pointwise bounds are enough to exclude a turn: it
+    has two fixed legs, and is wrongly excluded only if one of their bounds fails (at most 5 %).
     """
 
     curve: PerSize
     error: PerPair
-    bound: PerPair
+    freedom: Float[ndarray, "..."]
+    critical: Float[ndarray, "..."]
     pointwise: PerPair
 
     @property
@@ -42,9 +53,20 @@ class Pairs:
         """[i, j]: the value at size j minus that at size i."""
         return self.curve[..., None, :] - self.curve[..., :, None]
 
+    @cached_property
+    def bound(self) -> PerPair:
+        """[i, j]: the bound of the difference between sizes i and j that holds for all pairs at once."""
+        critical = np.asarray(self.critical)[..., None, None]
+        return np.asarray(critical_values.t_at(critical, self.freedom) * self.error)
+
+    def deviates(self, sign: int, at: int) -> PerSize:
+        """How far size `at` is above (`sign` 1) or below (−1) each size, as a normal deviate."""
+        freedom = np.broadcast_to(self.freedom, self.error.shape)[..., at]
+        return np.asarray(critical_values.normal_at(sign * self.rise[..., at] / self.error[..., at], freedom))
+
 
 def pairs_of_weights(
-    values: Float[ndarray, "*rest size group"], *, seed: int = 0, draws: int = 2000
+    values: Float[ndarray, "*rest size group"], *, is_share: bool = True, seed: int = 0, draws: int = 2000
 ) -> tuple[Pairs, Maxima]:
     """Level 1, these weights: a max-t cluster bootstrap over groups. Also returns its sorted maxima.
 
@@ -55,81 +77,94 @@ def pairs_of_weights(
     n_groups = values.shape[-1]
     curve = values.mean(-1)
     centred = values - curve[..., None]
-    error = np.sqrt(standard_errors.variance_of_differences(standard_errors.covariance(values)))
-    error = np.maximum(error, standard_errors.rounding_error(values, 2)[..., None, None])
+    covariance = standard_errors.covariance(values)
+    least = standard_errors.rounding_error(values, 2)
+    error = _error(covariance, least)
     drawn = standard_errors.bootstrap_means(centred, _affordable(draws, values.shape[-2]), seed)
     drawn = drawn.swapaxes(-1, -2)
     maxima = _sorted_maxima(drawn, error) * np.sqrt(n_groups / (n_groups - 1))
-    bound = standard_errors.critical_value(maxima, n_groups)[..., None, None] * error
-    return Pairs(curve, error, bound, t_quantile(n_groups - 1) * error), maxima
+    freedom = np.asarray(n_groups - 1.0)
+    pointwise = t_quantile(freedom) * _error(cautious(covariance, n_groups, is_share), least)
+    return Pairs(curve, error, freedom, critical_values.maxima_deviate(maxima, 2 * ALPHA), pointwise), maxima
 
 
-def pairs_of_models(values: Float[ndarray, "*rest seed size group"]) -> Pairs:
-    """Level 2, models like these: studentized range over seeds plus the cluster variance of the items.
-
-    At each of K sizes, m is the mean and v the variance over S seeds. u = max(v, mean v), because few seeds can agree
-    by chance. g is the cluster variance of the seed-averaged difference. The bound is q · √((u_j + u_k) / 2S
-    + g_jk / 2), where q is the .90 quantile of the studentized range of K means with K(S − 1) degrees of freedom (Tukey
-    1949): 5 % in each direction. Item noise that differs between seeds is already in v, so its share is removed from g
-    (two-way ANOVA).
-    """
-    n_seeds, _, n_groups = values.shape[-3:]
-    per_seed = values.mean(-1)
-    spread = standard_errors.at_least_mean(per_seed.var(-2, ddof=1))
-    of_groups = standard_errors.variance_of_differences(standard_errors.shared_covariance(values))
-    return _over_seeds(
-        per_seed.mean(-2), spread, of_groups, n_seeds, n_groups - 1, standard_errors.rounding_error(values, 3)
-    )
-
-
-def pairs_of_means(means: PerSize, errors: PerSize, *, seed: int = 0, draws: int = 20_000) -> tuple[Pairs, Maxima]:
+def pairs_of_means(
+    means: PerSize, errors: PerSize, *, is_share: bool = True, seed: int = 0, draws: int = 20_000
+) -> tuple[Pairs, Maxima]:
     """Level 1 from means and independent normal errors; conservative if all models get the same items. Also returns
     maxima.
     """
-    error = np.sqrt(errors[..., None, :] ** 2 + errors[..., :, None] ** 2)
-    error = np.maximum(error, standard_errors.rounding_error(means, 1)[..., None, None])
-    drawn = (
-        np.random.default_rng(seed).normal(size=(_affordable(draws, means.shape[-1]), means.shape[-1]))
-        * errors[..., None, :]
-    )
+    covariance = errors[..., None] ** 2 * np.eye(errors.shape[-1])
+    least = standard_errors.rounding_error(means, 1)
+    error = _error(covariance, least)
+    rng, n_sizes = np.random.default_rng(seed), means.shape[-1]
+    drawn = rng.normal(size=(_affordable(draws, n_sizes), n_sizes)) * errors[..., None, :]
     maxima = _sorted_maxima(drawn, error)
-    bound = np.maximum(standard_errors.upper_quantile(maxima), CRITICAL_AT_LEAST)[..., None, None] * error
-    return Pairs(means, error, bound, CRITICAL_AT_LEAST * error), maxima
+    freedom = np.asarray(np.inf)
+    pointwise = t_quantile(freedom) * _error(cautious(covariance, number_of_answers(means, errors), is_share), least)
+    return Pairs(means, error, freedom, critical_values.maxima_deviate(maxima, 2 * ALPHA), pointwise), maxima
 
 
-def pairs_of_seed_means(means: Float[ndarray, "seed size"], errors: Float[ndarray, "seed size"]) -> Pairs:
+def pairs_of_models(values: Float[ndarray, "*rest seed size group"], *, is_share: bool = True) -> Pairs:
+    """Level 2, models like these: the variance over seeds plus the cluster variance of the items that all seeds share.
+
+    At each of K sizes, m is the mean and v the variance over S seeds; u = max(v, mean v), because few seeds can agree by
+    chance. g is the cluster variance of the seed-averaged difference over G groups. Item noise that differs between
+    seeds is already in v, so its share is removed from g (two-way ANOVA). A difference m_k − m_j has the variance
+    (u_j + u_k) / S + g_jk. It is compared with Student's t, whose degrees of freedom follow Satterthwaite (1946): mean v
+    has K(S − 1), the excess of u over it S − 1, g has G − 1.
+    """
+    means, n_groups = values.mean(-1), values.shape[-1]
+    of_items = standard_errors.shared_covariance(values)
+    seen = cautious(of_items, n_groups, is_share)
+    return _over_seeds(means, of_items, seen, n_groups - 1, standard_errors.rounding_error(values, 3))
+
+
+def pairs_of_seed_means(
+    means: Float[ndarray, "seed size"], errors: Float[ndarray, "seed size"], *, is_share: bool = True
+) -> Pairs:
     """Level 2 from each seed's means and standard errors alone, as if all seeds shared one error over items."""
-    of_items = (errors**2).mean(0)
-    spread = standard_errors.at_least_mean(means.var(0, ddof=1))
-    of_groups = of_items[:, None] + of_items
-    return _over_seeds(means.mean(0), spread, of_groups, len(means), np.inf, standard_errors.rounding_error(means, 2))
+    of_items = np.diag((errors**2).mean(0))
+    seen = cautious(of_items, number_of_answers(means, errors).min(-1), is_share)
+    return _over_seeds(means, of_items, seen, np.inf, standard_errors.rounding_error(means, 2))
+
+
+def _error(covariance: PerPair, least: Float[ndarray, "*rest"]) -> PerPair:
+    """The standard error of the difference between any two sizes, at least `least`."""
+    return np.maximum(np.sqrt(variance_of_differences(covariance)), least[..., None, None])
 
 
 def _over_seeds(
-    curve: PerSize,
-    spread: PerSize,
-    of_groups: PerPair,
-    n_seeds: int,
+    means: Float[ndarray, "*rest seed size"],
+    of_items: PerPair,
+    seen: PerPair,
     group_degrees: float,
     least: Float[ndarray, "*rest"],
 ) -> Pairs:
-    n_sizes = curve.shape[-1]
-    degrees = n_sizes * (n_seeds - 1)
-    error = np.maximum(error_over_seeds(spread, of_groups, n_seeds), least[..., None, None])
-    bound = studentized_range_quantile(1 - 2 * ALPHA, n_sizes, degrees) * error
-    # Pointwise bounds use Welch and Satterthwaite's degrees of freedom: pooled ones fail at a single noisy size.
-    a, b = spread[..., :, None], spread[..., None, :]
-    weight = (a**2 + b**2) / n_seeds**2 / (n_seeds - 1) + of_groups**2 / group_degrees
-    freedom = np.minimum((2 * error**2) ** 2 / np.maximum(weight, 1e-300), degrees)
-    return Pairs(curve, error, bound, t_quantile(freedom) * np.sqrt(2) * error)
+    """Level 2's pairs, with the covariance `of_items` for significance and `seen` to exclude a turn."""
+    n_seeds, n_sizes = means.shape[-2:]
+    common, excess = standard_errors.of_seeds(means.var(-2, ddof=1), n_seeds)
+    first, second = excess[..., :, None], excess[..., None, :]
+
+    def difference(covariance: PerPair) -> tuple[PerPair, PerPair]:
+        variance = variance_of_differences(covariance)
+        error, freedom = error_over_seeds(common[..., None], (first, second), variance, n_seeds, n_sizes, group_degrees)
+        return np.maximum(error, least[..., None, None]), freedom
+
+    error, freedom = difference(of_items)
+    seen_error, seen_freedom = difference(seen)
+    # Few sizes, one of them noisy: without the limit a turn of δ is wrongly excluded in 6 %.
+    pointwise = t_quantile(np.minimum(seen_freedom, n_sizes * (n_seeds - 1))) * seen_error
+    return Pairs(means.mean(-2), error, freedom, np.asarray(critical_values.range_deviate(n_sizes)), pointwise)
 
 
 def error_over_seeds(
-    spread: PerSize, of_groups: Float[ndarray, "*more size size"], n_seeds: int
-) -> Float[ndarray, "..."]:
-    """The standard error of one mean, in the unit of the studentized range, for each pair of sizes."""
-    both = spread[..., :, None] + spread[..., None, :]
-    return np.sqrt(both / (2 * n_seeds) + of_groups / 2)
+    common: Any, excesses: Sequence[Any], of_groups: Any, n_seeds: int, n_sizes: int, group_degrees: float
+) -> tuple[Any, Any]:
+    """The standard error at level 2 and its degrees of freedom, of one size or of a difference: one excess a size."""
+    seeds = n_seeds - 1
+    pooled = Part(len(excesses) * common, n_sizes * seeds)
+    return combine(pooled, *(Part(excess, seeds) for excess in excesses), Part(of_groups, group_degrees))
 
 
 def weaker_leg(ahead: PerPair) -> Float[ndarray, "*rest inner"]:

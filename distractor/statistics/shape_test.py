@@ -15,13 +15,18 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
-from distractor.statistics import pairs, standard_errors
+from distractor.statistics import critical_values, pairs, standard_errors
 from distractor.statistics.curve import FEW_GROUPS, SameMeans, Size, Sizes, check, check_means
 from distractor.statistics.intervals import MIN_SEEDS, GroupMeans, Means, check_seeds
 from distractor.statistics.pairs import Label, Pairs
-from distractor.statistics.power import detectable_dip, normal_draws
+from distractor.statistics.power import detectable_dip, noise_over_seeds, normal_draws
 from distractor.statistics.second_opinion import SecondOpinion, second_opinion
-from distractor.statistics.standard_errors import ALPHA, at_least_mean, shared_covariance
+from distractor.statistics.standard_errors import (
+    cautious,
+    number_of_answers,
+    shared_covariance,
+    variance_of_differences,
+)
 
 DELTA = 0.05  # δ, the smallest rise or fall of interest on the probability scale; fixed before a run
 DELTA_D = 0.2  # δ_D, the smallest distractor pull of interest, in nats: at even odds it moves a probability by δ
@@ -39,12 +44,16 @@ P_AT_LEAST = 1e-12  # smaller p-values are rounding error of the integration
 MEAN_DRAWS = 20_000
 POWER_DRAWS = 1000
 OneSeed = Float[ndarray, "size group"]
-PValue = Callable[[float], float]  # of a difference in standard errors
-Noise = Callable[[np.random.Generator, int], tuple[ndarray, ndarray]]  # draws a flat curve's means and bounds
-METHOD_1 = "level 1 (these weights): all pairs of sizes at once, max-t cluster bootstrap over item groups, 95 %"
+PValue = Callable[[float], float]  # of a difference as a normal deviate
+Noise = Callable[[np.random.Generator, int, int], tuple[ndarray, ndarray]]  # a flat curve's means; bounds at a size
+METHOD_1 = (
+    "level 1 (these weights): all pairs of sizes at once, max-t cluster bootstrap over item groups; 5 % in each "
+    "direction"
+)
 METHOD_2 = (
-    "level 2 (models like these): all pairs of sizes at once, studentized range over seeds, each size's variance at "
-    "least the mean one, plus the variance of the items that all seeds share; 5 % a direction"
+    "level 2 (models like these): all pairs of sizes at once, studentized range, the variance over independent seeds "
+    "(each size's at least the mean one) plus that of the items that all seeds share, degrees of freedom by "
+    "Satterthwaite; 5 % in each direction"
 )
 METHOD_MEANS = "from means and their standard errors alone, as if each size had different items"
 
@@ -204,15 +213,17 @@ class Shape:
         }
 
 
-def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, draws: int = 2000) -> Shape:
+def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True, draws: int = 2000) -> Shape:
     """Judge the shape of `values` over ascending `sizes` at both levels; `delta` is in the unit of the values.
 
-    Raises ScalingError for fewer than three sizes or two groups, sizes that do not ascend, and NaN or infinity.
+    `is_share`: the values are shares, from 0 to 1; then a turn is excluded as if two more groups had been seen (see
+    `cautious`). Raises ScalingError for fewer than three sizes or two groups, sizes that do not ascend, and NaN or
+    infinity.
     """
     check(values, sizes)
     n_seeds, _, n_groups = values.shape
-    weights = tuple(judge_weights(of_seed, sizes, delta=delta, draws=draws) for of_seed in values)
-    models = judge_models(values, sizes, delta=delta) if n_seeds >= MIN_SEEDS else None
+    weights = tuple(judge_weights(one, sizes, delta=delta, is_share=is_share, draws=draws) for one in values)
+    models = judge_models(values, sizes, delta=delta, is_share=is_share) if n_seeds >= MIN_SEEDS else None
     warnings = []
     if n_groups < FEW_GROUPS:
         warnings.append(f"{n_groups} item groups: bounds from fewer than {FEW_GROUPS} groups are too narrow")
@@ -222,40 +233,31 @@ def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, draws: int 
     if idle := [f"{size:g}" for size, still in zip(sizes, is_idle, strict=True) if still]:
         warnings.append(f"all item groups have the same value at {', '.join(idle)}")
     alone = weights[0] if n_seeds == 1 else None
-    averaged = models or alone or judge_weights(values.mean(0), sizes, delta=delta, draws=draws)
+    averaged = models or alone or judge_weights(values.mean(0), sizes, delta=delta, is_share=is_share, draws=draws)
     turning_point = averaged.turn.turning_point
     return Shape(weights, models, turning_point, n_groups, tuple(warnings), values.mean(-1), tuple(sizes))
 
 
-def judge_weights(values: OneSeed, sizes: Sizes, *, delta: float = DELTA, draws: int = 2000) -> Level:
+def judge_weights(
+    values: OneSeed, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True, draws: int = 2000
+) -> Level:
     """Level 1, these weights: see `pairs_of_weights`."""
-    from scipy.special import ndtri, stdtr
-
     check(values[None], sizes)
     values = standard_errors.sort_groups(values)
-    n_groups = values.shape[-1]
-    differences, maxima = pairs.pairs_of_weights(values, draws=draws)
-
-    def p_value(t: float) -> float:
-        # The normal deviate with the same tail probability as t.
-        return _bootstrap_p(float(-ndtri(max(stdtr(n_groups - 1, -t), 1e-300))), maxima) if t > 0 else 1.0
-
-    def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
-        return normal_draws(rng, standard_errors.covariance(values), count), differences.bound[None]
-
-    return _level(1, differences, sizes, p_value, delta, noise)
+    differences, maxima = pairs.pairs_of_weights(values, is_share=is_share, draws=draws)
+    seen = cautious(standard_errors.covariance(values), values.shape[-1], is_share)
+    return _level_1(differences, maxima, seen, sizes, delta)
 
 
-def judge_models(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA) -> Level:
+def judge_models(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True) -> Level:
     """Level 2, models like these: see `pairs_of_models`. Raises ScalingError for fewer than three seeds."""
     check(values, sizes)
-    n_seeds = check_seeds(len(values))
-    of_items = shared_covariance(values)
-    spread = at_least_mean(values.mean(-1).var(0, ddof=1))
-    return _level_2(pairs.pairs_of_models(values), n_seeds, spread, of_items, sizes, delta)
+    n_groups, differences = values.shape[-1], pairs.pairs_of_models(values, is_share=is_share)
+    seen = cautious(shared_covariance(values), n_groups, is_share)
+    return _level_2(differences, values.mean(-1), seen, n_groups - 1, sizes, delta)
 
 
-def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float = DELTA) -> Shape:
+def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True) -> Shape:
     """As `judge`, from each size's and seed's mean and standard error alone; sizes are unpaired, so bounds are wider.
 
     Level 1 treats the sizes' errors as independent, which is conservative if all models get the same items. Level 2
@@ -263,45 +265,52 @@ def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float =
     """
     check_means(means, errors, sizes)
     n_seeds = len(means)
-    weights = tuple(_judge_means(m, e, sizes, delta) for m, e in zip(means, errors, strict=True))
+    weights = tuple(_judge_means(m, e, sizes, delta, is_share) for m, e in zip(means, errors, strict=True))
     models = None
     if n_seeds >= MIN_SEEDS:
-        spread, of_items = at_least_mean(means.var(0, ddof=1)), np.diag((errors**2).mean(0))
-        models = _level_2(pairs.pairs_of_seed_means(means, errors), n_seeds, spread, of_items, sizes, delta)
+        differences = pairs.pairs_of_seed_means(means, errors, is_share=is_share)
+        seen = cautious(np.diag((errors**2).mean(0)), number_of_answers(means, errors).min(), is_share)
+        models = _level_2(differences, means, seen, np.inf, sizes, delta)
     warnings = ["no items: differences between sizes are taken as unpaired"]
     if models is None:
         warnings.append(f"{seeds_in_words(n_seeds)}: level 2 not identified")
     common = np.sqrt((errors**2).mean(0))
     alone = weights[0] if n_seeds == 1 else None
-    averaged = models or alone or _judge_means(means.mean(0), common, sizes, delta)
+    averaged = models or alone or _judge_means(means.mean(0), common, sizes, delta, is_share)
     return Shape(weights, models, averaged.turn.turning_point, None, tuple(warnings), means, tuple(sizes))
 
 
-def _judge_means(means: ndarray, errors: ndarray, sizes: Sizes, delta: float) -> Level:
-    differences, maxima = pairs.pairs_of_means(means, errors, draws=MEAN_DRAWS)
+def _judge_means(means: ndarray, errors: ndarray, sizes: Sizes, delta: float, is_share: bool) -> Level:
+    differences, maxima = pairs.pairs_of_means(means, errors, is_share=is_share, draws=MEAN_DRAWS)
+    seen = cautious(np.diag(errors**2), number_of_answers(means, errors), is_share)
+    return _level_1(differences, maxima, seen, sizes, delta)
 
-    def p_value(t: float) -> float:
-        return _bootstrap_p(t, maxima) if t > 0 else 1.0
 
-    def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
-        return rng.normal(size=(count, len(means))) * errors, differences.bound[None]
+def _level_1(differences: Pairs, maxima: ndarray, seen: ndarray, sizes: Sizes, delta: float) -> Level:
+    """Level 1 from its pairs; the covariance `seen` gives the noise of the minimum detectable dip."""
+    in_errors = critical_values.t_at(differences.critical, differences.freedom)
+
+    def p_value(deviate: float) -> float:
+        return critical_values.maxima_tail(deviate, maxima) if deviate > 0 else 1.0
+
+    def noise(rng: np.random.Generator, count: int, at: int) -> tuple[ndarray, ndarray]:
+        return normal_draws(rng, seen, count), in_errors * np.sqrt(variance_of_differences(seen)[None, at])
 
     return _level(1, differences, sizes, p_value, delta, noise)
 
 
-def _level_2(differences: Pairs, n_seeds: int, spread: ndarray, of_items: ndarray, sizes: Sizes, delta: float) -> Level:
-    """Level 2 from its pairs; the variance `spread` over seeds and the covariance `of_items` give the noise."""
-    n_sizes, of_differences = len(spread), standard_errors.variance_of_differences(of_items)
-    degrees = n_sizes * (n_seeds - 1)
-    q = standard_errors.studentized_range_quantile(1 - 2 * ALPHA, n_sizes, degrees)
+def _level_2(
+    differences: Pairs, means: Means, seen: ndarray, group_degrees: float, sizes: Sizes, delta: float
+) -> Level:
+    """Level 2 from its pairs; each seed's means and the items' covariance `seen` give the noise."""
+    n_seeds, n_sizes = means.shape
+    check_seeds(n_seeds)
 
-    def p_value(t: float) -> float:
-        return max(standard_errors.studentized_range_tail(t, n_sizes, degrees) / 2, P_AT_LEAST) if t > 0 else 1.0
+    def p_value(deviate: float) -> float:
+        return max(critical_values.range_tail(deviate, n_sizes), P_AT_LEAST) if deviate > 0 else 1.0
 
-    def noise(rng: np.random.Generator, count: int) -> tuple[ndarray, ndarray]:
-        means = normal_draws(rng, of_items, count) + rng.normal(size=(count, n_sizes)) * np.sqrt(spread / n_seeds)
-        drawn = spread * rng.chisquare(n_seeds - 1, (count, n_sizes)) / (n_seeds - 1)
-        return means, q * pairs.error_over_seeds(at_least_mean(drawn), of_differences, n_seeds)
+    def noise(rng: np.random.Generator, count: int, at: int) -> tuple[ndarray, ndarray]:
+        return noise_over_seeds(rng, count, at, means.var(0, ddof=1), seen, n_seeds, group_degrees)
 
     return _level(2, differences, sizes, p_value, delta, noise)
 
@@ -322,7 +331,7 @@ def seeds_in_words(n_seeds: int) -> str:
 
 
 def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta: float, noise: Noise) -> Level:
-    """The judgement at one level. `p_value` takes a difference divided by its standard error."""
+    """The judgement at one level. `p_value` takes a difference as a normal deviate."""
     u, inverted = _turn(-1, differences, sizes, p_value), _turn(1, differences, sizes, p_value)
     label: Label = str(pairs.labels(differences, delta))  # type: ignore[assignment]
     deeper = u if u.depth > inverted.depth else inverted
@@ -330,7 +339,7 @@ def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta:
     end, bound = float(differences.rise[0, -1]), float(differences.bound[0, -1])
 
     def detectable() -> float:
-        return detectable_dip(*noise(np.random.default_rng(0), POWER_DRAWS), at)
+        return detectable_dip(*noise(np.random.default_rng(0), POWER_DRAWS, at), at)
 
     return Level(level, label, u, inverted, (end, end - bound, end + bound), delta, detectable)
 
@@ -342,7 +351,7 @@ def _turn(sign: int, differences: Pairs, sizes: Sizes, p_value: PValue) -> Turn:
         np.stack([ahead, ahead - differences.bound, ahead + differences.bound, ahead + differences.pointwise])
     )
     clearest = 1 + int(lows.argmax())
-    in_errors = ahead / differences.error
+    deviates = differences.deviates(sign, clearest)
     return Turn(
         depth=float(depths.max()),
         low=float(lows.max()),
@@ -350,17 +359,9 @@ def _turn(sign: int, differences: Pairs, sizes: Sizes, p_value: PValue) -> Turn:
         at_most=float(most.max()),
         turning_point=sizes[1 + int(depths.argmax())] if depths.max() > 0 else None,
         turning_set=tuple(sizes[1 + int(inner)] for inner in np.flatnonzero(pairs.turning_set(differences, sign))),
-        p_left=p_value(float(in_errors[:clearest, clearest].max())),
-        p_right=p_value(float(in_errors[clearest + 1 :, clearest].max())),
+        p_left=p_value(float(deviates[:clearest].max())),
+        p_right=p_value(float(deviates[clearest + 1 :].max())),
     )
-
-
-def _bootstrap_p(deviate: float, maxima: Float[ndarray, " draw"]) -> float:
-    """The share of the sorted maxima that reach a normal deviate, at least its two-sided normal p-value."""
-    from scipy.special import ndtr
-
-    reached = float(1 + len(maxima) - np.searchsorted(maxima, deviate)) / (1 + len(maxima))
-    return max(reached, 2 * float(ndtr(-deviate)))
 
 
 def _plain(size: Size | None) -> Size | None:

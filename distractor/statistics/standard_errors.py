@@ -8,8 +8,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 ALPHA = 0.05
+"""The share of errors: of 95 % intervals, and of false rises and of false falls of a curve, 5 % in each direction."""
 MANY_GROUPS = 5_000  # bootstrap weights of 2,000 samples then take 80 MB
-CRITICAL_AT_LEAST = 1.959963984540054  # critical value of one pair: a lower limit that matters if few groups vary
 
 
 def covariance(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*rest size size"]:
@@ -38,14 +38,46 @@ def variance_of_differences(covariance: Float[ndarray, "*rest size size"]) -> Fl
     return np.maximum(own[..., :, None] + own[..., None, :] - 2 * covariance, 0)
 
 
-def at_least_mean(variance: Float[ndarray, "*rest size"]) -> Float[ndarray, "*rest size"]:
-    """Raise each size's variance to the mean variance, because a few seeds can agree by chance."""
-    return np.maximum(variance, variance.mean(-1, keepdims=True))
-
-
 def rounding_error(values: Float[ndarray, "..."], axes: int) -> Float[ndarray, "..."]:
     """The smallest standard error that exceeds rounding, over the last `axes` axes."""
     return np.asarray(np.maximum(1e-9 * np.abs(values).max(tuple(range(-axes, 0))), 1e-300))
+
+
+def cautious(
+    covariance: Float[ndarray, "*rest size size"], n_groups: Any, is_share: bool
+) -> Float[ndarray, "*rest size size"]:
+    """The covariance between sizes to exclude a difference with: for shares, as if two more groups were seen.
+
+    For each pair of sizes one more group rises by 1 and one falls by 1. Near 0 and 1 few groups differ, or none, and the
+    observed variance is too small (compare Agresti and Min 2005). The covariance belongs to means over `n_groups`.
+    """
+    if not is_share:
+        return covariance
+    n = np.asarray(n_groups)[..., None, None]
+    more = (n + 2) * (n + 1)
+    return covariance * (n * (n - 1) / more) + np.eye(covariance.shape[-1]) / more
+
+
+def number_of_answers(
+    means: Float[ndarray, "*rest size"], errors: Float[ndarray, "*rest size"]
+) -> Float[ndarray, "*rest"]:
+    """The number of right or wrong answers that have these means and standard errors: the smallest over sizes.
+
+    Sizes without an error, such as those at 0 or 1, do not show it; 0 if none does.
+    """
+    is_known = (errors > 0) & (means > 0) & (means < 1)
+    counts = np.where(is_known, means * (1 - means) / np.where(is_known, errors, 1) ** 2 + 1, np.inf).min(-1)
+    return np.where(np.isfinite(counts), counts, 0.0)
+
+
+def of_seeds(variance: Float[ndarray, "*rest size"], n_seeds: int) -> tuple[ndarray, ndarray]:
+    """The variance of a mean over seeds as two parts: the mean variance of all sizes, and each size's excess over it.
+
+    Few seeds can agree by chance, so each size's variance is at least the mean one. The mean one has
+    sizes × (seeds − 1) degrees of freedom, the excess seeds − 1.
+    """
+    common = variance.mean(-1, keepdims=True) / n_seeds
+    return common, np.maximum(variance / n_seeds - common, 0)
 
 
 def t_quantile(freedom: Any) -> Any:
@@ -55,42 +87,10 @@ def t_quantile(freedom: Any) -> Any:
     return stdtrit(freedom, 1 - ALPHA / 2)
 
 
-def critical_value(maxima: Float[ndarray, "*rest draw"], n_groups: int) -> Float[ndarray, "*rest"]:
-    """The 95 % quantile of the sorted bootstrap maxima, mapped from the normal to the t scale."""
-    from scipy.special import ndtr, stdtrit
-
-    return np.asarray(-stdtrit(n_groups - 1, ndtr(-np.maximum(upper_quantile(maxima), CRITICAL_AT_LEAST))))
-
-
-def upper_quantile(maxima: Float[ndarray, "*rest draw"]) -> Float[ndarray, "*rest"]:
-    """The 95 % quantile of sorted maxima."""
-    draws = maxima.shape[-1]
-    return np.asarray(maxima[..., draws - int(ALPHA * (draws + 1))])
-
-
 def sort_groups(values: Float[ndarray, "*rest row group"]) -> Float[ndarray, "*rest row group"]:
     """Sort groups by value, so that results do not depend on input order."""
     order = np.lexsort(np.moveaxis(values, -2, 0))
     return np.ascontiguousarray(np.take_along_axis(values, order[..., None, :], -1))
-
-
-# The studentized range of k means (Tukey 1949). Cached: scipy's quantile takes about 0.1 s.
-
-
-@lru_cache(maxsize=256)
-def studentized_range_tail(q: float, k: int, degrees: float | int) -> float:
-    """P(range of `k` means > q standard errors), where the error is estimated with `degrees` of freedom."""
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.sf(q, k, degrees))
-
-
-@lru_cache(maxsize=64)
-def studentized_range_quantile(share: float, k: int, degrees: float | int) -> float:
-    """The `share` quantile of the studentized range of `k` means."""
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(share, k, degrees))
 
 
 def bootstrap_means(

@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-import numpy as np
 from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.curve import SameGroupMeans, Size, check, peak
 from distractor.statistics.intervals import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
+from distractor.statistics.pairs import error_over_seeds
 from distractor.statistics.power import POWER
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge, seeds_in_words
-from distractor.statistics.standard_errors import ALPHA, shared_covariance
+from distractor.statistics.standard_errors import ALPHA, of_seeds, shared_covariance
 
 VerdictLabel = Literal["supported", "contradicted", "undetermined"]
 CALLS: tuple[VerdictLabel, ...] = get_args(VerdictLabel)
@@ -310,15 +310,15 @@ def _of_weights(index: int, draws: int) -> tuple[AtPeak, AtSize]:
 
 
 def _models_at_peak(values: GroupMeans, size: int) -> Bounds:
-    """Simultaneous over the interior sizes (Bonferroni), pooled degrees of freedom, variances at least the mean one."""
+    """Simultaneous over the interior sizes (Bonferroni), with the variance and degrees of freedom of `pairs_of_models`."""
     from scipy.special import stdtrit
 
-    n_seeds, n_sizes, _ = values.shape
+    n_seeds, n_sizes, n_groups = values.shape
     per_seed = values.mean(-1)
-    spread = per_seed.var(0, ddof=1)
+    common, excess = of_seeds(per_seed.var(0, ddof=1), n_seeds)
     of_items = max(float(shared_covariance(values[:, size : size + 1])[0, 0]), 0.0)
-    error = np.sqrt(max(spread[size], spread.mean()) / n_seeds + of_items)
-    half = float(stdtrit(n_sizes * (n_seeds - 1), 1 - ALPHA / 2 / (n_sizes - 2)) * error)
+    error, freedom = error_over_seeds(common[0], (excess[size],), of_items, n_seeds, n_sizes, n_groups - 1)
+    half = float(stdtrit(freedom, 1 - ALPHA / 2 / (n_sizes - 2)) * error)
     mean = float(per_seed[:, size].mean())
     return mean, mean - half, mean + half
 

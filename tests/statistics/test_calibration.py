@@ -44,6 +44,29 @@ def test_level_1_seldom_finds_a_turn_in_a_curve_without_one(name: str) -> None:
 
 
 @pytest.mark.quick
+@pytest.mark.parametrize(("groups", "sizes", "seeds"), [(5, 8, 3), (5, 11, 5), (12, 11, 5)])
+def test_level_2_seldom_finds_a_turn_from_few_groups(groups: int, sizes: int, seeds: int) -> None:
+    """All seeds share the items' noise, so that the groups alone decide."""
+    rng = np.random.default_rng(12)
+    items = 0.2 * rng.normal(size=(400, 1, sizes, groups))
+    seed_noise = 0.01 * rng.normal(size=(400, seeds, sizes, 1))
+    ladders = null_curve("step to plateau", sizes)[:, None] + items + seed_noise
+    assert calibrate.turned(pairs_of_models(ladders)).mean() <= 0.08
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("groups", [12, 40, 100])
+def test_a_dip_of_delta_below_a_ceiling_is_seldom_excluded(groups: int, seeds: int) -> None:
+    """Each item is right at every size but one, where 5 % of the items are wrong, the same for all seeds."""
+    rng = np.random.default_rng(13)
+    ladders = np.ones((400, seeds, 5, groups))
+    ladders[:, :, 2] = rng.random((400, 1, groups)) >= DELTA
+    pairs = pairs_of_models(ladders) if seeds > 1 else pairs_of_weights(ladders[:, 0], draws=300)[0]
+    assert (weaker_leg(-pairs.rise + pairs.pointwise).max(-1) < DELTA).mean() <= 0.08
+
+
+@pytest.mark.quick
 def test_picking_the_peak_finds_turns_that_do_not_exist() -> None:
     """The control: the same ladders fool the two foils, so that the tests above can fail."""
     ladders = curve_ladders(null_curve("step to plateau", 8), 100, 3, 60, 4, 0.05, 9.0, np.random.default_rng(5))

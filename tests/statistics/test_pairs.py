@@ -41,40 +41,52 @@ def half_width_1(values: ndarray, draws: int, seed: int = 0) -> ndarray:
             for k in range(j + 1, n_sizes)
         ]
         most.append(max(off) * (n_groups / (n_groups - 1)) ** 0.5)
-    normal = sorted(most, reverse=True)[int(0.05 * (draws + 1)) - 1]
+    normal = max(sorted(most, reverse=True)[int(0.1 * (draws + 1)) - 1], float(stats.norm.isf(0.05)))
     return float(stats.t.isf(stats.norm.sf(normal), n_groups - 1)) * error
 
 
 def half_width_2(values: ndarray) -> ndarray:
     """Level 2's bounds again, pair by pair, with scipy's studentized range."""
-    n_seeds, n_sizes, _ = values.shape
-    v = [float(np.var([values[s, k].mean() for s in range(n_seeds)], ddof=1)) for k in range(n_sizes)]
-    u = [max(one, sum(v) / n_sizes) for one in v]
-    q = float(stats.studentized_range.ppf(0.9, n_sizes, n_sizes * (n_seeds - 1)))
-    half = np.zeros((n_sizes, n_sizes))
-    for j in range(n_sizes):
-        for k in range(n_sizes):
-            g = shared_by_seeds(values[:, k] - values[:, j])
-            half[j, k] = q * ((u[j] + u[k]) / (2 * n_seeds) + g / 2) ** 0.5
+    normal = float(stats.studentized_range.ppf(0.9, values.shape[1], np.inf)) / 2**0.5
+    half = np.zeros((values.shape[1],) * 2)
+    for j, k in np.ndindex(half.shape):
+        variance, freedom = difference_2(values, j, k, shared_by_seeds(values[:, k] - values[:, j]))
+        half[j, k] = float(stats.t.isf(stats.norm.sf(normal), freedom)) * variance**0.5
     return half
 
 
+def difference_2(values: ndarray, j: int, k: int, g: float) -> tuple[float, float]:
+    """The variance of a difference at level 2 and Satterthwaite's degrees of freedom, with the items' variance `g`."""
+    n_seeds, n_sizes, n_groups = values.shape
+    v = [float(np.var([values[s, size].mean() for s in range(n_seeds)], ddof=1)) for size in range(n_sizes)]
+    mean = sum(v) / n_sizes
+    excesses = [max(v[size] - mean, 0) / n_seeds for size in (j, k)]
+    total = 2 * mean / n_seeds + sum(excesses) + g
+    squares = (2 * mean / n_seeds) ** 2 / (n_sizes * (n_seeds - 1)) + g**2 / (n_groups - 1)
+    return total, total**2 / (squares + sum(one**2 for one in excesses) / (n_seeds - 1))
+
+
+def two_more(variance: float, n_groups: int) -> float:
+    """The variance of a mean difference over groups, with one more group that rose by 1 and one that fell by 1."""
+    squares = variance * n_groups * (n_groups - 1)
+    return (squares + 2) / ((n_groups + 2) * (n_groups + 1))
+
+
 def alone_1(values: ndarray) -> ndarray:
-    """The bound of each single pair at level 1: a paired t interval over groups."""
-    error = stats.sem(values[None, :] - values[:, None], axis=-1)
-    return float(stats.t.ppf(0.975, values.shape[-1] - 1)) * error
+    """The bound of each single pair at level 1: a paired t interval over groups and two more."""
+    n_groups = values.shape[-1]
+    variance = stats.sem(values[None, :] - values[:, None], axis=-1) ** 2
+    return float(stats.t.ppf(0.975, n_groups - 1)) * two_more(variance, n_groups) ** 0.5 * (1 - np.eye(len(values)))
 
 
 def alone_2(values: ndarray) -> ndarray:
-    """The bound of each single pair at level 2: Welch and Satterthwaite over two sizes' seeds and the groups."""
+    """The bound of each single pair at level 2, with two more groups."""
     n_seeds, n_sizes, n_groups = values.shape
-    v = np.var(values.mean(-1), axis=0, ddof=1)
-    u = np.maximum(v, v.mean()) / n_seeds
     half = np.zeros((n_sizes, n_sizes))
     for j, k in np.ndindex(n_sizes, n_sizes):
-        g = shared_by_seeds(values[:, k] - values[:, j])
-        freedom = (u[j] + u[k] + g) ** 2 / ((u[j] ** 2 + u[k] ** 2) / (n_seeds - 1) + g**2 / (n_groups - 1))
-        half[j, k] = stats.t.ppf(0.975, min(freedom, n_sizes * (n_seeds - 1))) * (u[j] + u[k] + g) ** 0.5
+        g = two_more(shared_by_seeds(values[:, k] - values[:, j], clip=False), n_groups)
+        variance, freedom = difference_2(values, j, k, g)
+        half[j, k] = stats.t.ppf(0.975, min(freedom, n_sizes * (n_seeds - 1))) * variance**0.5
     return half
 
 
@@ -97,16 +109,21 @@ def test_level_2_bounds_equal_the_formula() -> None:
 
 def test_bounds_of_means_with_equal_errors_are_tukeys() -> None:
     pairs, _ = pairs_of_means(np.array([0.1, 0.4, 0.2]), np.full(3, 0.01))
-    assert pairs.bound[0, 2] == pytest.approx(stats.studentized_range.ppf(0.95, 3, np.inf) * 0.01, rel=0.02)
+    assert pairs.bound[0, 2] == pytest.approx(stats.studentized_range.ppf(0.9, 3, np.inf) * 0.01, rel=0.02)
 
 
 def test_bounds_of_seed_means_add_the_item_variances_of_both_sizes() -> None:
     means = np.array([[0.1, 0.2, 0.6], [0.3, 0.2, 0.7], [0.2, 0.2, 0.8]])  # variances 0.01, 0 and 0.01 over seeds
     pairs = pairs_of_seed_means(means, np.tile([0.1, 0.2, 0.3], (3, 1)))
     raised = 0.02 / 3  # the mean of the three variances
-    of_pair = ((0.01 + raised) / (2 * 3) + (0.1**2 + 0.2**2) / 2) ** 0.5
-    assert pairs.error[0, 1] == pytest.approx(of_pair)
-    assert pairs.bound[0, 1] == pytest.approx(stats.studentized_range.ppf(0.9, 3, 6) * of_pair, rel=1e-6)
+    variance = (0.01 + raised) / 3 + 0.1**2 + 0.2**2
+    # Known errors of the items have no degrees of freedom; the excess of the first size over the mean has 2.
+    squares = (2 * raised / 3) ** 2 / 6 + ((0.01 - raised) / 3) ** 2 / 2
+    normal = stats.studentized_range.ppf(0.9, 3, np.inf) / 2**0.5
+    assert pairs.error[0, 1] == pytest.approx(variance**0.5)
+    assert pairs.freedom[0, 1] == pytest.approx(variance**2 / squares)
+    expected = stats.t.isf(stats.norm.sf(normal), variance**2 / squares) * variance**0.5
+    assert pairs.bound[0, 1] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -154,21 +171,24 @@ def test_seeds_that_differ_item_by_item_are_counted_once() -> None:
     """Every seed tosses new coins, so their noise is between seeds, and the level 2 error is that of all coins."""
     coins = np.random.default_rng(0).normal(size=(400, 4, 3, 50))
     pairs = pairs_of_models(coins)
-    truth = (1 / (4 * 50)) ** 0.5
+    truth = (2 / (4 * 50)) ** 0.5
     assert 0.98 <= float(np.sqrt((pairs.error[:, 0, 2] ** 2).mean()) / truth) <= 1.35  # the larger variance is believed
     shared = np.broadcast_to(coins[:, :1], coins.shape)
-    assert float(np.sqrt((pairs_of_models(shared).error[:, 0, 2] ** 2).mean())) == pytest.approx(50**-0.5, rel=0.03)
+    assert float(np.sqrt((pairs_of_models(shared).error[:, 0, 2] ** 2).mean())) == pytest.approx(
+        (2 / 50) ** 0.5, rel=0.03
+    )
 
 
 def test_simultaneous_bounds_have_their_nominal_coverage() -> None:
-    """On flat curves any difference beyond its bound is false: 5 % at level 1, twice 5 % (a direction) at level 2."""
+    """On flat curves any difference beyond its bound is false: at both levels 5 % in each direction."""
     flat = [(ladder((0.5,) * 5, seed, groups=40, items=0.05, noise=0.05)) for seed in range(200)]
     weights, _ = pairs_of_weights(
         np.stack([ladder((0.5,) * 5, s, seeds=1, groups=40)[0] for s in range(200)]), draws=500
     )
-    for pairs, rate in ((weights, 0.05), (pairs_of_models(np.stack(flat)), 0.10)):
-        wrong = int((np.abs(pairs.rise) > pairs.bound).any((-2, -1)).sum())
-        assert 1 <= wrong <= at_most(rate, 200)
+    for pairs in (weights, pairs_of_models(np.stack(flat))):
+        for sign in (1, -1):
+            wrong = int(np.triu(sign * pairs.rise > pairs.bound).any((-2, -1)).sum())
+            assert 1 <= wrong <= at_most(0.05, 200)
 
 
 def test_a_turn_of_delta_is_seldom_excluded() -> None:

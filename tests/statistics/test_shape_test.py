@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.intervals import interval
+from distractor.statistics.pairs import pairs_of_models, pairs_of_weights
 from distractor.statistics.shape_test import (
     METHOD_1,
     METHOD_2,
@@ -29,7 +30,7 @@ MIRRORED = {"inverted-U": "U-shaped", "U-shaped": "inverted-U", "positive": "inv
 
 @pytest.mark.parametrize("label", CURVES)
 def test_planted_shapes_are_found_at_both_levels(label: str) -> None:
-    shape = judge(ladder(CURVES[label], items=0.05, noise=0.004), SIZES)
+    shape = judge(ladder(CURVES[label], groups=200, items=0.05, noise=0.004), SIZES)
     assert shape.label_level_1 == shape.label == label
     assert shape.models is not None
     assert (shape.models.no_u, shape.models.no_inverted_u) == (label != "U-shaped", label != "inverted-U")
@@ -67,7 +68,7 @@ def test_mirrored_values_get_the_mirrored_label(label: str) -> None:
 
 def test_the_unit_of_the_values_does_not_matter() -> None:
     values = ladder(CURVES["inverted-U"], items=0.4, noise=0.05)
-    small, large = judge(values, SIZES).as_dict(), judge(40 * values, SIZES, delta=40 * 0.05).as_dict()
+    small, large = (judge(unit * values, SIZES, delta=unit * 0.05, is_share=False).as_dict() for unit in (1, 40))
     for key in ("label", "turning_low", "turning_high", "no_u", "no_inverted_u", "p_left", "p_right"):
         assert large[key] == (small[key] if key[0] != "p" else pytest.approx(small[key], rel=1e-6)), key
     assert large["smallest_detectable_dip"] == pytest.approx(40 * small["smallest_detectable_dip"], rel=1e-6)
@@ -89,19 +90,57 @@ def test_the_order_of_groups_and_seeds_changes_nothing() -> None:
 
 def test_curves_without_spread_get_their_label() -> None:
     for label, curve in CURVES.items():
-        shape = judge(np.tile(np.array(curve)[None, :, None], (3, 1, 40)), SIZES)
+        shape = judge(np.tile(np.array(curve)[None, :, None], (3, 1, 80)), SIZES)
         assert shape.label == shape.label_level_1 == label
         assert any("same value at 2000, 4000" in warning for warning in shape.warnings)
 
 
 def test_rounding_does_not_count_as_a_difference() -> None:
-    values = np.full((3, 7, 40), 0.1)
+    values = np.full((3, 7, 80), 0.1)
     values[:, 2] += 1e-16
     assert values[0, 2, 0] != values[0, 0, 0]
     for level in (judge_weights(values[0], SIZES), judge_models(values, SIZES)):
         assert level.label == "flat"
         assert not level.inverted_u.is_clear
         assert level.inverted_u.turning_set == SIZES[1:-1]
+
+
+def test_shares_at_a_ceiling_do_not_exclude_a_dip_of_one_or_two_items() -> None:
+    """30 items, all right from the second size on: a dip by one item cannot be excluded, and one of 400 can."""
+    for n_items, is_excluded in ((30, False), (400, True)):
+        values = np.ones((1, 5, n_items))
+        values[:, 0, ::2] = 0
+        level = judge(values, SIZES[:5]).weights[0]
+        assert (level.label, level.no_u) == ("positive", is_excluded)
+        assert level.u.at_most > 2 / n_items
+        assert judge(values, SIZES[:5], is_share=False).weights[0].u.at_most < 1e-6
+
+
+def test_means_at_a_ceiling_do_not_exclude_a_dip_of_one_or_two_items() -> None:
+    """The same from accuracies and their standard errors, which are 0 at 1. The number of items is that of the others."""
+    for n_items, is_excluded in ((30, False), (1000, True)):
+        means = np.array([[0.5, 1.0, 1.0, 1.0, 1.0]])
+        level = judge_means(means, np.sqrt(means * (1 - means) / (n_items - 1)), SIZES[:5]).weights[0]
+        assert (level.label, level.no_u) == ("positive", is_excluded)
+        assert level.smallest_detectable_dip > 2 / n_items
+    unknown = judge_means(np.ones((3, 5)), np.zeros((3, 5)), SIZES[:5])
+    for level in (*unknown.weights, unknown.models):
+        assert level is not None
+        assert level.label == "undetermined"
+        assert not level.no_u
+
+
+def test_both_levels_allow_5_percent_in_each_direction() -> None:
+    """On a flat curve without seed noise both levels judge the same means, with the same share of errors."""
+    assert METHOD_1.rpartition("; ")[2] == METHOD_2.rpartition("; ")[2] == "5 % in each direction"
+    rng = np.random.default_rng(0)
+    of_items = rng.normal(size=(400, 1, 5, 60))
+    weights, _ = pairs_of_weights(of_items[:, 0], draws=500)
+    models = pairs_of_models(np.repeat(of_items, 3, 1))
+    for pairs in (weights, models):
+        rises = np.triu(pairs.rise > pairs.bound).any((-2, -1))
+        assert 0.02 <= rises.mean() <= 0.08
+    assert np.median(weights.bound / weights.error) == pytest.approx(np.median(models.bound / models.error), rel=0.05)
 
 
 def test_a_few_groups_below_saturation_do_not_make_a_turn() -> None:

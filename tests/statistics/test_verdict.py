@@ -15,8 +15,8 @@ pytestmark = pytest.mark.quick
 
 
 @cache
-def world(name: str, seed: int = 0, seeds: int = 5) -> Evidence:
-    evidence: Evidence = planted(name, np.random.default_rng(seed), n_seeds=seeds, n_groups=80)
+def world(name: str, seed: int = 0, seeds: int = 5, groups: int = 80) -> Evidence:
+    evidence: Evidence = planted(name, np.random.default_rng(seed), n_seeds=seeds, n_groups=groups)
     return evidence
 
 
@@ -92,7 +92,7 @@ def test_true_only_counts_only_where_it_is_a_pure_control() -> None:
 
 def test_contradicted_needs_the_whole_range() -> None:
     """No turn, in a range that ends before mastery or begins below chance: nothing is shown."""
-    monotone = world("monotone")
+    monotone = world("monotone", groups=200)
     assert judged(monotone).label == judged(monotone).these_weights == "contradicted"
     fields = list(monotone.arrays())
 
@@ -132,7 +132,7 @@ def test_the_order_of_groups_does_not_change_the_verdict() -> None:
 
 
 def test_seeds_that_disagree_leave_these_weights_undetermined() -> None:
-    one, other = world("distractor", seeds=1), world("monotone", seeds=1)
+    one, other = world("distractor", seeds=1, groups=200), world("monotone", seeds=1, groups=200)
     both = replace(one, **{name: np.concatenate([v, getattr(other, name)]) for name, v in one.arrays().items()})
     found = judged(both)
     assert found.these_weights == "undetermined"

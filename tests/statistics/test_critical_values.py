@@ -1,0 +1,50 @@
+"""Critical values equal scipy's distributions, and degrees of freedom follow the parts of a variance."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from distractor.statistics.critical_values import (
+    Part,
+    combine,
+    maxima_deviate,
+    maxima_tail,
+    normal_at,
+    range_deviate,
+    range_tail,
+    t_at,
+)
+
+pytestmark = pytest.mark.quick
+
+
+def test_a_normal_deviate_and_its_value_of_t_have_the_same_tail() -> None:
+    for freedom in (1.0, 4.5, 60.0, np.inf):
+        t = float(t_at(2.5, freedom))
+        assert stats.t.sf(t, freedom) == pytest.approx(stats.norm.sf(2.5))
+        assert normal_at(t, freedom) == pytest.approx(2.5)
+
+
+def test_the_degrees_of_freedom_are_those_of_the_part_that_dominates() -> None:
+    error, freedom = combine(Part(0.04, 6), Part(0.0, 11))
+    assert (error, freedom) == (pytest.approx(0.2), pytest.approx(6))
+    assert combine(Part(0.0, 6), Part(0.04, 11))[1] == pytest.approx(11)
+    assert combine(Part(0.02, 6), Part(0.02, 11))[1] == pytest.approx(4 / (1 / 6 + 1 / 11))
+    assert combine(Part(0.02, 6), Part(0.02, np.inf))[1] == pytest.approx(24)
+    assert combine(Part(0.0, 6), Part(0.0, 11)) == (0, np.inf)
+
+
+def test_the_largest_difference_exceeds_the_critical_deviate_in_5_percent_a_direction() -> None:
+    for k in (3, 8):
+        deviate = range_deviate(k)
+        assert range_tail(deviate, k) == pytest.approx(0.05, abs=1e-6)
+        means = np.random.default_rng(k).normal(size=(40_000, k))
+        assert (np.ptp(means, axis=-1) / 2**0.5 > deviate).mean() == pytest.approx(0.1, abs=0.006)
+
+
+def test_the_p_value_of_maxima_is_at_most_5_percent_where_they_are_exceeded() -> None:
+    for scale in (0.1, 1.0):  # where few groups vary, the deviate of one difference is the limit
+        maxima = np.sort(scale * np.abs(np.random.default_rng(0).normal(size=(500, 6))).max(-1))
+        deviate = float(maxima_deviate(maxima, 0.1))
+        assert deviate >= stats.norm.isf(0.05)
+        assert maxima_tail(deviate - 1e-9, maxima) > 0.05 >= maxima_tail(deviate + 1e-9, maxima)
