@@ -1,6 +1,7 @@
 """Tables and logs give the right curve; ambiguous files are refused, and items left out are counted."""
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distractor.curves.curve_file import curve_of, read_curve
+from distractor.curves.curve_file import curve_of, read_curve, read_curves
 from distractor.curves.model_size import parse_size
 from distractor.curves.request import CurveRequest
 from distractor.errors import DistractorError, ScalingError
@@ -337,6 +338,89 @@ def test_accuracy_needs_no_log_probabilities(tmp_path: Path) -> None:
 def test_seeds_of_logs_are_read_from_their_names(tmp_path: Path) -> None:
     files = [text.replace("=", f"/seed{seed}=") for seed in (0, 1) for text in logs(tmp_path, [[entry(0, 1.0)]] * 3)]
     assert read_curve(files, CurveRequest()).seeds == (0, 1)
+
+
+def logged(metric: str, values: list[Any], **more: Any) -> list[dict[str, Any]]:
+    lines = [entry(d, 1.0, metrics=[metric], **{metric: value}, **more) for d, value in enumerate(values)]
+    return [{name: value for name, value in line.items() if name != "acc"} for line in lines]
+
+
+@pytest.mark.parametrize("metric", ["acc_norm", "exact_match", "mc2"])
+def test_every_metric_of_a_log_is_read(metric: str, tmp_path: Path) -> None:
+    entries = [logged(metric, values) for values in ([1.0, 0.0, 1], [0, 0, True], [1, 1, 1])]
+    for quantity in (metric, None):  # the only metric needs no name
+        curve = read_curve(logs(tmp_path, entries), CurveRequest(quantity))
+        assert curve.quantity == metric
+        np.testing.assert_allclose(curve.means, [[2 / 3, 1 / 3, 1]])
+    bare = [[{name: value for name, value in line.items() if name != "metrics"} for line in lines] for lines in entries]
+    assert read_curve(logs(tmp_path, bare), CurveRequest(metric)).quantity == metric
+    with pytest.raises(ScalingError, match=rf"line 1: the metric f1 is not logged; logged metrics: {metric}"):
+        read_curve(logs(tmp_path, entries), CurveRequest("f1"))
+
+
+def test_the_harness_metric_of_the_published_case_is_judged(tmp_path: Path) -> None:
+    """A log of 20 items with `acc_norm` alone, whose name contains the size."""
+    files = [
+        write(tmp_path / f"samples_t_{size}.jsonl", logged("acc_norm", [1.0] * right + [0.0] * (20 - right)))
+        for size, right in (("70M", 12), ("410M", 5), ("2.8B", 15))
+    ]
+    curve = read_curve(files, CurveRequest("acc_norm"))
+    assert curve.sizes == (70_000_000, 410_000_000, 2_800_000_000)
+    np.testing.assert_allclose(curve.means, [[0.6, 0.25, 0.75]])
+
+
+def test_a_metric_that_is_no_number_names_its_line(tmp_path: Path) -> None:
+    entries = [logged("perplexity", [1.5, [2.0, 7], 3.0])] * 3
+    with pytest.raises(ScalingError, match=r"_1000.jsonl, line 2: column value must be a number, not \[2\.0, 7\]"):
+        read_curve(logs(tmp_path, entries), CurveRequest("perplexity"))
+
+
+def test_logs_of_several_tasks_are_kept_apart_by_their_names(tmp_path: Path) -> None:
+    date = "2026-01-21T03-44-18.123456"
+    files = []
+    for size in (1, 2, 4):
+        (tmp_path / f"me__m-{size}b").mkdir()
+        for task, gap in (("a_task", 1.0), ("b", -1.0)):
+            path = tmp_path / f"me__m-{size}b" / f"samples_{task}_{date}.jsonl"
+            files.append(write(path, [entry(d, gap) for d in range(3)]))
+    found = read_curves(files, CurveRequest())
+    assert [(curve.task, curve.sizes[0], curve.means[0, 0]) for curve in found.curves] == [
+        ("a_task", 10**9, 1),
+        ("b", 10**9, 0),
+    ]
+
+
+def test_packed_logs_are_read(tmp_path: Path) -> None:
+    files = logs(tmp_path, [[entry(d, 1.0) for d in range(3)]] * 3)
+    packed = []
+    for text in files:
+        size, _, name = text.partition("=")
+        Path(f"{name}.gz").write_bytes(gzip.compress(Path(name).read_bytes()))
+        packed.append(f"{size}={name}.gz")
+    np.testing.assert_array_equal(read_curve(packed, CurveRequest()).means, read_curve(files, CurveRequest()).means)
+
+
+def test_a_bare_number_before_a_file_is_asked_about(tmp_path: Path) -> None:
+    path = write(tmp_path / "samples_x.jsonl", [entry(0, 1.0)])
+    with pytest.raises(ScalingError, match=r"7=.*would be 7 parameters; does it mean billions\? Write 7B"):
+        read_curve([f"7={path}", f"13={path}"], CurveRequest())
+
+
+def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("70M=x.csv"), means())
+    write(Path("lr=1.csv"), means())
+    for name in ("70M=x.csv", "lr=1.csv"):
+        assert read_curve([name], CurveRequest()).sizes == SIZES
+
+
+def test_tasks_of_a_table_give_one_curve_each() -> None:
+    rows = means(Task="a") + [row | {"mean": 0.7} for row in means(Task="b")]
+    table = [{"dataset" if name == "Task" else name: value for name, value in row.items()} for row in rows]
+    for named in (rows, table):
+        with pytest.raises(ScalingError, match=r"one task, .*a, b; choose with --where task=a"):
+            curve_of(named, CurveRequest())
+        assert curve_of(named, CurveRequest(where=(("task", "b"),))).means[0, 0] == 0.7
 
 
 def test_a_constant_responder_gets_a_note(tmp_path: Path) -> None:

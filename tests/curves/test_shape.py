@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 import time
 from dataclasses import replace
@@ -16,12 +17,14 @@ from distractor.curves.curve_file import curve_of
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.published import find_published, known_references, published
 from distractor.curves.request import CurveRequest
+from distractor.curves.tasks_report import folder_name
 from distractor.errors import ScalingError
 from distractor.runs.item_parts import CAUTION, parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.composed import compose, composed
 from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import HARNESS_SHARES, NATS, SHARES, judge_means
+from distractor.statistics.sign_flips import holm
 from distractor.text.task import RIGHT, Answer
 
 SIZES = tuple(1000 * 2**k for k in range(9))
@@ -411,6 +414,45 @@ def test_the_command_prints_both_levels_and_leaves_numbers_and_figures(
     assert [row["size"] for row in summary["sizes"]] == list(SIZES)
     assert type_in(*command[:2], "--out", "out") == 2
     assert "another run" in capsys.readouterr().err
+
+
+def test_several_tasks_are_judged_in_one_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = {"arc": U, "../piqa": RISE, "two sizes": RISE}
+    table = [row | {"task": task} for task, shares in tasks.items() for row in rows(shares, 3, 40)]
+    table = [row for row in table if row["task"] != "two sizes" or row["size"] < 4000]
+    write(tmp_path / "mine.csv", table)
+    assert type_in("shape", "mine.csv", "--out", "out") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "2 tasks; p over tasks is adjusted by Holm" in shown
+    assert "Left out: two sizes: a shape needs at least 3 sizes" in shown
+    assert "Task arc accuracy against parameters: 40 items in 20 groups" in shown
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert list(summary["tasks"]) == ["arc", "../piqa"]
+    alone = [max(task["shape"]["p_left"], task["shape"]["p_right"]) for task in summary["tasks"].values()]
+    assert [turn["p"] for turn in summary["turns"].values()] == alone
+    assert [turn["p_over_tasks"] for turn in summary["turns"].values()] == holm(alone)
+    assert sorted(path.name for path in (tmp_path / "out/tasks").iterdir()) == [
+        folder_name("arc"),
+        folder_name("../piqa"),
+    ]
+    assert (tmp_path / "out/tasks/arc/figures/shape.png").stat().st_size
+    assert type_in("shape", "mine.csv", "--where", "task=arc", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["task"] == "arc"
+
+
+def test_folders_of_tasks_have_safe_and_different_names() -> None:
+    names = ["arc_easy", "../a", "a", "a/b", "a-b", "x" * 300, "x" * 301, "..", "é", "mmlu (5-shot)"]
+    folders = [folder_name(name) for name in names]
+    assert folders[0] == "arc_easy"
+    assert len(set(folders)) == len(names)
+    assert all(re.fullmatch(r"[\w-][\w.-]{0,99}", folder, re.ASCII) for folder in folders)
+
+
+def test_if_no_task_can_be_judged_the_reason_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "mine.csv", [row | {"task": task} for task in "ab" for row in rows(RISE) if row["size"] < 4000])
+    assert type_in("shape", "mine.csv") == 2
+    assert "no task gives a curve: a: a shape needs at least 3 sizes" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
 
 
 def test_a_user_error_gives_one_message_and_leaves_no_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

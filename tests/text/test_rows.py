@@ -1,5 +1,6 @@
 """Rows of every format are the same; damaged files are refused with the file, the line or row, and the reason."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,29 @@ def test_every_format_gives_the_same_rows(suffix: str, tmp_path: Path) -> None:
     assert [row.cells for row in rows] == ROWS
     first = {".csv": "line 2", ".tsv": "line 2", ".parquet": "row 1", ".json": "row 1"}.get(suffix, "line 1")
     assert rows[0].place == f"{tmp_path}/t{suffix}, {first}"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".json", ".jsonl"])
+def test_a_packed_file_gives_the_same_rows(suffix: str, tmp_path: Path) -> None:
+    plain = write(tmp_path / f"t{suffix}")
+    packed = tmp_path / f"t{suffix}.GZ"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert [row.cells for row in read_rows(packed)] == ROWS
+
+
+def test_a_damaged_or_huge_packed_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = gzip.compress(b"item,value\na,1\n")
+    path = tmp_path / "t.csv.gz"
+    for content in (b"item,value\na,1\n", whole[:-9], whole[:20], whole[:12] + b"xxxx" + whole[16:]):
+        path.write_bytes(content)
+        with pytest.raises(TableError, match=r"t\.csv\.gz is not a gzip file, or it is damaged"):
+            read_rows(path)
+    monkeypatch.setattr("distractor.text.rows.UNPACKED", 1000)
+    path.write_bytes(gzip.compress(b"item,value\n" + b"a,1\n" * 1000))
+    with pytest.raises(TableError, match="holds more than 1,000 bytes; unpack it"):
+        read_rows(path)
+    with pytest.raises(TableError, match=r"(more than|bytes; files of at most) 20"):
+        read_rows(path, largest=20)
 
 
 def test_cells_of_a_csv_keep_their_text() -> None:
@@ -72,6 +96,9 @@ def test_whole_numbers_of_a_parquet_file_stay_whole_next_to_empty_cells(tmp_path
         ("a.csv", b"a,b\n1,2,3\n", "a.csv .*line 2"),
         ("a.csv", b'a,b\n1,"2\n3,4\n', "a.csv .*quotation mark"),
         ("a.csv", b"a,b,a\n1,2,3\n", "two columns 'a'"),
+        ("a.csv", b"a;b\n1;2\n", "a.csv: the columns are divided by ';'; divide them by ','"),
+        ("a.tsv", b"a|b\n1|2\n", "a.tsv: the columns are divided by '|'"),
+        ("a.json", b'{\n"a": [1, 2]\n}', "a.json holds one object; expected a list of objects"),
         ("a.json", b'[{"a": 1}, 2]', "a.json .*list of objects"),
         ("a.json", b"[", "a.json: not JSON"),
         ("a.json", b'[{"a": 0, "a": 1}]', "'a' appears twice"),
@@ -99,6 +126,15 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         read_rows(tmp_path / f"{'a' * 5000}.csv")
     with pytest.raises(TableError, match=r"has 20 bytes; .* 9 bytes"):
         read_rows(write(tmp_path / "t.csv"), largest=9)
+
+
+def test_an_empty_cell_of_a_parquet_file_is_none_and_nan_stays_nan(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"value": pa.array([0.5, None, float("nan")]), "n": pa.array([1, None, 3])}), path)
+    frame = read_parquet(path)
+    assert list(frame["value"])[:2] == [0.5, None]
+    assert list(frame["value"])[2] != list(frame["value"])[2]
+    assert list(frame["n"]) == [1, None, 3]
 
 
 def test_an_empty_file_has_no_rows() -> None:
