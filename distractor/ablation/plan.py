@@ -12,6 +12,7 @@ from typing import Any
 from distractor.errors import EncodeError, ModelError
 from distractor.models.heads import count_layers_and_heads
 from distractor.models.source import Source
+from distractor.models.weight_files import weight_files
 from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Key, Store
@@ -140,8 +141,8 @@ def _cells(
 
 
 def count_parameters(folder: Path) -> int | None:
-    """Parameters in a folder's *.safetensors files (tied ones once), from the files' headers; None without files."""
-    files = sorted(folder.glob("*.safetensors"))
+    """Parameters in a folder's safetensors weights (tied ones once), from the files' headers; None for other weights."""
+    files = [path for path in weight_files(folder) if path.suffix == ".safetensors"]
     total = 0
     for path in files:
         with _readable(path), path.open("rb") as file:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy import ndarray
 
 from distractor.models.source import Source
+from distractor.models.weight_files import weight_files
 
 MIN_CORRELATION = 0.5  # weights of one run correlate at least this much; weights of separate runs correlate near 0
 MAX_WEIGHTS = 1_000_000  # number of weights compared per matrix; larger matrices are sampled at even steps
@@ -49,8 +50,8 @@ def _correlation(first: Path, second: Path) -> float:
 
 
 def _matrices(folder: Path) -> Iterator[tuple[str, Matrix]]:
-    """Yield the matrices named in the headers of *.safetensors files. Reading headers needs no torch."""
-    for path in sorted(folder.glob("*.safetensors")):
+    """Yield the matrices named in the headers of safetensors weights. Reading headers needs no torch."""
+    for path in (path for path in weight_files(folder) if path.suffix == ".safetensors"):
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))

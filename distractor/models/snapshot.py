@@ -1,11 +1,11 @@
 """Model folders: which files one needs, and where the hub's cache keeps it, downloaded if necessary."""
 
-import json
 from pathlib import Path
 
 from distractor.errors import ModelError, first_line
 from distractor.models import hub
-from distractor.models.source import TEXT_FILES, WEIGHT_FILES
+from distractor.models.source import TEXT_FILES
+from distractor.models.weight_files import PRECEDENCE, weight_files
 
 
 def check_model_folder(path: Path) -> None:
@@ -24,16 +24,9 @@ def _missing_file(path: Path) -> str | None:
     """Name what a folder lacks to be a model, or None."""
     if not (path / "config.json").is_file():
         return "config.json"
-    if not any(file.is_file() for pattern in WEIGHT_FILES for file in path.glob(pattern)):
-        return "weights"
-    try:
-        indices = [json.loads(index.read_text(encoding="utf-8")) for index in path.glob("*.index.json")]
-        shards = [set(index["weight_map"].values()) for index in indices]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "a readable index of its weights"
-    # Each kind of weights may have an index; one complete kind is enough.
-    lost = [sorted(name for name in names if not (path / name).is_file()) for names in shards]
-    return None if not lost or [] in lost else lost[0][0]
+    if not (files := weight_files(path)):
+        return f"weights ({PRECEDENCE[0]})"
+    return next((str(file.relative_to(path)) for file in files if not file.is_file()), None)
 
 
 def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
@@ -43,7 +36,7 @@ def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = _download(hub_id, revision, WEIGHT_FILES[0], local=True)
+        folder = _download(hub_id, revision, "*.safetensors", local=True)
     except LocalEntryNotFoundError as error:
         # The missing files may be ones that are not needed here.
         folder = Path(getattr(error, "snapshot_path", "") or "/nowhere")
@@ -64,7 +57,7 @@ def find_snapshot(hub_id: str, revision: str | None, missing: str, *, offline: b
     if not hub.is_reachable():
         raise ModelError(f"{missing}; the Hugging Face hub cannot be reached: connect, or give a local folder")
     try:
-        folder = _download(hub_id, revision, WEIGHT_FILES[0])
+        folder = _download(hub_id, revision, "*.safetensors")
         return _download(hub_id, revision, "pytorch_model*.bin") if _missing_file(folder) else folder
     except Exception as error:  # the hub's client also raises errors of its HTTP library and of the system
         raise ModelError(f"{missing}; the download failed: {first_line(error)}") from error

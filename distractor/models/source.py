@@ -8,9 +8,9 @@ from pathlib import Path
 
 from distractor.errors import ModelError
 from distractor.models.remote_code import code_files
+from distractor.models.weight_files import weight_files
 
 TEXT_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
-WEIGHT_FILES = ("*.safetensors", "*.bin")
 NO_FAMILY = "models"  # the family name of folders and hub ids that are named one by one
 
 ShotCounts = Mapping[str, Mapping[str, int]]
@@ -59,17 +59,24 @@ class Source:
     def fingerprint(self) -> str:
         """Return a hash of the files that decide what the model computes. Raises ModelError if one cannot be read."""
         try:
-            files = {path for pattern in (*WEIGHT_FILES, *TEXT_FILES) for path in self.folder.glob(pattern)}
-            if self.tokenizer:
-                files |= {path for pattern in TEXT_FILES for path in self.tokenizer.glob(pattern)}
-            files.update(code_files(self.folder), code_files(self.tokenizer_folder))
-            hashed = sorted(path for path in files if path.is_file() and path.name != "training.json")
-            if not any(path.parent == self.folder for path in hashed):
+            weights = [path for path in weight_files(self.folder) if path.is_file()]
+            if not weights:
                 raise ModelError(f"{self.name}: the folder {self.folder} no longer holds a model")
+            folders = {self.folder, self.tokenizer_folder}
+            texts = {path for folder in folders for pattern in TEXT_FILES for path in folder.glob(pattern)}
+            code = {path for folder in folders for path in code_files(folder)}
+            hashed = sorted({path for path in {*weights, *texts, *code} if path.is_file() and path.name != "training.json"})
             stats = [(path, path.stat()) for path in hashed]
-            return _hash_files(tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
+            return _hash_files(
+                tuple((path, self._label(path), stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
+            )
         except OSError as error:
             raise ModelError(f"{self.name}: {error.filename} cannot be read ({error.strerror})") from error
+
+    def _label(self, path: Path) -> str:
+        """The name of a file in its folder: `model.safetensors`, `shards/1.safetensors`."""
+        folder = self.folder if path.is_relative_to(self.folder) else self.tokenizer_folder
+        return path.relative_to(folder).as_posix()
 
 
 def group_by_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
@@ -91,10 +98,10 @@ def group_by_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
 
 
 @cache
-def _hash_files(files: tuple[tuple[Path, int, int, int], ...]) -> str:
+def _hash_files(files: tuple[tuple[Path, str, int, int, int], ...]) -> str:
     """Hash files. The stamps (inode, size, time of change) make the cache read a file again only after a change."""
     digest = hashlib.sha256()
-    for path, *_ in files:
+    for path, label, *_ in files:
         with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+            digest.update(label.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
