@@ -65,7 +65,9 @@ class Source:
             folders = {self.folder, self.tokenizer_folder}
             texts = {path for folder in folders for pattern in TEXT_FILES for path in folder.glob(pattern)}
             code = {path for folder in folders for path in code_files(folder)}
-            hashed = sorted({path for path in {*weights, *texts, *code} if path.is_file() and path.name != "training.json"})
+            hashed = sorted(
+                {path for path in {*weights, *texts, *code} if path.is_file() and path.name != "training.json"}
+            )
             stats = [(path, path.stat()) for path in hashed]
             return _hash_files(
                 tuple((path, self._label(path), stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats)

@@ -30,7 +30,9 @@ def weight_files(folder: Path) -> list[Path]:
         return [_inside(folder, names[0], "config.json")]
     shards = _read(_inside(folder, names[0], "config.json")).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
-        raise ModelError(f"{folder / names[0]} is no readable index of weights; copy or download the model's files again")
+        raise ModelError(
+            f"{folder / names[0]} is no readable index of weights; copy or download the model's files again"
+        )
     return [_inside(folder, name, names[0]) for name in sorted(set(shards.values()))]
 
 
