@@ -10,6 +10,7 @@ from distractor.curves.model_size import parse_size
 from distractor.curves.request import AXES
 from distractor.errors import ScalingError
 from distractor.numbers import finite_or_none
+from distractor.statistics.shape_test import NATS, SHARES
 from distractor.text.rows import names_text
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def _amount(text: str) -> float | None:
 def choose_quantity(table: "DataFrame", requested: str | None) -> "tuple[DataFrame, str, str]":
     """The rows of the quantity, its name, and the column of its values: `value` for items, `mean` for means."""
     candidates = GENERIC if find(table, ITEM) is None else ("value", "mean", "score")
-    requested = "accuracy" if requested == "acc" else requested
+    requested = _known_name(requested) if requested else None
     if "quantity" in table:
-        quantities = texts(table["quantity"]).replace({"acc": "accuracy"})
+        quantities = texts(table["quantity"]).map(_known_name)
         known = list(quantities.unique())
         quantity = requested or (known[0] if len(known) == 1 else None)
         if quantity is None:
@@ -68,6 +69,12 @@ def choose_quantity(table: "DataFrame", requested: str | None) -> "tuple[DataFra
             "the columns task and accuracy"
         )
     return table, quantity, column
+
+
+def _known_name(quantity: str) -> str:
+    """A quantity in any case, by its name here."""
+    name = read_header(quantity).name
+    return "accuracy" if name == "acc" else name if name in SHARES + NATS else quantity
 
 
 def _only_metric(table: "DataFrame") -> str | None:

@@ -170,10 +170,10 @@ def _curves(table: "DataFrame", request: CurveRequest) -> Curves:
 
 
 def _curve(table: "DataFrame", quantity: str, value_column: str, request: CurveRequest) -> Curve:
-    table = with_families(table)
+    column = size_column(table, request.axis)
+    table = with_families(table, column)
     refuse_mixtures(table, mixed_families=request.mixed_families)
     item_column = find(table, ITEM)
-    column = size_column(table, request.axis)
     values = quantity_values(table, value_column, quantity, are_items=item_column is not None)
     is_known = values.notna()
     if not is_known.any():

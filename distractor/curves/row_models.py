@@ -41,13 +41,13 @@ def models_of(table: "DataFrame", size_column: str, axis: str) -> "DataFrame":
     )
 
 
-def with_families(table: "DataFrame") -> "DataFrame":
+def with_families(table: "DataFrame", size_column: str) -> "DataFrame":
     """The table with a column `family`, if it has none and the names of all models contain a size: pythia-70m."""
-    column = find(table, MODEL)
-    if "family" in table or column is None:
-        return table
-    families = texts(table[column]).map(family_in)
-    return table.assign(family=families) if families.notna().all() else table
+    for column in (size_column, find(table, MODEL)) if "family" not in table else ():
+        families = texts(table[column]).map(family_in) if column else None
+        if families is not None and families.notna().all():
+            return table.assign(family=families)
+    return table
 
 
 def _seed(value: Any, place: str) -> int | None:

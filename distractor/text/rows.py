@@ -69,7 +69,7 @@ def read_parquet(path: Path) -> "DataFrame":
     `read_rows`.
     """
     table = _parse_parquet(path, read_bytes(path))
-    frame = table.to_pandas(integer_object_nulls=True)
+    frame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)  # an index of pandas is a column
     for name in table.column_names:
         if table.column(name).null_count:  # pandas writes NaN in its place
             frame[name] = frame[name].astype(object).mask(table.column(name).is_null().to_pandas(), None)

@@ -73,11 +73,12 @@ def test_a_name_that_contains_a_size_is_a_size(column: str) -> None:
     names = [f"EleutherAI/pythia-{m}m-deduped" for m in MILLIONS]
     curve = curve_of(table(column, "acc", sizes=names, n=100), CurveRequest())
     expect(curve)
-    assert curve.families == (("pythia-*-deduped",) if column != "size" else ())
+    assert curve.families == ("pythia-*-deduped",)
 
 
-def test_names_of_several_families_are_not_mixed() -> None:
-    rows = table("model", "acc", sizes=["pythia-70m", "pythia-160m", "opt-350m"], n=100)
+@pytest.mark.parametrize("column", ["model", "size"])
+def test_names_of_several_families_are_not_mixed(column: str) -> None:
+    rows = table(column, "acc", sizes=["pythia-70m", "pythia-160m", "opt-350m"], n=100)
     with pytest.raises(ScalingError, match=r"mix the families pythia-\*, opt-\*"):
         curve_of(rows, CurveRequest())
     assert len(curve_of(rows, CurveRequest(mixed_families=True)).sizes) == 3
@@ -152,6 +153,7 @@ def test_another_metric_has_its_own_error() -> None:
     curve = curve_of(rows, CurveRequest("acc_norm"))
     expect(curve, 0.02)
     assert curve.quantity == "acc_norm"
+    assert curve_of(rows, CurveRequest("Acc Norm")).quantity == "acc_norm"
 
 
 def test_the_only_metric_with_an_error_needs_no_option() -> None:

@@ -137,6 +137,16 @@ def test_an_empty_cell_of_a_parquet_file_is_none_and_nan_stays_nan(tmp_path: Pat
     assert list(frame["n"]) == [1, None, 3]
 
 
+def test_the_index_of_a_pandas_table_is_read_as_columns(tmp_path: Path) -> None:
+    import pandas as pd
+
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame({"size": ["1M", "2M"], "item": ["a", "a"], "value": [0, 1]})
+    frame.set_index(["size", "item"]).to_parquet(path)
+    assert read_parquet(path)[["size", "item", "value"]].to_dict("list") == frame.to_dict("list")
+    assert list(read_parquet(path).index) == [0, 1]
+
+
 def test_an_empty_file_has_no_rows() -> None:
     for name in ("a.csv", "a.jsonl"):
         assert parse_rows(Path(name), b"\n") == []
