@@ -96,8 +96,14 @@ def shape(
     where: Sequence[str] = (),
     delta: float | None = None,
 ) -> "JudgedCurve":
-    """Judge a curve over size that is read from files: `distractor shape`. Raises ScalingError if they hold no single
-    curve.
+    """Judge a curve over size that is read from files: `distractor shape`.
+
+        distractor.shape("results.csv")
+        distractor.shape(glob("results_*.json"), quantity="acc_norm", where=["task=arc_easy"])
+
+    A table with one row for each item or mean, or one column for each size; or, for each model, a results
+    file or a log of lm-evaluation-harness (`docs/curves.md` lists the columns). Raises ScalingError if the files hold no
+    curve, or several tasks: then choose one by `where`.
     """
     from distractor.curves.curve_file import read_curve
     from distractor.curves.judge_curve import judge_curve

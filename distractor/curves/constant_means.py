@@ -50,6 +50,8 @@ def same_items_note(right: Float[ndarray, "model item"], names: Sequence[str]) -
 
 def _notes(sizes: Sequence[Size], means: Float[ndarray, " size"], where: str) -> Iterator[str]:
     """The warnings about one seed's means."""
+    is_coarse = bool((np.abs(100 * means - np.round(100 * means)) < EQUAL).all())
+    chance = ", or means with two digits agree by chance" * is_coarse
     inner = [index for index, mean in enumerate(means) if EQUAL < mean < 1 - EQUAL]
     noted: set[int] = set()
     for first in inner:
@@ -63,15 +65,16 @@ def _notes(sizes: Sequence[Size], means: Float[ndarray, " size"], where: str) ->
         noted |= set(alike)
         kinds = {f"{means[index]:.4g}" for index in alike}
         relation = "repeats exactly" if len(kinds) == 1 else "(m and 1 - m) repeat or mirror each other"
+        subject = "accuracy" if len(kinds) == 1 else "accuracies"
         places = names_text(f"{sizes[index]:g}" for index in alike)
         yield (
-            f"the accuracy {' and '.join(sorted(kinds))} {relation} at {places}{where}: a model that always gives the same "
-            "answer scores so; check its answers before you believe the shape"
+            f"the {subject} {' and '.join(sorted(kinds))} {relation} at {places}{where}: a model that always gives the same "
+            f"answer scores so{chance}; check the answers before you believe the shape"
         )
-    for index in inner:
+    for index in inner if not is_coarse else ():  # a rounded mean is too often 0.5
         share = next((k for k in CLASSES if abs(means[index] - 1 / k) < EQUAL), None)
         if index not in noted and share:
             yield (
                 f"the accuracy at {sizes[index]:g}{where} is exactly 1/{share}, the share of one of {share} equally "
-                "frequent answers: a model that always gives the same answer scores so; check its answers"
+                "frequent answers: a model that always gives the same answer scores so; check the answers"
             )

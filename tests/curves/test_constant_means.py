@@ -27,8 +27,8 @@ def test_a_class_share_and_its_mirror_are_recognised() -> None:
     [
         ([0.412, 0.583, 0.412], "0.412 repeats exactly at 1e+06, 3e+06:"),
         ([0.41, 0.59, 0.77], "0.41 and 0.59 (m and 1 - m) repeat or mirror each other at 1e+06, 2e+06:"),
-        ([0.5, 0.52, 0.77], "at 1e+06 is exactly 1/2"),
-        ([0.41, 0.25, 0.77], "at 2e+06 is exactly 1/4"),
+        ([0.5, 0.521, 0.77], "at 1e+06 is exactly 1/2"),
+        ([0.413, 0.25, 0.77], "at 2e+06 is exactly 1/4"),
     ],
 )
 def test_a_repeated_mirrored_or_balanced_share_gets_one_warning(means: list[float], fact: str) -> None:
@@ -37,8 +37,14 @@ def test_a_repeated_mirrored_or_balanced_share_gets_one_warning(means: list[floa
     assert notes.count("always gives the same answer") == 1
 
 
+def test_chance_is_named_where_means_are_rounded() -> None:
+    assert "two digits agree by chance" in notes_of([0.3, 0.1, 0.3])
+    assert "chance" not in notes_of([0.365, 0.1, 0.365])
+
+
 def test_ordinary_accuracies_get_no_warning() -> None:
     assert notes_of([0.48, 0.31, 0.44, 0.71, 0.9]) == ""
+    assert notes_of([0.3, 0.4, 0.5]) == ""  # rounded
     assert notes_of([0.0, 0.1, 1.0, 1.0]) == ""  # 0 and 1 are floor and ceiling
 
 
