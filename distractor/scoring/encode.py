@@ -5,6 +5,7 @@ are those after the prompt's own tokens. Spaces at the end of a prompt move to t
 model's BOS.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -166,26 +167,39 @@ def _answer(item: Item, prompt: str, ids: Tokens, answer: str, model: Model) -> 
 def _tokenize(item: Item, text: str, model: Model) -> Any:
     """Tokenize `text`, and refuse it if a part becomes the unknown token or gets no token at all.
 
-    A text may spell out the unknown token: chat templates write <|endoftext|>, the unknown token of GPT-2.
+    A text may spell out the unknown token: chat templates write <|endoftext|>, the unknown token of GPT-2. A tokenizer may
+    bring the text into a Unicode normal form, as Qwen's does (NFC): a letter and its accent are then one character.
     """
     encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    covered = bytearray(len(text))
-    unknown, spelled = model.tokenizer.unk_token_id, model.tokenizer.unk_token  # these look-ups are slow
-    lacking = None
-    for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
-        if token == unknown and text[start:end].strip() != spelled:
-            lacking = text[start:end]
-            break
-        covered[start:end] = b"\1" * (end - start)
-    else:
-        left = (c for c, is_covered in zip(text, covered, strict=True) if not is_covered and not c.isspace())
-        lacking = next(left, None)
-    if lacking is not None:
+    lacking = _lacking(text, encoded, model.tokenizer)
+    if lacking is not None and not _is_normalized(text, encoded.input_ids, model.tokenizer):
         raise EncodeError(
             f"{model.name}: item {item.id}: the tokenizer has no token for {lacking!r}; use a model whose vocabulary "
             "covers the task's text"
         )
     return encoded
+
+
+def _lacking(text: str, encoded: Any, tokenizer: Any) -> str | None:
+    """The first part of `text` that becomes the unknown token, or the first visible character without a token."""
+    covered = bytearray(len(text))
+    unknown, spelled = tokenizer.unk_token_id, tokenizer.unk_token  # these look-ups are slow
+    for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping, strict=True):
+        if token == unknown and text[start:end].strip() != spelled:
+            return text[start:end]
+        covered[start:end] = b"\1" * (end - start)
+    left = (c for c, is_covered in zip(text, covered, strict=True) if not is_covered and not c.isspace())
+    return next(left, None)
+
+
+def _is_normalized(text: str, ids: Sequence[int], tokenizer: Any) -> bool:
+    """Whether these tokens of `text` are those of one of its Unicode normal forms, which the tokenizer covers."""
+    forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFKC", "NFD", "NFKD")} - {text}
+    for normalized in forms:
+        encoded = tokenizer(normalized, add_special_tokens=False, return_offsets_mapping=True)
+        if encoded.input_ids == ids and _lacking(normalized, encoded, tokenizer) is None:
+            return True
+    return False
 
 
 def _roles(spans: Mapping[str, tuple[int, int]], offsets: Sequence[tuple[int, int]], prompt: str) -> tuple[Role, ...]:

@@ -1,5 +1,6 @@
 """Tokenizing prompts and answers: the scoring rule, what is refused, and the role of every token."""
 
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import tiny
@@ -291,3 +292,25 @@ def test_aligned_prompts_have_the_same_roles(loaded: Loaded, tokenizer: str) -> 
             assert a.prompt != b.prompt
             assert all(r == "cue" if condition is Condition.CONGRUENT else r == "named"
                        for (r, _), s, t in zip(a.roles, a.prompt, b.prompt, strict=True) if s != t)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFKC", "NFD"])
+def test_text_in_another_unicode_form_gets_the_tokens_of_a_normalizing_tokenizer(loaded: Loaded, form: str) -> None:
+    """Qwen's tokenizer composes letters and accents; the score is that of plain transformers on the same text."""
+    tokenizer = tiny.byte_level()
+    tokenizer.backend_tokenizer.normalizer = getattr(normalizers, form)()
+    model = with_tokenizer(loaded("gpt2", "bytes"), tokenizer)
+    composed = "The caf\u00e9 in \ud55c\uad6d is"
+    for text in (composed, unicodedata.normalize("NFD", composed), "cafe\u0301 \ufb01"):
+        row = conflict(one(text, " caf\u00e9", " une\u0301"), model)
+        assert list(row.prompt) == tokenizer(text).input_ids
+        assert [*row.prompt, *row.answers[1]] == tokenizer(f"{text} une\u0301").input_ids
+        assert len(row.roles) == len(row.prompt)
+
+
+def test_a_character_that_a_tokenizer_drops_is_still_refused(loaded: Loaded) -> None:
+    tokenizer = tiny.byte_level()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace("x", "")])
+    model = with_tokenizer(loaded("gpt2", "bytes"), tokenizer)
+    with pytest.raises(EncodeError, match="no token for 'x'"):
+        conflict(one("Not x in the cafe\u0301 is"), model)
