@@ -1,6 +1,7 @@
 """Number formatting in tables, figures and messages."""
 
 import math
+from collections.abc import Sequence
 
 
 def finite_or_none(value: float) -> float | None:
@@ -17,6 +18,26 @@ def number(value: float, digits: int = 2) -> str:
 def with_interval(mean: float, low: float, high: float) -> str:
     """Format a mean and its interval."""
     return f"{number(mean)} [{number(low)}, {number(high)}]"
+
+
+def number_against(value: float, thresholds: Sequence[float], digits: int = 2) -> str:
+    """Format a number with as many digits as it takes to be on the same side of each threshold as its exact value.
+
+    >>> number_against(0.4999, [0.5]), number_against(0.003, [0]), number_against(0.31, [0.5])
+    ('0.4999', '0.003', '0.31')
+    """
+    sides = [(value > threshold, value < threshold) for threshold in thresholds]
+    for places in range(digits, 16):
+        text = number(value, places)
+        if [(float(text) > threshold, float(text) < threshold) for threshold in thresholds] == sides:
+            return text
+    return f"{value:.17g}"
+
+
+def interval_against(mean: float, low: float, high: float, thresholds: Sequence[float]) -> str:
+    """Format a mean and its interval as `number_against` does."""
+    ends = f"{number_against(low, thresholds)}, {number_against(high, thresholds)}"
+    return f"{number_against(mean, thresholds)} [{ends}]"
 
 
 def p_value(p: float) -> str:

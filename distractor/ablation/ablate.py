@@ -32,7 +32,8 @@ from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
 from distractor.statistics.curve import peak
 from distractor.statistics.group_values import count_items, weigh
-from distractor.statistics.intervals import Mean, group_means, mean_intervals
+from distractor.statistics.intervals import MIN_SEEDS, Mean, group_means, known_interval_of_models, mean_intervals
+from distractor.statistics.modes import Modes, modes
 from distractor.statistics.shape_test import DELTA, SHARES, Shape, delta_of, judge
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.statistics.weighting import weighting_notes
@@ -78,10 +79,12 @@ class AblationResult(TaskScores):
         condition: Condition | None = None,
         only: Bool[ndarray, " item"] | None = None,
     ) -> Mean | None:
-        """Mean over models and complete items, with its 95 % interval over item groups (level 1: these weights).
+        """Mean over models and complete items, with its 95 % interval.
 
-        `models` are indices into `scores`; `only` restricts the items. None if the quantity is not defined: `neutral` has
-        no accuracy, and a task without `congruent` has no pulls.
+        The interval of the three or more seeds of a size is of level 2, over seeds and item groups, if all sizes have as
+        many (`interval_level`). Otherwise it is of level 1, over item groups. `models` are indices into `scores`; `only`
+        restricts the items. None if the quantity is not defined: `neutral` has no accuracy, and a task without `congruent`
+        no pulls.
         """
         return self.means(models, [(quantity, condition)], only)[quantity, condition]
 
@@ -91,6 +94,11 @@ class AblationResult(TaskScores):
         """Means of several quantities, like `mean`, but faster."""
         counted = self.complete if only is None else self.complete & only
         means: dict[QuantityKey, Mean | None] = dict.fromkeys(requested)
+        if self.interval_level == 2 and len(models) >= MIN_SEEDS:
+            for key in requested:
+                values = np.array([np.where(counted, self.item_values(model, *key), np.nan) for model in models])
+                means[key] = known_interval_of_models(values, self.groups, limits=quantity_limits(key[0]))
+            return means
         for limits in {quantity_limits(quantity) for quantity, _ in requested}:
             keys = [key for key in requested if quantity_limits(key[0]) == limits]
             rows = [np.mean([self.item_values(model, *key) for model in models], axis=0) for key in keys]
@@ -148,6 +156,14 @@ def ablate(
 
 
 NO_COMPLETE_ITEM = "no item of {task} was shown to every model under every condition, so models cannot be compared"
+
+
+def seed_modes(result: AblationResult, models: Sequence[int]) -> Modes | None:
+    """The modes of distractor preference in `conflict` over the seeds of a size; None with fewer than three seeds."""
+    if len(models) < MIN_SEEDS:
+        return None
+    means = [result.mean([model], "distractor_preference", Condition.CONFLICT) for model in models]
+    return modes(np.array([mean.mean for mean in means if mean]))
 
 
 def constant_answer(result: AblationResult, model: int) -> str | None:

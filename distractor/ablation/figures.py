@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
 from distractor.runs import style
+from distractor.runs.coverage import coverage_shares
 from distractor.runs.head_map import MAP_STYLE, colour_limit, draw_heat_map, head_grid
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def curves(result: AblationResult) -> Figure:
-    """Distractor preference, accuracy and the two pulls over size, with 95 % intervals over item groups."""
+    """Distractor preference, accuracy and the two pulls over size, with the printed table's intervals, and the verdict."""
     with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(10, 4.1), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
@@ -45,7 +46,10 @@ def curves(result: AblationResult) -> Figure:
         style.legend_below(figure, [left])
         seeds = len(result.sizes[0])
         dots = f"; mean of {seeds} seeds, dots: single seeds (left panels: in conflict)" if seeds > 1 else ""
-        figure.suptitle(f"{result.task.name} over model size (bands: 95 % over item groups{dots})", fontsize=10)
+        judged = f"{result.verdict.sentence}\n" if result.verdict else ""
+        shares = coverage_shares(result)
+        low = f"\nlow coverage in conflict: {shares}" if shares else ""
+        style.headline(figure, f"{result.task.name} over model size\n{judged}bands: {result.interval_name}{dots}{low}")
         return figure
 
 
@@ -120,7 +124,7 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         dots = "; dots: single seeds in conflict" * (len(result.sizes[0]) > 1)
         style.headline(
             figure,
-            f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: 95 % over item groups"
+            f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: {result.interval_name}"
             f"{dots}; the two tasks may interact, so this is not a pure ablation)",
         )
         style.legend_below(figure, [axes], 2)

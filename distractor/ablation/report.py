@@ -1,16 +1,18 @@
 """Writes the run folder of `distractor ablate`: results.parquet, prompts, readings, figures and summary.json."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor.ablation.ablate import AblationResult, composed_of, constant_answer
+from distractor.ablation.ablate import AblationResult, composed_of, constant_answer, seed_modes
 from distractor.probing.cells import labels, mean_of, means_of
 from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder, file_name
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
+from distractor.statistics.intervals import MIN_SEEDS
 from distractor.text.task import Answer, Condition
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "low_coverage": coverage_record(result),
         "format": task.format.as_dict(),
         "models": [_model(result, model) for model in range(len(result.scores))],
+        "sizes": [_size(result, models) for models in result.sizes],
         "shape": {name: shape.as_dict() for name, shape in result.shapes.items()},
         "composed": composed.as_dict() if composed else None,
         "verdict": result.verdict.as_dict() if result.verdict else unjudged,
@@ -109,6 +112,21 @@ def knockout(result: AblationResult, reading: Reading) -> dict[str, Any]:
         for component in labels(cells, "component")
     }
     return {"model": reading.source.name, "n_params": reading.source.n_params, **reading.data.attrs, "effects": effects}
+
+
+def _size(result: AblationResult, models: Sequence[int]) -> dict[str, Any]:
+    """One size as in the printed table: means over seeds with the intervals of `level`, and the seeds' modes."""
+    source, modes = result.scores[models[0]].source, seed_modes(result, models)
+    keys = [*((name, Condition.CONFLICT) for name in PER_CONDITION), *((pull, None) for pull in PULLS)]
+    means = result.means(models, keys)
+    return {
+        "model": source.model,
+        "n_params": source.n_params,
+        "seeds": len(models),
+        "level": result.interval_level if len(models) >= MIN_SEEDS else 1,
+        **{name: mean._asdict() if (mean := means[name, condition]) else None for name, condition in keys},
+        "modes": modes.as_dict() if modes else None,
+    }
 
 
 def _model(result: AblationResult, model: int) -> dict[str, Any]:

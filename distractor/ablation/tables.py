@@ -1,85 +1,94 @@
 """Tables and sentences that `distractor ablate` prints."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
-from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak
-from distractor.numbers import number, p_value, with_interval
+from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak, seed_modes
+from distractor.numbers import interval_against, number, number_against, p_value, with_interval
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.tables import FittedTable, plain_table
 from distractor.scoring.behaviour import TaskResult
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.statistics.curve import peak
 from distractor.statistics.intervals import Mean
+from distractor.statistics.modes import CHANCE
 from distractor.statistics.shape_test import Shape
-from distractor.statistics.verdict import ClaimPart
+from distractor.statistics.verdict import PARTS, ClaimPart
 from distractor.text.format import Format
 from distractor.text.task import Condition
 
 TOP_COMPONENTS = 8
-LEVEL_1, LEVEL_2 = "these weights (level 1)", "models like these (level 2)"
+CLAIM = "claim of the hypothesis"
+LEVEL_1, LEVEL_2 = "these weights\n(level 1)", "models like these\n(level 2)"
 
 ACCURACIES = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY)
 
 HELD_OUT = "held\nout"
+ABOVE = "seeds\n> .5"
+MODES = " >.5", " ≤.5"  # rows of the two modes of a size
+PREFERENCE = "distractor_preference", Condition.CONFLICT
 HEADINGS = (
     "size", "parameters", "accuracy\nconflict", "accuracy\ndistr. only", "accuracy\ntrue only", "preference\nin conflict",
-    HELD_OUT, "coverage", "T\nnats", "D\nnats",
+    ABOVE, HELD_OUT, "coverage", "T\nnats", "D\nnats",
 )  # fmt: skip
 DROPPED = (
     HELD_OUT, "accuracy\ntrue only", "accuracy\ndistr. only", "accuracy\nconflict", "parameters", "coverage", "T\nnats",
-    "D\nnats",
+    "D\nnats", ABOVE,
 )  # fmt: skip
 """The columns that narrow terminals leave out, in this order."""
 ALL_IN = "--json and results.parquet"
 
 COLUMNS_EXPLAINED = (
-    "preference: p(distractor's answer) / p(either answer){held_out}.\n"
+    "preference: p(distractor's answer) / p(either answer){held_out}.{above}\n"
     "coverage: p(either answer). T, D: pull of the true task and of the distractor on the logit gap."
 )
 
-CLAIMS = {
-    "rise_and_fall": "preference rises, then falls",
-    "distractor_pull_at_peak": "D at the peak > δ_D",
-    "distractor_over_true_at_peak": "D > T at the peak",
-    "more_than_neutral": "rise − rise in neutral > δ",
-    "more_than_true_only": "rise − rise in true_only > δ",
-    "distractor_only_above_chance": "distractor_only above chance",
-    "true_over_distractor_at_top": "T > D at the largest size",
-    "from_chance": "smallest size at chance",
-    "to_mastery": "largest size masters the task",
-}
-"""Row names of the verdict table; summary.json has the full sentences."""
-
 VERDICT_EXPLAINED = (
-    "yes, no: the interval decides; unclear: it does not; n of m: the claim holds for n of m seeds.\n"
-    "δ and δ_D: the smallest rise and the smallest pull of interest, see summary.json."
+    "yes: the whole interval meets the rule; no: it is outside; unclear: neither. Level 1 shows the weakest of the seeds' "
+    "own curves; n of m: yes for n of m seeds. Rise, then fall: the weaker of the two, with simultaneous bounds; no where a "
+    "turn of {delta:g} is excluded. Turns once only: the depth of a fall and then rise, if it is clear and not excluded, as "
+    "a share of the rise and fall. Supported needs all rows but the last two, which say whether the range is complete."
 )
 
 
 def models_table(result: AblationResult) -> Group:
     """One row for each size: accuracies, distractor preference, coverage and the two pulls, as means over seeds."""
     has_held_out = any(result.held_out(scores.source).any() for scores in result.scores)
-    table = FittedTable(
-        [name for name in HEADINGS if has_held_out or name != HELD_OUT], drop=DROPPED, all_in=f"{ALL_IN} have them"
-    )
-    for models in result.sizes:
-        source = result.scores[models[0]].source
-        preference = result.mean(models, "distractor_preference", Condition.CONFLICT)
-        held_out = result.mean(models, "distractor_preference", Condition.CONFLICT, result.held_out(source))
-        table.add_row(
-            source.model,
-            f"{source.n_params:,}",
+    has_modes = any(seed_modes(result, models) for models in result.sizes)
+    unused = {HELD_OUT: not has_held_out, ABOVE: not has_modes}
+    headings = [name for name in HEADINGS if not unused.get(name)]
+    table = FittedTable(headings, drop=DROPPED, all_in=f"{ALL_IN} have them")
+
+    def add(name: str, models: Sequence[int], n_params: str, above: str, preference: str) -> None:
+        held_out = result.held_out(result.scores[models[0]].source)
+        cells = (
+            name,
+            n_params,
             *(mean_alone(result.mean(models, "accuracy", condition)) for condition in ACCURACIES),
-            mean_and_interval(preference),
-            *([mean_alone(held_out)] if has_held_out else []),
+            preference,
+            above,
+            mean_alone(result.mean(models, *PREFERENCE, held_out)),
             mean_alone(result.mean(models, "coverage", Condition.CONFLICT)),
             *(mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull")),
         )
-    explained = COLUMNS_EXPLAINED.format(held_out="; held out: on items kept out of training" * has_held_out)
+        table.add_row(*(cell for heading, cell in zip(HEADINGS, cells, strict=True) if not unused.get(heading)))
+
+    for models in result.sizes:
+        source, modes = result.scores[models[0]].source, seed_modes(result, models)
+        preference = mean_and_interval(result.mean(models, *PREFERENCE))
+        above = f"{modes.above}/{modes.seeds}" if modes else "–"
+        add(source.model, models, f"{source.n_params:,}", above, preference)
+        if modes and modes.are_two:
+            for name, mode in zip(MODES, _members(result, models), strict=True):
+                level = result.mean(mode, *PREFERENCE)
+                add(name, mode, "", str(len(mode)), mean_alone(level))
+    explained = COLUMNS_EXPLAINED.format(
+        held_out="; held out: on items kept out of training" * has_held_out,
+        above=" seeds > .5: how many prefer the distractor." * has_modes,
+    )
     low = [Text(sentence) for sentence in [coverage_caution(result)] if sentence]
     return Group(caption(result, "means"), *low, table, Text(explained, style="dim"))
 
@@ -90,7 +99,7 @@ def caption(result: TaskResult, cells: str) -> Text:
     form = "" if task.format == Format() else f", {task.format.label}"
     return Text(
         f"{task.name}{form}: {int(result.complete.sum())} items in {result.n_groups} groups, {n_sizes} size"
-        f"{'s' * (n_sizes > 1)} × {n_seeds} seed{'s' * (n_seeds > 1)} ({cells}; 95 % intervals over groups)",
+        f"{'s' * (n_sizes > 1)} × {n_seeds} seed{'s' * (n_seeds > 1)} ({cells}; intervals: {result.interval_name})",
         style="bold",
     )
 
@@ -125,7 +134,7 @@ def notes(result: AblationResult) -> Iterator[str]:
 
 def verdict_table(result: AblationResult) -> Group:
     """The peak, the shape at both levels, each part of the claim with its estimate, and the verdict."""
-    lines = [Text(_peak_sentence(result))]
+    lines = [Text(_peak_sentence(result)), *map(Text, mode_sentences(result))]
     if result.verdict is None:
         return Group(*lines, Text(f"Verdict: undetermined ({result.unjudged})", style="bold"))
     shape = result.shapes["distractor_preference"]
@@ -135,15 +144,15 @@ def verdict_table(result: AblationResult) -> Group:
     lines.append(Text(f"Shape of preference over size, level 2 (models like these): {level_2}."))
     lines.extend(Text(line) for line in (_turn_sentence(shape), _interior_peak_sentence(result, shape)) if line)
     table = FittedTable(
-        ("claim of the hypothesis", LEVEL_1, LEVEL_2), wrapped=("claim of the hypothesis",), drop=(LEVEL_1,),
-        all_in="--json has them",
+        (CLAIM, "yes if", LEVEL_1, LEVEL_2), names=(), wrapped=(CLAIM,),
+        drop=(LEVEL_1 if shape.models else LEVEL_2, "yes if"), left=("yes if",), all_in="--json has them",
     )  # fmt: skip
     parts = {(part.name, part.level): part for part in result.verdict.because}
     for name in dict.fromkeys(part.name for part in result.verdict.because):
         cells = (_claim_cell(parts.get((name, level))) for level in (1, 2))
-        table.add_row(CLAIMS.get(name, name.replace("_", " ")), *cells)
-    explained = Text(VERDICT_EXPLAINED, style="dim")
-    return Group(*lines, table, explained, Text(f"Verdict: {result.verdict.sentence}", style="bold"))
+        table.add_row(PARTS[name], parts[name, 1].criterion.short, *cells)
+    explained = Text(VERDICT_EXPLAINED.format(delta=result.verdict.delta), style="dim")
+    return Group(*lines, table, explained, Text(f"Verdict. {result.verdict.sentence}", style="bold"))
 
 
 def components_table(knockout: Mapping[str, Any]) -> Group:
@@ -170,6 +179,28 @@ def mean_alone(mean: Mean | None) -> str:
 def mean_and_interval(mean: Mean | None) -> str:
     """A mean with its interval for a table cell; a dash if it is not defined."""
     return "–" if mean is None else with_interval(*mean)
+
+
+def _members(result: AblationResult, models: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The seeds of a size that prefer the distractor, and the others."""
+    means = {model: result.mean([model], *PREFERENCE) for model in models}
+    above = [model for model, mean in means.items() if mean and mean.mean > CHANCE]
+    return above, [model for model in models if model not in above]
+
+
+def mode_sentences(result: AblationResult) -> Iterator[str]:
+    """Each size whose seeds are in two modes, in words."""
+    for models in result.sizes:
+        modes = seed_modes(result, models)
+        if modes and modes.are_two:
+            mean = mean_alone(result.mean(models, *PREFERENCE))
+            others = modes.seeds - modes.above
+            yield (
+                f"Two modes at {result.scores[models[0]].source.model}: {modes.above} of {modes.seeds} seeds "
+                f"{'prefers' if modes.above == 1 else 'prefer'} the "
+                f"distractor (mean {modes.level_above:.2f}), {others} do{'es' * (others == 1)} not "
+                f"({modes.level_below:.2f}). The mean over seeds, {mean}, is the level of neither."
+            )
 
 
 def _peak_sentence(result: AblationResult) -> str:
@@ -213,8 +244,14 @@ def _interior_peak_sentence(result: AblationResult, shape: Shape) -> str:
 
 
 def _claim_cell(part: ClaimPart | None) -> str:
-    if part is None or part.number is None or part.low is None or part.high is None:
+    """The numbers of a part, with enough digits to follow its rule, and the answer."""
+    if part is None or (part.number is None and not part.seeds_yes):
         return "–"
     undecided = f"{part.seeds_yes} of {part.seeds}" if part.seeds > 1 else "unclear"
     answer = {True: "yes", False: "no", None: undecided}[part.holds]
-    return f"{with_interval(part.number, part.low, part.high)} {answer:>7}"
+    thresholds = part.criterion.thresholds
+    if part.number is None:
+        return f"– {answer:>7}"
+    if part.low is None or part.high is None:
+        return f"{number_against(part.number, thresholds)} {answer:>7}"
+    return f"{interval_against(part.number, part.low, part.high, thresholds)} {answer:>7}"

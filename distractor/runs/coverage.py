@@ -22,8 +22,8 @@ def low_coverage(scores: TaskScores) -> dict[str, float]:
     return {name: mean for name, mean in means.items() if mean < LOW}
 
 
-def coverage_caution(scores: TaskScores) -> str | None:
-    """A sentence about the models with low coverage, None if there are none. Seeds of a size are named together."""
+def coverage_shares(scores: TaskScores) -> str | None:
+    """The models with low coverage as in "23 % in 2x1 (5 seeds)", the seeds of a size together; None if there are none."""
     low = low_coverage(scores)
     by_size: dict[tuple[str, str, int | None], list[Source]] = {}
     for source in scores.sources:
@@ -33,9 +33,15 @@ def coverage_caution(scores: TaskScores) -> str | None:
         return None
     shares = [_share(seeds, [low[seed.name] for seed in seeds]) for seeds in by_size.values()]
     more = f" and {len(shares) - NAMED} more" if len(shares) > NAMED else ""
-    return (
-        f"Low coverage: in conflict, the two answers together get {', '.join(shares[:NAMED])}{more}; the rest of the "
-        "probability goes to other words. Preference compares the two answers within that share only."
+    return f"{', '.join(shares[:NAMED])}{more}"
+
+
+def coverage_caution(scores: TaskScores) -> str | None:
+    """A sentence about the models with low coverage, None if there are none."""
+    shares = coverage_shares(scores)
+    return shares and (
+        f"Low coverage: in conflict, the two answers together get {shares}; the rest of the probability goes to other words. "
+        "Preference compares the two answers within that share only."
     )
 
 

@@ -63,7 +63,7 @@ def literal(name: str) -> str:
 
 
 def headline(figure: Figure, text: str) -> None:
-    """Set the title of a figure, wrapped to its width in lines of about equal length."""
+    """Set the title of a figure, wrapped to its width in lines of about equal length; a line break stays."""
     width = int(figure.get_figwidth() * LETTERS_PER_INCH)
 
     def wrap_evenly(paragraph: str) -> list[str]:

@@ -15,10 +15,16 @@ from distractor.models.source import Source, group_by_size
 from distractor.scoring import quantities
 from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
+from distractor.statistics.intervals import MIN_SEEDS
 from distractor.text.task import Condition, Task
 
 PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
 PULLS = ("true_pull", "distractor_pull")
+
+INTERVALS = {
+    1: "95 % over item groups, level 1: these weights",
+    2: "95 % over seeds and item groups, level 2: models like these",
+}
 
 SAME_SIZE_AND_SEED = (
     "two of the models have the same number of parameters and the same seed, so they form no curve over size"
@@ -119,6 +125,16 @@ class TaskResult(ABC):
     def sizes(self) -> tuple[tuple[int, ...], ...]:
         """The models of each size (smallest first) as indices into `sources`; see `group_by_size`."""
         return group_by_size(self.sources)
+
+    @cached_property
+    def interval_level(self) -> int:
+        """The level of intervals over size: 2 (over seeds and items) if every size has three seeds, else 1 (over items)."""
+        return 2 if min(map(len, self.sizes)) >= MIN_SEEDS else 1
+
+    @property
+    def interval_name(self) -> str:
+        """What the intervals over size are of, in words."""
+        return INTERVALS[self.interval_level]
 
     @property
     def size_names(self) -> tuple[str, ...]:

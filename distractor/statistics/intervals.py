@@ -204,6 +204,29 @@ def interval_of_models(values: GroupMeans, *, limits: Limits = None) -> tuple[nd
     return mean, low, high
 
 
+def known_interval_of_models(
+    values: Float[ndarray, "seed item"], groups: Groups, *, limits: Limits = None
+) -> Mean | None:
+    """The mean over seeds and the items that have a value, with its 95 % interval of level 2.
+
+    Seeds with values of fewer than two groups do not count; None where fewer than three seeds are left.
+    """
+    kept = [row for row in values if len(set(np.asarray(groups)[~np.isnan(row)].tolist())) > 1]
+    if len(kept) < MIN_SEEDS:
+        return None
+    values = np.array(kept)
+    is_used = ~np.isnan(values).all(0)
+    values, numbers = values[:, is_used], number_groups(np.asarray(groups)[is_used])
+    is_known = ~np.isnan(values)
+    n_groups = int(numbers.max()) + 1
+    means = np.array([row[known].mean() for row, known in zip(values, is_known, strict=True)])
+    # An item counts through its residual, so that all items weigh alike and errors are clustered by group.
+    residuals = np.nan_to_num(values - means[:, None]) / is_known.sum(1, keepdims=True)
+    of_groups = means[:, None] + n_groups * sum_groups(residuals, numbers)
+    mean, low, high = interval_of_models(of_groups[:, None], limits=limits)
+    return Mean(float(mean[0]), float(low[0]), float(high[0]))
+
+
 def interval_of_seed_means(means: Means, errors: Means) -> tuple[ndarray, ndarray, ndarray]:
     """The same from means and standard errors alone, as if all seeds shared one error over items."""
     n_seeds = check_seeds(len(means))

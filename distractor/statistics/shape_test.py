@@ -82,6 +82,10 @@ class Turn:
         """Whether both legs exceed the bound."""
         return self.low > 0
 
+    def counts(self, delta: float) -> bool:
+        """Whether the turn is clear and a turn of δ is not excluded."""
+        return self.is_clear and self.at_most >= delta
+
 
 @dataclass(frozen=True)
 class Level:

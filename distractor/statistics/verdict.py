@@ -9,27 +9,53 @@ The peak, the interior size with the highest averaged preference, is picked from
 makes a size more likely to be picked. All intervals at the peak are therefore simultaneous over the interior sizes.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.numbers import interval_against, number_against
+from distractor.statistics.criteria import Above, AtMost, Criterion, Within
 from distractor.statistics.curve import SameGroupMeans, Size, check, peak
-from distractor.statistics.intervals import GroupMeans, exact_reach, interval, interval_of_models, simultaneous_interval
+from distractor.statistics.intervals import (
+    MIN_SEEDS,
+    GroupMeans,
+    exact_reach,
+    interval,
+    interval_of_models,
+    simultaneous_interval,
+)
 from distractor.statistics.pairs import error_over_seeds
 from distractor.statistics.power import POWER
-from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, judge, seeds_in_words
+from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, Turn, judge, seeds_in_words
 from distractor.statistics.standard_errors import ALPHA, of_seeds, shared_covariance
 
 VerdictLabel = Literal["supported", "contradicted", "undetermined"]
 CALLS: tuple[VerdictLabel, ...] = get_args(VerdictLabel)
+ANSWERS = {True: "yes", False: "no", None: "unclear"}
+WEAKEST_FIRST = (False, None, True)
 CLAIM = (
-    "rise_and_fall", "distractor_pull_at_peak", "distractor_over_true_at_peak", "distractor_only_above_chance",
+    "rise_and_fall", "turns_once", "distractor_pull_at_peak", "distractor_over_true_at_peak", "distractor_only_above_chance",
     "true_over_distractor_at_top",
 )  # fmt: skip
+PARTS = {
+    "rise_and_fall": "preference rises, then falls",
+    "turns_once": "turns once only",
+    "distractor_pull_at_peak": "D at the peak",
+    "distractor_over_true_at_peak": "D − T at the peak",
+    "more_than_neutral": "rise − rise in neutral",
+    "more_than_true_only": "rise − rise in true_only",
+    "distractor_only_above_chance": "accuracy in distractor_only",
+    "true_over_distractor_at_top": "T − D at the largest size",
+    "from_chance": "smallest size: preference",
+    "to_mastery": "largest size: accuracy",
+}
+"""Each part of the claim in words, as in the printed table."""
+SECOND_TURN = 0.5  # the deepest second turn, as a share of the first, with which a curve turns once only
 Bounds = tuple[float, float, float]
 AtPeak = Callable[[GroupMeans, int], Bounds]
 AtSize = Callable[[GroupMeans, int, bool], Bounds]
@@ -68,13 +94,23 @@ class Evidence:
         return {name: values for name, values in vars(self).items() if isinstance(values, ndarray)}
 
 
+class SeedPart(NamedTuple):
+    """One part of the claim for one seed at level 1; its fields are those of `ClaimPart`."""
+
+    holds: bool | None
+    number: float | None
+    low: float | None
+    high: float | None
+
+
 @dataclass(frozen=True)
 class ClaimPart:
-    """One part of the claim at one level: whether it holds (None: inconclusive), its estimate, and a sentence.
+    """One part of the claim at one level: whether it holds (None: unclear), its estimate, its rule and a sentence.
 
-    `number` with its 95 % interval is None if nothing was measured. At level 1 it belongs to the weakest seed, and the
-    part holds in `seeds_yes` of `seeds` seeds. `rise_and_fall` is significant where `low` is above 0, and excluded
-    where `high` is below δ.
+    `number` with its 95 % interval is None if nothing was measured. `rule` decides the part from these three numbers
+    alone, and `criterion` is the same rule for a program. At level 1, numbers are those of the weakest of `seeds` seeds;
+    the part holds for `seeds_yes` of them, and `by_seed` has the numbers of all. `turns_once` has no interval: its number
+    is the depth of a fall and then rise as a share of the rise and fall, 0 unless the fall and rise counts.
     """
 
     name: str
@@ -84,14 +120,37 @@ class ClaimPart:
     low: float | None
     high: float | None
     sentence: str
+    rule: str
+    criterion: Criterion
     seeds_yes: int = 0
     seeds: int = 1
+    by_seed: tuple[SeedPart, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for summary.json."""
+        plain = asdict(self) | {"by_seed": [part._asdict() for part in self.by_seed]}
+        return plain | {"criterion": self.criterion.as_dict()}
+
+
+class Call(NamedTuple):
+    """The label of one curve, the reason, and a predicate for headlines: `turn` and `more than once`."""
+
+    label: VerdictLabel
+    reason: str
+    verb: str
+    rest: str
+
+    def predicate(self, n_curves: int) -> str:
+        """The predicate with its verb in the right number: "turns more than once", "turn more than once"."""
+        verb = self.verb if n_curves > 1 else " and ".join(f"{each}s" for each in self.verb.split(" and "))
+        return f"{verb} {self.rest}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict: `label` for models like these (level 2), `these_weights` for level 1, each with its reason.
+    """The verdict: `label` for the average over models like these (level 2), `these_weights` for level 1.
 
+    Each has its reason. `by_seed` are the calls of each seed's own curve; `these_weights` is the label that all share.
     `shape` is the judgement of preference in `conflict` that the verdict uses. δ and δ_D are recorded.
     """
 
@@ -103,19 +162,44 @@ class Verdict:
     shape: Shape
     delta: float
     delta_d: float
+    by_seed: tuple[Call, ...]
 
     @property
     def sentence(self) -> str:
-        """The verdict at both levels in one line."""
-        return (
-            f"{self.label} for models like these ({self.reason}); "
-            f"{self.these_weights} for these weights ({self.reason_these_weights})"
-        )
+        """The verdict at both levels: on average over models like these, and of each seed's own curve."""
+        return f"{self.on_average} {self.of_own_curves}"
+
+    @property
+    def on_average(self) -> str:
+        """The verdict at level 2, in a sentence."""
+        if self.shape.models is None:
+            n_seeds = seeds_in_words(len(self.by_seed))
+            return f"On average over such models: not identified ({n_seeds}; at least {MIN_SEEDS} are needed)."
+        reason = "" if self.label == "supported" else f" ({self.reason})"
+        return f"On average over such models: {self.label}{reason}."
+
+    @property
+    def of_own_curves(self) -> str:
+        """The verdict at level 1: how many seeds support the hypothesis, contradict it, or do what else."""
+        n_seeds = len(self.by_seed)
+        if n_seeds == 1:
+            reason = "" if self.these_weights == "supported" else f" ({self.by_seed[0].reason})"
+            return f"The one seed's own curve: {self.these_weights}{reason}."
+        counts = Counter((call.label, call.verb, call.rest) for call in self.by_seed)
+        order = sorted(counts, key=lambda kind: (CALLS.index(kind[0]), -counts[kind]))
+        clauses = [f"{counts[kind]} {Call(kind[0], '', *kind[1:]).predicate(counts[kind])}" for kind in order]
+        if len(clauses) == 1:
+            return f"All {n_seeds} seeds' own curves {clauses[0].partition(' ')[2]}."
+        return f"Of the {n_seeds} seeds' own curves, {'; '.join(clauses)}."
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
         names = ("label", "reason", "these_weights", "reason_these_weights", "sentence", "delta", "delta_d")
-        return {name: getattr(self, name) for name in names} | {"because": [asdict(part) for part in self.because]}
+        return {
+            **{name: getattr(self, name) for name in names},
+            "because": [part.as_dict() for part in self.because],
+            "by_seed": [{"label": call.label, "reason": call.reason} for call in self.by_seed],
+        }
 
 
 @dataclass(frozen=True)
@@ -151,23 +235,24 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, draws: int = 2000) 
     """
     rule = rule or Rule()
     shape = judge(evidence.preference, evidence.sizes, delta=rule.delta, draws=draws)
-    judged = []
+    calls, parts_by_seed = [], []
     for index, level in enumerate(shape.weights):
         at_peak, at_size = _of_weights(index, draws)
         at = peak(evidence.preference[index].mean(-1), interior=True)
-        parts = _parts(evidence, level, at, at_peak, at_size, rule)
-        judged.append((parts, *_call(parts, level, rule)))
-    these_weights, reason_1 = _of_all([(call, reason) for _, call, reason in judged])
-    parts_1 = [_weakest(of_seeds) for of_seeds in zip(*(parts for parts, _, _ in judged), strict=True)]
+        parts_by_seed.append(_parts(evidence, level, at, at_peak, at_size, rule))
+        calls.append(_call(parts_by_seed[-1], level, rule))
+    these_weights, reason_1 = _of_all(calls)
+    parts_1 = [_weakest(of_part) for of_part in zip(*parts_by_seed, strict=True)]
 
     label: VerdictLabel = "undetermined"
     if shape.models is None:
-        reason, parts_2 = f"{seeds_in_words(len(judged))}: level 2 not identified", []
+        reason, parts_2 = f"{seeds_in_words(len(calls))}: level 2 not identified", []
     else:
         at = peak(evidence.preference.mean((0, 2)), interior=True)
         parts_2 = _parts(evidence, shape.models, at, _models_at_peak, _models_at_size, rule)
-        label, reason = _call(parts_2, shape.models, rule)
-    return Verdict(label, reason, these_weights, reason_1, (*parts_2, *parts_1), shape, rule.delta, rule.delta_d)
+        label, reason, *_ = _call(parts_2, shape.models, rule)
+    because = (*parts_2, *parts_1)
+    return Verdict(label, reason, these_weights, reason_1, because, shape, rule.delta, rule.delta_d, tuple(calls))
 
 
 def _parts(evidence: Evidence, level: Level, at: int, at_peak: AtPeak, at_size: AtSize, rule: Rule) -> list[ClaimPart]:
@@ -178,114 +263,137 @@ def _parts(evidence: Evidence, level: Level, at: int, at_peak: AtPeak, at_size: 
     last = len(evidence.sizes) - 1
     parts = []
 
-    def add(name: str, holds: bool | None, bounds: Bounds | None, what: str, claim: str, where: str = here) -> None:
-        if bounds is None:
-            parts.append(ClaimPart(name, level.level, None, None, None, None, f"{level_name}: {what} not measured."))
-            return
-        answer = {True: "yes", False: "no", None: "inconclusive"}[holds]
-        interval = f"{bounds[0]:.3g} [{bounds[1]:.3g}, {bounds[2]:.3g}]"
-        sentence = f"{level_name}: {where} {what} is {interval}; {claim}: {answer}."
-        parts.append(ClaimPart(name, level.level, holds, *bounds, sentence))
+    def add(name: str, criterion: Criterion, bounds: Bounds | None, what: str, where: str = here) -> None:
+        holds = None if bounds is None else criterion.answer(*bounds)
+        number, low, high = bounds or (None, None, None)
+        shown = "not measured" if bounds is None else f"is {interval_against(*bounds, criterion.thresholds)}"
+        answer = "" if bounds is None else f"; {criterion.text}: {ANSWERS[holds]}"
+        sentence = f"{level_name}: {where} {what} {shown}{answer}."
+        parts.append(ClaimPart(name, level.level, holds, number, low, high, sentence, criterion.text, criterion))
 
-    def above(bounds: Bounds | None, least: float = 0.0) -> bool | None:
-        """Whether the whole interval is above `least` (True), below it (False), or neither."""
-        return None if bounds is None else True if bounds[1] > least else False if bounds[2] < least else None
-
-    rise = level.inverted_u
-    add(
-        "rise_and_fall",
-        True if level.label == "inverted-U" else False if level.no_inverted_u else None,
-        (rise.depth, rise.low, rise.at_most),
-        "the weaker of rise and fall of preference",
-        f"lower bound above 0 (yes) or upper bound below δ = {rule.delta:g} (no)",
-        "over all sizes",
-    )
+    rise, second = level.inverted_u, level.u
+    weaker = "the weaker of rise and fall of preference"
+    add("rise_and_fall", Above(0, rule.delta), (rise.depth, rise.low, rise.at_most), weaker, "over all sizes")
+    parts.append(_turns_once(level, f"{level_name}: over all sizes", rise, second))
     d = at_peak(evidence.distractor_pull, at)
-    claim = f"above δ_D = {rule.delta_d:g}"
-    add("distractor_pull_at_peak", above(d, rule.delta_d), d, "the distractor pull D, in nats,", claim)
+    add("distractor_pull_at_peak", Above(rule.delta_d), d, "the distractor pull D, in nats,")
     ahead = at_peak(evidence.distractor_pull - evidence.true_pull, at)
-    add("distractor_over_true_at_peak", above(ahead), ahead, "D − T, in nats,", "above 0")
+    add("distractor_over_true_at_peak", Above(0), ahead, "D − T, in nats,")
     controls = [("neutral", evidence.preference_neutral)]
     if evidence.true_only_is_pure:
         controls.append(("true_only", evidence.preference_true_only))
     for name, control in controls:
-        what = f"the rise of preference since the smallest size, minus that in {name},"
         more = None if control is None else at_peak(_rise(evidence.preference) - _rise(control), at)
-        add(f"more_than_{name}", above(more, rule.delta), more, what, f"above δ = {rule.delta:g}")
+        what = f"the rise of preference since the smallest size, minus that in {name},"
+        add(f"more_than_{name}", Above(rule.delta), more, what)
     alone = evidence.accuracy_distractor_only
     share = None if alone is None else _as_share(at_peak(alone, at), alone)
-    claim = f"above chance ({rule.chance:g})"
-    add("distractor_only_above_chance", above(share, rule.chance), share, "accuracy in distractor_only", claim)
+    add("distractor_only_above_chance", Above(rule.chance), share, "accuracy in distractor_only")
     overtakes = at_size(evidence.true_pull - evidence.distractor_pull, last, False)
-    add("true_over_distractor_at_top", above(overtakes), overtakes, "T − D, in nats,", "above 0", top)
-    first = at_size(evidence.preference, 0, True)
-    low, high = rule.chance - rule.chance_margin, rule.chance + rule.chance_margin
-    starts = True if low <= first[1] and first[2] <= high else False if first[2] < low or first[1] > high else None
-    add("from_chance", starts, first, "preference", f"from {low:g} to {high:g}", bottom)
-    end = at_size(evidence.accuracy, last, True)
-    add("to_mastery", above(end, rule.mastery), end, "accuracy in conflict", f"at least {rule.mastery:g}", top)
+    add("true_over_distractor_at_top", Above(0), overtakes, "T − D, in nats,", top)
+    near = Within(rule.chance - rule.chance_margin, rule.chance + rule.chance_margin)
+    add("from_chance", near, at_size(evidence.preference, 0, True), "preference", bottom)
+    add("to_mastery", Above(rule.mastery), at_size(evidence.accuracy, last, True), "accuracy in conflict", top)
     return parts
 
 
-def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> tuple[VerdictLabel, str]:
+def _turns_once(level: Level, start: str, rise: Turn, second: Turn) -> ClaimPart:
+    """Whether the curve turns once only; see `ClaimPart`."""
+    criterion = AtMost(SECOND_TURN)
+    if rise.depth <= 0:
+        sentence = f"{start} preference does not rise and fall, so no second turn is compared with it."
+        return ClaimPart("turns_once", level.level, None, None, None, None, sentence, criterion.text, criterion)
+    share = second.depth / rise.depth if second.counts(level.delta) else 0.0
+    holds = criterion.answer(share, share, share)
+    depths = f"{number_against(second.depth, ())} against {number_against(rise.depth, ())}"
+    what = f"a fall and then rise that counts, as a share of the rise and fall ({depths})"
+    shown = number_against(share, criterion.thresholds)
+    sentence = f"{start} {what} is {shown}; {criterion.text}: {ANSWERS[holds]}."
+    return ClaimPart("turns_once", level.level, holds, share, None, None, sentence, criterion.text, criterion)
+
+
+def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> Call:
     """The label by the rule, and the reason."""
     by_name = {part.name: part for part in parts}
     holds = {name: part.holds for name, part in by_name.items()}
     size = by_name["distractor_pull_at_peak"].number
     controls = [part for name, part in by_name.items() if name.startswith("more_than_") and part.number is not None]
+    too_early = Call("undetermined", "the range ends before recovery", "end", "before recovery")
+    contradicts = "contradict", "the hypothesis"
     if holds["rise_and_fall"] is False:
+        none = f"no rise and fall of {rule.delta:g}"
         if holds["from_chance"] is True and holds["to_mastery"] is True:
-            return "contradicted", f"no rise and fall of {rule.delta:g} from chance to {rule.mastery:g} accuracy"
+            return Call("contradicted", f"{none} from chance to {rule.mastery:g} accuracy", *contradicts)
         if holds["to_mastery"] is True:
-            return "undetermined", "no rise and fall, but the range does not clearly start at chance"
+            why = "but the range does not clearly start at chance"
+            return Call(
+                "undetermined", f"no rise and fall, {why}", "show", "no rise and fall, but no clear start at chance"
+            )
         if level.end[1] > 0:
-            return "undetermined", "the range ends before recovery"
-        return "undetermined", "no rise and fall, but the range does not clearly reach mastery"
+            return too_early
+        why = "but the range does not clearly reach mastery"
+        return Call("undetermined", f"no rise and fall, {why}", "show", "no rise and fall, but no clear mastery")
     if holds["rise_and_fall"] is None:
-        if level.u.is_clear and level.inverted_u.is_clear:
-            depths = f"a rise and fall of {level.inverted_u.depth:.2f}, a fall and rise of {level.u.depth:.2f}"
-            return "undetermined", f"the curve turns more than once: {depths}"
         if holds["to_mastery"] is not True and level.end[1] > 0:
-            return "undetermined", "the range ends before recovery"
+            return too_early
         dip = f"minimum detectable dip {level.smallest_detectable_dip:.2g} at power {POWER:g}"
-        return "undetermined", f"a rise and fall is inconclusive ({dip})"
+        return Call("undetermined", f"a rise and fall is unclear ({dip})", "leave", "a rise and fall unclear")
+    if holds["turns_once"] is not True:
+        depths = f"a rise and fall of {level.inverted_u.depth:.2f}, a fall and rise of {level.u.depth:.2f}"
+        return Call("undetermined", f"the curve turns more than once: {depths}", "turn", "more than once")
     if holds["distractor_pull_at_peak"] is False:
-        return "contradicted", f"a rise and fall, but with a distractor pull of {size:.2g} nats, below {rule.delta_d:g}"
+        why = f"a rise and fall, but with a distractor pull of {size:.2g} nats, below {rule.delta_d:g}"
+        return Call("contradicted", why, *contradicts)
     for part in controls:
         if part.holds is False:
             control = part.name.removeprefix("more_than_")
-            return "contradicted", f"an equal rise and fall without the distractor cue, in {control}"
+            why = f"an equal rise and fall without the distractor cue, in {control}"
+            return Call("contradicted", why, *contradicts)
     if not controls:
-        return "undetermined", "no control without the distractor cue was measured"
+        return Call("undetermined", "no control without the distractor cue was measured", "lack", "a control")
     if all(holds[name] is True for name in CLAIM) and all(part.holds is True for part in controls):
-        return "supported", "preference rises and falls because of the distractor pull"
+        why = "preference rises and falls because of the distractor pull"
+        return Call("supported", why, "support", "the hypothesis")
     missing = next(part for part in parts if part.holds is not True and (part.name in CLAIM or part in controls))
     if missing.name == "true_over_distractor_at_top" and missing.holds is False:
-        return "undetermined", "the range ends before recovery"
-    problem = "fails" if missing.holds is False else "is not measured" if missing.number is None else "is inconclusive"
-    return "undetermined", f"a rise and fall, but {missing.name} {problem}"
+        return too_early
+    problem = "fails" if missing.holds is False else "is not measured" if missing.number is None else "is unclear"
+    why = f"but {PARTS[missing.name]} {missing.criterion.short} {problem}"
+    return Call("undetermined", f"a rise and fall, {why}", "rise and fall", f"({why})")
 
 
-def _of_all(judged: Sequence[tuple[VerdictLabel, str]]) -> tuple[VerdictLabel, str]:
+def _of_all(judged: Sequence[Call]) -> tuple[VerdictLabel, str]:
     """The label that all seeds share at level 1, else undetermined, and the reason (the first seed's, if they differ)."""
-    counts = Counter(call for call, _ in judged)
+    counts = Counter(call.label for call in judged)
     if len(counts) == 1:
-        (call, reason), n_reasons = judged[0], len({reason for _, reason in judged})
-        return call, reason if n_reasons == 1 else f"in the first of {len(judged)} seeds, {reason}"
-    seeds = ", ".join(f"{counts[call]} of {len(judged)} seeds {call}" for call in CALLS if counts[call])
-    why = next((f"; first undetermined seed: {reason}" for call, reason in judged if call == "undetermined"), "")
+        first, n_reasons = judged[0], len({call.reason for call in judged})
+        return first.label, first.reason if n_reasons == 1 else f"in the first of {len(judged)} seeds, {first.reason}"
+    seeds = ", ".join(f"{counts[label]} of {len(judged)} seeds {label}" for label in CALLS if counts[label])
+    undetermined = (call.reason for call in judged if call.label == "undetermined")
+    why = next((f"; first undetermined seed: {reason}" for reason in undetermined), "")
     return "undetermined", f"{seeds}{why}"
 
 
-def _weakest(of_seeds: Sequence[ClaimPart]) -> ClaimPart:
-    """One part over seeds at level 1: it holds if it holds for all seeds, and fails if it fails for all."""
-    if (n_seeds := len(of_seeds)) == 1:
-        return of_seeds[0]
-    yes, no = (sum(part.holds is answer for part in of_seeds) for answer in (True, False))
-    weakest = min(of_seeds, key=lambda part: (part.holds is True, part.low if part.low is not None else 0.0))
+def _weakest(parts: Sequence[ClaimPart]) -> ClaimPart:
+    """One part over seeds at level 1: it holds if it holds for all seeds, and fails if it fails for all.
+
+    The weakest seed has the answer that is furthest from yes, and of those the smallest margin.
+    """
+    if (n_seeds := len(parts)) == 1:
+        return parts[0]
+    yes, no = (sum(part.holds is answer for part in parts) for answer in (True, False))
+    weakest = min(parts, key=lambda part: (WEAKEST_FIRST.index(part.holds), _margin(part)))
     holds = True if yes == n_seeds else False if no == n_seeds else None
     sentence = f"{weakest.sentence[:-1]}, in the weakest of {n_seeds} seeds ({yes} yes, {no} no)."
-    return replace(weakest, holds=holds, sentence=sentence, seeds_yes=yes, seeds=n_seeds)
+    by_seed = tuple(SeedPart(part.holds, part.number, part.low, part.high) for part in parts)
+    return replace(weakest, holds=holds, sentence=sentence, seeds_yes=yes, seeds=n_seeds, by_seed=by_seed)
+
+
+def _margin(part: ClaimPart) -> float:
+    if part.number is None:
+        return -math.inf
+    low, high = (part.number if end is None else end for end in (part.low, part.high))
+    return part.criterion.margin(part.number, low, high)
 
 
 def _rise(values: GroupMeans) -> GroupMeans:

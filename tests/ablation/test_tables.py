@@ -15,12 +15,15 @@ import tiny
 from distractor.ablation import figures as plot
 from distractor.ablation.ablate import AblationResult, SizeCurves, models_at_peak, peak_and_largest
 from distractor.ablation.report import summary
-from distractor.ablation.tables import notes, verdict_table
+from distractor.ablation.tables import models_table, notes, verdict_table
 from distractor.scoring.settings import Settings
 from distractor.statistics.curve import peak
+from distractor.statistics.intervals import interval_of_models
 from distractor.statistics.shape_test import judge
-from distractor.statistics.verdict import verdict
+from distractor.statistics.verdict import PARTS, verdict
 from distractor.text.task import Condition
+from printed_rules import answer, read
+from shown import printed
 from tasks import TASKS
 
 pytestmark = pytest.mark.quick
@@ -125,7 +128,68 @@ def test_the_interior_peak_of_the_verdict_is_named_if_it_is_another() -> None:
 
 def test_seeds_that_differ_are_counted() -> None:
     text = page([0.5, 0.8, 0.7, 0.3], {1: [0.5, 0.8, 0.4, 0.8], 2: [0.5, 0.5, 0.5, 0.3]})
-    assert "1 of 3 seeds contradicted, 2 of 3 seeds undetermined" in text
+    assert "Of the 3 seeds' own curves, 1 contradicts the hypothesis; " in " ".join(text.split())
+
+
+def test_intervals_over_size_are_of_level_2_where_every_size_has_three_seeds() -> None:
+    three = simulated([0.5, 0.7, 0.8, 0.3], {1: [0.5, 0.7, 0.6, 0.3]})
+    two = simulated([0.5, 0.7, 0.8, 0.3], {1: [0.5, 0.7, 0.6, 0.3]}, seeds=2)
+    assert (three.interval_level, two.interval_level) == (2, 1)
+    values = SizeCurves.over(three.task, three.scores, three.complete).of("distractor_preference")
+    _, low, high = interval_of_models(values, limits=(0.0, 1.0))
+    for size, models in enumerate(three.sizes):
+        mean = three.mean(models, "distractor_preference", Condition.CONFLICT)
+        assert mean == pytest.approx((values[:, size].mean(), low[size], high[size]))
+        record = summary(three)["sizes"][size]
+        assert (record["level"], record["distractor_preference"]) == (2, mean._asdict())
+    wide, narrow = (
+        result.mean(result.sizes[2], "distractor_preference", Condition.CONFLICT) for result in (three, two)
+    )
+    assert wide.high - wide.low > 5 * (narrow.high - narrow.low)
+    for result in (three, two):
+        level = f"level {result.interval_level}"
+        assert level in str(models_table(result).renderables[0])
+        assert level in plot.curves(result).get_suptitle()
+        assert level in plot.distractor_alone(result).get_suptitle()
+
+
+def test_seeds_in_two_modes_are_shown_with_the_level_of_each() -> None:
+    curve = [0.5, 0.7, 0.5, 0.3]
+    result = simulated(curve, {0: [0.5, 0.7, 0.8, 0.3], 1: [0.5, 0.7, 0.9, 0.3], 2: [0.5, 0.7, 0.1, 0.3]})
+    found = [each["modes"] for each in summary(result)["sizes"]]
+    assert [each["above"] for each in found[1:]] == [3, 2, 0]
+    assert [each["two_modes"] for each in found] == [False, False, True, False]
+    assert found[2]["share_above"] == pytest.approx(2 / 3)
+    assert (found[2]["level_above"], found[2]["level_below"]) == pytest.approx((0.85, 0.1), abs=0.02)
+    text = " ".join(printed([models_table(result), verdict_table(result)]).split())
+    assert "Two modes at 40: 2 of 3 seeds prefer the distractor (mean 0.85), 1 does not (0.10)." in text
+    assert re.search(r"40 .* 2/3 .* >\.5 .* 0\.85 2 .* ≤\.5 .* 0\.10 1 ", text)
+    assert "is the level of neither" in text
+
+
+def test_seeds_near_one_half_are_not_two_modes_and_two_seeds_have_none() -> None:
+    assert "Two modes" not in page([0.5, 0.7, 0.5, 0.3], {0: [0.5, 0.7, 0.53, 0.3], 1: [0.5, 0.7, 0.46, 0.3]})
+    two = simulated([0.5, 0.7, 0.9, 0.3], {1: [0.5, 0.7, 0.1, 0.3]}, seeds=2)
+    assert summary(two)["sizes"][2]["modes"] is None
+    assert "seeds" not in " ".join(models_table(two).renderables[-2].headings)
+
+
+@pytest.mark.parametrize("width", [130, 200])
+@pytest.mark.parametrize(
+    "of_seed", [{}, {1: [0.5, 0.8, 0.4, 0.8, 0.3]}, {1: [0.5, 0.5, 0.5, 0.52, 0.47], 2: [0.5, 0.6, 0.55, 0.9, 0.503]}]
+)
+def test_each_printed_row_follows_its_printed_rule(of_seed: dict[int, list[float]], width: int) -> None:
+    text = printed([verdict_table(simulated([0.5, 0.7, 0.8, 0.6, 0.3], of_seed))], width)
+    table = text.partition("claim of the hypothesis")[2].partition("yes: the whole")[0]
+    cell = r"((?:-?[\d.]+ \[.*?\])|[\d.]+|–) +(yes|no|unclear|\d of \d)"
+    rows = re.findall(
+        rf"^(?:{'|'.join(map(re.escape, PARTS.values()))})  +(.*?)  +{cell}  +{cell}$", table, re.MULTILINE
+    )
+    assert len(rows) == 9
+    for rule, *cells in rows:
+        for numbers, shown in zip(cells[::2], cells[1::2], strict=True):
+            given = answer(rule, read(numbers))
+            assert given == shown or (given != "yes" and " of " in shown), (rule, numbers, shown)
 
 
 @pytest.mark.parametrize("draw", [plot.curves, plot.distractor_alone, plot.by_difficulty])

@@ -1,6 +1,8 @@
 """The verdict on planted worlds: each part counts, at both levels."""
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -9,7 +11,8 @@ import pytest
 
 from distractor.errors import ScalingError
 from distractor.statistics.verdict import Evidence, Rule, Verdict, verdict
-from experiments.calibration.simulate import planted
+from experiments.calibration.simulate import WORLDS, planted
+from printed_rules import answer, read
 
 pytestmark = pytest.mark.quick
 
@@ -32,21 +35,23 @@ def test_one_seed_is_judged_at_level_1_only() -> None:
     found = judged(world("distractor", seeds=1))
     assert found.label == "undetermined"
     assert found.these_weights == "supported"
-    assert "undetermined for models like these (one seed: level 2 not identified)" in found.sentence
-    assert "supported for these weights" in found.sentence
+    assert found.sentence == (
+        "On average over such models: not identified (one seed; at least 3 are needed). The one seed's own curve: supported."
+    )
     assert {part.level for part in found.because} == {1}
     assert all("Level 1, these weights" in part.sentence for part in found.because)
 
 
 def test_every_part_is_reported_at_both_levels_with_its_numbers() -> None:
     found = judged(world("distractor"))
-    assert len(holds(found, 1)) == len(holds(found, 2)) == 9
+    assert len(holds(found, 1)) == len(holds(found, 2)) == 10
     for part in found.because:
         assert part.number is not None
-        assert part.low is not None
-        assert part.high is not None
-        assert part.low <= part.number <= part.high
         assert f"Level {part.level}, " in part.sentence
+        if part.name != "turns_once":
+            assert part.low is not None
+            assert part.high is not None
+            assert part.low <= part.number <= part.high
     summary = json.loads(json.dumps(found.as_dict()))
     assert (summary["label"], summary["delta"], summary["delta_d"]) == ("supported", 0.05, 0.2)
     assert summary["because"][0]["name"] == "rise_and_fall"
@@ -77,7 +82,7 @@ def test_a_part_that_was_not_measured_supports_nothing() -> None:
     assert found.label == "undetermined"
     assert "no control" in found.reason
     found = judged(replace(full, accuracy_distractor_only=None))
-    assert "distractor_only_above_chance is not measured" in found.reason
+    assert "accuracy in distractor_only > 0.5 is not measured" in found.reason
     assert judged(replace(full, preference_true_only=None)).label == "supported"
     assert judged(replace(full, preference_neutral=None)).label == "supported"
 
@@ -139,7 +144,7 @@ def test_seeds_that_disagree_leave_these_weights_undetermined() -> None:
     assert found.reason_these_weights == "1 of 2 seeds supported, 1 of 2 seeds contradicted"
     (rise,) = (part for part in found.because if part.name == "rise_and_fall")
     assert (rise.holds, rise.seeds_yes, rise.seeds) == (None, 1, 2)
-    assert "two seeds: level 2 not identified" in found.sentence
+    assert found.sentence.startswith("On average over such models: not identified (two seeds; at least 3 are needed).")
 
 
 def test_a_curve_that_turns_twice_gives_that_reason() -> None:
@@ -154,6 +159,123 @@ def test_a_curve_that_turns_twice_gives_that_reason() -> None:
     found = judged(again)
     assert found.these_weights == "undetermined"
     assert found.reason_these_weights.startswith("the curve turns more than once: a rise and fall of 0.")
+
+
+def with_two_turns(seeds: int, doubled: int) -> Evidence:
+    """A ladder in which some seeds' curves fall and rise again after the peak."""
+    full = world("distractor", seeds=seeds)
+    peak = int(full.preference.mean((0, 2)).argmax())
+    n_sizes = full.preference.shape[1]
+    once = [*range(peak + 1), peak, peak, *range(peak + 1, n_sizes)]
+    twice = [*range(peak + 1), n_sizes - 1, peak, *range(peak + 1, n_sizes)]
+    orders = [twice if seed < doubled else once for seed in range(seeds)]
+    arrays = {
+        name: np.array([v[seed, order] for seed, order in enumerate(orders)]) for name, v in full.arrays().items()
+    }
+    return replace(full, sizes=tuple(100 * 2**n for n in range(n_sizes + 2)), **arrays)
+
+
+def noisy(seed: int) -> Evidence:
+    """A ladder in which much is close to its threshold."""
+    full, rng = world("distractor", seed, 3), np.random.default_rng(seed)
+    scale = rng.uniform(0.05, 1.2)
+    values = {name: v.mean() + scale * (v - v.mean()) for name, v in full.arrays().items()}
+    return replace(full, **{name: v + rng.normal(0, 0.3, v.shape) for name, v in values.items()})
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        *(pytest.param(lambda name=name: world(name), id=name) for name in WORLDS),
+        *(pytest.param(lambda seed=seed: noisy(seed), id=f"noisy {seed}") for seed in range(12)),
+        pytest.param(lambda: with_two_turns(5, 2), id="two turns in two of five seeds"),
+        pytest.param(lambda: world("distractor", seeds=1), id="one seed"),
+        pytest.param(lambda: world("monotone", seeds=2), id="two seeds"),
+    ],
+)
+def test_the_printed_rule_gives_the_printed_answer_from_the_printed_numbers(evidence: Callable[[], Evidence]) -> None:
+    for part in judged(evidence()).because:
+        if part.number is None:
+            continue
+        shown = re.search(
+            r" is ([-\d.e]+(?: \[.*?\])?); (.*?): (\w+)(?:, in the weakest of .*\((\d) yes, (\d) no\))?\.$",
+            part.sentence,
+        )
+        assert shown, part.sentence
+        numbers, rule, printed, yes, no = shown.groups()
+        assert rule == part.rule
+        assert answer(rule, read(numbers)) == printed, part.sentence
+        assert answer(part.criterion.short, read(numbers)) == printed, part.sentence
+        if part.seeds == 1:
+            assert {"yes": True, "no": False, "unclear": None}[printed] is part.holds
+        else:
+            assert (int(yes), part.holds) == (
+                part.seeds_yes,
+                {(part.seeds, 0): True, (0, part.seeds): False}.get((int(yes), int(no))),
+            )
+            answers = [
+                answer(part.rule, [each.number] if each.low is None else [each.number, each.low, each.high])
+                for each in part.by_seed
+                if each.number is not None
+            ]
+            assert (answers.count("yes"), answers.count("no")) == (int(yes), int(no))
+            assert (printed == "yes") == (part.holds is True)
+
+
+@pytest.mark.parametrize("ahead", [4e-4, -4e-4, 1e-9])
+def test_a_number_beside_its_threshold_is_printed_with_enough_digits(ahead: float) -> None:
+    full = world("distractor", seeds=1)
+    (low,) = (part.low for part in judged(full).because if part.name == "distractor_pull_at_peak")
+    assert low is not None
+    near = judged(replace(full, distractor_pull=full.distractor_pull - low + 0.2 + ahead))
+    (part,) = (part for part in near.because if part.name == "distractor_pull_at_peak")
+    numbers, printed = re.search(r" is (.*?\]); .*: (\w+)\.$", part.sentence).groups()  # type: ignore[union-attr]
+    assert answer(part.rule, read(numbers)) == printed == ("yes" if ahead > 0 else "unclear")
+
+
+def test_a_curve_that_turns_twice_fails_in_a_row_of_its_own() -> None:
+    found = judged(with_two_turns(5, 2))
+    rows = {part.name: part for part in found.because if part.level == 1}
+    assert (rows["rise_and_fall"].holds, rows["rise_and_fall"].seeds_yes) == (True, 5)
+    assert (rows["turns_once"].holds, rows["turns_once"].seeds_yes) == (None, 3)
+    assert rows["turns_once"].number > 0.5
+    assert found.of_own_curves == "Of the 5 seeds' own curves, 3 support the hypothesis; 2 turn more than once."
+
+
+@pytest.mark.parametrize(
+    ("evidence", "on_average", "own"),
+    [
+        ("distractor", "supported.", "All 5 seeds' own curves support the hypothesis."),
+        (
+            "monotone",
+            "contradicted (no rise and fall of 0.05 from chance to 0.9 accuracy).",
+            "contradict the hypothesis.",
+        ),
+        (
+            "truncated range",
+            "undetermined (the range ends before recovery).",
+            "All 5 seeds' own curves end before recovery.",
+        ),
+    ],
+)
+def test_the_headline_names_both_levels_as_what_they_are(evidence: str, on_average: str, own: str) -> None:
+    found = judged(world(evidence))
+    assert found.on_average == f"On average over such models: {on_average}"
+    assert found.of_own_curves.endswith(own)
+    assert found.sentence == f"{found.on_average} {found.of_own_curves}"
+
+
+def test_the_headline_of_one_and_of_two_seeds() -> None:
+    assert judged(world("truncated range", seeds=1)).of_own_curves == (
+        "The one seed's own curve: undetermined (the range ends before recovery)."
+    )
+    one, other = world("distractor", seeds=1), world("truncated range", seeds=1)
+    both = replace(one, **{name: np.concatenate([v, getattr(other, name)]) for name, v in one.arrays().items()})
+    assert judged(both).sentence == (
+        "On average over such models: not identified (two seeds; at least 3 are needed). "
+        "Of the 2 seeds' own curves, 1 supports the hypothesis; 1 ends before recovery."
+    )
+    assert [each["label"] for each in judged(both).as_dict()["by_seed"]] == ["supported", "undetermined"]
 
 
 def test_evidence_that_does_not_match_is_refused() -> None:

@@ -26,7 +26,7 @@ class FormatCurve:
     """One format's curve: `means` of its quantity and `accuracy` at each size, and the `label` of the quantity's shape.
 
     `answered` is the share of texts with an answer at each size; 1 for ranked answers. `why` names sizes that were left
-    out, or the reason if there is no shape.
+    out, or the reason if there is no shape. `level` is that of the intervals.
     """
 
     form: Format
@@ -38,6 +38,7 @@ class FormatCurve:
     answered: tuple[float, ...]
     label: str
     why: str = ""
+    level: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """The content of summary.json."""
@@ -56,6 +57,7 @@ class FormatCurve:
             "answered": list(self.answered),
             "shape": self.label,
             "caution": self.why,
+            "level": self.level,
         }
 
 
@@ -80,6 +82,7 @@ def format_curve(result: FormatResult) -> FormatCurve:
         answered(result),
         label,
         why,
+        result.interval_level,
     )
 
 

@@ -106,7 +106,10 @@ def _dip_sentence(form: Format, dip: Dip | None) -> str:
         return f"{form.label}: the dip is not defined ({why})."
     where = " and ".join(dict.fromkeys(f"from {before} to {within}" for before, within in dip.spans))
     fall = "falls with size" if dip.depth.low > 0 else "does not clearly fall with size"
-    return f"{form.label}: accuracy in conflict {fall}; the largest fall is {with_interval(*dip.depth)} ({where})."
+    return (
+        f"{form.label}: in these weights (level 1), accuracy in conflict {fall}; the largest fall is "
+        f"{with_interval(*dip.depth)} ({where})."
+    )
 
 
 def _compared(dip: Dip | None, reference: Dip | None) -> str:

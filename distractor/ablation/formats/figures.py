@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.figures import draw_curve
 from distractor.ablation.formats.curve import FormatCurve, FormatResult, part_accuracy, task_parts
+from distractor.runs import style
 from distractor.runs.style import COLOURS, MARKERS, SERIES, SERIES_MARKERS, STYLE, legend_below, log_axis, share_axis
+from distractor.scoring.behaviour import INTERVALS
 from distractor.text.task import Condition
 
 QUANTITY_LABELS = {
@@ -39,7 +41,7 @@ def formats(curves: Sequence[FormatCurve], task: str) -> Figure:
             if curve.why:
                 lower.set_xlabel(f"parameters\n{textwrap.fill(curve.why, 44)}", fontsize=7.5)
         legend_below(figure, figure.axes)
-        figure.suptitle(f"{task} by prompt format (bands: 95 % over item groups)", fontsize=10)
+        figure.suptitle(f"{task} by prompt format (bands: {INTERVALS[curves[0].level]})", fontsize=10)
         return figure
 
 
@@ -72,8 +74,9 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
             axes.set_xlabel("parameters")
         legend_below(figure, figure.axes, 4)
         figure.supylabel("accuracy in conflict", fontsize=9)
-        figure.suptitle(
-            f"{results[0].task.name} by part (bars: 95 % over item groups; written formats: texts with an answer only)",
-            fontsize=9,
+        intervals = INTERVALS[results[0].interval_level]
+        style.headline(
+            figure,
+            f"{results[0].task.name} by part\n(bars: {intervals}; written formats: texts with an answer only)",
         )
         return figure

@@ -23,7 +23,7 @@ from distractor.scoring.store import Store
 from distractor.scoring.written_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.group_values import group_values
-from distractor.statistics.intervals import Mean, known_mean_interval
+from distractor.statistics.intervals import MIN_SEEDS, Mean, known_interval_of_models, known_mean_interval
 from distractor.statistics.shape_test import Shape, delta_of, judge
 from distractor.text.task import Answer, Condition, Task
 
@@ -91,7 +91,7 @@ class WrittenResult(TaskResult):
     def mean(
         self, models: Sequence[int], quantity: str, condition: Condition, only: Bool[ndarray, " item"] | None = None
     ) -> Mean | None:
-        """Mean over the texts of some models, with its 95 % interval over item groups; None if it is not defined."""
+        """Mean over the texts of some models, with the 95 % interval of `interval_level`; None if it is not defined."""
         rows = [self.item_values(model, quantity, condition) for model in models]
         return self._mean(rows, (0.0, 1.0), only)
 
@@ -128,6 +128,8 @@ class WrittenResult(TaskResult):
         only: Bool[ndarray, " item"] | None = None,
     ) -> Mean | None:
         used = self.complete if only is None else self.complete & only
+        if self.interval_level == 2 and len(rows) >= MIN_SEEDS:
+            return known_interval_of_models(np.where(used, rows, np.nan), self.groups, limits=limits)
         values = np.concatenate([row[used] for row in rows])
         groups = [self.groups[item] for item in np.flatnonzero(used)] * len(rows)
         return known_mean_interval(values, groups, limits=limits)

@@ -37,6 +37,6 @@ def curves(result: WrittenResult) -> Figure:
         for axes in figure.axes:
             log_axis(axes, result.n_params, "parameters")
         legend_below(figure, [parsed])
-        title = f"{result.task.name} over model size, {result.task.format.label} (bands: 95 % over item groups)"
+        title = f"{result.task.name} over model size, {result.task.format.label} (bands: {result.interval_name})"
         figure.suptitle(title, fontsize=10)
         return figure
