@@ -128,7 +128,7 @@ def test_the_interior_peak_of_the_verdict_is_named_if_it_is_another() -> None:
 
 def test_seeds_that_differ_are_counted() -> None:
     text = page([0.5, 0.8, 0.7, 0.3], {1: [0.5, 0.8, 0.4, 0.8], 2: [0.5, 0.5, 0.5, 0.3]})
-    assert "Of the 3 seeds' own curves, 1 contradicts the hypothesis; " in " ".join(text.split())
+    assert re.search(r"Of the 3 seeds' own curves, 1 .*; 1 turns more than once[;.]", " ".join(text.split()))
 
 
 def test_intervals_over_size_are_of_level_2_where_every_size_has_three_seeds() -> None:
