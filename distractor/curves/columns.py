@@ -25,9 +25,10 @@ USUAL = {
     "seed": ("seed", "random_seed"),
     "group": ("group", "group_id"),
     "family": ("family", "model_family"),
-    "task": ("task", "task_name", "dataset", "benchmark"),
+    "task": ("task", "tasks", "task_name", "dataset", "benchmark"),
     "quantity": ("quantity", "metric"),
-    **{name: (name,) for name in ("format", "shots", "bos", "prompt", "filter", "condition", "step")},
+    "shots": ("shots", "n_shot", "num_fewshot"),
+    **{name: (name,) for name in ("format", "bos", "prompt", "filter", "condition", "step")},
     **{name: (name,) for name in ("doc_hash", "answer", "target")},
 }
 """Columns beside the sizes and the values, and the headers that they may have."""

@@ -1,4 +1,4 @@
-"""Parses model sizes as people write them: 70000000, 7e7, 70M, 70M/seed1, pythia-70m."""
+"""Parses model sizes as people write them: 70000000, 7e7, 70M, 70 million, 70M/seed1, pythia-70m."""
 
 import re
 from functools import lru_cache
@@ -6,8 +6,9 @@ from functools import lru_cache
 from distractor.statistics.curve import Size
 
 SIZE = re.compile(
-    r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|\d{1,3}(?:,\d{3})+) ?(?P<unit>[kKmMbBtT]?)(?:/seed(?P<seed>\d{1,18}))?",
-    re.ASCII,
+    r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|\d{1,3}(?:,\d{3})+) ?"
+    r"(?P<unit>(?:[kmbt]n?|thousand|million|billion|trillion)?)(?: param(?:eter)?s)?(?:/seed(?P<seed>\d{1,18}))?",
+    re.ASCII | re.IGNORECASE,
 )
 IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(?<!\d_)(\d+(?:\.\d+)?[mMbB])(?![A-Za-z0-9])", re.ASCII)
 """A size in a model's name. Thousands are left out: the 4k of Phi-3-mini-4k is the length of its context."""
@@ -35,7 +36,7 @@ def parse_size(text: str) -> tuple[Size, int | None] | None:
     match = SIZE.fullmatch(text.strip())
     if match is None:
         return None
-    size = float(match["number"].replace(",", "")) * UNITS[match["unit"].lower()]
+    size = float(match["number"].replace(",", "")) * UNITS[match["unit"].lower()[:1]]
     if size and not 1 / LARGEST < size < LARGEST:
         return None
     seed = None if match["seed"] is None else int(match["seed"])
@@ -62,7 +63,7 @@ def parse_model(text: str, axis: str = "parameters", unit: str = "") -> tuple[Si
         return found[0], seed_in(text)
     size, seed = parsed
     match = SIZE.fullmatch(text.strip())
-    own = match["unit"].lower() if match else ""
+    own = match["unit"].lower()[:1] if match else ""
     if own and unit and own != unit:
         raise ValueError(f"is {text!r}, but its header says {UNIT_WORDS[unit]}; use one unit")
     if unit and not own:

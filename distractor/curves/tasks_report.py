@@ -62,7 +62,7 @@ def folder_name(task: str) -> str:
     """A folder name for a task; a name with other characters, or a long one, ends with its hash.
 
     >>> folder_name("arc_easy"), folder_name("../a")
-    ('arc_easy', 'a-d55fe49c')
+    ('arc_easy', 'a-61b4c98b')
     """
     plain = re.sub(r"[^\w.-]+", "-", task, flags=re.ASCII).strip(".-")[:LONGEST]
     return plain if plain == task else f"{plain}-{hashlib.sha256(task.encode()).hexdigest()[:8]}".strip("-")

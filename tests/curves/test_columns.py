@@ -1,11 +1,14 @@
 """Headers are found in any case, under usual names and with units; what could mean two things is refused."""
 
+import doctest
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from distractor.curves import columns, model_size, tasks_report
 from distractor.curves.columns import read_header
 from distractor.curves.curve_file import curve_of, read_curve
 from distractor.curves.model_size import family_in, parse_model
@@ -171,6 +174,23 @@ def test_a_metric_column_chooses_rows() -> None:
     expect(curve_of(rows, CurveRequest("acc")), 0.02)
 
 
+def test_the_table_that_the_harness_prints_is_read() -> None:
+    """Its columns are Tasks, Version, Filter, n-shot, Metric, Value and Stderr; the user adds the model."""
+    rows = [
+        {
+            "Model": f"pythia-{m}m", "Tasks": "arc_easy", "Version": 1, "Filter": "none", "n-shot": 0, "Metric": metric,
+            "": "↑", "Value": mean, "Stderr": 0.02,
+        }
+        for m, mean in zip(MILLIONS, MEANS, strict=True)
+        for metric in ("acc", "acc_norm")
+    ]  # fmt: skip
+    curve = curve_of(rows, CurveRequest("acc_norm"))
+    expect(curve, 0.02)
+    assert curve.task == "arc_easy"
+    with pytest.raises(ScalingError, match=r"one shots, .*0, 5"):
+        curve_of([*rows, rows[0] | {"n-shot": 5}], CurveRequest("accuracy"))
+
+
 def test_filters_accept_any_case_and_any_number(tmp_path: Path) -> None:
     import pandas as pd
 
@@ -188,6 +208,13 @@ def test_filters_accept_any_case_and_any_number(tmp_path: Path) -> None:
             expect(read_curve([str(tmp_path / name)], CurveRequest(where=(where,))))
     with pytest.raises(ScalingError, match=r"no row has step = 7; the values are 1000.0"):
         read_curve([str(tmp_path / "t.parquet")], CurveRequest(where=(("step", "7"),)))
+
+
+@pytest.mark.parametrize("module", [columns, model_size, tasks_report])
+def test_examples_in_docstrings_hold(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_headers_are_divided_into_name_and_unit() -> None:
