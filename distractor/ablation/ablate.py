@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
 from distractor.probing.readings import Reading, read_probe
 from distractor.progress import Advance
@@ -25,6 +26,7 @@ from distractor.scoring.behaviour import (
     quantity_limits,
     refuse_several_steps,
     values_of,
+    why_mixed,
 )
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -139,6 +141,8 @@ def ablate(
     shapes: dict[str, Shape] = {}
     judged, unjudged = None, None
     try:
+        if not settings.mixed_families and (why := why_mixed(mixture(sources))):
+            raise ScalingError(why)
         curves = SizeCurves.over(task, scores, complete)
         shapes = {
             name: judge(curves.of(name), curves.sizes, delta=delta_of(name), is_share=name in SHARES)

@@ -91,6 +91,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "dropped": dropped,
         "left_out": {reason: list(names) for reason, names in task.left_out.items()},
         "caution": task.caution,
+        "mixture": result.mixture or None,
         "low_coverage": coverage_record(result),
         "format": task.format.as_dict(),
         "models": [_model(result, model) for model in range(len(result.scores))],

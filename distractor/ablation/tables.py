@@ -109,6 +109,8 @@ def notes(result: AblationResult) -> Iterator[str]:
     task = result.task
     if task.caution:
         yield task.caution
+    if result.mixture_caution:
+        yield result.mixture_caution
     if sentence := shot_caution(task.name, task.format, result.scores[0].source):
         yield sentence
     for reason, names in task.left_out.items():

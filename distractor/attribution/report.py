@@ -167,6 +167,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
             {"model": each.source.name, "n_params": each.source.n_params, **each.as_dict()}
             for each in results.strengths
         ],
+        "mixture": results.mixture or None,
         "first": {
             what: {name: order.as_dict() for name, order in orders(results, of_sites=what == "sites").items()}
             for what in ("sites", "behaviour")

@@ -58,9 +58,10 @@ def orders(results: ProbeResults, *, of_sites: bool) -> dict[str, Order]:
     """Which rises first over size, T or D (`onset`), and whether D declines before T rises (`decline`).
 
     If T rises before D declines, the distractor is overridden. If D declines first, the model stops doing the
-    distractor task before it does the true task. Empty if the models are not a complete grid of seeds and sizes.
+    distractor task before it does the true task. Empty if the models are not a complete grid of seeds and sizes, or are of
+    different families.
     """
-    grid = _grid(results, of_sites=of_sites)
+    grid = None if results.why_mixed else _grid(results, of_sites=of_sites)
     if grid is None:
         return {}
     sizes, true, distractor = grid
@@ -71,7 +72,9 @@ def orders(results: ProbeResults, *, of_sites: bool) -> dict[str, Order]:
 
 
 def order_sentences(results: ProbeResults) -> list[str]:
-    """The order of T and D in words, of sites and of behaviour, without repetitions."""
+    """The order of T and D in words, of sites and of behaviour, without repetitions, or why it is not judged."""
+    if results.why_mixed:
+        return [f"Which of T and D changes first is not judged: {results.why_mixed}."]
     sentences = [
         f"{kind}: {one.sentence}"
         for kind in ("sites", "behaviour")

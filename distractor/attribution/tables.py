@@ -88,7 +88,7 @@ def _behaviour(results: ProbeResults) -> Group:
     counts = f"{n_items} items in {results.n_groups} groups"
     title = f"{results.task.name}: {counts} (means with 95 % intervals over groups)"
     legend = "preference: distractor preference in conflict; T, D: pull of the true task and of the distractor."
-    low = [Text(sentence) for sentence in [coverage_caution(results)] if sentence]
+    low = [Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence]
     return Group(Text(title, style="bold"), *low, table, Text(legend))
 
 

@@ -1,6 +1,7 @@
 """`distractor ablate`: the main command; every condition on models of many sizes, and a verdict."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,7 @@ def ablate(
         opt.option(opt.MODELS, f"{opt.MODEL_HELP} Default: ladder, the embedded models.", metavar="MODEL"),
     ] = None,
     offline: opt.Offline = False,
+    mixed_families: opt.MixedFamilies = False,
     form: Annotated[
         list[str] | None,
         opt.option(
@@ -127,7 +129,7 @@ def ablate(
         knockout = False
         typer.echo(f"Nothing is knocked out: {reason}.", err=True)
     sources = find_models(models or ["ladder"], offline=offline or plan)
-    settings = computing.settings(batch_size)
+    settings = replace(computing.settings(batch_size), mixed_families=mixed_families)
     store = Store(CELLS)
     for source in sources:
         for each in tasks:

@@ -1,6 +1,7 @@
 """`distractor attribute`: finds where in a model, and in the prompt, the answers come from."""
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -45,6 +46,7 @@ def attribute(
     ] = None,
     data: opt.OfficialFile = None,
     offline: opt.Offline = False,
+    mixed_families: opt.MixedFamilies = False,
     computing: opt.Computing,
     out: opt.Out = None,
     as_json: opt.AsJson = False,
@@ -61,7 +63,7 @@ def attribute(
     chosen = find_task(task, data, items)
     probes = find_probes(probe)
     sources = find_models(models, offline=offline)
-    settings = computing.settings()
+    settings = replace(computing.settings(), mixed_families=mixed_families)
     heads = head or ()
     check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(sources, probes))
     store = Store(CELLS)

@@ -69,6 +69,9 @@ OfficialFile = Annotated[
 ]
 
 Offline = Annotated[bool, hidden_option(MODELS, "Never use the network.", "--offline")]
+MixedFamilies = Annotated[
+    bool, hidden_option(MODELS, "Judge one curve over different architectures or tokenizers.", "--mixed-families")
+]
 Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
 AsJson = Annotated[bool, option(OUTPUT, "Print only the summary, as JSON.", "--json")]
 

@@ -33,5 +33,6 @@ def run_manifest(
         "self_check": settings.self_check,
         "device_map": settings.device_map,
         **settings.identity(),
+        **({"mixed_families": True} if settings.mixed_families else {}),
         "probe": repr(probe) if probe else None,
     }

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
 from distractor.scoring import quantities
 from distractor.scoring.settings import Settings
@@ -94,6 +95,13 @@ def refuse_several_steps(sources: Sequence[Source]) -> None:
         )
 
 
+def why_mixed(differences: str) -> str:
+    """Why different models get no verdict over size; empty without differences."""
+    return differences and (
+        f"the models differ in {differences}; name models of one family, or allow a common curve with --mixed-families"
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class TaskResult(ABC):
     """The common part of all results on the items of one task. Means are over *complete* items only."""
@@ -110,6 +118,24 @@ class TaskResult(ABC):
     @abstractmethod
     def sources(self) -> tuple[Source, ...]:
         """The models."""
+
+    @cached_property
+    def mixture(self) -> str:
+        """What the models differ in besides size: see `mixture`."""
+        return mixture(self.sources)
+
+    @property
+    def why_mixed(self) -> str:
+        """Why there is no verdict on the curve over size of different models; empty if there may be one."""
+        return "" if self.settings.mixed_families else why_mixed(self.mixture)
+
+    @property
+    def mixture_caution(self) -> str:
+        """A caution about a curve over different models; empty if all are of one kind."""
+        return (
+            self.mixture
+            and f"Caution: the models differ in {self.mixture}, so size is not all that changes along the curve."
+        )
 
     @cached_property
     def groups(self) -> tuple[str, ...]:

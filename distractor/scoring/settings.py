@@ -18,7 +18,8 @@ class Settings:
     activations. `batch_size` None adapts to the length of the prompts. `bos` says whether prompts begin with the BOS
     token; None follows the tokenizer. `self_check` compares each model with plain transformers first, except the embedded
     models. `threads` None leaves the number of CPU threads to torch. `trust_remote_code` runs Python files of a model folder
-    that its configuration names.
+    that its configuration names. `mixed_families` allows one verdict on models of different architectures or tokenizers; it
+    changes no score.
     """
 
     device: str = "auto"
@@ -29,6 +30,7 @@ class Settings:
     device_map: str | None = None
     threads: int | None = None
     trust_remote_code: bool = False
+    mixed_families: bool = False
 
     def identity(self) -> dict[str, Any]:
         """The part of a cell's key that depends on settings: device, dtype, and settings that differ from the default."""

@@ -76,7 +76,7 @@ def test_the_context_is_that_of_the_architecture(config: Any, context: int | Non
         (RecurrentGemmaConfig(attention_window_size=9), 0),
         (JambaConfig(), 0),
         (MambaConfig(), 0),
-        (LlamaConfig(max_position_embeddings=128, hidden_size=32, num_attention_heads=4, rope_parameters={**LONGROPE, "rope_theta": 1e4}), 64),
+        (LlamaConfig(max_position_embeddings=128, rope_parameters={**LONGROPE, "rope_theta": 1e4}), 64),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, int | None) else str(value),
 )  # fmt: skip

@@ -50,9 +50,10 @@ def dip(result: FormatResult) -> Dip | None:
     """The dip of one format, for these weights: the interval is over item groups, seeds are averaged.
 
     None if fewer than three sizes have enough answers, or fewer than four groups have an answer at each of them. Also
-    None if two models have the same size but are not seeds of one model, because sizes then have no order.
+    None if two models have the same size but are not seeds of one model, because sizes then have no order, or if the
+    models are of different families.
     """
-    if len(set(result.n_params)) < len(result.sizes):
+    if len(set(result.n_params)) < len(result.sizes) or result.why_mixed:
         return None
     kept = [index for index, share in enumerate(answered(result)) if share >= MIN_PARSED]
     names = [result.size_names[index] for index in kept]

@@ -137,6 +137,8 @@ class WrittenResult(TaskResult):
     @cached_property
     def judged(self) -> JudgedShare:
         """The shape of distractor share in `conflict` over size."""
+        if self.why_mixed:
+            return JudgedShare(None, (), {}, 0, self.why_mixed)
         conflict = Condition.CONFLICT
         parsed = {models: self.mean(models, "parsed", conflict) for models in self.sizes}
         kept = [models for models, share in parsed.items() if share is not None and share.mean >= MIN_PARSED]

@@ -39,6 +39,7 @@ def summary(result: WrittenResult) -> dict[str, Any]:
         "format": task.format.as_dict(),
         "hint": task.format.hint,
         "caution": [each for each in (task.caution, sentence) if each],
+        "mixture": result.mixture or None,
         "models": [_model(result, model) for model in range(len(result.replies))],
         "shape": {
             "distractor_share": judged.shape.as_dict() if judged.shape else {"label": judged.label, "why": judged.why},

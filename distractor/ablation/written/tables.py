@@ -56,6 +56,8 @@ def written_notes(result: WrittenResult) -> Iterator[str]:
     )
     if task.caution:
         yield task.caution
+    if result.mixture_caution:
+        yield result.mixture_caution
     if sentence := shot_caution(task.name, task.format, result.sources[0]):
         yield sentence
     if task.format.scoring == "cot":
