@@ -1,27 +1,37 @@
 """What commands show: printed tables, figures, files."""
 
 import io
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
 
-from distractor.runs.tables import WIDTH, FittedTable
-
 
 def printed(shown: Iterable[Any], width: int = 400) -> str:
-    """The text of tables and sentences; checks that nothing is wider than `width`, or than `WIDTH` in a wide terminal."""
+    """The text of tables and sentences; checks that nothing is wider than `width`."""
     console = Console(width=width, file=io.StringIO(), highlight=False)
     for group in shown:
         for part in group.renderables if isinstance(group, Group) else [group]:
-            if isinstance(part, FittedTable):
-                assert part.is_complete(max(width, WIDTH)), part.headings
             console.print(part)
         console.print()
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, text.splitlines())) <= width
     return text
+
+
+WIDTHS = (40, 60, 80, 100, 200)
+NUMBERS = re.compile(r"(?<![^\s\[])-?\d[\d,]*(?:\.\d+)?(?![^\s\],;%])")
+
+
+def check_widths(pages: Callable[[], Iterable[Any]]) -> None:
+    """Checks that pages fit every width, and that each number in a narrow page is whole: a wide page has it, too."""
+    whole = set(NUMBERS.findall(printed(pages(), 1000)))
+    for width in WIDTHS:
+        text = printed(pages(), width)
+        cut = set(NUMBERS.findall(text)) - whole - {str(width)}
+        assert not cut, f"at width {width}: {cut}\n{text}"
 
 
 def check_page(figure: Any, name: str) -> None:

@@ -337,7 +337,7 @@ def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> Call:
         if holds["to_mastery"] is not True and level.end[1] > 0:
             return too_early
         dip = f"minimum detectable dip {level.smallest_detectable_dip:.2g} at power {POWER:g}"
-        return Call("undetermined", f"a rise and fall is unclear ({dip})", "leave", "a rise and fall unclear")
+        return Call("undetermined", f"a rise and fall is unclear; {dip}", "leave", "a rise and fall unclear")
     if holds["turns_once"] is not True:
         depths = f"a rise and fall of {level.inverted_u.depth:.2f}, a fall and rise of {level.u.depth:.2f}"
         return Call("undetermined", f"the curve turns more than once: {depths}", "turn", "more than once")

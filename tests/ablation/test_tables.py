@@ -14,6 +14,8 @@ import oracles
 import tiny
 from distractor.ablation import figures as plot
 from distractor.ablation.ablate import AblationResult, SizeCurves, models_at_peak, peak_and_largest
+from distractor.ablation.formats.curve import format_curve
+from distractor.ablation.formats.tables import FormatsTable
 from distractor.ablation.report import summary
 from distractor.ablation.tables import models_table, notes, verdict_table
 from distractor.scoring.settings import Settings
@@ -23,7 +25,7 @@ from distractor.statistics.shape_test import judge
 from distractor.statistics.verdict import PARTS, verdict
 from distractor.text.task import Condition
 from printed_rules import answer, read
-from shown import printed
+from shown import check_widths, printed
 from tasks import TASKS
 
 pytestmark = pytest.mark.quick
@@ -165,6 +167,12 @@ def test_seeds_in_two_modes_are_shown_with_the_level_of_each() -> None:
     assert "Two modes at 40: 2 of 3 seeds prefer the distractor (mean 0.85), 1 does not (0.10)." in text
     assert re.search(r"40 .* 2/3 .* >\.5 .* 0\.85 2 .* ≤\.5 .* 0\.10 1 ", text)
     assert "is the level of neither" in text
+
+
+def test_tables_fit_every_width() -> None:
+    result = simulated([0.5, 0.7, 0.8, 0.6, 0.3], {1: [0.5, 0.5, 0.5, 0.52, 0.47], 2: [0.5, 0.6, 0.55, 0.9, 0.503]})
+    curves = [format_curve(result)] * 4
+    check_widths(lambda: [models_table(result), *notes(result), verdict_table(result), FormatsTable(curves)])
 
 
 def test_seeds_near_one_half_are_not_two_modes_and_two_seeds_have_none() -> None:

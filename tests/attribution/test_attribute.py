@@ -30,7 +30,7 @@ from distractor.statistics.intervals import mean_interval
 from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation
-from shown import check_page, printed
+from shown import check_page, check_widths, printed
 
 TASK = wired.task(8)
 CPU = Settings(device="cpu")
@@ -228,6 +228,10 @@ def test_the_summary_is_json_without_nan_and_names_what_was_planted(results: Pro
 
 def test_tables_fit_the_terminal_and_mark_planted_sites(results: ProbeResults) -> None:
     assert re.search(r"L1H1\.z +-2\.\d\d \[.*\]\*", printed(tables(results)))
+
+
+def test_tables_fit_every_width(results: ProbeResults) -> None:
+    check_widths(lambda: tables(results))
 
 
 def test_items_that_one_model_lacks_do_not_count(results: ProbeResults) -> None:

@@ -33,7 +33,7 @@ from distractor.scoring.store import Store
 from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation
-from shown import check_page, files, printed
+from shown import check_page, check_widths, files, printed
 from small_ladder import type_in
 
 TASK = wired.task(8)
@@ -133,6 +133,10 @@ def test_tables_fit_the_terminal_and_name_the_planted_change(planted: tuple[Comp
     assert re.search(r"changed most is L0H1\.z \(head_patching.*\): by -3\.00 \[.*\] nats, from 4\.00 to 1\.00", text)
     assert re.search(r"16 items .*: 0 to the true answer, 16 to the distractor's", text)
     assert re.search(r"the 1 site of strong in weak .*, 100% of the loss", text)
+
+
+def test_tables_fit_every_width(planted: tuple[ComparisonResult, Path]) -> None:
+    check_widths(lambda: tables(planted[0]))
 
 
 def test_progress_counts_every_step_once_even_if_a_probe_fails(tmp_path: Path) -> None:

@@ -247,9 +247,9 @@ def test_a_curve_that_turns_twice_fails_in_a_row_of_its_own() -> None:
     [
         ("distractor", "supported.", "All 5 seeds' own curves support the hypothesis."),
         (
-            "monotone",
-            "contradicted (no rise and fall of 0.05 from chance to 0.9 accuracy).",
-            "contradict the hypothesis.",
+            "incapacity everywhere",
+            "contradicted (an equal rise and fall without the distractor cue, in true_only).",
+            "All 5 seeds' own curves contradict the hypothesis.",
         ),
         (
             "truncated range",
