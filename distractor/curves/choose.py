@@ -60,7 +60,10 @@ def choose_quantity(table: "DataFrame", requested: str | None) -> "tuple[DataFra
         table = table[quantities == quantity]
     else:
         quantity = requested or _only_metric(table) or "accuracy"
-        column = find(table, (*NAMES_OF.get(quantity, (quantity, read_header(quantity).name)), *candidates))
+        names = NAMES_OF.get(quantity, (quantity, read_header(quantity).name))
+        if len(found := {column for name in names if (column := find(table, (name,)))}) > 1:
+            raise ScalingError(f"the columns {' and '.join(sorted(found))} both mean {quantity}; remove or rename one")
+        column = find(table, (*names, *candidates))
     if column is None:
         typo = _typo(table, (quantity, *NAMES_OF["accuracy"], *GENERIC))
         raise ScalingError(

@@ -38,7 +38,9 @@ UNIT = re.compile(
     rf"[\s_]*[(\[]\s*(?:in\s+)?{UNIT_WORD}(?:\s+(?:of\s+)?param\w*|\s+tokens?)?\s*[)\]]\s*$", re.IGNORECASE
 )
 WORD = re.compile(r"[\s_,]+(?:in[\s_]+)?(%|percent|billions?|millions?)\s*$", re.IGNORECASE)
-LETTER = re.compile(r"(?:(?<=size)|(?<=params)|(?<=parameters)|(?<=tokens))[\s_]+([bm])$", re.IGNORECASE)
+LETTER = re.compile(
+    r"(?:(?<=size)|(?<=params)|(?<=parameters)|(?<=tokens))[\s_,]+(?:in[\s_]+)?([bm])n?$", re.IGNORECASE
+)
 
 
 class Header(NamedTuple):

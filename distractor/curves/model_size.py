@@ -10,8 +10,10 @@ SIZE = re.compile(
     r"(?P<unit>(?:[kmbt]n?|thousand|million|billion|trillion)?)(?: param(?:eter)?s)?(?:/seed(?P<seed>\d{1,18}))?",
     re.ASCII | re.IGNORECASE,
 )
-IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(?<!\d_)(\d+(?:\.\d+)?[mMbB])(?![A-Za-z0-9])", re.ASCII)
-"""A size in a model's name. Thousands are left out: the 4k of Phi-3-mini-4k is the length of its context."""
+IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(?:\d+_)?\d+(?:\.\d+)?[mb](?![A-Za-z0-9])", re.ASCII | re.IGNORECASE)
+"""A size in a model's name; 1_6b may be 6b or 1.6b, so it is none. Thousands are left out: the 4k of Phi-3-mini-4k is the
+length of its context.
+"""
 
 SEED = re.compile(r"[-_/]seed[-_]?(\d{1,18})(?!\d)", re.ASCII | re.IGNORECASE)
 STEP = re.compile(r"(?<![A-Za-z])step[-_]?(\d{1,15})(?![\dA-Za-z])", re.ASCII | re.IGNORECASE)
@@ -82,7 +84,10 @@ def sizes_in(name: str) -> tuple[Size, ...]:
     >>> sizes_in("Llama-2-7b-hf"), sizes_in("Mixtral-8x7B"), sizes_in("1B-105b")
     ((7000000000,), (), (1000000000, 105000000000))
     """
-    return tuple(dict.fromkeys(_exact(float(text[:-1]) * UNITS[text[-1].lower()]) for text in IN_NAME.findall(name)))
+    found = IN_NAME.findall(name)
+    if any("_" in text for text in found):
+        return ()
+    return tuple(dict.fromkeys(_exact(float(text[:-1]) * UNITS[text[-1].lower()]) for text in found))
 
 
 def steps_in(name: str) -> tuple[Size, ...]:
@@ -103,7 +108,7 @@ def family_in(name: str) -> str | None:
     ('pythia-*-deduped', 'opt-*', None)
     """
     name = re.split(r"[/\\]|__", name.rstrip("/"))[-1]
-    if not IN_NAME.search(name):
+    if not sizes_in(name):
         return None
     family = IN_NAME.sub("*", STEP.sub("", SEED.sub("", name))).rstrip("-_").lower()
     return None if family == "*" else family

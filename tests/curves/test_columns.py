@@ -62,6 +62,9 @@ def test_accuracy_and_its_error_are_found_under_their_usual_names(value: str, er
         ("Params (in billions)", 1e9),
         ("parameters in millions", 1e6),
         ("Size (M)", 1e6),
+        ("size_in_B", 1e9),
+        ("Params, M", 1e6),
+        ("n_params_bn", 1e9),
         ("#Params", 1),
         ("Num Params", 1),
         ("SIZE", 1),
@@ -109,6 +112,11 @@ def test_a_number_that_can_be_no_number_of_parameters_is_asked_about(text: str) 
     assert parse_model("1000")[0] == 1000
 
 
+@pytest.mark.parametrize("name", ["llama2_7b", "Llama 2 7B", "Qwen2.5-7B-Instruct", "x/falcon-7b", "yarn-7b-128k"])
+def test_a_size_is_found_in_names_of_all_kinds(name: str) -> None:
+    assert parse_model(name) == (7_000_000_000, None)
+
+
 def test_steps_are_read_from_names_of_checkpoints() -> None:
     for column in ("step", "Checkpoint", "revision"):
         rows = table(column, "acc", sizes=["step0", "pythia-70m-step1000", "2000"], n=100)
@@ -134,6 +142,7 @@ def test_percentages_are_read_where_they_are_marked() -> None:
         ),
         (table("size", "acc", std=0.02), "std is a standard deviation"),
         (table("size", "acc", Size=3, n=5), "'size' and 'Size' both mean size; remove or rename one"),
+        (table("size", "acc", accuracy=0.3, n=5), "acc and accuracy both mean accuracy"),
         (table("sise", "acc", n=5), r"column n_params or .*\(is sise meant to be size\?\)"),
         (table("size", "accurcy", n=5), r"no column value.*\(is accurcy meant to be accuracy\?\).*--quantity"),
         (table("model", "arc_easy", piqa=0.3, n=5), "one column for each task, write one row for each task"),
