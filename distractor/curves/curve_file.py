@@ -4,7 +4,7 @@ Nothing is guessed. Missing, repeated, mixed or non-numeric values are refused w
 has can be compared, so other items are left out and counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from distractor.curves.row_models import models_of, with_families
 from distractor.curves.wide_table import lengthen
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve, Size, check_sizes
-from distractor.text.rows import kind_of, names_text, read_parquet, read_rows
+from distractor.text.rows import iterate_rows, kind_of, names_text, read_parquet
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -77,7 +77,7 @@ def read_curve(files: Sequence[str], request: CurveRequest) -> Curve:
 
 def curve_of(rows: Sequence[Mapping[str, Any]], request: CurveRequest) -> Curve:
     """Make the curve of rows with a size and either item and value, or mean and n (or standard error)."""
-    return _only_curve(_curves(_table({f"row {number}": row for number, row in enumerate(rows, 1)}), request))
+    return _only_curve(_curves(_table((f"row {number}", row) for number, row in enumerate(rows, 1)), request))
 
 
 def _only_curve(curves: Curves) -> Curve:
@@ -98,7 +98,7 @@ def _read(files: Sequence[str], request: CurveRequest) -> "tuple[DataFrame, Curv
         return _read_results(named, replace(request, quantity=quantity))
     if is_log(first) or len(named) > 1 or place is not None:
         quantity = quantity or first_quantity(first)
-        rows = [read_log(path, request.axis, place, seed, quantity, request.group) for path, place, seed in named]
+        rows = (read_log(path, request.axis, place, seed, quantity, request.group) for path, place, seed in named)
         # The group is now a column of that name.
         return _joined(rows), replace(request, quantity=quantity, group=None)
     return _read_table(first), request
@@ -118,10 +118,10 @@ def _read_results(
     return table, replace(request, quantity=request.quantity or ("accuracy" if has_accuracy else None))
 
 
-def _joined(rows: Sequence[Mapping[str, Mapping[str, Any]]]) -> "DataFrame":
+def _joined(rows: Iterable[Mapping[str, Mapping[str, Any]]]) -> "DataFrame":
     import pandas as pd
 
-    return pd.concat([_table(of_file) for of_file in rows])
+    return pd.concat([_table(of_file.items()) for of_file in rows])
 
 
 def _read_table(path: Path) -> "DataFrame":
@@ -131,16 +131,29 @@ def _read_table(path: Path) -> "DataFrame":
         table = read_parquet(path)
         table.index = table.index.map(lambda number: f"{path}, row {number + 1}")
         return table
-    return _table({row.place: row.cells for row in read_rows(path)})
+    return _table((row.place, row.cells) for row in iterate_rows(path))
 
 
-def _table(rows: Mapping[str, Mapping[str, Any]]) -> "DataFrame":
-    """A table of any values whose index is the place of each row, for messages; a missing cell is None."""
+def _table(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> "DataFrame":
+    """A table of any values whose index is the place of each row, for messages; a missing cell is None.
+
+    Equal texts are one object, so that a million rows fit into memory.
+    """
     import pandas as pd
 
-    columns = dict.fromkeys(name for row in rows.values() for name in row)
-    cells = [row if len(row) == len(columns) else {**columns, **row} for row in rows.values()]
-    return pd.DataFrame(cells, index=list(rows), dtype=object)
+    columns: dict[str, list[Any]] = {}
+    places: list[str] = []
+    known: dict[str, str] = {}
+    for place, cells in rows:
+        for name, value in cells.items():
+            if name not in columns:
+                columns[name] = [None] * len(places)
+            columns[name].append(known.setdefault(value, value) if isinstance(value, str) else value)
+        places.append(place)
+        for column in columns.values():
+            if len(column) < len(places):
+                column.append(None)
+    return pd.DataFrame({name: pd.Series(column, places, object) for name, column in columns.items()}, places)
 
 
 def _curves(table: "DataFrame", request: CurveRequest) -> Curves:

@@ -9,7 +9,7 @@ import numpy as np
 from distractor.curves.harness_model import DATE, model_cells, results_of_run
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Size
-from distractor.text.rows import TableRow, kind_of, names_text, parse_rows, read_bytes, read_rows
+from distractor.text.rows import TableRow, iterate_rows, kind_of, names_text, parse_rows, read_bytes
 
 OF_TWO_ANSWERS = ("logit_gap", "distractor_preference")
 """Quantities that follow from the log-probabilities of two answers."""
@@ -56,7 +56,7 @@ def read_log(
     if task := re.match(rf"samples_(.+)_{DATE}\.jsonl", path.name):
         model["task"] = task[1]
     rows = {}
-    for row in read_rows(path):
+    for row in iterate_rows(path):
         cells: dict[str, Any] = dict(model)
         cells |= {name: row.cells[name] for name in ("doc_id", "doc_hash", "filter") if name in row.cells}
         log_probs, target = _log_probs(row), _target(row)

@@ -3,12 +3,13 @@
 Every file may be packed with gzip (.csv.gz).
 """
 
+import csv
 import gzip
 import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,11 +42,20 @@ def read_rows(path: Path, *, largest: int | None = None) -> list[TableRow]:
     Raises:
         TableError: the file cannot be read, has more than `largest` bytes, or is damaged.
     """
-    return parse_rows(path, read_bytes(path, largest=largest))
+    return list(iterate_rows(path, largest=largest))
+
+
+def iterate_rows(path: Path, *, largest: int | None = None) -> Iterator[TableRow]:
+    """The rows of a file one after the other, as `read_rows` reads them: a million rows are not in memory at once."""
+    return _iterate(path, read_bytes(path, largest=largest))
 
 
 def parse_rows(path: Path, content: bytes) -> list[TableRow]:
     """Parse the content of a file as `read_rows` does; `path` decides the format and is named in messages."""
+    return list(_iterate(path, content))
+
+
+def _iterate(path: Path, content: bytes) -> Iterator[TableRow]:
     kind = kind_of(path)
     if kind == ".parquet":
         return _numbered(path, _parse_parquet(path, content).to_pylist())
@@ -142,54 +152,55 @@ def _parse_parquet(path: Path, content: bytes) -> "pa.Table":
     return table
 
 
-def _parse_csv(path: Path, text: str, delimiter: str) -> list[TableRow]:
-    import pandas as pd
-
+def _parse_csv(path: Path, text: str, delimiter: str) -> Iterator[TableRow]:
     body = text.lstrip("\r\n")
-    if not body:
-        return []
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
+    lines = text[: len(text) - len(body)].count("\n")
+    header: list[str] = []
     try:
-        # Without a header row, so that a row with too many cells is an error. The Python engine tells a missing cell
-        # (NaN) from an empty one.
-        table = pd.read_csv(
-            io.StringIO(body, newline=""), sep=delimiter, header=None, dtype=str, keep_default_na=False,
-            skip_blank_lines=False, engine="python",
-        )  # fmt: skip
-    except pd.errors.ParserError as error:
-        raise TableError(f"{path} is not a table: {error}; look for a missing or extra quotation mark") from error
-    # A quoted cell may span several lines.
-    ends = table.apply(lambda column: column.str.count(r"\r\n|\r|\n")).sum(axis=1).astype(int) + 1
-    first_lines = 1 + text[: len(text) - len(body)].count("\n") + ends.cumsum().shift(fill_value=0)
-    header = list(table.iloc[0])
+        for start, cells in _with_lines(reader):
+            place = f"{path}, line {lines + start}"
+            if not header:
+                header = cells
+                _check_header(path, header, delimiter)
+            elif cells and len(cells) != len(header):
+                raise TableError(f"{place}: {len(cells)} cells, but the header has {len(header)} columns")
+            elif cells:
+                named = {name: cell or None for name, cell in zip(header, cells, strict=True)}
+                yield TableRow(named, lines + start, place)
+    except csv.Error as error:
+        raise TableError(
+            f"{path}, line {lines + reader.line_num} is not a row of a table: {error}; look for a missing or extra "
+            "quotation mark"
+        ) from error
+
+
+def _with_lines(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Each row of a `csv.reader`, after the number of its first line; a quoted cell may span several lines."""
+    start = 1
+    for cells in reader:
+        yield start, cells
+        start = reader.line_num + 1
+
+
+def _check_header(path: Path, header: Sequence[str], delimiter: str) -> None:
     if len(header) == 1 and (mark := next((mark for mark in ";\t|" if mark in header[0]), None)):
         raise TableError(
             f"{path}: the columns are divided by {mark!r}; divide them by {delimiter!r} (decimal point: .)"
         )
     _refuse_repeated(path, filter(None, header))
-    rows = []
-    for line, cells in zip(first_lines[1:].tolist(), table.iloc[1:].itertuples(index=False), strict=True):
-        missing = sum(not isinstance(cell, str) for cell in cells)
-        if missing == len(header):
-            continue
-        place = f"{path}, line {line}"
-        if missing:
-            raise TableError(f"{place}: {len(header) - missing} cells, but the header has {len(header)} columns")
-        rows.append(TableRow({name: cell or None for name, cell in zip(header, cells, strict=True)}, line, place))
-    return rows
 
 
-def _parse_json_lines(path: Path, text: str) -> list[TableRow]:
-    rows = []
+def _parse_json_lines(path: Path, text: str) -> Iterator[TableRow]:
     # `str.splitlines` would also split at other characters, which may occur inside a text.
-    for line, content in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+    for line, content in enumerate(io.StringIO(text, newline=None), 1):
         if not content.strip():
             continue
         place = f"{path}, line {line}"
-        cells = parse_json(content, place)
+        cells = parse_json(content.rstrip("\n"), place)
         if not isinstance(cells, dict):
             raise TableError(f"{place}: each line must be a JSON object with the column names as keys")
-        rows.append(TableRow(cells, line, place))
-    return rows
+        yield TableRow(cells, line, place)
 
 
 def parse_json(text: str, place: str) -> Any:
@@ -223,8 +234,8 @@ def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return cells
 
 
-def _numbered(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[TableRow]:
-    return [TableRow(cells, number, f"{path}, row {number}") for number, cells in enumerate(rows, 1)]
+def _numbered(path: Path, rows: Sequence[Mapping[str, Any]]) -> Iterator[TableRow]:
+    return (TableRow(cells, number, f"{path}, row {number}") for number, cells in enumerate(rows, 1))
 
 
 def _refuse_repeated(path: Path, columns: Iterable[str]) -> None:

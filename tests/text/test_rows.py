@@ -93,8 +93,8 @@ def test_whole_numbers_of_a_parquet_file_stay_whole_next_to_empty_cells(tmp_path
     ("name", "content", "facts"),
     [
         ("a.csv", b"a,b\n1,2\n3\n", "a.csv, line 3: 1 cells, .* 2 columns"),
-        ("a.csv", b"a,b\n1,2,3\n", "a.csv .*line 2"),
-        ("a.csv", b'a,b\n1,"2\n3,4\n', "a.csv .*quotation mark"),
+        ("a.csv", b"a,b\n1,2,3\n", "a.csv, line 2: 3 cells, .* 2 columns"),
+        ("a.csv", b'a,b\n1,"2\n3,4\n', "a.csv, line 3 .*quotation mark"),
         ("a.csv", b"a,b,a\n1,2,3\n", "two columns 'a'"),
         ("a.csv", b"a;b\n1;2\n", "a.csv: the columns are divided by ';'; divide them by ','"),
         ("a.tsv", b"a|b\n1|2\n", "a.tsv: the columns are divided by '|'"),
