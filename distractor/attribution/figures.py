@@ -280,7 +280,7 @@ def across(results: ProbeResults) -> Figure:
         style.headline(
             figure,
             f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size "
-            "(chosen on half of the item groups, measured on the other half; bands: 95 % over item groups)",
+            f"(chosen on half of the item groups, measured on the other half; bands: {results.interval_name})",
         )
         style.footnote(figure, order_sentences(results))
         return figure

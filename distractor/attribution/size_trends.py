@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from distractor.probing.probe_results import ProbeResults
 from distractor.statistics.group_values import count_items, weigh
-from distractor.statistics.intervals import Mean, group_means, interval
+from distractor.statistics.intervals import MIN_SEEDS, Mean, group_means, interval, interval_of_models
 from distractor.statistics.ordering import Order, order
 
 
@@ -40,7 +40,7 @@ def pulls_of(results: ProbeResults, model: int, *, of_sites: bool) -> Pulls:
 
 
 def mean_over_models(results: ProbeResults, models: Sequence[int], pull: str, *, of_sites: bool) -> Mean | None:
-    """The mean of `true_pull` or `distractor_pull` (nats) over models, with its 95 % interval over item groups.
+    """The mean of `true_pull` or `distractor_pull` (nats) over models, with its 95 % interval of `interval_level`.
 
     None if the task has no congruent prompts, and so no pulls, or the models share fewer than two groups.
     """
@@ -48,10 +48,12 @@ def mean_over_models(results: ProbeResults, models: Sequence[int], pull: str, *,
     shared = sorted(set.intersection(*(set(one.groups) for one in pulls)))
     if len(shared) < 2:
         return None
-    values = np.mean([one.group_values(pull, shared) for one in pulls], axis=0)
+    values = np.array([one.group_values(pull, shared) for one in pulls])
     if np.isnan(values).any():
         return None
-    return Mean(*map(float, interval(values)))
+    if results.interval_level == 2 and len(models) >= MIN_SEEDS:
+        return Mean(*(float(end[0]) for end in interval_of_models(values[:, None])))
+    return Mean(*map(float, interval(values.mean(0))))
 
 
 def orders(results: ProbeResults, *, of_sites: bool) -> dict[str, Order]:

@@ -86,7 +86,7 @@ def _behaviour(results: ProbeResults) -> Group:
         table.add_row(source.name, f"{source.n_params or 0:,}", *cells)
     n_items = int(results.complete.sum())
     counts = f"{n_items} items in {results.n_groups} groups"
-    title = f"{results.task.name}: {counts} (means with 95 % intervals over groups)"
+    title = f"{results.task.name}: {counts} (means with 95 % intervals over item groups, level 1)"
     legend = "preference: distractor preference in conflict; T, D: pull of the true task and of the distractor."
     low = [Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence]
     return Group(Text(title, style="bold"), *low, table, Text(legend))

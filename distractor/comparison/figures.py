@@ -147,7 +147,9 @@ def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="best", fontsize=8)
         n_seeds = len(curves.seeds)
-        bands = "bands: 95 % over item groups" + (f"; mean of {n_seeds} seeds, dots: each seed" if n_seeds > 1 else "")
+        bands = f"bands: {curves.interval_name}" + (
+            f"; mean of {n_seeds} seeds, dots: each seed" if n_seeds > 1 else ""
+        )
         style.headline(figure, f"{result.task.name}: {curves.name} along training ({bands})")
         style.footnote(figure, curves.sentences())
         return figure

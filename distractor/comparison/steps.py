@@ -9,8 +9,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
+from distractor.scoring.behaviour import INTERVALS
 from distractor.statistics.group_values import group_values
-from distractor.statistics.intervals import interval
+from distractor.statistics.intervals import MIN_SEEDS, interval, interval_of_models
 from distractor.statistics.ordering import Order, order
 from distractor.statistics.shape_test import Shape, delta_of, judge
 
@@ -47,9 +48,20 @@ class TrainingCurves:
     left_out: tuple[int, ...] = ()
 
     def means(self, quantity: str) -> tuple[ndarray, ndarray, ndarray]:
-        """The mean over seeds and items at each step, with its 95 % interval over groups (these weights: level 1)."""
-        limits = (0.0, 1.0) if quantity in SHARES else None
-        return interval(self.curves[quantity].mean(0), limits=limits)
+        """The mean over seeds and items at each step, with its 95 % interval: of level 2 with three seeds, else level 1."""
+        limits, values = (0.0, 1.0) if quantity in SHARES else None, self.curves[quantity]
+        return (
+            interval_of_models(values, limits=limits) if self._has_level_2 else interval(values.mean(0), limits=limits)
+        )
+
+    @property
+    def interval_name(self) -> str:
+        """What the intervals are of, in words."""
+        return INTERVALS[2 if self._has_level_2 else 1]
+
+    @property
+    def _has_level_2(self) -> bool:
+        return len(self.seeds) >= MIN_SEEDS
 
     @cached_property
     def shape(self) -> Shape | None:

@@ -129,6 +129,7 @@ def _behaviour(result: ComparisonResult, pair: Pair) -> Group:
     seeds = [len(side.members) for side in (first, second)]
     if max(seeds) > 1:
         title += f", {seeds[0]} and {seeds[1]} seeds"
+    title += "; intervals: 95 % over item groups, level 1"
     table = FittedTable(
         ("quantity", "condition", "first", "second", "second − first", "p", "adjusted p", "beyond"),
         drop=("p", "adjusted p", "second", "first", "beyond"), left=("condition", "beyond"), wrapped=("condition", "beyond"),
@@ -244,18 +245,16 @@ def _training(curves: TrainingCurves) -> Group:
         cells = [number(float(means[name][0][i])) for name in others]
         table.add_row(f"{curves.steps[i]:,}", with_interval(*(float(end[i]) for end in means[first])), *cells)
     n_seeds = len(curves.seeds)
-    title = f"{curves.name} along training: {last + 1} steps, {n_seeds} seed{'s' * (n_seeds > 1)}"
+    title = (
+        f"{curves.name} along training: {last + 1} steps, {n_seeds} seed{'s' * (n_seeds > 1)}; {curves.interval_name}"
+    )
     if len(shown) <= last:
         title += f" ({len(shown)} steps shown; all are in summary.json)"
     notes = []
     if curves.left_out:
         notes.append(f"Left out, because some seeds lack them: steps {', '.join(map(str, curves.left_out))}.")
     if curves.shape is not None:
-        models = curves.shape.models.label if curves.shape.models else "not identified (fewer than 3 seeds)"
-        notes.append(
-            f"Preference over steps: {curves.shape.label_level_1} for these weights (level 1), {models} for models like "
-            "these (level 2)."
-        )
+        notes.append(f"Preference over steps, {curves.shape.in_words}.")
     notes += [f"Order in time, {sentence}." for sentence in curves.sentences()]
     return Group(Text(title, style="bold"), table, *map(Text, notes))
 

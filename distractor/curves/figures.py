@@ -34,10 +34,9 @@ def shape(judged: JudgedCurve) -> Figure:
         _draw_curve(axes[0], judged)
         for panel, row in zip(axes[1:], rows, strict=True):
             _draw_published(panel, row)
-        models = judged.shape.models.label if judged.shape.models else "not identified"
         figure.suptitle(
             f"{style.quantity_title(judged.curve.quantity)} over {style.AXIS_TITLES[judged.curve.axis]}\n"
-            f"these weights (level 1): {judged.shape.label_level_1}; models like these (level 2): {models}",
+            f"{judged.shape.in_words}",
             fontsize=10,
         )
         return figure

@@ -5,6 +5,7 @@ trained again with other seeds (needs three). All bounds are simultaneous over a
 the peak costs nothing. Values are `seed size group`: the mean of each item group, complete items only.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -180,6 +181,18 @@ class Shape:
         """The label that all seeds' weights share, else undetermined."""
         labels = {level.label for level in self.weights}
         return labels.pop() if len(labels) == 1 else "undetermined"
+
+    @property
+    def in_words(self) -> str:
+        """The labels at both levels: "on average over such models: U-shaped; the 5 seeds' own curves: 3 U-shaped, 2 flat"."""
+        n_seeds = len(self.weights)
+        average = (
+            self.models.label if self.models else f"not identified ({seeds_in_words(n_seeds)}, {MIN_SEEDS} are needed)"
+        )
+        counts = Counter(level.label for level in self.weights).most_common()
+        labels = ", ".join(f"{count} {label}" if n_seeds > 1 else label for label, count in counts)
+        own = f"the {n_seeds} seeds' own curves" if n_seeds > 1 else "the one seed's own curve"
+        return f"on average over such models (level 2): {average}; {own} (level 1): {labels}"
 
     @property
     def label(self) -> Label:

@@ -26,7 +26,8 @@ from distractor.probing.readings import Reading
 from distractor.probing.strengths import choose, first_half
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.statistics.intervals import mean_interval
+from distractor.statistics.group_values import group_values
+from distractor.statistics.intervals import interval_of_models, mean_interval
 from distractor.text.task import Condition
 from probes import PROBES
 from probes.ablation import Ablation
@@ -138,6 +139,18 @@ def test_over_seeds_the_interval_is_that_of_their_mean(results: ProbeResults) ->
         assert_allclose(one, large.mean(task))
         assert_allclose(both, mean_interval((getattr(small, task) + getattr(large, task)) / 2, small.groups))
         assert_allclose(mean_over_models(results, [0], pull, of_sites=False) or (), results.behaviour(0, pull) or ())
+
+
+def test_over_three_seeds_the_interval_is_of_level_2(results: ProbeResults) -> None:
+    of_size = [
+        replace(scores, source=replace(scores.source, family="f", model="m", n_params=9, seed=seed))
+        for seed, scores in enumerate((*results.scores, results.scores[0]))
+    ]
+    made = replace(results, scores=tuple(of_size), readings={}, strengths=())
+    assert made.interval_level == 2
+    mean = mean_over_models(made, [0, 1, 2], "true_pull", of_sites=False)
+    values = group_values(np.array([made.item_values(model, "true_pull") for model in range(3)])[:, None], made.groups)
+    assert_allclose(mean or (), [end[0] for end in interval_of_models(values)])
 
 
 def test_shares_at_a_limit_have_intervals_that_reach_inwards(results: ProbeResults) -> None:

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from distractor.comparison.steps import TrainingCurves, curve
 from distractor.statistics.group_values import weigh
+from distractor.statistics.intervals import interval, interval_of_models
 
 pytestmark = pytest.mark.quick
 
@@ -70,6 +71,15 @@ def test_preference_over_steps_has_a_shape() -> None:
     shape = course(1.4 * rising(1200), rising(150)).shape
     assert shape is not None
     assert shape.label_level_1 == "inverted-U"
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_intervals_are_of_level_2_with_three_seeds(seeds: int) -> None:
+    result = course(rising(1200), rising(150), seeds=seeds)
+    values = result.curves["true_pull"]
+    expected = interval_of_models(values) if seeds == 3 else interval(values.mean(0))
+    assert_allclose(result.means("true_pull"), expected)
+    assert f"level {2 if seeds == 3 else 1}" in result.interval_name
 
 
 def test_means_are_over_items_and_curves_keep_the_groups_with_values_everywhere() -> None:

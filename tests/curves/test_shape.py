@@ -356,7 +356,8 @@ def test_the_figure_shows_both_levels_the_turning_set_and_the_published_curves()
     ):
         assert label in words
     title = plot.shape(found).get_suptitle()
-    assert "these weights (level 1): U-shaped; models like these (level 2): U-shaped" in title
+    own = "the 3 seeds' own curves (level 1): 3 U-shaped"
+    assert f"on average over such models (level 2): U-shaped; {own}" in title
     assert "may turn here" not in " ".join(drawn(judge_curve(curve(RISE, seeds=1))))
 
 
