@@ -10,6 +10,7 @@ from distractor.probing.cells import labels, mean_of, means_of
 from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder, file_name
+from distractor.runs.precision import precision_caution
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
 from distractor.statistics.intervals import MIN_SEEDS
@@ -34,6 +35,7 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
     names = folder.drawn_figures(drawn_from)
     if names is None:
         from distractor.ablation import figures as plot
+        from distractor.runs import style
 
         figures = {"curves": plot.curves(result)}
         for draw in (plot.distractor_alone, plot.by_difficulty):
@@ -41,6 +43,8 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
                 figures[draw.__name__] = figure
         if content["knockouts"]:
             figures["components"] = plot.components(content["knockouts"])
+        for figure in figures.values():
+            style.footnote(figure, filter(None, [precision_caution([result])]))
         folder.write_figures(figures)
         names = list(figures)
     content["figures"] = {"names": names, "drawn_from": drawn_from}
@@ -93,6 +97,8 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "caution": task.caution,
         "mixture": result.mixture or None,
         "low_coverage": coverage_record(result),
+        "dtype": result.settings.dtype,
+        "half_precision": precision_caution([result]),
         "format": task.format.as_dict(),
         "models": [_model(result, model) for model in range(len(result.scores))],
         "sizes": [_size(result, models) for models in result.sizes],

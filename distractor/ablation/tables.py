@@ -9,6 +9,7 @@ from rich.text import Text
 from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak, seed_modes
 from distractor.numbers import interval_against, number, number_against, p_value, with_interval
 from distractor.runs.coverage import coverage_caution
+from distractor.runs.precision import precision_caution
 from distractor.runs.tables import FittedTable, plain_table
 from distractor.scoring.behaviour import TaskResult
 from distractor.scoring.shot_limits import caution as shot_caution
@@ -109,6 +110,8 @@ def notes(result: AblationResult) -> Iterator[str]:
     task = result.task
     if task.caution:
         yield task.caution
+    if half := precision_caution([result]):
+        yield half
     if result.mixture_caution:
         yield result.mixture_caution
     if sentence := shot_caution(task.name, task.format, result.scores[0].source):

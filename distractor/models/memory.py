@@ -21,6 +21,15 @@ def free_memory() -> None:
             torch.cuda.empty_cache()
 
 
+def free_bytes(device: torch.device) -> int:
+    """The free memory of a GPU, or of this machine."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Hide the progress bars and warnings of transformers while a model loads; what matters is raised as an error."""

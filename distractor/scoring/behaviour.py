@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,6 +15,7 @@ from distractor.errors import ScalingError
 from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
 from distractor.scoring import quantities
+from distractor.scoring.half_precision import HALF
 from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
 from distractor.statistics.intervals import MIN_SEEDS
@@ -119,6 +121,16 @@ class TaskResult(ABC):
     def sources(self) -> tuple[Source, ...]:
         """The models."""
 
+    @property
+    @abstractmethod
+    def half_precision(self) -> Mapping[str, Mapping[str, Any] | None]:
+        """For each model by name, what half precision changes (see `half_precision_record`); None if unknown."""
+
+    @property
+    def is_half_precision(self) -> bool:
+        """Whether the models ran in bfloat16 or float16."""
+        return self.settings.dtype in HALF
+
     @cached_property
     def mixture(self) -> str:
         """What the models differ in besides size: see `mixture`."""
@@ -188,6 +200,11 @@ class TaskScores(TaskResult):
     def sources(self) -> tuple[Source, ...]:
         """The models, in the order of `scores`."""
         return tuple(scores.source for scores in self.scores)
+
+    @property
+    def half_precision(self) -> Mapping[str, Mapping[str, Any] | None]:
+        """See `TaskResult`."""
+        return {scores.source.name: scores.treatment.get("half_precision") for scores in self.scores}
 
     @cached_property
     def values(self) -> tuple[ItemValues, ...]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from distractor.models.source import Source
+from distractor.scoring.half_precision import HALF, half_precision_record
 from distractor.scoring.settings import Settings, load_model
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
@@ -41,6 +42,11 @@ class LazyModel:
         if key not in self.encodings:
             self.encodings[key] = encode(self.task, model)
         return self.encodings[key]
+
+    @cached_property
+    def half_precision(self) -> "dict[str, Any] | None":
+        """What half precision changes (see `half_precision_record`); None in float32 and float64."""
+        return half_precision_record(self) if self.settings.dtype in HALF else None
 
     def cell(self, key: Key, compute: Callable[[], Cell]) -> Cell:
         """The cell of `key`; computes it if the store lacks it."""

@@ -100,7 +100,7 @@ def _cell(lazy: LazyModel, condition: Condition, score_together: Callable[[], nd
     facts = {
         "n_params": model.n_params,
         "bos": model.bos is not None,
-        "treatment": model.treatment,
+        "treatment": model.treatment | ({"half_precision": half} if (half := lazy.half_precision) else {}),
         "tokens": sum(len(row.prompt) for _, row in shown),
         "dropped": encoding.dropped.get(condition, 0),
     }

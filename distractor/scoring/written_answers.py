@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -44,7 +44,8 @@ class Replies:
     """All texts of one model on a task. `texts[condition]` has one entry per item, None if the item is not shown.
 
     `gaps` are logit gaps in nats for the answer after "The answer is": `own` after the model's own reasoning, `swapped`
-    after its reasoning under the other condition. They are NaN if either text does not reach "The answer is".
+    after its reasoning under the other condition. They are NaN if either text does not reach "The answer is". For
+    `half_precision`, see `half_precision_record`.
     """
 
     source: Source
@@ -52,6 +53,7 @@ class Replies:
     gaps: Mapping[str, Float[ndarray, "condition item"]]
     bos: bool
     dropped: Mapping[Condition, int]
+    half_precision: Mapping[str, Any] | None = None
 
     @cached_property
     def shown(self) -> Bool[ndarray, "condition item"]:
@@ -105,6 +107,7 @@ class TextGenerator(LazyModel):
             gaps=gaps,
             bos=facts["bos"],
             dropped={condition: cell.facts["dropped"] for condition, cell in cells.items()},
+            half_precision=facts.get("half_precision"),
         )
 
     def _texts(self, cell: Cell) -> tuple[Text | None, ...]:
@@ -148,6 +151,7 @@ class TextGenerator(LazyModel):
             "n_params": self.model.n_params,
             "bos": self.model.bos is not None,
             "dropped": self.encoding.dropped.get(condition, 0),
+            **({"half_precision": half} if (half := self.half_precision) else {}),
         }
         return Cell(table, facts)
 

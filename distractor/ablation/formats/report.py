@@ -11,6 +11,7 @@ from distractor.ablation.written import report as written_report
 from distractor.models.source import Source
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import run_manifest
+from distractor.runs.precision import precision_caution
 from distractor.scoring.settings import Settings
 from distractor.scoring.written_answers import WRITER
 from distractor.text.format import Format
@@ -38,6 +39,7 @@ def manifest(
 def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
     """Write each format's results into its own folder, then the comparison of formats. Returns the summary."""
     from distractor.ablation.formats import figures as plot
+    from distractor.runs.style import footnote
 
     summaries = {}
     for result in results:
@@ -50,6 +52,8 @@ def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
     figures = {"formats": plot.formats(curves, results[0].task.name)}
     if (figure := plot.by_part(results)) is not None:
         figures["parts"] = figure
+    for figure in figures.values():
+        footnote(figure, filter(None, [precision_caution(results)]))
     folder.write_figures(figures)
     content = {
         "task": results[0].task.name,

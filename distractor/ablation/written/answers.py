@@ -72,6 +72,11 @@ class WrittenResult(TaskResult):
         """The models, in the order of `replies`."""
         return tuple(replies.source for replies in self.replies)
 
+    @property
+    def half_precision(self) -> Mapping[str, Mapping[str, Any] | None]:
+        """See `TaskResult`."""
+        return {replies.source.name: replies.half_precision for replies in self.replies}
+
     def item_values(self, model: int, quantity: str, condition: Condition) -> Float[ndarray, " item"]:
         """A share's values of one model, item by item: 0 or 1, and NaN where it is not defined."""
         if condition not in self.task.conditions:

@@ -7,6 +7,7 @@ import numpy as np
 
 from distractor.ablation.written.answers import SHARES, WrittenResult
 from distractor.runs.folder import RunFolder
+from distractor.runs.precision import precision_caution
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
 from distractor.scoring.shot_limits import caution
 from distractor.scoring.written_answers import Text
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 def write(folder: RunFolder, result: WrittenResult) -> dict[str, Any]:
     """Write all files of one format and return the summary."""
     from distractor.ablation.written.figures import curves
+    from distractor.runs.style import footnote
 
     content = summary(result)
     folder.write_table("texts", texts(result))
     folder.write_table("results", results(result))
-    folder.write_figures({"curves": curves(result)})
+    figure = curves(result)
+    footnote(figure, filter(None, [precision_caution([result])]))
+    folder.write_figures({"curves": figure})
     folder.write_summary(content)
     return content
 
@@ -39,6 +43,8 @@ def summary(result: WrittenResult) -> dict[str, Any]:
         "format": task.format.as_dict(),
         "hint": task.format.hint,
         "caution": [each for each in (task.caution, sentence) if each],
+        "dtype": result.settings.dtype,
+        "half_precision": precision_caution([result]),
         "mixture": result.mixture or None,
         "models": [_model(result, model) for model in range(len(result.replies))],
         "shape": {

@@ -6,6 +6,7 @@ from rich.console import Group
 
 from distractor.ablation.tables import ALL_IN, caption, mean_alone, mean_and_interval
 from distractor.ablation.written.answers import MIN_PARSED, WrittenResult
+from distractor.runs.precision import precision_caution
 from distractor.runs.tables import FittedTable
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.text.task import Condition
@@ -56,6 +57,8 @@ def written_notes(result: WrittenResult) -> Iterator[str]:
     )
     if task.caution:
         yield task.caution
+    if half := precision_caution([result]):
+        yield half
     if result.mixture_caution:
         yield result.mixture_caution
     if sentence := shot_caution(task.name, task.format, result.sources[0]):

@@ -1,0 +1,33 @@
+"""Half precision in words: the type, and how far logit gaps are from those in float32."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distractor.numbers import number
+from distractor.scoring.behaviour import TaskResult
+
+UNKNOWN = {"not_measured": "results of an earlier version"}
+
+
+def precision_caution(results: Sequence[TaskResult]) -> str | None:
+    """A sentence about results in half precision; None for float32 and float64."""
+    if not any(result.is_half_precision for result in results):
+        return None
+    records = {name: record or UNKNOWN for result in results for name, record in result.half_precision.items()}
+    measured = {name: record for name, record in records.items() if "largest_difference" in record}
+    reasons = {record["not_measured"]: name for name, record in reversed(records.items()) if name not in measured}
+    parts = [_largest(measured)] if measured else []
+    for reason, name in reasons.items():
+        models = "" if len(records) == 1 else f" in {name}"
+        parts.append(f"the difference from float32 is not measured{models} ({reason})")
+    return f"Half precision ({results[0].settings.dtype}): {'; '.join(parts)}."
+
+
+def _largest(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    name = max(measured, key=lambda name: float(measured[name]["largest_difference"]))
+    worst = measured[name]
+    where = "" if len(measured) == 1 else f", most in {name}"
+    return (
+        f"logit gaps of {worst['prompts']} prompts differ from float32 by up to {number(worst['largest_difference'])} nats "
+        f"(mean {number(worst['mean_difference'])}){where}"
+    )
