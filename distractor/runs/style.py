@@ -128,7 +128,9 @@ def footnote(figure: Figure, sentences: Iterable[str]) -> None:
     width = int(figure.get_figwidth() * 20)
     lines = [line for sentence in sentences for line in textwrap.wrap(sentence, width, subsequent_indent="    ")]
     if lines:
-        figure.supxlabel("\n".join(filter(None, [figure.get_supxlabel(), *lines])), fontsize=6.5, color="#444444", x=0.01, ha="left")
+        figure.supxlabel(
+            "\n".join(filter(None, [figure.get_supxlabel(), *lines])), fontsize=6.5, color="#444444", x=0.01, ha="left"
+        )
 
 
 SITE_NAMES = {"z": "", "pattern": "", "mlp_out": " MLP", "attn_bias": " attention bias"}
