@@ -101,7 +101,10 @@ def _read(files: Sequence[str], request: CurveRequest) -> "tuple[DataFrame, Curv
         rows = (read_log(path, request.axis, place, seed, quantity, request.group) for path, place, seed in named)
         # The group is now a column of that name.
         return _joined(rows), replace(request, quantity=quantity, group=None)
-    return _read_table(first), request
+    table = _read_table(first)
+    if table.empty:
+        raise ScalingError(f"{first} has no rows; expected a header and one row for each item or mean")
+    return table, request
 
 
 def _read_results(

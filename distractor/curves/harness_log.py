@@ -50,7 +50,7 @@ def read_log(
     if not is_log(path):
         raise ScalingError(
             f"{path} is not a per-item log of lm-evaluation-harness (samples_*.jsonl from --log_samples); give one table, "
-            "or several logs, one for each model"
+            "or several logs or results files (results_*.json), one for each model"
         )
     model = model_cells(path, results_of_run(path), axis, place, seed) | {"quantity": quantity}
     if task := re.match(rf"samples_(.+)_{DATE}\.jsonl", path.name):

@@ -555,7 +555,8 @@ def test_files_that_are_not_tables_are_refused(tmp_path: Path) -> None:
         ("a.json", "{}", "no rows"),
         ("a.json", "", "no rows"),
         ("a.jsonl", "{\n", "line 1: not JSON"),
-        ("a.csv", "", "no rows"),
+        ("a.csv", "", "a.csv has no rows; expected a header"),
+        ("a.csv", "size,value,n\n", "a.csv has no rows"),
         ("a.csv", "size,value\n1,2\n3\n", "line 3: 1 cells"),
     ):
         path = tmp_path / name
