@@ -1,5 +1,6 @@
-"""Writes files in one step, so that no reader sees half a file; reads Parquet files and checks all of their content."""
+"""Reads regular files, and Parquet files with a check of all values; writes files in one step."""
 
+import errno
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,13 @@ from distractor.errors import StoreError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def read_file(path: Path) -> bytes:
+    """Read a regular file. Raises OSError, also for a pipe or a device, which could block."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return path.read_bytes()
 
 
 def write_text(path: Path, text: str) -> None:

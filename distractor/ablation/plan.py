@@ -167,7 +167,7 @@ def _count_tokens(task: Task, source: Source) -> dict[Condition, int]:
     """Tokens of all prompts under each condition. Without a tokenizer.json, four characters count as one token."""
     path = source.tokenizer_folder / "tokenizer.json"
     texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}
-    if not path.exists():
+    if not path.is_file():
         return {c: sum(map(len, prompts)) // 4 for c, prompts in texts.items()}
     from tokenizers import Tokenizer
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distractor.ablation.ablate import AblationResult, composed_of, constant_answer, seed_modes
+from distractor.names import file_name
 from distractor.probing.cells import labels, mean_of, means_of
 from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_record
-from distractor.runs.folder import RunFolder, file_name
+from distractor.runs.folder import RunFolder
 from distractor.runs.precision import precision_caution
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
@@ -47,7 +48,7 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
             style.footnote(figure, filter(None, [precision_caution([result])]))
         folder.write_figures(figures)
         names = list(figures)
-    content["figures"] = {"names": names, "drawn_from": drawn_from}
+    content["figures"] = folder.record_figures(names, drawn_from)
     folder.write_summary(content)
     return content
 

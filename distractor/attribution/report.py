@@ -12,12 +12,13 @@ from distractor.attribution.tables import divergence_sentence, top
 from distractor.errors import ModelError
 from distractor.models.heads import head_names
 from distractor.models.source import Source
+from distractor.names import file_name
 from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading, probe_identity
 from distractor.runs.coverage import coverage_record
-from distractor.runs.folder import RunFolder, file_name
+from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.behaviour import model_at_several_steps
 from distractor.scoring.settings import Settings
@@ -96,7 +97,7 @@ def figures(results: ProbeResults, *, item: str | None = None, heads: Sequence[s
             if probe == "direct_attribution":
                 drawn[file_name("waterfall", model)] = draw.waterfall(results, reading, cells)
                 if item is not None:
-                    drawn[file_name("waterfall-of-one-item", model)] = draw.waterfall(results, reading, cells, item)
+                    drawn[file_name("waterfall_of_one_item", model)] = draw.waterfall(results, reading, cells, item)
     has_sizes_only = model_at_several_steps(results.sources) is None
     if results.strengths and len(results.strengths) == len(results.scores) and has_sizes_only:
         drawn["across"] = draw.across(results)

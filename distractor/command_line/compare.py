@@ -67,6 +67,8 @@ def compare(
     if data is not None and len(names) > 1:
         raise TaskError(f"--data is the file of one task, but {len(names)} tasks are named; compare them one by one")
     tasks = [find_task(name, data, items) for name in names]
+    if repeated := [name for name, count in Counter(each.name for each in tasks).items() if count > 1]:
+        raise TaskError(f"two tasks are called {repeated[0]!r}; rename one of the files")
     probes = find_probes(probe or list(PROBES)) if mechanism else {}
     check_probes(probes)
     sources = find_models(models, offline=offline, mixed=True)

@@ -8,10 +8,11 @@ from distractor.comparison.map_changes import MapChange
 from distractor.comparison.result import ComparisonResult, Pair, QuantityKey, SwitchedItem, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
+from distractor.names import file_name
 from distractor.numbers import finite_or_none
 from distractor.probing.readings import probe_identity
 from distractor.runs.coverage import coverage_record
-from distractor.runs.folder import RunFolder, file_name
+from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import run_manifest
 from distractor.scoring.settings import Settings
 from distractor.statistics.changes import Change
@@ -50,8 +51,7 @@ def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, A
         )
         for name, reading in readings:
             folder.write_reading(file_name(result.task.name, name, reading.source.name), reading.table)
-        drawn = {f"{result.task.name}-{name}": figure for name, figure in figures(result).items()}
-        folder.write_figures(drawn)
+        folder.write_figures(figures(result))
     content = summary(results)
     folder.write_summary(content)
     return content
@@ -59,15 +59,16 @@ def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, A
 
 def figures(result: ComparisonResult) -> "dict[str, Figure]":
     """All figures, by file name."""
-    drawn = {"behaviour": draw.behaviour(result)} if result.pairs else {}
+    task = result.task.name
+    drawn = {file_name(task, "behaviour"): draw.behaviour(result)} if result.pairs else {}
     for i, pair in enumerate(result.pairs):
         number = [str(i + 1)] if len(result.pairs) > 1 else []
         for probe, maps in pair.maps_by_probe.items():
-            drawn[file_name("sites", probe, *number)] = draw.sites(result, pair, probe, maps)
+            drawn[file_name(task, "sites", *number, probe)] = draw.sites(result, pair, probe, maps)
     if any(pair.paths for pair in result.pairs):
-        drawn["paths"] = draw.paths(result)
+        drawn[file_name(task, "paths")] = draw.paths(result)
     for curves in result.training:
-        drawn[file_name("training", curves.name)] = draw.training(result, curves)
+        drawn[file_name(task, "training", curves.name)] = draw.training(result, curves)
     return drawn
 
 

@@ -100,7 +100,7 @@ class Family:
             is_on_hub = any(isinstance(member.location, str) for member in members)
             hint = "; to name a revision of a hub id, write owner/name@revision" if step and is_on_hub else ""
             raise ModelError(f"{requested!r}: no checkpoints of this model are kept{hint}")
-        if step != "all" and not step.isdecimal():
+        if step != "all" and not (step.isdecimal() and len(step) < 19):  # 64 bits
             raise ModelError(
                 f"{requested!r}: expected a step number or `all` after the @; steps go from {kept[0]} to {kept[-1]}"
             )

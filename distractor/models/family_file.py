@@ -1,16 +1,39 @@
 """Checks a user's TOML file that describes a family; imported only then, because importing pydantic takes time."""
 
+import reprlib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictInt, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from distractor.errors import ModelError, nearest
+from distractor.files import read_file
 from distractor.models.family import step_ranges
 
-Name = Annotated[str, Field(pattern=r"^[\w.-]+$")]
-Count = Annotated[StrictInt, Field(ge=0)]
+MOST_MODELS = 10_000  # seeds count each
+MOST_STEPS = 100_000
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"expected text without control characters, got {text!r}")
+    return text
+
+
+Text = Annotated[str, Field(max_length=4096), AfterValidator(_check_printable)]
+Name = Annotated[str, Field(pattern=r"^[\w.-]+$", max_length=100)]
+Whole = Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+Count = Annotated[Whole, Field(ge=0)]
 
 
 class _Table(BaseModel, strict=True, extra="forbid"):
@@ -22,17 +45,23 @@ class StepRange(_Table):
 
     first: Count = Field(alias="from")
     last: Count = Field(alias="to")
-    by: StrictInt = Field(gt=0)
+    by: Whole = Field(gt=0)
 
 
-Steps = Annotated[list[StepRange], BeforeValidator(step_ranges)]
+def _check_number_of_steps(ranges: list[StepRange]) -> list[StepRange]:
+    if (count := sum(max(0, (each.last - each.first) // each.by + 1) for each in ranges)) > MOST_STEPS:
+        raise ValueError(f"expected at most {MOST_STEPS:,} steps, got {count:,}")
+    return ranges
+
+
+Steps = Annotated[list[StepRange], BeforeValidator(step_ranges), AfterValidator(_check_number_of_steps)]
 
 
 class ModelTable(_Table):
     """One model of a family. The model's own `tokens`, `steps` and `step` replace those of the family."""
 
-    id: str | None = None
-    folder: str | None = None
+    id: Text | None = None
+    folder: Text | None = None
     seed: Count | None = None
     n_params: Count | None = None
     tokens: Count | None = None
@@ -55,15 +84,15 @@ class FamilyTable(_Table):
     one with the numbers of worked examples in training.
     """
 
-    about: str = ""
-    checkpoint: str | None = None
+    about: Text = ""
+    checkpoint: Text | None = None
     steps: Steps = []
     step: Count | None = None
     tokens: Count | None = None
     tokens_a_step: Count | None = None
-    seeds: list[StrictInt] | None = Field(None, min_length=1)
-    held_out: str | None = None
-    shots: str | None = None
+    seeds: list[Whole] | None = Field(None, min_length=1)
+    held_out: Text | None = None
+    shots: Text | None = None
     models: dict[Name, ModelTable] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -71,7 +100,9 @@ class FamilyTable(_Table):
         if self.checkpoint is not None and self.checkpoint.count("{step}") != 1:
             raise ValueError(f"checkpoint: expected a name such as step{{step}}, got {self.checkpoint!r}")
         if self.seeds and len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: expected each seed once, got {self.seeds}")
+            raise ValueError(f"seeds: expected each seed once, got {reprlib.repr(self.seeds)}")
+        if (count := len(self.models) * len(self.seeds or [None])) > MOST_MODELS:
+            raise ValueError(f"expected at most {MOST_MODELS:,} models, each seed counted, got {count:,}")
         for name, model in self.models.items():
             if ("{seed}" in f"{model.id}{model.folder}") != bool(self.seeds) or (model.seed is not None and self.seeds):
                 raise ValueError(
@@ -96,8 +127,8 @@ def read_family_file(path: Path) -> tuple[str, dict[str, Any]]:
     The contents of JSON files replace their names. Raises ModelError if a file cannot be read, or its content is wrong.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        tables = tomllib.loads(read_file(path).decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as a family file ({error})") from error
     if len(tables) != 1:
         listed = ", ".join(tables) or "none"
@@ -111,7 +142,7 @@ def read_family_file(path: Path) -> tuple[str, dict[str, Any]]:
         FamilyTable.model_validate(table)
         for key in (key for key in JSON_FILES if key in table):
             where = f"{path}, family {name}, {key} {table[key]!r}: "
-            content = (path.parent / Path(table[key]).expanduser()).read_bytes()
+            content = read_file(path.parent / Path(table[key]).expanduser())
             table[key] = TypeAdapter(JSON_FILES[key]).validate_json(content)
     except ValidationError as error:
         raise ModelError(where + _explain(error)) from error
@@ -132,4 +163,4 @@ def _explain(errors: ValidationError) -> str:
         return f"{place}unknown key: {nearest(keys[-1], schema.model_fields)}"
     messages = {"model_type": "expected a table", "missing": "required"}
     message = messages.get(error["type"], error["msg"].replace("Input should be", "expected"))
-    return f"{place}{message}, got {error['input']!r}"
+    return f"{place}{message}, got {reprlib.repr(error['input'])}"

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import secrets
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from distractor.errors import DistractorError, StoreError
 from distractor.files import parquet_bytes, write_bytes, write_text
+from distractor.names import printable, readable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 
 FIGURE_KINDS = ("png", "svg")
+SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv")
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,12 @@ class RunFolder:
         from distractor.runs.style import STYLE
 
         for name, figure in figures.items():
+            _take_literally(figure)
             for kind in FIGURE_KINDS:
                 buffer = io.BytesIO()
-                with mpl.rc_context(STYLE):  # svg.hashsalt fixes the ids that are created while an SVG is saved
+                # svg.hashsalt in STYLE fixes the ids that are created while an SVG is saved.
+                with mpl.rc_context(STYLE), warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script the font lacks
                     figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
                 figure.set_layout_engine("none")  # layout is slow and is done after the first format
                 write_bytes(self.path / "figures" / f"{name}.{kind}", buffer.getvalue())
@@ -75,15 +82,32 @@ class RunFolder:
         digest.update(version("matplotlib").encode())
         return digest.hexdigest()[:16]
 
+    def record_figures(self, names: Sequence[str], figures_hash: str) -> dict[str, Any]:
+        """The part of a summary by which `drawn_figures` knows the figures again. Raises OSError if one is missing."""
+        files = [self.path / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
+        content = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
+        return {"names": list(names), "drawn_from": figures_hash, "sha256": content.hexdigest()}
+
     def drawn_figures(self, figures_hash: str) -> list[str] | None:
-        """Names of the figures on disk if the last summary lists them under the same `figures_hash`, else None."""
+        """Names of the figures if the last summary lists them under the same `figures_hash` and they are unchanged."""
         try:
             figures = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))["figures"]
-            names: list[str] = figures["names"] if figures["drawn_from"] == figures_hash else []
-        except (OSError, ValueError, KeyError, TypeError):
+            names: list[str] = figures["names"]
+            return names if names and figures == self.record_figures(names, figures_hash) else None
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
-        files = [self.path / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
-        return names if files and all(file.exists() for file in files) else None
+
+
+def _take_literally(figure: "Figure") -> None:
+    """Print users' names as they are: a dollar sign starts no formula, and no character breaks the SVG file."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        content = text.get_text()
+        if "$" in content and not content.startswith(r"$\mathdefault{"):  # powers of ten on a logarithmic axis
+            text.set_parse_math(False)
+        text.set_text(printable(content))
 
 
 @contextmanager
@@ -93,8 +117,9 @@ def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterat
     A folder of the same run, finished or not, is used again. A run that fails before it writes a result removes it.
     Raises StoreError if the folder holds another run or other files, or cannot be written.
     """
-    path = out or Path("runs") / f"{name}-{run_hash(manifest)[:8]}"
+    path = out or Path("runs") / f"{readable(name)}-{run_hash(manifest)[:8]}"
     _refuse_other_content(path, manifest)
+    _check_writable(path)
     write_text(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     try:
         yield RunFolder(path)
@@ -115,9 +140,9 @@ def run_hash(manifest: Mapping[str, Any]) -> str:
 def _refuse_other_content(folder: Path, manifest: Mapping[str, Any]) -> None:
     path = folder / "manifest.json"
     try:
-        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         is_used = folder.exists() and any(file for file in folder.iterdir() if file.suffix != ".part")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{folder} cannot be used for results ({error}); choose another folder with --out") from error
     if (old is None and is_used) or (old is not None and not isinstance(old, dict)):
         raise StoreError(f"{folder} is not empty and holds no run; choose another folder with --out")
@@ -125,10 +150,13 @@ def _refuse_other_content(folder: Path, manifest: Mapping[str, Any]) -> None:
         raise StoreError(f"{folder} holds the results of another run; choose another folder with --out, or remove it")
 
 
-def file_name(*parts: str) -> str:
-    """A file name made of names of models, tasks or probes.
-
-    >>> file_name("logit_lens", "ladder/80x2/seed780")
-    'logit_lens-ladder-80x2-seed780'
-    """
-    return "-".join(parts).replace("/", "-")
+def _check_writable(folder: Path) -> None:
+    """Check that every file of a run can be written, before anything is computed. Raises StoreError if one cannot."""
+    for place in (folder, *(inner for inner in folder.rglob("*") if inner.is_dir())):
+        if place.suffix[1:] in SUFFIXES and place != folder:
+            raise StoreError(
+                f"{place} is a folder, but a file goes there; remove it, or choose another folder with --out"
+            )
+        trial = place / f"trial.{secrets.token_hex(4)}.part"
+        write_bytes(trial, b"")
+        trial.unlink(missing_ok=True)

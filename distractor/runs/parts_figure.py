@@ -18,7 +18,7 @@ def parts(curve: Curve, item_parts: ItemParts) -> Figure:
         axes = figure.subplots()
         colours = style.PART_COLOURS if item_parts.cut == "difficulty" else style.SERIES
         for index, (name, row) in enumerate(zip(item_parts.names, item_parts.means, strict=True)):
-            look = style.literal(name), colours[index], style.SERIES_MARKERS[index]
+            look = name, colours[index], style.SERIES_MARKERS[index]
             reach = 0 if errors is None else 1.96 * errors[index]
             style.line_with_band(axes, curve.sizes, (row, row - reach, row + reach), *look)
         axes.plot(curve.sizes, curve.means.mean(0), color="black", lw=1, ls="--", label="all")

@@ -54,12 +54,7 @@ PART_COLOURS = ("#D55E00", "#7F7F7F", "#0072B2")  # hard, middle, easy
 
 def quantity_title(quantity: str) -> str:
     """The title of a quantity on an axis."""
-    return QUANTITY_TITLES.get(quantity) or literal(quantity)
-
-
-def literal(name: str) -> str:
-    """Escape dollar signs in a user's name, which matplotlib takes for mathematics."""
-    return name.replace("$", r"\$")
+    return QUANTITY_TITLES.get(quantity, quantity)
 
 
 def headline(figure: Figure, text: str) -> None:

@@ -132,7 +132,7 @@ def parse_formats(names: Iterable[str], shots: int | None = None, **settings: An
             raise TaskError(
                 f"unknown format {name!r}; choose from: {', '.join(SCORINGS)}, each with a number of shots as in cot:2"
             )
-        if has_count and not (count.isascii() and count.isdecimal()):
+        if has_count and not (count.isascii() and count.isdecimal() and len(count) < 10):
             raise TaskError(f"{name!r}: write the number of shots after the colon, as in {scoring}:2")
         default = DEFAULT_SHOTS[scoring] if shots is None else shots
         own = {key: value for key, value in settings.items() if scoring != "rank" or key != "limit"}

@@ -183,9 +183,9 @@ def drawn(results: ProbeResults) -> Mapping[str, Any]:
 
 def test_every_reading_has_a_figure_that_fits_its_page(results: ProbeResults, drawn: Mapping[str, Any]) -> None:
     names = {f"{name.replace('/', '-')}-large" for name in results.readings}
-    assert set(drawn) == names | {"across", "waterfall-large", "waterfall-of-one-item-large"}
+    assert set(drawn) == names | {"across", "waterfall-large", "waterfall_of_one_item-large"}
     one_of_each = ("logit_lens", "linear_probe", "attention", "ablation", "head_patching", "chance")
-    one_of_each += ("activation_patching-distractor_swapped", "direct_attribution_by_role", "waterfall")
+    one_of_each += ("activation_patching.distractor_swapped", "direct_attribution_by_role", "waterfall")
     for name in (*(f"{kind}-large" for kind in one_of_each), "across"):
         check_page(drawn[name], name)
 
@@ -210,7 +210,7 @@ def test_a_waterfall_ends_at_the_gap(results: ProbeResults, drawn: Mapping[str, 
     bars = drawn["waterfall-large"].axes[0].patches
     assert bars[-1].get_width() == pytest.approx(float(gap.mean()), abs=1e-4)
     assert sum(bar.get_width() for bar in bars[:-1]) == pytest.approx(bars[-1].get_width(), abs=1e-6)
-    of_item = drawn["waterfall-of-one-item-large"].axes[0].patches
+    of_item = drawn["waterfall_of_one_item-large"].axes[0].patches
     assert of_item[-1].get_width() == pytest.approx(float(gap[3]), abs=1e-4)
 
 

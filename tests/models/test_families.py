@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import socket
 import time
@@ -627,7 +628,26 @@ def test_seeds_and_step_ranges_of_a_family_file_are_expanded(tmp_path: Path) -> 
         ("[mine]\nheld_out = 'no.json'\n[mine.models]\na = { folder = 'x' }", "held_out 'no.json': cannot be read"),
         ("[mine]\nheld_out = 3\n[mine.models]\na = { folder = 'x' }", "held_out: .* 3"),
         ("[mine.models]\n'a/b' = { folder = 'x' }", "models.a/b.*pattern"),
+        ('[mine.models]\na = { folder = "x\\u0000y" }', r"models.a.folder: .*control.*x\\x00y"),
+        ('[mine.models]\na = { id = "o/n\\u001b[31m" }', r"models.a.id: .*control"),
+        ('[mine]\nabout = "\\u0007"\n[mine.models]\na = { folder = "x" }', "about: .*control"),
+        (f"[{'m' * 101}.models]\na = {{ folder = 'x' }}", "family m+: .*100"),
+        (f"[mine.models]\na = {{ folder = 'x', seed = {2**63} }}", f"models.a.seed: .*{2**63}"),
+        (f"[mine]\nstep = {2**70}\n[mine.models]\na = {{ folder = 'x' }}", f"step: .*{2**63}.*{2**70}"),
+        (f"[mine]\nseeds = [{2**64}]\n[mine.models]\na = {{ folder = 'x-{{seed}}' }}", "seeds.0: "),
+        (
+            f"[mine]\nseeds = {[*range(1_000_000)]}\n[mine.models]\na = {{ folder = 'x-{{seed}}' }}",
+            "at most 10,000 models.* 1,000,000",
+        ),
+        (
+            "[mine]\ncheckpoint = '{step}'\nsteps = [{ from = 0, to = 1000000000000, by = 1 }]\n[mine.models]\n"
+            "a = { folder = 'x' }",
+            "steps: .*at most 100,000 steps, got 1,000,000,000,001",
+        ),
+        (f"mine = {'[' * 100_000}", "cannot be read"),
+        (f"mine = {'{a=' * 100_000}", "cannot be read"),
     ],
+    ids=lambda given: given[:40],
 )
 def test_a_wrong_family_file_is_refused_by_key_and_value(
     wrong: str, message: str, tmp_path: Path, attempts: list[str]
@@ -636,7 +656,17 @@ def test_a_wrong_family_file_is_refused_by_key_and_value(
     with pytest.raises(ModelError, match=message) as refused:
         find_models(["own.toml"])
     assert "own.toml" in str(refused.value)
+    assert len(str(refused.value)) < 500
     assert not attempts
+
+
+@pytest.mark.parametrize("name", ["own.toml", "shots.json"])
+def test_a_pipe_in_the_place_of_a_file_never_blocks(name: str, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("[mine]\nshots = 'shots.json'\n[mine.models]\na = { folder = 'x' }")
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ModelError):
+        find_models(["own.toml"])
 
 
 def test_a_missing_family_file_is_never_looked_up_on_the_hub(attempts: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from distractor.errors import ModelError, StoreError
+from distractor.names import printable
 from distractor.runs.folder import RunFolder, open_run, run_hash
+from ordinary_user import as_ordinary_user
 
 pytestmark = pytest.mark.quick
 
@@ -70,13 +73,74 @@ def test_figures_are_drawn_again_only_if_something_they_show_has_changed(tmp_pat
     assert folder.drawn_figures(folder.figures_hash(summary)) is None
     folder.write_figures({"f": Figure(figsize=(1, 1))})
     drawn_from = folder.figures_hash(summary)
-    folder.write_summary({**summary, "figures": {"names": ["f"], "drawn_from": drawn_from}})
+    folder.write_summary({**summary, "figures": folder.record_figures(["f"], drawn_from)})
     assert folder.drawn_figures(folder.figures_hash(summary)) == ["f"]
     assert folder.drawn_figures(folder.figures_hash({"a": 2})) is None
     folder.write_table("results", TABLE.slice(1))
     assert folder.figures_hash(summary) != drawn_from
+    whole = (tmp_path / "figures/f.png").read_bytes()
+    for damaged in (whole[:-1], whole[:200] + b"?" + whole[201:], b""):
+        (tmp_path / "figures/f.png").write_bytes(damaged)
+        assert folder.drawn_figures(drawn_from) is None
+    (tmp_path / "figures/f.png").write_bytes(whole)
+    assert folder.drawn_figures(drawn_from) == ["f"]
     (tmp_path / "figures/f.svg").unlink()
     assert folder.drawn_figures(drawn_from) is None
+
+
+@pytest.mark.parametrize("name", ["$x$ and $y", "$\\frac$", "$", "\x1b[31m\x07", "中文", "[red]", "a&b<c"])
+def test_any_name_can_be_drawn_and_gives_a_sound_svg(tmp_path: Path, name: str) -> None:
+    figure = Figure(figsize=(2, 2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([1, 10**6], [1, 2], label=name)
+    axes.set_xscale("log")
+    axes.set_title(name)
+    axes.legend()
+    RunFolder(tmp_path).write_figures({"f": figure})
+    svg = (tmp_path / "figures/f.svg").read_text(encoding="utf-8")
+    texts = ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count(printable(name)) == 2
+    assert "mathdefault" not in "".join(texts)
+
+
+@pytest.mark.parametrize("broken", ["out", "out/readings", "out/figures"])
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path, broken: str) -> None:
+    with open_run(tmp_path / "out", "x", MANIFEST) as folder:
+        folder.write_reading("m", TABLE)
+        folder.write_figures({"f": Figure(figsize=(1, 1))})
+    (tmp_path / broken).chmod(0o555)
+
+    def open_again() -> None:
+        with pytest.raises(StoreError, match=r"--out"), open_run(tmp_path / "out", "x", MANIFEST):
+            pytest.fail("computed although nothing can be written")
+
+    try:
+        assert as_ordinary_user(open_again) == 0
+    finally:
+        (tmp_path / broken).chmod(0o755)
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    with open_run(tmp_path / "out", "x", MANIFEST):
+        pass
+    (tmp_path / "out" / "results.parquet").mkdir()
+    with pytest.raises(StoreError, match=r"results\.parquet"), open_run(tmp_path / "out", "x", MANIFEST):
+        pytest.fail("computed although the results cannot be written")
+
+
+@pytest.mark.parametrize("name", ["../up", "x" * 300, "a\x1b[31m", "é/ü"])
+def test_any_name_gives_a_folder_in_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_run(None, f"ablate-{name}", MANIFEST) as folder:
+        assert folder.path.parent == Path("runs")
+        assert folder.path.name.isascii()
+        assert folder.path.name.isprintable()
+
+
+def test_a_manifest_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(StoreError, match=r"--out"), open_run(tmp_path, "x", MANIFEST):
+        pass
 
 
 def test_a_failed_run_leaves_its_folder_only_if_it_holds_results(tmp_path: Path) -> None:
