@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from contextlib import suppress
 
 LONGEST = 120
 """The most characters of a name within a file name. File systems allow 255 bytes."""
@@ -15,11 +16,15 @@ PLAIN_LAST = re.compile(r"[a-z0-9_./@]+")
 def printable(text: str) -> str:
     r"""Replace characters that could move the cursor, change the terminal, or cannot be written; keep line breaks.
 
+    The name of a file that the locale cannot decode is decoded as UTF-8.
+
     >>> printable("a\x1b[2Jb")
     'a�[2Jb'
     """
     if text.isascii() and text.isprintable():
         return text
+    with suppress(UnicodeEncodeError):  # a lone surrogate that stands for no byte
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 

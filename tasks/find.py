@@ -56,7 +56,7 @@ def _from_data(path: Path) -> Task:
             f"{' or '.join(prize.derived_from(official)) or '(none: the file has no classes)'}"
         )
     # Tables could not tell two tasks of one name apart.
-    name = f"{path.stem}.own" if path.stem in {*TASKS, *prize.NAMES} else path.stem
+    name = f"{path.stem}.own" if path.stem in {*TASKS, *prize.NAMES} else None
     return own.from_data(path, name)
 
 

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from distractor.errors import TaskError
+from distractor.names import printable
 from distractor.text.task import Condition, Item, Task
 from distractor.text.user_file import user_value
 
@@ -37,7 +38,7 @@ def from_data(path: Path, name: str | None = None) -> Task:
     path = path.expanduser()
     rows = read_rows(path)
     _check_columns(path, rows)
-    name = name or path.stem
+    name = name or printable(path.stem)
     groups = [_group(path, row, name) for row in rows]
     return Task(
         name=name,
@@ -52,7 +53,7 @@ def from_data(path: Path, name: str | None = None) -> Task:
             )
             for row, group in zip(rows, groups, strict=True)
         ),
-        source=path.name,
+        source=printable(path.name),
     )
 
 

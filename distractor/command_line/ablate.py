@@ -11,6 +11,7 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_package, find_task
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
+from distractor.command_line.terminal import say
 from distractor.runs.tables import console
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def ablate(
     knockout = knockout and bool(ranked)
     if knockout and (reason := _why_no_knockout(ranked[0])):
         knockout = False
-        typer.echo(f"Nothing is knocked out: {reason}.", err=True)
+        say(f"Nothing is knocked out: {reason}.", err=True)
     sources = find_models(models or ["ladder"], offline=offline or plan)
     settings = replace(computing.settings(batch_size), mixed_families=mixed_families)
     store = Store(CELLS)
@@ -137,9 +138,9 @@ def ablate(
     if plan:
         for each in tasks:
             if len(tasks) > 1:
-                typer.secho(each.format.label, bold=True)
+                say(each.format.label, bold=True)
             for line in plan_run(each, sources, store, settings, knockout=knockout).lines():
-                typer.echo(line)
+                say(line)
         return
     probe = find_package("probes").PROBES["ablation"] if knockout else None
     is_alone = len(tasks) == 1 and bool(ranked)
@@ -187,13 +188,13 @@ def _print_result(result: "AblationResult", summary: dict[str, Any], folder: Pat
     terminal = console()
     terminal.print(models_table(result))
     for note in notes(result):
-        terminal.print(note, markup=False)
+        terminal.print(note)
     terminal.print()
     terminal.print(verdict_table(result))
     for knockout in summary["knockouts"]:
         terminal.print()
         terminal.print(components_table(knockout))
-    terminal.print(f"\nResults, figures and summary: {folder}", markup=False, soft_wrap=True)
+    terminal.print(f"\nResults, figures and summary: {folder}", soft_wrap=True)
 
 
 def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dict[str, Any], folder: Path) -> None:
@@ -208,12 +209,12 @@ def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dic
         if isinstance(result, WrittenResult):
             terminal.print(written_table(result))
             for note in written_notes(result):
-                terminal.print(note, markup=False)
-            terminal.print(f"\nTexts, values, figure and summary: {subfolder}", markup=False, soft_wrap=True)
+                terminal.print(note)
+            terminal.print(f"\nTexts, values, figure and summary: {subfolder}", soft_wrap=True)
         else:
             _print_result(result, summary["by_format"][result.task.format.label], subfolder)
         terminal.print()
     terminal.print(FormatsTable([format_curve(result) for result in results]))
     for sentence in summary["sentences"]:
-        terminal.print(sentence, markup=False)
-    terminal.print(f"\nFormats side by side: {folder}", markup=False, soft_wrap=True)
+        terminal.print(sentence)
+    terminal.print(f"\nFormats side by side: {folder}", soft_wrap=True)

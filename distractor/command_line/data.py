@@ -7,6 +7,7 @@ import typer
 
 from distractor.command_line.lookup import find_package
 from distractor.command_line.registration import command
+from distractor.command_line.terminal import say
 
 app = typer.Typer(
     name="data",
@@ -25,7 +26,7 @@ def verify(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Fil
     checks = [find_package("tasks.prize").describe(file) for file in files]
     for _, lines in checks:
         for line in lines:
-            typer.echo(line)
+            say(line)
     if not all(is_official for is_official, _ in checks):
         raise typer.Exit(2)
 
@@ -43,4 +44,4 @@ def get(
     """Download an official file from the organisers' public dataset; it is kept only if its hash is right."""
     path, origin = find_package("tasks.prize.fetch").get(task, out, offline=offline)
     source = f"from {origin}" if "://" in origin else origin
-    typer.echo(f"{path}: the official file, {source}")
+    say(f"{path}: the official file, {source}")

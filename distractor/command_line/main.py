@@ -1,10 +1,12 @@
 """The `distractor` command. Heavy libraries are imported inside the commands, so that the help appears at once."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 from distractor.command_line import ablate, attribute, compare, data, models, probes, shape, tasks
+from distractor.command_line.terminal import accept_any_text, print_error, say
 from distractor.version import __version__
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -14,12 +16,17 @@ for module in (ablate, attribute, compare, shape, tasks, models, probes, data):
 
 def main() -> None:
     """Run the command line; exit status 0 for success, 2 for a user error, 130 after an interrupt."""
-    app()
+    accept_any_text()
+    try:
+        app()
+    except OSError as error:  # help that cannot be printed
+        print_error(error)
+        sys.exit(2)
 
 
 def _show_version(is_requested: bool) -> bool:
     if is_requested:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
     return is_requested
 

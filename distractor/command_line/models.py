@@ -24,9 +24,7 @@ def list_families() -> None:
 
     terminal = console()
     terminal.print(families_table(known_families().values()))
-    terminal.print(
-        "\nOther models: a folder, a hub id owner/name[@revision], or your own family in a .toml file.", markup=False
-    )
+    terminal.print("\nOther models: a folder, a hub id owner/name[@revision], or your own family in a .toml file.")
 
 
 @command(app, "distractor models show ladder", "distractor models show my_family.toml")

@@ -7,6 +7,7 @@ import typer
 
 from distractor.command_line.lookup import find_package
 from distractor.command_line.registration import command
+from distractor.command_line.terminal import say
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -19,9 +20,9 @@ def list_probes() -> None:
     """List the probes: what each one reads, and its settings."""
     for name, probe in find_package("probes").PROBES.items():
         first_line = (type(probe).__doc__ or "").strip().splitlines()[0]
-        typer.secho(name, bold=True)
-        typer.echo(f"  {first_line}")
-        typer.echo(f"  {settings_text(probe)}")
+        say(name, bold=True)
+        say(f"  {first_line}")
+        say(f"  {settings_text(probe)}")
 
 
 def settings_text(probe: "Probe") -> str:

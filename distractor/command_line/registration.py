@@ -9,6 +9,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 from typer.core import TyperGroup, TyperOption
 
+from distractor.command_line.terminal import print_error, say
 from distractor.errors import DistractorError
 from distractor.progress import count_run
 
@@ -40,14 +41,13 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
                 with count_run() as counter:
                     result: R = function(**values)  # type: ignore[call-arg]
                 for sentence in counter.sentences:
-                    typer.echo(sentence, err=True)
+                    say(sentence, err=True)
                 return result
-            except DistractorError as error:
-                typer.secho("Error: ", fg="red", bold=True, err=True, nl=False)
-                typer.echo(str(error), err=True)
+            except (DistractorError, OSError, MemoryError, RecursionError) as error:
+                print_error(error)
                 raise typer.Exit(2) from error
             except KeyboardInterrupt as error:
-                typer.echo("Stopped. Run the same command again to continue.", err=True)
+                say("Stopped. Run the same command again to continue.", err=True)
                 raise typer.Exit(130) from error
 
         options: list[inspect.Parameter] = []

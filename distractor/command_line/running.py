@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+from distractor.command_line.terminal import say
 
 from distractor.numbers import shortened
 
@@ -33,11 +33,17 @@ def run_folder(store: "Store", out: Path | None, name: str, manifest: dict[str, 
 @contextmanager
 def progress_bar(total: int) -> "Iterator[Advance]":
     """Show a progress bar of `total` steps on stderr; it disappears at the end."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    from distractor.runs.tables import console
+
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         row = bar.add_task("starting", total=total)
         yield lambda name: bar.update(row, advance=1, description=shortened(name, 24))
 
@@ -50,9 +56,9 @@ def print_tables(tables: "Iterable[RenderableType]", folder: Path) -> None:
     for table in tables:
         terminal.print(table)
         terminal.print()
-    terminal.print(f"Readings, figures and summary: {folder}", markup=False, soft_wrap=True)
+    terminal.print(f"Readings, figures and summary: {folder}", soft_wrap=True)
 
 
 def print_json(summary: dict[str, Any]) -> None:
     """Print a summary as JSON on stdout."""
-    typer.echo(json.dumps(summary, indent=1))
+    say(json.dumps(summary, indent=1))

@@ -104,4 +104,4 @@ def shape(
         return
     terminal = console()
     terminal.print(tasks_report.page(tasks))
-    terminal.print(f"\nNumbers, figures and summary: {folder.path}", markup=False, soft_wrap=True)
+    terminal.print(f"\nNumbers, figures and summary: {folder.path}", soft_wrap=True)

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from distractor.names import printable
 from distractor.text.task import Answer, Condition, Item, Task
 
 TRUE_CUE, DISTRACTOR_CUE, OTHER_DIFFERENCE = "bold cyan", "bold yellow", "bold"
@@ -30,9 +31,9 @@ def summary_lines(task: Task) -> Iterator[str]:
 
 def item_table(task: Task, item: Item) -> Group:
     """One item under all its conditions, each with its right answer."""
-    true, distractor = (_printable(answer).strip() for answer in item.answers)
+    true, distractor = (printable(answer).strip() for answer in item.answers)
     title = Text.assemble(
-        (_printable(item.id), "bold"), f": the true answer is {true}, the distractor's is {distractor}"
+        (printable(item.id), "bold"), f": the true answer is {true}, the distractor's is {distractor}"
     )
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for name, width in (("condition", 18), ("right answer", None), ("prompt", None)):
@@ -53,7 +54,7 @@ def legend() -> Text:
 def marked(item: Item, condition: Condition) -> Text:
     """The prompt, with the words that differ from `conflict` marked; `conflict` is compared with the aligned prompts."""
     prompt = item.prompts[condition]
-    text = Text(_printable(prompt))
+    text = Text(printable(prompt))
     if condition is Condition.CONFLICT:
         comparisons = [(item.prompts[c], style) for c, style in CUE_STYLES.items() if c in item.prompts]
     else:
@@ -83,9 +84,4 @@ def _right_answer(task: Task, item: Item, condition: Condition) -> Text:
     right = task.right.get(condition)
     if right is None:
         return Text("none")
-    return Text(f"{_printable(item.answers[right]).strip()} ({ANSWER_NAMES[right]})")
-
-
-def _printable(text: str) -> str:
-    """Replace characters that could move the cursor or change the terminal."""
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+    return Text(f"{printable(item.answers[right]).strip()} ({ANSWER_NAMES[right]})")

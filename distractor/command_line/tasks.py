@@ -8,6 +8,7 @@ import typer
 from distractor.command_line.lookup import draw_task, find_package
 from distractor.command_line.options import ItemSeed, TaskArgument
 from distractor.command_line.registration import ListingGroup, command, example_text
+from distractor.command_line.terminal import say
 from distractor.runs.tables import console
 
 app = typer.Typer(
@@ -30,9 +31,9 @@ def list_tasks() -> None:
 
     for name, make in find_package("tasks").TASKS.items():
         task = make()
-        typer.secho(name, bold=True)
+        say(name, bold=True)
         for line in (task.question, *summary_lines(task)):
-            typer.echo(f"  {line}")
+            say(f"  {line}")
 
 
 @command(app, "distractor tasks show negation_qa", "distractor tasks show negation_qa --items 30 --seed 1")
@@ -47,7 +48,7 @@ def show(
     chosen = draw_task(task, seed)
     terminal = console()
     for line in (f"{chosen.name}: {chosen.question}", *summary_lines(chosen)):
-        terminal.print(line, markup=False)
+        terminal.print(line)
     if terminal.is_terminal and not terminal.no_color:
         terminal.print(legend())
     for item in chosen.take(items).items:
@@ -67,4 +68,4 @@ def export(
 
     chosen = draw_task(task, seed)
     write_rows(chosen, out, force=force)
-    typer.echo(f"{out}: {len(chosen.items):,} rows of {chosen.name}, one for each conflict prompt")
+    say(f"{out}: {len(chosen.items):,} rows of {chosen.name}, one for each conflict prompt")

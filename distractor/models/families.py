@@ -14,6 +14,7 @@ from distractor.errors import ModelError, nearest
 from distractor.models.family import Family, Member
 from distractor.models.snapshot import check_model_folder, find_snapshot
 from distractor.models.source import NO_FAMILY, Source
+from distractor.names import printable
 
 LADDER = Path(__file__).parent.parent / "ladder"
 PUBLIC = Path(__file__).parent / "families.toml"
@@ -43,7 +44,9 @@ def find_models(names: Sequence[str], *, offline: bool = False, mixed: bool = Fa
     # Full paths distinguish folders of the same name.
     count = Counter(source.name for source in sources)
     return tuple(
-        replace(source, model=str(source.folder)) if source.family == NO_FAMILY and count[source.name] > 1 else source
+        replace(source, model=printable(str(source.folder)))
+        if source.family == NO_FAMILY and count[source.name] > 1
+        else source
         for source in sources
     )
 
@@ -158,4 +161,4 @@ def _similar_folders(path: Path) -> str:
 
 def _folder_source(path: Path, model: str) -> Source:
     check_model_folder(path)
-    return Source(family=NO_FAMILY, model=model, folder=path)
+    return Source(family=NO_FAMILY, model=printable(model), folder=path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import ModelError
+from distractor.files import read_file
 
 PRECEDENCE = (
     "model.safetensors",
@@ -39,7 +40,7 @@ def weight_files(folder: Path) -> list[Path]:
 def _read(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty if there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from distractor.names import printable
 from distractor.numbers import shortened
 
 if TYPE_CHECKING:
@@ -127,12 +128,24 @@ def plain_table(*headings: str, all_in: str = "a wider terminal shows them") -> 
     return FittedTable(headings, all_in=all_in)
 
 
-def console() -> "Console":
-    """A console on stdout as wide as the terminal, or `WIDTH` where there is none. It does not highlight numbers."""
-    from rich.console import Console
+def console(*, stderr: bool = False) -> "Console":
+    """A console as wide as the terminal, or `WIDTH` where stdout is none.
 
-    made = Console(highlight=False)
-    if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit():
+    It prints every text as it is: names hold no styles, emojis or control characters, and numbers no colours.
+    """
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class PlainConsole(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+        def on_broken_pipe(self) -> None:
+            raise
+
+    made = PlainConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not stderr and not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit():
         made.width = WIDTH
     made.width = max(made.width, LEAST_WIDTH)
     return made

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distractor import files
 from distractor.errors import TableError
+from distractor.names import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +57,7 @@ def parse_rows(path: Path, content: bytes) -> list[TableRow]:
 
 
 def _iterate(path: Path, content: bytes) -> Iterator[TableRow]:
-    kind = kind_of(path)
+    kind, path = kind_of(path), Path(printable(str(path)))
     if kind == ".parquet":
         return _numbered(path, _parse_parquet(path, content).to_pylist())
     text = _decode(path, content)

@@ -182,7 +182,7 @@ def drawn(results: ProbeResults) -> Mapping[str, Any]:
 
 
 def test_every_reading_has_a_figure_that_fits_its_page(results: ProbeResults, drawn: Mapping[str, Any]) -> None:
-    names = {f"{name.replace('/', '-')}-large" for name in results.readings}
+    names = {f"{name.replace('/', '.')}-large" for name in results.readings}
     assert set(drawn) == names | {"across", "waterfall-large", "waterfall_of_one_item-large"}
     one_of_each = ("logit_lens", "linear_probe", "attention", "ablation", "head_patching", "chance")
     one_of_each += ("activation_patching.distractor_swapped", "direct_attribution_by_role", "waterfall")
