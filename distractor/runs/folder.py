@@ -157,6 +157,10 @@ def _check_writable(folder: Path) -> None:
             raise StoreError(
                 f"{place} is a folder, but a file goes there; remove it, or choose another folder with --out"
             )
-        trial = place / f"trial.{secrets.token_hex(4)}.part"
-        write_bytes(trial, b"")
-        trial.unlink(missing_ok=True)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            trial = place / f"trial.{secrets.token_hex(4)}.part"
+            trial.touch()
+            trial.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{place} cannot be written ({error.strerror}); choose another folder with --out") from error
