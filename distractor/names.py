@@ -21,7 +21,7 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2Jb")
     'a�[2Jb'
     """
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", "").isprintable():
         return text
     with suppress(UnicodeEncodeError):  # a lone surrogate that stands for no byte
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

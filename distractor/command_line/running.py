@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.command_line.terminal import say
-
 from distractor.numbers import shortened
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def progress_bar(total: int) -> "Iterator[Advance]":
     from distractor.runs.tables import console
 
     columns = (
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -163,4 +163,6 @@ def _check_writable(folder: Path) -> None:
             trial.touch()
             trial.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"{place} cannot be written ({error.strerror}); choose another folder with --out") from error
+            raise StoreError(
+                f"{place} cannot be written ({error.strerror}); choose another folder with --out"
+            ) from error
