@@ -223,8 +223,8 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def perhaps(draw: st.DrawFn, content: bytes) -> bytes:
-    """The content, damaged in one case of six."""
-    return draw(damaged(content)) if draw(st.integers(0, 5)) == 0 else content
+    """The content, damaged in one case of three."""
+    return draw(damaged(content)) if draw(st.integers(0, 2)) == 0 else content
 
 
 def mutate(draw: st.DrawFn, rows: list[dict[str, Any]]) -> None:
@@ -295,8 +295,8 @@ def task_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
 @st.composite
 def data_cases(draw: st.DrawFn) -> Case:
     """A user's data file, shown, exported, planned or scored."""
-    rows = draw(task_rows())
-    if draw(st.booleans()):
+    rows, is_sound = draw(task_rows()), draw(st.booleans())
+    if not is_sound and draw(st.booleans()):
         mutate(draw, rows)
     suffix = draw(st.sampled_from([".jsonl", ".csv", ".json"]))
     content = csv_text(rows) if suffix == ".csv" else jsonl_text(rows)
@@ -314,7 +314,7 @@ def data_cases(draw: st.DrawFn) -> Case:
             ["ablate", "--task", name, *models, "--no-knockout"],
         ])
     )  # fmt: skip
-    return Case("data", tuple(command), {name: draw(perhaps(content))})
+    return Case("data", tuple(command), {name: content if is_sound else draw(perhaps(content))})
 
 
 # Family files.
@@ -335,6 +335,7 @@ def toml_text(table: Any) -> str:
 def family_cases(draw: st.DrawFn) -> Case:
     """A family file, shown, planned or scored."""
     models: dict[str, Any] = {}
+    is_sound = draw(st.booleans())
     for number in range(draw(st.integers(1, 3))):
         models[f"s{number}"] = {"folder": f"models/m{number}", "n_params": 1_000 * (number + 1)}
     family: dict[str, Any] = {"about": draw(st.sampled_from(["mine", "é [red] $x$", ""]))}
@@ -346,7 +347,7 @@ def family_cases(draw: st.DrawFn) -> Case:
     if draw(st.booleans()):
         family["shots"] = "shots.json"
     family["models"] = models
-    if draw(st.booleans()):
+    if not is_sound and draw(st.booleans()):
         place = draw(st.sampled_from([family, models, *models.values()]))
         match draw(st.sampled_from(["change", "add", "lose"])):
             case "change":
@@ -357,11 +358,13 @@ def family_cases(draw: st.DrawFn) -> Case:
                 )
             case "lose":
                 del place[draw(st.sampled_from(sorted(place)))]
-    name = draw(st.sampled_from(["mine", "mine", "mine", "ladder", "a b"]))
+    name = "mine" if is_sound else draw(st.sampled_from(["mine", "mine", "mine", "ladder", "a b"]))
     text = f"[{json.dumps(name)}]\n" + "".join(
         f"{json.dumps(key)} = {toml_text(value)}\n" for key, value in family.items()
     )
-    selector = draw(st.sampled_from(["", "", "/s0", "/s1@1", "@all", "/nothing", "@" + "9" * 5000]))
+    selector = draw(
+        st.sampled_from(["", "", "/s0"] if is_sound else ["", "/s0", "/s1@1", "@all", "/none", "@" + "9" * 5000])
+    )
     task = jsonl_text([{"prompt": f"Say {k}:", "classes": "[' yes', ' no']", "answer_index": k % 2} for k in range(4)])
     command = draw(
         st.sampled_from([
@@ -371,8 +374,10 @@ def family_cases(draw: st.DrawFn) -> Case:
             ["ablate", "--task", "t.jsonl", "--models", f"own.toml{selector}", "--no-knockout"],
         ])
     )  # fmt: skip
-    shots = draw(perhaps(b'{"t": {"shots": 2, "reasoned": 1}}'))
-    files = {"own.toml": draw(perhaps(text.encode("utf-8", "surrogatepass"))), "t.jsonl": task, "shots.json": shots}
+    shots, content = b'{"t": {"shots": 2, "reasoned": 1}}', text.encode("utf-8", "surrogatepass")
+    if not is_sound:
+        shots, content = draw(perhaps(shots)), draw(perhaps(content))
+    files = {"own.toml": content, "t.jsonl": task, "shots.json": shots}
     return Case("family", tuple(command), files)
 
 
@@ -382,19 +387,16 @@ def family_cases(draw: st.DrawFn) -> Case:
 @st.composite
 def table_cases(draw: st.DrawFn) -> Case:
     """A table of results, judged by `shape`."""
-    sizes = draw(
-        st.lists(
-            st.sampled_from([1_000, 70_000_000, "160M", "1B", 7e9, "70b", 64, 128, 256]),
-            min_size=2,
-            max_size=6,
-            unique=True,
-        )
-    )
+    is_sound = draw(st.booleans())
+    known = [100_000, 70_000_000, "160M", "1B", 7e9, "70b", "pythia-410m"]
+    kinds = st.sampled_from(known if is_sound else [*known, 7, 64])
+    sizes = draw(st.lists(kinds, min_size=3 if is_sound else 1, max_size=6, unique=True))
     seeds = draw(st.sampled_from([[None], [0], [0, 1, 2], [5, 2**40]]))
     share = st.floats(0, 1, allow_nan=False)
     rows: list[dict[str, Any]] = []
-    quantity = draw(st.sampled_from(["accuracy", "distractor_preference", "logit_gap"]))
     is_items = draw(st.booleans())
+    shares = ["accuracy", "distractor_preference"]
+    quantity = draw(st.sampled_from(shares if is_sound and not is_items else [*shares, "logit_gap"]))
     for size in sizes:
         for seed in seeds:
             fixed = {"size": size} if seed is None else {"size": size, "seed": seed}
@@ -405,7 +407,7 @@ def table_cases(draw: st.DrawFn) -> Case:
                 ]
             else:
                 rows.append({**fixed, "mean": draw(share), draw(st.just("n")): draw(st.integers(1, 500))})
-    if draw(st.booleans()):
+    if not is_sound and draw(st.booleans()):
         mutate(draw, rows)
     suffix = draw(st.sampled_from([".csv", ".tsv", ".jsonl", ".json", ".parquet"]))
     content = {
@@ -416,14 +418,19 @@ def table_cases(draw: st.DrawFn) -> Case:
         ".parquet": lambda: parquet(rows),
     }[suffix]()
     name = draw(st.sampled_from(["r", "r", "é [red]", "$x$"])) + suffix
-    options = draw(
-        st.sampled_from([
-            [], [], ["--json"], ["--by", "group"], ["--by", "difficulty"], ["--delta", "0.1"], ["--where", "seed=0"],
-            ["--against", "tokens"], ["--group", "item"], ["--delta", "nan"], ["--task", "x", "--reference", "opt"],
-        ])
-    )  # fmt: skip
+    sound = [[], [], ["--json"], ["--delta", "0.1"], *([["--by", "group"], ["--group", "item"]] if is_items else [])]
+    odd = [
+        ["--by", "difficulty"],
+        ["--where", "seed=0"],
+        ["--against", "tokens"],
+        ["--delta", "nan"],
+        ["--task", "x", "--reference", "opt"],
+    ]
+    options = draw(st.sampled_from(sound if is_sound else [*sound, *odd]))
     quantities = draw(st.sampled_from([[], [], ["--quantity", quantity]]))
-    return Case("table", ("shape", name, *options, *quantities), {name: draw(perhaps(content))})
+    return Case(
+        "table", ("shape", name, *options, *quantities), {name: content if is_sound else draw(perhaps(content))}
+    )
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:
