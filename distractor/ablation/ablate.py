@@ -37,6 +37,7 @@ from distractor.statistics.group_values import count_items, weigh
 from distractor.statistics.intervals import MIN_SEEDS, Mean, group_means, known_interval_of_models, mean_intervals
 from distractor.statistics.modes import Modes, modes
 from distractor.statistics.shape_test import DELTA, SHARES, Shape, delta_of, judge
+from distractor.statistics.standard_errors import effective_groups
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.statistics.weighting import weighting_notes
 from distractor.text.task import Condition, Task
@@ -145,7 +146,13 @@ def ablate(
             raise ScalingError(why)
         curves = SizeCurves.over(task, scores, complete)
         shapes = {
-            name: judge(curves.of(name), curves.sizes, delta=delta_of(name), is_share=name in SHARES)
+            name: judge(
+                curves.of(name),
+                curves.sizes,
+                delta=delta_of(name),
+                is_share=name in SHARES,
+                n_effective=curves.n_effective,
+            )
             for name in curves.names
         }
         judged = verdict(curves.evidence(task))
@@ -248,6 +255,11 @@ class SizeCurves:
         return cls(tuple(map(float, sizes)), defined, counts)
 
     @property
+    def n_effective(self) -> float:
+        """The effective number of groups, which differ in size."""
+        return effective_groups(self.counts)
+
+    @property
     def names(self) -> list[str]:
         """The defined quantities whose shape is judged: all but coverage in `conflict`, and the two pulls."""
         keys = [*((name, Condition.CONFLICT) for name in PER_CONDITION[:3]), *((name, None) for name in PULLS)]
@@ -274,4 +286,5 @@ class SizeCurves:
             preference_true_only=get(("distractor_preference", Condition.TRUE_ONLY)),
             accuracy_distractor_only=get(("accuracy", Condition.DISTRACTOR_ONLY)),
             true_only_is_pure=task.true_only_is_pure,
+            n_effective=self.n_effective,
         )

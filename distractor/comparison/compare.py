@@ -31,7 +31,9 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.statistics.changes import changes
+from distractor.statistics.group_values import count_items
 from distractor.statistics.sign_flips import holm
+from distractor.statistics.standard_errors import effective_groups
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
@@ -269,4 +271,5 @@ def _training(result: ComparisonResult, name: str, models: Sequence[int]) -> Tra
         if (group_curve := curve(values, result.groups)) is not None:
             curves[quantity] = group_curve
     left_out = tuple(step for step in every_step if step not in steps)
-    return TrainingCurves(name, tuple(steps), tuple(seeds), curves, left_out)
+    n_effective = effective_groups(count_items(result.groups))
+    return TrainingCurves(name, tuple(steps), tuple(seeds), curves, left_out, n_effective)

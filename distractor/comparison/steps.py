@@ -38,7 +38,7 @@ class TrainingCurves:
     `distractor_preference` is in `conflict`; `distractor_only` and `true_only` are accuracy in that condition; pulls are in
     nats. `true_path` and `distractor_path` are the losses of T and D without the sites chosen for them at that step. Sites
     are chosen on half of the groups and measured on the other half. Undefined quantities are absent. `left_out` are
-    steps that some seeds lack.
+    steps that some seeds lack. `n_effective` is the effective number of groups, if they differ in size.
     """
 
     name: str
@@ -46,13 +46,14 @@ class TrainingCurves:
     seeds: tuple[int | None, ...]
     curves: Mapping[str, StepCurves]
     left_out: tuple[int, ...] = ()
+    n_effective: float | None = None
 
     def means(self, quantity: str) -> tuple[ndarray, ndarray, ndarray]:
         """The mean over seeds and items at each step, with its 95 % interval: of level 2 with three seeds, else level 1."""
         limits, values = (0.0, 1.0) if quantity in SHARES else None, self.curves[quantity]
-        return (
-            interval_of_models(values, limits=limits) if self._has_level_2 else interval(values.mean(0), limits=limits)
-        )
+        if self._has_level_2:
+            return interval_of_models(values, limits=limits, n_effective=self.n_effective)
+        return interval(values.mean(0), limits=limits, n_effective=self.n_effective)
 
     @property
     def interval_name(self) -> str:
@@ -67,7 +68,7 @@ class TrainingCurves:
     def shape(self) -> Shape | None:
         """The shape of distractor preference over steps; None if it cannot be judged."""
         try:
-            return judge(self.curves[SHARES[0]], self.steps, delta=delta_of(SHARES[0]))
+            return judge(self.curves[SHARES[0]], self.steps, delta=delta_of(SHARES[0]), n_effective=self.n_effective)
         except (ScalingError, KeyError):
             return None
 

@@ -108,8 +108,9 @@ def judge_curve(
         published = find_published(published_task, references)
     limits = (0.0, 1.0) if curve.quantity in SHARES else None
     if curve.values is not None:
-        shape = judge(curve.values, curve.sizes, delta=smallest, is_share=limits is not None)
-        _, low, high = interval(curve.values.mean(0), limits=limits)
+        is_share = limits is not None
+        shape = judge(curve.values, curve.sizes, delta=smallest, is_share=is_share, n_effective=curve.n_effective)
+        _, low, high = interval(curve.values.mean(0), limits=limits, n_effective=curve.n_effective)
     else:
         assert curve.errors is not None
         shape = judge_means(curve.means, curve.errors, curve.sizes, delta=smallest, is_share=limits is not None)
@@ -119,7 +120,7 @@ def judge_curve(
             low, high = np.maximum(low, 0), np.minimum(high, 1)
     models_low = models_high = None
     if shape.models is not None and curve.values is not None:
-        _, models_low, models_high = interval_of_models(curve.values, limits=limits)
+        _, models_low, models_high = interval_of_models(curve.values, limits=limits, n_effective=curve.n_effective)
     elif shape.models is not None and curve.errors is not None:
         _, models_low, models_high = interval_of_seed_means(curve.means, curve.errors)
     parts = parts_of(curve, by) if by else None

@@ -16,7 +16,7 @@ from distractor.errors import ScalingError
 from distractor.statistics.critical_values import Part, combine
 from distractor.statistics.intervals import MIN_SEEDS, exact_reach, group_sums, known_group_means, mean_interval
 from distractor.statistics.sign_flips import holm, sign_flips_of_family
-from distractor.statistics.standard_errors import ALPHA, t_quantile
+from distractor.statistics.standard_errors import ALPHA, group_degrees, t_quantile
 
 SPLITS = 200  # random halves of the items in the null check of `halves_differ`
 SPLIT_DRAWS = 499
@@ -161,7 +161,8 @@ def _over_seeds(
     # Groups hold different numbers of items: the variance of a ratio estimator.
     sizes = group_sums(used.astype(float), groups)[0] / used.sum()
     mean = float(sums.sum())
-    of_items = float(((sums - mean * sizes) ** 2).sum()) * n_groups / (n_groups - 1)
+    residuals = sums - mean * sizes
+    of_items = float((residuals**2).sum()) * n_groups / (n_groups - 1)
     a, b = first[:, used].mean(1), second[:, used].mean(1)
     if paired:
         of_seeds = [Part((b - a).var(ddof=1) / len(a), len(a) - 1)]
@@ -170,7 +171,7 @@ def _over_seeds(
         common = np.mean(variances)
         of_seeds = [Part(common / len(a) + common / len(b), len(a) + len(b) - 2)]
         of_seeds += [Part(max(v - common, 0) / len(s), len(s) - 1) for v, s in zip(variances, (a, b), strict=True)]
-    error, freedom = combine(*of_seeds, Part(of_items, n_groups - 1))
+    error, freedom = combine(*of_seeds, Part(of_items, float(group_degrees(residuals[None]))))
     half = float(t_quantile(freedom) * error)
     p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error > 0 else float(mean == 0)
     return Seeds(mean - half, mean + half, p, p)

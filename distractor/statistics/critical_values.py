@@ -18,7 +18,7 @@ class Part(NamedTuple):
     """One part of a variance, and the degrees of freedom of its estimate."""
 
     variance: Any
-    degrees: float
+    degrees: Any
 
 
 def combine(*parts: Part) -> tuple[Any, Any]:

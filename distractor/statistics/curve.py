@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.intervals import GroupMeans, Means
+from distractor.statistics.standard_errors import effective_groups
 
 Size = float | int
 Sizes = Sequence[Size]
@@ -45,6 +46,11 @@ class Curve:
     task: str | None = None
     notes: tuple[str, ...] = ()
     condition: str | None = None
+
+    @property
+    def n_effective(self) -> float | None:
+        """The effective number of groups; None if they do not differ in size."""
+        return None if self.counts is None else effective_groups(self.counts)
 
 
 def peak(preference: Float[ndarray, " size"], *, interior: bool = False) -> int:

@@ -116,6 +116,7 @@ def interval(
     values: Float[ndarray, "*rest group"],
     *,
     counts: Float[ndarray, " group"] | None = None,
+    n_effective: float | None = None,
     limits: Limits = None,
     draws: int = 2000,
 ) -> Ends:
@@ -123,8 +124,9 @@ def interval(
 
     `counts` weights each group by its items, so that the mean is the mean over items. If all groups have the same
     extreme value of `limits` (accuracy 1 in every group), the bootstrap shows no error. The interval then reaches
-    inwards by the Clopper–Pearson bound 1 − .025^(1/G). More than `MANY_GROUPS` groups are not resampled: the interval
-    is then the normal one. Raises ScalingError for fewer than two groups and for NaN.
+    inwards by the Clopper–Pearson bound 1 − .025^(1/G), where G is the effective number of groups. More than
+    `MANY_GROUPS` groups are not resampled: the interval is then the normal one. Raises ScalingError for fewer than two
+    groups and for NaN.
     """
     n_groups = values.shape[-1]
     if n_groups < 2:
@@ -148,13 +150,14 @@ def interval(
         low, high = np.quantile(stretched, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
     if limits is not None:
         is_bottom, is_top = (rows == limits[0]).all(-1), (rows == limits[1]).all(-1)
-        low, high = _within(limits, low, high, is_bottom, is_top, n_groups)
+        n_effective = n_effective if counts is None else standard_errors.effective_groups(counts)
+        low, high = _within(limits, low, high, is_bottom, is_top, n_effective or n_groups)
     shape = values.shape[:-1]
     return mean.reshape(shape), low.reshape(shape), high.reshape(shape)
 
 
 def _within(
-    limits: tuple[float, float], low: ndarray, high: ndarray, is_bottom: ndarray, is_top: ndarray, n_groups: int
+    limits: tuple[float, float], low: ndarray, high: ndarray, is_bottom: ndarray, is_top: ndarray, n_groups: float
 ) -> tuple[ndarray, ndarray]:
     """Clip an interval to `limits`; if all values are at one limit, extend it inwards by the exact bound."""
     bottom, top = limits
@@ -163,7 +166,7 @@ def _within(
     return np.where(is_top, top - reach, low), np.where(is_bottom, bottom + reach, high)
 
 
-def exact_reach(n_groups: int, sizes: int = 1) -> float:
+def exact_reach(n_groups: float, sizes: int = 1) -> float:
     """The largest share of differing groups compatible with `n_groups` equal ones (Clopper and Pearson 1934). It is
     two-sided 95 %, simultaneous over `sizes` (Bonferroni).
     """
@@ -180,14 +183,17 @@ def simultaneous_interval(
     error = np.maximum(values.std(-1, ddof=1) / np.sqrt(n_groups), standard_errors.rounding_error(values, 2))
     drawn = bootstrap_means(values - mean[:, None], draws) / error[:, None]
     maxima = np.sort(np.abs(drawn).max(0)) * np.sqrt(n_groups / (n_groups - 1))
-    half = critical_values.t_at(critical_values.maxima_deviate(maxima, ALPHA)[..., None], n_groups - 1) * error
+    critical = critical_values.maxima_deviate(maxima, ALPHA)
+    half = critical_values.t_at(critical, standard_errors.group_degrees(values)) * error
     return mean, mean - half, mean + half
 
 
 # Intervals over seeds: level 2.
 
 
-def interval_of_models(values: GroupMeans, *, limits: Limits = None) -> tuple[ndarray, ndarray, ndarray]:
+def interval_of_models(
+    values: GroupMeans, *, limits: Limits = None, n_effective: float | None = None
+) -> tuple[ndarray, ndarray, ndarray]:
     """The pointwise 95 % interval of level 2 at each size: t over seeds, plus the variance of the shared groups.
 
     Degrees of freedom follow Welch and Satterthwaite (1947). At one of `limits` the interval reaches inwards like that
@@ -196,11 +202,11 @@ def interval_of_models(values: GroupMeans, *, limits: Limits = None) -> tuple[nd
     n_seeds = check_seeds(len(values))
     between_seeds = values.mean(-1).var(0, ddof=1) / n_seeds
     of_items = np.maximum(np.diag(standard_errors.shared_covariance(values)), 0)
-    n_groups = values.shape[-1]
-    mean, low, high = _seed_interval(values.mean((0, 2)), between_seeds, of_items, n_seeds, n_groups - 1)
+    n_groups, degrees = values.shape[-1], float(standard_errors.group_degrees(values.mean(0)))
+    mean, low, high = _seed_interval(values.mean((0, 2)), between_seeds, of_items, n_seeds, degrees)
     if limits is not None:
         is_bottom, is_top = (values == limits[0]).all((0, 2)), (values == limits[1]).all((0, 2))
-        low, high = _within(limits, low, high, is_bottom, is_top, n_groups)
+        low, high = _within(limits, low, high, is_bottom, is_top, n_effective or n_groups)
     return mean, low, high
 
 

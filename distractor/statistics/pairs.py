@@ -30,6 +30,7 @@ Maxima = Float[ndarray, "*rest draw"]
 PIECE = 60_000  # values in memory at once
 MOST_DISTANCES = 2_000_000_000  # draws × sizes², so that 3,000 sizes take seconds
 LEAST_DRAWS = 500
+ENOUGH_DEGREES = 11  # of freedom of the groups, for a bootstrap of all pairs of sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +67,19 @@ class Pairs:
 
 
 def pairs_of_weights(
-    values: Float[ndarray, "*rest size group"], *, is_share: bool = True, seed: int = 0, draws: int = 2000
+    values: Float[ndarray, "*rest size group"],
+    *,
+    is_share: bool = True,
+    n_effective: float | None = None,
+    seed: int = 0,
+    draws: int = 2000,
 ) -> tuple[Pairs, Maxima]:
     """Level 1, these weights: a max-t cluster bootstrap over groups. Also returns its sorted maxima.
 
-    The standard error is itself estimated from the groups, so differences are read on the t scale with groups − 1
-    degrees of freedom. A difference that is equal in all groups has no standard error; only its sign counts.
+    The standard error is itself estimated from the groups, so differences are read on the t scale with the groups'
+    degrees of freedom (see `group_degrees`). Few groups do not show how sizes vary together, so they count as
+    independent, which is conservative. A difference that is equal in all groups has no standard error; only its
+    sign counts. `n_effective` is the number of groups to exclude a difference with, if groups differ in size.
     """
     values = standard_errors.sort_groups(values)
     n_groups = values.shape[-1]
@@ -83,8 +91,13 @@ def pairs_of_weights(
     drawn = standard_errors.bootstrap_means(centred, _affordable(draws, values.shape[-2]), seed)
     drawn = drawn.swapaxes(-1, -2)
     maxima = _sorted_maxima(drawn, error) * np.sqrt(n_groups / (n_groups - 1))
-    freedom = np.asarray(n_groups - 1.0)
-    pointwise = t_quantile(freedom) * _error(cautious(covariance, n_groups, is_share), least)
+    degrees = standard_errors.group_degrees(values)
+    maxima = np.where(
+        degrees[..., None] < ENOUGH_DEGREES, _range_maxima(curve.shape[-1], maxima.shape[-1], seed), maxima
+    )
+    freedom = degrees[..., None, None]
+    seen = cautious(covariance, n_effective or n_groups, is_share)
+    pointwise = t_quantile(freedom) * _error(seen, least)
     return Pairs(curve, error, freedom, critical_values.maxima_deviate(maxima, 2 * ALPHA), pointwise), maxima
 
 
@@ -105,19 +118,21 @@ def pairs_of_means(
     return Pairs(means, error, freedom, critical_values.maxima_deviate(maxima, 2 * ALPHA), pointwise), maxima
 
 
-def pairs_of_models(values: Float[ndarray, "*rest seed size group"], *, is_share: bool = True) -> Pairs:
+def pairs_of_models(
+    values: Float[ndarray, "*rest seed size group"], *, is_share: bool = True, n_effective: float | None = None
+) -> Pairs:
     """Level 2, models like these: the variance over seeds plus the cluster variance of the items that all seeds share.
 
     At each of K sizes, m is the mean and v the variance over S seeds; u = max(v, mean v), because few seeds can agree by
     chance. g is the cluster variance of the seed-averaged difference over G groups. Item noise that differs between
     seeds is already in v, so its share is removed from g (two-way ANOVA). A difference m_k − m_j has the variance
     (u_j + u_k) / S + g_jk. It is compared with Student's t, whose degrees of freedom follow Satterthwaite (1946): mean v
-    has K(S − 1), the excess of u over it S − 1, g has G − 1.
+    has K(S − 1), the excess of u over it S − 1, g has those of `group_degrees`. `n_effective` as in `pairs_of_weights`.
     """
-    means, n_groups = values.mean(-1), values.shape[-1]
     of_items = standard_errors.shared_covariance(values)
-    seen = cautious(of_items, n_groups, is_share)
-    return _over_seeds(means, of_items, seen, n_groups - 1, standard_errors.rounding_error(values, 3))
+    seen = cautious(of_items, n_effective or values.shape[-1], is_share)
+    degrees = standard_errors.group_degrees(values.mean(-3))[..., None, None]
+    return _over_seeds(values.mean(-1), of_items, seen, degrees, standard_errors.rounding_error(values, 3))
 
 
 def pairs_of_seed_means(
@@ -138,7 +153,7 @@ def _over_seeds(
     means: Float[ndarray, "*rest seed size"],
     of_items: PerPair,
     seen: PerPair,
-    group_degrees: float,
+    group_degrees: Any,
     least: Float[ndarray, "*rest"],
 ) -> Pairs:
     """Level 2's pairs, with the covariance `of_items` for significance and `seen` to exclude a turn."""
@@ -159,7 +174,7 @@ def _over_seeds(
 
 
 def error_over_seeds(
-    common: Any, excesses: Sequence[Any], of_groups: Any, n_seeds: int, n_sizes: int, group_degrees: float
+    common: Any, excesses: Sequence[Any], of_groups: Any, n_seeds: int, n_sizes: int, group_degrees: Any
 ) -> tuple[Any, Any]:
     """The standard error at level 2 and its degrees of freedom, of one size or of a difference: one excess a size."""
     seeds = n_seeds - 1
@@ -219,6 +234,12 @@ def labels(pairs: Pairs, delta: float) -> ndarray:
 def _affordable(draws: int, n_sizes: int) -> int:
     """The number of draws, less than `draws` for more than about a thousand sizes."""
     return min(draws, max(LEAST_DRAWS, MOST_DISTANCES // n_sizes**2))
+
+
+def _range_maxima(n_sizes: int, draws: int, seed: int) -> Float[ndarray, " draw"]:
+    """The largest difference between two sizes, in standard errors, if sizes are independent; in ascending order."""
+    drawn = np.random.default_rng(seed).normal(size=(draws, n_sizes))
+    return np.asarray(np.sort(np.ptp(drawn, axis=-1)) / np.sqrt(2))
 
 
 def _sorted_maxima(drawn: Float[ndarray, "*rest draw size"], error: PerPair) -> Maxima:

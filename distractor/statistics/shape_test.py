@@ -8,7 +8,7 @@ the peak costs nothing. Values are `seed size group`: the mean of each item grou
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,9 @@ from distractor.statistics import critical_values, pairs, standard_errors
 from distractor.statistics.curve import FEW_GROUPS, SameMeans, Size, Sizes, check, check_means
 from distractor.statistics.intervals import MIN_SEEDS, GroupMeans, Means, check_seeds
 from distractor.statistics.pairs import Label, Pairs
-from distractor.statistics.power import detectable_dip, noise_over_seeds, normal_draws
+from distractor.statistics.power import detectable_dip, noise_of_items, noise_over_seeds
 from distractor.statistics.second_opinion import SecondOpinion, second_opinion
-from distractor.statistics.standard_errors import (
-    cautious,
-    number_of_answers,
-    shared_covariance,
-    variance_of_differences,
-)
+from distractor.statistics.standard_errors import number_of_answers, per_answer, shared_covariance
 
 DELTA = 0.05  # δ, the smallest rise or fall of interest on the probability scale; fixed before a run
 DELTA_D = 0.2  # δ_D, the smallest distractor pull of interest, in nats: at even odds it moves a probability by δ
@@ -46,7 +41,7 @@ MEAN_DRAWS = 20_000
 POWER_DRAWS = 1000
 OneSeed = Float[ndarray, "size group"]
 PValue = Callable[[float], float]  # of a difference as a normal deviate
-Noise = Callable[[np.random.Generator, int, int], tuple[ndarray, ndarray]]  # a flat curve's means; bounds at a size
+Dip = Callable[[int], float]  # the minimum detectable dip at a size, by its index
 METHOD_1 = (
     "level 1 (these weights): all pairs of sizes at once, max-t cluster bootstrap over item groups; 5 % in each "
     "direction"
@@ -230,17 +225,30 @@ class Shape:
         }
 
 
-def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True, draws: int = 2000) -> Shape:
+def judge(
+    values: GroupMeans,
+    sizes: Sizes,
+    *,
+    delta: float = DELTA,
+    is_share: bool = True,
+    n_effective: float | None = None,
+    draws: int = 2000,
+) -> Shape:
     """Judge the shape of `values` over ascending `sizes` at both levels; `delta` is in the unit of the values.
 
     `is_share`: the values are shares, from 0 to 1; then a turn is excluded as if two more groups had been seen (see
-    `cautious`). Raises ScalingError for fewer than three sizes or two groups, sizes that do not ascend, and NaN or
-    infinity.
+    `cautious`). `n_effective` is the effective number of groups, if they differ in size. Raises ScalingError for fewer
+    than three sizes or two groups, sizes that do not ascend, and NaN or infinity.
     """
     check(values, sizes)
     n_seeds, _, n_groups = values.shape
-    weights = tuple(judge_weights(one, sizes, delta=delta, is_share=is_share, draws=draws) for one in values)
-    models = judge_models(values, sizes, delta=delta, is_share=is_share) if n_seeds >= MIN_SEEDS else None
+    at_level_1 = partial(
+        judge_weights, sizes=sizes, delta=delta, is_share=is_share, n_effective=n_effective, draws=draws
+    )
+    weights = tuple(at_level_1(one) for one in values)
+    models = None
+    if n_seeds >= MIN_SEEDS:
+        models = judge_models(values, sizes, delta=delta, is_share=is_share, n_effective=n_effective)
     warnings = []
     if n_groups < FEW_GROUPS:
         warnings.append(f"{n_groups} item groups: bounds from fewer than {FEW_GROUPS} groups are too narrow")
@@ -250,28 +258,43 @@ def judge(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, is_share: b
     if idle := [f"{size:g}" for size, still in zip(sizes, is_idle, strict=True) if still]:
         warnings.append(f"all item groups have the same value at {', '.join(idle)}")
     alone = weights[0] if n_seeds == 1 else None
-    averaged = models or alone or judge_weights(values.mean(0), sizes, delta=delta, is_share=is_share, draws=draws)
+    averaged = models or alone or at_level_1(values.mean(0))
     turning_point = averaged.turn.turning_point
     return Shape(weights, models, turning_point, n_groups, tuple(warnings), values.mean(-1), tuple(sizes))
 
 
 def judge_weights(
-    values: OneSeed, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True, draws: int = 2000
+    values: OneSeed,
+    sizes: Sizes,
+    *,
+    delta: float = DELTA,
+    is_share: bool = True,
+    n_effective: float | None = None,
+    draws: int = 2000,
 ) -> Level:
     """Level 1, these weights: see `pairs_of_weights`."""
     check(values[None], sizes)
     values = standard_errors.sort_groups(values)
-    differences, maxima = pairs.pairs_of_weights(values, is_share=is_share, draws=draws)
-    seen = cautious(standard_errors.covariance(values), values.shape[-1], is_share)
-    return _level_1(differences, maxima, seen, sizes, delta)
+    differences, maxima = pairs.pairs_of_weights(values, is_share=is_share, n_effective=n_effective, draws=draws)
+    own_noise = per_answer(values, n_effective or values.shape[-1]) if is_share else 0.0
+    return _level_1(differences, maxima, standard_errors.covariance(values), own_noise, sizes, delta)
 
 
-def judge_models(values: GroupMeans, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True) -> Level:
+def judge_models(
+    values: GroupMeans,
+    sizes: Sizes,
+    *,
+    delta: float = DELTA,
+    is_share: bool = True,
+    n_effective: float | None = None,
+) -> Level:
     """Level 2, models like these: see `pairs_of_models`. Raises ScalingError for fewer than three seeds."""
     check(values, sizes)
-    n_groups, differences = values.shape[-1], pairs.pairs_of_models(values, is_share=is_share)
-    seen = cautious(shared_covariance(values), n_groups, is_share)
-    return _level_2(differences, values.mean(-1), seen, n_groups - 1, sizes, delta)
+    check_seeds(len(values))
+    differences = pairs.pairs_of_models(values, is_share=is_share, n_effective=n_effective)
+    own_noise = per_answer(values, n_effective or values.shape[-1]) if is_share else 0.0
+    degrees = float(standard_errors.group_degrees(values.mean(0)))
+    return _level_2(differences, values.mean(-1), shared_covariance(values), degrees, own_noise, sizes, delta)
 
 
 def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float = DELTA, is_share: bool = True) -> Shape:
@@ -286,8 +309,8 @@ def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float =
     models = None
     if n_seeds >= MIN_SEEDS:
         differences = pairs.pairs_of_seed_means(means, errors, is_share=is_share)
-        seen = cautious(np.diag((errors**2).mean(0)), number_of_answers(means, errors).min(), is_share)
-        models = _level_2(differences, means, seen, np.inf, sizes, delta)
+        own_noise = 1 / max(float(number_of_answers(means, errors).min()), 1) if is_share else 0.0
+        models = _level_2(differences, means, np.diag((errors**2).mean(0)), np.inf, own_noise, sizes, delta)
     warnings = ["no items: differences between sizes are taken as unpaired"]
     if models is None:
         warnings.append(f"{seeds_in_words(n_seeds)}: level 2 not identified")
@@ -299,37 +322,48 @@ def judge_means(means: Means, errors: SameMeans, sizes: Sizes, *, delta: float =
 
 def _judge_means(means: ndarray, errors: ndarray, sizes: Sizes, delta: float, is_share: bool) -> Level:
     differences, maxima = pairs.pairs_of_means(means, errors, is_share=is_share, draws=MEAN_DRAWS)
-    seen = cautious(np.diag(errors**2), number_of_answers(means, errors), is_share)
-    return _level_1(differences, maxima, seen, sizes, delta)
+    own_noise = 1 / max(float(number_of_answers(means, errors)), 1) if is_share else 0.0
+    return _level_1(differences, maxima, np.diag(errors**2), own_noise, sizes, delta)
 
 
-def _level_1(differences: Pairs, maxima: ndarray, seen: ndarray, sizes: Sizes, delta: float) -> Level:
-    """Level 1 from its pairs; the covariance `seen` gives the noise of the minimum detectable dip."""
-    in_errors = critical_values.t_at(differences.critical, differences.freedom)
+def _level_1(
+    differences: Pairs, maxima: ndarray, of_items: ndarray, own_noise: float, sizes: Sizes, delta: float
+) -> Level:
+    """Level 1 from its pairs; the covariance `of_items` and `own_noise` give the minimum detectable dip."""
 
     def p_value(deviate: float) -> float:
         return critical_values.maxima_tail(deviate, maxima) if deviate > 0 else 1.0
 
-    def noise(rng: np.random.Generator, count: int, at: int) -> tuple[ndarray, ndarray]:
-        return normal_draws(rng, seen, count), in_errors * np.sqrt(variance_of_differences(seen)[None, at])
+    def detectable(at: int) -> float:
+        freedom, critical = float(differences.freedom.squeeze()), float(differences.critical)
+        noise = noise_of_items(np.random.default_rng(0), POWER_DRAWS, at, of_items, freedom, critical)
+        return detectable_dip(noise, at, per_answer=own_noise)
 
-    return _level(1, differences, sizes, p_value, delta, noise)
+    return _level(1, differences, sizes, p_value, delta, detectable)
 
 
 def _level_2(
-    differences: Pairs, means: Means, seen: ndarray, group_degrees: float, sizes: Sizes, delta: float
+    differences: Pairs,
+    means: Means,
+    of_items: ndarray,
+    group_degrees: float,
+    own_noise: float,
+    sizes: Sizes,
+    delta: float,
 ) -> Level:
-    """Level 2 from its pairs; each seed's means and the items' covariance `seen` give the noise."""
+    """Level 2 from its pairs; each seed's means, the items' covariance and `own_noise` give the minimum detectable dip."""
     n_seeds, n_sizes = means.shape
-    check_seeds(n_seeds)
+    spread = means.var(0, ddof=1)
 
     def p_value(deviate: float) -> float:
         return max(critical_values.range_tail(deviate, n_sizes), P_AT_LEAST) if deviate > 0 else 1.0
 
-    def noise(rng: np.random.Generator, count: int, at: int) -> tuple[ndarray, ndarray]:
-        return noise_over_seeds(rng, count, at, means.var(0, ddof=1), seen, n_seeds, group_degrees)
+    def detectable(at: int) -> float:
+        rng = np.random.default_rng(0)
+        noise = noise_over_seeds(rng, POWER_DRAWS, at, spread, of_items, n_seeds, group_degrees)
+        return detectable_dip(noise, at, per_answer=own_noise)
 
-    return _level(2, differences, sizes, p_value, delta, noise)
+    return _level(2, differences, sizes, p_value, delta, detectable)
 
 
 def delta_of(quantity: str) -> float:
@@ -347,7 +381,7 @@ def seeds_in_words(n_seeds: int) -> str:
     return {1: "one seed", 2: "two seeds"}.get(n_seeds, f"{n_seeds} seeds")
 
 
-def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta: float, noise: Noise) -> Level:
+def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta: float, detectable: Dip) -> Level:
     """The judgement at one level. `p_value` takes a difference as a normal deviate."""
     u, inverted = _turn(-1, differences, sizes, p_value), _turn(1, differences, sizes, p_value)
     label: Label = str(pairs.labels(differences, delta))  # type: ignore[assignment]
@@ -355,10 +389,7 @@ def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta:
     at = len(sizes) // 2 if deeper.turning_point is None else list(sizes).index(deeper.turning_point)
     end, bound = float(differences.rise[0, -1]), float(differences.bound[0, -1])
 
-    def detectable() -> float:
-        return detectable_dip(*noise(np.random.default_rng(0), POWER_DRAWS, at), at)
-
-    return Level(level, label, u, inverted, (end, end - bound, end + bound), delta, detectable)
+    return Level(level, label, u, inverted, (end, end - bound, end + bound), delta, partial(detectable, at))
 
 
 def _turn(sign: int, differences: Pairs, sizes: Sizes, p_value: PValue) -> Turn:

@@ -43,6 +43,32 @@ def rounding_error(values: Float[ndarray, "..."], axes: int) -> Float[ndarray, "
     return np.asarray(np.maximum(1e-9 * np.abs(values).max(tuple(range(-axes, 0))), 1e-300))
 
 
+def group_degrees(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, "*rest"]:
+    """The degrees of freedom of a variance over groups: groups − 1, or less where few groups make up most of it.
+
+    The latter are large groups, or the few whose answers change. Follows Satterthwaite (1946), from each group's squared
+    residuals over all sizes; without items' own difficulty, which differences between sizes do not contain.
+    """
+    n_sizes, n_groups = values.shape[-2:]
+    residuals = values - values.mean(-1, keepdims=True)
+    if n_sizes > 1:
+        residuals = residuals - residuals.mean(-2, keepdims=True)
+    squares = (residuals**2).sum(-2)
+    total, of_squares = squares.sum(-1), (squares**2).sum(-1)
+    found = expected_degrees(n_sizes, total**2 / np.where(of_squares > 0, of_squares, 1))
+    return np.asarray(np.where(of_squares > 0, np.minimum(found, n_groups - 1), n_groups - 1.0))
+
+
+def expected_degrees(n_sizes: int, equal_groups: Any) -> Any:
+    """The degrees of freedom of so many groups with equal squares, which vary by chance as those of normal numbers do."""
+    return np.maximum((1 + 2 / max(n_sizes - 1, 1)) * equal_groups, 1.0)
+
+
+def effective_groups(counts: Float[ndarray, " group"]) -> float:
+    """The number of equal groups that give the same error: less than the number of groups that differ in size (Kish)."""
+    return float(counts.sum() ** 2 / (counts**2).sum())
+
+
 def cautious(
     covariance: Float[ndarray, "*rest size size"], n_groups: Any, is_share: bool
 ) -> Float[ndarray, "*rest size size"]:
@@ -56,6 +82,13 @@ def cautious(
     n = np.asarray(n_groups)[..., None, None]
     more = (n + 2) * (n + 1)
     return covariance * (n * (n - 1) / more) + np.eye(covariance.shape[-1]) / more
+
+
+def per_answer(values: Float[ndarray, "*rest size group"], n_groups: float) -> float:
+    """The variance of a mean share p, divided by p (1 − p): 1 / `n_groups` for right and wrong answers, less for others."""
+    mean = np.clip(values.mean(-1), 0, 1)
+    room = float((mean * (1 - mean)).sum())
+    return float(values.var(-1, ddof=1).sum()) / room / values.shape[-1] if room > 0 else 1 / n_groups
 
 
 def number_of_answers(

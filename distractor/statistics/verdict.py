@@ -32,7 +32,7 @@ from distractor.statistics.intervals import (
 from distractor.statistics.pairs import error_over_seeds
 from distractor.statistics.power import POWER
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, Turn, judge, seeds_in_words
-from distractor.statistics.standard_errors import ALPHA, of_seeds, shared_covariance
+from distractor.statistics.standard_errors import ALPHA, group_degrees, of_seeds, shared_covariance
 
 VerdictLabel = Literal["supported", "contradicted", "undetermined"]
 CALLS: tuple[VerdictLabel, ...] = get_args(VerdictLabel)
@@ -67,7 +67,8 @@ class Evidence:
 
     `preference` (for the distractor's answer) and `accuracy` are in `conflict`; the pulls T and D are in nats. None means
     that the condition was not run. `true_only_is_pure`: the task's `true_only` shows the true task without the distractor
-    cue. In negation_qa it does not, and only `neutral` is a control without the cue.
+    cue. In negation_qa it does not, and only `neutral` is a control without the cue. `n_effective` is the effective
+    number of groups, if they differ in size (see `effective_groups`).
     """
 
     sizes: tuple[Size, ...]
@@ -79,6 +80,7 @@ class Evidence:
     preference_true_only: SameGroupMeans | None = None
     accuracy_distractor_only: SameGroupMeans | None = None
     true_only_is_pure: bool = True
+    n_effective: float | None = None
 
     def __post_init__(self) -> None:
         for name, values in self.arrays().items():
@@ -234,7 +236,7 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, draws: int = 2000) 
     rates. At level 1 all seeds must agree. With fewer than three seeds, level 2 is undetermined.
     """
     rule = rule or Rule()
-    shape = judge(evidence.preference, evidence.sizes, delta=rule.delta, draws=draws)
+    shape = judge(evidence.preference, evidence.sizes, delta=rule.delta, n_effective=evidence.n_effective, draws=draws)
     calls, parts_by_seed = [], []
     for index, level in enumerate(shape.weights):
         at_peak, at_size = _of_weights(index, draws)
@@ -421,11 +423,12 @@ def _models_at_peak(values: GroupMeans, size: int) -> Bounds:
     """Simultaneous over the interior sizes (Bonferroni), with the variance and degrees of freedom of `pairs_of_models`."""
     from scipy.special import stdtrit
 
-    n_seeds, n_sizes, n_groups = values.shape
+    n_seeds, n_sizes, _ = values.shape
     per_seed = values.mean(-1)
     common, excess = of_seeds(per_seed.var(0, ddof=1), n_seeds)
     of_items = max(float(shared_covariance(values[:, size : size + 1])[0, 0]), 0.0)
-    error, freedom = error_over_seeds(common[0], (excess[size],), of_items, n_seeds, n_sizes, n_groups - 1)
+    degrees = float(group_degrees(values.mean(0)))
+    error, freedom = error_over_seeds(common[0], (excess[size],), of_items, n_seeds, n_sizes, degrees)
     half = float(stdtrit(freedom, 1 - ALPHA / 2 / (n_sizes - 2)) * error)
     mean = float(per_seed[:, size].mean())
     return mean, mean - half, mean + half

@@ -14,6 +14,8 @@ from distractor.statistics.critical_values import (
     range_tail,
     t_at,
 )
+from distractor.statistics.group_values import weigh
+from distractor.statistics.standard_errors import effective_groups, group_degrees
 
 pytestmark = pytest.mark.quick
 
@@ -48,3 +50,16 @@ def test_the_p_value_of_maxima_is_at_most_5_percent_where_they_are_exceeded() ->
         deviate = float(maxima_deviate(maxima, 0.1))
         assert deviate >= stats.norm.isf(0.05)
         assert maxima_tail(deviate - 1e-9, maxima) > 0.05 >= maxima_tail(deviate + 1e-9, maxima)
+
+
+def test_the_degrees_of_freedom_of_groups_are_less_where_few_groups_make_up_the_variance() -> None:
+    rng = np.random.default_rng(0)
+    difficulty = 5 * rng.normal(size=(1, 60))  # the same at all sizes, so that no difference contains it
+    equal = difficulty + rng.normal(size=(200, 8, 60))
+    assert np.median(group_degrees(equal)) == pytest.approx(59, abs=3)
+    counts = np.array([*[30.0] * 5, *[1.0] * 55])
+    unequal = weigh(difficulty + rng.normal(size=(200, 8, 60)), counts)
+    assert np.median(group_degrees(unequal)) < 7
+    assert group_degrees(np.ones((3, 8, 60))).tolist() == [59, 59, 59]
+    assert effective_groups(np.full(60, 7.0)) == pytest.approx(60)
+    assert effective_groups(counts) < 10

@@ -157,7 +157,7 @@ def test_the_interval_of_items_is_that_of_their_group_means_weighted_by_items() 
     assert known_mean_interval(values[2], groups) is None
     with pytest.raises(ScalingError, match=r"at least 2 .* got 1"):
         mean_interval(values[2], groups)
-    assert mean_interval(np.ones(6), groups, limits=(0.0, 1.0)).low == pytest.approx(0.025 ** (1 / 3))
+    assert mean_interval(np.ones(6), groups, limits=(0.0, 1.0)).low == pytest.approx(0.025 ** (14 / 36))
 
 
 def test_an_interval_of_seed_means_without_item_errors_is_a_t_interval() -> None:

@@ -42,7 +42,7 @@ def half_width_1(values: ndarray, draws: int, seed: int = 0) -> ndarray:
         ]
         most.append(max(off) * (n_groups / (n_groups - 1)) ** 0.5)
     normal = max(sorted(most, reverse=True)[int(0.1 * (draws + 1)) - 1], float(stats.norm.isf(0.05)))
-    return float(stats.t.isf(stats.norm.sf(normal), n_groups - 1)) * error
+    return float(stats.t.isf(stats.norm.sf(normal), degrees(values))) * error
 
 
 def half_width_2(values: ndarray) -> ndarray:
@@ -57,12 +57,12 @@ def half_width_2(values: ndarray) -> ndarray:
 
 def difference_2(values: ndarray, j: int, k: int, g: float) -> tuple[float, float]:
     """The variance of a difference at level 2 and Satterthwaite's degrees of freedom, with the items' variance `g`."""
-    n_seeds, n_sizes, n_groups = values.shape
+    n_seeds, n_sizes, _ = values.shape
     v = [float(np.var([values[s, size].mean() for s in range(n_seeds)], ddof=1)) for size in range(n_sizes)]
     mean = sum(v) / n_sizes
     excesses = [max(v[size] - mean, 0) / n_seeds for size in (j, k)]
     total = 2 * mean / n_seeds + sum(excesses) + g
-    squares = (2 * mean / n_seeds) ** 2 / (n_sizes * (n_seeds - 1)) + g**2 / (n_groups - 1)
+    squares = (2 * mean / n_seeds) ** 2 / (n_sizes * (n_seeds - 1)) + g**2 / degrees(values.mean(0))
     return total, total**2 / (squares + sum(one**2 for one in excesses) / (n_seeds - 1))
 
 
@@ -72,11 +72,20 @@ def two_more(variance: float, n_groups: int) -> float:
     return (squares + 2) / ((n_groups + 2) * (n_groups + 1))
 
 
+def degrees(values: ndarray) -> float:
+    """The degrees of freedom of the spread over groups, group by group, without each group's own level."""
+    n_sizes, n_groups = values.shape
+    clean = values - values.mean(0) - values.mean(1)[:, None] + values.mean()
+    squares = [float((clean[:, g] ** 2).sum()) for g in range(n_groups)]
+    found = (1 + 2 / (n_sizes - 1)) * sum(squares) ** 2 / sum(one**2 for one in squares)
+    return min(found, n_groups - 1)
+
+
 def alone_1(values: ndarray) -> ndarray:
     """The bound of each single pair at level 1: a paired t interval over groups and two more."""
     n_groups = values.shape[-1]
     variance = stats.sem(values[None, :] - values[:, None], axis=-1) ** 2
-    return float(stats.t.ppf(0.975, n_groups - 1)) * two_more(variance, n_groups) ** 0.5 * (1 - np.eye(len(values)))
+    return float(stats.t.ppf(0.975, degrees(values))) * two_more(variance, n_groups) ** 0.5 * (1 - np.eye(len(values)))
 
 
 def alone_2(values: ndarray) -> ndarray:

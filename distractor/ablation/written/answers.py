@@ -22,9 +22,10 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.written_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
 from distractor.statistics.curve import MIN_SIZES
-from distractor.statistics.group_values import group_values
+from distractor.statistics.group_values import count_items, group_values
 from distractor.statistics.intervals import MIN_SEEDS, Mean, known_interval_of_models, known_mean_interval
 from distractor.statistics.shape_test import Shape, delta_of, judge
+from distractor.statistics.standard_errors import effective_groups
 from distractor.text.task import Answer, Condition, Task
 
 SHARES = ("distractor_share", "accuracy", "parsed", "another")
@@ -169,7 +170,12 @@ class WrittenResult(TaskResult):
         n_groups = len(set(groups.tolist()))
         try:
             table = group_values(per_item[..., is_answered], groups)
-            shape = judge(table, [float(size) for size in used], delta=delta_of("distractor_preference"))
+            shape = judge(
+                table,
+                [float(size) for size in used],
+                delta=delta_of("distractor_preference"),
+                n_effective=effective_groups(count_items(groups)),
+            )
         except ScalingError as error:
             return JudgedShare(None, used, left_out, n_groups, str(error))
         return JudgedShare(shape, used, left_out, n_groups)
