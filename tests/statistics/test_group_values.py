@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from distractor.errors import ScalingError
 from distractor.statistics.group_values import count_items, group_values, least_shared, unweigh, weigh
 from distractor.statistics.intervals import group_means
+from distractor.statistics.pairs import Pairs, pairs_of_models, pairs_of_weights, weaker_leg
 from distractor.statistics.standard_errors import covariance
+from ladders import at_most
 
 pytestmark = pytest.mark.quick
 GROUPS = ["a"] * 7 + ["b"] * 2 + ["c"] + ["d"] * 4 + ["e"] * 3 + ["f"]
@@ -128,3 +130,28 @@ def test_sizes_that_share_too_few_items_are_refused() -> None:
     values[:, 0] = np.nan
     with pytest.raises(ScalingError, match="item 0 has no value"):
         group_values(values, GROUPS)
+
+
+@pytest.mark.parametrize("ladders", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_missing_items_do_not_make_false_turns(ladders: int) -> None:
+    """A step to a plateau; models lack hard items, the largest three quarters of them."""
+    groups, turns_1, turns_2, errors = np.repeat(np.arange(40), 5), 0, 0, []
+    level = np.where(np.arange(8) < 3, 0.4, 0.7)
+    for seed in range(ladders):
+        rng = np.random.default_rng(seed)
+        ease = 0.2 * rng.normal(size=40)[groups] + 0.15 * rng.normal(size=200)
+        of_seeds = np.array([0, 0.03, 0.03, 0.03])[:, None, None] * rng.normal(size=(4, 8, 1))
+        values = (rng.random((4, 8, 200)) < level[:, None] + of_seeds + ease).astype(float)
+        is_hard = ease < np.quantile(ease, 0.4)
+        is_missing = rng.random(values.shape) < np.linspace(0, 0.75, 8)[:, None] * is_hard
+        table = group_values(np.where(is_missing, np.nan, values), groups)
+        turns_1 += has_turn(pairs_of_weights(table[0], draws=300)[0])
+        turns_2 += has_turn(pairs_of_models(table[1:]))
+        errors.append(np.ptp((table.mean(-1) - values.mean(-1))[:, [0, 7]], axis=1).mean())
+    assert turns_1 <= at_most(0.1, ladders)
+    assert turns_2 <= at_most(0.1, ladders)
+    assert np.mean(errors) < 0.03
+
+
+def has_turn(pairs: Pairs) -> bool:
+    return any(weaker_leg(sign * pairs.rise - pairs.bound).max() > 0 for sign in (-1, 1))
