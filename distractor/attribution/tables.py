@@ -78,7 +78,7 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
 
 def _behaviour(results: ProbeResults) -> Group:
     table = FittedTable(
-        ("model", "parameters", "preference", "T, nats", "D, nats"), drop=("parameters", "T, nats", "D, nats"),
+        ("model", "parameters", "preference", "T\nnats", "D\nnats"), drop=("parameters", "T\nnats", "D\nnats"),
         all_in="--json has them",
     )  # fmt: skip
     for i, source in enumerate(results.sources):
@@ -164,7 +164,7 @@ def _recovery(cell: "Dataset") -> str:
 def _lens(cells: "Dataset") -> FittedTable:
     gap = cells.sel(quantity="logit_gap")
     shown = [c for c in ("conflict", "congruent", "distractor_swapped") if c in labels(gap, "condition")]
-    table = plain_table("stage", *(f"gap, {condition}" for condition in shown), all_in=ALL_IN)
+    table = plain_table("stage", *(f"gap\n{condition}" for condition in shown), all_in=ALL_IN)
     for stage in _spread(labels(gap, "stage")):
         row = (gap.sel(stage=stage, condition=condition) for condition in shown)
         table.add_row(stage, *(with_interval(*mean_of(cell)) for cell in row))

@@ -34,10 +34,10 @@ def shape(judged: JudgedCurve) -> Figure:
         _draw_curve(axes[0], judged)
         for panel, row in zip(axes[1:], rows, strict=True):
             _draw_published(panel, row)
-        figure.suptitle(
+        style.headline(
+            figure,
             f"{style.quantity_title(judged.curve.quantity)} over {style.AXIS_TITLES[judged.curve.axis]}\n"
             f"{judged.shape.in_words}",
-            fontsize=10,
         )
         return figure
 

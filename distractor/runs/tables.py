@@ -97,7 +97,7 @@ class FittedTable:
         left_out = [" ".join(heading.split()) for i, heading in enumerate(self.headings) if i not in shown]
         if left_out:
             note = (
-                f"Left out, because the line has {options.max_width} characters: {', '.join(left_out)}; {self.all_in}."
+                f"Left out, because the line has {options.max_width} characters: {', '.join(left_out)} ({self.all_in})."
             )
             yield Text(note, style="dim")
 

@@ -26,6 +26,7 @@ from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import HARNESS_SHARES, NATS, SHARES, judge_means
 from distractor.statistics.sign_flips import holm
 from distractor.text.task import RIGHT, Answer
+from shown import check_page
 
 SIZES = tuple(1000 * 2**k for k in range(9))
 U = (0.5, 0.45, 0.3, 0.15, 0.1, 0.3, 0.6, 0.85, 0.95)
@@ -355,7 +356,8 @@ def test_the_figure_shows_both_levels_the_turning_set_and_the_published_curves()
         "GPT-3, zero-shot",
     ):
         assert label in words
-    title = plot.shape(found).get_suptitle()
+    check_page(plot.shape(found), "shape")
+    title = " ".join(plot.shape(found).get_suptitle().split())
     own = "the 3 seeds' own curves (level 1): 3 U-shaped"
     assert f"on average over such models (level 2): U-shaped; {own}" in title
     assert "may turn here" not in " ".join(drawn(judge_curve(curve(RISE, seeds=1))))
