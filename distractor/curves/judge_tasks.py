@@ -8,6 +8,7 @@ from distractor.curves.judge_curve import JudgedCurve
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
 from distractor.statistics.sign_flips import holm
+from distractor.statistics.standard_errors import ALPHA
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,14 @@ class JudgedTasks:
     def p_over_tasks(self) -> list[float]:
         """The same, adjusted over the tasks."""
         return holm(self.p)
+
+    @property
+    def turns_over_tasks(self) -> list[bool]:
+        """Whether each task's label is a turn that stays significant over the tasks."""
+        return [
+            judged.shape.label in ("U-shaped", "inverted-U") and p <= ALPHA
+            for judged, p in zip(self.judged, self.p_over_tasks, strict=True)
+        ]
 
 
 def judge_tasks(curves: Curves, judge: Callable[[Curve], JudgedCurve]) -> JudgedTasks:

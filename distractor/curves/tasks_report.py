@@ -12,7 +12,6 @@ from distractor.curves.judge_tasks import JudgedTasks
 from distractor.numbers import p_value
 from distractor.runs.folder import RunFolder
 from distractor.runs.tables import FittedTable
-from distractor.statistics.standard_errors import ALPHA
 
 LONGEST = 80  # most characters of a folder's name
 
@@ -25,10 +24,13 @@ def write(folder: RunFolder, tasks: JudgedTasks) -> dict[str, Any]:
     for judged in tasks.judged:
         name = str(judged.curve.task)
         summaries[name] = report.write(folder.subfolder("tasks").subfolder(folder_name(name)), judged)
-    p = dict(zip(summaries, zip(tasks.p, tasks.p_over_tasks, strict=True), strict=True))
+    turns = zip(tasks.p, tasks.p_over_tasks, tasks.turns_over_tasks, strict=True)
     summary = {
         "tasks": summaries,
-        "turns": {name: {"p": alone, "p_over_tasks": over} for name, (alone, over) in p.items()},
+        "turns": {
+            name: {"p": p, "p_over_tasks": over, "turns_over_tasks": turns}
+            for name, (p, over, turns) in zip(summaries, turns, strict=True)
+        },
         "left_out": list(tasks.left_out),
     }
     folder.write_summary(summary)
@@ -44,10 +46,10 @@ def page(tasks: JudgedTasks) -> Group:
         ("task", "sizes", "label", "p of the turn", "p over tasks", "turn over tasks"),
         drop=("sizes", "turn over tasks", "p over tasks", "p of the turn"), all_in="--json has them",
     )  # fmt: skip
-    for judged, p, over in zip(tasks.judged, tasks.p, tasks.p_over_tasks, strict=True):
-        turn = "yes" if over <= ALPHA else "no"
-        sizes = str(len(judged.curve.sizes))
-        table.add_row(str(judged.curve.task), sizes, judged.shape.label, p_value(p), p_value(over), turn)
+    rows = zip(tasks.judged, tasks.p, tasks.p_over_tasks, tasks.turns_over_tasks, strict=True)
+    for judged, p, over, turns in rows:
+        sizes, shown = str(len(judged.curve.sizes)), "yes" if turns else "no"
+        table.add_row(str(judged.curve.task), sizes, judged.shape.label, p_value(p), p_value(over), shown)
     title = Text(f"{len(pages)} task{'s' * (len(pages) > 1)}; p over tasks is adjusted by Holm", style="bold")
     left_out = [Text(f"Left out: {reason}.") for reason in tasks.left_out]
     described = [

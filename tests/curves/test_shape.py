@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from distractor.curves import figures as plot
-from distractor.curves.curve_file import curve_of
+from distractor.curves.curve_file import Curves, curve_of
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
+from distractor.curves.judge_tasks import judge_tasks
 from distractor.curves.published import find_published, known_references, published
 from distractor.curves.request import CurveRequest
 from distractor.curves.tasks_report import folder_name
@@ -434,6 +435,7 @@ def test_several_tasks_are_judged_in_one_call(tmp_path: Path, capsys: pytest.Cap
     alone = [max(task["shape"]["p_left"], task["shape"]["p_right"]) for task in summary["tasks"].values()]
     assert [turn["p"] for turn in summary["turns"].values()] == alone
     assert [turn["p_over_tasks"] for turn in summary["turns"].values()] == holm(alone)
+    assert [turn["turns_over_tasks"] for turn in summary["turns"].values()] == [True, False]
     assert sorted(path.name for path in (tmp_path / "out/tasks").iterdir()) == [
         folder_name("arc"),
         folder_name("../piqa"),
@@ -441,6 +443,25 @@ def test_several_tasks_are_judged_in_one_call(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "out/tasks/arc/figures/shape.png").stat().st_size
     assert type_in("shape", "mine.csv", "--where", "task=arc", "--json") == 0
     assert json.loads(capsys.readouterr().out)["task"] == "arc"
+
+
+@pytest.mark.quick
+def test_a_turn_that_may_be_chance_among_many_tasks_is_no_turn_over_tasks() -> None:
+    """One clear U stays a turn beside nine tasks without one, a weak U does not, and a curve of two turns is neither."""
+    weak = (0.5, 0.38, 0.5, 0.6)
+    tasks = {"clear": (0.5, 0.1, 0.5, 0.6), "weak": weak, "twice": (0.5, 0.1, 0.6, 0.1)}
+    tasks |= {f"rise {k}": (0.1, 0.2, 0.3, 0.4) for k in range(8)}
+    judged = judge_tasks(
+        Curves(tuple(replace(curve_of(means_of(shares), CurveRequest()), task=name) for name, shares in tasks.items())),
+        judge_curve,
+    )
+    found = dict(zip(tasks, judged.turns_over_tasks, strict=True))
+    assert judged.judged[1].shape.label == "U-shaped"
+    assert found == {name: name == "clear" for name in tasks}
+
+
+def means_of(shares: tuple[float, ...]) -> list[dict[str, Any]]:
+    return [{"size": 1000 * 2**k, "accuracy": share, "n": 250} for k, share in enumerate(shares)]
 
 
 def test_folders_of_tasks_have_safe_and_different_names() -> None:
