@@ -6,6 +6,7 @@ from scipy import stats
 
 from distractor.errors import ScalingError
 from distractor.statistics import intervals
+from distractor.statistics.group_values import group_values
 from distractor.statistics.intervals import (
     group_means,
     group_sums,
@@ -165,3 +166,34 @@ def test_an_interval_of_seed_means_without_item_errors_is_a_t_interval() -> None
     half = stats.t.ppf(0.975, 3) * stats.sem(means, axis=0)
     ends = interval_of_seed_means(means, np.zeros_like(means))
     np.testing.assert_allclose(ends, [means.mean(0), means.mean(0) - half, means.mean(0) + half])
+
+
+def test_the_known_items_of_seeds_have_the_interval_of_models() -> None:
+    rng = np.random.default_rng(0)
+    groups = [f"g{i // 3}" for i in range(36)]
+    values = rng.uniform(size=(4, 36)) + rng.normal(0, 0.2, (4, 1))
+    mean = intervals.known_interval_of_models(values, groups)
+    assert mean == pytest.approx(
+        [float(end[0]) for end in intervals.interval_of_models(group_values(values[:, None], groups))]
+    )
+    # Items that no seed has, and a seed with items of one group only, do not count.
+    more = np.pad(values, ((0, 1), (0, 5)), constant_values=np.nan)
+    more[-1, :2] = 0.3
+    assert intervals.known_interval_of_models(more, [*groups, *"abcde"]) == pytest.approx(mean)
+    assert intervals.known_interval_of_models(values[:2], groups) is None
+
+
+def test_an_item_that_one_seed_lacks_counts_in_the_others() -> None:
+    values = np.tile(np.linspace(0, 1, 24), (3, 1)) + np.array([[0.0], [0.1], [0.2]])
+    values[0, :6] = np.nan
+    mean = intervals.known_interval_of_models(values, [str(i // 2) for i in range(24)])
+    assert mean is not None
+    assert mean.mean == pytest.approx(np.nanmean(values, axis=1).mean())
+    assert mean.low < mean.mean < mean.high
+
+
+def test_seeds_that_are_all_at_a_limit_have_an_interval_inwards() -> None:
+    groups = [str(i) for i in range(20)]
+    mean, low, high = intervals.known_interval_of_models(np.ones((3, 20)), groups, limits=(0.0, 1.0)) or (0, 0, 0)
+    assert (mean, high) == (1, 1)
+    assert low == pytest.approx(0.025 ** (1 / 20))
