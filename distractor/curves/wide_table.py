@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from distractor.curves.columns import ERROR, find
+from distractor.curves.columns import ERROR, find, read_header, unit_of
 from distractor.curves.model_size import parse_model, parse_size
 from distractor.curves.request import AXES
 from distractor.errors import ScalingError
@@ -40,13 +40,18 @@ def lengthen(table: "DataFrame", axis: str) -> "DataFrame":
     name = AXES[axis][0]
     parts = []
     for column in size_columns:
-        part = table[kept].assign(value=table[column])
+        # The unit of the header goes with the values.
+        part = table[kept].assign(**{f"value{_percent(column)}": table[column]})
         part["model"] = part[name] = column
         if errors[column]:
-            part["value_stderr"] = table[errors[column]]
+            part[f"value_stderr{_percent(errors[column])}"] = table[errors[column]]
         part.index = part.index + f", column {column}"
         parts.append(part)
     return pd.concat(parts)
+
+
+def _percent(header: str | None) -> str:
+    return " (%)" if header and unit_of(header) == "%" else ""
 
 
 def _is_size(header: str, axis: str) -> bool:
@@ -58,8 +63,8 @@ def _is_size(header: str, axis: str) -> bool:
 
 
 def _error_of(column: str, columns: list[str]) -> str | None:
-    forms = {f"{column}{gap}{error}".lower() for error in ERROR for gap in ("_", " ")}
-    return next((other for other in columns if other.lower() in forms), None)
+    forms = {f"{read_header(column).name}_{error}" for error in ERROR}
+    return next((other for other in columns if read_header(other).name in forms), None)
 
 
 def _without_unit(headers: list[str], axis: str) -> str:

@@ -293,6 +293,11 @@ def test_one_column_for_each_model_may_have_errors_beside_it() -> None:
     expect(curve, 0.02)
     assert curve.families == ("pythia-*",)
     expect(curve_of([row | {"n": 100}], CurveRequest()))
+    percent = {f"{name} (%)": 100 * mean for name, mean in row.items()}
+    expect(curve_of([percent | {"n": 100}], CurveRequest()))
+    expect(curve_of([percent | {f"{name} (%)": 2.0 for name in errors}], CurveRequest()), 0.02)
+    with pytest.raises(ScalingError, match=r"'value \(%\)' and 'value' both mean value"):
+        curve_of([{"pythia-70m (%)": 31, "pythia-160m": 0.2, "pythia-410m": 0.3, "n": 100}], CurveRequest())
 
 
 def test_wide_tables_may_have_steps_and_seeds() -> None:

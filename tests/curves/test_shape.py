@@ -420,6 +420,41 @@ def test_the_command_prints_both_levels_and_leaves_numbers_and_figures(
     assert "another run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "sizes", "warning"),
+    [
+        ("Model Size (B),accuracy,n\n7,.3,100\n13,.4,100\n70,.5,100\n", [7e9, 13e9, 70e9], "No items"),
+        ("model,accuracy,n\npythia-70m,.3,99\npythia-160m,.4,99\npythia-410m,.5,99\n", [7e7, 16e7, 41e7], "No items"),
+        (
+            "size,item,accuracy\n1M,1,1\n1M,2,0\n1M,3,1\n2M,1,1\n2M,2,\n2M,3,1\n4M,1,1\n4M,2,0\n4M,3,1\n",
+            [1e6, 2e6, 4e6],
+            "1 of 9 values are empty and count as missing",
+        ),
+        (
+            "size,mean,n\n70M,.365,104\n160M,.365,104\n410M,.635,104\n1B,.365,104\n3B,.365,104\n",
+            [7e7, 16e7, 41e7, 1e9, 3e9],
+            "a model that always gives the same answer scores so",
+        ),
+    ],
+)
+def test_tables_as_people_have_them_are_judged(
+    text: str, sizes: list[float], warning: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.csv").write_text(text, encoding="utf-8")
+    assert type_in("shape", "mine.csv", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [row["size"] for row in summary["sizes"]] == sizes
+    assert warning in " ".join(summary["sentences"])
+
+
+def test_a_size_without_a_unit_is_a_question_not_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.csv").write_text("size,accuracy,n\n7,.3,100\n13,.4,100\n70,.5,100\n", encoding="utf-8")
+    assert type_in("shape", "mine.csv") == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "mine.csv, line 2: column size is 7, which would be 7 parameters; does it mean billions?" in message
+    assert 'Write 7B (M for millions, K for thousands), or name the column "size (B)"' in message
+
+
 def test_several_tasks_are_judged_in_one_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks = {"arc": U, "../piqa": RISE, "two sizes": RISE}
     table = [row | {"task": task} for task, shares in tasks.items() for row in rows(shares, 3, 40)]
