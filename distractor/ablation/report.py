@@ -45,7 +45,7 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
         if content["knockouts"]:
             figures["components"] = plot.components(content["knockouts"])
         for figure in figures.values():
-            style.footnote(figure, filter(None, [precision_caution([result])]))
+            style.extend_headline(figure, precision_caution([result]))
         folder.write_figures(figures)
         names = list(figures)
     content["figures"] = folder.record_figures(names, drawn_from)

@@ -1,7 +1,7 @@
 """Colours, markers and axes shared by all figures."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,12 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle("\n".join(line for paragraph in paragraphs for line in wrap_evenly(paragraph)), fontsize=9)
 
 
+def extend_headline(figure: Figure, sentence: str | None) -> None:
+    """Add a sentence to the title of a figure, if there is one."""
+    if sentence:
+        headline(figure, f"{figure.get_suptitle()}\n{sentence}".strip())
+
+
 def log_axis(axes: Axes, sizes: Sequence[float], label: str) -> None:
     """Make the x axis logarithmic, and linear below the first step if there is a step 0. Short axes get few tick labels."""
     axes.set_xlabel(label)
@@ -118,14 +124,12 @@ def legend_below(figure: Figure, panels: "Sequence[Axes]", columns: int = 8) -> 
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
 
 
-def footnote(figure: Figure, sentences: Iterable[str]) -> None:
-    """Small sentences below the figure, wrapped to its width, after those that are there."""
+def footnote(figure: Figure, sentences: Sequence[str]) -> None:
+    """Small sentences below the figure, wrapped to its width."""
     width = int(figure.get_figwidth() * 20)
     lines = [line for sentence in sentences for line in textwrap.wrap(sentence, width, subsequent_indent="    ")]
     if lines:
-        figure.supxlabel(
-            "\n".join(filter(None, [figure.get_supxlabel(), *lines])), fontsize=6.5, color="#444444", x=0.01, ha="left"
-        )
+        figure.supxlabel("\n".join(lines), fontsize=6.5, color="#444444", x=0.01, ha="left")
 
 
 SITE_NAMES = {"z": "", "pattern": "", "mlp_out": " MLP", "attn_bias": " attention bias"}

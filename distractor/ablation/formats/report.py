@@ -39,7 +39,7 @@ def manifest(
 def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
     """Write each format's results into its own folder, then the comparison of formats. Returns the summary."""
     from distractor.ablation.formats import figures as plot
-    from distractor.runs.style import footnote
+    from distractor.runs.style import extend_headline
 
     summaries = {}
     for result in results:
@@ -53,7 +53,7 @@ def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
     if (figure := plot.by_part(results)) is not None:
         figures["parts"] = figure
     for figure in figures.values():
-        footnote(figure, filter(None, [precision_caution(results)]))
+        extend_headline(figure, precision_caution(results))
     folder.write_figures(figures)
     content = {
         "task": results[0].task.name,

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def write(folder: RunFolder, result: WrittenResult) -> dict[str, Any]:
     """Write all files of one format and return the summary."""
     from distractor.ablation.written.figures import curves
-    from distractor.runs.style import footnote
+    from distractor.runs.style import extend_headline
 
     content = summary(result)
     folder.write_table("texts", texts(result))
     folder.write_table("results", results(result))
     figure = curves(result)
-    footnote(figure, filter(None, [precision_caution([result])]))
+    extend_headline(figure, precision_caution([result]))
     folder.write_figures({"curves": figure})
     folder.write_summary(content)
     return content
