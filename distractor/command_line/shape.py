@@ -80,10 +80,11 @@ def shape(
     too. Or it has one column for each size. Further columns: seed, group, family, task. Each task gets its own judgement.
     """
     from distractor.curves import report, tasks_report
-    from distractor.curves.curve_file import paths_of, read_curves
+    from distractor.curves.curve_file import read_curves
     from distractor.curves.judge_curve import judge_curve, parse_parts
     from distractor.curves.judge_tasks import judge_tasks
     from distractor.curves.request import CurveRequest
+    from distractor.curves.results_files import paths_of
     from distractor.runs.folder import open_run
 
     request = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)

@@ -1,34 +1,28 @@
-"""Makes a curve from results in a table of items or means, or in logs of lm-evaluation-harness.
+"""Makes curves of results: finds the columns, divides the rows by task, and refuses what would need a guess.
 
-Nothing is guessed. Missing, repeated, mixed or non-numeric values are refused with their row. Only items that every model
-has can be compared, so other items are left out and counted.
+Missing, repeated, mixed or non-numeric values are refused with their row; empty values count as missing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.curves.cells import only_value, quantity_values, texts, values_of
 from distractor.curves.choose import choose_quantity, keep_rows, refuse_mixtures, size_column
-from distractor.curves.columns import ITEM, NAMES_OF, find, with_usual_names
+from distractor.curves.columns import ITEM, find, with_usual_names
 from distractor.curves.constant_means import constant_notes
-from distractor.curves.harness_log import first_quantity, is_log, read_log
-from distractor.curves.harness_results import read_results, results_in
 from distractor.curves.item_curve import curve_of_items
 from distractor.curves.mean_curve import curve_of_means
-from distractor.curves.model_size import parse_model, parse_size
 from distractor.curves.request import CurveRequest
+from distractor.curves.results_files import read_files, table_of
 from distractor.curves.row_models import models_of, with_families
 from distractor.curves.wide_table import lengthen
 from distractor.errors import ScalingError
-from distractor.statistics.curve import Curve, Size, check_sizes
-from distractor.text.rows import iterate_rows, kind_of, names_text, read_parquet
+from distractor.statistics.curve import Curve, check_sizes
+from distractor.text.rows import names_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-KINDS = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -37,24 +31,6 @@ class Curves:
 
     curves: tuple[Curve, ...]
     left_out: tuple[str, ...] = ()
-
-
-def paths_of(files: Sequence[str], axis: str = "parameters") -> list[Path]:
-    """The paths in a list of FILE or SIZE=FILE."""
-    return [path for path, _, _ in (_parse_file(text, axis) for text in files)]
-
-
-def _parse_file(text: str, axis: str) -> tuple[Path, Size | None, int | None]:
-    """Split SIZE/seedK=FILE into path, place on the axis and seed; a path may contain an equals sign."""
-    before, equals, after = text.partition("=")
-    if not equals or Path(text).exists():
-        return Path(text), None, None
-    try:
-        return Path(after), *parse_model(before, axis)
-    except ValueError as error:
-        if parse_size(before) is None:
-            return Path(text), None, None
-        raise ScalingError(f"{text}: the size before the file {error}") from error
 
 
 def read_curves(files: Sequence[str], request: CurveRequest) -> Curves:
@@ -66,7 +42,7 @@ def read_curves(files: Sequence[str], request: CurveRequest) -> Curves:
         TableError: a file cannot be read.
         ScalingError: the files are neither one table nor several files of one kind, or give no curve without guessing.
     """
-    table, request = _read(files, request)
+    table, request = read_files(files, request)
     return _curves(table, request)
 
 
@@ -77,7 +53,7 @@ def read_curve(files: Sequence[str], request: CurveRequest) -> Curve:
 
 def curve_of(rows: Sequence[Mapping[str, Any]], request: CurveRequest) -> Curve:
     """Make the curve of rows with a size and either item and value, or mean and n (or standard error)."""
-    return _only_curve(_curves(_table((f"row {number}", row) for number, row in enumerate(rows, 1)), request))
+    return _only_curve(_curves(table_of((f"row {number}", row) for number, row in enumerate(rows, 1)), request))
 
 
 def _only_curve(curves: Curves) -> Curve:
@@ -87,76 +63,6 @@ def _only_curve(curves: Curves) -> Curve:
     raise ScalingError(
         f"a curve has one task, but the rows have {names_text(names)}; choose with --where task={names[0]}"
     )
-
-
-def _read(files: Sequence[str], request: CurveRequest) -> "tuple[DataFrame, CurveRequest]":
-    """The table in some files, and the request with the quantity that they have by default."""
-    named = [_parse_file(text, request.axis) for text in files]
-    first, place, _ = named[0]
-    quantity = "accuracy" if request.quantity == "acc" else request.quantity
-    if results_in(first) is not None:
-        return _read_results(named, replace(request, quantity=quantity))
-    if is_log(first) or len(named) > 1 or place is not None:
-        quantity = quantity or first_quantity(first)
-        rows = (read_log(path, request.axis, place, seed, quantity, request.group) for path, place, seed in named)
-        # The group is now a column of that name.
-        return _joined(rows), replace(request, quantity=quantity, group=None)
-    table = _read_table(first)
-    if table.empty:
-        raise ScalingError(f"{first} has no rows; expected a header and one row for each item or mean")
-    return table, request
-
-
-def _read_results(
-    named: Sequence[tuple[Path, Size | None, int | None]], request: CurveRequest
-) -> "tuple[DataFrame, CurveRequest]":
-    rows = []
-    for path, place, seed in named:
-        content = results_in(path)
-        if content is None:
-            raise ScalingError(f"{path} is not a results file of lm-evaluation-harness, as {named[0][0]} is")
-        rows.append(read_results(path, content, request.axis, place, seed))
-    table = _joined(rows)
-    has_accuracy = table["quantity"].isin(NAMES_OF["accuracy"]).any()
-    return table, replace(request, quantity=request.quantity or ("accuracy" if has_accuracy else None))
-
-
-def _joined(rows: Iterable[Mapping[str, Mapping[str, Any]]]) -> "DataFrame":
-    import pandas as pd
-
-    return pd.concat([_table(of_file.items()) for of_file in rows])
-
-
-def _read_table(path: Path) -> "DataFrame":
-    if kind_of(path) not in KINDS:
-        raise ScalingError(f"{path} is not a table; expected a file that ends in {', '.join(KINDS)}, or .gz after it")
-    if kind_of(path) == ".parquet":
-        table = read_parquet(path)
-        table.index = table.index.map(lambda number: f"{path}, row {number + 1}")
-        return table
-    return _table((row.place, row.cells) for row in iterate_rows(path))
-
-
-def _table(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> "DataFrame":
-    """A table of any values whose index is the place of each row, for messages; a missing cell is None.
-
-    Equal texts are one object, so that a million rows fit into memory.
-    """
-    import pandas as pd
-
-    columns: dict[str, list[Any]] = {}
-    places: list[str] = []
-    known: dict[str, str] = {}
-    for place, cells in rows:
-        for name, value in cells.items():
-            if name not in columns:
-                columns[name] = [None] * len(places)
-            columns[name].append(known.setdefault(value, value) if isinstance(value, str) else value)
-        places.append(place)
-        for column in columns.values():
-            if len(column) < len(places):
-                column.append(None)
-    return pd.DataFrame({name: pd.Series(column, places, object) for name, column in columns.items()}, places)
 
 
 def _curves(table: "DataFrame", request: CurveRequest) -> Curves:

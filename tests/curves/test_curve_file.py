@@ -422,6 +422,12 @@ def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch: pytes
         assert read_curve([name], CurveRequest()).sizes == SIZES
 
 
+def test_a_name_that_is_too_long_for_a_file_is_refused() -> None:
+    for name in (f"1B={'x' * 5000}.csv", f"a={'x' * 5000}.csv", f"{'x' * 5000}.json"):
+        with pytest.raises(DistractorError):
+            read_curve([name], CurveRequest())
+
+
 def test_tasks_of_a_table_give_one_curve_each() -> None:
     rows = means(Task="a") + [row | {"mean": 0.7} for row in means(Task="b")]
     table = [{"dataset" if name == "Task" else name: value for name, value in row.items()} for row in rows]
