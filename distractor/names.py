@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import unicodedata
 from contextlib import suppress
 
 LONGEST = 120
@@ -20,12 +21,19 @@ def printable(text: str) -> str:
 
     >>> printable("a\x1b[2Jb")
     'a�[2Jb'
+    >>> printable("95\u00a0%") == "95\u00a0%"
+    True
     """
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     with suppress(UnicodeEncodeError):  # a lone surrogate that stands for no byte
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+    return "".join(character if _is_printable(character) else "�" for character in text)
+
+
+def _is_printable(character: str) -> bool:
+    """Python counts no space but the ASCII one as printable; others are of the category Zs."""
+    return character == "\n" or character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def readable(text: str) -> str:
