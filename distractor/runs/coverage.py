@@ -54,6 +54,6 @@ def coverage_record(scores: TaskScores) -> dict[str, Any] | None:
 def _share(seeds: Sequence[Source], coverage: Sequence[float]) -> str:
     """For example "3 % of the probability in smollm2", "23 % in 2x1 (5 seeds)"."""
     mean = float(np.mean(coverage))
-    share = f"{100 * mean:.0f}\u00a0%" if mean >= 0.01 else f"{100 * mean:.1g}\u00a0%"
+    share = f"{100 * mean:.0f} %" if mean >= 0.01 else f"{100 * mean:.1g} %"
     name = seeds[0].name if len(seeds) == 1 else f"{seeds[0].model} ({len(seeds)} seeds)"
     return f"{share} in {name}"
