@@ -15,6 +15,7 @@ import tiny
 from distractor.ablation import figures as plot
 from distractor.ablation.ablate import AblationResult, SizeCurves, models_at_peak, peak_and_largest
 from distractor.ablation.formats.curve import format_curve
+from distractor.ablation.formats.figures import formats
 from distractor.ablation.formats.tables import FormatsTable
 from distractor.ablation.report import summary
 from distractor.ablation.tables import models_table, notes, verdict_table
@@ -200,7 +201,11 @@ def test_each_printed_row_follows_its_printed_rule(of_seed: dict[int, list[float
             assert given == shown or (given != "yes" and " of " in shown), (rule, numbers, shown)
 
 
-@pytest.mark.parametrize("draw", [plot.curves, plot.distractor_alone, plot.by_difficulty])
+def two_formats(result: AblationResult) -> Figure:
+    return formats([format_curve(result)] * 2, "negation_qa")
+
+
+@pytest.mark.parametrize("draw", [plot.curves, plot.distractor_alone, plot.by_difficulty, two_formats])
 def test_everything_in_a_figure_is_on_the_page_and_tick_labels_do_not_overlap(
     draw: Callable[[AblationResult], Figure | None],
 ) -> None:

@@ -41,7 +41,7 @@ def formats(curves: Sequence[FormatCurve], task: str) -> Figure:
             if curve.why:
                 lower.set_xlabel(f"parameters\n{textwrap.fill(curve.why, 44)}", fontsize=7.5)
         legend_below(figure, figure.axes)
-        figure.suptitle(f"{task} by prompt format (bands: {INTERVALS[curves[0].level]})", fontsize=10)
+        style.headline(figure, f"{task} by prompt format (bands: {INTERVALS[curves[0].level]})")
         return figure
 
 
