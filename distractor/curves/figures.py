@@ -1,7 +1,7 @@
 """Draws the curve of `distractor shape` with its intervals, and published curves below it."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -16,11 +16,18 @@ from distractor.text.task import Condition
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_MARKERS = 100  # a longer curve is a line without dots
 
-def _around(sizes: Sequence[float], size: float) -> tuple[float, float]:
-    """The span around a size, half-way to its neighbours on the logarithmic axis."""
-    index = list(sizes).index(size)
-    return (sizes[index - 1] * size) ** 0.5 or sizes[index - 1], (size * sizes[index + 1]) ** 0.5
+
+def _spans(sizes: Sequence[float], chosen: Collection[float]) -> Iterator[tuple[float, float]]:
+    """The spans around neighbouring inner sizes, half-way to the next sizes on the logarithmic axis."""
+    start = None
+    for before, size, after in zip(sizes, sizes[1:], sizes[2:], strict=False):
+        if size in chosen:
+            start = (before * size) ** 0.5 if start is None else start
+            if after not in chosen:
+                yield start, (size * after) ** 0.5
+                start = None
 
 
 def shape(judged: JudgedCurve) -> Figure:
@@ -45,7 +52,9 @@ def shape(judged: JudgedCurve) -> Figure:
 def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     curve = judged.curve
     x, colour = list(curve.sizes), style.COLOURS[Condition.CONFLICT]
-    axes.plot(x, judged.mean, "-o", color=colour, ms=4, lw=1.4, zorder=3, label="mean")
+    axes.plot(
+        x, judged.mean, "-" if len(x) > MOST_MARKERS else "-o", color=colour, ms=4, lw=1.4, zorder=3, label="mean"
+    )
     axes.fill_between(x, judged.low, judged.high, color=colour, alpha=0.22, lw=0, label="these weights (level 1)")
     if judged.models_low is not None and judged.models_high is not None:
         errors = [judged.mean - judged.models_low, judged.models_high - judged.mean]
@@ -61,8 +70,8 @@ def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     level = judged.shape.models or judged.shape.weights[0]
     has_one_label = judged.shape.models is not None or len(judged.shape.weights) == 1
     if has_one_label and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:
-        for index, size in enumerate(level.turn.turning_set):
-            axes.axvspan(*_around(x, size), color="#56B4E9", alpha=0.22, lw=0, zorder=0,
+        for index, span in enumerate(_spans(x, set(level.turn.turning_set))):
+            axes.axvspan(*span, color="#56B4E9", alpha=0.22, lw=0, zorder=0,
                          label=f"may turn here (level {level.level})" if index == 0 else None)  # fmt: skip
     style.log_axis(axes, x, style.AXIS_TITLES[curve.axis])
     axes.set_ylabel(style.quantity_title(curve.quantity))

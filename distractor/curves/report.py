@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Group
 from rich.text import Text
 
@@ -15,6 +16,7 @@ from distractor.runs.folder import RunFolder
 from distractor.runs.tables import FittedTable
 from distractor.version import __version__
 
+MOST_ROWS = 40  # of the table for the terminal
 COLUMNS = ("size", "mean", "low", "high", "models_low", "models_high")
 
 
@@ -59,10 +61,14 @@ def page(judged: JudgedCurve) -> Group:
     title = f"{curve.quantity} against {curve.axis}: {items}{len(curve.sizes)} sizes × {seeds} seed{'s' * (seeds > 1)}"
     levels = "95 %, these weights (level 1)", "95 %, models like these (level 2)"
     table = FittedTable((curve.axis, "mean", *levels), names=(), drop=levels[::-1], all_in="curve.csv has them")
-    for row in judged.as_dict()["sizes"]:
+    rows = judged.as_dict()["sizes"]
+    for index in sorted(set(np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int).tolist())):
+        row = rows[index]
         models = "–" if row["models_low"] is None else _between(row["models_low"], row["models_high"])
         table.add_row(f"{row['size']:,.15g}", number(row["mean"], 3), _between(row["low"], row["high"]), models)
     lines = [Text(sentence) for sentence in judged.sentences]
+    if len(rows) > MOST_ROWS:
+        lines.insert(0, Text(f"{MOST_ROWS} of {len(rows):,} sizes are shown; curve.csv has all."))
     lines += [Text(line) for line in (*_secondary(judged), *_references(judged))]
     if judged.parts and judged.parts.caution:
         lines.append(Text(f"Note: {judged.parts.caution}."))

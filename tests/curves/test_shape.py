@@ -17,11 +17,13 @@ from distractor.curves.curve_file import Curves, curve_of
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.judge_tasks import judge_tasks
 from distractor.curves.published import find_published, known_references, published
+from distractor.curves.report import page
 from distractor.curves.request import CurveRequest
 from distractor.curves.tasks_report import folder_name
 from distractor.errors import ScalingError
 from distractor.runs.item_parts import CAUTION, parts_of
 from distractor.runs.parts_figure import parts
+from distractor.runs.tables import console
 from distractor.statistics.composed import compose, composed
 from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import HARNESS_SHARES, NATS, SHARES, judge_means
@@ -553,3 +555,23 @@ def test_a_user_error_gives_one_message_and_leaves_no_files(tmp_path: Path, caps
         assert words in message
         assert "Traceback" not in message
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_neighbouring_sizes_where_a_curve_may_turn_are_one_span() -> None:
+    assert list(plot._spans((0, 1, 4, 16, 64, 256), {1, 4, 64})) == [(0, 8), (32, 128)]
+    assert list(plot._spans((1, 4, 16), set())) == []
+
+
+def test_a_page_of_many_sizes_shows_some_and_names_the_file_with_all(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = range(100, 12_100, 100)
+    values = np.random.default_rng(0).random((1, len(sizes), 40))
+    many = Curve("accuracy", "step", tuple(sizes), (0,), values.mean(-1), values=values, groups=("g",) * 40)
+    judged = judge_curve(many)
+    console().print(page(judged))
+    printed = capsys.readouterr().out
+    rows = [
+        int(line.split()[0].replace(",", "")) for line in printed.splitlines() if line[:1].isdigit() and "[" in line
+    ]
+    assert (len(rows), rows[0], rows[-1]) == (40, 100, 12_000)
+    assert "40 of 120 sizes are shown; curve.csv has all." in printed
+    assert len(plot.shape(judged).axes[0].lines[0].get_xdata()) == 120
