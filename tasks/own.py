@@ -14,10 +14,10 @@ from typing import Any
 
 from distractor.errors import TaskError
 from distractor.names import printable
-from distractor.text.task import Condition, Item, Task
+from distractor.text.task import Condition, Item, Task, check_text
 from distractor.text.user_file import user_value
 
-from .rows import Row, check_text, read_rows
+from .rows import Row, read_rows
 
 CONDITIONS = tuple(c for c in Condition if c is not Condition.CONFLICT)
 """Optional columns with the prompts of the other conditions; the column `prompt` holds the prompts of `conflict`."""

@@ -10,6 +10,7 @@ from typing import Any
 from distractor.errors import TaskError
 from distractor.text import rows as table_rows
 from distractor.text.rows import value_text
+from distractor.text.task import check_text
 
 COLUMNS = ("prompt", "classes", "answer_index")  # the columns that every row has
 LARGEST = 64 * 2**20  # maximum size of a file in bytes: four times the largest official file
@@ -74,20 +75,6 @@ def _row(index: int, line: int, cells: Mapping[str, Any], place: str) -> Row:
         raise TaskError(f"{place}: answer_index is {value_text(answer)}; expected 0 or 1")
     more = {name: value for name, value in cells.items() if name not in COLUMNS}
     return Row(index, line, prompt, (names[0], names[1]), int(answer), more)
-
-
-def check_text(value: object, column: str, place: str) -> None:
-    """Check that a column holds text that a tokenizer accepts.
-
-    Raises:
-        TaskError: the value is not text, is blank, or holds a NUL character or a lone surrogate.
-    """
-    if not isinstance(value, str) or not value.strip():
-        raise TaskError(f"{place}: {column} is {value_text(value)}; expected text")
-    if "\0" in value:
-        raise TaskError(f"{place}: {column} holds a NUL character; remove it")
-    if any("\ud800" <= sign <= "\udfff" for sign in value):
-        raise TaskError(f"{place}: {column} holds half a character (a lone surrogate); write it as UTF-8")
 
 
 def parse_classes(classes: object) -> list[str] | None:

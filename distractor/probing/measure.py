@@ -11,6 +11,7 @@ from distractor.probing.probe import Probe
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.text.task import Condition, Task
+from distractor.text.user_file import user_code
 
 ATTRIBUTES = ("quantity", "unit", "origin")  # attributes that every reading has
 
@@ -38,10 +39,14 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
 
 def _measure(model: Model, encoding: Encoding, probe: Probe, conditions: tuple[Condition, ...]) -> DataArray:
     prompts = batch(encoding, model, conditions)
-    run = observe(model, prompts, probe.sites(model), slot_parts=probe.slot_parts)
+    module = type(probe).__module__
+    with user_code(module, ProbeError):
+        sites = probe.sites(model)
+    run = observe(model, prompts, sites, slot_parts=probe.slot_parts)
     if probe.writes:
         check_hooks(model, prompts.tokens[0, :1, : prompts.lengths[0]], probe.writes)
-    reading = probe(run)
+    with user_code(module, ProbeError):
+        reading = probe(run)
     _check_labels(probe, reading, [item.id for item in prompts.items])
     _check_finite(model, reading)
     return reading
@@ -53,6 +58,10 @@ def _check_labels(probe: Probe, reading: DataArray, items: list[str]) -> None:
         raise ProbeError(f"{name} returned a {type(reading).__name__}; return an xarray.DataArray")
     if "item" not in reading.dims or [str(v) for v in reading["item"].values] != items:
         raise ProbeError(f"{name} returned dims {reading.dims}; add the dim 'item' with the ids of run.batch.items")
+    if not all(isinstance(dim, str) for dim in reading.dims) or reading.dtype.kind != "f":
+        raise ProbeError(
+            f"{name} returned {reading.dtype} values with dims {reading.dims}; return floats, and text as the dims' names"
+        )
     if unlabelled := [str(d) for d in reading.dims if d not in reading.coords]:
         raise ProbeError(f"{name} returned dims without labels: {', '.join(unlabelled)}; add them to coords")
     if missing := [attribute for attribute in ATTRIBUTES if attribute not in reading.attrs]:

@@ -1,13 +1,17 @@
 """Settings for running models (device, dtype, batch size, BOS, threads), and loading a model with them."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from distractor.errors import ModelError
 from distractor.models.device import pick_device
 from distractor.models.source import Source
 
 if TYPE_CHECKING:
     from distractor.models.model import Model
+
+MOST_THREADS = 64  # or as many as the machine has processors; far more threads cannot be started
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,13 @@ class Settings:
     threads: int | None = None
     trust_remote_code: bool = False
     mixed_families: bool = False
+
+    def __post_init__(self) -> None:
+        most = max(MOST_THREADS, os.cpu_count() or 1)
+        if self.threads is not None and not 1 <= self.threads <= most:
+            raise ModelError(f"asked for {self.threads} threads; use 1 to {most}, or leave the number to torch")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ModelError(f"asked for batches of {self.batch_size} prompts; use 1 or more")
 
     def identity(self) -> dict[str, Any]:
         """The part of a cell's key that depends on settings: device, dtype, and settings that differ from the default."""

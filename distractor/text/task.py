@@ -45,6 +45,21 @@ RIGHT: Mapping[Condition, Answer | None] = {
 """The right answer under each condition; None if neither is right. A task may override this in `Task.right`."""
 
 
+def check_text(value: object, name: str, place: str, *, blank: bool = False) -> None:
+    """Check that a value is text that a tokenizer accepts, and not blank unless `blank` allows it.
+
+    Raises:
+        TaskError: the value is not text, is blank, or holds a NUL character or a lone surrogate.
+    """
+    if not isinstance(value, str) or not (blank or value.strip()):
+        shown = "nothing" if value is None or value == "" else f"{value!r:.60}"
+        raise TaskError(f"{place}: {name} is {shown}; expected text")
+    if "\0" in value:
+        raise TaskError(f"{place}: {name} holds a NUL character; remove it")
+    if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+        raise TaskError(f"{place}: {name} holds half a character (a lone surrogate); write it as UTF-8")
+
+
 @dataclass(frozen=True)
 class Item:
     """One question under every condition, with its two answers.
@@ -63,6 +78,15 @@ class Item:
     reasons: Mapping[Condition, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("id", "group", "true", "distractor"):
+            check_text(getattr(self, name), name, f"item {self.id!r:.60}")
+        for condition, texts in self.prompts.items():
+            if not isinstance(condition, Condition):
+                raise TaskError(
+                    f"item {self.id}: {condition!r:.60} is no condition; use distractor.text.task.Condition"
+                )
+            for text in (texts, *self.rewordings.get(condition, ())):
+                check_text(text, f"the prompt for {condition}", f"item {self.id}", blank=True)
         if self.true == self.distractor:
             raise TaskError(f"item {self.id}: the true and the distractor answer are both {self.true!r}")
         if Condition.CONFLICT not in self.prompts:
@@ -114,6 +138,12 @@ class Task:
     with_shots: "Callable[[int], Task] | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        for name in ("name", "question", "source"):
+            check_text(getattr(self, name), name, f"task {self.name!r:.60}")
+        if not self.name.isprintable():
+            raise TaskError(f"task {self.name!r:.60}: its name holds control characters; choose another name")
+        if not all(isinstance(item, Item) for item in self.items):
+            raise TaskError(f"task {self.name!r} has items that are no distractor.text.task.Item")
         if not self.items:
             raise TaskError(f"task {self.name!r} has no items")
         (common, count), *_ = Counter(item.id for item in self.items).most_common(1)

@@ -6,7 +6,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,6 +47,14 @@ def user_value(
             hint = nearest(match["name"], known) if known else f"it has no {kinds}"
             raise error(f"{path} has no {match['name']!r}: {hint}")
         yield getattr(module, match["name"])
+
+
+@contextmanager
+def user_code(module: str, kind: type[DistractorError]) -> Iterator[None]:
+    """Turn errors of a user's file, which ran as `module`, into one message with the line; leave those of other modules."""
+    file = getattr(sys.modules.get(module), "__file__", None) if module in _hashes else None
+    with nullcontext() if file is None else _errors_with_line(Path(file), kind):
+        yield
 
 
 @contextmanager
