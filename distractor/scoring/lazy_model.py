@@ -49,5 +49,10 @@ class LazyModel:
         return half_precision_record(self) if self.settings.dtype in HALF else None
 
     def cell(self, key: Key, compute: Callable[[], Cell]) -> Cell:
-        """The cell of `key`; computes it if the store lacks it."""
-        return self.store.get_or_compute(key, lambda: self.encoding, compute)
+        """The cell of `key`; computes it if the store lacks it. Task and model are named for `distractor cache`."""
+
+        def compute_named() -> Cell:
+            cell = compute()
+            return Cell(cell.table, {**cell.facts, "task": self.task.name, "model": self.source.name})
+
+        return self.store.get_or_compute(key, lambda: self.encoding, compute_named)

@@ -7,11 +7,11 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distractor.errors import StoreError
 from distractor.files import parquet_bytes, read_parquet, replace_file
@@ -30,6 +30,19 @@ class Cell:
 
     table: "pa.Table"
     facts: Mapping[str, Any]
+
+
+class CellFile(NamedTuple):
+    """A file in the cache: the task and the model of its result, its size in bytes and its age in days.
+
+    Results of version 0.2.0 do not name them; damaged and unfinished files cannot.
+    """
+
+    path: Path
+    task: str
+    model: str
+    size: int
+    age: float
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,28 @@ class Store:
             trial.touch()
             trial.unlink()
 
+    def cell_files(self) -> list[CellFile]:
+        """Every file in the folder, the oldest first."""
+        found = []
+        for path in self.folder.rglob("*"):
+            with suppress(OSError):  # another process may delete it
+                if path.is_file() and path.suffix in (".parquet", ".part"):
+                    stat = path.stat()
+                    found.append(
+                        CellFile(path, *_task_and_model(path), stat.st_size, (time.time() - stat.st_mtime) / DAY)
+                    )
+        return sorted(found, key=lambda file: -file.age)
+
+    def delete(self, files: Iterable[CellFile]) -> None:
+        """Delete files, and folders that are then empty. Raises StoreError if one cannot be deleted."""
+        for file in files:
+            try:
+                file.path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"cannot delete {file.path} ({error.strerror}); check its permissions") from error
+            with suppress(OSError):
+                file.path.parent.rmdir()
+
     def delete_stale_files(self) -> None:
         """Delete the unfinished files of runs that were killed more than a day ago."""
         for path in self.folder.rglob("*.part"):
@@ -119,6 +154,19 @@ class Store:
                 f"cannot save results in {self.folder} ({error.strerror}); run in a folder that is writable and has "
                 "free space"
             ) from error
+
+
+def _task_and_model(path: Path) -> tuple[str, str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix == ".part":
+        return "unfinished", ""
+    try:
+        facts = json.loads(pq.read_metadata(path).metadata[b"facts"])
+        return str(facts.get("task", "not named")), str(facts.get("model", ""))
+    except (OSError, pa.ArrowException, LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        return "damaged", ""
 
 
 def _json(content: Mapping[str, Any]) -> str:

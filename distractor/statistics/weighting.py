@@ -57,7 +57,7 @@ def _has_other_sign(one: Float[ndarray, " size"], other: Float[ndarray, " size"]
     trends = one[-1] - one[0], other[-1] - other[0]
     turns = zip(_turns(one).values(), _turns(other).values(), strict=True)
     is_reversed = trends[0] * trends[1] <= 0 and max(map(abs, trends)) >= delta
-    return is_reversed or any(min(pair) <= 0 and max(pair) >= delta for pair in turns)
+    return bool(is_reversed or any(min(pair) <= 0 and max(pair) >= delta for pair in turns))
 
 
 def _in_words(curve: Float[ndarray, " size"], delta: float) -> str:

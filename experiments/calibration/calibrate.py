@@ -387,7 +387,7 @@ def read_counts(path: Path) -> dict[tuple[str, str], Done]:
     if not path.exists():
         return {}
     done: dict[tuple[str, str], Done] = {}
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             counts = dict(pair.split("=") for pair in row["counts"].split("; "))
             done[row["part"], row["cell"]] = Done(int(row["ladders"]), {k: float(v) for k, v in counts.items()})
@@ -397,7 +397,7 @@ def read_counts(path: Path) -> dict[tuple[str, str], Done]:
 def add_counts(path: Path, cell: Cell, done: Done) -> None:
     """Append one cell."""
     new = not path.exists()
-    with path.open("a", newline="") as file:
+    with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         if new:
             writer.writerow(["part", "cell", "ladders", "counts"])

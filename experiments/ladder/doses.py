@@ -58,7 +58,7 @@ def read_rows(path: Path) -> Rows:
     """The rows of `doses.csv`, by cell."""
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {Cell(int(row["steps"]), float(row["rate"]), int(row["seed"]), row["size"]): row for row in rows}
 

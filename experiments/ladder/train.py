@@ -182,7 +182,7 @@ def check_once(path: Path, documents: Stream, tokenizer: PreTrainedTokenizerFast
     """The counts of `check` for a stream, kept in the file `path`."""
     if not path.exists():
         write_json(path, check(documents, tokenizer))
-    counts: dict[str, Any] = json.loads(path.read_text())
+    counts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return counts
 
 

@@ -63,7 +63,7 @@ class Side:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "experiments.speed.side", self.name, "--threads", str(self.threads)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -127,7 +127,9 @@ def peak_of_products(threads: int) -> float:
 
 def describe_machine(threads: int) -> dict[str, Any]:
     """The machine and the versions of the libraries."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+    ]
     return {
         "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
         "cores": os.cpu_count(),

@@ -23,7 +23,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def peak() -> int:
     """The peak memory use since it was last reset, in KiB."""
-    status = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    status = dict(line.split(":", 1) for line in STATUS.read_text(encoding="utf-8").splitlines())
     return int(status["VmHWM"].split()[0])
 
 
@@ -62,7 +62,7 @@ def main() -> None:
             else:
                 assert compute is not None
                 gc.collect()
-                CLEAR.write_text("5")
+                CLEAR.write_text("5", encoding="utf-8")
                 started = time.perf_counter()
                 compute()
                 answer = {"seconds": time.perf_counter() - started, "peak": peak()}
