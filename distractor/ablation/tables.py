@@ -215,7 +215,7 @@ def _peak_sentence(result: AblationResult) -> str:
     true, distractor = (mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull"))
     return (
         f"Peak of distractor preference: {source.model} ({source.n_params:,} parameters), "
-        f"{mean_and_interval(preference)}; T = {true}, D = {distractor} nats."
+        f"{mean_and_interval(preference)} (level {result.interval_level}); T = {true}, D = {distractor} nats."
     )
 
 

@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from distractor.names import printable
 from distractor.text.task import Answer, Condition, Item, Task
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 TRUE_CUE, DISTRACTOR_CUE, OTHER_DIFFERENCE = "bold cyan", "bold yellow", "bold"
 
@@ -17,6 +23,9 @@ CUE_STYLES = {Condition.CONGRUENT: TRUE_CUE, Condition.DISTRACTOR_SWAPPED: DISTR
 """Style of the words in which an aligned condition differs from `conflict`. In `conflict`, cues have the same style."""
 
 ANSWER_NAMES = {Answer.TRUE: "true", Answer.DISTRACTOR: "distractor's"}
+
+CONDITION_WIDTH = 18
+LEAST_PROMPT = 24  # narrower prompts are printed below their conditions
 
 TOKEN = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
 """The units of the comparison: words, punctuation marks and the space between them."""
@@ -35,12 +44,33 @@ def item_table(task: Task, item: Item) -> Group:
     title = Text.assemble(
         (printable(item.id), "bold"), f": the true answer is {true}, the distractor's is {distractor}"
     )
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for name, width in (("condition", 18), ("right answer", None), ("prompt", None)):
-        table.add_column(name, min_width=width)
-    for condition in (c for c in Condition if c in item.prompts):
-        table.add_row(condition.value, _right_answer(task, item, condition), marked(item, condition))
-    return Group(title, table)
+    rows = [
+        (condition.value, _right_answer(task, item, condition), marked(item, condition))
+        for condition in Condition
+        if condition in item.prompts
+    ]
+    return Group(title, _Conditions(rows))
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """A row for each condition: its name, the right answer and the prompt; below each other in a narrow terminal."""
+
+    rows: list[tuple[str, Text, Text]]
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "Iterator[RenderableType]":
+        right = max(len("right answer"), *(answer.cell_len for _, answer, _ in self.rows))
+        if options.max_width < CONDITION_WIDTH + right + LEAST_PROMPT + 4:
+            for name, answer, prompt in self.rows:
+                yield Text.assemble((name, "bold"), ", right answer: ", answer)
+                yield Padding(prompt, (0, 0, 0, 2))
+            return
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for heading, width in (("condition", CONDITION_WIDTH), ("right answer", right), ("prompt", None)):
+            table.add_column(heading, min_width=width, overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        yield table
 
 
 def legend() -> Text:

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from rich.console import Console
 import tiny
 from distractor.command_line import shown_items
 from distractor.command_line.export import export, rows
+from distractor.command_line.shown_items import item_table
 from distractor.text.task import Condition
 from small_ladder import type_in
 from tasks import TASKS
@@ -151,6 +153,20 @@ def test_only_terminals_get_colours(capsys: pytest.CaptureFixture[str], monkeypa
     bare = re.sub(r"\x1b\[[\d;]*m", "", coloured)
     assert [line for line in bare.splitlines() if "In colour" not in line] == plain.splitlines()
     assert max(map(len, bare.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+@pytest.mark.parametrize("name", list(TASKS))
+def test_items_are_whole_at_every_width(name: str, width: int) -> None:
+    task = TASKS[name]()
+    item = task.items[0]
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(item_table(task, item))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    words = set(text.split())
+    assert all(word in words for prompt in item.prompts.values() for word in prompt.split())
 
 
 def test_text_of_a_file_cannot_control_the_terminal() -> None:
