@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from distractor.files import read_file
 from distractor.models.families import public_families
 from distractor.models.source import Source
 
@@ -49,7 +50,7 @@ def _names(sources: Sequence[Source]) -> str:
 
 
 def _architecture(folder: Path) -> str:
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(read_file(folder / "config.json"))
     return str((config.get("text_config") or config).get("model_type") or "")
 
 
@@ -66,7 +67,7 @@ def _tokenizer(folder: Path) -> str:
 @cache
 def _hash_tokenizer(path: Path, *stamp: int) -> str:
     """The stamp (inode, size, time of change) makes the cache read a file again after a change."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(read_file(path))
     parts = {name: content.get(name) for name in TOKENIZER_PARTS}
     if isinstance(parts["model"], dict) and isinstance(merges := parts["model"].get("merges"), list):
         # Older files write a merge as "a b", newer ones as ["a", "b"].

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from distractor.errors import ModelError
+from distractor.files import read_file
 
 CONFIGS = ("config.json", "tokenizer_config.json")
 
@@ -27,8 +28,8 @@ def _references(folder: Path) -> list[str]:
     names: list[str] = []
     for config in CONFIGS:
         try:
-            auto_map = json.loads((folder / config).read_text(encoding="utf-8"))["auto_map"]
-        except (OSError, ValueError, KeyError, TypeError):
+            auto_map = json.loads(read_file(folder / config))["auto_map"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
         values = auto_map.values() if isinstance(auto_map, dict) else [auto_map]
         for value in values:

@@ -1,6 +1,7 @@
 """Code in a model folder runs only if the user allows it, is never asked for, and is part of the cells' keys."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import small_ladder
 import tiny
 from distractor.errors import ModelError
 from distractor.models.load import load
+from distractor.models.remote_code import code_files, refuse_foreign_code
 from distractor.models.source import Source
 from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings
@@ -105,3 +107,23 @@ def test_code_in_another_repository_is_refused(folder: Path) -> None:
     _set_config(folder, auto_map={"AutoConfig": "owner/other--modeling_mine.MineConfig"})
     with pytest.raises(ModelError, match=r"another repository.*owner/other--"):
         load(folder, trust_remote_code=True)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("content", "is_used"),
+    [
+        ("[" * 100_000, False),
+        ("{", False),
+        ("[]", False),
+        ('{"auto_map": 3}', True),
+        ('{"auto_map": {"a": [null, 4]}}', True),
+    ],
+    ids=["deep", "broken", "a list", "a number", "numbers"],
+)
+def test_an_odd_configuration_causes_no_error(content: str, is_used: bool, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("pass")
+    (tmp_path / "config.json").write_text(content)
+    assert [path.name for path in code_files(tmp_path)] == ["mine.py"] * is_used
+    os.mkfifo(tmp_path / "tokenizer_config.json")
+    refuse_foreign_code(tmp_path)
