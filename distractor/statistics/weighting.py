@@ -10,17 +10,9 @@ from distractor.statistics.curve import FEW_GROUPS, Sizes
 from distractor.statistics.group_values import Counts, unweigh
 from distractor.statistics.intervals import GroupMeans, interval
 from distractor.statistics.pairs import weaker_leg
+from distractor.statistics.standard_errors import effective_groups
 
 TURNS = {"fall and rise": -1, "rise and fall": 1}
-
-
-def equal_groups(counts: Counts) -> float:
-    """How many groups of equal size give errors as certain as these (Kish 1965): (Σ n)² / Σ n².
-
-    >>> equal_groups(np.array([2.0, 2.0, 2.0])), round(equal_groups(np.array([90.0] + [1.0] * 60)), 1)
-    (3.0, 2.8)
-    """
-    return float(counts.sum() ** 2 / (counts**2).sum())
 
 
 def weighting_notes(values: GroupMeans, counts: Counts, sizes: Sizes, *, delta: float) -> Iterator[str]:
@@ -29,10 +21,10 @@ def weighting_notes(values: GroupMeans, counts: Counts, sizes: Sizes, *, delta: 
     One group may hold most items, so that few groups decide the errors. And the mean over groups may be another curve than
     the mean over items: its trend or turn, of δ or more, has the other sign, or it is outside an interval.
     """
-    if len(counts) >= FEW_GROUPS and (equal := equal_groups(counts)) < FEW_GROUPS:
+    if len(counts) >= FEW_GROUPS and (equal := effective_groups(counts)) < FEW_GROUPS:
         yield (
             f"the largest of {len(counts)} item groups has {counts.max() / counts.sum():.0%} of the items, so that errors "
-            f"are as uncertain as from {equal:.1f} groups of equal size: bounds from fewer than {FEW_GROUPS} are too narrow"
+            f"are as uncertain as from {equal:.1f} groups of equal size; more groups help, more items in it do not"
         )
     averaged = values.mean(0)
     of_items, low, high = interval(averaged)
