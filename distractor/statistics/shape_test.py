@@ -2,7 +2,8 @@
 
 Level 1, *these weights*: on items like these (item groups are resampled). Level 2, *models like these*: also for models
 trained again with other seeds (needs three). All bounds are simultaneous over all pairs of sizes, so that the choice of
-the peak costs nothing. Values are `seed size group`: the mean of each item group, complete items only.
+the peak costs nothing. Values are `seed size group`, see `group_values`: their plain mean is the
+mean over items.
 """
 
 from collections import Counter
@@ -43,13 +44,13 @@ OneSeed = Float[ndarray, "size group"]
 PValue = Callable[[float], float]  # of a difference as a normal deviate
 Dip = Callable[[int], float]  # the minimum detectable dip at a size, by its index
 METHOD_1 = (
-    "level 1 (these weights): all pairs of sizes at once, max-t cluster bootstrap over item groups; 5 % in each "
-    "direction"
+    "level 1 (these weights): all items weigh alike; all pairs of sizes at once, max-t cluster bootstrap over item groups; "
+    "5 % in each direction"
 )
 METHOD_2 = (
-    "level 2 (models like these): all pairs of sizes at once, studentized range, the variance over independent seeds "
-    "(each size's at least the mean one) plus that of the items that all seeds share, degrees of freedom by "
-    "Satterthwaite; 5 % in each direction"
+    "level 2 (models like these): all items weigh alike; all pairs of sizes at once, studentized range, the variance over "
+    "independent seeds (each size's at least the mean one) plus that of the items that all seeds share, clustered by group, "
+    "degrees of freedom by Satterthwaite; 5 % in each direction"
 )
 METHOD_MEANS = "from means and their standard errors alone, as if each size had different items"
 

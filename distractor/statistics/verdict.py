@@ -63,7 +63,8 @@ AtSize = Callable[[GroupMeans, int, bool], Bounds]
 
 @dataclass(frozen=True)
 class Evidence:
-    """The data of the verdict: group means of complete items, `seed size group`, the same groups in each array.
+    """The data of the verdict: group values (see `group_values`) of complete items, `seed size group`, the same groups in
+    each array.
 
     `preference` (for the distractor's answer) and `accuracy` are in `conflict`; the pulls T and D are in nats. None means
     that the condition was not run. `true_only_is_pure`: the task's `true_only` shows the true task without the distractor
