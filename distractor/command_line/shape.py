@@ -85,8 +85,9 @@ def shape(
     from distractor.curves.judge_tasks import judge_tasks
     from distractor.curves.request import CurveRequest
     from distractor.curves.results_files import paths_of
-    from distractor.runs.folder import open_run
+    from distractor.runs.folder import check_out, open_run
 
+    check_out(out)
     request = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]
     parts = parse_parts(by)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import secrets
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -129,6 +130,21 @@ def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterat
                 (path / "manifest.json").unlink()
                 path.rmdir()
         raise
+
+
+def check_out(out: Path | None) -> None:
+    """Check, before files are read, that the folder of a run can be made or used. Raises StoreError if it cannot."""
+    place = path = out or Path("runs")
+    try:
+        while not place.exists():
+            place = place.parent
+        reason = None if place.is_dir() else "Not a directory"
+        if reason is None and not os.access(place, os.W_OK | os.X_OK):
+            reason = "Permission denied"
+    except OSError as error:
+        reason = error.strerror
+    if reason is not None:
+        raise StoreError(f"{path} cannot be written ({reason}); choose another folder with --out")
 
 
 def run_hash(manifest: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from distractor.errors import ModelError, StoreError
 from distractor.names import printable
-from distractor.runs.folder import RunFolder, open_run, run_hash
+from distractor.runs.folder import RunFolder, check_out, open_run, run_hash
 from ordinary_user import as_ordinary_user
 
 pytestmark = pytest.mark.quick
@@ -118,6 +118,20 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path, brok
         assert as_ordinary_user(open_again) == 0
     finally:
         (tmp_path / broken).chmod(0o755)
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "x" * 300, "closed", "closed/below"])
+def test_a_folder_that_cannot_be_made_is_refused_before_files_are_read(tmp_path: Path, out: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "closed").mkdir(mode=0o555)
+
+    def check() -> None:
+        with pytest.raises(StoreError, match=r"cannot be written .*--out"):
+            check_out(tmp_path / out)
+
+    assert as_ordinary_user(check) == 0
+    check_out(tmp_path / "new" / "below")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
