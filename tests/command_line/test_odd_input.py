@@ -89,7 +89,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([*PLAN, "--threads", LONG[:30]], "threads"),
         ([*PLAN, "--format", f"cot:{LONG}"], "number of shots"),
         ([*PLAN, "--shots", LONG[:20]], "shots"),
-        ([*PLAN[:4], f"ladder/2x1@{LONG[:200]}", "--plan"], "step number"),
+        ([*PLAN[:4], f"ladder/80x2@{LONG[:200]}", "--plan"], "step number"),
         ([*PLAN[:4], f"./{'x' * 300}", "--plan"], "File name too long"),
     ],
     ids=lambda given: " ".join(given)[-30:] if isinstance(given, list) else "",
