@@ -173,8 +173,14 @@ def seed_modes(result: AblationResult, models: Sequence[int]) -> Modes | None:
     """The modes of distractor preference in `conflict` over the seeds of a size; None with fewer than three seeds."""
     if len(models) < MIN_SEEDS:
         return None
-    means = [result.mean([model], "distractor_preference", Condition.CONFLICT) for model in models]
-    return modes(np.array([mean.mean for mean in means if mean]))
+    return modes(seed_levels(result, models))
+
+
+def seed_levels(result: AblationResult, models: Sequence[int]) -> Float[ndarray, " seed"]:
+    """Each model's mean distractor preference in `conflict`."""
+    rows = [result.item_values(model, "distractor_preference", Condition.CONFLICT) for model in models]
+    means: ndarray = np.array(rows)[:, result.complete].mean(1)
+    return means
 
 
 def constant_answer(result: AblationResult, model: int) -> str | None:

@@ -6,7 +6,14 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from distractor.ablation.ablate import CONSTANT_SHARE, AblationResult, constant_answer, models_at_peak, seed_modes
+from distractor.ablation.ablate import (
+    CONSTANT_SHARE,
+    AblationResult,
+    constant_answer,
+    models_at_peak,
+    seed_levels,
+    seed_modes,
+)
 from distractor.numbers import interval_against, number, number_against, p_value, with_interval
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
@@ -188,9 +195,11 @@ def mean_and_interval(mean: Mean | None) -> str:
 
 def _members(result: AblationResult, models: Sequence[int]) -> tuple[list[int], list[int]]:
     """The seeds of a size that prefer the distractor, and the others."""
-    means = {model: result.mean([model], *PREFERENCE) for model in models}
-    above = [model for model, mean in means.items() if mean and mean.mean > CHANCE]
-    return above, [model for model in models if model not in above]
+    is_above = seed_levels(result, models) > CHANCE
+    above, below = (
+        [model for model, kept in zip(models, chosen, strict=True) if kept] for chosen in (is_above, ~is_above)
+    )
+    return above, below
 
 
 def mode_sentences(result: AblationResult) -> Iterator[str]:
