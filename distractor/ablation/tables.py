@@ -223,7 +223,7 @@ def _peak_sentence(result: AblationResult) -> str:
     source = result.scores[models[0]].source
     true, distractor = (mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull"))
     return (
-        f"Peak of distractor preference: {source.model} ({source.n_params:,} parameters), "
+        f"Peak of preference: {source.model} ({source.n_params:,} parameters), "
         f"{mean_and_interval(preference)} (level {result.interval_level}); T = {true}, D = {distractor} nats."
     )
 
