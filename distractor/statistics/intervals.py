@@ -4,7 +4,7 @@ Items of one group are not independent, so all intervals use the spread over gro
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -184,7 +184,7 @@ def simultaneous_interval(
     drawn = bootstrap_means(values - mean[:, None], draws) / error[:, None]
     maxima = np.sort(np.abs(drawn).max(0)) * np.sqrt(n_groups / (n_groups - 1))
     critical = critical_values.maxima_deviate(maxima, ALPHA)
-    half = critical_values.t_at(critical, standard_errors.group_degrees(values)) * error
+    half = critical_values.t_at(critical, standard_errors.group_degrees(values[:, None])) * error
     return mean, mean - half, mean + half
 
 
@@ -202,7 +202,7 @@ def interval_of_models(
     n_seeds = check_seeds(len(values))
     between_seeds = values.mean(-1).var(0, ddof=1) / n_seeds
     of_items = np.maximum(np.diag(standard_errors.shared_covariance(values)), 0)
-    n_groups, degrees = values.shape[-1], float(standard_errors.group_degrees(values.mean(0)))
+    n_groups, degrees = values.shape[-1], standard_errors.group_degrees(values.mean(0)[:, None])
     mean, low, high = _seed_interval(values.mean((0, 2)), between_seeds, of_items, n_seeds, degrees)
     if limits is not None:
         is_bottom, is_top = (values == limits[0]).all((0, 2)), (values == limits[1]).all((0, 2))
@@ -240,7 +240,7 @@ def interval_of_seed_means(means: Means, errors: Means) -> tuple[ndarray, ndarra
 
 
 def _seed_interval(
-    mean: ndarray, between_seeds: ndarray, of_items: ndarray, n_seeds: int, group_degrees: float
+    mean: ndarray, between_seeds: ndarray, of_items: ndarray, n_seeds: int, group_degrees: Any
 ) -> tuple[ndarray, ndarray, ndarray]:
     error, freedom = combine(Part(between_seeds, n_seeds - 1), Part(of_items, group_degrees))
     half = standard_errors.t_quantile(freedom) * error

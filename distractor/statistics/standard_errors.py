@@ -47,7 +47,8 @@ def group_degrees(values: Float[ndarray, "*rest size group"]) -> Float[ndarray, 
     """The degrees of freedom of a variance over groups: groups − 1, or less where few groups make up most of it.
 
     The latter are large groups, or the few whose answers change. Follows Satterthwaite (1946), from each group's squared
-    residuals over all sizes; without items' own difficulty, which differences between sizes do not contain.
+    residuals over all sizes. Over several sizes they leave out the items' own difficulty, which differences between sizes
+    do not contain; for a mean, give one size.
     """
     n_sizes, n_groups = values.shape[-2:]
     residuals = values - values.mean(-1, keepdims=True)

@@ -428,7 +428,7 @@ def _models_at_peak(values: GroupMeans, size: int) -> Bounds:
     per_seed = values.mean(-1)
     common, excess = of_seeds(per_seed.var(0, ddof=1), n_seeds)
     of_items = max(float(shared_covariance(values[:, size : size + 1])[0, 0]), 0.0)
-    degrees = float(group_degrees(values.mean(0)))
+    degrees = float(group_degrees(values[:, size : size + 1].mean(0)))
     error, freedom = error_over_seeds(common[0], (excess[size],), of_items, n_seeds, n_sizes, degrees)
     half = float(stdtrit(freedom, 1 - ALPHA / 2 / (n_sizes - 2)) * error)
     mean = float(per_seed[:, size].mean())

@@ -5,6 +5,7 @@ import numpy as np
 from distractor.statistics.changes import changes, do_halves_differ
 from distractor.statistics.effects import judge
 from distractor.statistics.sign_flips import sign_flip_p, sign_flips_of_family
+from distractor.statistics.verdict import _models_at_peak
 from grouped_items import GROUPS, N_GROUPS, N_ROWS, calls, clustered, grouped, items, with_seeds
 
 
@@ -79,3 +80,27 @@ def test_seed_noise_is_inside_seed_noise_and_a_larger_difference_is_beyond() -> 
             beyond[planted] += any(call == "beyond item noise and seed noise" for call in found)
     assert beyond[0.0] / 60 <= 0.1
     assert beyond[4.0] / 60 >= 0.95
+
+
+def test_few_groups_that_all_seeds_share_are_seldom_called_beyond_seed_noise() -> None:
+    """Three groups give the items' variance two degrees of freedom, however many seeds there are."""
+    rng = np.random.default_rng(21)
+    groups, wrong = grouped(3), 0
+    for _ in range(400):
+        first, second = (
+            np.repeat(rng.normal(size=(1, 1, 6)), 5, 1) + 0.01 * rng.normal(size=(1, 5, 1)) for _ in range(2)
+        )
+        (judged,) = changes(first, second, groups, counted=[False])
+        assert judged.seeds is not None
+        wrong += judged.seeds.p <= 0.05
+    assert wrong / 400 <= 0.08
+
+
+def test_an_interval_at_the_peak_covers_the_mean_also_with_few_groups() -> None:
+    rng = np.random.default_rng(22)
+    missed = 0
+    for _ in range(400):
+        values = rng.normal(size=(1, 5, 3)) + 0.01 * rng.normal(size=(5, 5, 1))
+        bounds = [_models_at_peak(values, size) for size in (1, 2, 3)]
+        missed += any(low > 0 or high < 0 for _, low, high in bounds)
+    assert missed / 400 <= 0.08
