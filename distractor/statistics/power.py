@@ -1,6 +1,7 @@
 """Minimum detectable dip: the depth that a test of the curve's shape detects with a given power, by simulation."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from distractor.statistics.pairs import ENOUGH_DEGREES, error_over_seeds
 from distractor.statistics.standard_errors import expected_degrees, of_seeds, variance_of_differences
 
 POWER = 0.8
+MANY_SIZES = 500
 ROUNDS, CLOSE = 50, 1e-4  # until the dip and its own noise agree
 Draws = Float[ndarray, "draw size"]
 Covariance = Float[ndarray, "size size"]
@@ -126,6 +128,12 @@ def detectable_dip(noise: Noise, at: int, *, power: float = POWER, per_answer: f
 
 
 def normal_draws(rng: np.random.Generator, covariance: Float[ndarray, "size size"], count: int) -> ndarray:
-    """Normal draws with mean 0; negative eigenvalues of an estimated covariance count as 0."""
+    """Normal draws with mean 0; negative eigenvalues of an estimated covariance count as 0.
+
+    For thousands of sizes a Cholesky root is tried first, since it takes a tenth of the time.
+    """
+    if len(covariance) > MANY_SIZES:
+        with suppress(np.linalg.LinAlgError):
+            return rng.normal(size=(count, len(covariance))) @ np.linalg.cholesky(covariance).T
     variances, directions = np.linalg.eigh(covariance)
     return rng.normal(size=(count, len(variances))) * np.sqrt(np.maximum(variances, 0)) @ directions.T

@@ -205,15 +205,17 @@ def smooth(x: Points, y: Points) -> tuple[Points, Points]:
 
 def _roughness(knots: Float[ndarray, " knot"]) -> Float[ndarray, "knot knot"]:
     """K: f'Kf is the integral of the squared second derivative of the natural cubic spline through f."""
+    from scipy.linalg import solveh_banded
+
     gap = np.diff(knots)
     count = len(knots)
-    q, r = np.zeros((count, count - 2)), np.zeros((count - 2, count - 2))
+    q, r = np.zeros((count, count - 2)), np.zeros((2, count - 2))  # r: the superdiagonal, then the diagonal
     for j in range(count - 2):
         q[j : j + 3, j] = 1 / gap[j], -1 / gap[j] - 1 / gap[j + 1], 1 / gap[j + 1]
-        r[j, j] = (gap[j] + gap[j + 1]) / 3
+        r[1, j] = (gap[j] + gap[j + 1]) / 3
         if j:
-            r[j - 1, j] = r[j, j - 1] = gap[j] / 6
-    return q @ np.linalg.solve(r, q.T)
+            r[0, j] = gap[j] / 6
+    return np.asarray(q @ solveh_banded(r, q.T))
 
 
 def lind_mehlum(x: Points, y: Points) -> LindMehlum:

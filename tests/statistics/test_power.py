@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from distractor.errors import ScalingError
+from distractor.statistics import power
 from distractor.statistics.pairs import pairs_of_models, pairs_of_weights, weaker_leg
 from distractor.statistics.power import Noise, detectable_dip, smallest_detectable_dip
 from distractor.statistics.shape_test import judge, judge_models, judge_weights
@@ -73,3 +74,12 @@ def test_more_groups_and_seeds_detect_smaller_dips() -> None:
     assert smallest_detectable_dip(9, 5, 100, power=0.5) < smallest_detectable_dip(9, 5, 100, power=0.9)
     with pytest.raises(ScalingError, match="at least 3 sizes, 1 seed and 2 item groups; asked for 2 sizes"):
         smallest_detectable_dip(2, 5, 100)
+
+
+@pytest.mark.parametrize("rank", [3, 30])
+def test_draws_for_many_sizes_have_the_same_covariance(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = np.random.default_rng(1).normal(size=(6, rank))
+    covariance = root @ root.T
+    monkeypatch.setattr(power, "MANY_SIZES", 5)
+    drawn = power.normal_draws(np.random.default_rng(0), covariance, 40_000)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.04 * covariance.max())
