@@ -29,7 +29,7 @@ from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import HARNESS_SHARES, NATS, SHARES, judge_means
 from distractor.statistics.sign_flips import holm
 from distractor.text.task import RIGHT, Answer
-from shown import check_page
+from shown import check_page, check_widths
 
 SIZES = tuple(1000 * 2**k for k in range(9))
 U = (0.5, 0.45, 0.3, 0.15, 0.1, 0.3, 0.6, 0.85, 0.95)
@@ -347,6 +347,11 @@ def test_conditions_of_different_shape_are_not_composed() -> None:
 
 def drawn(found: JudgedCurve) -> list[str]:
     return [text.get_text() for axes in plot.shape(found).axes for text in axes.get_legend().get_texts()]
+
+
+def test_the_page_fits_every_width() -> None:
+    found = judge_curve(curve(U), references=["opt", "gpt3"], task="negation_qa")
+    check_widths(lambda: [page(found)])
 
 
 def test_the_figure_shows_both_levels_the_turning_set_and_the_published_curves() -> None:
