@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from xarray import DataArray
 
-    from distractor.models.model import Model
+    from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
 
 AblationKind = Literal["mean", "zero", "resample"]
@@ -113,7 +113,7 @@ class Compensation(Knockout):
 
     slot_parts: ClassVar[tuple[Part, ...]] = ("attn_out", "resid_post")
 
-    def sites(self, model: "Model") -> Sequence[Site]:
+    def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The outputs of all heads, MLPs and attention layers, and the last residual stream."""
         every = [Site(layer, part) for layer in range(model.n_layers) for part in (*self.writes, "attn_out")]
         return [*every, Site(model.n_layers - 1, "resid_post")]

@@ -11,7 +11,7 @@ from distractor.text.task import Condition
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.models.model import Model
+    from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
 
 
@@ -26,7 +26,7 @@ class Attention(Probe):
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
     slot_parts: ClassVar[tuple[Part, ...]] = ("pattern",)
 
-    def sites(self, model: "Model") -> Sequence[Site]:
+    def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The attention pattern of every layer."""
         return [Site(layer, "pattern") for layer in range(model.n_layers)]
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from xarray import DataArray
 
-    from distractor.models.model import Model
+    from distractor.models.hooked_model import HookedModel
     from distractor.probing.positions import Positions
     from distractor.probing.run import Run
 
@@ -39,7 +39,7 @@ class DirectAttribution(Probe):
     conditions: tuple[Condition, ...] = (Condition.CONFLICT, Condition.CONGRUENT)
     slot_parts: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post", "z", "pattern")
 
-    def sites(self, model: "Model") -> Sequence[Site]:
+    def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The layers' outputs at the slot and their heads' `z`; with `by_role` also patterns and values."""
         from distractor.probing import stream
 

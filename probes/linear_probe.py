@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from xarray import DataArray
 
-    from distractor.models.model import Model
+    from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Batch, Run
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -51,7 +51,7 @@ class LinearProbe(Probe):
         if self.folds < 2:
             raise ValueError(f"{self.folds} folds leave no other items to fit to; use at least 2")
 
-    def sites(self, model: "Model") -> Sequence[Site]:
+    def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The residual stream before the first layer and after each layer."""
         return [Site(0, "resid_pre"), *(Site(layer, "resid_post") for layer in range(model.n_layers))]
 

@@ -11,7 +11,7 @@ from distractor.text.task import Condition
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.models.model import Model
+    from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
 
 
@@ -34,7 +34,7 @@ class LogitLens(Probe):
     is_aligned: ClassVar[bool] = False
     slot_parts: ClassVar[tuple[Part, ...]] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 
-    def sites(self, model: "Model") -> Sequence[Site]:
+    def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The input of the first layer, and the outputs of every layer."""
         from distractor.probing import stream
 

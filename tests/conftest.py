@@ -18,9 +18,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 install_import_hook(["distractor", "probes"], "contracts.check")
 
 if TYPE_CHECKING:
+    from distractor.models.hooked_model import HookedModel
     from distractor.models.model import Model
 
 Loaded = Callable[..., "Model"]
+Hooked = Callable[..., "HookedModel"]
 """loaded("llama", tokenizer="words", dtype="float64")"""
 
 
@@ -39,13 +41,12 @@ def _no_network() -> Any:
 
 
 @pytest.fixture(scope="session")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """Load a tiny model of an architecture with random weights, shared by tests, which must not change it.
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Any]:
+    """The folder of a tiny model of an architecture with random weights.
 
     The tokenizers `words` and `bytes` know `tiny.task()`; `words_bos` and `bytes_bos` add a BOS token.
     """
     import tiny
-    from distractor.models.load import load
 
     @cache
     def tokenizer(name: str) -> Any:
@@ -61,8 +62,28 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
         path = tmp_path_factory.mktemp(f"{architecture}-{name}")
         return tiny.save(path, {**tiny.ARCHITECTURES, **tiny.FURTHER}[architecture], tokenizer(name))
 
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(tiny_folder: Callable[[str, str], Any]) -> Loaded:
+    """Load a tiny model, shared by tests, which must not change it."""
+    from distractor.models.load import load
+
     @cache
     def get(architecture: str, tokenizer: str = "words_bos", dtype: str = "float64") -> "Model":
-        return load(folder(architecture, tokenizer), device="cpu", dtype=dtype)
+        return load(tiny_folder(architecture, tokenizer), device="cpu", dtype=dtype)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def hooked(tiny_folder: Callable[[str, str], Any]) -> Hooked:
+    """Load a tiny model with hooks, shared by tests, which must not change it."""
+    from distractor.models.load import load
+
+    @cache
+    def get(architecture: str, tokenizer: str = "words_bos", dtype: str = "float64") -> "HookedModel":
+        return load(tiny_folder(architecture, tokenizer), device="cpu", dtype=dtype).hooked
 
     return get

@@ -9,7 +9,7 @@ import torch
 
 import small_ladder
 import tiny
-from conftest import Loaded
+from conftest import Hooked
 from distractor import progress
 from distractor.models import families
 from distractor.models.model import Model
@@ -53,8 +53,8 @@ def test_a_result_is_a_cache_hit_once_and_only_if_this_run_did_not_compute_it() 
     assert (counter.cache_hits, counter.saved_passes) == (1, 7)
 
 
-def test_every_method_that_runs_a_model_records_its_forward_passes(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_every_method_that_runs_a_model_records_its_forward_passes(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     tokens = torch.arange(12).reshape(2, 6)
     with count_run() as counter:
         model.log_probs(tokens, torch.tensor([5]))
@@ -64,9 +64,9 @@ def test_every_method_that_runs_a_model_records_its_forward_passes(loaded: Loade
 
 
 def test_a_command_reports_why_cached_patching_fails_in_a_model(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = loaded("gpt2")
+    model = hooked("gpt2")
     run = observe(model, batch(encode(tiny.task(), model), model, (Condition.CONFLICT, Condition.CONGRUENT)))
 
     def refuse(self: Model, mask: Any) -> Any:

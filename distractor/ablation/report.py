@@ -1,20 +1,21 @@
 """Writes the run folder of `distractor ablate`: results.parquet, prompts, readings, figures and summary.json."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distractor.ablation.ablate import AblationResult, composed_of, constant_answer, seed_modes
 from distractor.names import file_name
-from distractor.probing.cells import labels, mean_of, means_of
-from distractor.probing.readings import Reading
+from distractor.probing.cells import groups_of_items, labels, mean_of, means_over
+from distractor.probing.readings import Reading, labelled
 from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder
 from distractor.runs.precision import precision_caution
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
 from distractor.statistics.intervals import MIN_SEEDS
+from distractor.statistics.remember import remembered
 from distractor.text.task import Answer, Condition
 
 if TYPE_CHECKING:
@@ -112,14 +113,24 @@ def summary(result: AblationResult) -> dict[str, Any]:
 
 def knockout(result: AblationResult, reading: Reading) -> dict[str, Any]:
     """The mean change of the logit gap (nats) for each ablated component under both conditions, with its interval."""
-    cells = means_of(result.task, reading.data)
-    effects = {
+    source = reading.source
+    facts = reading.cell.facts
+    effects = _effects(groups_of_items(result.task, dict(facts["dims"])["item"]), reading.values, facts)
+    return {"model": source.name, "n_params": source.n_params, **reading.attributes, "effects": effects}
+
+
+@remembered
+def _effects(
+    groups: Sequence[str], values: np.ndarray, facts: Mapping[str, Any]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The mean of each ablated component's effect under each condition, with its interval."""
+    cells = means_over(groups, labelled(values, facts))
+    return {
         component: {
             c: mean_of(cells.sel(component=component, condition=c))._asdict() for c in labels(cells, "condition")
         }
         for component in labels(cells, "component")
     }
-    return {"model": reading.source.name, "n_params": reading.source.n_params, **reading.data.attrs, "effects": effects}
 
 
 def _size(result: AblationResult, models: Sequence[int]) -> dict[str, Any]:

@@ -111,9 +111,11 @@ def ablate(
     from distractor.ablation.ablate import ablate as run_ablation
     from distractor.ablation.plan import plan as plan_run
     from distractor.models.families import find_models
+    from distractor.runs.folder import run_hash
     from distractor.runs.manifest import run_manifest
     from distractor.scoring.shot_limits import refuse_too_many_shots
     from distractor.scoring.store import Store
+    from distractor.statistics.remember import remembering
     from distractor.text.format import parse_formats
     from distractor.text.format_task import format_task
 
@@ -154,21 +156,23 @@ def ablate(
 
         manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
     steps = len(sources) * sum(len(each.conditions) for each in tasks) + 2 * len(ranked) * (probe is not None)
-    with run_folder(store, out, f"ablate-{plain.name}", manifest) as folder:
-        with progress_bar(steps) as advance:
-            results: list[Any] = [
-                run_ablation(each, sources, store=store, settings=settings, knockout=probe, advance=advance)
-                if each in ranked
-                else ablate_written(each, sources, store=store, settings=settings, advance=advance)
-                for each in tasks
-            ]
-        summary = report.write(folder, results[0]) if is_alone else format_report.write(folder, results)
-    if as_json:
-        print_json(summary)
-    elif is_alone:
-        _print_result(results[0], summary, folder.path)
-    else:
-        _print_formats(results, summary, folder.path)
+    remembered = store.folder / "statistics" / f"{run_hash(manifest)[:16]}.pickle"
+    with remembering(remembered):
+        with run_folder(store, out, f"ablate-{plain.name}", manifest) as folder:
+            with progress_bar(steps) as advance:
+                results: list[Any] = [
+                    run_ablation(each, sources, store=store, settings=settings, knockout=probe, advance=advance)
+                    if each in ranked
+                    else ablate_written(each, sources, store=store, settings=settings, advance=advance)
+                    for each in tasks
+                ]
+            summary = report.write(folder, results[0]) if is_alone else format_report.write(folder, results)
+        if as_json:
+            print_json(summary)
+        elif is_alone:
+            _print_result(results[0], summary, folder.path)
+        else:
+            _print_formats(results, summary, folder.path)
 
 
 def _why_no_knockout(task: "Task") -> str | None:

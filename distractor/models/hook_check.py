@@ -9,14 +9,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from distractor.errors import ModelError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import set_to
-from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
 
-_passed: "WeakKeyDictionary[Model, set[Part]]" = WeakKeyDictionary()  # the parts of each model that passed
+_passed: "WeakKeyDictionary[HookedModel, set[Part]]" = WeakKeyDictionary()  # the parts of each model that passed
 
 
-def require_full_precision(model: Model) -> None:
+def require_full_precision(model: HookedModel) -> None:
     """Raise ModelError if the model computes in half precision, which rounds away the effects of single sites."""
     if model.dtype not in (torch.float32, torch.float64):
         dtype = str(model.dtype).removeprefix("torch.")
@@ -24,7 +24,7 @@ def require_full_precision(model: Model) -> None:
 
 
 @torch.inference_mode()
-def check_hooks(model: Model, tokens: Int[Tensor, "row pos"], parts: Sequence[Part]) -> None:
+def check_hooks(model: HookedModel, tokens: Int[Tensor, "row pos"], parts: Sequence[Part]) -> None:
     """Check at every layer that writing to `parts` works in this model.
 
     First, writing back the activation that was read changes nothing. Second, writing NaN makes the logits NaN for any
@@ -78,7 +78,7 @@ _DETERMINES: Mapping[Part, tuple[Part, ...]] = {
 
 
 def _has_same_consequences(
-    model: Model, site: Site, other: Int[Tensor, "row pos"], seen: Mapping[Site, Tensor], clean: Tensor
+    model: HookedModel, site: Site, other: Int[Tensor, "row pos"], seen: Mapping[Site, Tensor], clean: Tensor
 ) -> bool:
     """Whether an activation of the first run, written in a run of `other` tokens, has the same consequences there.
 

@@ -1,6 +1,5 @@
 """Loads a model folder with its tokenizer."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,13 @@ import torch
 
 from distractor.errors import ModelError, first_line
 from distractor.models.device import pick_device
+from distractor.models.limits import context_length
 from distractor.models.loading_report import refuse_adapter, refuse_incomplete, refuse_keys, unconverted_keys
 from distractor.models.memory import free_memory, loaded_networks, quiet_transformers
 from distractor.models.model import Model
 from distractor.models.remote_code import refuse_foreign_code
-from distractor.models.self_check import check_against, reference_log_probs
+from distractor.models.self_check import self_check as check
+from distractor.models.self_check import set_attention
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -34,13 +35,13 @@ def load(
     """Load a folder written by `save_pretrained`, without using the network.
 
     `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a large model over all
-    devices. For `bos`, see `wrap`. `self_check` compares the model with plain transformers first (see `check_against`).
+    devices. For `bos`, see `as_model`. `self_check` compares scores with plain transformers first (see `self_check`).
     `trust_remote_code` runs Python files of the folder if its configuration names them.
-    Raises ModelError if the folder holds no readable model or tokenizer, its weights do not fill the model,
-    TransformerLens does not support the architecture, the device is not available, the folder needs its own code and is
-    not trusted, or the self-check fails.
+    Attention is eager unless the self-check finds that this differs from the default of transformers.
+
+    Raises ModelError if the folder holds no readable model or tokenizer, its weights do not fill the model, the device is
+    not available, the folder needs its own code and is not trusted, or the self-check fails.
     """
-    from transformer_lens.model_bridge import TransformerBridge
     from transformers import AutoTokenizer
 
     name = name or str(folder)
@@ -67,11 +68,6 @@ def load(
                 raise FileNotFoundError("it has no tokenizer")
             network = load_network(folder, name=name, dtype=DTYPES[dtype], device_map=device_map, **trust)
             network = network if device_map else network.to(place)
-            reference = reference_log_probs(network, words) if self_check else None
-            where = {} if device_map else {"device": place}
-            bridge = TransformerBridge.boot_transformers(
-                str(folder), hf_model=network, dtype=DTYPES[dtype], tokenizer=words, **trust, **where
-            )
         except ModelError:
             raise
         # A damaged file raises the error of its reader: pickle, safetensors, json or a configuration class.
@@ -82,10 +78,12 @@ def load(
                     "allow them with --trust-remote-code"
                 ) from error
             raise ModelError(f"{name}: cannot load a model from {folder} ({first_line(error)}); {expected}") from error
-    loaded_networks.add(bridge)
-    model = wrap(bridge, words, name=name, bos=bos)
+    model = as_model(network, words, name=name, bos=bos)
     try:
-        return model if reference is None else replace(model, check=check_against(model, reference))
+        if self_check:
+            return replace(model, check=check(model))
+        set_attention(model, "eager")
+        return model
     except RuntimeError as error:
         raise ModelError(
             f"{name}: the model is loaded but cannot run as {dtype} on {place} ({first_line(error)})"
@@ -114,11 +112,11 @@ def load_network(
     network, report = loaded
     refuse_incomplete(name, report)
     loaded_networks.add(network)
-    return network.eval()
+    return network.eval().requires_grad_(False)
 
 
-def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:
-    """Make a `Model` from a `TransformerBridge` and a fast tokenizer; `bos` None is the tokenizer's own setting.
+def as_model(network: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:
+    """Make a `Model` from a network of transformers and a fast tokenizer; `bos` None is the tokenizer's own setting.
 
     Raises ModelError if the tokenizer is slow, so it cannot map tokens to characters, or lacks the requested BOS token.
     """
@@ -126,18 +124,14 @@ def wrap(bridge: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> 
         raise ModelError(f"{name}: needs a fast tokenizer (tokenizer.json); this one is a {type(tokenizer).__name__}")
     if bos and tokenizer.bos_token_id is None:
         raise ModelError(f"{name}: the tokenizer has no BOS token; leave out --bos, or use --bos no")
-    bridge.eval().requires_grad_(False)
     with_bos = [tokenizer.bos_token_id, *tokenizer("a", add_special_tokens=False).input_ids]
     uses_bos = tokenizer("a").input_ids[: len(with_bos)] == with_bos if bos is None else bos
-    context = getattr(bridge.cfg, "n_ctx", None)
     return Model(
         name=name,
-        bridge=bridge,
+        network=network,
         tokenizer=tokenizer,
-        n_params=int(bridge.n_params_total),
-        n_layers=int(bridge.cfg.n_layers),
-        n_heads=int(bridge.cfg.n_heads),
-        vocab=int(bridge.cfg.d_vocab),
-        context=int(context) if context and not math.isinf(context) else None,
+        n_params=int(network.num_parameters()),
+        vocab=int(network.config.get_text_config().vocab_size),
+        context=context_length(network.config),
         bos=tokenizer.bos_token_id if uses_bos else None,
     )

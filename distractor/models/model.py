@@ -1,22 +1,21 @@
-"""A language model with tokens in and log-probabilities out, whose activations can be read and edited by site."""
+"""A language model with tokens in and log-probabilities out: the plain network of transformers."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from typing import Any
+import inspect
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import torch
-from einops import einsum, rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from distractor.errors import ModelError
-from distractor.models import hooks, limits
-from distractor.models.hooks import HOOKS, Edit, Hook, Read, Tap, recorder
-from distractor.models.memory import quiet_transformers
-from distractor.models.site import PARTS, Part, Site
+from distractor.models import arithmetic, limits
 from distractor.progress import record_forward_pass
+
+if TYPE_CHECKING:
+    from distractor.models.hooked_model import HookedModel
 
 WEIGHT_TREATMENT = "raw: as stored, nothing folded or centred"
 """How weights are changed before use; recorded with results."""
@@ -32,11 +31,11 @@ class AttentionMask:
 
 @dataclass(frozen=True)
 class SelfCheck:
-    """The largest differences of log-probabilities, in nats: to plain transformers, and of a padded batch to single
-    prompts.
+    """The largest differences of log-probabilities, in nats: of eager attention to the default implementation of
+    transformers, and of a padded batch to single prompts.
     """
 
-    bridge: float
+    attention: float
     padding: float
 
 
@@ -44,20 +43,30 @@ class SelfCheck:
 class Model:
     """A loaded model: its tokenizer, its sizes, and its forward passes.
 
-    `bos` is the token before every prompt. `n_params` counts every parameter once. `check` is None without a
-    self-check.
+    `network` is the model of transformers. `bos` is the token before every prompt. `n_params` counts every parameter
+    once. `check` is None without a self-check. Activations are read and edited in `hooked`.
     """
 
     name: str
-    bridge: Any
+    network: Any
     tokenizer: Any
     n_params: int
-    n_layers: int
-    n_heads: int
     vocab: int
     context: int | None
     bos: int | None
     check: SelfCheck | None = None
+
+    @cached_property
+    def hooked(self) -> "HookedModel":
+        """The model with hooks. The first use wraps the network in place, which changes later passes by rounding errors."""
+        from distractor.models.hooked_model import wrap
+
+        return wrap(self)
+
+    @cached_property
+    def bridge(self) -> Any:
+        """The `TransformerBridge` of `hooked`."""
+        return self.hooked.bridge
 
     @property
     def treatment(self) -> dict[str, Any]:
@@ -70,6 +79,7 @@ class Model:
         special = [token for token in self.tokenizer("a").input_ids if token not in tokenize("a").input_ids]
         return {
             "weights": WEIGHT_TREATMENT,
+            "attention": self.attention,
             "bos": None if self.bos is None else name(self.bos),
             "left_out": [name(token) for token in special if token != self.bos],
             "space": "kept" if tokenize("so: A").input_ids != tokenize("so:A").input_ids else "dropped",
@@ -79,175 +89,33 @@ class Model:
     @property
     def device(self) -> torch.device:
         """The device of the first weights, where input tokens must be."""
-        return next(self.bridge.parameters()).device
+        return next(self.network.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of weights and activations."""
-        return next(self.bridge.parameters()).dtype
+        return next(self.network.parameters()).dtype
 
     @property
-    def parts(self) -> tuple[Part, ...]:
-        """The parts that this architecture has; no `resid_mid` if attention and MLP run in parallel or norms follow the
-        sums.
-        """
-        return tuple(part for part in PARTS if self._has(part, 0))
-
-    def _has(self, part: Part, layer: int) -> bool:
-        return f"blocks.{layer}.{HOOKS[part]}" in self.bridge.hook_dict and (part != "resid_mid" or self.is_additive)
-
-    def n_heads_of(self, part: Part) -> int:
-        """Return the number of heads of a part; `k` and `v` have fewer in grouped-query attention."""
-        shared = getattr(self.bridge.cfg, "n_key_value_heads", None)
-        return int(shared) if shared and part in ("k", "v") else self.n_heads
+    def attention(self) -> str:
+        """The attention implementation of transformers that is used: `eager`, `sdpa`, …"""
+        return str(self.network.config._attn_implementation)
 
     @property
     def shared_length(self) -> int | None:
         """The length up to which texts may share a sequence or a cache: see `limits.shared_length`."""
-        return limits.shared_length(self.bridge.original_model.config)
-
-    @property
-    def is_additive(self) -> bool:
-        """Whether layers add their outputs to the residual stream; False if a norm follows each sum (OPT-350m)."""
-        return bool(getattr(self.bridge.original_model.config, "do_layer_norm_before", True))
-
-    def hook_name(self, site: Site) -> str:
-        """Return the hook name of a site in TransformerLens. Raises ModelError if the model has no such site."""
-        if not 0 <= site.layer < self.n_layers:
-            raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; got {site}")
-        heads = self.n_heads_of(site.part)
-        if site.head is not None and not 0 <= site.head < heads:
-            raise ModelError(f"{self.name} has heads 0 to {heads - 1} of {site.part}; got {site}")
-        name = f"blocks.{site.layer}.{HOOKS[site.part]}"
-        if not self._has(site.part, site.layer):
-            raise ModelError(f"{self.name} has no {site.part} that can be read or written (TransformerLens: {name})")
-        return name
+        return limits.shared_length(self.network.config)
 
     def log_probs(
-        self,
-        tokens: Int[Tensor, "row pos"],
-        keep: Int[Tensor, " kept"],
-        *,
-        reads: Mapping[Site, Read] | None = None,
-        edits: Mapping[Site, Edit] | None = None,
-        taps: Mapping[Site, Tap] | None = None,
-        mask: AttentionMask | None = None,
-        reads_at_keep: bool = False,
+        self, tokens: Int[Tensor, "row pos"], keep: Int[Tensor, " kept"], *, mask: AttentionMask | None = None
     ) -> Float[Tensor, "row kept vocab"]:
         """Return log-probabilities of the next token at the positions `keep`, the only ones that are unembedded.
 
         Rows may be padded on the right, because causal attention does not look ahead. `mask` replaces the causal mask.
-        `edits` apply before `reads`. With `reads_at_keep`, activations are right only at the positions `keep`, which is
-        cheaper. `taps` start the gradient graph at the first of their sites; gradients must be enabled. An edit of
-        `pattern` receives NaN, because some architectures compute the pattern too late; it has to return a fixed value.
-
-        Raises ModelError like `hook_name`, and ValueError if a pattern is both read and written, or a gradient is
-        requested at a site that is written through another one (`resid_mid`, `pattern`).
         """
-        edits, reads, taps = edits or {}, reads or {}, taps or {}
-        rewritten = {site.layer for site in edits if site.part == "pattern"}
-        if any(site.part == "pattern" and site.layer in rewritten for site in reads):
-            raise ValueError("one pass cannot both read and write the pattern of a layer")
-        if any(site.part in ("pattern", "resid_mid") for site in taps):
-            raise ValueError("gradients at pattern and resid_mid are not available")
         record_forward_pass(tokens.numel())
-        can_restrict = (reads_at_keep or not reads) and not (edits or taps) and len(keep) < tokens.shape[1]
-        restricted = self._restrict_last_mlp(keep) if can_restrict else contextlib.nullcontext()
-        with self._arithmetic(), restricted, self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
-            if mask is None:
-                logits = self.bridge(tokens, logits_to_keep=keep, use_cache=False)
-            else:
-                logits = self._network(tokens, mask, logits_to_keep=keep, use_cache=False)
-        logits = logits.to(self.device)
-        if logits.shape[1] != len(keep):  # native models of TransformerLens return all positions
-            logits = logits[:, keep]
-        return _log_softmax(logits)
-
-    def make_cache(self, layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
-        """Return a key/value cache with these keys and values of the first layers, each [row head pos d_head]."""
-        from transformers import DynamicCache
-
-        cache = DynamicCache()
-        for layer, (keys, values) in enumerate(layers):
-            cache.update(keys, values, layer)
-        return cache
-
-    def run_layers(
-        self,
-        tokens: Int[Tensor, "row pos"],
-        past: Any,
-        *,
-        start: int = 0,
-        mask: AttentionMask | None = None,
-        reads: Mapping[Site, Read] | None = None,
-        edits: Mapping[Site, Edit] | None = None,
-    ) -> None:
-        """Run the layers from `start` on after the tokens of a cache, and add their keys and values to it.
-
-        After the first layer, an edit must write the input of layer `start`. Nothing is unembedded.
-        """
-        nothing = torch.empty(0, dtype=torch.long, device=self.device)
-        record_forward_pass(tokens.numel())
-        with (
-            self._arithmetic(),
-            hooks.skip_layers(list(self.bridge.blocks)[:start]),
-            self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
-        ):
-            self._network(tokens, mask, past_key_values=past, use_cache=True, logits_to_keep=nothing)
-
-    def _restrict_last_mlp(self, keep: Int[Tensor, " kept"]) -> contextlib.AbstractContextManager[object]:
-        """Skip the last MLP at positions other than `keep`, which do not reach the output."""
-        mlp: Any = getattr(self.bridge.blocks[-1], "mlp", None)
-        # The wrapped module, so that hooks still see all positions. OPT has no separate module for its MLP.
-        inner = mlp.original_component if getattr(mlp, "name", None) else None
-        if inner is None or not hooks.is_positionwise(inner, self.d_model):
-            return contextlib.nullcontext()
-        return hooks.restrict_positions(inner, keep)
-
-    def _network(
-        self, tokens: Int[Tensor, "row pos"], mask: AttentionMask | None, **more: Any
-    ) -> Float[Tensor, "row kept vocab"]:
-        """Return logits of the wrapped network, which accepts more arguments than the bridge; hooks still run."""
-        if mask is not None:
-            more |= {"attention_mask": self._masks(mask), "position_ids": mask.positions}
-        return self.bridge.original_model(input_ids=tokens, **more).logits
-
-    def _masks(self, mask: AttentionMask) -> Any:
-        """Return the additive mask of attention scores in the architecture's form: one, or one per type of layer."""
-        zero = torch.zeros((), dtype=self.dtype, device=mask.visible.device)
-        additive = torch.where(mask.visible, zero, torch.finfo(self.dtype).min)[:, None]
-        types = getattr(self.bridge.original_model.config.get_text_config(), "layer_types", None)
-        return additive if types is None else dict.fromkeys(types, additive)
-
-    def _hooks(
-        self, reads: Mapping[Site, Read], edits: Mapping[Site, Edit], taps: Mapping[Site, Tap]
-    ) -> list[tuple[str, Hook]]:
-        """Return hooks, edits before reads. Values move to and from the model's first device if it spans several."""
-        made: list[tuple[str, Hook]] = []
-        for site in sorted(edits, key=lambda site: PARTS.index(site.part)):
-            made += self._writers(site, hooks.on_device(edits[site], self.device))
-        made += [(self.hook_name(site), hooks.tapper(tap)) for site, tap in taps.items()]
-        return made + [(self.hook_name(site), hooks.reader(site, read, self.device)) for site, read in reads.items()]
-
-    def _writers(self, site: Site, edit: Edit) -> list[tuple[str, Hook]]:
-        """Return the hooks that write to a site. Two hooks of TransformerLens do not work and are replaced.
-
-        `hook_resid_mid` is the input of the MLP: writing there leaves the residual stream unchanged, so the difference is
-        added to the attention output. OPT ignores writes to `hook_pattern`, so `z` is computed from the pattern and written.
-        """
-        name = self.hook_name(site)
-        recorded: list[Tensor] = []
-        if site.part == "resid_mid":
-            return [
-                (self.hook_name(Site(site.layer, "resid_pre")), recorder(recorded)),
-                (self.hook_name(Site(site.layer, "attn_out")), hooks.resid_mid_writer(site, edit, recorded)),
-            ]
-        if site.part == "pattern":
-            return [
-                (self.hook_name(Site(site.layer, "v")), recorder(recorded)),
-                (self.hook_name(Site(site.layer, "z")), hooks.pattern_writer(site, edit, recorded)),
-            ]
-        return [(name, hooks.writer(site, edit))]
+        with self._arithmetic(), self._restrict_last_mlp(keep, tokens.shape[1]):
+            return self._log_probs(self._run(tokens, mask, logits_to_keep=keep, use_cache=False), keep)
 
     def next_logits(
         self, tokens: Int[Tensor, "row pos"], past: Any, rows: Sequence[int] | None = None
@@ -261,141 +129,70 @@ class Model:
             past.batch_select_indices(torch.tensor(rows, device=self.device))
         record_forward_pass(tokens.numel())
         with self._arithmetic():
-            output = self.bridge.original_model(
-                input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1
-            )
+            output = self._run(tokens, None, past_key_values=past, use_cache=True, logits_to_keep=1)
         return output.logits[:, -1].to(self.device), output.past_key_values
 
     @property
     def end_tokens(self) -> frozenset[int]:
         """The tokens that end a text."""
-        ends: Any = getattr(getattr(self.bridge.original_model, "generation_config", None), "eos_token_id", None)
+        ends: Any = getattr(getattr(self.network, "generation_config", None), "eos_token_id", None)
         listed = ends if isinstance(ends, list) else [ends]
         return frozenset(int(token) for token in (*listed, self.tokenizer.eos_token_id) if token is not None)
 
-    def lens_log_probs(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocab"]:
-        """Return the log-probabilities of the logit lens: final norm, unembedding and soft cap of a residual stream."""
-        with self._arithmetic():
-            logits = self._capped(self.bridge.unembed(self._normed(resid)[:, None])[:, 0])
-        return _log_softmax(logits)
+    def _run(self, tokens: Int[Tensor, "row pos"], mask: AttentionMask | None, **more: Any) -> Any:
+        """Return the output of the network."""
+        if mask is not None:
+            more |= {"attention_mask": self._masks(mask), "position_ids": mask.positions}
+        if not self._can_keep:
+            del more["logits_to_keep"]
+        return self.network(input_ids=tokens, **more)
 
-    def answer_logits(
-        self, resid: Float[Tensor, "row d_model"], answers: Int[Tensor, "row answer"]
-    ) -> Float[Tensor, "row answer"]:
-        """Return logits of a few tokens from a residual stream, computed as in `lens_log_probs`."""
-        with self._arithmetic():
-            normed = self._normed(resid)
-        component = self.bridge.unembed.original_component
-        logits = einsum(normed, component.weight[answers], "row d_model, row answer d_model -> row answer")
-        bias = getattr(component, "bias", None)
-        return self._capped(logits if bias is None else logits + bias[answers])
+    @cached_property
+    def _can_keep(self) -> bool:
+        """Whether the network can unembed chosen positions only."""
+        return "logits_to_keep" in inspect.signature(self.network.forward).parameters
 
-    def gap_direction(
-        self, resid: Float[Tensor, "row d_model"], answers: Int[Tensor, "row answer=2"]
-    ) -> tuple[Float[Tensor, "row d_model"], dict[str, Float[Tensor, " row"]]]:
-        """Return the direction of the logit gap in the last residual stream, with the scale of the final norm held fixed.
+    def _log_probs(self, output: Any, keep: Int[Tensor, " kept"]) -> Float[Tensor, "row kept vocab"]:
+        logits = output.logits.to(self.device)
+        return log_softmax(logits if logits.shape[1] == len(keep) else logits[:, keep])
 
-        The gap is residual · direction plus the other returned terms: the biases of the final norm and the unembedding,
-        and the change by the soft cap.
-        """
-        true, distractor = answers.unbind(-1)
-        component, norm = self.bridge.unembed.original_component, self._final_norm
-        weight_gap = component.weight[true] - component.weight[distractor]
-        normed = resid if norm is None else norm(resid[:, None])[:, 0]
-        rest: dict[str, Tensor] = {}
-        if norm is None:
-            direction = weight_gap
-        elif norm.uses_rms_norm:
-            direction = weight_gap * _gain(resid, normed)
-        else:
-            scale = (resid.var(-1, correction=0, keepdim=True) + norm.original_component.eps).sqrt()
-            direction = weight_gap * norm.original_component.weight / scale
-            direction = direction - direction.mean(-1, keepdim=True)
-            rest["final_norm.bias"] = weight_gap @ norm.original_component.bias
-        if component.bias is not None:
-            rest["unembed.bias"] = component.bias[true] - component.bias[distractor]
-        if self.soft_cap is not None:
-            logits = self.bridge.unembed(normed[:, None])[:, 0].gather(1, answers)
-            changed = self._capped(logits) - logits
-            rest["soft_cap"] = changed[:, 0] - changed[:, 1]
-        return direction, {name: value for name, value in rest.items() if bool(value.any())}
+    def _restrict_last_mlp(self, keep: Int[Tensor, " kept"], length: int) -> contextlib.AbstractContextManager[object]:
+        """Skip the last MLP at positions other than `keep`, which do not reach the output."""
+        mlp = self._last_mlp
+        if mlp is None or len(keep) >= length or not arithmetic.is_positionwise(mlp, self.d_model):
+            return contextlib.nullcontext()
+        return arithmetic.restrict_positions(mlp, keep)
 
-    def output_projection(self, layer: int) -> tuple[Float[Tensor, "head d_head d_model"], Float[Tensor, " d_model"]]:
-        """Return the linear map from each head's `z` to the attention output of a layer, and its bias."""
-        linear = self.bridge.blocks[layer].attn.o.original_component
-        width = linear.weight.shape[0] * linear.weight.shape[1] // self.d_model
-        bias = linear(torch.zeros(1, width, dtype=self.dtype, device=self.device))[0]
-        weight = linear(torch.eye(width, dtype=self.dtype, device=self.device)) - bias
-        return rearrange(weight, "(head d_head) d_model -> head d_head d_model", head=self.n_heads), bias
-
-    def post_attention_gain(
-        self, layer: int, mixed: Float[Tensor, "*rest d_model"], attn_out: Float[Tensor, "*rest d_model"]
-    ) -> Float[Tensor, "*rest d_model"] | None:
-        """Return the factors of the norm after attention, with its scale held fixed, or None if there is no such norm.
-
-        `mixed` is the sum over the heads of a layer, `attn_out` its attention output. Gemma 2 and 3 and OLMo 2 have the
-        norm. Raises ModelError if the norm also centres, so heads have no separate contributions.
-        """
-        norm = getattr(self.bridge.blocks[layer], "ln1_post", None)
-        if norm is None:
-            return None
-        if not norm.uses_rms_norm:
-            raise ModelError(
-                f"{self.name}: a norm centres the attention output of layer {layer}, so it is no sum over heads; leave out "
-                "direct_attribution for this model"
-            )
-        return _gain(mixed, attn_out)
-
-    def make_untrained(self, seed: int) -> "Model":
-        """Return a model of the same architecture with random initial weights."""
-        from transformer_lens.model_bridge import TransformerBridge
-
-        config = self.bridge.original_model.config
-        with torch.random.fork_rng(devices=[]), quiet_transformers():
-            torch.manual_seed(seed)
-            network = type(self.bridge.original_model)(config).to(self.dtype)
-            network.config.architectures = [type(network).__name__]
-            bridge = TransformerBridge.boot_transformers(
-                self.name, hf_model=network, tokenizer=self.tokenizer, device=str(self.device), dtype=self.dtype
-            )
-        return replace(self, name=f"{self.name} untrained", bridge=bridge.eval().requires_grad_(False))
+    @cached_property
+    def _last_mlp(self) -> Any:
+        """The MLP of the last layer; None if the architecture has no separate module for it (OPT)."""
+        lists = [module for module in self.network.modules() if isinstance(module, torch.nn.ModuleList)]
+        layers = next((each for each in lists if len(each) == getattr(self._config, "num_hidden_layers", 0)), None)
+        return getattr(layers[-1], "mlp", None) if layers else None
 
     @property
     def d_model(self) -> int:
         """The width of the residual stream."""
-        return int(self.bridge.cfg.d_model)
-
-    def _normed(self, resid: Float[Tensor, "row d_model"]) -> Float[Tensor, "row width"]:
-        """Apply the final norm. OPT-350m has none, and projects to its narrower embedding instead."""
-        normed = resid[:, None] if self._final_norm is None else self._final_norm(resid[:, None])
-        inner = getattr(self.bridge.original_model, "model", None)
-        narrow = getattr(getattr(inner, "decoder", None), "project_out", None)
-        return (normed if narrow is None else narrow(normed))[:, 0]
+        return int(self._config.hidden_size)
 
     @property
-    def _final_norm(self) -> Any:
-        return getattr(self.bridge, "ln_final", None)
+    def _config(self) -> Any:
+        return self.network.config.get_text_config()
 
-    @property
-    def soft_cap(self) -> float | None:
-        """The cap of the logits: capped = soft_cap · tanh(logit / soft_cap). None in most models."""
-        cap = float(getattr(self.bridge.cfg, "output_logits_soft_cap", None) or 0)
-        return cap if cap > 0 else None
-
-    def _capped(self, logits: Tensor) -> Tensor:
-        return logits if self.soft_cap is None else self.soft_cap * torch.tanh(logits / self.soft_cap)
+    def _masks(self, mask: AttentionMask) -> Any:
+        """Return the additive mask of attention scores in the architecture's form: one, or one per type of layer."""
+        zero = torch.zeros((), dtype=self.dtype, device=mask.visible.device)
+        additive = torch.where(mask.visible, zero, torch.finfo(self.dtype).min)[:, None]
+        types = getattr(self._config, "layer_types", None)
+        return additive if types is None else dict.fromkeys(types, additive)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
         """Compute attention in the dtype of plain transformers; its eager implementation does not support float64."""
-        if self.dtype == torch.float64 and getattr(self.bridge.original_model, "_supports_sdpa", False):
-            return hooks.DoubleSoftmax()
-        return contextlib.nullcontext() if self.dtype in (torch.float32, torch.float64) else hooks.HalfPattern()
+        if self.dtype == torch.float64 and getattr(self.network, "_supports_sdpa", False):
+            return arithmetic.DoubleSoftmax()
+        return contextlib.nullcontext()
 
 
-def _gain(before: Float[Tensor, "*rest d"], after: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:
-    """Return the factors of a norm without bias from its input and output; some norms use float32 even in float64."""
-    return torch.where(before == 0, 0, after / torch.where(before == 0, 1, before))
-
-
-def _log_softmax(logits: Float[Tensor, "*rest vocab"]) -> Float[Tensor, "*rest vocab"]:
+def log_softmax(logits: Float[Tensor, "*rest vocab"]) -> Float[Tensor, "*rest vocab"]:
+    """Log-softmax in float32 at least."""
     return torch.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=-1)

@@ -15,8 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Edit, Read
-from distractor.models.model import AttentionMask, Model
+from distractor.models.model import AttentionMask
 from distractor.models.site import Part, Site
 
 LINE_TOKENS = 128
@@ -128,14 +129,18 @@ class CachedPatching:
     of each layer, [row head pos d_head].
     """
 
-    model: Model
+    model: HookedModel
     lengths: Int[Tensor, " row"]
     seen: Mapping[Site, Float[Tensor, "row pos *rest"]]
     past: Sequence[tuple[Tensor, Tensor]]
 
     @classmethod
     def of(
-        cls, model: Model, tokens: Int[Tensor, "row pos"], lengths: Int[Tensor, " row"], sites: Sequence[Site] = ()
+        cls,
+        model: HookedModel,
+        tokens: Int[Tensor, "row pos"],
+        lengths: Int[Tensor, " row"],
+        sites: Sequence[Site] = (),
     ) -> "CachedPatching":
         """Run prompts, padded on the right, and store what later passes need."""
         seen: dict[Site, Tensor] = {}

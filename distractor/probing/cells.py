@@ -1,6 +1,6 @@
 """Means over items of a reading's cells, and the maps that cells form."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
@@ -105,11 +105,21 @@ def empty_cells(data: "DataArray") -> "DataArray":
 
 def groups_of(task: Task, data: "DataArray") -> list[str]:
     """The group of each of a reading's items."""
+    return groups_of_items(task, labels(data, "item"))
+
+
+def groups_of_items(task: Task, ids: Iterable[str]) -> list[str]:
+    """The group of each item by its id."""
     group_of = {item.id: item.group for item in task.items}
-    return [group_of[name] for name in labels(data, "item")]
+    return [group_of[name] for name in ids]
 
 
 def means_of(task: Task, data: "DataArray") -> "Dataset":
+    """As `means_over`, over the items of a task."""
+    return means_over(groups_of(task, data), data)
+
+
+def means_over(groups: Sequence[str], data: "DataArray") -> "Dataset":
     """The `mean` of each cell over the items that have it, with its 95 % interval `low` to `high` over item groups."""
     from xarray import DataArray, Dataset
 
@@ -120,5 +130,5 @@ def means_of(task: Task, data: "DataArray") -> "Dataset":
         is_share = limited.broadcast_like(empty).transpose(*empty.dims).values
     means = np.full((3, *empty.shape), np.nan)
     for chosen, limits in ((~is_share, None), (is_share, (0.0, 1.0))):
-        means[:, chosen] = mean_intervals(values[chosen], groups_of(task, data), limits=limits)
+        means[:, chosen] = mean_intervals(values[chosen], groups, limits=limits)
     return Dataset({name: empty.copy(data=table) for name, table in zip(Mean._fields, means, strict=True)})

@@ -6,6 +6,7 @@ from xarray import DataArray
 
 from distractor.errors import ModelError, ProbeError
 from distractor.models.hook_check import check_hooks
+from distractor.models.hooked_model import HookedModel
 from distractor.models.model import Model
 from distractor.probing.probe import Probe
 from distractor.probing.run import batch, observe
@@ -28,16 +29,17 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
         ProbeError: the reading lacks labels or attributes.
     """
     encoding = encoding or encode(task, model)
+    hooked = model.hooked
     if probe.is_aligned:
-        return _measure(model, encoding, probe, probe.conditions)
+        return _measure(hooked, encoding, probe, probe.conditions)
     shown = [c for c in probe.conditions if encoding.complete((c,))]
-    readings = [_measure(model, encoding, probe, (condition,)) for condition in shown]
+    readings = [_measure(hooked, encoding, probe, (condition,)) for condition in shown]
     joined = xr.concat(readings, "condition", join="outer", combine_attrs="override", coords="minimal", compat="equals")
     items = [item.id for item in encoding.items]
     return joined.sel(item=[name for name in items if name in joined.indexes["item"]]).transpose(*readings[0].dims)
 
 
-def _measure(model: Model, encoding: Encoding, probe: Probe, conditions: tuple[Condition, ...]) -> DataArray:
+def _measure(model: HookedModel, encoding: Encoding, probe: Probe, conditions: tuple[Condition, ...]) -> DataArray:
     prompts = batch(encoding, model, conditions)
     module = type(probe).__module__
     with user_code(module, ProbeError):

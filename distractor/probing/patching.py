@@ -15,8 +15,8 @@ from torch import Tensor
 
 from distractor.errors import ModelError
 from distractor.models.hook_check import require_full_precision
+from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Edit, Read, Tap, set_to
-from distractor.models.model import Model
 from distractor.models.self_check import ROUNDING
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
 from distractor.probing.cached_patching import LINE_TOKENS, PATCHABLE_PARTS, CachedPatching, Patches, longest_line_of
@@ -26,7 +26,7 @@ from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
 
 @torch.inference_mode()
 def patched_gap(
-    model: Model, batch: Batch, site: Site, at: Bool[Tensor, "item pos"] | None = None
+    model: HookedModel, batch: Batch, site: Site, at: Bool[Tensor, "item pos"] | None = None
 ) -> Float[Tensor, "condition=2 item"]:
     """The logit gap of each prompt with the other prompt's activation at `site`, at the positions `at` (None: all).
 
@@ -205,7 +205,7 @@ class _Pass:
 
     def gap(
         self,
-        model: Model,
+        model: HookedModel,
         *,
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
@@ -224,7 +224,9 @@ class _Pass:
         return gap
 
 
-def _passes(model: Model, batch: Batch, which: Bool[Tensor, " item"] | None = None, times: int = 1) -> Iterator[_Pass]:
+def _passes(
+    model: HookedModel, batch: Batch, which: Bool[Tensor, " item"] | None = None, times: int = 1
+) -> Iterator[_Pass]:
     """The items of a pair, or those in `which`, in passes of limited size."""
     if len(batch.conditions) != 2:
         raise ValueError(f"activations are exchanged between two conditions, got {len(batch.conditions)}")
@@ -263,7 +265,7 @@ SLOPES = 4  # the memory of a pass with gradients, in plain passes, because ever
 
 
 def first_order_effects(
-    model: Model, batch: Batch, sites: Sequence[Site], *, drop_layers: bool = False, through_softmax: bool = True
+    model: HookedModel, batch: Batch, sites: Sequence[Site], *, drop_layers: bool = False, through_softmax: bool = True
 ) -> dict[Site, Float[Tensor, "dropped condition=2 item place"]]:
     """First-order effects on the gap of patching each site, by one forward and one backward pass of the batch.
 
@@ -299,7 +301,7 @@ def first_order_effects(
 
 
 def _moved_results(
-    model: Model, batch: Batch, some: _Pass, sites: Sequence[Site]
+    model: HookedModel, batch: Batch, some: _Pass, sites: Sequence[Site]
 ) -> dict[Site, Float[Tensor, "row pos head d_head"]]:
     """The exact change of each layer's z if one site in the layer is patched and everything before it stays clean.
 
@@ -355,7 +357,7 @@ def _exchange_beside(value: Tensor) -> Tensor:
 
 
 def _slopes(
-    model: Model, some: _Pass, sites: Sequence[Site], moved: Mapping[Site, Tensor], drop_layers: bool
+    model: HookedModel, some: _Pass, sites: Sequence[Site], moved: Mapping[Site, Tensor], drop_layers: bool
 ) -> dict[Site, Float[Tensor, "dropped condition item place"]]:
     """Gradient times change, for one pass: see `first_order_effects`."""
     found: dict[Site, list[Tensor]] = {site: [] for site in sites}

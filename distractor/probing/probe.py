@@ -12,7 +12,7 @@ from distractor.text.task import ALIGNED, Condition
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.models.model import Model
+    from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
 
 
@@ -43,7 +43,7 @@ class Probe(Protocol):
         """The parts that it needs only at the answer slot. Other positions are not kept in memory."""
         return ()
 
-    def sites(self, model: "Model") -> Sequence[Site]:
+    def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The sites whose activations the run must hold."""
         return []
 

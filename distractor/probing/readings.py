@@ -1,11 +1,13 @@
 """Probe readings: computed once, stored as cells, read back."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 
 from distractor.models.source import Source
 from distractor.scoring.keys import cell_key
@@ -27,19 +29,34 @@ READING = 5
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A probe's labelled values in one model: quantity, unit and origin are attributes of `data`.
-
-    Stored readings label each dim with strings. Further coordinates belong to dims: an item's `group` and `pair_gap`,
-    the example `token` of a role.
-    """
+    """A probe's labelled values in one model, as they are stored."""
 
     source: Source
-    data: "DataArray"
+    cell: Cell
 
     @property
     def table(self) -> "pa.Table":
         """The values as a table, with the dims as columns."""
-        return _table(self.data)
+        return self.cell.table
+
+    @property
+    def values(self) -> ndarray:
+        """The values without labels, in one row."""
+        return self.cell.table["value"].to_numpy()
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The attributes of `data`."""
+        return self.cell.facts["attributes"]
+
+    @cached_property
+    def data(self) -> "DataArray":
+        """The values with their labels; quantity, unit and origin are attributes.
+
+        Stored readings label each dim with strings. Further coordinates belong to dims: an item's `group` and
+        `pair_gap`, the example `token` of a role.
+        """
+        return labelled(self.values, self.cell.facts)
 
 
 def probe_identity(probe: "Probe") -> str:
@@ -69,15 +86,16 @@ class Reader(LazyModel):
             ProbeError: the reading lacks labels or attributes.
         """
         key = probe_key(self.task, self.source, probe, self.settings)
-        return _reading(self.source, self.cell(key, partial(self._measure, probe)))
+        cell = self.cell(key, partial(self._measure, probe))
+        return Reading(replace(self.source, n_params=cell.facts["n_params"]), cell)
 
     def _measure(self, probe: "Probe") -> Cell:
         from distractor.probing.measure import measure
 
-        return _cell(measure(self.model, self.task, probe, self.encoding), self.model.n_params)
+        return stored(measure(self.model, self.task, probe, self.encoding), self.model.n_params)
 
 
-def _cell(data: "DataArray", n_params: int) -> Cell:
+def stored(data: "DataArray", n_params: int | None = None) -> Cell:
     """The stored form of a reading: a table of values, with labels and attributes in its header."""
     facts = {
         "name": str(data.name),
@@ -104,16 +122,15 @@ def _table(data: "DataArray") -> "pa.Table":
     return pa.table({**columns, "value": data.values.ravel()})
 
 
-def _reading(source: Source, cell: Cell) -> Reading:
+def labelled(values: ndarray, facts: Mapping[str, Any]) -> "DataArray":
+    """The values of a stored reading with the labels in its facts."""
     from xarray import DataArray
 
-    facts = cell.facts
     labels: dict[str, list[str]] = dict(facts["dims"])
-    data = DataArray(
-        cell.table["value"].to_numpy().reshape([len(names) for names in labels.values()]),
+    return DataArray(
+        values.reshape([len(names) for names in labels.values()]),
         dims=list(labels),
         coords={**labels, **{name: (coord["dims"], coord["values"]) for name, coord in facts["coords"].items()}},
         name=facts["name"],
         attrs=facts["attributes"],
     )
-    return Reading(replace(source, n_params=facts["n_params"]), data)

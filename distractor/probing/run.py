@@ -13,8 +13,8 @@ from torch import Tensor
 from xarray import DataArray
 
 from distractor.errors import EncodeError, ModelError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Read, set_to
-from distractor.models.model import Model
 from distractor.models.site import Part, Site
 from distractor.scoring.encode import Encoded, Encoding, Role
 from distractor.scoring.score import refuse_nan, rows_per_pass
@@ -37,7 +37,7 @@ class Batch:
     roles: tuple[tuple[tuple[Role, ...], ...], ...]  # [condition][item][pos]
 
 
-def batch(encoding: Encoding, model: Model, conditions: Sequence[Condition]) -> Batch:
+def batch(encoding: Encoding, model: HookedModel, conditions: Sequence[Condition]) -> Batch:
     """The aligned prompts of all items that have every one of `conditions`.
 
     Raises:
@@ -93,7 +93,7 @@ class Run:
     [condition item pos], and then the site's own. Values at padded positions have no meaning.
     """
 
-    model: Model
+    model: HookedModel
     batch: Batch
     log_probs: Float[Tensor, "condition item answer=2"]
     seen: Mapping[Site, Tensor]
@@ -127,7 +127,7 @@ class Run:
 
 @torch.inference_mode()
 def observe(
-    model: Model,
+    model: HookedModel,
     batch: Batch,
     sites: Sequence[Site] = (),
     edits: Mapping[Site, Tensor] | None = None,

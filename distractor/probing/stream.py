@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from distractor.errors import ModelError
-from distractor.models.model import Model
+from distractor.models.hooked_model import HookedModel
 from distractor.models.site import Part, Site
 from distractor.probing.run import Run
 
@@ -18,7 +18,7 @@ PARTS: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # the largest relative rounding error of a sum, by dtype
 
 
-def sites(model: Model) -> list[Site]:
+def sites(model: HookedModel) -> list[Site]:
     """The sites that a run must read for `Stream.of`."""
     every = [Site(layer, part) for layer in range(model.n_layers) for part in PARTS]
     return [site for site in every if site.part != "resid_pre" or site.layer == 0]

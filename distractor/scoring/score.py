@@ -135,19 +135,19 @@ def why_no_prefix_sharing(model: Model, sequences: Sequence[PackedSequence]) -> 
     right in short lines may be wrong in long ones.
     """
     sequences = [sequence for sequence in sequences if may_share(len(sequence.tokens), model.shared_length)]
-    if not sequences or _no_prefix_sharing.get(model.bridge):
-        return _no_prefix_sharing.get(model.bridge, "")
+    if not sequences or _no_prefix_sharing.get(model.network):
+        return _no_prefix_sharing.get(model.network, "")
     by_length = sorted(sequences, key=lambda sequence: (len(sequence.tokens), not sequence.is_plain))
-    if len(by_length[-1].tokens) > _tested_length.get(model.bridge, 0):
+    if len(by_length[-1].tokens) > _tested_length.get(model.network, 0):
         longest = _lengthened(model, by_length[-1])
         packed = next((sequence for sequence in reversed(by_length) if not sequence.is_plain), longest)
-        _no_prefix_sharing[model.bridge] = why = _why_masks_fail(model, [longest, packed, by_length[0]])
-        _tested_length[model.bridge] = len(longest.tokens)
+        _no_prefix_sharing[model.network] = why = _why_masks_fail(model, [longest, packed, by_length[0]])
+        _tested_length[model.network] = len(longest.tokens)
         if why:
             record_note(
                 f"{model.name}: every prompt was scored in full, because this model does not support prefix sharing ({why})."
             )
-    return _no_prefix_sharing[model.bridge]
+    return _no_prefix_sharing[model.network]
 
 
 def _lengthened(model: Model, sequence: PackedSequence) -> PackedSequence:

@@ -22,6 +22,7 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.statistics.curve import SameGroupMeans, Size, check
 from distractor.statistics.intervals import GroupMeans
+from distractor.statistics.remember import remembered
 from distractor.statistics.standard_errors import ALPHA, bootstrap_means, sort_groups
 
 DRAWS = 2000
@@ -54,6 +55,7 @@ def composed(t: Float[ndarray, "*rest"], s: Float[ndarray, "*rest"]) -> Float[nd
     return t * s + (1 - t) * (1 - s)
 
 
+@remembered
 def compose(
     conflict: GroupMeans, distractor_only: SameGroupMeans, negated_letters: SameGroupMeans, sizes: Sequence[Size]
 ) -> Composed:

@@ -13,6 +13,7 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.statistics import critical_values, standard_errors
 from distractor.statistics.critical_values import Part, combine
+from distractor.statistics.remember import remembered
 from distractor.statistics.standard_errors import ALPHA, MANY_GROUPS, bootstrap_means, bootstrap_weights, sort_groups
 
 GroupMeans = Float[ndarray, "seed size group"]
@@ -95,6 +96,7 @@ def known_mean_interval(values: Float[ndarray, " item"], groups: Groups, *, limi
     return mean_interval(values, groups, limits=limits) if len(set(known.tolist())) > 1 else None
 
 
+@remembered
 def mean_intervals(values: Float[ndarray, "*rest item"], groups: Groups, *, limits: Limits = None) -> Ends:
     """As `mean_interval` for each row; NaN where a row has items of fewer than two groups."""
     numbers = number_groups(groups)

@@ -22,6 +22,7 @@ from distractor.statistics.curve import FEW_GROUPS, SameMeans, Size, Sizes, chec
 from distractor.statistics.intervals import MIN_SEEDS, GroupMeans, Means, check_seeds
 from distractor.statistics.pairs import Label, Pairs
 from distractor.statistics.power import detectable_dip, noise_of_items, noise_over_seeds
+from distractor.statistics.remember import remembered
 from distractor.statistics.second_opinion import SecondOpinion, second_opinion
 from distractor.statistics.standard_errors import number_of_answers, per_answer, shared_covariance
 
@@ -104,6 +105,10 @@ class Level:
         """The minimum detectable dip at power .8, at the turning point and at one size only."""
         return self.detectable()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, with the simulated dip in place of its simulation, which cannot be pickled."""
+        return {**self.__dict__, "smallest_detectable_dip": self.smallest_detectable_dip, "detectable": None}
+
     @property
     def turn(self) -> Turn:
         """The turn that the label names; for other labels the deeper one."""
@@ -166,6 +171,10 @@ class Shape:
         """The results of other tests on the seeds' means."""
         return second_opinion(self.means, self.sizes)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields and the other tests, so that a remembered shape needs no scipy."""
+        return {**self.__dict__, "secondary": self.secondary}
+
     @property
     def method(self) -> str:
         """The method of the highest level that is identified."""
@@ -226,6 +235,7 @@ class Shape:
         }
 
 
+@remembered
 def judge(
     values: GroupMeans,
     sizes: Sizes,

@@ -31,6 +31,7 @@ from distractor.statistics.intervals import (
 )
 from distractor.statistics.pairs import error_over_seeds
 from distractor.statistics.power import POWER
+from distractor.statistics.remember import remembered
 from distractor.statistics.shape_test import DELTA, DELTA_D, Level, Shape, Turn, judge, seeds_in_words
 from distractor.statistics.standard_errors import ALPHA, group_degrees, of_seeds, shared_covariance
 
@@ -221,6 +222,7 @@ class Rule:
     mastery: float = 0.9
 
 
+@remembered
 def verdict(evidence: Evidence, rule: Rule | None = None, *, draws: int = 2000) -> Verdict:
     """Judge the distractor hypothesis on `evidence`.
 

@@ -15,10 +15,10 @@ import torch
 from torch.testing import assert_close
 
 import tiny
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import ModelError
 from distractor.models.hook_check import check_hooks
-from distractor.models.model import Model
+from distractor.models.hooked_model import HookedModel
 from distractor.models.site import Part, Site
 from distractor.probing.run import Batch, batch, observe
 from distractor.scoring.encode import encode
@@ -111,7 +111,7 @@ def gaps(network: Any, batch: Batch) -> torch.Tensor:
     return result
 
 
-def sites_of(model: Model, architecture: str) -> list[Site]:
+def sites_of(model: HookedModel, architecture: str) -> list[Site]:
     """Return sites of whole parts and of single heads."""
     whole: list[Part] = ["resid_pre", "attn_out", "mlp_out", "resid_post"]
     heads: list[Part] = ["z"] if architecture.startswith(("gpt2", "gpt_neox")) else ["z", "q", "k", "v"]
@@ -122,8 +122,8 @@ def sites_of(model: Model, architecture: str) -> list[Site]:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_zeros_at_every_site_give_the_gap_of_plain_transformers(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_zeros_at_every_site_give_the_gap_of_plain_transformers(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     few = batch(encode(tiny.task(tiny.PAIRS[:1]), model), model, PAIR)
     network = tiny.plain(model.name)
     sites = sites_of(model, architecture)
@@ -140,14 +140,14 @@ def test_zeros_at_every_site_give_the_gap_of_plain_transformers(loaded: Loaded, 
 
 
 @pytest.mark.parametrize("architecture", tiny.FURTHER)
-def test_hooks_of_further_architectures_pass_the_check(loaded: Loaded, architecture: str) -> None:
-    model = replace(loaded(architecture, "bytes"))
+def test_hooks_of_further_architectures_pass_the_check(hooked: Hooked, architecture: str) -> None:
+    model = replace(hooked(architecture, "bytes"))
     few = batch(encode(tiny.task(), model), model, PAIR)
     check_hooks(model, few.tokens[0, :1, :7], model.parts)
 
 
-def test_a_model_with_norms_after_the_sums_has_no_resid_mid(loaded: Loaded) -> None:
-    model = loaded("opt_350m", "bytes")
+def test_a_model_with_norms_after_the_sums_has_no_resid_mid(hooked: Hooked) -> None:
+    model = hooked("opt_350m", "bytes")
     assert "resid_mid" not in model.parts
     few = batch(encode(tiny.task(), model), model, PAIR)
     with pytest.raises(ModelError, match="no resid_mid that can be read or written"):

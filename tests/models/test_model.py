@@ -10,10 +10,11 @@ from numpy.testing import assert_allclose
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import tiny
-from conftest import Loaded
+from conftest import Hooked, Loaded
 from distractor.errors import ModelError
-from distractor.models.hooks import HOOKS, is_positionwise
-from distractor.models.load import load, wrap
+from distractor.models.arithmetic import is_positionwise
+from distractor.models.hooks import HOOKS
+from distractor.models.load import as_model, load
 from distractor.models.model import Model
 from distractor.models.site import Site
 from distractor.probing.run import batch, observe
@@ -68,28 +69,41 @@ def test_scores_are_those_of_plain_transformers(
 
 
 @pytest.mark.parametrize("architecture", [*EVERY, *tiny.FURTHER])
-def test_restricting_the_last_mlp_leaves_the_answers_unchanged(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes", "float64")
+def test_restricting_the_last_mlp_leaves_the_answers_unchanged(
+    loaded: Loaded, hooked: Hooked, architecture: str
+) -> None:
+    for model in (loaded(architecture, "bytes"), hooked(architecture, "bytes")):
+        _, rows = encoded(model, Condition.CONFLICT)
+        tokens = torch.tensor([row.prompt[:5] for row in rows[:2]])
+        lengths: list[int] = []
+        inner = model._last_mlp
+        assert (inner is None) == architecture.startswith("opt"), "OPT alone has no separate module for its MLP"
+        if inner is not None:
+            inner.register_forward_hook(lambda _, args, __, lengths=lengths: lengths.append(args[0].shape[1]))
+        with torch.inference_mode():
+            every = model.log_probs(tokens, torch.arange(5))
+            some = model.log_probs(tokens, torch.tensor([1, 4]))
+        assert_allclose(some, every[:, [1, 4]], atol=1e-9, rtol=0)
+        assert inner is None or (lengths[0], lengths[-1]) == (5, 2)
+
+
+@pytest.mark.parametrize("architecture", [*EVERY, *tiny.FURTHER])
+def test_a_read_switches_the_restriction_of_the_last_mlp_off(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     _, rows = encoded(model, Condition.CONFLICT)
     tokens = torch.tensor([row.prompt[:5] for row in rows[:2]])
-    lengths: list[int] = []
-    mlp = model.bridge.blocks[-1].mlp
-    inner = mlp.original_component.register_forward_hook(lambda _, args, __: lengths.append(args[0].shape[1]))
+    seen: list[torch.Tensor] = []
+    site, end = Site(model.n_layers - 1, "mlp_out"), torch.tensor([4])
     with torch.inference_mode():
         every = model.log_probs(tokens, torch.arange(5))
-        some = model.log_probs(tokens, torch.tensor([1, 4]))
-        seen: list[torch.Tensor] = []
-        site, end = Site(model.n_layers - 1, "mlp_out"), torch.tensor([4])
         read = model.log_probs(tokens, end, reads={site: seen.append})
         model.log_probs(tokens, end, reads={site: seen.append}, reads_at_keep=True)
-    inner.remove()
-    assert_allclose(some, every[:, [1, 4]], atol=1e-9, rtol=0)
     assert_allclose(read, every[:, [4]], atol=1e-9, rtol=0)
     assert seen[0].shape[1] == 5
     assert (seen[0] != 0).all(), "a read activation was not computed"
-    if not architecture.startswith("opt"):  # OPT has no separate module for its MLP
-        assert (lengths[0], lengths[-3:]) == (5, [2, 5, 1])
     assert_allclose(seen[1][:, 4], seen[0][:, 4], atol=1e-9, rtol=0)
+    if not architecture.startswith("opt"):
+        assert (seen[1][:, :4] != seen[0][:, :4]).any(), "other positions were computed"
 
 
 @pytest.mark.quick
@@ -111,9 +125,9 @@ def test_an_mlp_that_mixes_positions_is_not_positionwise(kind: str) -> None:
 
 @pytest.mark.parametrize(("architecture", "tokenizer"), WITH_TOKENIZERS)
 def test_a_padded_batch_gives_the_log_probabilities_of_plain_transformers(
-    loaded: Loaded, architecture: str, tokenizer: str
+    hooked: Hooked, architecture: str, tokenizer: str
 ) -> None:
-    model = loaded(architecture, tokenizer)
+    model = hooked(architecture, tokenizer)
     together = batch(encode(tiny.task(), model), model, PAIR)
     if tokenizer.startswith("bytes"):
         assert len(together.lengths.unique()) > 1, "nothing is padded"
@@ -152,7 +166,7 @@ def test_scores_do_not_depend_on_batch_size_order_or_padding(loaded: Loaded, arc
 def test_only_requested_positions_are_unembedded(loaded: Loaded, architecture: str) -> None:
     model = loaded(architecture, "bytes")
     shapes: list[torch.Size] = []
-    unembed = model.bridge.original_model.get_output_embeddings()
+    unembed = model.network.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))
     tokens = torch.arange(12).view(2, 6)
     kept = model.log_probs(tokens, torch.tensor([2, 5]))
@@ -162,8 +176,8 @@ def test_only_requested_positions_are_unembedded(loaded: Loaded, architecture: s
 
 
 @pytest.mark.parametrize("architecture", [*EVERY, *tiny.FURTHER])
-def test_a_model_knows_its_sizes(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_a_model_knows_its_sizes(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     network = AutoModelForCausalLM.from_pretrained(model.name)  # unwrapped, float32
     assert model.n_params == network.num_parameters()
     assert (model.n_layers, model.n_heads, model.context) == (2, 4, tiny.CONTEXT)
@@ -181,12 +195,12 @@ def test_bos_is_the_setting_of_the_tokenizer(loaded: Loaded) -> None:
 def test_a_first_token_equal_to_the_bos_token_does_not_count_as_bos(loaded: Loaded) -> None:
     tokenizer = tiny.word_level(["b"], bos=False)
     tokenizer.bos_token = "<unk>"
-    assert wrap(loaded("gpt2").bridge, tokenizer, name="unknown a").bos is None
+    assert as_model(loaded("gpt2").network, tokenizer, name="unknown a").bos is None
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_the_residual_stream_is_the_sum_of_its_parts(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_the_residual_stream_is_the_sum_of_its_parts(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     run = observe(
         model,
         batch(encode(tiny.task(), model), model, PAIR),
@@ -216,9 +230,9 @@ def test_the_residual_stream_is_the_sum_of_its_parts(loaded: Loaded, architectur
         (Site(0, "z", head=4), r"heads 0 to 3.*L0H4\.z"),
     ],
 )
-def test_a_missing_site_is_refused(loaded: Loaded, site: Site, message: str) -> None:
+def test_a_missing_site_is_refused(hooked: Hooked, site: Site, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        loaded("gpt2").hook_name(site)
+        hooked("gpt2").hook_name(site)
 
 
 @pytest.mark.quick
@@ -284,4 +298,4 @@ def test_a_slow_tokenizer_is_refused(loaded: Loaded) -> None:
         is_fast = False
 
     with pytest.raises(ModelError, match=r"fast tokenizer .*tokenizer\.json.* Slow"):
-        wrap(loaded("gpt2").bridge, Slow(), name="slow")
+        as_model(loaded("gpt2").network, Slow(), name="slow")

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, FalconConfig, GPT2Config, GPT2LMHeadModel
 
 import small_ladder
 import tiny
 from distractor.errors import ModelError
-from distractor.models import hooks
-from distractor.models import model as models
-from distractor.models.load import load, wrap
-from distractor.models.model import Model
-from distractor.models.self_check import CLOSE, check_against
+from distractor.models import arithmetic, self_check
+from distractor.models.load import as_model, load
+from distractor.models.model import WEIGHT_TREATMENT, Model, SelfCheck
+from distractor.models.self_check import CLOSE, check_scores, same_scores
 from distractor.models.source import Source
+from distractor.progress import count_run
 from distractor.scoring.encode import encode
 from distractor.scoring.score import score
 from distractor.scoring.settings import Settings
@@ -97,11 +97,12 @@ def test_every_architecture_scores_as_plain_transformers_does(
     path = folder(architecture, tokenizer)
     model = load(path, device="cpu", self_check=True)
     assert model.check is not None
-    assert 0 <= model.check.bridge <= CLOSE
+    assert 0 <= model.check.attention <= CLOSE
+    assert model.attention == "eager"
     assert 0 < model.check.padding <= CLOSE, "the check padded nothing"
     network = AutoModelForCausalLM.from_pretrained(path).eval()
     assert (model.bos is not None) == (tokenizer == "pieces")
-    other = wrap(model.bridge, model.tokenizer, name="the other BOS setting", bos=model.bos is None)
+    other = as_model(model.network, model.tokenizer, name="the other BOS setting", bos=model.bos is None)
     task = tiny.task(tiny.PAIRS[:2])
     for variant in (model, other):
         with_space = scored(variant, task)
@@ -121,7 +122,7 @@ def test_every_architecture_scores_as_plain_transformers_does(
 def test_half_precision_has_its_own_tolerance(folder: Callable[[str, str], Path], architecture: str) -> None:
     model = load(folder(architecture, "bytes"), device="cpu", dtype="bfloat16", self_check=True)
     assert model.check is not None
-    assert model.check.bridge < 0.5
+    assert model.check.attention < 0.5
 
 
 def test_a_checkpoint_may_use_the_tokenizer_of_another_folder(
@@ -143,59 +144,45 @@ def test_a_device_map_gives_the_same_numbers(folder: Callable[[str, str], Path])
         load(path, device_map="gpu")
 
 
-def _scale_a_parameter(bridge: Any) -> None:
+def _scale_a_parameter(model: Any) -> None:
     """Scale one parameter, as a wrongly connected architecture would."""
     with torch.no_grad():
-        next(bridge.original_model.parameters()).mul_(1.01)
+        next(model.network.parameters()).mul_(1.01)
 
 
-def _look_ahead(bridge: Any) -> None:
+def _look_ahead(model: Any) -> None:
     """Let every position depend on the last one, as non-causal attention would."""
-    bridge.blocks[0].hook_out.add_hook(lambda value, hook: value + 0.01 * value[:, -1:])
+    embedding = model.network.get_input_embeddings()
+    embedding.register_forward_hook(lambda _, __, value: value + 0.01 * value[:, -1:])
 
 
-@pytest.mark.parametrize(
-    ("break_it", "message"),
-    [
-        (_scale_a_parameter, r"differ from those of plain transformers, by up to [\d.e+-]+ nats.* 0\.0001"),
-        (_look_ahead, r"differ from those|change when prompts are padded"),
-    ],
-)
-def test_a_wrongly_connected_model_is_refused_with_the_differences(
-    folder: Callable[[str, str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-    break_it: Callable[[Any], None],
-    message: str,
+def _shift(monkeypatch: pytest.MonkeyPatch, by: Callable[[torch.Tensor], float]) -> None:
+    """Shift the log-probabilities that scores use."""
+    right = Model.log_probs
+
+    def shifted(self: Model, tokens: torch.Tensor, keep: torch.Tensor, **more: Any) -> torch.Tensor:
+        return right(self, tokens, keep, **more) + by(tokens)
+
+    monkeypatch.setattr(Model, "log_probs", shifted)
+
+
+def test_scores_that_differ_from_plain_transformers_are_refused(
+    folder: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformer_lens.model_bridge import TransformerBridge
-
-    boot = TransformerBridge.boot_transformers
-
-    def broken(*args: Any, **kwargs: Any) -> Any:
-        bridge = boot(*args, **kwargs)
-        break_it(bridge)
-        return bridge
-
-    monkeypatch.setattr(TransformerBridge, "boot_transformers", broken)
+    _shift(monkeypatch, lambda _: 2e-3)
     path = folder("gpt2", "bytes")
-    with pytest.raises(ModelError, match=message) as refused:
+    with pytest.raises(ModelError, match=r"differ from those of plain .*, by up to 0\.002 nats.* 0\.0001") as refused:
         load(path, device="cpu", name="mine", self_check=True)
     assert str(refused.value).startswith("mine: ")
     assert "--no-self-check" in str(refused.value)
     assert load(path, device="cpu").check is None
 
 
-def references(model: Model) -> list[tuple[list[int], torch.Tensor]]:
-    """Two rows of tokens, and the model's log-probabilities for each row alone."""
-    rows = [[5, 6, 7], [8, 9, 10, 11]]
-    return [(row, model.log_probs(torch.tensor([row]), torch.arange(len(row)))[0]) for row in rows]
-
-
 def test_a_model_that_looks_ahead_fails_the_padding_check(folder: Callable[[str, str], Path]) -> None:
     model = load(folder("gpt2", "bytes"), device="cpu")
-    _look_ahead(model.bridge)
+    _look_ahead(model)
     with pytest.raises(ModelError, match="change when prompts are padded"):
-        check_against(model, references(model))
+        check_scores(model)
 
 
 @pytest.mark.parametrize(("largest", "alone"), [(5.0, CLOSE), (50.0, 5 * CLOSE)])
@@ -204,39 +191,84 @@ def test_tolerances_scale_with_the_largest_log_probability(
 ) -> None:
     """A padded batch rounds differently: a model of width 2 differed by 1.4e-4 nats at log-probabilities near 7."""
     model = load(folder("gpt2", "bytes"), device="cpu")
-    plain = models.Model.log_probs
-    rows = references(model)
-    factor = largest / max(float(values.abs().max()) for _, values in rows)
-    rows = [(row, factor * values) for row, values in rows]
+    exact = self_check._plain
+
+    def scaled(*args: Any) -> Any:
+        values = exact(*args)
+        factor = largest / max(float(each.abs().max()) for each in values)
+        return [factor * each for each in values]
+
+    monkeypatch.setattr(self_check, "_plain", scaled)
 
     def shift(padded_by: float, alone_by: float) -> None:
-        def shifted(self: Any, tokens: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-            return factor * plain(self, tokens, *args, **kwargs) + (padded_by if len(tokens) > 1 else alone_by)
+        expected = scaled(model, self_check._prompts(model))
 
-        monkeypatch.setattr(models.Model, "log_probs", shifted)
+        def shifted(_: Model, tokens: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+            if len(tokens) > 1:
+                return (
+                    torch.stack([torch.nn.functional.pad(e, (0, 0, 0, len(keep) - len(e))) for e in expected])
+                    + padded_by
+                )
+            by_length = {len(each): each for each in expected}
+            return by_length[tokens.shape[1]][None, keep] + alone_by
+
+        monkeypatch.setattr(Model, "log_probs", shifted)
 
     shift(0.9 * CLOSE * largest, 0)
-    assert check_against(model, rows).padding > 2 * CLOSE
+    assert check_scores(model) > 2 * CLOSE
     shift(1.1 * CLOSE * largest, 0)
     with pytest.raises(ModelError, match="change when prompts are padded"):
-        check_against(model, rows)
+        check_scores(model)
     shift(0.9 * alone, 0.9 * alone)
-    assert check_against(model, rows).bridge > 0.8 * alone
+    check_scores(model)
     shift(1.1 * alone, 1.1 * alone)
     with pytest.raises(ModelError, match="differ from those of plain transformers"):
-        check_against(model, rows)
+        check_scores(model)
 
 
 def test_a_wrong_restriction_of_the_last_mlp_fails_the_check(
     folder: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load(folder("gpt2", "bytes"), device="cpu")
-    rows = references(model)
-    check_against(model, rows)
-    restrict = hooks.restrict_positions
-    monkeypatch.setattr(hooks, "restrict_positions", lambda mlp, keep: restrict(mlp, keep - 1))
+    check_scores(model)
+    restrict = arithmetic.restrict_positions
+    monkeypatch.setattr(arithmetic, "restrict_positions", lambda mlp, keep: restrict(mlp, keep - 1))
     with pytest.raises(ModelError, match="change when only the last position is computed"):
-        check_against(model, rows)
+        check_scores(model)
+
+
+def test_a_wrongly_wrapped_model_is_refused(folder: Callable[[str, str], Path]) -> None:
+    path = folder("gpt2", "bytes")
+    plain, other = load(path, device="cpu", self_check=True), load(path, device="cpu")
+    with same_scores(plain) as compare:
+        compare(other)
+        _scale_a_parameter(other)
+        with pytest.raises(ModelError, match=r"differ from .* once TransformerLens wraps it, by .*--no-knockout"):
+            compare(other)
+
+
+def falcon(folder: Path, **settings: bool) -> Path:
+    config = partial(FalconConfig, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True, **settings)
+    return tiny.save(folder, config, tiny.byte_level())
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_falcon_with_alibi_scores_as_transformers_does_by_default(tmp_path: Path, bias: bool) -> None:
+    path = falcon(tmp_path, bias=bias, multi_query=False)
+    with count_run() as counter:
+        model = load(path, name="falcon", device="cpu", self_check=True)
+    assert model.check is not None
+    assert model.check.attention > 1e-2, "eager attention adds the position biases twice"
+    assert model.treatment["attention"] == "sdpa"
+    assert counter.sentences == [counter.notes[0]]
+    assert "falcon: scored with the default attention of transformers (sdpa)" in counter.notes[0]
+    task, network = tiny.task(tiny.PAIRS[:2]), AutoModelForCausalLM.from_pretrained(path).eval()
+    scores = scored(model, task)
+    for item, row in zip(task.items, scores, strict=True):
+        expected = [plain_log_prob(model, network, item.prompts[Condition.CONFLICT], answer) for answer in item.answers]
+        assert_allclose(row, expected, atol=1e-4, rtol=0)
+    with pytest.raises(ModelError, match=r"falcon: hooks need eager attention.* \(sdpa\).*--no-knockout"):
+        _ = model.hooked
 
 
 def test_nan_weights_pass_the_check(folder: Callable[[str, str], Path], tmp_path: Path) -> None:
@@ -246,16 +278,16 @@ def test_nan_weights_pass_the_check(folder: Callable[[str, str], Path], tmp_path
         network.transformer.h[0].mlp.c_proj.weight[0, 0] = torch.nan
     network.save_pretrained(tmp_path)
     model = load(tmp_path, tokenizer=folder("gpt2", "bytes"), device="cpu", self_check=True)
-    assert model.check == models.SelfCheck(0.0, 0.0)
+    assert model.check == SelfCheck(0.0, 0.0)
 
 
 def test_bos_needs_a_tokenizer_with_a_bos_token(folder: Callable[[str, str], Path]) -> None:
     model = load(folder("gpt2", "bytes"), device="cpu")
     tokenizer = tiny.byte_level()
     tokenizer.bos_token = None
-    assert wrap(model.bridge, tokenizer, name="without", bos=False).bos is None
+    assert as_model(model.network, tokenizer, name="without", bos=False).bos is None
     with pytest.raises(ModelError, match=r"without: .*no BOS token"):
-        wrap(model.bridge, tokenizer, name="without", bos=True)
+        as_model(model.network, tokenizer, name="without", bos=True)
 
 
 def test_scores_record_the_settings_of_their_model(folder: Callable[[str, str], Path], tmp_path: Path) -> None:
@@ -267,11 +299,12 @@ def test_scores_record_the_settings_of_their_model(folder: Callable[[str, str], 
 
     usual, without, unchecked = run(), run(bos=False), run(self_check=False)
     assert (usual.bos, without.bos) == (True, False)
-    assert usual.treatment["weights"] == models.WEIGHT_TREATMENT
+    assert usual.treatment["weights"] == WEIGHT_TREATMENT
     assert usual.treatment["bos"] == "<bos>"
     assert (without.treatment["bos"], without.treatment["left_out"]) == (None, ["<bos>"])
     assert usual.treatment["space"] == "kept"
-    assert set(usual.treatment["self_check"]) == {"bridge", "padding"}
+    assert usual.treatment["attention"] == "eager"
+    assert set(usual.treatment["self_check"]) == {"attention", "padding"}
     assert unchecked.treatment["self_check"] is None
     assert run().treatment == usual.treatment, "an unchecked cell replaces a checked one"
     assert not np.allclose(usual.log_probs, without.log_probs, equal_nan=True)
@@ -291,7 +324,7 @@ def test_a_run_of_a_checkpoint_records_its_step_and_settings(
         "family": "pythia", "model": "14m", "seed": None, "step": 1000, "tokens": 2_097_152_000, "bos": False,
     }  # fmt: skip
     assert record["n_params"] < 100_000, "the count of the loaded model replaces that of the table"
-    assert 0 <= record["treatment"]["self_check"]["bridge"] < 1e-4
+    assert 0 <= record["treatment"]["self_check"]["attention"] < 1e-4
     assert (record["treatment"]["bos"], record["treatment"]["left_out"]) == (None, ["<bos>"])
     kept = json.loads(Path("run/manifest.json").read_text())
     assert (kept["bos"], kept["self_check"]) == (False, True)

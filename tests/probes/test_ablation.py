@@ -17,8 +17,8 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import ModelError, TaskError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
-from distractor.models.model import Model
 from distractor.models.site import Site
 from distractor.probing import run as run_module
 from distractor.probing.measure import measure
@@ -89,7 +89,7 @@ def value_at(network: Any, row: Any, where: Where) -> torch.Tensor:
 
 
 def slowly(
-    model: Model, encoding: Encoding, architecture: str, conditions: tuple[Condition, ...]
+    model: HookedModel, encoding: Encoding, architecture: str, conditions: tuple[Condition, ...]
 ) -> dict[str, list[float]]:
     """Each component's effect on each condition and item, computed as the probe's docstring says."""
     network, items = tiny.plain(model.name), encoding.items
@@ -199,12 +199,12 @@ def test_the_reading_has_its_quantity_unit_and_labels(loaded: Loaded) -> None:
 # A planted mechanism.
 
 
-def wire(folder: Path, **strengths: float) -> Model:
+def wire(folder: Path, **strengths: float) -> HookedModel:
     folder.mkdir(exist_ok=True)
-    return load(wired.save(folder, wired.Strengths(**strengths)), device="cpu", dtype="float64")
+    return load(wired.save(folder, wired.Strengths(**strengths)), device="cpu", dtype="float64").hooked
 
 
-def gaps(model: Model) -> dict[Condition, np.ndarray]:
+def gaps(model: HookedModel) -> dict[Condition, np.ndarray]:
     encoding = encode(wired.task(), model)
     return {c: logit_gap(score(model, encoding.items, encoding.rows[c])) for c in encoding.task.conditions}
 

@@ -16,8 +16,8 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import EncodeError, ModelError, TaskError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
-from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
 from distractor.probing.measure import measure
 from distractor.probing.patching import patched_gap
@@ -33,7 +33,7 @@ CONFLICT, CONGRUENT, SWAPPED = Condition.CONFLICT, Condition.CONGRUENT, Conditio
 PAIR = (CONFLICT, CONGRUENT)
 
 
-def run_of(model: Model, conditions: tuple[Condition, ...] = PAIR, sites: Any = (), items: int = 12) -> Run:
+def run_of(model: HookedModel, conditions: tuple[Condition, ...] = PAIR, sites: Any = (), items: int = 12) -> Run:
     return observe(model, batch(encode(tiny.task().take(items), model), model, conditions), sites)
 
 
@@ -349,15 +349,15 @@ def test_only_a_pair_can_be_exchanged(loaded: Loaded) -> None:
 
 
 def test_an_effect_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, right = loaded("gpt2"), Model.log_probs
+    model, right = loaded("gpt2"), HookedModel.log_probs
     pair = batch(encode(tiny.task(), model), model, PAIR)
 
-    def damaged(self: Model, tokens: Any, keep: Any, **more: Any) -> Any:
+    def damaged(self: HookedModel, tokens: Any, keep: Any, **more: Any) -> Any:
         found = right(self, tokens, keep, **more)
         found[(tokens == self.tokenizer.convert_tokens_to_ids("lamb")).any(1)] = torch.nan
         return found
 
-    monkeypatch.setattr(Model, "log_probs", damaged)
+    monkeypatch.setattr(HookedModel, "log_probs", damaged)
     with pytest.raises(ModelError, match=r"of 1 of 12 items are not finite \(NaN\), first lamb>kitten"):
         patched_gap(model, pair, Site(0, "z"))
 

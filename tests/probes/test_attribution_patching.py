@@ -17,8 +17,8 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import ModelError
-from distractor.models.load import load, wrap
-from distractor.models.model import Model
+from distractor.models.hooked_model import HookedModel
+from distractor.models.load import load
 from distractor.models.site import HEAD_PARTS, STREAM_PARTS, Part, Site
 from distractor.probing import patching
 from distractor.probing.measure import measure
@@ -34,15 +34,15 @@ EVERY = list(tiny.ARCHITECTURES)
 CONFLICT, CONGRUENT, SWAPPED = Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED
 
 
-def pair(model: Model, items: int = 12) -> Batch:
+def pair(model: HookedModel, items: int = 12) -> Batch:
     return batch(encode(tiny.task().take(items), model), model, (CONFLICT, CONGRUENT))
 
 
-def sites_of(model: Model) -> list[Site]:
+def sites_of(model: HookedModel) -> list[Site]:
     return [Site(layer, part) for part in model.parts for layer in range(model.n_layers)]
 
 
-def estimates(model: Model, together: Batch, **settings: Any) -> dict[Site, Tensor]:
+def estimates(model: HookedModel, together: Batch, **settings: Any) -> dict[Site, Tensor]:
     """Estimates for whole sites."""
     found = first_order_effects(model, together, sites_of(model), **settings)
     return {site: value[0].sum(-1) for site, value in found.items()}
@@ -86,7 +86,7 @@ def test_estimates_do_not_depend_on_the_split_into_passes(loaded: Loaded, monkey
 def test_one_forward_pass_serves_all_sites(loaded: Loaded) -> None:
     model = loaded("gpt2")
     passes: list[int] = []
-    unembed = model.bridge.original_model.get_output_embeddings()
+    unembed = model.network.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: passes.append(len(made)))
     stream = [Site(layer, part) for layer in range(2) for part in STREAM_PARTS]
     first_order_effects(model, pair(model), stream, drop_layers=True)
@@ -145,7 +145,7 @@ def test_grad_drop_is_the_mean_absolute_estimate_over_the_other_layers() -> None
 # Linear models.
 
 
-def linear(folder: Path, layers: int = 1, sharp: float = 1.0) -> Model:
+def linear(folder: Path, layers: int = 1, sharp: float = 1.0) -> HookedModel:
     """With attention alone and no norm, the gap is linear in the last layer's z and output. Made in memory."""
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
@@ -164,7 +164,16 @@ def linear(folder: Path, layers: int = 1, sharp: float = 1.0) -> Model:
             weight.copy_(0.4 * torch.randn(weight.shape, generator=random, dtype=torch.float64))
             if ".q." in name or ".k." in name:
                 weight.mul_(sharp)
-    return wrap(bridge, tokenizer, name="linear")
+    return HookedModel(
+        name="linear",
+        network=bridge.original_model,
+        tokenizer=tokenizer,
+        n_params=int(bridge.n_params_total),
+        vocab=len(tokenizer),
+        context=tiny.CONTEXT,
+        bos=tokenizer.bos_token_id,
+        bridge=bridge.eval().requires_grad_(False),
+    )
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -15,8 +15,8 @@ import tiny
 import wired
 from conftest import Loaded
 from distractor.errors import ModelError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
-from distractor.models.model import Model
 from distractor.probing.measure import measure
 from distractor.probing.run import Run, batch, observe
 from distractor.scoring.encode import encode
@@ -27,7 +27,7 @@ EVERY = list(tiny.ARCHITECTURES)
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 
-def gap(model: Model) -> np.ndarray:
+def gap(model: HookedModel) -> np.ndarray:
     return observe(model, batch(encode(tiny.task(), model), model, PAIR)).gap.numpy()
 
 
@@ -88,12 +88,12 @@ def test_parts_equal_those_of_transformer_lens(loaded: Loaded, architecture: str
     assert_allclose(embed, ours.sel(component="embed"), atol=1e-4, rtol=0)
 
 
-def capped(folder: Path, cap: float | None) -> Model:
+def capped(folder: Path, cap: float | None) -> HookedModel:
     """The Gemma of `folder` with another cap on its logits."""
     config = json.loads((folder / "config.json").read_text())
     copy = shutil.copytree(folder, folder.parent / f"cap-{cap}")
     (copy / "config.json").write_text(json.dumps({**config, "final_logit_softcapping": cap}))
-    return load(copy, device="cpu", dtype="float64")
+    return load(copy, device="cpu", dtype="float64").hooked
 
 
 def test_capping_the_logits_has_a_separate_row(tmp_path: Path) -> None:

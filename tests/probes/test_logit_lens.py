@@ -16,8 +16,8 @@ import wired
 from conftest import Loaded
 from distractor.attribution.attribute import divergence_of
 from distractor.errors import ModelError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
-from distractor.models.model import Model
 from distractor.probing.measure import measure
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.run import batch, observe
@@ -31,7 +31,7 @@ EVERY = list(tiny.ARCHITECTURES)
 CONFLICT, CONGRUENT = Condition.CONFLICT, Condition.CONGRUENT
 
 
-def known(loaded: Loaded, architecture: str, dtype: str = "float64") -> Model:
+def known(loaded: Loaded, architecture: str, dtype: str = "float64") -> HookedModel:
     return loaded(architecture, "bytes", dtype)
 
 
@@ -125,10 +125,10 @@ def test_a_last_stage_that_differs_from_the_model_is_refused(loaded: Loaded) -> 
         probe(replace(run, log_probs=run.log_probs * 2))
 
 
-def planted(folder: Path, **strengths: float) -> Model:
+def planted(folder: Path, **strengths: float) -> HookedModel:
     """The mechanism in the second of three layers."""
     flat = wired.save(folder / "flat", wired.Strengths(**strengths))
-    return load(wired.deepen(flat, folder / "deep", at=1, layers=3), device="cpu", dtype="float64")
+    return load(wired.deepen(flat, folder / "deep", at=1, layers=3), device="cpu", dtype="float64").hooked
 
 
 def test_the_lens_diverges_at_the_planted_layer(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_curves_with_equal_ends_do_not_diverge() -> None:
 def test_a_lens_over_too_few_groups_has_no_divergence(tmp_path: Path) -> None:
     reading = measure(planted(tmp_path), wired.task(1), LogitLens())
     from distractor.models.source import Source
-    from distractor.probing.readings import Reading
+    from distractor.probing.readings import Reading, stored
     from distractor.scoring.settings import Settings
 
-    read = Reading(Source("wired", "wired", tmp_path), reading)
+    read = Reading(Source("wired", "wired", tmp_path), stored(reading))
     assert divergence_of(ProbeResults(wired.task(1), Settings(), (), {}), read) is None

@@ -44,7 +44,7 @@ def peak(run):
 
 
 def forward_and_backward(rows):
-    network = model.bridge.original_model
+    network = model.network
     for weight in network.parameters():
         weight.requires_grad_(True)
     tokens = rows.tokens.flatten(0, 1)

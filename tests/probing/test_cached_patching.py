@@ -13,8 +13,8 @@ from torch.testing import assert_close
 import tiny
 from conftest import Loaded
 from distractor.errors import ModelError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
-from distractor.models.model import Model
 from distractor.models.site import HEAD_PARTS, Part, Site
 from distractor.probing import cached_patching, patching
 from distractor.probing.cached_patching import PATCHABLE_PARTS, pack
@@ -31,14 +31,14 @@ SWAPPED = (Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED)
 PARTS: tuple[Part, ...] = (*PATCHABLE_PARTS, "resid_post")
 
 
-def get(loaded: Loaded, folder: Path, architecture: str) -> Model:
+def get(loaded: Loaded, folder: Path, architecture: str) -> HookedModel:
     if architecture in tiny.ARCHITECTURES:
         return loaded(architecture, "bytes")
     made = tiny.save(folder, tiny.FURTHER[architecture], tiny.byte_level())
-    return load(made, device="cpu", dtype="float64")
+    return load(made, device="cpu", dtype="float64").hooked
 
 
-def run_of(model: Model, pair: tuple[Condition, ...] = PAIR) -> Run:
+def run_of(model: HookedModel, pair: tuple[Condition, ...] = PAIR) -> Run:
     return observe(model, batch(encode(tiny.task().take(6), model), model, pair))
 
 
@@ -83,15 +83,15 @@ def test_cached_patching_equals_whole_passes(loaded: Loaded, tmp_path: Path, arc
 
 def test_cached_patching_is_tested_on_lines_as_long_as_its_own(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model whose settings hide that masks fail in lines of more than 100 keys."""
-    right = Model._masks
+    right = HookedModel._masks
 
-    def bad(self: Model, mask: Any) -> Any:
+    def bad(self: HookedModel, mask: Any) -> Any:
         is_short = mask.visible.shape[-1] <= 100
         return right(self, replace(mask, visible=mask.visible if is_short else torch.ones_like(mask.visible)))
 
     run = run_of(loaded("gpt2", "bytes"))
     nodes = nodes_of(run, ("resid_pre",))
-    monkeypatch.setattr(Model, "_masks", bad)
+    monkeypatch.setattr(HookedModel, "_masks", bad)
     found, why = patched_gaps(run, nodes)
     assert why.startswith("the logit gaps were off by")
     assert_close(found, whole(run, nodes), atol=1e-9, rtol=0, equal_nan=True)
@@ -141,11 +141,11 @@ def test_every_cell_occurs_once_in_a_pass_and_lines_have_similar_lengths() -> No
     assert used / laid > 0.9
 
 
-def tokens_through(model: Model, work: Callable[[], object]) -> list[int]:
+def tokens_through(model: HookedModel, work: Callable[[], object]) -> list[int]:
     """The number of tokens that each layer's MLP computed."""
     counts = [0] * model.n_layers
     handles = []
-    for layer, block in enumerate(model.bridge.original_model.model.layers):
+    for layer, block in enumerate(model.network.model.layers):
 
         def count(module: Any, given: Any, made: torch.Tensor, layer: int = layer) -> None:
             counts[layer] += made.shape[0] * made.shape[1]
@@ -185,14 +185,14 @@ def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason
     expected = measure(model, tiny.task(), patching)
     assert "whole_passes" not in expected.attrs
 
-    def refuse(self: Model, mask: Any) -> Any:
+    def refuse(self: HookedModel, mask: Any) -> Any:
         raise TypeError("forward() got an unexpected keyword argument 'attention_mask'")
 
-    def see_everything(self: Model, mask: Any) -> Any:
+    def see_everything(self: HookedModel, mask: Any) -> Any:
         return torch.zeros(mask.visible.shape, dtype=self.dtype)[:, None]
 
     for masks, why in ((refuse, "TypeError: forward"), (see_everything, "the logit gaps were off by")):
-        monkeypatch.setattr(Model, "_masks", masks)
+        monkeypatch.setattr(HookedModel, "_masks", masks)
         found = measure(model, tiny.task(), patching)
         assert found.attrs["whole_passes"].startswith(why)
         np.testing.assert_allclose(found.values, expected.values, atol=1e-12)
@@ -215,14 +215,14 @@ def test_no_layer_stays_disabled(loaded: Loaded) -> None:
 
 def test_nan_in_a_patched_pass_is_named_with_the_item(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(loaded("gpt2"))
-    right = Model.answer_logits
+    right = HookedModel.answer_logits
 
-    def damaged(self: Model, resid: Any, answers: Any) -> Any:
+    def damaged(self: HookedModel, resid: Any, answers: Any) -> Any:
         found = right(self, resid, answers)
         found[(answers == run.batch.answers[3]).all(-1)] = torch.nan
         return found
 
     monkeypatch.setattr(patching, "_why_not_cached", lambda run, parts: "")
-    monkeypatch.setattr(Model, "answer_logits", damaged)
+    monkeypatch.setattr(HookedModel, "answer_logits", damaged)
     with pytest.raises(ModelError, match=rf"of 1 of 6 items are not finite .* first {run.batch.items[3].id}"):
         patched_gaps(run, nodes_of(run, ("attn_out",)))

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 import tiny
 from conftest import Loaded
 from distractor.errors import TaskError
-from distractor.models.model import Model
+from distractor.models.hooked_model import HookedModel
 from distractor.models.site import Part, Site
 from distractor.probing.measure import measure
 from distractor.probing.patching import first_order_effects, grad_drop, patched_gap
@@ -31,7 +31,7 @@ PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 TASK = tiny.task().take(6)
 
 
-def run_of(model: Model, reads: list[Site] | None = None) -> Run:
+def run_of(model: HookedModel, reads: list[Site] | None = None) -> Run:
     return observe(model, batch(encode(TASK, model), model, PAIR), reads or [])
 
 

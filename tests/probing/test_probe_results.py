@@ -13,7 +13,7 @@ import wired
 from distractor.models.source import Source
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.read_probes import count_readings, measures_strengths, read_probes
-from distractor.probing.readings import Reading, probe_identity, probe_key, read_probe
+from distractor.probing.readings import Reading, probe_identity, probe_key, read_probe, stored
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
@@ -46,7 +46,9 @@ def effects(source: Source, pair_gap: ndarray | None = None) -> Reading:
         coords = {"direction": ["noising", "denoising"], **coords}
     values = np.random.default_rng(5).normal(1, 1, [len(names) for names in coords.values()])
     more = {} if pair_gap is None else {"pair_gap": ("item", pair_gap)}
-    return Reading(source, DataArray(values, dims=list(coords), coords={**coords, **more}, attrs={"unit": "nats"}))
+    return Reading(
+        source, stored(DataArray(values, dims=list(coords), coords={**coords, **more}, attrs={"unit": "nats"}))
+    )
 
 
 def gaps(of: Scores) -> tuple[ndarray, ndarray]:

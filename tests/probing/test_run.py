@@ -17,9 +17,9 @@ from distractor.errors import ModelError
 from distractor.models import hooks
 from distractor.models import model as model_module
 from distractor.models.hook_check import check_hooks
+from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import HOOKS
 from distractor.models.load import load
-from distractor.models.model import Model
 from distractor.models.site import Part, Site
 from distractor.probing.measure import measure
 from distractor.probing.patching import first_order_effects, patched_gap
@@ -37,11 +37,11 @@ REWRITTEN = ("pattern", "resid_mid")
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 
 
-def batched(model: Model) -> Batch:
+def batched(model: HookedModel) -> Batch:
     return batch(encode(tiny.task(), model), model, PAIR)
 
 
-def hooks_left(model: Model) -> int:
+def hooks_left(model: HookedModel) -> int:
     return sum(len(point.fwd_hooks) + len(point._forward_hooks) for point in model.bridge.hook_dict.values())
 
 
@@ -140,7 +140,7 @@ def test_a_pass_keeps_to_the_limit_of_logits(loaded: Loaded, monkeypatch: pytest
     assert len(together.lengths.unique()) > 1
     monkeypatch.setattr(score_module, "LOGITS_PER_PASS", 10 * model.vocab)
     shapes: list[torch.Size] = []
-    unembed = model.bridge.original_model.get_output_embeddings()
+    unembed = model.network.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))
     observe(model, together)
     handle.remove()
@@ -253,14 +253,14 @@ def test_hooks_are_checked_once_per_model(loaded: Loaded, monkeypatch: pytest.Mo
             check_hooks(other, tokens, [part])
 
 
-WAYS: dict[str, Callable[[Model], object]] = {
+WAYS: dict[str, Callable[[HookedModel], object]] = {
     "score": lambda model: score(model, tiny.task().items, conflicts(model)),
     "observe": lambda model: observe(model, batched(model)),
     "measure": lambda model: measure(model, tiny.task(), Ablation()),
 }
 
 
-def conflicts(model: Model) -> list[Encoded]:
+def conflicts(model: HookedModel) -> list[Encoded]:
     return [row for row in encode(tiny.task(), model).rows[Condition.CONFLICT] if row is not None]
 
 
@@ -272,7 +272,7 @@ def test_nan_in_the_weights_is_named_with_the_item_and_never_averaged(tmp_path: 
     )
     gold = model.tokenizer.convert_tokens_to_ids("gold")
     with torch.no_grad():
-        model.bridge.original_model.get_input_embeddings().weight[gold] = torch.nan
+        model.network.get_input_embeddings().weight[gold] = torch.nan
     with pytest.raises(ModelError, match=r"of \d+ items are not finite \(NaN\), first .*the weights are damaged"):
         WAYS[way](model)
 
@@ -280,15 +280,15 @@ def test_nan_in_the_weights_is_named_with_the_item_and_never_averaged(tmp_path: 
 def test_the_item_with_nan_is_the_one_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded("gpt2")
     encoding = encode(tiny.task(), model)
-    right = Model.log_probs
+    right = HookedModel.log_probs
 
-    def damaged(self: Model, tokens: Any, keep: Any, **more: Any) -> Any:
+    def damaged(self: HookedModel, tokens: Any, keep: Any, **more: Any) -> Any:
         found = right(self, tokens, keep, **more)
         lamb = self.tokenizer.convert_tokens_to_ids("lamb")
         found[(tokens == lamb).any(1)] = -torch.inf
         return found
 
-    monkeypatch.setattr(Model, "log_probs", damaged)
+    monkeypatch.setattr(HookedModel, "log_probs", damaged)
     with pytest.raises(ModelError, match=r"of 1 of 12 items are not finite .* first lamb>kitten"):
         score(model, encoding.items, encoding.rows[Condition.CONFLICT])
     with pytest.raises(ModelError, match=r"of 1 of 12 items are not finite .* first lamb>kitten"):
@@ -326,7 +326,7 @@ def test_stored_activations_stay_unchanged(loaded: Loaded) -> None:
         made[0].add_(1) if isinstance(made, tuple) else made.add_(1)
 
     run = observe(model, batched(model), [site])
-    handle = model.bridge.original_model.transformer.h[0].attn.register_forward_hook(scribble)
+    handle = model.network.transformer.h[0].attn.register_forward_hook(scribble)
     try:
         seen = observe(model, batched(model), [site]).seen[site]
         given = run.seen[site].clone()

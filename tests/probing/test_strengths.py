@@ -9,7 +9,7 @@ from xarray import DataArray
 
 from distractor.models.site import Site
 from distractor.models.source import Source
-from distractor.probing.readings import Reading
+from distractor.probing.readings import Reading, stored
 from distractor.probing.strengths import (
     ChosenSites,
     choose,
@@ -55,7 +55,7 @@ def test_a_head_that_prefers_one_answer_serves_neither_task(name: str) -> None:
     answers = [item.true for item in task.items]
     effect = np.where(np.array(answers) == sorted(answers)[0], 1.0, -1.0)
     coords = {"component": ["L0H0.z"], "condition": list(PAIR), "item": [item.id for item in task.items]}
-    reading = Reading(SOURCE, DataArray(np.tile(effect, (1, 2, 1)), dims=list(coords), coords=coords))
+    reading = Reading(SOURCE, stored(DataArray(np.tile(effect, (1, 2, 1)), dims=list(coords), coords=coords)))
     groups, half = groups_of(task), first_half(groups_of(task), task.items)
     one = strength(SOURCE, choose(reading, half, groups), half, groups, reading, reading)
     assert one.mean("true")[0] == 0
@@ -103,7 +103,9 @@ def patched(other: Condition, effects: dict[str, float], gap: float, **more: lis
     values = np.zeros([len(names) for names in coords.values()])
     values[..., 0, :, :] = np.array(list(effects.values()))[:, None]
     values[..., 1, :, :] = 99
-    return Reading(SOURCE, DataArray(values, dims=list(coords), coords={**coords, "pair_gap": ("item", [gap] * 4)}))
+    return Reading(
+        SOURCE, stored(DataArray(values, dims=list(coords), coords={**coords, "pair_gap": ("item", [gap] * 4)}))
+    )
 
 
 def test_patched_heads_are_the_sites_of_the_task_whose_cue_differs() -> None:

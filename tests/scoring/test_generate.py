@@ -171,7 +171,7 @@ def test_an_item_with_nan_logits_is_named(tmp_path: Path) -> None:
     tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], words)
     model = load(tmp_path, device="cpu")
     with torch.no_grad():
-        next(model.bridge.original_model.parameters()).fill_(float("nan"))
+        next(model.network.parameters()).fill_(float("nan"))
     items, prompts = shown(model)
     with pytest.raises(ModelError, match=rf"item {items[0].id}\b.*NaN"):
         generate(model, items[:1], prompts[:1], 2)

@@ -104,9 +104,9 @@ def test_packed_texts_score_the_same_as_each_text_alone(
     scores = score_all(model, items(5), rows)
     assert_allclose(scores, expected, atol=1e-5 if architecture == "gemma2" else 1e-9)
     if model.shared_length is not None and model.shared_length < 20:
-        assert model.bridge not in score_module._no_prefix_sharing, "texts longer than the window were packed"
+        assert model.network not in score_module._no_prefix_sharing, "texts longer than the window were packed"
         return
-    assert score_module._no_prefix_sharing[model.bridge] == "", "packing was not tried, or failed"
+    assert score_module._no_prefix_sharing[model.network] == "", "packing was not tried, or failed"
     passes.clear()
     assert_allclose(score_all(model, items(5), rows), scores, atol=0)
     assert sum(passes) < plain / 2, "nothing was saved"
@@ -146,7 +146,7 @@ def test_a_window_shorter_than_a_prompt_changes_no_score_in_any_order(tmp_path: 
         prompts = (shared, np.append(shared[:-3], made.integers(4, model.vocab, 3)), shared[:-5])
         rows.append([Encoded(tuple(prompt.tolist()), ((5, 7, 9), (6, 8)), ()) for prompt in prompts])
     assert_allclose(score_all(model, items(8), rows), score_one_by_one(model, rows), atol=1e-9)
-    assert score_module._no_prefix_sharing[model.bridge] == ""
+    assert score_module._no_prefix_sharing[model.network] == ""
 
 
 def test_masks_are_tested_again_when_a_longer_line_comes(
@@ -161,7 +161,7 @@ def test_masks_are_tested_again_when_a_longer_line_comes(
     short, long = [rows[0]], [[row and replace(row, prompt=row.prompt[:1] * 14 + row.prompt) for row in rows[0]]]
     for some in (short, long):
         assert_allclose(score_all(model, items(1), some), score_one_by_one(model, some), atol=1e-9)
-        assert bool(score_module._no_prefix_sharing[model.bridge]) == (some is long)
+        assert bool(score_module._no_prefix_sharing[model.network]) == (some is long)
 
 
 @pytest.mark.quick
@@ -191,7 +191,7 @@ def test_a_model_without_custom_masks_scores_every_text_in_full(
     monkeypatch.setattr(Model, "_masks", masks)
     passes.clear()
     assert_allclose(score_all(model, items(5), rows), expected, atol=1e-9)
-    why = score_module._no_prefix_sharing[model.bridge]
+    why = score_module._no_prefix_sharing[model.network]
     assert why.startswith("TypeError: an unexpected" if broken == "refuses" else "log-probabilities were off by")
     assert sum(passes) > sum(len(text.tokens) for of_item in rows for text in plain_sequences(of_item))
 

@@ -250,7 +250,7 @@ def byte_pairs() -> Model:
 
     tokenizer = tiny.byte_level("\n".join(topics.values()), vocab=4000)
     # Encoding needs only the tokenizer of a model.
-    return Model("tokens", None, tokenizer, 1, 1, 1, len(tokenizer), None, None)
+    return Model("tokens", None, tokenizer, 1, len(tokenizer), None, None)
 
 
 @every_task
