@@ -212,6 +212,7 @@ def interval_of_models(
     return mean, low, high
 
 
+@remembered
 def known_interval_of_models(
     values: Float[ndarray, "seed item"], groups: Groups, *, limits: Limits = None
 ) -> Mean | None:
