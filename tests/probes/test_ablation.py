@@ -15,7 +15,7 @@ from xarray import DataArray, testing
 
 import tiny
 import wired
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import ModelError, TaskError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
@@ -128,9 +128,9 @@ def slowly(
     ],
 )
 def test_effects_equal_an_independent_slow_computation(
-    loaded: Loaded, architecture: str, tokenizer: str, conditions: tuple[Condition, ...]
+    hooked: Hooked, architecture: str, tokenizer: str, conditions: tuple[Condition, ...]
 ) -> None:
-    model = loaded(architecture, tokenizer)
+    model = hooked(architecture, tokenizer)
     encoding = encode(uneven(), model)
     kept = encoding.complete(conditions)
     encoding = Encoding(
@@ -156,8 +156,8 @@ def uneven() -> Any:
     return replace(task, items=task.items[:-1])
 
 
-def test_a_mean_leaves_out_the_items_own_fold(loaded: Loaded) -> None:
-    model = loaded("gpt2", "bytes")
+def test_a_mean_leaves_out_the_items_own_fold(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes")
     probe = Ablation(FOLDS)
     run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
     effect = probe(run)
@@ -171,24 +171,24 @@ def test_a_mean_leaves_out_the_items_own_fold(loaded: Loaded) -> None:
     assert (np.abs(disturbed - effect)[..., ~same_fold].max(("component", "condition")) > 1e-6).all()
 
 
-def test_effects_do_not_depend_on_the_order_of_items_within_a_fold(loaded: Loaded) -> None:
+def test_effects_do_not_depend_on_the_order_of_items_within_a_fold(hooked: Hooked) -> None:
     """One item per fold: every mean is over all other items, in any order."""
-    model, task = loaded("gpt2"), tiny.task()
+    model, task = hooked("gpt2"), tiny.task()
     task = replace(task, items=tuple(replace(item, group=item.id) for item in task.items))
     probe = Ablation(folds=len(task.items))
     turned = measure(model, replace(task, items=task.items[::-1]), probe)
     assert_allclose(turned.sel(item=[i.id for i in task.items]), measure(model, task, probe), atol=1e-10, rtol=0)
 
 
-def test_means_over_no_items_are_refused(loaded: Loaded) -> None:
+def test_means_over_no_items_are_refused(hooked: Hooked) -> None:
     with pytest.raises(ValueError, match="1 folds leave no other items"):
         Ablation(folds=1)
     with pytest.raises(TaskError, match="all 2 items are of the group 'Paris/Rome'"):
-        measure(loaded("gpt2"), tiny.task().take(2), Ablation())
+        measure(hooked("gpt2"), tiny.task().take(2), Ablation())
 
 
-def test_the_reading_has_its_quantity_unit_and_labels(loaded: Loaded) -> None:
-    reading = measure(loaded("gpt2"), tiny.task(), PROBES["ablation"])
+def test_the_reading_has_its_quantity_unit_and_labels(hooked: Hooked) -> None:
+    reading = measure(hooked("gpt2"), tiny.task(), PROBES["ablation"])
     assert reading.dims == ("component", "condition", "item")
     assert reading.attrs["quantity"] == "change of the logit gap"
     assert reading.attrs["unit"] == "nats"
@@ -251,16 +251,16 @@ def test_a_pure_detector_has_an_effect_that_a_mean_over_conflict_alone_would_hid
     assert fmean(ours.values) == pytest.approx(0, abs=0.02), "it pushes to A, for the true answer in half of the items"
 
 
-def test_stored_and_newly_read_activations_give_the_same_effects(loaded: Loaded) -> None:
-    model = loaded("gpt2", "bytes")
+def test_stored_and_newly_read_activations_give_the_same_effects(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes")
     together = batch(encode(tiny.task(), model), model, PAIR)
     for probe in (Ablation(FOLDS), Ablation(FOLDS, together=(Site(1, "z", 2), Site(0, "mlp_out")))):
         assert probe.sites(model) == []
         testing.assert_identical(probe(observe(model, together)), probe(observe(model, together, EVERY)))
 
 
-def test_each_part_is_read_separately_and_once(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, read = loaded("gpt2", "bytes"), []
+def test_each_part_is_read_separately_and_once(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read = hooked("gpt2", "bytes"), []
 
     def spy(*args: Any, **more: Any) -> Any:
         read.append([str(site) for site in args[2]] if len(args) > 2 else [])
@@ -280,8 +280,8 @@ def test_each_part_is_read_separately_and_once(loaded: Loaded, monkeypatch: pyte
 # Other replacement values than the mean.
 
 
-def test_zero_ablation_equals_plain_transformers(loaded: Loaded) -> None:
-    model = loaded("gpt2", "bytes")
+def test_zero_ablation_equals_plain_transformers(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes")
     encoding, network = encode(tiny.task(), model), tiny.plain(model.name)
     reading = measure(model, tiny.task(), Ablation(kind="zero"))
     for name, where in places(network, "gpt2").items():
@@ -291,8 +291,8 @@ def test_zero_ablation_equals_plain_transformers(loaded: Loaded) -> None:
             assert reading.sel(component=name, condition="conflict")[i].item() == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_donor_is_in_another_fold_and_gives_a_token_of_the_same_role(loaded: Loaded) -> None:
-    model = loaded("gpt2", "bytes_bos")
+def test_a_donor_is_in_another_fold_and_gives_a_token_of_the_same_role(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes_bos")
     together = batch(encode(uneven(), model), model, (CONFLICT, CONGRUENT))
     others = ReplacementValues.of(together, FOLDS)
     donors = others.draw(np.random.default_rng(0))
@@ -319,8 +319,8 @@ def test_a_donor_is_in_another_fold_and_gives_a_token_of_the_same_role(loaded: L
     assert not torch.equal(other.item, donors.item)
 
 
-def test_donors_are_balanced_over_conditions_and_labels(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_donors_are_balanced_over_conditions_and_labels(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     together = batch(encode(uneven(), model), model, (CONFLICT, CONGRUENT))
     others, rng = ReplacementValues.of(together, FOLDS), np.random.default_rng(0)
     cells = []
@@ -332,8 +332,8 @@ def test_donors_are_balanced_over_conditions_and_labels(loaded: Loaded) -> None:
     assert_allclose(shares, 1 / len(other_cells), atol=0.08)
 
 
-def test_resampling_averages_the_effects_of_the_donors_activations(loaded: Loaded) -> None:
-    model = loaded("gpt2", "bytes")
+def test_resampling_averages_the_effects_of_the_donors_activations(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes")
     probe = Ablation(FOLDS, kind="resample", draws=2, seed=5)
     run = observe(model, batch(encode(tiny.task(), model), model, probe.conditions), EVERY)
     rng, site = np.random.default_rng(5), Site(1, "mlp_out")
@@ -370,8 +370,8 @@ def test_sites_knocked_out_together_are_one_component(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "opt", "llama_grouped_tied", "gemma2", "gemma3"])
-def test_the_direct_effect_holds_later_layers_fixed(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_the_direct_effect_holds_later_layers_fixed(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     probe = Compensation(kind="zero")
     task = tiny.task().take(4)
     reading = measure(model, task, probe)
@@ -390,8 +390,8 @@ def test_the_direct_effect_holds_later_layers_fixed(loaded: Loaded, architecture
     assert bool(heads) != architecture.startswith("gemma"), "after a norm, heads have no paths of their own"
 
 
-def test_only_later_layers_react_to_a_knock_out(loaded: Loaded) -> None:
-    reading = np.abs(measure(loaded("gpt2"), tiny.task(), Compensation())).max(("condition", "item"))
+def test_only_later_layers_react_to_a_knock_out(hooked: Hooked) -> None:
+    reading = np.abs(measure(hooked("gpt2"), tiny.task(), Compensation())).max(("condition", "item"))
     of_last = reading.sel(component="L1H2.z")
     assert (of_last.sel(path=[p for p in of_last.path.values if p.startswith("L0")]) == 0).all()
     assert (of_last.sel(path=["L1H0.z", "L1H1.z", "L1H2.z", "L1H3.z"]) == 0).all()
@@ -424,7 +424,7 @@ def test_without_an_additive_stream_there_is_no_direct_path(tmp_path: Path) -> N
 
     words = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
     norms_after = partial(tiny.ARCHITECTURES["opt"], do_layer_norm_before=False, word_embed_proj_dim=8)
-    model = load(tiny.save(tmp_path, norms_after, words), device="cpu", dtype="float64")
+    model = load(tiny.save(tmp_path, norms_after, words), device="cpu", dtype="float64").hooked
     assert measure(model, tiny.task(), Ablation()).sizes["component"] == 10, "knocking out needs no sum"
     with pytest.raises(ModelError, match="is not the sum of what the layers write"):
         measure(model, tiny.task(), Compensation())

@@ -14,7 +14,7 @@ from xarray import DataArray
 
 import tiny
 import wired
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import EncodeError, ModelError, TaskError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
@@ -41,8 +41,8 @@ def run_of(model: HookedModel, conditions: tuple[Condition, ...] = PAIR, sites: 
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_patching_a_prompt_with_itself_changes_nothing(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_patching_a_prompt_with_itself_changes_nothing(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     run = run_of(model, (CONFLICT, CONFLICT), items=4)
     at = torch.zeros(len(run.batch.items), run.batch.tokens.shape[2], dtype=torch.bool)
     at[:, 1] = True
@@ -54,8 +54,8 @@ def test_patching_a_prompt_with_itself_changes_nothing(loaded: Loaded, architect
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_patching_the_whole_stream_gives_the_other_prompts_gap(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_patching_the_whole_stream_gives_the_other_prompts_gap(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     run = run_of(model, items=4)
     assert (run.gap[0] - run.gap[1]).abs().max() > 0.01, "the prompts are alike, and the test shows nothing"
     streams: list[Part] = [part for part in ("resid_pre", "resid_mid", "resid_post") if part in model.parts]
@@ -66,9 +66,9 @@ def test_patching_the_whole_stream_gives_the_other_prompts_gap(loaded: Loaded, a
 
 @pytest.mark.parametrize("architecture", EVERY)
 def test_exchange_within_a_pass_equals_writing_stored_activations(
-    loaded: Loaded, architecture: str, monkeypatch: pytest.MonkeyPatch
+    hooked: Hooked, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = loaded(architecture, "bytes")
+    model = hooked(architecture, "bytes")
     sites = [Site(0, part, model.n_heads_of(part) - 1) for part in HEAD_PARTS] + [
         Site(0, "attn_out"),
         Site(0, "pattern"),
@@ -85,11 +85,11 @@ def test_exchange_within_a_pass_equals_writing_stored_activations(
         )
 
 
-def test_effects_of_single_positions_add_up_in_the_first_stream(loaded: Loaded) -> None:
+def test_effects_of_single_positions_add_up_in_the_first_stream(hooked: Hooked) -> None:
     """If prompts differ in one token, exchanging this token exchanges everything, and exchanging others changes
     nothing.
     """
-    reading = measure(loaded("llama"), tiny.task(), ActivationPatching(parts=("resid_pre",)))
+    reading = measure(hooked("llama"), tiny.task(), ActivationPatching(parts=("resid_pre",)))
     first = reading.sel(layer="0", part="resid_pre").squeeze("pair")
     gap = reading.pair_gap.values
     assert_allclose(first.sel(role="cue", direction="noising"), gap, atol=1e-9)
@@ -135,8 +135,8 @@ def slow_gap(network: Any, row: Any, hooks: Iterator[tuple[Any, str, Callable[[t
     return float(logits[true] - logits[distractor])
 
 
-def test_effects_equal_an_independent_slow_computation(loaded: Loaded) -> None:
-    model = loaded("gpt2", "bytes")
+def test_effects_equal_an_independent_slow_computation(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes")
     network, encoding = tiny.plain(model.name), encode(tiny.task(), model)
     parts: tuple[Part, ...] = ("resid_pre", "attn_out", "mlp_out", "resid_post")
     reading = measure(model, tiny.task(), ActivationPatching(parts=parts, other=SWAPPED)).squeeze("pair")
@@ -181,10 +181,10 @@ def test_effects_equal_an_independent_slow_computation(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama_grouped_tied"])
-def test_effects_equal_those_of_transformer_lens_if_it_is_right(loaded: Loaded, architecture: str) -> None:
+def test_effects_equal_those_of_transformer_lens_if_it_is_right(hooked: Hooked, architecture: str) -> None:
     from transformer_lens import patching
 
-    model = loaded(architecture, "words_bos", "float32")
+    model = hooked(architecture, "words_bos", "float32")
     together = run_of(model).batch
     gap = run_of(model).gap
     receiving, giving = together.tokens
@@ -230,7 +230,7 @@ def sizes(reading: DataArray, direction: str) -> np.ndarray:
 def test_the_planted_head_and_its_path_are_ranked_first(
     tmp_path: Path, other: Condition, head: str, cue: str, backup: float
 ) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths(backup=backup)), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths(backup=backup)), device="cpu", dtype="float64").hooked
     heads = measure(model, wired.task(), ActivationPatching(parts=("z", "pattern"), other=other))
     planted = np.array([str(name) == f"{head}.z" for name in heads.component.values])
     stream = measure(model, wired.task(), ActivationPatching(other=other))
@@ -254,7 +254,7 @@ def test_the_planted_head_and_its_path_are_ranked_first(
 def test_only_the_planted_head_is_marked_and_it_recovers_everything(
     tmp_path: Path, other: Condition, head: str, cue: str
 ) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64").hooked
     reading = measure(model, wired.task(groups=12), ActivationPatching(parts=("z",), other=other)).squeeze("pair")
     gap = reading.pair_gap.values
     gap_summary = reading.attrs["denominator"]
@@ -268,7 +268,7 @@ def test_only_the_planted_head_is_marked_and_it_recovers_everything(
 
 
 def test_if_the_distractor_wins_the_first_pair_shows_nothing_and_gives_the_reason(tmp_path: Path) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths(second=0.0)), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths(second=0.0)), device="cpu", dtype="float64").hooked
     reading = measure(model, wired.task(), ActivationPatching(parts=("z",))).squeeze("pair")
     gap, groups = reading.pair_gap.values, list(reading.group.values)
     found = judge(reading.sel(direction="noising").values, groups, gap)
@@ -281,8 +281,8 @@ def test_if_the_distractor_wins_the_first_pair_shows_nothing_and_gives_the_reaso
 # Labels of the reading, and errors.
 
 
-def test_a_reading_has_its_quantity_unit_and_labels(loaded: Loaded) -> None:
-    reading = measure(loaded("gpt2"), tiny.task(), ActivationPatching())
+def test_a_reading_has_its_quantity_unit_and_labels(hooked: Hooked) -> None:
+    reading = measure(hooked("gpt2"), tiny.task(), ActivationPatching())
     assert reading.dims == ("pair", "direction", "part", "layer", "role", "item")
     assert list(reading.pair.values) == ["conflict/congruent"]
     assert list(reading.part.values) == list(STREAM_PARTS)
@@ -290,13 +290,13 @@ def test_a_reading_has_its_quantity_unit_and_labels(loaded: Loaded) -> None:
     assert list(reading.token.values[:3]) == ["<bos>", "Not", "Paris"]
     assert (reading.attrs["quantity"], reading.attrs["unit"]) == ("change of the logit gap", "nats")
     assert list(reading.group.values) == [item.group for item in tiny.task().items]
-    heads = measure(loaded("gpt2"), tiny.task(), ActivationPatching(parts=("z", "pattern"), other=SWAPPED))
+    heads = measure(hooked("gpt2"), tiny.task(), ActivationPatching(parts=("z", "pattern"), other=SWAPPED))
     assert heads.dims == ("pair", "direction", "component", "item")
     assert list(heads.component.values)[3:9] == ["L0H3.z", "L1H0.z", "L1H1.z", "L1H2.z", "L1H3.z", "L0H0.pattern"]
 
 
-def test_shared_keys_and_values_are_exchanged_once(loaded: Loaded) -> None:
-    reading = measure(loaded("llama_grouped_tied"), tiny.task(), ActivationPatching(parts=("q", "k")))
+def test_shared_keys_and_values_are_exchanged_once(hooked: Hooked) -> None:
+    reading = measure(hooked("llama_grouped_tied"), tiny.task(), ActivationPatching(parts=("q", "k")))
     assert [str(c) for c in reading.component.values if str(c).endswith("k")] == [
         "L0H0.k",
         "L0H1.k",
@@ -305,13 +305,13 @@ def test_shared_keys_and_values_are_exchanged_once(loaded: Loaded) -> None:
     ]
 
 
-def test_a_part_that_the_architecture_lacks_is_left_out(loaded: Loaded) -> None:
-    reading = measure(loaded("gpt_neox"), tiny.task(), ActivationPatching(roles=("slot",)))
+def test_a_part_that_the_architecture_lacks_is_left_out(hooked: Hooked) -> None:
+    reading = measure(hooked("gpt_neox"), tiny.task(), ActivationPatching(roles=("slot",)))
     assert list(reading.part.values) == [part for part in STREAM_PARTS if part != "resid_mid"]
 
 
-def test_roles_restrict_the_map_and_an_unknown_role_is_refused(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_roles_restrict_the_map_and_an_unknown_role_is_refused(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     whole = measure(model, tiny.task(), ActivationPatching(parts=("resid_pre",)))
     some = measure(model, tiny.task(), ActivationPatching(parts=("resid_pre",), roles=("slot", "cue")))
     assert list(some.role.values) == ["cue", "slot"]
@@ -328,18 +328,18 @@ def test_one_map_shows_roles_or_heads(parts: tuple[Part, ...]) -> None:
         ActivationPatching(parts=parts)
 
 
-def test_prompts_of_different_length_are_refused(loaded: Loaded) -> None:
+def test_prompts_of_different_length_are_refused(hooked: Hooked) -> None:
     with pytest.raises(EncodeError, match="prompts of different length"):
-        measure(loaded("gpt2"), tiny.task(), ActivationPatching(other=Condition.NEUTRAL))
+        measure(hooked("gpt2"), tiny.task(), ActivationPatching(other=Condition.NEUTRAL))
 
 
-def test_half_precision_is_refused(loaded: Loaded) -> None:
+def test_half_precision_is_refused(hooked: Hooked) -> None:
     with pytest.raises(ModelError, match=r"bfloat16 .* --dtype float32"):
-        measure(loaded("llama", dtype="bfloat16"), tiny.task(), ActivationPatching())
+        measure(hooked("llama", dtype="bfloat16"), tiny.task(), ActivationPatching())
 
 
-def test_only_a_pair_can_be_exchanged(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_only_a_pair_can_be_exchanged(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     three = batch(encode(tiny.task(), model), model, (CONFLICT, CONGRUENT, SWAPPED))
     with pytest.raises(ValueError, match="between two conditions, got 3"):
         patched_gap(model, three, Site(0, "z"))
@@ -348,8 +348,8 @@ def test_only_a_pair_can_be_exchanged(loaded: Loaded) -> None:
         patched_gap(model, pair, Site(0, "pattern"), torch.ones(12, 6, dtype=torch.bool))
 
 
-def test_an_effect_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, right = loaded("gpt2"), HookedModel.log_probs
+def test_an_effect_that_is_not_finite_is_named(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, right = hooked("gpt2"), HookedModel.log_probs
     pair = batch(encode(tiny.task(), model), model, PAIR)
 
     def damaged(self: HookedModel, tokens: Any, keep: Any, **more: Any) -> Any:
@@ -362,8 +362,8 @@ def test_an_effect_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pyte
         patched_gap(model, pair, Site(0, "z"))
 
 
-def test_no_activation_stays_in_memory(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_no_activation_stays_in_memory(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     assert all(not ActivationPatching(parts=(part,)).sites(model) for part in PARTS)
     probe = replace(ActivationPatching(), parts=("resid_mid",))
     assert probe.writes == ("resid_mid",)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 import tiny
 import wired
-from conftest import Loaded
+from conftest import Hooked
 from distractor.models.load import load
 from distractor.probing.measure import measure
 from distractor.probing.positions import Positions, label
@@ -24,16 +24,16 @@ CONFLICT = Condition.CONFLICT
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_shares_sum_to_one(loaded: Loaded, architecture: str) -> None:
-    reading = measure(loaded(architecture, "bytes"), tiny.task(), Attention())
+def test_shares_sum_to_one(hooked: Hooked, architecture: str) -> None:
+    reading = measure(hooked(architecture, "bytes"), tiny.task(), Attention())
     assert reading.dims == ("component", "role", "condition", "item")
     assert_allclose(reading.sum("role"), 1, atol=1e-6)
     assert list(reading.component.values) == [f"L{n}H{h}.pattern" for n in (0, 1) for h in range(4)]
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_grouped_tied"])
-def test_shares_equal_the_attention_of_hugging_face_summed_by_role(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_shares_equal_the_attention_of_hugging_face_summed_by_role(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     encoding = encode(tiny.task(), model)
     reading = measure(model, tiny.task(), Attention(), encoding).sel(condition="conflict")
     network = AutoModelForCausalLM.from_pretrained(model.name, dtype=torch.float64, attn_implementation="eager").eval()
@@ -52,8 +52,8 @@ def test_shares_equal_the_attention_of_hugging_face_summed_by_role(loaded: Loade
                     assert float(ours.sel(role=role)) == pytest.approx(share, abs=1e-6)
 
 
-def test_a_role_that_a_prompt_lacks_is_absent_and_not_zero(loaded: Loaded) -> None:
-    reading = measure(loaded("gpt2", "bytes"), tiny.task(), Attention())
+def test_a_role_that_a_prompt_lacks_is_absent_and_not_zero(hooked: Hooked) -> None:
+    reading = measure(hooked("gpt2", "bytes"), tiny.task(), Attention())
     absent = np.isnan(reading).all("component")
     assert absent.any(), "all prompts are cut up alike, and the test shows nothing"
     assert not absent.sel(role="slot").any()
@@ -61,14 +61,14 @@ def test_a_role_that_a_prompt_lacks_is_absent_and_not_zero(loaded: Loaded) -> No
 
 
 def test_planted_heads_attend_to_the_planted_positions(tmp_path: Path) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64").hooked
     mean = measure(model, wired.task(), Attention()).mean("item")
     for head, role in ((0, "first"), (1, "second"), (2, "between"), (3, "first")):
         assert (mean.sel(component=f"L0H{head}.pattern", role=role) > 0.999).all()
 
 
-def test_positions_are_in_the_order_of_the_prompt_and_each_token_has_one(loaded: Loaded) -> None:
-    model = loaded("gpt2", "bytes_bos")
+def test_positions_are_in_the_order_of_the_prompt_and_each_token_has_one(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes_bos")
     together = batch(encode(tiny.task(), model), model, (CONFLICT, Condition.CONGRUENT))
     positions = Positions.of(together)
     assert positions.labels[0] == "bos"

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 import tiny
 import wired
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import ModelError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
@@ -52,9 +52,9 @@ def estimates(model: HookedModel, together: Batch, **settings: Any) -> dict[Site
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_an_estimate_is_the_slope_along_the_path_to_the_other_activation(loaded: Loaded, architecture: str) -> None:
+def test_an_estimate_is_the_slope_along_the_path_to_the_other_activation(hooked: Hooked, architecture: str) -> None:
     """Estimates for stream parts, values and results; queries and keys by their gradients alone."""
-    model = loaded(architecture, "bytes")
+    model = hooked(architecture, "bytes")
     together = pair(model, items=3)
     sites = [Site(layer, part) for part in model.parts for layer in ((0,) if part in STREAM_PARTS else (1,))]
     run = observe(model, together, sites)
@@ -70,8 +70,8 @@ def test_an_estimate_is_the_slope_along_the_path_to_the_other_activation(loaded:
         assert site.part == "q" or found[site].abs().max() > 1e-4
 
 
-def test_estimates_do_not_depend_on_the_split_into_passes(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = loaded("llama_grouped_tied", "bytes")
+def test_estimates_do_not_depend_on_the_split_into_passes(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hooked("llama_grouped_tied", "bytes")
     together = pair(model)
     assert len(together.lengths.unique()) > 1
     whole = first_order_effects(model, together, sites_of(model), drop_layers=True)
@@ -83,8 +83,8 @@ def test_estimates_do_not_depend_on_the_split_into_passes(loaded: Loaded, monkey
             assert (value * is_padding == 0).all(), "padding has no effect"
 
 
-def test_one_forward_pass_serves_all_sites(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_one_forward_pass_serves_all_sites(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     passes: list[int] = []
     unembed = model.network.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: passes.append(len(made)))
@@ -94,16 +94,16 @@ def test_one_forward_pass_serves_all_sites(loaded: Loaded) -> None:
     assert passes == [24]
 
 
-def test_weights_have_no_gradients_afterwards(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_weights_have_no_gradients_afterwards(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     first_order_effects(model, pair(model), sites_of(model))
     assert all(weight.grad is None and not weight.requires_grad for weight in model.bridge.parameters())
 
 
 @pytest.mark.parametrize("layer", [0, 1])
-def test_a_dropped_layer_passes_no_gradient_on(loaded: Loaded, layer: int) -> None:
+def test_a_dropped_layer_passes_no_gradient_on(hooked: Hooked, layer: int) -> None:
     """The reference is plain transformers, with the layer's outputs detached by separate hooks."""
-    model = loaded("gpt2")
+    model = hooked("gpt2")
     together = pair(model)
     found = first_order_effects(model, together, [Site(0, "resid_pre"), Site(0, "mlp_out")], drop_layers=True)
     network = tiny.plain(model.name)
@@ -213,7 +213,7 @@ def test_keys_are_exact_only_through_the_softmax(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backup", [0.0, 1.5])
 @pytest.mark.parametrize(("other", "head"), [(CONGRUENT, "L0H1.z"), (SWAPPED, "L0H0.z")])
 def test_the_planted_head_is_ranked_first(tmp_path: Path, other: Condition, head: str, backup: float) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths(backup=backup)), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths(backup=backup)), device="cpu", dtype="float64").hooked
     reading = measure(model, wired.task(), AttributionPatching(parts=("z", "pattern"), other=other)).squeeze("pair")
     assert "warning" not in reading.attrs
     for direction in ("noising", "denoising"):
@@ -229,8 +229,8 @@ def test_the_planted_head_is_ranked_first(tmp_path: Path, other: Condition, head
 # The self-check.
 
 
-def test_every_estimate_comes_with_exact_patches(loaded: Loaded) -> None:
-    model = loaded("gpt_neox")
+def test_every_estimate_comes_with_exact_patches(hooked: Hooked) -> None:
+    model = hooked("gpt_neox")
     probe = AttributionPatching(other=SWAPPED)
     reading = measure(model, tiny.task(), probe)
     assert reading.dims == ("pair", "estimate", "direction", "part", "layer", "role", "item")
@@ -258,11 +258,11 @@ def test_every_estimate_comes_with_exact_patches(loaded: Loaded) -> None:
 
 
 def test_with_too_many_sites_a_random_sample_of_every_layer_is_checked(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agreement, "ALL_UP_TO", 20)
     monkeypatch.setattr(agreement, "sample", lambda strata, seed: _sample(strata, seed=seed, size=30))
-    reading = measure(loaded("gpt2"), tiny.task(), AttributionPatching(grad_drop=False)).squeeze("pair")
+    reading = measure(hooked("gpt2"), tiny.task(), AttributionPatching(grad_drop=False)).squeeze("pair")
     assert list(reading.estimate.values) == ["gradient", "exact"]
     run = ~np.isnan(reading.sel(estimate="exact", direction="noising")).all("item")
     assert run.sum() == 30
@@ -276,14 +276,14 @@ def test_with_too_many_sites_a_random_sample_of_every_layer_is_checked(
 _sample = agreement.sample
 
 
-def test_an_estimate_that_is_wrong_is_flagged(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimate_that_is_wrong_is_flagged(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
     right = first_order_effects
 
     def blind(*given: Any, **more: Any) -> dict[Site, Tensor]:
         return {site: torch.zeros_like(value) for site, value in right(*given, **more).items()}
 
     monkeypatch.setattr(patching, "first_order_effects", blind)
-    reading = measure(loaded("gpt2"), tiny.task(), AttributionPatching(grad_drop=False))
+    reading = measure(hooked("gpt2"), tiny.task(), AttributionPatching(grad_drop=False))
     assert "gradient (noising) at" in reading.attrs["warning"]
     checks = reading.attrs["self_check"]
     assert all(t["fails"] for t in checks if t["part"] == "resid_post")
@@ -325,7 +325,7 @@ def test_memory_is_at_most_one_and_a_half_times_that_of_a_forward_and_backward_p
 
     words = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
     config = partial(GPT2Config, n_embd=64, n_layer=4, n_head=4, n_positions=tiny.CONTEXT)
-    model = load(tiny.save(tmp_path, config, words, spread=0.05), device="cpu")
+    model = load(tiny.save(tmp_path, config, words, spread=0.05), device="cpu").hooked
     together = pair(model)
     sites = [Site(layer, part) for layer in range(4) for part in parts]
     run = observe(model, together)
@@ -349,8 +349,8 @@ def test_memory_is_at_most_one_and_a_half_times_that_of_a_forward_and_backward_p
 # What is refused.
 
 
-def test_only_whole_parts_of_a_layer_are_accepted(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_only_whole_parts_of_a_layer_are_accepted(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     with pytest.raises(ValueError, match="all heads of a layer are estimated at once"):
         first_order_effects(model, pair(model), [Site(0, "z", 1)])
     with pytest.raises(ValueError, match="not both"):
@@ -358,17 +358,17 @@ def test_only_whole_parts_of_a_layer_are_accepted(loaded: Loaded) -> None:
     with pytest.raises(ModelError, match=r"layers 0 to 1.*L2\.z"):
         first_order_effects(model, pair(model), [Site(2, "z")])
     with pytest.raises(ModelError, match="has no resid_mid"):
-        first_order_effects(loaded("gpt_neox"), pair(loaded("gpt_neox")), [Site(0, "resid_mid")])
+        first_order_effects(hooked("gpt_neox"), pair(hooked("gpt_neox")), [Site(0, "resid_mid")])
 
 
-def test_half_precision_is_refused(loaded: Loaded) -> None:
-    model = loaded("llama", dtype="bfloat16")
+def test_half_precision_is_refused(hooked: Hooked) -> None:
+    model = hooked("llama", dtype="bfloat16")
     with pytest.raises(ModelError, match="use --dtype float32"):
         first_order_effects(model, pair(model), [Site(0, "z")])
 
 
-def test_a_gradient_that_is_not_finite_is_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, right = loaded("gpt2"), patching._times
+def test_a_gradient_that_is_not_finite_is_named(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, right = hooked("gpt2"), patching._times
 
     def damaged(*given: Any) -> Tensor:
         found = right(*given)

@@ -18,7 +18,7 @@ DRAWS = 40
 
 
 def test_chance_has_the_dims_of_an_ablation_and_reads_no_site(tmp_path: Path) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64").hooked
     ours, theirs = (measure(model, wired.task(), probe) for probe in (Chance(), Ablation()))
     assert ours.dims == theirs.dims
     assert all((ours[dim].values == theirs[dim].values).all() for dim in ours.dims)
@@ -29,7 +29,7 @@ def test_chance_has_the_dims_of_an_ablation_and_reads_no_site(tmp_path: Path) ->
 
 
 def test_chance_ranks_the_planted_head_like_any_other_and_marks_nothing(tmp_path: Path) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths(first=1.0, second=2.0)), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths(first=1.0, second=2.0)), device="cpu", dtype="float64").hooked
     task = wired.task(12)
     run = observe(model, batch(encode(task, model), model, Chance().conditions))
     gap = (run.gap[0] - run.gap[1]).numpy()

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 
 import tiny
 import wired
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import ModelError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
@@ -32,8 +32,8 @@ def gap(model: HookedModel) -> np.ndarray:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_parts_sum_to_the_gap_and_roles_sum_to_their_part(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_parts_sum_to_the_gap_and_roles_sum_to_their_part(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     encoding = encode(tiny.task(), model)
     whole = measure(model, tiny.task(), DirectAttribution(), encoding)
     by_role = measure(model, tiny.task(), DirectAttribution(by_role=True), encoding)
@@ -45,8 +45,8 @@ def test_parts_sum_to_the_gap_and_roles_sum_to_their_part(loaded: Loaded, archit
     assert (np.abs(whole.sel(component=heads)).mean(("condition", "item")) > 1e-6).all()
 
 
-def test_components_other_than_heads_count_at_the_slot(loaded: Loaded) -> None:
-    by_role = measure(loaded("gpt2", "words_bos"), tiny.task(), DirectAttribution(by_role=True))
+def test_components_other_than_heads_count_at_the_slot(hooked: Hooked) -> None:
+    by_role = measure(hooked("gpt2", "words_bos"), tiny.task(), DirectAttribution(by_role=True))
     others = [name for name in by_role.component.values if not name.endswith(".z")]
     assert {"embed", "L0.attn_bias", "L0.mlp_out", "final_norm.bias"} <= set(others)
     other_roles = [role for role in by_role.role.values if role != "slot"]
@@ -55,17 +55,17 @@ def test_components_other_than_heads_count_at_the_slot(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama", "gemma2", "gemma3"])
-def test_float32_sums_within_its_rounding_error(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "words_bos", "float32")
+def test_float32_sums_within_its_rounding_error(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "words_bos", "float32")
     assert_allclose(measure(model, tiny.task(), DirectAttribution()).sum("component"), gap(model), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama", "qwen2"])
-def test_parts_equal_those_of_transformer_lens(loaded: Loaded, architecture: str) -> None:
+def test_parts_equal_those_of_transformer_lens(hooked: Hooked, architecture: str) -> None:
     from transformer_lens.model_bridge import TransformerBridge
     from transformer_lens.tools.analysis import direct_logit_attribution
 
-    model = loaded(architecture, "bytes", "float32")
+    model = hooked(architecture, "bytes", "float32")
     ours = measure(model, tiny.task(), DirectAttribution()).sel(condition="conflict")
     other = TransformerBridge.boot_transformers(model.name, device="cpu", tokenizer=model.tokenizer)
     other.enable_compatibility_mode(no_processing=False)
@@ -107,8 +107,8 @@ def test_capping_the_logits_has_a_separate_row(tmp_path: Path) -> None:
     assert np.abs(parts.sel(component="soft_cap")).max() > 0.1
 
 
-def test_a_sum_that_differs_from_the_gap_is_refused(loaded: Loaded) -> None:
-    model, probe = loaded("gpt2", "words_bos"), DirectAttribution()
+def test_a_sum_that_differs_from_the_gap_is_refused(hooked: Hooked) -> None:
+    model, probe = hooked("gpt2", "words_bos"), DirectAttribution()
     together = batch(encode(tiny.task(), model), model, PAIR)
     run: Run = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
     assert_allclose(probe(run).sum("component"), run.gap, atol=1e-9, rtol=0)
@@ -116,8 +116,8 @@ def test_a_sum_that_differs_from_the_gap_is_refused(loaded: Loaded) -> None:
         probe(replace(run, log_probs=run.log_probs * 1.001))
 
 
-def test_all_positions_and_the_slot_alone_give_the_same(loaded: Loaded) -> None:
-    model, probe = loaded("llama_grouped_tied", "bytes"), DirectAttribution()
+def test_all_positions_and_the_slot_alone_give_the_same(hooked: Hooked) -> None:
+    model, probe = hooked("llama_grouped_tied", "bytes"), DirectAttribution()
     together = batch(encode(tiny.task(), model), model, PAIR)
     assert together.lengths.unique().numel() > 1, "prompts are of one length, and the test shows little"
     at_slot = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
@@ -129,7 +129,7 @@ def test_all_positions_and_the_slot_alone_give_the_same(loaded: Loaded) -> None:
 
 
 def wire(folder: Path, **strengths: float) -> Any:
-    model = load(wired.save(folder, wired.Strengths(**strengths)), device="cpu", dtype="float64")
+    model = load(wired.save(folder, wired.Strengths(**strengths)), device="cpu", dtype="float64").hooked
     return measure(model, wired.task(), DirectAttribution(by_role=True)).mean("item")
 
 

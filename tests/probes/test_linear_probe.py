@@ -13,7 +13,7 @@ from xarray import DataArray
 
 import tiny
 import wired
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import TaskError
 from distractor.models.load import load
 from distractor.probing.measure import measure
@@ -87,11 +87,11 @@ def test_constant_features_have_no_influence() -> None:
 
 
 def test_the_bag_of_tokens_is_fitted_once_and_gives_the_same_result_at_every_stage(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried, asked = linear_probe._are_predicted, []
     monkeypatch.setattr(linear_probe, "_are_predicted", lambda *of: asked.append(of) or tried(*of))
-    reading = measure(loaded("gpt2", "words_bos"), tiny.task(), LinearProbe())
+    reading = measure(hooked("gpt2", "words_bos"), tiny.task(), LinearProbe())
     bag = next(of for of in asked if torch.equal(of[0], of[0].round()))
     stages = reading.sizes["stage"]
     assert [len(features) for features, *_ in asked] == [stages, stages, 1, stages]
@@ -101,7 +101,7 @@ def test_the_bag_of_tokens_is_fitted_once_and_gives_the_same_result_at_every_sta
 
 
 def test_labels_are_the_distractors_answer_the_cue_and_their_exclusive_or(tmp_path: Path) -> None:
-    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64")
+    model = load(wired.save(tmp_path, wired.Strengths()), device="cpu", dtype="float64").hooked
     together = batch(encode(wired.task(), model), model, PAIR)
     labels = linear_probe._labels(together)
     letter = {" A": -1.0, " B": 1.0}
@@ -112,8 +112,8 @@ def test_labels_are_the_distractors_answer_the_cue_and_their_exclusive_or(tmp_pa
     assert labels["right_answer"].tolist() == right
 
 
-def test_answers_that_differ_between_items_are_not_decoded(loaded: Loaded) -> None:
-    assert measure(loaded("gpt2", "words_bos"), tiny.task(), LinearProbe()).label.values.tolist() == ["cue"]
+def test_answers_that_differ_between_items_are_not_decoded(hooked: Hooked) -> None:
+    assert measure(hooked("gpt2", "words_bos"), tiny.task(), LinearProbe()).label.values.tolist() == ["cue"]
 
 
 def test_features_that_identify_the_group_predict_nothing_in_other_groups() -> None:
@@ -135,16 +135,16 @@ def test_random_labels_belong_to_groups_and_are_balanced() -> None:
     assert len({tuple(row) for row in drawn}) == 4
 
 
-def test_one_group_is_refused(loaded: Loaded) -> None:
+def test_one_group_is_refused(hooked: Hooked) -> None:
     with pytest.raises(TaskError, match="all 2 items are of the group 'Paris/Rome'"):
-        measure(loaded("gpt2", "words_bos"), tiny.task().take(2), LinearProbe())
+        measure(hooked("gpt2", "words_bos"), tiny.task().take(2), LinearProbe())
     with pytest.raises(ValueError, match="1 folds leave no other items"):
         LinearProbe(folds=1)
 
 
 def accuracy(folder: Path, **strengths: float) -> DataArray:
     flat = wired.save(folder / "flat", wired.Strengths(**strengths))
-    model = load(wired.deepen(flat, folder / "deep", at=1, layers=3), device="cpu", dtype="float64")
+    model = load(wired.deepen(flat, folder / "deep", at=1, layers=3), device="cpu", dtype="float64").hooked
     return measure(model, wired.task(15), LinearProbe()).mean(("condition", "item"))
 
 
@@ -169,8 +169,8 @@ def test_a_model_of_the_distractor_task_alone_shows_only_its_answer(tmp_path: Pa
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "llama_grouped_tied", "gemma3"])
-def test_an_untrained_model_of_the_same_architecture_can_be_made(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "words_bos")
+def test_an_untrained_model_of_the_same_architecture_can_be_made(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "words_bos")
     before: Any = {name: value.clone() for name, value in model.bridge.state_dict().items()}
     state = torch.random.get_rng_state()
     first, again, other = model.make_untrained(0), model.make_untrained(0), model.make_untrained(1)
@@ -182,8 +182,8 @@ def test_an_untrained_model_of_the_same_architecture_can_be_made(loaded: Loaded,
     assert all(torch.equal(value, before[name]) for name, value in model.bridge.state_dict().items())
 
 
-def test_the_reading_is_the_same_each_time(loaded: Loaded) -> None:
-    model = loaded("llama", "words_bos")
+def test_the_reading_is_the_same_each_time(hooked: Hooked) -> None:
+    model = hooked("llama", "words_bos")
     first = measure(model, tiny.task(), LinearProbe())
     assert first.identical(measure(model, tiny.task(), LinearProbe()))
     other = measure(model, tiny.task(), replace(LinearProbe(), seed=1))

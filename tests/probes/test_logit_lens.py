@@ -13,7 +13,7 @@ from transformers import OPTConfig
 
 import tiny
 import wired
-from conftest import Loaded
+from conftest import Hooked
 from distractor.attribution.attribute import divergence_of
 from distractor.errors import ModelError
 from distractor.models.hooked_model import HookedModel
@@ -31,13 +31,13 @@ EVERY = list(tiny.ARCHITECTURES)
 CONFLICT, CONGRUENT = Condition.CONFLICT, Condition.CONGRUENT
 
 
-def known(loaded: Loaded, architecture: str, dtype: str = "float64") -> HookedModel:
-    return loaded(architecture, "bytes", dtype)
+def known(hooked: Hooked, architecture: str, dtype: str = "float64") -> HookedModel:
+    return hooked(architecture, "bytes", dtype)
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_the_last_stage_is_the_output_of_the_plain_model(loaded: Loaded, architecture: str) -> None:
-    model = known(loaded, architecture)
+def test_the_last_stage_is_the_output_of_the_plain_model(hooked: Hooked, architecture: str) -> None:
+    model = known(hooked, architecture)
     encoding = encode(tiny.task(), model)
     lens = measure(model, tiny.task(), LogitLens(), encoding).isel(stage=-1)
     network: Any = tiny.plain(model.name)
@@ -54,8 +54,8 @@ def test_the_last_stage_is_the_output_of_the_plain_model(loaded: Loaded, archite
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_grouped_tied"])
-def test_whole_layers_equal_the_unembedded_hidden_states_of_hugging_face(loaded: Loaded, architecture: str) -> None:
-    model = known(loaded, architecture)
+def test_whole_layers_equal_the_unembedded_hidden_states_of_hugging_face(hooked: Hooked, architecture: str) -> None:
+    model = known(hooked, architecture)
     encoding = encode(tiny.task(), model)
     lens = measure(model, tiny.task(), LogitLens(), encoding).sel(quantity="logit_gap", condition="congruent")
     network: Any = tiny.plain(model.name)
@@ -70,8 +70,8 @@ def test_whole_layers_equal_the_unembedded_hidden_states_of_hugging_face(loaded:
         assert_allclose(found, expected, atol=1e-6, rtol=0)
 
 
-def test_the_stage_between_the_halves_is_the_input_of_the_mlp(loaded: Loaded) -> None:
-    model = known(loaded, "llama")
+def test_the_stage_between_the_halves_is_the_input_of_the_mlp(hooked: Hooked) -> None:
+    model = known(hooked, "llama")
     mid = measure(model, tiny.task(), LogitLens()).sel(stage="L1.resid_mid", quantity="logit_gap", condition="conflict")
     network: Any = tiny.plain(model.name)
     encoding = encode(tiny.task(), model)
@@ -89,10 +89,10 @@ def test_the_stage_between_the_halves_is_the_input_of_the_mlp(loaded: Loaded) ->
     handle.remove()
 
 
-def test_every_condition_is_read_and_a_missing_prompt_is_absent(loaded: Loaded) -> None:
+def test_every_condition_is_read_and_a_missing_prompt_is_absent(hooked: Hooked) -> None:
     task = tiny.task()
     first = replace(task.items[0], prompts={c: t for c, t in task.items[0].prompts.items() if c != Condition.NEUTRAL})
-    reading = measure(known(loaded, "gpt2"), replace(task, items=(first, *task.items[1:])), LogitLens())
+    reading = measure(known(hooked, "gpt2"), replace(task, items=(first, *task.items[1:])), LogitLens())
     assert list(reading.condition.values) == [str(c) for c in task.conditions]
     assert list(reading.coords["item"].values) == [item.id for item in task.items]
     absent = np.isnan(reading).all(("quantity", "stage"))
@@ -107,18 +107,18 @@ def test_norms_after_the_sum_are_refused(tmp_path: Path) -> None:
         max_position_embeddings=tiny.CONTEXT, do_layer_norm_before=False,
     )  # fmt: skip
     tokenizer = tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))
-    model = load(tiny.save(tmp_path, make, tokenizer), device="cpu", dtype="float64")
+    model = load(tiny.save(tmp_path, make, tokenizer), device="cpu", dtype="float64").hooked
     with pytest.raises(ModelError, match="norm after each sum"):
         measure(model, tiny.task(), LogitLens())
 
 
-def test_half_precision_is_refused(loaded: Loaded) -> None:
+def test_half_precision_is_refused(hooked: Hooked) -> None:
     with pytest.raises(ModelError, match=r"bfloat16.*use --dtype float32"):
-        measure(known(loaded, "gpt2", "bfloat16"), tiny.task(), LogitLens())
+        measure(known(hooked, "gpt2", "bfloat16"), tiny.task(), LogitLens())
 
 
-def test_a_last_stage_that_differs_from_the_model_is_refused(loaded: Loaded) -> None:
-    model, probe = known(loaded, "gpt2"), LogitLens()
+def test_a_last_stage_that_differs_from_the_model_is_refused(hooked: Hooked) -> None:
+    model, probe = known(hooked, "gpt2"), LogitLens()
     together = batch(encode(tiny.task(), model), model, (CONFLICT,))
     run = observe(model, together, probe.sites(model), slot_parts=probe.slot_parts)
     with pytest.raises(ModelError, match="do not give what the model answers"):

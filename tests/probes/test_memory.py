@@ -60,7 +60,7 @@ def read(rows):
 PAIR = ("conflict", "congruent")
 base = tiny.task()
 task = replace(base, items=tuple(replace(item, id=f"{{item.id}}/{{k}}") for k in range({copies}) for item in base.items))
-model = load(Path({folder!r}), device="cpu")
+model = load(Path({folder!r}), device="cpu").hooked
 all_copies, few = encode(task, model), encode(base, model)
 print(peak(forward_and_backward if {probe!r} == "plain" else read))
 """

@@ -11,7 +11,7 @@ import torch
 from torch.testing import assert_close
 
 import tiny
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import ModelError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
@@ -31,9 +31,9 @@ SWAPPED = (Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED)
 PARTS: tuple[Part, ...] = (*PATCHABLE_PARTS, "resid_post")
 
 
-def get(loaded: Loaded, folder: Path, architecture: str) -> HookedModel:
+def get(hooked: Hooked, folder: Path, architecture: str) -> HookedModel:
     if architecture in tiny.ARCHITECTURES:
-        return loaded(architecture, "bytes")
+        return hooked(architecture, "bytes")
     made = tiny.save(folder, tiny.FURTHER[architecture], tiny.byte_level())
     return load(made, device="cpu", dtype="float64").hooked
 
@@ -63,8 +63,8 @@ def whole(run: Run, nodes: list[Node]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_cached_patching_equals_whole_passes(loaded: Loaded, tmp_path: Path, architecture: str) -> None:
-    run = run_of(get(loaded, tmp_path, architecture))
+def test_cached_patching_equals_whole_passes(hooked: Hooked, tmp_path: Path, architecture: str) -> None:
+    run = run_of(get(hooked, tmp_path, architecture))
     assert len(set(run.batch.lengths.tolist())) > 1, "all prompts are alike in length, and the test shows less"
     # TransformerLens has no stream between the halves of a layer if norms follow the sums.
     parts = tuple(part for part in PARTS if architecture != "opt_350m" or part != "resid_mid")
@@ -81,7 +81,7 @@ def test_cached_patching_equals_whole_passes(loaded: Loaded, tmp_path: Path, arc
     assert (moved > 1e-3).float().mean() > 0.2, "the exchanges do nothing, nor does the test"
 
 
-def test_cached_patching_is_tested_on_lines_as_long_as_its_own(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_patching_is_tested_on_lines_as_long_as_its_own(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model whose settings hide that masks fail in lines of more than 100 keys."""
     right = HookedModel._masks
 
@@ -89,7 +89,7 @@ def test_cached_patching_is_tested_on_lines_as_long_as_its_own(loaded: Loaded, m
         is_short = mask.visible.shape[-1] <= 100
         return right(self, replace(mask, visible=mask.visible if is_short else torch.ones_like(mask.visible)))
 
-    run = run_of(loaded("gpt2", "bytes"))
+    run = run_of(hooked("gpt2", "bytes"))
     nodes = nodes_of(run, ("resid_pre",))
     monkeypatch.setattr(HookedModel, "_masks", bad)
     found, why = patched_gaps(run, nodes)
@@ -98,8 +98,8 @@ def test_cached_patching_is_tested_on_lines_as_long_as_its_own(loaded: Loaded, m
 
 
 @pytest.mark.quick
-def test_a_few_cached_patches_equal_whole_passes(loaded: Loaded) -> None:
-    run = run_of(loaded("gpt2", "bytes"))
+def test_a_few_cached_patches_equal_whole_passes(hooked: Hooked) -> None:
+    run = run_of(hooked("gpt2", "bytes"))
     nodes = nodes_of(run, ("resid_pre", "z"))[::5]
     found, why = patched_gaps(run, nodes)
     assert why == ""
@@ -108,9 +108,9 @@ def test_a_few_cached_patches_equal_whole_passes(loaded: Loaded) -> None:
 
 @pytest.mark.parametrize(("line_tokens", "tokens", "clean"), [(1, 1, 1), (16, 64, 40), (10_000, 10_000, 10_000)])
 def test_the_layout_of_cells_changes_no_result(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch, line_tokens: int, tokens: int, clean: int
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch, line_tokens: int, tokens: int, clean: int
 ) -> None:
-    run = run_of(loaded("llama", "bytes"))
+    run = run_of(hooked("llama", "bytes"))
     nodes = nodes_of(run, ("resid_pre", "mlp_out", "z"))
     expected, _ = patched_gaps(run, nodes)
     monkeypatch.setattr(cached_patching, "LINE_TOKENS", line_tokens)
@@ -157,8 +157,8 @@ def tokens_through(model: HookedModel, work: Callable[[], object]) -> list[int]:
     return counts
 
 
-def test_layers_before_a_change_and_positions_before_it_are_not_run_again(loaded: Loaded) -> None:
-    model = loaded("llama")  # two layers; six tokens, the third of which differs
+def test_layers_before_a_change_and_positions_before_it_are_not_run_again(hooked: Hooked) -> None:
+    model = hooked("llama")  # two layers; six tokens, the third of which differs
     run = run_of(model, SWAPPED)
     length, items = run.batch.tokens.shape[2], len(run.batch.items)
     at = [one.repeat(items, 1) for one in torch.eye(length, dtype=torch.bool)]
@@ -178,9 +178,9 @@ def test_layers_before_a_change_and_positions_before_it_are_not_run_again(loaded
 
 
 def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = loaded("gpt2")
+    model = hooked("gpt2")
     patching = ActivationPatching(parts=("resid_pre", "attn_out"))
     expected = measure(model, tiny.task(), patching)
     assert "whole_passes" not in expected.attrs
@@ -199,22 +199,22 @@ def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason
 
 
 @pytest.mark.quick
-def test_a_pattern_is_exchanged_in_a_whole_pass(loaded: Loaded) -> None:
-    run = run_of(loaded("opt"))
+def test_a_pattern_is_exchanged_in_a_whole_pass(hooked: Hooked) -> None:
+    run = run_of(hooked("opt"))
     nodes: list[Node] = [(Site(0, "z", 1), None), (Site(1, "pattern", 2), None), (Site(0, "pattern"), None)]
     found, why = patched_gaps(run, nodes)
     assert why == ""
     assert_close(found, whole(run, nodes), atol=1e-9, rtol=0)
 
 
-def test_no_layer_stays_disabled(loaded: Loaded) -> None:
-    run = run_of(loaded("gpt_neox"))
+def test_no_layer_stays_disabled(hooked: Hooked) -> None:
+    run = run_of(hooked("gpt_neox"))
     patched_gaps(run, nodes_of(run, ("resid_pre",)))
     assert torch.equal(observe(run.model, run.batch).log_probs, run.log_probs)
 
 
-def test_nan_in_a_patched_pass_is_named_with_the_item(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = run_of(loaded("gpt2"))
+def test_nan_in_a_patched_pass_is_named_with_the_item(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(hooked("gpt2"))
     right = HookedModel.answer_logits
 
     def damaged(self: HookedModel, resid: Any, answers: Any) -> Any:

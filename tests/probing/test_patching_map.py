@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from torch.testing import assert_close
 
 import tiny
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import TaskError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.site import Part, Site
@@ -35,8 +35,8 @@ def run_of(model: HookedModel, reads: list[Site] | None = None) -> Run:
     return observe(model, batch(encode(TASK, model), model, PAIR), reads or [])
 
 
-def test_the_cells_of_a_map_are_layers_by_roles_or_heads(loaded: Loaded) -> None:
-    run = run_of(loaded("gpt2"))
+def test_the_cells_of_a_map_are_layers_by_roles_or_heads(hooked: Hooked) -> None:
+    run = run_of(hooked("gpt2"))
     stream = PatchingMap.of(run, ("resid_pre",), only=("named", "slot"))
     assert not stream.is_of_heads
     assert stream.nodes == [(Site(layer, "resid_pre"), role) for layer in range(2) for role in ("named", "slot")]
@@ -48,8 +48,8 @@ def test_the_cells_of_a_map_are_layers_by_roles_or_heads(loaded: Loaded) -> None
         PatchingMap.of(run, ("resid_pre",), only=("named-7",))
 
 
-def test_a_cell_is_the_change_of_the_gap_by_its_patch(loaded: Loaded) -> None:
-    run = run_of(loaded("gpt2"))
+def test_a_cell_is_the_change_of_the_gap_by_its_patch(hooked: Hooked) -> None:
+    run = run_of(hooked("gpt2"))
     gap = run.gap.double()
     for patching, node, at in (
         (PatchingMap.of(run, ("resid_pre",)), (Site(1, "resid_pre"), "named"), True),
@@ -59,8 +59,8 @@ def test_a_cell_is_the_change_of_the_gap_by_its_patch(loaded: Loaded) -> None:
         assert_close(patching.exact([node])[0][0], expected, atol=1e-9, rtol=0)
 
 
-def test_an_estimate_at_a_cell_is_summed_over_the_tokens_of_its_role(loaded: Loaded) -> None:
-    run = run_of(loaded("gpt2"))
+def test_an_estimate_at_a_cell_is_summed_over_the_tokens_of_its_role(hooked: Hooked) -> None:
+    run = run_of(hooked("gpt2"))
     stream, heads = PatchingMap.of(run, ("resid_pre",)), PatchingMap.of(run, ("z",))
     value = torch.rand(2, 6, run.batch.tokens.shape[2], dtype=torch.float64)
     slot = value[..., run.batch.lengths[0] - 1]
@@ -68,8 +68,8 @@ def test_an_estimate_at_a_cell_is_summed_over_the_tokens_of_its_role(loaded: Loa
     assert_close(heads.at((Site(0, "z", 3), None), {Site(0, "z"): value}), value[..., 3])
 
 
-def test_a_reading_of_a_map_holds_the_gaps_of_its_pair(loaded: Loaded) -> None:
-    run = run_of(loaded("gpt2"))
+def test_a_reading_of_a_map_holds_the_gaps_of_its_pair(hooked: Hooked) -> None:
+    run = run_of(hooked("gpt2"))
     patching = PatchingMap.of(run, ("z",))
     values = np.random.default_rng(0).normal(size=(8, 2, 6))
     reading = patching.reading(values, {}, name="patching", origin="here")
@@ -104,8 +104,8 @@ class Gap(Probe):
         return run.reading("gap", run.gap, {}, {"number": ("item", range(6))}, quantity="gap", unit="nats", origin="-")
 
 
-def test_conditions_of_different_length_are_read_separately(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_conditions_of_different_length_are_read_separately(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     reading = measure(model, TASK, Gap())
     assert reading["item"].values.tolist() == [item.id for item in TASK.items]
     assert reading["number"].values.tolist() == list(range(6))
@@ -117,9 +117,9 @@ def test_conditions_of_different_length_are_read_separately(loaded: Loaded) -> N
 # First-order estimates.
 
 
-def test_estimates_are_gradients_times_changes(loaded: Loaded) -> None:
+def test_estimates_are_gradients_times_changes(hooked: Hooked) -> None:
     """A small change of an activation changes the gap by its share of the estimate."""
-    model, site = loaded("gpt2"), Site(1, "mlp_out")
+    model, site = hooked("gpt2"), Site(1, "mlp_out")
     run = run_of(model, [site])
     estimate = first_order_effects(model, run.batch, [site])[site][0].sum(-1)
     step, seen = 1e-5, run.seen[site]
@@ -139,8 +139,8 @@ def test_grad_drop_averages_over_the_layers_that_can_be_dropped() -> None:
 # The residual stream.
 
 
-def test_the_stream_at_the_answer_slot_is_the_sum_of_what_the_layers_write(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_the_stream_at_the_answer_slot_is_the_sum_of_what_the_layers_write(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     run = run_of(model, sites(model))
     stream = Stream.of(run)
     parts: tuple[Part, ...] = ("attn_out", "mlp_out", "resid_post")

@@ -26,7 +26,7 @@ CPU = Settings(device="cpu")
 
 def test_a_stored_reading_equals_a_fresh_one(tmp_path: Path) -> None:
     source = wired.source(tmp_path, "deep", at=1, layers=2)
-    loaded = load_module.load(source.folder, name=source.name, device="cpu")
+    loaded = load_module.load(source.folder, name=source.name, device="cpu").hooked
     reader = Reader(TASK, source, Store(tmp_path / "cells"), CPU)
     for name in ("logit_lens", "attention", "linear_probe", "direct_attribution_by_role"):
         fresh, stored = measure(loaded, TASK, PROBES[name]), reader.read(PROBES[name])
@@ -60,7 +60,7 @@ def test_only_requested_activations_stay_in_memory(tmp_path: Path, monkeypatch: 
         return found
 
     monkeypatch.setattr("distractor.probing.measure.observe", watch)
-    loaded = load_module.load(wired.source(tmp_path, "one").folder, device="cpu")
+    loaded = load_module.load(wired.source(tmp_path, "one").folder, device="cpu").hooked
     for name in ("logit_lens", "direct_attribution", "attention"):
         measure(loaded, TASK, PROBES[name])
     assert set(seen.values()) == {1}
@@ -76,7 +76,7 @@ def test_a_reading_with_nan_is_refused_and_names_the_item(tmp_path: Path) -> Non
             reading[0, 0, 5] = np.nan
             return reading
 
-    loaded = load_module.load(wired.source(tmp_path, "one").folder, device="cpu")
+    loaded = load_module.load(wired.source(tmp_path, "one").folder, device="cpu").hooked
     with pytest.raises(ModelError, match=r"NaN.* 1 of 16 items.*2B"):
         measure(loaded, TASK, Broken())
 

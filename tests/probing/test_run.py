@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from torch.testing import assert_close
 
 import tiny
-from conftest import Loaded
+from conftest import Hooked
 from distractor.errors import ModelError
 from distractor.models import hooks
 from distractor.models import model as model_module
@@ -46,8 +46,8 @@ def hooks_left(model: HookedModel) -> int:
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_writing_back_the_activations_that_were_read_changes_nothing(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_writing_back_the_activations_that_were_read_changes_nothing(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     sites = [Site(layer, part) for layer in range(2) for part in model.parts] + [Site(0, "z", 2), Site(1, "pattern", 3)]
     run = observe(model, batched(model), sites)
     error = 1e-6 if architecture == "gemma2" else 1e-9  # Gemma 2 uses a float32 softmax
@@ -58,8 +58,8 @@ def test_writing_back_the_activations_that_were_read_changes_nothing(loaded: Loa
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_the_last_residual_of_the_other_condition_gives_its_gap(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_the_last_residual_of_the_other_condition_gives_its_gap(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     streams: list[Part] = [part for part in ("resid_pre", "resid_mid", "resid_post") if part in model.parts]
     sites = [Site(layer, part) for layer in range(2) for part in streams]
     run = observe(model, batched(model), sites)
@@ -69,8 +69,8 @@ def test_the_last_residual_of_the_other_condition_gives_its_gap(loaded: Loaded, 
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_every_head_and_part_has_a_different_effect(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture, "bytes")
+def test_every_head_and_part_has_a_different_effect(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
     sites = [Site(0, "z", head=head) for head in range(4)] + [Site(0, part) for part in model.parts]
     run = observe(model, batched(model), sites)
     random = torch.Generator().manual_seed(0)
@@ -85,8 +85,8 @@ def test_every_head_and_part_has_a_different_effect(loaded: Loaded, architecture
 
 
 @pytest.mark.quick
-def test_the_activations_read_are_those_used(loaded: Loaded) -> None:
-    model = loaded("gpt2")
+def test_the_activations_read_are_those_used(hooked: Hooked) -> None:
+    model = hooked("gpt2")
     head, whole = Site(1, "z", head=1), Site(1, "z")
     seen = observe(model, batched(model), [head, whole]).seen
     edit = {head: torch.ones_like(seen[head])}
@@ -97,29 +97,29 @@ def test_the_activations_read_are_those_used(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
-def test_an_edit_does_not_change_the_activation_it_replaces(loaded: Loaded, site: Site) -> None:
+def test_an_edit_does_not_change_the_activation_it_replaces(hooked: Hooked, site: Site) -> None:
     given: list[torch.Tensor] = []
 
     def edit(value: torch.Tensor) -> torch.Tensor:
         given.extend([value, value.clone()])
         return torch.zeros_like(value)
 
-    loaded("gpt2").log_probs(torch.arange(5)[None], torch.tensor([4]), edits={site: edit})
+    hooked("gpt2").log_probs(torch.arange(5)[None], torch.tensor([4]), edits={site: edit})
     assert given[0].any()
     assert torch.equal(*given)
 
 
 @pytest.mark.parametrize("site", [Site(0, "z", head=1), Site(0, "mlp_out")])
-def test_an_edit_of_another_shape_is_refused_and_not_broadcast(loaded: Loaded, site: Site) -> None:
-    model = loaded("gpt2")
+def test_an_edit_of_another_shape_is_refused_and_not_broadcast(hooked: Hooked, site: Site) -> None:
+    model = hooked("gpt2")
     run = observe(model, batched(model), [site])
     with pytest.raises(ValueError, match=r"L0.* \[24, 6, .*\].* \[24, 1, .*\]"):
         run.again({site: run.seen[site][:, :, :1]})
 
 
 @pytest.mark.quick
-def test_gaps_do_not_depend_on_padding_or_passes(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = loaded("llama", "bytes")
+def test_gaps_do_not_depend_on_padding_or_passes(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hooked("llama", "bytes")
     site = Site(0, "z", head=0)
     together = batched(model)
     run = observe(model, together, [site])
@@ -134,8 +134,8 @@ def test_gaps_do_not_depend_on_padding_or_passes(loaded: Loaded, monkeypatch: py
     assert_close(again.again({site: edit}).log_probs, changed.log_probs, atol=1e-9, rtol=0)
 
 
-def test_a_pass_keeps_to_the_limit_of_logits(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = loaded("gpt2", "bytes")
+def test_a_pass_keeps_to_the_limit_of_logits(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hooked("gpt2", "bytes")
     together = batched(model)
     assert len(together.lengths.unique()) > 1
     monkeypatch.setattr(score_module, "LOGITS_PER_PASS", 10 * model.vocab)
@@ -157,8 +157,8 @@ def test_rows_per_pass_keep_tokens_and_logits_within_limits() -> None:
 
 
 @pytest.mark.quick
-def test_scores_of_single_token_answers_equal_the_observed_log_probabilities(loaded: Loaded) -> None:
-    model = loaded("opt")
+def test_scores_of_single_token_answers_equal_the_observed_log_probabilities(hooked: Hooked) -> None:
+    model = hooked("opt")
     encoding = encode(tiny.task(), model)
     observed = observe(model, batched(model))
     scored = [score(model, encoding.items, encoding.rows[c]) for c in PAIR]
@@ -170,8 +170,8 @@ def test_scores_of_single_token_answers_equal_the_observed_log_probabilities(loa
 
 
 @pytest.mark.parametrize("architecture", EVERY)
-def test_the_hooks_that_are_used_pass_the_check(loaded: Loaded, architecture: str) -> None:
-    model = replace(loaded(architecture, "bytes"))
+def test_the_hooks_that_are_used_pass_the_check(hooked: Hooked, architecture: str) -> None:
+    model = replace(hooked(architecture, "bytes"))
     check_hooks(model, batched(model).tokens[0, :1, :7], PARTS)
 
 
@@ -180,7 +180,7 @@ def test_a_model_with_heads_that_write_nothing_is_accepted(tmp_path: Path) -> No
     network = tiny.plain(str(tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(words))))
     network.transformer.h[0].attn.c_proj.weight.data.zero_()
     network.save_pretrained(tmp_path)
-    model = load(tmp_path, device="cpu")
+    model = load(tmp_path, device="cpu").hooked
     check_hooks(model, torch.arange(5)[None], ["z"])
     reading = measure(model, tiny.task(), Ablation())
     assert (reading.sel(component=[f"L0H{head}.z" for head in range(4)]) == 0).all()
@@ -198,15 +198,15 @@ def pointed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Part, str], None]:
 
 @pytest.mark.filterwarnings("ignore:A hook on self_attn.hook_pattern returned a modified tensor")
 def test_a_hook_that_fires_but_whose_edits_are_ignored_is_refused(
-    loaded: Loaded, pointed: Callable[[Part, str], None]
+    hooked: Hooked, pointed: Callable[[Part, str], None]
 ) -> None:
     pointed("attn_out", "attn.hook_pattern")  # in OPT the pattern is computed too late
     with pytest.raises(ModelError, match=r"writing to L0\.attn_out has no effect in this architecture"):
-        check_hooks(replace(loaded("opt")), torch.arange(7)[None], ["attn_out"])
+        check_hooks(replace(hooked("opt")), torch.arange(7)[None], ["attn_out"])
 
 
-def test_a_hook_that_never_fires_is_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
-    model = replace(loaded("gpt_neox", "bytes"))
+def test_a_hook_that_never_fires_is_refused(hooked: Hooked, pointed: Callable[[Part, str], None]) -> None:
+    model = replace(hooked("gpt_neox", "bytes"))
     never = [name.removeprefix("blocks.0.") for name in model.bridge.hook_dict if "blocks.0.attn.hook_rot_q" in name]
     pointed("attn_out", never[0])
     with pytest.raises(ModelError, match="has no effect in this architecture"):
@@ -215,36 +215,36 @@ def test_a_hook_that_never_fires_is_refused(loaded: Loaded, pointed: Callable[[P
         observe(model, batched(model), [Site(0, "attn_out")])
 
 
-def test_a_missing_hook_is_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
+def test_a_missing_hook_is_refused(hooked: Hooked, pointed: Callable[[Part, str], None]) -> None:
     pointed("mlp_out", "hook_nowhere")
     with pytest.raises(
         ModelError, match=r"has no mlp_out that can be read or written \(TransformerLens: blocks.0.hook_no"
     ):
-        measure(replace(loaded("gpt2")), tiny.task(), Ablation())
+        measure(replace(hooked("gpt2")), tiny.task(), Ablation())
 
 
-def test_a_hook_that_is_not_the_identity_is_refused(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, write = replace(loaded("gpt2")), hooks.writer
+def test_a_hook_that_is_not_the_identity_is_refused(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, write = replace(hooked("gpt2")), hooks.writer
     monkeypatch.setattr(hooks, "writer", lambda site, edit: write(site, lambda value: 1.5 * edit(value)))
     with pytest.raises(ModelError, match=r"L0\.z changes the output"):
         check_hooks(model, torch.arange(7)[None], ["z"])
 
 
-def test_heads_without_a_separate_axis_are_refused(loaded: Loaded, pointed: Callable[[Part, str], None]) -> None:
+def test_heads_without_a_separate_axis_are_refused(hooked: Hooked, pointed: Callable[[Part, str], None]) -> None:
     pointed("z", "hook_attn_out")
     with pytest.raises(ModelError, match=r"L0\.z .*\[1, 7, 16\].* \[row pos head d_head\]"):
-        check_hooks(replace(loaded("gpt2")), torch.arange(7)[None], ["z"])
+        check_hooks(replace(hooked("gpt2")), torch.arange(7)[None], ["z"])
 
 
-def test_a_measurement_checks_the_hooks_it_writes_to(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, read_only = replace(loaded("gpt2")), lambda site, edit: lambda value, hook: value
+def test_a_measurement_checks_the_hooks_it_writes_to(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, read_only = replace(hooked("gpt2")), lambda site, edit: lambda value, hook: value
     monkeypatch.setattr(hooks, "writer", read_only)
     with pytest.raises(ModelError, match=r"writing to L0\.z has no effect"):
         measure(model, tiny.task(), Ablation())
 
 
-def test_hooks_are_checked_once_per_model(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, tokens = replace(loaded("gpt2")), torch.arange(7)[None]
+def test_hooks_are_checked_once_per_model(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokens = replace(hooked("gpt2")), torch.arange(7)[None]
     check_hooks(model, tokens, ["z"])
     monkeypatch.setattr(hooks, "writer", lambda site, edit: lambda value, hook: value)
     check_hooks(model, tokens, ["z"])
@@ -269,7 +269,7 @@ def test_nan_in_the_weights_is_named_with_the_item_and_never_averaged(tmp_path: 
     model = load(
         tiny.save(tmp_path, tiny.ARCHITECTURES["gpt2"], tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task())))),
         device="cpu",
-    )
+    ).hooked
     gold = model.tokenizer.convert_tokens_to_ids("gold")
     with torch.no_grad():
         model.network.get_input_embeddings().weight[gold] = torch.nan
@@ -277,8 +277,8 @@ def test_nan_in_the_weights_is_named_with_the_item_and_never_averaged(tmp_path: 
         WAYS[way](model)
 
 
-def test_the_item_with_nan_is_the_one_named(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = loaded("gpt2")
+def test_the_item_with_nan_is_the_one_named(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hooked("gpt2")
     encoding = encode(tiny.task(), model)
     right = HookedModel.log_probs
 
@@ -299,8 +299,8 @@ def test_the_item_with_nan_is_the_one_named(loaded: Loaded, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-def test_no_hook_remains_even_after_a_failed_edit(loaded: Loaded, architecture: str) -> None:
-    model = loaded(architecture)
+def test_no_hook_remains_even_after_a_failed_edit(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture)
     before = hooks_left(model)
     run = observe(model, batched(model), [Site(0, part) for part in PARTS])
     run.again(run.seen)
@@ -317,9 +317,9 @@ def test_no_hook_remains_even_after_a_failed_edit(loaded: Loaded, architecture: 
     assert torch.equal(observe(model, batched(model)).log_probs, run.log_probs)
 
 
-def test_stored_activations_stay_unchanged(loaded: Loaded) -> None:
+def test_stored_activations_stay_unchanged(hooked: Hooked) -> None:
     """This also holds for models that continue to compute in the same memory."""
-    model = loaded("gpt2")
+    model = hooked("gpt2")
     site = Site(0, "attn_out")
 
     def scribble(module: Any, given: Any, made: Any) -> None:
