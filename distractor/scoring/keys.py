@@ -8,7 +8,7 @@ from distractor.scoring.shot_limits import refuse_too_many_shots
 from distractor.scoring.store import Key
 from distractor.text.task import Condition, Task
 
-SCORER = 1  # version of the scoring rule; increase it when scores change, which a golden test detects
+SCORER = 2  # version of the scoring rule; increase it when scores change, which a golden test detects
 
 
 def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
