@@ -50,6 +50,7 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
         folder.write_figures(figures)
         names = list(figures)
     content["figures"] = folder.record_figures(names, drawn_from)
+    content["results_sha256"] = folder.hash_of("results")
     folder.write_summary(content)
     return content
 

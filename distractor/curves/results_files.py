@@ -12,6 +12,7 @@ from distractor.curves.harness_results import read_results, results_in
 from distractor.curves.model_size import parse_model, parse_size
 from distractor.curves.request import CurveRequest
 from distractor.errors import ScalingError
+from distractor.names import printable
 from distractor.statistics.curve import Size
 from distractor.text.rows import iterate_rows, kind_of, read_parquet
 
@@ -86,7 +87,8 @@ def _read_table(path: Path) -> "DataFrame":
         raise ScalingError(f"{path} is not a table; expected a file that ends in {', '.join(KINDS)}, or .gz after it")
     if kind_of(path) == ".parquet":
         table = read_parquet(path)
-        table.index = table.index.map(lambda number: f"{path}, row {number + 1}")
+        place = printable(str(path))
+        table.index = table.index.map(lambda number: f"{place}, row {number + 1}")
         return table
     return table_of((row.place, row.cells) for row in iterate_rows(path))
 

@@ -39,6 +39,10 @@ class RunFolder:
         """Write `<name>.parquet`."""
         write_bytes(self.path / f"{name}.parquet", parquet_bytes(table))
 
+    def hash_of(self, name: str) -> str:
+        """The SHA-256 of `<name>.parquet`."""
+        return hashlib.sha256((self.path / f"{name}.parquet").read_bytes()).hexdigest()
+
     def write_reading(self, name: str, table: "pa.Table") -> None:
         """Write `readings/<name>.parquet`."""
         self.subfolder("readings").write_table(name, table)

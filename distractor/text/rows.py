@@ -5,6 +5,7 @@ Every file may be packed with gzip (.csv.gz).
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import zlib
@@ -79,12 +80,30 @@ def read_parquet(path: Path) -> "DataFrame":
     """Read a .parquet file; empty cells are None, and whole numbers next to them stay whole. Raises TableError like
     `read_rows`.
     """
-    table = _parse_parquet(path, read_bytes(path))
+    content = read_bytes(path)
+    _refuse_changed(path, content)
+    table = _parse_parquet(path, content)
     frame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)  # an index of pandas is a column
     for name in table.column_names:
         if table.column(name).null_count:  # pandas writes NaN in its place
             frame[name] = frame[name].astype(object).mask(table.column(name).is_null().to_pandas(), None)
     return frame
+
+
+def _refuse_changed(path: Path, content: bytes) -> None:
+    """Compare the results of a run with their hash in its summary: a Parquet file has no checksum of its column names."""
+    summary = path.with_name("summary.json")
+    if path.name != "results.parquet" or not summary.is_file():
+        return
+    try:
+        expected = json.loads(summary.read_text(encoding="utf-8"))["results_sha256"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # of another version, or of another program
+        return
+    if expected != hashlib.sha256(content).hexdigest():
+        raise TableError(
+            f"{path} is not what its run wrote: it is damaged or was edited; run the command again, or move an edited file "
+            "to another folder"
+        )
 
 
 def kind_of(path: Path) -> str:

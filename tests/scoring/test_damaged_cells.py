@@ -12,17 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from distractor.errors import StoreError
+from distractor.errors import StoreError, TableError
 from distractor.files import parquet_bytes, write_bytes
 from distractor.progress import count_run
+from distractor.runs.folder import RunFolder
 from distractor.scoring.store import Cell, Key, Store
+from distractor.text.rows import read_parquet as read_table
 
 KEY: Key = {"model": "m", "probe": "ablation"}
 
 FLIP_EACH = """
 import sys
 from pathlib import Path
-from distractor.errors import StoreError
+from distractor.errors import StoreError, TableError
 from distractor.files import parquet_bytes
 from distractor.scoring.store import Store
 
@@ -40,6 +42,22 @@ for bit in map(int, sys.stdin):
     parquet_bytes(table)
     table.to_pandas()
     print("right" if table.equals(right) else "WRONG")
+"""
+
+
+FLIP_TABLE = """
+from pathlib import Path
+from distractor.errors import TableError
+from distractor.text.rows import read_parquet
+
+path = Path("t.parquet")
+whole = path.read_bytes()
+for bit in BITS:
+    path.write_bytes(whole[: bit // 8] + bytes([whole[bit // 8] ^ 1 << bit % 8]) + whole[bit // 8 + 1 :])
+    try:
+        read_parquet(path)
+    except TableError:
+        print("refused")
 """
 
 
@@ -132,3 +150,33 @@ def test_a_damaged_cell_is_computed_again_with_a_remark(store: Store) -> None:
     with count_run() as counter:
         store.get_or_compute(KEY, lambda: None, lambda: pytest.fail("computed although the cell is sound"))
     assert (counter.damaged, counter.cache_hits) == (0, 1)
+
+
+def test_damaged_results_of_a_run_are_refused_or_the_same(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    columns = {
+        "size": [10**7, 10**8, 10**9] * 20,
+        "item": [f"i{k // 3}" for k in range(60)],
+        "value": [k % 2 for k in range(60)],
+    }
+    folder.write_table("results", pa.table(columns))
+    folder.write_summary({"results_sha256": folder.hash_of("results")})
+    path = tmp_path / "results.parquet"
+    whole, right = path.read_bytes(), read_table(path)
+    assert right["size"].tolist() == columns["size"]
+    for bit in random.Random(0).sample(range(8 * len(whole)), 300):
+        path.write_bytes(whole[: bit // 8] + bytes([whole[bit // 8] ^ 1 << bit % 8]) + whole[bit // 8 + 1 :])
+        with pytest.raises(TableError):
+            read_table(path)
+    (tmp_path / "summary.json").write_text("{}", encoding="utf-8")  # of an earlier version
+    path.write_bytes(whole)
+    assert read_table(path).equals(right)
+
+
+def test_damaged_tables_never_crash(tmp_path: Path) -> None:
+    whole = parquet_bytes(reading().table)
+    (tmp_path / "t.parquet").write_bytes(whole)
+    code = FLIP_TABLE.replace("BITS", repr(random.Random(0).sample(range(8 * len(whole)), 300)))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("refused") > 100

@@ -28,6 +28,7 @@ def write(folder: RunFolder, result: WrittenResult) -> dict[str, Any]:
     figure = curves(result)
     extend_headline(figure, precision_caution([result]))
     folder.write_figures({"curves": figure})
+    content["results_sha256"] = folder.hash_of("results")
     folder.write_summary(content)
     return content
 
