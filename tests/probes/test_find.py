@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+import tiny
+from conftest import Loaded
 from distractor.errors import ProbeError
+from distractor.probing.measure import measure
 from distractor.probing.probe import Probe
 from distractor.probing.readings import probe_identity
 from probes import PROBES
@@ -85,3 +88,37 @@ def test_a_mistake_names_the_file_and_the_remedy(
 def test_a_file_that_fails_is_reported_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match=r"mine\.py, line 2: ZeroDivisionError"):
         find_probe(f"{write(tmp_path, 'x = 0' + chr(10) + '1 / x')}:Own")
+
+
+RETURNS = """
+from dataclasses import dataclass
+import xarray as xr
+from distractor.probing.probe import Probe
+from distractor.text.task import Condition
+
+@dataclass(frozen=True)
+class Own(Probe):
+    conditions: tuple = (Condition.CONFLICT,)
+
+    def __call__(self, run):
+        items = [item.id for item in run.batch.items]
+        return {returned}
+"""
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ("1 / 0", r"mine\.py, line 13: ZeroDivisionError"),
+        ("items[99]", r"mine\.py, line 13: IndexError"),
+        ("xr.DataArray([[0.0] for _ in items], dims=('item', 3), coords={'item': items})", "dims' names"),
+        ("xr.DataArray(items, dims='item', coords={'item': items})", "return floats"),
+        ("xr.DataArray([None for _ in items], dims='item', coords={'item': items})", "return floats"),
+    ],
+)
+def test_a_probe_that_fails_or_returns_no_reading_is_named(
+    returned: str, message: str, tmp_path: Path, loaded: Loaded
+) -> None:
+    probe = find_probe(f"{write(tmp_path, RETURNS.replace('{returned}', returned))}:Own")
+    with pytest.raises(ProbeError, match=message):
+        measure(loaded("gpt2"), tiny.task(), probe)
