@@ -50,9 +50,10 @@ def wrap(model: Model) -> "HookedModel":
                     **place,
                 )
         except Exception as error:  # of any kind, from the code of 160 architectures
-            raise ModelError(
-                f"{model.name}: TransformerLens cannot wrap this model ({first_line(error)}); {scored_only}"
-            ) from error
+            why = first_line(error)
+            if getattr(model.network.config, "new_decoder_architecture", False):
+                why = "Falcon with `new_decoder_architecture`, whose queries share keys and values, is not supported"
+            raise ModelError(f"{model.name}: TransformerLens cannot wrap this model ({why}); {scored_only}") from error
         loaded_networks.add(bridge)
         hooked = HookedModel(**known, bridge=bridge.eval().requires_grad_(False))
         compare(hooked)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from distractor.errors import ModelError
 from distractor.models import arithmetic, limits
 from distractor.progress import record_forward_pass
 
@@ -105,6 +106,15 @@ class Model:
     def shared_length(self) -> int | None:
         """The length up to which texts may share a sequence or a cache: see `limits.shared_length`."""
         return limits.shared_length(self.network.config)
+
+    def refuse_moving_positions(self, shortest: int, longest: int) -> None:
+        """Raise ModelError if the model's rotary frequencies differ between texts of these lengths in one pass."""
+        limit = limits.rope_limit(self.network.config)
+        if limit is not None and shortest <= limit < longest:
+            raise ModelError(
+                f"{self.name}: its rotary positions change if the longest text of a pass has more than {limit} tokens, "
+                f"so texts of {shortest} and of {longest} tokens cannot share a pass or a cache; use texts on one side of it"
+            )
 
     def log_probs(
         self, tokens: Int[Tensor, "row pos"], keep: Int[Tensor, " kept"], *, mask: AttentionMask | None = None

@@ -41,6 +41,7 @@ def batch(encoding: Encoding, model: HookedModel, conditions: Sequence[Condition
     """The aligned prompts of all items that have every one of `conditions`.
 
     Raises:
+        ModelError: see `Model.refuse_moving_positions`.
         EncodeError: no item has all of them; prompts differ in length; an item's two answers begin with the same token;
         or an answer begins with another token under another condition.
     """
@@ -70,7 +71,9 @@ def batch(encoding: Encoding, model: HookedModel, conditions: Sequence[Condition
                 f"item {item.id}: its answers begin with other tokens under {conditions[0]} than under another condition; "
                 "let all its prompts end in the same way"
             )
-    longest = max(len(row.prompt) for row in table[0])
+    lengths = [len(row.prompt) for row in table[0]]
+    longest = max(lengths)
+    model.refuse_moving_positions(min(lengths), longest)
     tokens = torch.zeros(len(conditions), len(kept), longest, dtype=torch.long)
     for c, line in enumerate(table):
         for i, row in enumerate(line):
@@ -79,7 +82,7 @@ def batch(encoding: Encoding, model: HookedModel, conditions: Sequence[Condition
         conditions=tuple(conditions),
         items=items,
         tokens=tokens.to(model.device),
-        lengths=torch.tensor([len(row.prompt) for row in table[0]], device=model.device),
+        lengths=torch.tensor(lengths, device=model.device),
         answers=torch.tensor([[row.answers[0][0], row.answers[1][0]] for row in table[0]], device=model.device),
         roles=tuple(tuple(row.roles for row in line) for line in table),
     )

@@ -47,6 +47,8 @@ def generate(
             f"{model.name}: a prompt with the {max_tokens} tokens to generate takes {longest} positions, but the model's "
             f"context has {model.context}; shorten the prompts or lower the limit"
         )
+    for length in {len(prompt) for prompt in prompts}:
+        model.refuse_moving_positions(length, length + max_tokens - 1)
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, prompt in enumerate(prompts):
         by_length[len(prompt)].append(index)
