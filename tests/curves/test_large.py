@@ -59,12 +59,12 @@ def test_a_million_rows_are_judged_in_less_than_1500_mb(sizes: int, seeds: int, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "items"), [(1, 100), (3, 34)])
-def test_3000_sizes_are_judged_within_two_minutes(seeds: int, items: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seeds", "items", "most"), [(1, 100, 1500), (3, 34, 2000)])
+def test_3000_sizes_are_judged_within_two_minutes(seeds: int, items: int, most: int, tmp_path: Path) -> None:
     path = write(tmp_path / "steps.csv", [100 * step for step in range(1, 3001)], seeds, items, "step")
     page, seconds, megabytes = run(path, "--against", "step", out=tmp_path / "out")
     assert f"3000 sizes × {seeds} seed" in page
-    assert megabytes < 1500
+    assert megabytes < most
     assert seconds < 120
 
 
