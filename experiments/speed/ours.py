@@ -46,7 +46,7 @@ def _batch(tokens: torch.Tensor, answers: tuple[int, int]) -> Batch:
 
 def residual_sweep(folder: Path) -> TimedCall:
     """Logit gap of one prompt, with the other prompt's residual stream patched in at each layer and position."""
-    model = load(folder, device="cpu")
+    model = load(folder, device="cpu").hooked
     (pair,) = inputs.pairs(model.vocab, 1, inputs.SWEPT)
     answers = torch.tensor([inputs.ANSWERS] * 2)
     sites = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
@@ -62,7 +62,7 @@ def residual_sweep(folder: Path) -> TimedCall:
 
 def head_sweep(folder: Path) -> TimedCall:
     """Logit gap of one prompt, with each head's output from the other prompt patched in at all positions."""
-    model = load(folder, device="cpu")
+    model = load(folder, device="cpu").hooked
     (pair,) = inputs.pairs(model.vocab, 1, inputs.SWEPT)
     answers = torch.tensor([inputs.ANSWERS] * 2)
     sites = [Site(layer, "z") for layer in range(model.n_layers)]
@@ -79,7 +79,7 @@ def head_sweep(folder: Path) -> TimedCall:
 
 def attribution_patching(folder: Path) -> TimedCall:
     """Mean first-order effect of head and MLP outputs, patched from the first prompt into the second: [layer node]."""
-    model = load(folder, device="cpu")
+    model = load(folder, device="cpu").hooked
     batch = _batch(inputs.pairs(model.vocab, inputs.ATTRIBUTED, inputs.SWEPT), inputs.ANSWERS)
     sites = [Site(layer, part) for layer in range(model.n_layers) for part in ("z", "mlp_out")]
 
@@ -118,7 +118,7 @@ def logit_lens(folder: Path) -> TimedCall:
 
     In models with parallel layers the stages inside layers are computed but not returned: the other side has none.
     """
-    model = load(folder, device="cpu")
+    model = load(folder, device="cpu").hooked
     step = 1 if "resid_mid" in model.parts else 2
     batch = _batch(inputs.pairs(model.vocab, inputs.READ, inputs.SWEPT)[:, :1], inputs.ANSWERS)
     probe = LogitLens()
@@ -132,7 +132,7 @@ def logit_lens(folder: Path) -> TimedCall:
 
 def direct_attribution(folder: Path) -> TimedCall:
     """The contribution of each layer's attention and MLP to the logit gap: [component item]."""
-    model = load(folder, device="cpu")
+    model = load(folder, device="cpu").hooked
     batch = _batch(inputs.pairs(model.vocab, inputs.READ, inputs.SWEPT)[:, :1], inputs.ANSWERS)
     probe = DirectAttribution()
 

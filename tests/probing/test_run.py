@@ -14,8 +14,7 @@ from torch.testing import assert_close
 import tiny
 from conftest import Hooked
 from distractor.errors import ModelError
-from distractor.models import hooks
-from distractor.models import model as model_module
+from distractor.models import hooked_model, hooks
 from distractor.models.hook_check import check_hooks
 from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import HOOKS
@@ -191,7 +190,7 @@ def pointed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Part, str], None]:
     """Map a part to another hook of TransformerLens."""
 
     def point(part: Part, hook: str) -> None:
-        monkeypatch.setattr(model_module, "HOOKS", {**HOOKS, part: hook})
+        monkeypatch.setattr(hooked_model, "HOOKS", {**HOOKS, part: hook})
 
     return point
 
