@@ -15,7 +15,16 @@ from distractor.statistics.critical_values import (
     t_at,
 )
 from distractor.statistics.group_values import weigh
-from distractor.statistics.standard_errors import effective_groups, group_degrees
+from distractor.statistics.standard_errors import (
+    cautious,
+    covariance,
+    effective_groups,
+    group_degrees,
+    number_of_answers,
+    of_seeds,
+    per_answer,
+    variance_of_differences,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -63,3 +72,28 @@ def test_the_degrees_of_freedom_of_groups_are_less_where_few_groups_make_up_the_
     assert group_degrees(np.ones((3, 8, 60))).tolist() == [59, 59, 59]
     assert effective_groups(np.full(60, 7.0)) == pytest.approx(60)
     assert effective_groups(counts) < 10
+
+
+def test_two_more_groups_enter_the_variance_of_a_difference_as_if_they_had_been_seen() -> None:
+    answers = (np.random.default_rng(1).random((2, 40)) < 0.7).astype(float)
+    difference = answers[1] - answers[0]
+    more = np.append(difference - difference.mean(), [1.0, -1.0])  # around the mean difference
+    seen = cautious(covariance(answers), 40, is_share=True)
+    assert variance_of_differences(seen)[0, 1] == pytest.approx(more.var(ddof=1) / 42)
+    assert (cautious(seen, 40, is_share=False) == seen).all()
+
+
+def test_answers_give_their_number_and_the_variance_of_one() -> None:
+    answers = (np.random.default_rng(2).random((3, 200)) < 0.6).astype(float)
+    means, errors = answers.mean(1), answers.std(1, ddof=1) / 200**0.5
+    assert number_of_answers(means, errors) == pytest.approx(200)
+    assert number_of_answers(np.array([0.5, 1.0]), np.array([0.05, 0.0])) == pytest.approx(101)
+    assert number_of_answers(np.array([1.0, 1.0]), np.zeros(2)) == 0
+    assert per_answer(answers, 200) == pytest.approx(1 / 199)
+    assert per_answer(np.ones((3, 200)), 50) == 1 / 50
+
+
+def test_the_variance_over_seeds_is_the_mean_one_plus_the_excess_of_noisy_sizes() -> None:
+    common, excess = of_seeds(np.array([0.3, 0.6, 1.5]), 3)
+    np.testing.assert_allclose(common, [0.8 / 3])
+    np.testing.assert_allclose(excess, [0, 0, 0.7 / 3])
