@@ -113,12 +113,16 @@ def _in_child(make: Callable[[], bytes]) -> bytes:
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        os.write(write, make())
-        os._exit(0)
+        status = 1
+        try:
+            os.write(write, make())
+            status = 0
+        finally:
+            os._exit(status)
     os.close(write)
     with os.fdopen(read, "rb") as file:
         content = file.read()
-    os.waitpid(child, 0)
+    assert os.waitpid(child, 0)[1] == 0
     return content
 
 
@@ -442,9 +446,11 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
     def column(name: str) -> Any:
         values = [row.get(name) for row in rows]
         try:
-            return pa.array(values)
+            if not any(isinstance(value, list | dict) for value in values):
+                return pa.array(values)
         except (pa.ArrowException, OverflowError, UnicodeError):
-            return pa.array([None if value is None else ascii(value) for value in values])
+            pass
+        return pa.array([None if value is None else ascii(value) for value in values])
 
     def made() -> bytes:
         names = dict.fromkeys(name for row in rows for name in row if name.isprintable())
