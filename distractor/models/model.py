@@ -163,7 +163,9 @@ class Model:
         return "logits_to_keep" in inspect.signature(self.network.forward).parameters
 
     def _log_probs(self, output: Any, keep: Int[Tensor, " kept"]) -> Float[Tensor, "row kept vocab"]:
-        logits = output.logits.to(self.device)
+        logits = getattr(output, "logits", output).to(
+            self.device
+        )  # native models of TransformerLens return logits alone
         return log_softmax(logits if logits.shape[1] == len(keep) else logits[:, keep])
 
     def _restrict_last_mlp(self, keep: Int[Tensor, " kept"], length: int) -> contextlib.AbstractContextManager[object]:

@@ -149,7 +149,7 @@ def linear(folder: Path, layers: int = 1, sharp: float = 1.0) -> HookedModel:
     """With attention alone and no norm, the gap is linear in the last layer's z and output. Made in memory."""
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, GPT2Config
 
     tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))).save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -164,6 +164,8 @@ def linear(folder: Path, layers: int = 1, sharp: float = 1.0) -> HookedModel:
             weight.copy_(0.4 * torch.randn(weight.shape, generator=random, dtype=torch.float64))
             if ".q." in name or ".k." in name:
                 weight.mul_(sharp)
+    # Native models of TransformerLens have no configuration of transformers.
+    bridge.original_model.config = GPT2Config(n_embd=16, n_layer=layers, n_head=4, n_positions=tiny.CONTEXT)
     return HookedModel(
         name="linear",
         network=bridge.original_model,
