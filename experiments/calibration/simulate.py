@@ -1,6 +1,7 @@
 """Simulated ladders of a known shape, and planted worlds for the verdict."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy import ndarray
@@ -43,6 +44,75 @@ def curve_ladders(
     swing = 0.8 * np.minimum(mean, 1 - mean)
     chance = mean + swing * np.clip(own / 2.5, -1, 1)
     return rng.binomial(n_items, chance) / n_items
+
+
+@dataclass(frozen=True)
+class Items:
+    """Items that all seeds share, which is the harder case: each group's noise is drawn anew at each size.
+
+    A preference is normal with the standard deviation `sd`. An answer (`sd` None) is right or wrong: right where the
+    group's own uniform number is below the seed's probability. With `skew`, the distance of a preference below 1 has a
+    beta distribution instead. With `unequal` groups differ in their number of items, up to a hundredfold.
+    """
+
+    groups: int
+    sd: float | None = None
+    skew: bool = False
+    unequal: bool = False
+
+    @property
+    def counts(self) -> ndarray:
+        """The number of items in each group."""
+        return np.round(np.geomspace(1, 100 if self.unequal else 1, self.groups))
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Training seeds: noise of each seed at each size, at some sizes `times` as large; `correlation` over the sizes of one
+    seed is 0, over the seeds of one size as given.
+    """
+
+    count: int
+    sd: float = 0.0
+    noisy: tuple[int, ...] = ()
+    times: float = 1.0
+    correlation: float = 0.0
+
+
+def shared_ladders(truth: ndarray, n_ladders: int, seeds: Seeds, items: Items, rng: np.random.Generator) -> ndarray:
+    """Group values, `ladder seed size group`, of items that all seeds share."""
+    n_sizes = len(truth)
+    spread = np.full(n_sizes, seeds.sd)
+    spread[list(seeds.noisy)] *= seeds.times
+    own, common = (rng.normal(size=(n_ladders, count, n_sizes)) for count in (seeds.count, 1))
+    noise = spread * (np.sqrt(1 - seeds.correlation) * own + np.sqrt(seeds.correlation) * common)
+    mean = (truth + noise)[..., None]
+    shape = (n_ladders, 1, n_sizes, items.groups)
+    if items.skew:
+        short = np.clip(1 - truth, 0, 1)[:, None]
+        shape_a = np.where(short > 0, 0.3, 1.0)
+        drawn = np.where(short > 0, rng.beta(shape_a, shape_a * (1 / np.maximum(short, 1e-9) - 1), shape), 0.0)
+        values = np.clip(1 - drawn + noise[..., None], 0, 1)
+    elif items.sd is None:
+        values = (rng.random(shape) < mean).astype(float)
+    else:
+        values = mean + items.sd * rng.normal(size=shape)
+    if items.unequal:
+        over_items = (items.counts * values).sum(-1, keepdims=True) / items.counts.sum()
+        values = over_items + items.counts / items.counts.mean() * (values - over_items)
+    return values
+
+
+def ceiling(n_sizes: int, miss: float) -> ndarray:
+    """Accuracy that rises from .5 to a ceiling, where the share `miss` is wrong."""
+    return np.where(np.linspace(0, 1, n_sizes) < 0.3, 0.5, 1 - miss)
+
+
+def dip(n_sizes: int, level: float, depth: float, *, broad: bool = False) -> ndarray:
+    """A flat curve with a dip at the middle size, or with `broad` at the middle two."""
+    truth = np.full(n_sizes, level)
+    truth[n_sizes // 2 - broad : n_sizes // 2 + 1] -= depth
+    return truth
 
 
 def bump(n_sizes: int, depth: float) -> ndarray:
