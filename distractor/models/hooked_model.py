@@ -40,7 +40,8 @@ def wrap(model: Model) -> "HookedModel":
     trust = bool(model.tokenizer.init_kwargs.get("trust_remote_code"))
     with same_scores(model) as compare:
         try:
-            with quiet_transformers():
+            # Wrapping makes parameters with random values before it sets them.
+            with torch.random.fork_rng(devices=[]), quiet_transformers():
                 bridge = TransformerBridge.boot_transformers(
                     model.name,
                     hf_model=model.network,
