@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -30,17 +31,17 @@ class PackedSequence:
     parents: Sequence[int]
     targets: Mapping[int, Sequence[Target]]
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether the sequence is a single text, in which each token follows the one to its left."""
         return all(parent == k - 1 for k, parent in enumerate(self.parents))
 
-    @property
+    @cached_property
     def n_unembedded(self) -> int:
         """The number of tokens at the end that are unembedded."""
         return len(self.tokens) - min(self.targets)
 
-    @property
+    @cached_property
     def all_targets(self) -> list[Target]:
         """The targets of all positions, in order."""
         return [target for targets in self.targets.values() for target in targets]
