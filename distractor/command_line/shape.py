@@ -22,7 +22,6 @@ COMPARISON = "Published results"
     "distractor shape runs/ablate-…/results.parquet --quantity logit_gap",
     "distractor shape results_*.json --quantity acc_norm",
     "distractor shape 70M=a/samples_neqa.jsonl 160M=b/samples_neqa.jsonl …",
-    "distractor shape results.csv --task negation_qa --reference opt",
     "distractor shape steps.csv --against step --where family=mine",
 )
 def shape(
@@ -38,8 +37,8 @@ def shape(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="accuracy, distractor_preference, logit_gap, true_pull, distractor_pull, coverage, acc_norm, exact_match, "
-            "or another column or metric (then add --delta). Default: the table's only quantity, else accuracy.",
+            help="accuracy, acc_norm, distractor_preference, logit_gap, …, or another column or metric (with --delta). "
+            "Default: the table's only quantity, else accuracy.",
         ),
     ] = None,
     against: Annotated[
@@ -76,8 +75,8 @@ def shape(
 ) -> None:
     """Judge the shape of results over size: U-shaped or not, with error bounds.
 
-    A table has the columns size, item and value, or size, mean and n (or se); accuracy, acc_norm and acc_stderr are read,
-    too. Or it has one column for each size. Further columns: seed, group, family, task. Each task gets its own judgement.
+    A table has the columns size, item and value, or size, mean and n (or se), or one column for each size. It may have
+    seed, group, family and task too. Each task gets its own judgement.
     """
     from distractor.curves import report, tasks_report
     from distractor.curves.curve_file import read_curves

@@ -22,7 +22,7 @@ from distractor.errors import ModelError
 from distractor.models.source import Source
 from distractor.probing.cells import kind_of
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.readings import Reading
+from distractor.probing.readings import Reading, stored
 from distractor.probing.strengths import choose, first_half
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -83,6 +83,11 @@ def test_each_pair_shows_its_own_path(results: ProbeResults) -> None:
         assert recovery == pytest.approx(1, abs=0.02), "the head carries the whole difference"
 
 
+def with_data(reading: Reading, data: DataArray) -> Reading:
+    """The reading with other values."""
+    return replace(reading, cell=stored(data))
+
+
 def estimates_of(results: ProbeResults, effects: Mapping[str, float], estimates: tuple[str, ...]) -> Reading:
     """A patching of the larger model by several estimates, with the given effects and a little noise."""
     kept = results.readings["head_patching"][1]
@@ -92,7 +97,7 @@ def estimates_of(results: ProbeResults, effects: Mapping[str, float], estimates:
     of_items = {name: kept.data[name] for name in ("pair", "direction", "item", "group", "pair_gap")}
     coords = {**of_items, "estimate": list(estimates), "component": list(effects)}
     dims = ("pair", "estimate", "direction", "component", "item")
-    return replace(kept, data=DataArray(values, dims=dims, coords=coords, attrs=kept.data.attrs))
+    return with_data(kept, DataArray(values, dims=dims, coords=coords, attrs=kept.data.attrs))
 
 
 def test_estimates_without_sign_are_not_tested_and_each_kind_of_site_is_a_family(results: ProbeResults) -> None:
@@ -166,7 +171,7 @@ def test_shares_at_a_limit_have_intervals_that_reach_inwards(results: ProbeResul
     lens = results.readings["logit_lens"][0]
     shares = lens.data.copy()
     shares.loc[{"quantity": "distractor_preference"}] = 1
-    low = results.cells_of(replace(lens, data=shares))["low"]
+    low = results.cells_of(with_data(lens, shares))["low"]
     assert_allclose(low.sel(quantity="distractor_preference"), 0.025 ** (1 / 8))
     assert low.sel(quantity="logit_gap").min() < -1
 
@@ -265,9 +270,9 @@ def test_a_rare_role_is_counted_and_not_ranked_first(results: ProbeResults) -> N
         """The table of an attention reading: `having` items have one role, and all items attend equally to the other
         roles.
         """
-        rare = replace(reading, data=full_like(reading.data, 0.3))
-        rare.data.loc[{"role": name}] = np.where(np.arange(n_items) < having, 0.9, np.nan)
-        text = printed(tables(replace(results, readings={"attention": (rare,)})))
+        data = full_like(reading.data, 0.3)
+        data.loc[{"role": name}] = np.where(np.arange(n_items) < having, 0.9, np.nan)
+        text = printed(tables(replace(results, readings={"attention": (with_data(reading, data),)})))
         return [line for line in text.splitlines() if " at " in line]
 
     assert f"at {name}, of {n_items // 2 / n_items:.0%} of items" in rows(n_items // 2)[0]
@@ -290,7 +295,7 @@ def test_a_long_model_name_is_shortened_in_the_middle_only_where_it_must(results
 
 def test_missing_shares_are_explained_if_the_gaps_do_not_differ(results: ProbeResults) -> None:
     kept = results.readings["head_patching"][1]
-    level = replace(kept, data=kept.data.assign_coords(pair_gap=("item", [1.0, -1.0] * 8)))
+    level = with_data(kept, kept.data.assign_coords(pair_gap=("item", [1.0, -1.0] * 8)))
     for reading, has_shares in ((kept, True), (level, False)):
         made = replace(results, readings={"head_patching": (reading,)}, strengths=())
         why = report.summary(made)["readings"]["head_patching"][0]["no_recovery"]

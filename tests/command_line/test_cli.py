@@ -227,7 +227,7 @@ def test_two_models_of_one_size_get_a_row_each_and_no_verdict(
     assert type_in([*COMMAND, "--models", "before", "--models", "tuned"]) == 0
     lines = capsys.readouterr().out.splitlines()
     (before,), (tuned,) = (
-        [line.split()[1:] for line in lines if line.startswith(name)] for name in ("before", "tuned")
+        [line.split()[1:] for line in lines if re.match(rf"{name} +[\d,]+ ", line)] for name in ("before", "tuned")
     )
     assert before != tuned
     assert any("no curve" in line for line in lines)

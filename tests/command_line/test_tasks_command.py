@@ -142,6 +142,7 @@ def test_differences_are_found_word_by_word() -> None:
 
 
 def test_only_terminals_get_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     plain = printed(capsys, *SHOW)
     assert ESCAPE not in plain
     assert "In colour" not in plain

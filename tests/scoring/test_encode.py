@@ -151,7 +151,7 @@ def test_answers_with_the_same_first_token_can_be_scored_but_not_probed(loaded: 
     model = loaded("gpt2")
     encoding = encode(one("Say:", " Rome gold", " Rome iron"), model)
     with pytest.raises(EncodeError, match=r"both begin with token"):
-        batch(encoding, model, [Condition.CONFLICT])
+        batch(encoding, model.hooked, [Condition.CONFLICT])
 
 
 def test_an_item_one_token_longer_than_the_context_is_refused_with_both_lengths(loaded: Loaded) -> None:
@@ -221,20 +221,20 @@ def test_a_swapped_prompt_of_another_length_is_dropped_alone(loaded: Loaded) -> 
     assert encoding.complete([Condition.DISTRACTOR_SWAPPED]) == []
     assert encoding.rows[Condition.DISTRACTOR_ONLY][0] is not None, "only aligned conditions need the same length"
     with pytest.raises(EncodeError, match=r"no item of aligned.*conflict, distractor_swapped"):
-        batch(encoding, model, [Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED])
+        batch(encoding, model.hooked, [Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED])
 
 
 def test_a_batch_of_a_condition_that_the_task_lacks_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
     with pytest.raises(EncodeError, match=r"true_only\b.*conflict, congruent"):
-        batch(encode(tiny.task(), model), model, [Condition.TRUE_ONLY])
+        batch(encode(tiny.task(), model), model.hooked, [Condition.TRUE_ONLY])
 
 
 def test_a_batch_of_prompts_of_different_length_is_refused(loaded: Loaded) -> None:
     model = loaded("gpt2")
     encoding = encode(tiny.task(), model)
     with pytest.raises(EncodeError, match=r"conflict 6, distractor_only 5"):
-        batch(encoding, model, [Condition.CONFLICT, Condition.DISTRACTOR_ONLY])
+        batch(encoding, model.hooked, [Condition.CONFLICT, Condition.DISTRACTOR_ONLY])
 
 
 def test_a_batch_whose_answers_have_other_tokens_under_another_condition_is_refused(loaded: Loaded) -> None:
@@ -243,7 +243,7 @@ def test_a_batch_whose_answers_have_other_tokens_under_another_condition_is_refu
     item = replace(task.items[0], prompts={**task.items[0].prompts, Condition.CONGRUENT: "Now iron. Say: "})
     encoding = encode(replace(task, items=(item,)), model)
     with pytest.raises(EncodeError, match=r"answers .*conflict"):
-        batch(encoding, model, PAIR)
+        batch(encoding, model.hooked, PAIR)
 
 
 # Roles.

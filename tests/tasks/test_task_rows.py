@@ -72,7 +72,7 @@ def test_a_wrong_value_is_named_with_its_line(changes: dict[str, Any], facts: st
         ("a.jsonl", '{"prompt": "a\\ud83d"}', "a.jsonl, line 1: half a character"),
         ("a.csv", "prompt,classes\nx,y\n", "a.csv, line 2: missing: answer_index"),
         ("a.csv", "prompt,classes,answer_index\n", "a.csv is empty"),
-        ("a.csv", "prompt,classes,answer_index\nx,[' A',' B'],0\n", "a.csv .*line 2, saw 4"),
+        ("a.csv", "prompt,classes,answer_index\nx,[' A',' B'],0\n", "a.csv, line 2: 4 cells, but the header has 3"),
         ("a.jsonl", "", "a.jsonl is empty"),
     ],
 )
