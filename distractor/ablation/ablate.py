@@ -34,7 +34,14 @@ from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
 from distractor.statistics.curve import peak
 from distractor.statistics.group_values import count_items, weigh
-from distractor.statistics.intervals import MIN_SEEDS, Mean, group_means, known_interval_of_models, mean_intervals
+from distractor.statistics.intervals import (
+    MIN_SEEDS,
+    Mean,
+    group_means,
+    known_interval_of_models,
+    mean_intervals,
+    number_groups,
+)
 from distractor.statistics.modes import Modes, modes
 from distractor.statistics.shape_test import DELTA, SHARES, Shape, delta_of, judge
 from distractor.statistics.standard_errors import effective_groups
@@ -100,12 +107,12 @@ class AblationResult(TaskScores):
         if self.interval_level == 2 and len(models) >= MIN_SEEDS:
             for key in requested:
                 values = np.array([np.where(counted, self.item_values(model, *key), np.nan) for model in models])
-                means[key] = known_interval_of_models(values, self.groups, limits=quantity_limits(key[0]))
+                means[key] = known_interval_of_models(values, self.group_numbers, limits=quantity_limits(key[0]))
             return means
         for limits in {quantity_limits(quantity) for quantity, _ in requested}:
             keys = [key for key in requested if quantity_limits(key[0]) == limits]
             rows = [np.mean([self.item_values(model, *key) for model in models], axis=0) for key in keys]
-            ends = mean_intervals(np.where(counted, rows, np.nan), self.groups, limits=limits)
+            ends = mean_intervals(np.where(counted, rows, np.nan), self.group_numbers, limits=limits)
             means |= {key: Mean(*map(float, row)) for key, row in zip(keys, np.transpose(ends), strict=True)}
         return {key: mean if mean and np.isfinite(mean.mean) else None for key, mean in means.items()}
 
@@ -243,7 +250,7 @@ class SizeCurves:
         if len(by_seed_and_size) < len(seeds) * len(sizes):
             raise ScalingError("not every seed has every size; name the sizes that all seeds have with --models")
         grid = [[values_of(task, by_seed_and_size[seed, size]) for size in sizes] for seed in seeds]
-        groups = [item.group for item, is_used in zip(task.items, complete, strict=True) if is_used]
+        groups = number_groups([item.group for item, is_used in zip(task.items, complete, strict=True) if is_used])
         counts = count_items(groups)
 
         def table(select: Callable[[ItemValues], ndarray]) -> ndarray:

@@ -271,5 +271,5 @@ def _training(result: ComparisonResult, name: str, models: Sequence[int]) -> Tra
         if (group_curve := curve(values, result.groups)) is not None:
             curves[quantity] = group_curve
     left_out = tuple(step for step in every_step if step not in steps)
-    n_effective = effective_groups(count_items(result.groups))
+    n_effective = effective_groups(count_items(result.group_numbers))
     return TrainingCurves(name, tuple(steps), tuple(seeds), curves, left_out, n_effective)

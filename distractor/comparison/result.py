@@ -136,7 +136,7 @@ class ComparisonResult(TaskScores):
 
     def level(self, side: int, row: QuantityKey) -> Mean:
         """A side's mean over seeds and items, with its 95 % interval over item groups."""
-        return mean_interval(self.side_values(side, row).mean(0), self.groups, limits=quantity_limits(row[0]))
+        return mean_interval(self.side_values(side, row).mean(0), self.group_numbers, limits=quantity_limits(row[0]))
 
     def path_strength(self, model: int, path: str) -> Float[ndarray, " item"]:
         """A model's loss of T or D without the sites of that task; NaN for items on which the sites were chosen."""

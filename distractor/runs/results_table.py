@@ -68,8 +68,12 @@ def results_table(task: Task, used: Bool[ndarray, " item"], models: Sequence[Mod
         name: pa.array([block[name] for block in blocks], type=types.get(name, text)).take(pa.array(row))
         for name in blocks[0]
     }
-    columns["item"] = pa.array([task.items[k].id for k in item], type=text)
-    columns["group"] = pa.array([task.items[k].group for k in item], type=text)
+    in_order = item[np.sort(np.unique(item, return_index=True)[1])]  # items as they first appear, each once
+    position = np.zeros(len(task.items), dtype=np.int64)
+    position[in_order] = np.arange(len(in_order))
+    for name in ("item", "group"):
+        texts = [getattr(task.items[k], name if name == "group" else "id") for k in in_order]
+        columns[name] = pa.array(texts, type=text).take(pa.array(position[item]))
     columns["held_out"] = pa.array(np.concatenate(held_out), type=pa.bool_())
     columns["value"] = pa.array(np.concatenate(values))
     return pa.table({name: columns[name] for name in COLUMNS})

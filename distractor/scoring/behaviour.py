@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from distractor.errors import ScalingError
@@ -18,7 +18,7 @@ from distractor.scoring import quantities
 from distractor.scoring.half_precision import HALF
 from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
-from distractor.statistics.intervals import MIN_SEEDS
+from distractor.statistics.intervals import MIN_SEEDS, number_groups
 from distractor.text.task import Condition, Task
 
 PER_CONDITION = ("distractor_preference", "accuracy", "logit_gap", "coverage")
@@ -153,6 +153,11 @@ class TaskResult(ABC):
     def groups(self) -> tuple[str, ...]:
         """Each item's group."""
         return tuple(item.group for item in self.task.items)
+
+    @cached_property
+    def group_numbers(self) -> Int[ndarray, " item"]:
+        """Each item's group as a number (see `number_groups`), which statistics sort faster than names."""
+        return number_groups(self.groups)
 
     @cached_property
     def n_groups(self) -> int:

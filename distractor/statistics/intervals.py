@@ -102,12 +102,13 @@ def mean_intervals(values: Float[ndarray, "*rest item"], groups: Groups, *, limi
     numbers = number_groups(groups)
     rows = values.reshape(-1, values.shape[-1])
     ends = np.full((3, len(rows)), np.nan)
-    # Rows with the same items are computed together.
-    patterns, pattern_of = np.unique(~np.isnan(rows), axis=0, return_inverse=True)
-    for index, is_used in enumerate(patterns):
+    rows_of: dict[bytes, list[int]] = {}  # rows with the same items are computed together
+    for row, is_known in enumerate(~np.isnan(rows)):
+        rows_of.setdefault(is_known.tobytes(), []).append(row)
+    for chosen in rows_of.values():
+        is_used = ~np.isnan(rows[chosen[0]])
         used = number_groups(numbers[is_used])
         if used.max(initial=0) > 0:
-            chosen = pattern_of.ravel() == index
             means = group_means(rows[chosen][:, is_used], used)
             ends[:, chosen] = interval(means, counts=np.bincount(used).astype(float), limits=limits)
     mean, low, high = ends.reshape(3, *values.shape[:-1])

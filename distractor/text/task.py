@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from functools import cached_property
 
 from distractor.errors import TaskError
 from distractor.text.format import Format
@@ -150,7 +151,7 @@ class Task:
         if count > 1:
             raise TaskError(f"task {self.name!r} has two items called {common!r}; give every item its own id")
 
-    @property
+    @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """The conditions of at least one item, in the order of `Condition`."""
         return tuple(c for c in Condition if any(c in item.prompts for item in self.items))

@@ -1,5 +1,7 @@
 """Means and intervals over item groups and seeds: slow versions, coverage, and saturated shares."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -201,3 +203,13 @@ def test_seeds_that_are_all_at_a_limit_have_an_interval_inwards() -> None:
     mean, low, high = intervals.known_interval_of_models(np.ones((3, 20)), groups, limits=(0.0, 1.0)) or (0, 0, 0)
     assert (mean, high) == (1, 1)
     assert low == pytest.approx(0.025 ** (1 / 20))
+
+
+def test_means_of_many_items_take_little_more_memory_than_the_items() -> None:
+    values, groups = np.random.default_rng(0).random((1, 20_000)), np.arange(20_000)
+    mean_intervals(values, groups)
+    tracemalloc.start()
+    mean_intervals(values, groups)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 * values.nbytes

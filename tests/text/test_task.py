@@ -87,3 +87,20 @@ def test_roles_are_spans_of_the_prompt_and_empty_without_a_matching_layout() -> 
 def test_the_nearest_name_is_suggested_or_all_names() -> None:
     assert nearest("negation", ["negation_qa", "hindsight"]) == "did you mean negation_qa?"
     assert nearest("xyz", ["b", "a"]) == "available: a, b"
+
+
+def test_conditions_are_looked_up_once_for_all_items() -> None:
+    looked_up = 0
+
+    class Prompts(dict[Condition, str]):
+        def __contains__(self, condition: object) -> bool:
+            nonlocal looked_up
+            looked_up += 1
+            return super().__contains__(condition)
+
+    task = tiny.task()
+    task = replace(task, items=tuple(replace(item, prompts=Prompts(item.prompts)) for item in task.items))
+    once = task.conditions
+    counted = looked_up
+    assert [task.conditions for _ in range(100)] == [once] * 100
+    assert looked_up == counted

@@ -135,9 +135,9 @@ class WrittenResult(TaskResult):
     ) -> Mean | None:
         used = self.complete if only is None else self.complete & only
         if self.interval_level == 2 and len(rows) >= MIN_SEEDS:
-            return known_interval_of_models(np.where(used, rows, np.nan), self.groups, limits=limits)
+            return known_interval_of_models(np.where(used, rows, np.nan), self.group_numbers, limits=limits)
         values = np.concatenate([row[used] for row in rows])
-        groups = [self.groups[item] for item in np.flatnonzero(used)] * len(rows)
+        groups = np.tile(self.group_numbers[used], len(rows))
         return known_mean_interval(values, groups, limits=limits)
 
     @cached_property
@@ -166,7 +166,7 @@ class WrittenResult(TaskResult):
                 values = np.where(self.complete, self.item_values(model, "distractor_share", conflict), np.nan)
                 per_item[seeds.index(self.sources[model].seed or 0), index] = values
         is_answered = (~np.isnan(per_item)).any(1).all(0)
-        groups = np.array(self.groups)[is_answered]
+        groups = self.group_numbers[is_answered]
         n_groups = len(set(groups.tolist()))
         try:
             table = group_values(per_item[..., is_answered], groups)
