@@ -66,7 +66,7 @@ def _notes(sizes: Sequence[Size], means: Float[ndarray, " size"], where: str) ->
         kinds = {f"{means[index]:.4g}" for index in alike}
         relation = "repeats exactly" if len(kinds) == 1 else "(m and 1 - m) repeat or mirror each other"
         subject = "accuracy" if len(kinds) == 1 else "accuracies"
-        places = names_text(f"{sizes[index]:g}" for index in alike)
+        places = names_text(f"{sizes[index]:,.15g}" for index in alike)
         yield (
             f"the {subject} {' and '.join(sorted(kinds))} {relation} at {places}{where}: a model that always gives the same "
             f"answer scores so{chance}; check the answers before you believe the shape"
@@ -75,6 +75,6 @@ def _notes(sizes: Sequence[Size], means: Float[ndarray, " size"], where: str) ->
         share = next((k for k in CLASSES if abs(means[index] - 1 / k) < EQUAL), None)
         if index not in noted and share:
             yield (
-                f"the accuracy at {sizes[index]:g}{where} is exactly 1/{share}, the share of one of {share} equally "
+                f"the accuracy at {sizes[index]:,.15g}{where} is exactly 1/{share}, the share of one of {share} equally "
                 "frequent answers: a model that always gives the same answer scores so; check the answers"
             )

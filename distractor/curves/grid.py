@@ -17,7 +17,7 @@ def grid_of(rows: "DataFrame", value: str, fixed: Mapping[str, Any], columns: st
     grid = rows.assign(all="")[["seed", "size", columns or "all", value]].pivot(
         index=["seed", "size"], columns=columns or "all", values=value
     )
-    missing = [f"seed {seed} lacks size {size:g}" for seed, size in cells.difference(grid.index, sort=False)]
+    missing = [f"seed {seed} lacks size {size:,.15g}" for seed, size in cells.difference(grid.index, sort=False)]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ScalingError(f"{'; '.join(missing[:3])}{more}: every seed needs every size. Leave rows out with --where")

@@ -75,7 +75,7 @@ def curve_of_items(
     if {"answer", "target"} <= set(table):
         constant = constant_answers(table, models)
     else:
-        names = [f"{size:g}" + f", seed {seed}" * (len(fixed["seeds"]) > 1) for seed, size in grid.index]
+        names = [f"{size:,.15g}" + f", seed {seed}" * (len(fixed["seeds"]) > 1) for seed, size in grid.index]
         complete = per_item[..., ~np.isnan(per_item).any((0, 1))]
         constant = same_items_note(complete.reshape(len(names), -1), names)
     return Curve(
@@ -101,7 +101,8 @@ def missing_items(
     largest = np.argsort(-missing, axis=None, kind="stable")[:MOST_NAMED]
     cells = [np.unravel_index(cell, missing.shape) for cell in largest if missing.flat[cell]]
     most = "; ".join(
-        f"{missing[seed, size]} at {sizes[size]:g}" + f", seed {seeds[seed]}" * (len(seeds) > 1) for seed, size in cells
+        f"{missing[seed, size]} at {sizes[size]:,.15g}" + f", seed {seeds[seed]}" * (len(seeds) > 1)
+        for seed, size in cells
     )
     yield (
         f"{missing.sum():,} of {values.size:,} values are missing (most: {most}); sizes are compared within items, and each "
@@ -110,8 +111,8 @@ def missing_items(
     first, second, shared = least_shared(values, groups)
     if shared < min(FEW_GROUPS, len(set(groups.tolist()))):
         yield (
-            f"sizes {sizes[first]:g} and {sizes[second]:g} share items of only {shared} groups: bounds from fewer than "
-            f"{FEW_GROUPS} groups are too narrow"
+            f"sizes {sizes[first]:,.15g} and {sizes[second]:,.15g} share items of only {shared} groups: bounds from "
+            f"fewer than {FEW_GROUPS} groups are too narrow"
         )
 
 
@@ -124,5 +125,5 @@ def constant_answers(table: "DataFrame", models: "DataFrame") -> Iterator[str]:
             if shares.iloc[0] > CONSTANT:
                 yield (
                     f"the answer is the same ({str(shares.index[0]).strip()}) on more than {CONSTANT:.0%} of the items at "
-                    f"{size:g}, seed {seed}, so its accuracy means nothing"
+                    f"{size:,.15g}, seed {seed}, so its accuracy means nothing"
                 )

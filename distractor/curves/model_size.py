@@ -72,7 +72,7 @@ def parse_model(text: str, axis: str = "parameters", unit: str = "") -> tuple[Si
         size = _exact(size * UNITS[unit])
     if axis == "parameters" and not own and not FEWEST <= size <= MOST:
         raise ValueError(
-            f"is {text}, which would be {size:g} parameters; does it mean billions? Write {text}B (M for millions, K for "
+            f"is {text}, which would be {size:,.15g} parameters; does it mean billions? Write {text}B (M for millions, K for "
             'thousands), or name the column "size (B)"'
         )
     return size, seed

@@ -69,7 +69,7 @@ def check(values: GroupMeans, sizes: Sizes, name: str = "values") -> None:
     if not (is_finite := np.isfinite(values)).all():
         seed, size, group = np.argwhere(~is_finite)[0]
         raise ScalingError(
-            f"{name} at seed {seed}, size {sizes[size]:g} (index {size}), group {group} is "
+            f"{name} at seed {seed}, size {sizes[size]:,.15g} (index {size}), group {group} is "
             f"{values[seed, size, group]} (values that are not finite: {int((~is_finite).sum())}). "
             "Leave out items that some model lacks"
         )
@@ -86,7 +86,9 @@ def check_means(means: Means, errors: SameMeans, sizes: Sizes) -> None:
         is_wrong = ~np.isfinite(table) if name == "mean" else ~(np.isfinite(table) & (table >= 0))
         if is_wrong.any():
             seed, size = np.argwhere(is_wrong)[0]
-            raise ScalingError(f"the {name} at seed {seed}, size {sizes[size]:g} (index {size}) is {table[seed, size]}")
+            raise ScalingError(
+                f"the {name} at seed {seed}, size {sizes[size]:,.15g} (index {size}) is {table[seed, size]}"
+            )
 
 
 def check_sizes(n_sizes: int, sizes: Sizes, name: str) -> None:
@@ -96,10 +98,10 @@ def check_sizes(n_sizes: int, sizes: Sizes, name: str) -> None:
     if n_sizes < MIN_SIZES:
         raise ScalingError(f"a shape needs at least {MIN_SIZES} sizes, better 8; got {n_sizes}. Add models in between")
     if not 0 <= sizes[0] < np.inf:
-        raise ScalingError(f"sizes are positive numbers (a training step may be 0); got {sizes[0]:g}")
+        raise ScalingError(f"sizes are positive numbers (a training step may be 0); got {sizes[0]:,.15g}")
     for before, after in pairwise(sizes):
         if not before < after:
-            problem = "twice" if before == after else f"before {after:g}"
+            problem = "twice" if before == after else f"before {after:,.15g}"
             raise ScalingError(
-                f"sizes must ascend, each once; got {before:g} {problem}. Sort them; seeds are a separate axis"
+                f"sizes must ascend, each once; got {before:,.15g} {problem}. Sort them; seeds are a separate axis"
             )

@@ -266,7 +266,7 @@ def judge(
     if models is None:
         warnings.append(f"{seeds_in_words(n_seeds)}: level 2 not identified")
     is_idle = np.ptp(values, axis=-1).max(0) == 0
-    if idle := [f"{size:g}" for size, still in zip(sizes, is_idle, strict=True) if still]:
+    if idle := [f"{size:,.15g}" for size, still in zip(sizes, is_idle, strict=True) if still]:
         warnings.append(f"all item groups have the same value at {', '.join(idle)}")
     alone = weights[0] if n_seeds == 1 else None
     averaged = models or alone or at_level_1(values.mean(0))
@@ -398,7 +398,8 @@ def _level(level: int, differences: Pairs, sizes: Sizes, p_value: PValue, delta:
     label: Label = str(pairs.labels(differences, delta))  # type: ignore[assignment]
     deeper = u if u.depth > inverted.depth else inverted
     at = len(sizes) // 2 if deeper.turning_point is None else list(sizes).index(deeper.turning_point)
-    end, bound = float(differences.rise[0, -1]), float(differences.bound[0, -1])
+    # The pointwise bound counts more groups than were seen, so equal ends at a ceiling have an interval too.
+    end, bound = float(differences.rise[0, -1]), float(max(differences.bound[0, -1], differences.pointwise[0, -1]))
 
     return Level(level, label, u, inverted, (end, end - bound, end + bound), delta, partial(detectable, at))
 

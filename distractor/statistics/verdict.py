@@ -263,8 +263,11 @@ def verdict(evidence: Evidence, rule: Rule | None = None, *, draws: int = 2000) 
 def _parts(evidence: Evidence, level: Level, at: int, at_peak: AtPeak, at_size: AtSize, rule: Rule) -> list[ClaimPart]:
     """The parts of the claim at one level, in the order of the rule."""
     level_name = f"Level {level.level}, {'these weights' if level.level == 1 else 'models like these'}"
-    here = f"at the peak ({evidence.sizes[at]:g})"
-    top, bottom = f"at the largest size ({evidence.sizes[-1]:g})", f"at the smallest size ({evidence.sizes[0]:g})"
+    here = f"at the peak ({evidence.sizes[at]:,.15g})"
+    top, bottom = (
+        f"at the largest size ({evidence.sizes[-1]:,.15g})",
+        f"at the smallest size ({evidence.sizes[0]:,.15g})",
+    )
     last = len(evidence.sizes) - 1
     parts = []
 

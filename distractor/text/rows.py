@@ -116,10 +116,11 @@ def read_bytes(path: Path, *, largest: int | None = None) -> bytes:
     """Read a whole file, unpacked. Raises TableError if it cannot be read or has more than `largest` bytes."""
     try:
         if not path.is_file():
-            what = (
-                f"{path} is no regular file; copy its content into one" if path.exists() else f"there is no file {path}"
-            )
-            raise TableError(what)
+            if path.is_dir():
+                raise TableError(f"{path} is a folder; name a file in it")
+            if path.exists():
+                raise TableError(f"{path} is no regular file; copy its content into one")
+            raise TableError(f"there is no file {path}")
         if largest is not None and (size := path.stat().st_size) > largest:
             raise TableError(f"{path} has {size:,} bytes; files of at most {largest:,} bytes are read")
         return _unpack(path, largest or UNPACKED) if path.suffix.lower() == ".gz" else path.read_bytes()

@@ -18,17 +18,20 @@ def notes_of(means: list[float], **more: Any) -> str:
 
 def test_a_class_share_and_its_mirror_are_recognised() -> None:
     notes = notes_of([0.365, 0.365, 0.635, 0.365, 0.365])
-    assert all(fact in notes for fact in ("0.365 and 0.635", "mirror each other", "1e+06, 2e+06, 3e+06, 4e+06, 5e+06"))
+    assert all(
+        fact in notes
+        for fact in ("0.365 and 0.635", "mirror each other", "1,000,000, 2,000,000, 3,000,000, 4,000,000, 5,000,000")
+    )
     assert notes_of([0.36538461538461536, 0.6346153846153846, 0.5])
 
 
 @pytest.mark.parametrize(
     ("means", "fact"),
     [
-        ([0.412, 0.583, 0.412], "0.412 repeats exactly at 1e+06, 3e+06:"),
-        ([0.41, 0.59, 0.77], "0.41 and 0.59 (m and 1 - m) repeat or mirror each other at 1e+06, 2e+06:"),
-        ([0.5, 0.521, 0.77], "at 1e+06 is exactly 1/2"),
-        ([0.413, 0.25, 0.77], "at 2e+06 is exactly 1/4"),
+        ([0.412, 0.583, 0.412], "0.412 repeats exactly at 1,000,000, 3,000,000:"),
+        ([0.41, 0.59, 0.77], "0.41 and 0.59 (m and 1 - m) repeat or mirror each other at 1,000,000, 2,000,000:"),
+        ([0.5, 0.521, 0.77], "at 1,000,000 is exactly 1/2"),
+        ([0.413, 0.25, 0.77], "at 2,000,000 is exactly 1/4"),
     ],
 )
 def test_a_repeated_mirrored_or_balanced_share_gets_one_warning(means: list[float], fact: str) -> None:
@@ -78,7 +81,7 @@ def test_models_that_are_right_on_the_same_items_or_the_others_are_recognised() 
     answers = np.random.default_rng(1).integers(0, 2, 40)
     notes = items_of(np.stack([labels == 0, labels == answers, labels == 1]))
     assert len(notes) == 1
-    assert "at 1e+06, 3e+06 are right on the same items or on exactly the others" in notes[0]
+    assert "at 1,000,000, 3,000,000 are right on the same items or on exactly the others" in notes[0]
 
 
 def test_models_with_the_same_accuracy_on_different_items_get_no_warning() -> None:

@@ -120,7 +120,7 @@ def test_an_item_that_some_models_lack_counts_where_it_has_a_value() -> None:
     curve = curve_of(rows, CurveRequest())
     assert (curve.n_items, curve.left_out, curve.missing) == (6, 0, 1)
     assert curve.notes == (
-        "1 of 36 values are missing (most: 1 at 2000, seed 1); sizes are compared within items, and each mean is that of all "
+        "1 of 36 values are missing (most: 1 at 2,000, seed 1); sizes are compared within items, and each mean is that of all "
         "items, estimated where some are missing",
     )
     np.testing.assert_allclose(curve.means, curve_of(items(), CurveRequest()).means)
@@ -151,13 +151,13 @@ def test_of_300_items_with_5_percent_missing_none_is_lost_and_the_models_that_la
     ]
     curve = curve_of(kept, CurveRequest("logit_gap"))
     assert (curve.n_items, curve.left_out, curve.missing) == (300, 0, len(rows) - len(kept))
-    assert "(most: 69 at 8000, seed 2; 2" in curve.notes[0]
+    assert "(most: 69 at 8,000, seed 2; 2" in curve.notes[0]
     np.testing.assert_allclose(np.diff(curve.means), 0.1, atol=0.005)
 
 
 def test_sizes_that_share_few_items_are_named() -> None:
     rows = [row for row in items(count=60) if row["size"] != 2000 or int(row["item"][1:]) < 10]
-    assert "sizes 1000 and 2000 share items of only 5 groups" in curve_of(rows, CurveRequest()).notes[1]
+    assert "sizes 1,000 and 2,000 share items of only 5 groups" in curve_of(rows, CurveRequest()).notes[1]
 
 
 def test_without_groups_each_item_is_a_group() -> None:
@@ -228,7 +228,7 @@ def test_a_seed_next_to_a_size_is_read() -> None:
     assert curve_of(means_at(*names[:3], seed=3), CurveRequest()).seeds == (3,)
     assert curve_of(means_at(*names, seed=None), CurveRequest()).seeds == (3, 4)
     assert curve_of(means_at("10M", "20M", "30M", seed=5), CurveRequest()).seeds == (5,)
-    with pytest.raises(ScalingError, match=r"seed 0 lacks size 2e\+07; .*: every seed needs every size"):
+    with pytest.raises(ScalingError, match=r"seed 0 lacks size 20,000,000; .*: every seed needs every size"):
         curve_of(means_at("10M/seed0", "20M/seed1", "30M/seed2"), CurveRequest())
     for seed, named in ((4, names[:3]), (1, ["10M/seed0"])):
         with pytest.raises(ScalingError, match=rf"row 1: the seed is {seed} in column seed, but . in column size"):
@@ -442,7 +442,7 @@ def test_a_constant_responder_gets_a_note(tmp_path: Path) -> None:
     mixed = [entry(d, 1.0, target=d % 2) for d in range(40)]
     notes = read_curve(logs(tmp_path, [always, mixed, mixed]), CurveRequest()).notes
     assert len(notes) == 1
-    assert all(fact in notes[0] for fact in ("(0)", "95%", "at 1000, seed 0"))
+    assert all(fact in notes[0] for fact in ("(0)", "95%", "at 1,000, seed 0"))
 
 
 # What is refused
@@ -517,7 +517,7 @@ def changed(number: int, **change: Any) -> Rows:
         (
             [r for r in items() if (r["seed"], r["size"]) != (1, 2000)],
             CurveRequest(),
-            "seed 1 lacks size 2000: every seed",
+            "seed 1 lacks size 2,000: every seed",
         ),
         ([r for r in items() if r["item"] == f"q{r['seed']}"], CurveRequest(), "no item has a value for every seed"),
         (items(family="a")[:18] + items(family="b")[18:], CurveRequest(), "mix the families a, b.*--mixed-families"),

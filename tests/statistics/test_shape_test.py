@@ -88,11 +88,20 @@ def test_the_order_of_groups_and_seeds_changes_nothing() -> None:
     ]
 
 
+def test_equal_ends_at_a_ceiling_have_an_interval() -> None:
+    values = np.ones((3, 4, 30))
+    values[:, 1] = np.arange(30) % 2
+    shape = judge(values, SIZES[:4])
+    for level in (*shape.weights, shape.models):
+        assert level is not None
+        assert level.end[2] - level.end[1] > 2 / 30
+
+
 def test_curves_without_spread_get_their_label() -> None:
     for label, curve in CURVES.items():
         shape = judge(np.tile(np.array(curve)[None, :, None], (3, 1, 80)), SIZES)
         assert shape.label == shape.label_level_1 == label
-        assert any("same value at 2000, 4000" in warning for warning in shape.warnings)
+        assert any("same value at 2,000, 4,000" in warning for warning in shape.warnings)
 
 
 def test_rounding_does_not_count_as_a_difference() -> None:
@@ -170,9 +179,9 @@ def test_curves_that_cannot_be_judged_are_refused(values: ndarray, sizes: tuple[
     [
         (np.zeros((1, 2)), np.ones((1, 2)), "at least 3 sizes"),
         (np.zeros((1, 3)), np.ones((1, 4)), "standard errors"),
-        (np.full((1, 3), np.nan), np.ones((1, 3)), "the mean at seed 0, size 2000 .* is nan"),
-        (np.zeros((1, 3)), -np.ones((1, 3)), "the standard error at seed 0, size 2000 .* is -1"),
-        (np.zeros((1, 3)), np.full((1, 3), np.inf), "the standard error at seed 0, size 2000 .* is inf"),
+        (np.full((1, 3), np.nan), np.ones((1, 3)), "the mean at seed 0, size 2,000 .* is nan"),
+        (np.zeros((1, 3)), -np.ones((1, 3)), "the standard error at seed 0, size 2,000 .* is -1"),
+        (np.zeros((1, 3)), np.full((1, 3), np.inf), "the standard error at seed 0, size 2,000 .* is inf"),
     ],
 )
 def test_means_that_cannot_be_judged_are_refused(means: ndarray, errors: ndarray, message: str) -> None:
@@ -184,7 +193,7 @@ def test_means_that_cannot_be_judged_are_refused(means: ndarray, errors: ndarray
 def test_nan_is_named_and_never_averaged_away(bad: float) -> None:
     values = ladder(CURVES["flat"])
     values[2, 3, 17] = bad
-    with pytest.raises(ScalingError, match=rf"seed 2, size 16000 \(index 3\), group 17 is {bad} .*: 1"):
+    with pytest.raises(ScalingError, match=rf"seed 2, size 16,000 \(index 3\), group 17 is {bad} .*: 1"):
         judge(values, SIZES)
     with pytest.raises(ScalingError, match=rf"group 17 in row 17 is {bad}"):
         interval(values)

@@ -284,5 +284,5 @@ def test_evidence_that_does_not_match_is_refused() -> None:
         replace(full, true_pull=full.true_pull[..., 1:])
     broken = full.distractor_pull.copy()
     broken[1, 2, 3] = np.nan
-    with pytest.raises(ScalingError, match=r"distractor_pull at seed 1, size 5120 \(index 2\), group 3 is nan"):
+    with pytest.raises(ScalingError, match=r"distractor_pull at seed 1, size 5,120 \(index 2\), group 3 is nan"):
         replace(full, distractor_pull=broken)

@@ -166,7 +166,7 @@ def test_a_file_of_200_megabytes_is_refused_in_little_memory_and_time(
     [
         ("none.jsonl", "there is no file none.jsonl"),
         ("none.py:mine", "there is no file none.py"),
-        ("folder.jsonl", "folder.jsonl is no regular file"),
+        ("folder.jsonl", "folder.jsonl is a folder; name a file in it"),
         ("own.py", "own.py is a Python file; write path.py:NAME"),
         ("own.py:mian", "own.py has no 'mian': did you mean main?"),
         ("own.py:number", "own.py:number is a int"),

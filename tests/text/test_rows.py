@@ -121,7 +121,7 @@ def test_damaged_files_are_refused_with_the_place(name: str, content: bytes, fac
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for path, message in (
         (tmp_path / "none.csv", "there is no file .*none.csv"),
-        (tmp_path, "is no regular file; copy"),
+        (tmp_path, "is a folder; name a file in it"),
     ):
         with pytest.raises(TableError, match=message):
             read_rows(path)
