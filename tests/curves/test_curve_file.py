@@ -120,8 +120,8 @@ def test_an_item_that_some_models_lack_counts_where_it_has_a_value() -> None:
     curve = curve_of(rows, CurveRequest())
     assert (curve.n_items, curve.left_out, curve.missing) == (6, 0, 1)
     assert curve.notes == (
-        "1 of 36 values are missing (most: 1 at 2,000, seed 1); sizes are compared within items, and each mean is that of all "
-        "items, estimated where some are missing",
+        "1 of 36 values are missing (most: 1 at 2,000, seed 1); sizes are compared within items, and each mean is that of "
+        "all items, estimated where some are missing",
     )
     np.testing.assert_allclose(curve.means, curve_of(items(), CurveRequest()).means)
 
