@@ -11,7 +11,7 @@ LONGEST = 120
 
 PLAIN = re.compile(r"[a-z0-9_/]+")
 PLAIN_LAST = re.compile(r"[a-z0-9_./@]+")
-"""What a file name can hold as it is. Other names get a hash, since two of them may look alike, also without case."""
+"""What a file name can hold. Other names get a hash, since two of them may look alike, also without case."""
 
 
 def printable(text: str) -> str:

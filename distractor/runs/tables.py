@@ -131,7 +131,7 @@ def plain_table(*headings: str, all_in: str = "a wider terminal shows them") -> 
 def console(*, stderr: bool = False) -> "Console":
     """A console as wide as the terminal, or `WIDTH` where stdout is none.
 
-    It prints every text as it is: names hold no styles, emojis or control characters, and numbers no colours.
+    It prints every text unchanged: names hold no styles, emojis or control characters, and numbers no colours.
     """
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
