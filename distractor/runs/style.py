@@ -85,7 +85,7 @@ def log_axis(axes: Axes, sizes: Sequence[float], label: str) -> None:
     axes.set_xscale("log")
     decades = np.log10(max(sizes) / min(sizes))
     if decades < 2:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades > 0.7 else range(1, 10)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if 0 < decades < 0.7 else (1, 2, 5)))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

@@ -1,8 +1,11 @@
 """Numbers in cells of a map."""
 
-import pytest
+from itertools import pairwise
 
-from distractor.runs.style import in_cell
+import pytest
+from matplotlib.figure import Figure
+
+from distractor.runs.style import in_cell, log_axis
 
 pytestmark = pytest.mark.quick
 
@@ -13,3 +16,18 @@ pytestmark = pytest.mark.quick
 )
 def test_a_cell_has_the_digits_that_its_map_needs(value: float, limit: float, text: str) -> None:
     assert in_cell(value, limit) == text
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("sizes", [[134_515_008], [70e6, 160e6], [200e6, 990e6], [70e6, 410e6, 2.8e9]])
+def test_tick_labels_of_a_short_axis_do_not_overlap(sizes: list[float]) -> None:
+    figure = Figure(figsize=(4, 3))
+    axes = figure.subplots()
+    axes.plot(sizes, [0.5] * len(sizes), "o")
+    log_axis(axes, sizes, "parameters")
+    figure.canvas.draw()
+    left, right = axes.get_window_extent().intervalx
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    shown = sorted((box.x0, box.x1) for box in boxes if left - 1 <= (box.x0 + box.x1) / 2 <= right + 1)
+    assert shown
+    assert all(before[1] < after[0] for before, after in pairwise(shown))
