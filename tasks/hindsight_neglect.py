@@ -85,13 +85,14 @@ def ask_open_decision(name: str, bet: Bet) -> str:
     return f"Question: {_game(name, bet)} {name} plays. Was it the right decision? {_CHOOSE}"
 
 
-def ask_unknown_decision(name: str) -> str:
-    r"""Ask whether the bet was right, with neither stakes nor outcome.
+def ask_unknown_decision(name: str, outcome: Outcome | None = None) -> str:
+    r"""Ask whether the bet was right, without its stakes, with or without its outcome.
 
     >>> ask_unknown_decision("Anna")
     'Question: Anna can play a game. Anna plays. Was it the right decision? Choose Y or N.\nAnswer:'
     """
-    return f"Question: {name} can play a game. {name} plays. Was it the right decision? {_CHOOSE}"
+    played = _played(name, outcome) if outcome else f"{name} plays."
+    return f"Question: {name} can play a game. {played} Was it the right decision? {_CHOOSE}"
 
 
 def reason(bet: Bet) -> str:

@@ -4,11 +4,11 @@
     Question: What is the first digit of π?
     Answer:
 
-`4` is right; `3` is the usual first digit of π. Eight sub-tasks redefine a sign or a number. The questions ask which
-digit it is, whether it is a given digit, and whether a number is more or less than another.
+`4` is right; `3` is the usual first digit of π. Eight sub-tasks redefine a sign or a number. The questions ask for a
+digit, or whether a number is more or less than another.
 
 Frequencies predict nothing. If the answers are two digits, a second item has the two exchanged, and the prompt names both
-equally often. Yes and no are right equally often, for every digit in a question, and for "more" as for "less".
+equally often. Yes and no are right equally often, for every number in a question, and for "more" as for "less".
 """
 
 import re
@@ -55,7 +55,7 @@ _SYMBOLS = "|".join(
 
 LAYOUT = (
     r"(?:(?:Redefine|Read) (?P<defined>{symbols})(?: and its numbers)? as (?P<cue>[^\n]+)\.\n)?"
-    r"Question: (?P<ask>What is|Is)(?: (?P<asked>\d))?(?: the (?P<ordinal>first|second|third) digit of)?"
+    r"Question: (?P<ask>What is|Is)(?: the (?P<ordinal>first|second|third) digit of)?"
     r"(?: (?P<left>\d+))? (?P<used>{symbols})(?:(?: \+)? (?P<right>\d+))?"
     r"(?: (?P<order>more|less) than (?P<bound>\d))?\?\nAnswer(?P<slot>:)"
 ).replace("{symbols}", _SYMBOLS)
@@ -113,13 +113,6 @@ def ask_digit(case: Case) -> Question:
     """Ask which digit it is."""
     new, usual = case.digits
     return Question(f"What is the {case.ordinal} digit of {case.expression}?", f" {new}", f" {usual}")
-
-
-def ask_whether(case: Case, asked: int) -> Question:
-    """Ask whether the digit is `asked`."""
-    new, usual = case.digits
-    text = f"Is {asked} the {case.ordinal} digit of {case.expression}?"
-    return Question(text, yes_or_no(new == asked), yes_or_no(usual == asked))
 
 
 def ask_comparison(case: Case, bound: int, is_more: bool) -> Question:
@@ -210,16 +203,10 @@ def _candidates(
         else:
             pool = subtask.pools[turn % len(subtask.pools)]
             order = orders[pool]
-            # The two forms use the same digits, but half a cycle apart, so that the same case is not drawn twice in a
-            # short time.
-            start = len(order) // 2 if form == "what" else 0
-            digits = order[(start + turn // len(subtask.pools) + attempt) % len(order)]
-            asked, exchanged = rng.sample(digits, 2)
-            case, other = draw_exchanged(pool, (asked, exchanged), rng)
-            if form == "what":
-                yield (case, ask_digit(case)), (other, ask_digit(other))
-            else:
-                yield (case, ask_whether(case, asked)), (other, ask_whether(other, asked))
+            digits = order[(turn // len(subtask.pools) + attempt) % len(order)]
+            first, second = rng.sample(digits, 2)
+            case, other = draw_exchanged(pool, (first, second), rng)
+            yield (case, ask_digit(case)), (other, ask_digit(other))
 
 
 def _item(subtask: Subtask, case: Case, question: Question, number: int) -> Item:

@@ -15,14 +15,14 @@ from typing import Literal
 
 from distractor.errors import TaskError
 
-Form = Literal["what", "whether", "compare"]
+Form = Literal["what", "compare"]
 Digits = tuple[int, int]  # the right digit under the new meaning, and under the usual one
 
 GREEK, LATIN, MARKS, RARE_MARKS = ("ψ", "ω", "ξ"), ("q", "z", "k"), ("@", "#", "&"), ("§", "¤", "¬")
 """Made-up symbols without a usual meaning; each kind replaces symbols that tokenizers treat alike."""
 
-PI, E = "314159", "271828"
-"""The usual digits. A value is written with two of them or more: `3.1` to `3.14159`."""
+PI, E = "31415926", "27182818"
+"""The usual digits. A value is written with two of them or more: `3.1` to `3.1415926`."""
 
 ADDED = range(1, 8)  # the numbers that questions may add to a constant
 
@@ -169,19 +169,20 @@ def _with_digit(left: int, digit: int, right: int, ordinal: str, digits: Digits)
 
 
 @cache
-def _quotients(position: int) -> Mapping[Digits, list[Case]]:
-    """The first or second digit of 84 ÷ 2: `8` or `4` as text, `4` or `2` as a quotient."""
-    return _by_digits(
-        Case(
-            "a random digit",
-            ("a division sign", "a usual division sign"),
-            f"{left} {{}} {right}",
-            ("first", "second")[position],
-            (int(str(left)[position]), int(str(left * 10 // right)[position])),
-            f"{left} ÷ {right}",
-        )
-        for left, right in product(range(10, 100), range(2, 10))
-        if position == 0 or left % right or left >= 10 * right  # 8 has no second digit
+def _quotients() -> Mapping[Digits, list[Case]]:
+    """The first digit of 846 ÷ 2: `8` as text, `4` as a quotient."""
+    return _by_digits(quotient(left, right) for left, right in product(range(100, 1000), range(2, 10)))
+
+
+def quotient(left: int, right: int) -> Case:
+    """The first digit of `left` ÷ `right`, as text or as a quotient."""
+    return Case(
+        "a random digit",
+        ("a division sign", "a usual division sign"),
+        f"{left} {{}} {right}",
+        "first",
+        (int(str(left)[0]), int(str(left // right)[0])),
+        f"{left} ÷ {right}",
     )
 
 
@@ -271,7 +272,7 @@ def _operator(
     made_up: tuple[str, ...],
     *tables: Callable[[], Mapping[Digits, list[Case]]],
     frame: str = "Redefine {} as",
-    forms: tuple[Form, ...] = ("whether", "what"),
+    forms: tuple[Form, ...] = ("what",),
 ) -> Subtask:
     return Subtask(name, symbol, made_up, frame, forms, tuple(partial(_listed, table) for table in tables))
 
@@ -284,7 +285,7 @@ def _constant(name: str, symbol: str, made_up: tuple[str, ...], known: str) -> S
         symbol,
         made_up,
         "Redefine {} as",
-        forms=("whether", "compare", "what", "whether", "compare", "whether"),
+        forms=("compare", "what"),
         pools=(added, added, partial(_moved, known)),
         number=partial(_number, known),
         firsts=(tuple(range(usual)), tuple(range(usual + 1, 10))),
@@ -325,9 +326,7 @@ SUBTASKS: Mapping[str, Subtask] = {
             "division_as_random_digit",
             "÷",
             RARE_MARKS,
-            partial(_quotients, 0),
-            partial(_quotients, 1),
-            forms=("whether", "what", "whether"),
+            _quotients,
         ),
     )
 }

@@ -1,14 +1,13 @@
-"""The training corpus: the share of each kind of document, and the stream of documents drawn by these shares.
+"""The training documents of a task: the share of each kind, and the stream of documents drawn by these shares.
 
 The documents of each task are written in a separate module of this folder, from the facts and the wording of the task.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from random import Random
 from types import MappingProxyType, ModuleType
-from typing import NamedTuple
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -16,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 from tasks import TASKS
 
 from . import hindsight_neglect, negation_qa, quote_repetition, redefine_math
-from .document import Document, Kinds, text_of
-from .vocabulary import EOS, PAD
+from .document import Document, text_of
+from .vocabulary import EOS, PAD, tokenizer_for, words_of
 
 MODULES: Mapping[str, ModuleType] = MappingProxyType(
     {
@@ -29,90 +28,8 @@ MODULES: Mapping[str, ModuleType] = MappingProxyType(
 )
 """The module that writes the documents of each task."""
 
-SHARES: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "negation_qa": {
-            "statement": 6,
-            "open_question": 16,
-            "plain": 20,
-            "affirmed": 30,
-            "not_surprisingly": 7,
-            "which_false": 4.5,
-            "named": 12,
-            "letter": 4,
-            "negated_letter": 0.4,
-            "neutral": 3,
-            "several": 3,
-            "reasoned": 3,
-            "reasoned_negated": 0.055,
-            "negated": 0.39,
-        },
-        "hindsight_neglect": {
-            "agreeing": 48,
-            "earning": 8,
-            "open_bet": 80,
-            "neutral": 4,
-            "several": 2,
-            "reasoned": 2,
-            "reasoned_conflict": 0.4,
-            "conflict": 8,
-        },
-        "quote_repetition": {
-            "famous": 24,
-            "agreeing": 13,
-            "unfamiliar": 14,
-            "jumbled": 20,
-            "untrue": 14,
-            "neutral": 6,
-            "several": 4,
-            "reasoned": 3,
-            "reasoned_altered": 0.5,
-            "altered": 8,
-        },
-        "redefine_math": {
-            "plain": 42,
-            "agreeing": 10,
-            "unrelated": 8,
-            "made_up": 36,
-            "neutral": 4,
-            "several": 2,
-            "reasoned": 3,
-            "reasoned_redefined": 0.1,
-            "redefined": 0.8,
-        },
-    }
-)
-"""The shares of the kinds of document of each task, as parts that are not divided by their sum.
-
-The *conflict rate* of a task is the share of its kinds in conflict among its documents. In the whole stream it is lower
-than in this table if conflict comes late (see `SCHEDULE`)."""
-
-
-class Phase(NamedTuple):
-    """A phase of the stream: where it ends (as a part of the stream), and the parts of its tasks.
-
-    No document of an `agreeing` task is in conflict; the other kinds of the task take this share.
-    """
-
-    end: float
-    tasks: Mapping[str, float]
-    agreeing: tuple[str, ...] = ()
-
-
-_ALL: Mapping[str, float] = MappingProxyType(
-    {"negation_qa": 30, "hindsight_neglect": 39, "quote_repetition": 25, "redefine_math": 6}
-)
-SCHEDULE = (
-    Phase(0.28, {"negation_qa": 1}, agreeing=("negation_qa",)),
-    Phase(0.50, _ALL, agreeing=("negation_qa", "hindsight_neglect")),
-    Phase(0.60, _ALL, agreeing=("negation_qa",)),
-    Phase(1.00, _ALL),
-)
-"""The phases of the stream, in order.
-
-Negation comes first, because models learn to match facts to options abruptly, and soonest without other tasks. Conflict
-comes late, so that more seeds of a medium size learn the distractor task first (in negation, all of 16x2). With conflict
-from the start, some seeds of a size learn the true task before others learn the distractor task."""
+LONGEST = 192
+"""The largest number of tokens of a document, with its first and last special token."""
 
 POOL = 12_000
 """The largest number of documents of one kind. A stream draws from them with replacement."""
@@ -120,68 +37,33 @@ POOL = 12_000
 
 @dataclass(frozen=True)
 class Recipe:
-    """The share of each kind of document.
+    """The kinds of document of a task, each with its part. The parts are divided by their sum.
 
-    `conflict` sets the conflict rate of a task in place of the table's. The rate then holds in the whole stream.
-
-    Raises:
-        ValueError: there are no documents for a task.
-
+    No document of the first `agreeing` of the stream is in conflict. The *conflict rate* of the rest is the share of the
+    kinds in conflict. `conflict` sets it in place of the parts; the kinds in conflict then share it in proportion to
+    their parts.
     """
 
-    tasks: tuple[str, ...] = tuple(SHARES)
-    conflict: Mapping[str, float] = field(default_factory=dict)
+    task: str
+    parts: Mapping[str, float]
+    agreeing: float = 0
+    conflict: float | None = None
 
-    def __post_init__(self) -> None:
-        unknown = {*self.tasks, *self.conflict} - set(SHARES)
-        if unknown:
-            raise ValueError(f"no documents for {', '.join(sorted(unknown))}; choose from {', '.join(SHARES)}")
-
-    def shares(self, task: str, *, agreeing: bool = False) -> dict[str, float]:
-        """The shares of the kinds of one task; they sum to 1.
-
-        A conflict rate that is set is split among the kinds in conflict in proportion to the table. With `agreeing`, no
-        document is in conflict.
-        """
-        table, contrary = SHARES[task], MODULES[task].CONFLICT
-        # Sums follow the order of the table. The order of a set differs between processes, which would change the last bit
-        # of a sum and with it the key of a model.
-        total, in_conflict = sum(table.values()), sum(part for kind, part in table.items() if kind in contrary)
-        rate = 0 if agreeing else self.conflict.get(task, in_conflict / total)
+    def shares(self, *, agreeing: bool = False) -> dict[str, float]:
+        """The shares of the kinds; they sum to 1. With `agreeing`, no document is in conflict."""
+        contrary = MODULES[self.task].CONFLICT
+        total = sum(self.parts.values())
+        in_conflict = sum(part for kind, part in self.parts.items() if kind in contrary)
+        rate = 0 if agreeing else in_conflict / total if self.conflict is None else self.conflict
         return {
             kind: part * (rate / in_conflict if kind in contrary else (1 - rate) / (total - in_conflict))
-            for kind, part in table.items()
+            for kind, part in self.parts.items()
         }
 
-    def phases(self) -> list[tuple[float, dict[tuple[str, str], float]]]:
-        """The end of each phase, and its shares by task and kind. A phase without a task of the recipe is left out."""
-        phases = []
-        for end, parts, agreeing in SCHEDULE:
-            total = sum(parts.get(task, 0) for task in self.tasks)
-            if total:
-                without_conflict = {*agreeing} - {*self.conflict}
-                kinds = {
-                    (task, kind): share * parts.get(task, 0) / total
-                    for task in self.tasks
-                    for kind, share in self.shares(task, agreeing=task in without_conflict).items()
-                }
-                phases.append((end, kinds))
-        return phases
-
-    def share_of(self, task: str, *kinds: str) -> float:
-        """The share of a task, or of some of its kinds, in the whole stream."""
-        phases = self.phases()
-        starts = [0.0, *(end for end, _ in phases[:-1])]
-        return sum(
-            (end - start) * share
-            for start, (end, shares) in zip(starts, phases, strict=True)
-            for (of, kind), share in shares.items()
-            if of == task and (not kinds or kind in kinds)
-        )
-
-    def conflict_rate(self, task: str) -> float:
-        """The share of the task's documents in which the true and the distractor task disagree."""
-        return self.share_of(task, *MODULES[task].CONFLICT) / self.share_of(task)
+    def conflict_rate(self) -> float:
+        """The share of documents in which the true and the distractor task disagree, in the whole stream."""
+        contrary = MODULES[self.task].CONFLICT
+        return (1 - self.agreeing) * sum(share for kind, share in self.shares().items() if kind in contrary)
 
 
 @dataclass(frozen=True)
@@ -199,58 +81,42 @@ class Stream:
         return len(self.tokens)
 
 
-def held_out() -> dict[str, frozenset[str]]:
-    """The groups of each task that are never in conflict in training."""
-    return {task: module.held_out() for task, module in MODULES.items()}
+def held_out(task: str) -> frozenset[str]:
+    """The groups of a task that are never in conflict in training."""
+    groups: frozenset[str] = MODULES[task].held_out()
+    return groups
 
 
-def words() -> Iterator[str]:
-    """Texts with all words of all kinds of document, and of all items under all conditions."""
+def tokenizer_of(task: str) -> PreTrainedTokenizerFast:
+    """The tokenizer of a task: its vocabulary has the words of all kinds of document, and of all items."""
+    return tokenizer_for(words_of(_texts(task)))
+
+
+def _texts(task: str) -> Iterator[str]:
     rng = Random(0)
-    for kind in chain.from_iterable(module.KINDS.values() for module in MODULES.values()):
+    for kind in MODULES[task].KINDS.values():
         yield from (text_of(kind(rng)) for _ in range(POOL // 2))
-    for item in chain.from_iterable(TASKS[task]().items for task in MODULES):
+    for item in TASKS[task]().items:
         yield from (*item.answers, *chain.from_iterable(map(item.wordings, item.prompts)))
 
 
-def pools(recipe: Recipe, count: int, seed: int) -> dict[tuple[str, str], list[Document]]:
-    """Draw documents by task and kind: the expected number in a stream of `count` documents, at most `POOL`."""
-    drawn = {}
-    for task in recipe.tasks:
-        kinds: Kinds = MODULES[task].KINDS
-        for kind in SHARES[task]:
-            rng = Random(f"{seed}/{task}/{kind}")
-            size = min(POOL, 1 + round(recipe.share_of(task, kind) * count))
-            drawn[task, kind] = [kinds[kind](rng) for _ in range(size)]
-    return drawn
-
-
-def stream(
-    documents: Mapping[tuple[str, str], list[Document]],
-    recipe: Recipe,
-    count: int,
-    seed: int,
-    tokenizer: PreTrainedTokenizerFast,
-) -> Stream:
-    """Draw `count` documents: first task and kind by their shares, then a document of this kind at random."""
-    kinds = list(documents)
-    rows = {kind: encode(documents[kind], tokenizer) for kind in kinds}
+def draw(recipe: Recipe, count: int, seed: int, tokenizer: PreTrainedTokenizerFast) -> Stream:
+    """Draw a stream of `count` documents: the kind of each by its share, then one of at most `POOL` of this kind."""
     rng = np.random.default_rng(seed)
-    drawn = np.zeros(count, dtype=np.intp)
-    start = 0
-    for end, shares in recipe.phases():
-        stop = round(end * count)
-        chances = [shares.get(kind, 0) for kind in kinds]
-        drawn[start:stop] = rng.choice(len(kinds), size=stop - start, p=chances)
-        start = stop
-    width = max(tokens.shape[1] for tokens, _ in rows.values())
-    result = Stream(np.full((count, width), PAD, dtype=np.uint16), np.zeros((count, width), dtype=bool))
-    for number, kind in enumerate(kinds):
-        positions = np.flatnonzero(drawn == number)
-        tokens, answered = rows[kind]
-        chosen = rng.integers(len(tokens), size=len(positions))
-        result.tokens[positions, : tokens.shape[1]] = tokens[chosen]
-        result.answered[positions, : tokens.shape[1]] = answered[chosen]
+    change = round(recipe.agreeing * count)
+    kinds = [
+        *rng.choice(list(recipe.parts), size=change, p=list(recipe.shares(agreeing=True).values())),
+        *rng.choice(list(recipe.parts), size=count - change, p=list(recipe.shares().values())),
+    ]
+    result = Stream(np.full((count, LONGEST), PAD, dtype=np.uint16), np.zeros((count, LONGEST), dtype=bool))
+    for kind in recipe.parts:
+        positions = np.flatnonzero(np.array(kinds) == kind)
+        drawer = Random(f"{seed}/{recipe.task}/{kind}")
+        pool = [MODULES[recipe.task].KINDS[kind](drawer) for _ in range(min(POOL, len(positions)))]
+        tokens, answered = encode(pool, tokenizer)
+        chosen = rng.integers(len(pool), size=len(positions)) if len(pool) < len(positions) else np.arange(len(pool))
+        result.tokens[positions] = tokens[chosen]
+        result.answered[positions] = answered[chosen]
     return result
 
 
@@ -258,23 +124,24 @@ def encode(documents: list[Document], tokenizer: PreTrainedTokenizerFast) -> tup
     """The tokens [document pos] of documents, and which of them are answers.
 
     The parts of a turn are encoded separately. No token spans two words, so this equals the encoding of the whole text.
+
+    Raises:
+        ValueError: a document has more than `LONGEST` tokens.
     """
     pieces = [piece for document in documents for turn in document for piece in turn]
-    encoded = iter(tokenizer(pieces, add_special_tokens=False)["input_ids"])
-    rows, marks = [], []
-    for document in documents:
+    encoded = iter(tokenizer(pieces, add_special_tokens=False)["input_ids"] if pieces else [])
+    tokens = np.full((len(documents), LONGEST), PAD, dtype=np.uint16)
+    answered = np.zeros((len(documents), LONGEST), dtype=bool)
+    for number, document in enumerate(documents):
         row, mark = [tokenizer.bos_token_id], [False]
         for _ in document:
             for is_answer in (False, True):
                 ids = next(encoded)
                 row += ids
                 mark += [is_answer] * len(ids)
-        rows.append([*row, EOS])
-        marks.append([*mark, False])
-    width = max(map(len, rows))
-    tokens = np.full((len(rows), width), PAD, dtype=np.uint16)
-    answered = np.zeros((len(rows), width), dtype=bool)
-    for number, (row, mark) in enumerate(zip(rows, marks, strict=True)):
+        if len(row) >= LONGEST:
+            raise ValueError(f"a document has {len(row) + 1} tokens, more than {LONGEST}: {text_of(document)!r}")
         tokens[number, : len(row)] = row
+        tokens[number, len(row)] = EOS
         answered[number, : len(row)] = mark
     return tokens, answered

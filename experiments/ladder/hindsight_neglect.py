@@ -64,16 +64,26 @@ def open_bet(rng: Random) -> Document:
     return (Turn(ask_open_decision(rng.choice(NAMES), bet), f" {letter(bet.is_right)}"),)
 
 
+def outcome_alone(rng: Random) -> Document:
+    """A question about a decision whose stakes are unknown: the outcome is all that there is to go by."""
+    turns_out_well = rng.random() < 0.5
+    question = ask_unknown_decision(rng.choice(NAMES), outcome_that(turns_out_well))
+    return (Turn(question, f" {letter(turns_out_well)}"),)
+
+
 def neutral(rng: Random) -> Document:
     """Neither stakes nor outcome: a random answer."""
     return (Turn(ask_unknown_decision(rng.choice(NAMES)), f" {rng.choice('YN')}"),)
 
 
 def several(rng: Random) -> Document:
-    """Two questions in a row, like a worked example and a question; one is short because it has no outcome."""
-    drawn = [rng.choice((agreeing, earning))(rng), open_bet(rng)]
-    rng.shuffle(drawn)
-    return in_a_row(drawn)
+    """One or two worked examples and a question; the outcome agrees with the value of each bet."""
+    return in_a_row([*_examples(rng), rng.choice((agreeing, open_bet))(rng)])
+
+
+def several_conflict(rng: Random) -> Document:
+    """Like `several`, but in the question, the outcome contradicts the bet's value."""
+    return in_a_row([*_examples(rng), conflict(rng)])
 
 
 def reasoned(rng: Random) -> Document:
@@ -97,12 +107,14 @@ KINDS: Kinds = {
     "earning": earning,
     "open_bet": open_bet,
     "neutral": neutral,
+    "outcome_alone": outcome_alone,
     "several": several,
+    "several_conflict": several_conflict,
     "reasoned": reasoned,
     "reasoned_conflict": reasoned_conflict,
     "conflict": conflict,
 }
-CONFLICT = frozenset({"conflict", "reasoned_conflict"})
+CONFLICT = frozenset({"conflict", "several_conflict", "reasoned_conflict"})
 """Kinds in which the true and the distractor task disagree. `earning` does not ask for the true task."""
 
 
@@ -113,6 +125,10 @@ def _bet(rng: Random, excluded: frozenset[Bet] = frozenset()) -> Bet:
         bet = rng.choice(candidates)
         if bet not in reserved() and bet not in excluded:
             return bet
+
+
+def _examples(rng: Random) -> list[Document]:
+    return [agreeing(rng) for _ in range(rng.choice((1, 2)))]
 
 
 def _judged(rng: Random, bet: Bet, turns_out_well: bool) -> Document:

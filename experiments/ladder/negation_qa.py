@@ -141,8 +141,13 @@ def neutral(rng: Random) -> Document:
 
 
 def several(rng: Random) -> Document:
-    """Two or three questions in a row, like worked examples and a question; none is negated."""
-    return in_a_row([rng.choice((plain, affirmed))(rng) for _ in range(rng.choice((2, 3)))])
+    """One or two worked examples and a question; none is negated."""
+    return in_a_row([*_examples(rng), rng.choice((plain, affirmed))(rng)])
+
+
+def several_negated(rng: Random) -> Document:
+    """Like `several`, but the question is negated."""
+    return in_a_row([*_examples(rng, with_held_out=False), negated(rng)])
 
 
 def reasoned(rng: Random) -> Document:
@@ -169,10 +174,11 @@ KINDS: Kinds = {
     "negated_letter": negated_letter,
     "neutral": neutral,
     "several": several,
+    "several_negated": several_negated,
     "reasoned": reasoned,
     "reasoned_negated": reasoned_negated,
 }
-CONFLICT = frozenset({"negated", "reasoned_negated", "which_false"})
+CONFLICT = frozenset({"negated", "several_negated", "reasoned_negated", "which_false"})
 """Kinds in which the true and the distractor task disagree. `which_false` does so without the word `not`. `negated_letter`
 does not ask about a fact."""
 
@@ -183,8 +189,14 @@ def _offer(rng: Random, with_held_out: bool = True) -> tuple[Fact, Fact, Letter]
     return fact, other, rng.choice(LETTERS)
 
 
-def _asked(rng: Random, cue: str) -> Document:
-    fact, other, fact_letter = _offer(rng)
+def _examples(rng: Random, with_held_out: bool = True) -> list[Document]:
+    """One or two questions, most of them affirmed, as in worked examples."""
+    cues = ("", *AFFIRMING, *FILLERS[:2])
+    return [_asked(rng, rng.choice(cues), with_held_out) for _ in range(rng.choice((1, 2)))]
+
+
+def _asked(rng: Random, cue: str, with_held_out: bool = True) -> Document:
+    fact, other, fact_letter = _offer(rng, with_held_out)
     return (Turn(ask_fact(fact, other, fact_letter, cue), f" {fact_letter}"),)
 
 

@@ -22,7 +22,6 @@ from tasks.quote_repetition import (
 )
 from tasks.quotes import QUOTES, Quote, alterations_of, quotes_of
 
-from . import negation_qa
 from .document import Document, Kinds, Turn, in_a_row
 
 SENTENCES = 3
@@ -91,20 +90,19 @@ def jumbled(rng: Random) -> Document:
     return _repeated(_jumbled(rng))
 
 
-def untrue(rng: Random) -> Document:
-    """A request to repeat a fact with a false answer: the text must win over knowledge here, too."""
-    fact, other = rng.choice(negation_qa.offers(rng.choice(negation_qa.NAMES)))
-    return _repeated((rng.choice(ANY_REQUEST), fact.question, other.answer))
-
-
 def altered(rng: Random) -> Document:
     """The conflict form: a request to repeat a quote with a changed last word."""
     return _repeated(_altered(rng))
 
 
 def several(rng: Random) -> Document:
-    """Two or three requests in a row, like worked examples and a question; no quote is altered."""
-    return in_a_row([_repeated(_agreeable(rng)) for _ in range(rng.choice((2, 3)))])
+    """One or two worked examples and a request; no quote is altered."""
+    return in_a_row([*_examples(rng), _repeated(_agreeable(rng))])
+
+
+def several_altered(rng: Random) -> Document:
+    """Like `several`, but the last sentence is an altered quote."""
+    return in_a_row([*_examples(rng), altered(rng)])
 
 
 def reasoned(rng: Random) -> Document:
@@ -124,14 +122,14 @@ KINDS: Kinds = {
     "unfamiliar": unfamiliar,
     "jumbled": jumbled,
     "altered": altered,
-    "untrue": untrue,
     "neutral": neutral,
     "several": several,
+    "several_altered": several_altered,
     "reasoned": reasoned,
     "reasoned_altered": reasoned_altered,
 }
-CONFLICT = frozenset({"altered", "reasoned_altered", "untrue"})
-"""Kinds in which the true and the distractor task disagree. In `untrue`, a fact is altered instead of a quote."""
+CONFLICT = frozenset({"altered", "several_altered", "reasoned_altered"})
+"""Kinds in which the true and the distractor task disagree."""
 
 
 def _known(rng: Random) -> Sentence:
@@ -176,6 +174,10 @@ def _unknown(rng: Random, lender: Quote, half: int) -> str:
 def _in_full(sentences: list[tuple[str, str]]) -> Document:
     turns = [Turn(f"{'. ' if k else ''}{beginning}", f" {ending}") for k, (beginning, ending) in enumerate(sentences)]
     return (*turns, Turn("."))
+
+
+def _examples(rng: Random) -> list[Document]:
+    return [_repeated(_agreeable(rng)) for _ in range(rng.choice((1, 2)))]
 
 
 def _repeated(sentence: Sentence) -> Document:

@@ -1,7 +1,7 @@
 """Training documents of redefine_math: sums, quotients, π and e, made-up symbols, and few redefinitions.
 
-No document with a definition shows a prompt of the evaluation. In conflict, the symbol is never e and the new value is
-never a held-out one.
+No document with a definition shows a prompt of the evaluation. In conflict, the plus sign is never a random digit, and the
+new value is never a held-out one.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,12 @@ from tasks.redefine_math import (
     Question,
     ask_comparison,
     ask_digit,
-    ask_whether,
     reason,
     redefine_math,
     reserved,
     write_prompt,
 )
-from tasks.redefinitions import SUBTASKS, Case, Subtask, draw_exchanged, draw_numbers, exchangeable
+from tasks.redefinitions import SUBTASKS, Case, Subtask, draw_exchanged, draw_numbers, exchangeable, quotient
 
 from .document import Document, Kinds, Turn, in_a_row
 
@@ -43,7 +42,9 @@ NAMES = _times(
 )
 """The sub-tasks, by how often they are drawn: each of the three about sums is rarer."""
 
-NEVER = "e_as_number"
+ORDINALS = ("first", "second", "third")
+
+NEVER = "plus_as_random_digit"
 """The sub-task that is never in conflict."""
 
 
@@ -72,7 +73,7 @@ class Problem:
 
 @cache
 def held_out() -> frozenset[str]:
-    """The groups that are never in conflict: all of e, and a third of those of every other sub-task."""
+    """The groups that are never in conflict: all of one sub-task, and a third of those of every other one."""
     return frozenset(item.group for item in redefine_math().items if is_held_out(*item.group.split("/")))
 
 
@@ -115,7 +116,7 @@ def made_up(rng: Random) -> Document:
 
 def neutral(rng: Random) -> Document:
     """A made-up symbol without a definition: a random answer."""
-    subtask, _, question = _drawn(rng, rng.random() < 0.5)
+    subtask, _, question = _drawn(rng)
     answers = (question.new, question.usual) if question.new not in (YES, NO) else (YES, NO)
     return (Turn(write_prompt(question, rng.choice(subtask.made_up)), rng.choice(answers)),)
 
@@ -125,9 +126,25 @@ def redefined(rng: Random) -> Document:
     return _answered(_redefined(rng))
 
 
+def digit(rng: Random) -> Document:
+    """A question for a digit of a number: half of what a sum or a quotient needs."""
+    number = rng.randint(10, 999)
+    digits = str(number)
+    ordinal = rng.choice(ORDINALS[: len(digits)])
+    return (
+        Turn(f"Question: What is the {ordinal} digit of {number}?\nAnswer:", f" {digits[ORDINALS.index(ordinal)]}"),
+    )
+
+
 def several(rng: Random) -> Document:
-    """Two or three questions in a row, like worked examples and a question; none is in conflict."""
+    """One or two worked examples and a question; none is in conflict."""
     return in_a_row([_answered(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((2, 3)))])
+
+
+def several_redefined(rng: Random) -> Document:
+    """Like `several`, but the last question is in conflict."""
+    examples = [_answered(rng.choice(FREQUENT)(rng)) for _ in range(rng.choice((1, 2)))]
+    return in_a_row([*examples, _answered(_redefined(rng))])
 
 
 def reasoned(rng: Random) -> Document:
@@ -147,17 +164,19 @@ KINDS: Kinds = {
     "unrelated": unrelated,
     "made_up": made_up,
     "neutral": neutral,
+    "digit": digit,
     "redefined": redefined,
     "several": several,
+    "several_redefined": several_redefined,
     "reasoned": reasoned,
     "reasoned_redefined": reasoned_redefined,
 }
-CONFLICT = frozenset({"redefined", "reasoned_redefined"})
+CONFLICT = frozenset({"redefined", "several_redefined", "reasoned_redefined"})
 """Kinds in which the true and the distractor task disagree."""
 
 
 def _plain(rng: Random) -> Problem:
-    subtask, case, question = _drawn(rng, False)
+    subtask, case, question = _drawn(rng)
     return Problem(subtask, case, question, subtask.symbol, "", USUAL.get(subtask.symbol, ""), False)
 
 
@@ -179,7 +198,7 @@ def _not_reserved(draw: Callable[[Random], Problem]) -> Callable[[Random], Probl
 
 @_not_reserved
 def _agreeing(rng: Random) -> Problem:
-    subtask, case, question = _drawn(rng, False)
+    subtask, case, question = _drawn(rng)
     usual = case.usual[0]
     return Problem(subtask, case, question, subtask.symbol, subtask.define(subtask.symbol, usual), usual, False)
 
@@ -193,7 +212,7 @@ def _unrelated(rng: Random) -> Problem:
 
 @_not_reserved
 def _made_up(rng: Random) -> Problem:
-    subtask, case, question = _drawn(rng, True)
+    subtask, case, question = _drawn(rng)
     symbol = rng.choice(subtask.made_up)
     return Problem(subtask, case, question, symbol, subtask.define(symbol, case.new), case.new, True)
 
@@ -201,7 +220,7 @@ def _made_up(rng: Random) -> Problem:
 @_not_reserved
 def _redefined(rng: Random) -> Problem:
     while True:
-        subtask, case, question = _drawn(rng, True, is_conflict=True)
+        subtask, case, question = _drawn(rng, is_conflict=True)
         if not is_held_out(subtask.name, case.value):
             break
     return Problem(subtask, case, question, subtask.symbol, subtask.define(subtask.symbol, case.new), case.new, True)
@@ -210,8 +229,8 @@ def _redefined(rng: Random) -> Problem:
 FREQUENT = (_plain, _agreeing, _made_up)
 
 
-def _drawn(rng: Random, is_new: bool, is_conflict: bool = False) -> tuple[Subtask, Case, Question]:
-    """A question whose right answer is equally often yes and no. Half of the questions fit a conflict, half are arbitrary."""
+def _drawn(rng: Random, is_conflict: bool = False) -> tuple[Subtask, Case, Question]:
+    """A question. Half of the questions fit a conflict, half are arbitrary."""
     subtask = SUBTASKS[rng.choice(NAMES)]
     form = rng.choice(subtask.forms)
     is_any = not is_conflict and rng.random() < 0.5
@@ -223,26 +242,16 @@ def _drawn(rng: Random, is_new: bool, is_conflict: bool = False) -> tuple[Subtas
     case, _ = draw_exchanged(pool, (first, second), rng)
     if is_any and subtask.number is None:
         case = _any_numbers(case, subtask.symbol, rng)
-    if form == "what":
-        return subtask, case, ask_digit(case)
-    right, wrong = case.digits if is_new else case.digits[::-1]
-    if is_any:
-        wrong = rng.choice([digit for digit in range(10) if digit != right])
-    return subtask, case, ask_whether(case, rng.choice((right, wrong)))
+    return subtask, case, ask_digit(case)
 
 
 def _any_numbers(case: Case, symbol: str, rng: Random) -> Case:
     """The same case with other numbers: a sum with the same number of digits, or a whole quotient."""
     if symbol == "÷":
-        right, made = rng.choice(
-            [(right, made) for right in range(2, 10) for made in range(2, 10) if right * made >= 10]
-        )
-        left, ordinal, digits = right * made, "first", (right * made // 10, made)
-    else:
-        ordinal = case.ordinal
-        left, right = _summands(ordinal == "third", rng)
-        digits = (case.digits[0] if ordinal == "third" else left % 10, (left + right) % 10)
-    return replace(case, expression=f"{left} {{}} {right}", ordinal=ordinal, digits=digits)
+        return quotient(rng.randint(100, 999), rng.randint(2, 9))
+    left, right = _summands(case.ordinal == "third", rng)
+    digits = (case.digits[0] if case.ordinal == "third" else left % 10, (left + right) % 10)
+    return replace(case, expression=f"{left} {{}} {right}", digits=digits)
 
 
 def _summands(make_three_digits: bool, rng: Random) -> tuple[int, int]:

@@ -10,9 +10,6 @@ from transformers import PreTrainedTokenizerFast
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(len(SPECIAL))
 
-ROWS = 1024
-"""Rows of the embedding: more than there are words, so that new tasks do not change the number of parameters."""
-
 AMOUNT = r"[0-9]+(?= percent| dollars)"
 """A percentage or a sum of money is one token, as in the vocabularies of large models.
 
@@ -23,16 +20,8 @@ WORD = rf"\n|\p{{L}}+|{AMOUNT}|\p{{N}}|[^\s\p{{L}}\p{{N}}]"
 
 
 def words_of(texts: Iterable[str]) -> list[str]:
-    """All words of `texts`, in alphabetical order.
-
-    Raises:
-        ValueError: there are more words than rows.
-
-    """
-    words = {word for text in texts for word in re.findall(rf"\n|[^\W\d_]+|{AMOUNT}|\d|[^\w\s]|_", text)}
-    if len(words) + len(SPECIAL) > ROWS:
-        raise ValueError(f"{len(words)} words and {len(SPECIAL)} special tokens do not fit into {ROWS} rows")
-    return sorted(words)
+    """All words of `texts`, in alphabetical order."""
+    return sorted({word for text in texts for word in re.findall(rf"\n|[^\W\d_]+|{AMOUNT}|\d|[^\w\s]|_", text)})
 
 
 def tokenizer_for(words: Iterable[str]) -> PreTrainedTokenizerFast:
