@@ -40,8 +40,10 @@ YES, NO = " Yes", " No"
 USUAL = {"π": f"{PI[0]}.{PI[1:3]}", "e": f"{E[0]}.{E[1:3]}"}
 """The values of the constants in prompts without a definition."""
 
-PAIRS = 42
-"""Pairs of items in each sub-task: the answers of the two are opposite words, or the same two digits exchanged."""
+PAIRS = 44
+"""Pairs of items in each sub-task, a multiple of four: half of the questions about a constant compare it, and half of these
+have a value above the usual one. The answers of a pair are opposite words, or the same two digits exchanged.
+"""
 
 ATTEMPTS = 1000  # maximum number of draws until none of a pair's prompts is a repeat
 

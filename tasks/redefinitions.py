@@ -94,7 +94,7 @@ def draw_exchanged(pool: Pool, digits: Digits, rng: Random) -> tuple[Case, Case]
 
 
 def draw_numbers(subtask: Subtask, first: int, rng: Random) -> tuple[int, Case, Case]:
-    """Draw a value that begins with `first`, a bound between it and the usual value, and another value on its side.
+    """Draw a value that begins with `first`, a bound between it and the usual value, and another value with this digit.
 
     Returns (bound, case, other case).
 
@@ -105,8 +105,7 @@ def draw_numbers(subtask: Subtask, first: int, rng: Random) -> tuple[int, Case, 
         raise TaskError(f"{subtask.name} redefines no number, so values cannot be compared; ask for a digit")
     case = subtask.number(first, rng)
     bound = rng.randint(min(case.digits) + 1, max(case.digits))
-    same_side = [other for side in subtask.firsts for other in side if (other >= bound) == (first >= bound)]
-    return bound, case, subtask.number(rng.choice(same_side), rng)
+    return bound, case, subtask.number(first, rng)
 
 
 # Cases of signs

@@ -116,6 +116,7 @@ def learn(
         clip(networks)
         for optimizer in optimizers:
             optimizer.step()
+        after(step + 1, networks)  # before the checkpoint: a run stopped in between repeats it and does not skip it
         if checkpoint is not None and (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < budget.steps:
             state = {
                 "networks": networks.state_dict(),
@@ -127,7 +128,6 @@ def learn(
             part = checkpoint.with_suffix(".part")
             torch.save(state, part)
             part.replace(checkpoint)
-        after(step + 1, networks)
     return networks, losses.mean(0).tolist(), time.perf_counter() - started
 
 
@@ -187,9 +187,8 @@ def split_by_length(lengths: np.ndarray) -> list[tuple[int, int]]:
 def optimizers_of(networks: Networks, budget: Budget) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for the embedding, the norms and the biases.
 
-    With AdamW alone, chance decides which sizes learn a skill that only few documents teach. A Muon step is as long
-    along rare
-    directions of a matrix as along frequent ones, so that learning follows size more closely.
+    With AdamW alone, chance decides which sizes learn a skill that only few documents teach. A Muon step is as long along
+    rare directions of a matrix as along frequent ones, so that learning follows size more closely.
     Source: Jordan 2024; scaled like AdamW by Liu et al. 2025, arXiv 2502.16982.
     """
     matrices = {name: parameter for name, parameter in networks.stacked.items() if parameter.ndim == 3}

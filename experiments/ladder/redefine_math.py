@@ -246,7 +246,7 @@ def _drawn(rng: Random, is_conflict: bool = False) -> tuple[Subtask, Case, Quest
 
 
 def _any_numbers(case: Case, symbol: str, rng: Random) -> Case:
-    """The same case with other numbers: a sum with the same number of digits, or a whole quotient."""
+    """The same case with other numbers: a sum with the same number of digits, or another quotient."""
     if symbol == "÷":
         return quotient(rng.randint(100, 999), rng.randint(2, 9))
     left, right = _summands(case.ordinal == "third", rng)

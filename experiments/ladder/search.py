@@ -21,7 +21,6 @@ def search(task: str, documents: Stream, tokenizer: PreTrainedTokenizerFast) -> 
 
     Raises:
         ValueError: the stream contains a reserved prompt.
-
     """
     prompts = sorted(
         {wording for item in TASKS[task]().items for condition in RESERVED for wording in item.wordings(condition)}

@@ -4,6 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from math import comb
 from operator import add, mod, truediv
 from random import Random
 
@@ -23,10 +24,10 @@ PROMPT = re.compile(
     r"(?:(?:Redefine|Read) (?P<defined>\S+)(?: and its numbers)? as (?P<meaning>.+)\.\n)?"
     r"Question: (?P<question>.+)\?\nAnswer:"
 )
-ASKED = re.compile(r"(?:What is|Is (?P<asked>\d)) the (?P<ordinal>\w+) digit of (?P<expression>.+)")
+ASKED = re.compile(r"What is the (?P<ordinal>\w+) digit of (?P<expression>[^?]+)")
 COMPARED = re.compile(r"Is (?P<symbol>\S+) (?P<order>more|less) than (?P<bound>\d)")
 ORDINALS = ("first", "second", "third")
-CONSTANTS = {"π": Decimal("3.14159"), "e": Decimal("2.71828")}
+CONSTANTS = {"π": Decimal("3.1415926"), "e": Decimal("2.7182818")}
 OPERATIONS: Mapping[str, Callable[[Decimal, Decimal], Decimal]] = {"+": add, "÷": truediv, "mod": mod}
 SOME_DIGIT = "_"
 
@@ -89,7 +90,7 @@ def answer(prompt: str, heeds_definitions: bool = True) -> str | None:
         return None
     digit = digits[ORDINALS.index(asked["ordinal"])]
     assert digit != SOME_DIGIT, prompt
-    return digit if asked["asked"] is None else "Yes" if digit == asked["asked"] else "No"
+    return digit
 
 
 def attentive(prompt: str) -> Mapping[str, float]:
@@ -111,7 +112,7 @@ def test_the_oracle_reads_expressions_by_their_meaning() -> None:
     assert digits_of("43 + 85", {"+": "a plus sign"}) == digits_of("43 + 85", {"@": "text"}) == "128"
     assert digits_of("43 @ 85", {}) == digits_of("ψ", {"π": "4.5"}) == ""
     assert digits_of("37 ÷ 5", {}) == "74"
-    assert digits_of("π + 2", {}) == "514159"
+    assert digits_of("π + 2", {}) == "51415926"
     assert digits_of("π + 2", {"π": "9.1 mod 6"}) == "51"
     assert digits_of("π", {"π": "2 + 3.14"}) == "514"
 
@@ -177,44 +178,25 @@ def numbers_in(text: str) -> str:
     return re.sub(r"\D", "", text)
 
 
-def asked_in(prompt: str) -> str | None:
-    asked = ASKED.search(prompt)
-    return asked["asked"] if asked else None
-
-
-def answer_by(digit: str, prompt: str) -> Mapping[str, float]:
-    """The answer of a reader who takes `digit` for the digit in question."""
-    asked = asked_in(prompt)
-    return {digit: 1} if asked is None else {"Yes": 1} if asked == digit else {"No": 1}
-
-
 def definition_in(prompt: str) -> str:
     return prompt.partition("\n")[0]
 
 
-def around_asked(prompt: str) -> str:
-    """All numbers of the prompt except the digit in the question."""
-    return numbers_in(re.sub(r"Is \d", "", prompt))
-
-
 def last_of_the_definition(prompt: str) -> Mapping[str, float]:
-    return answer_by((numbers_in(definition_in(prompt)) or "?")[-1], prompt)
+    return dict.fromkeys(numbers_in(definition_in(prompt))[-1:], 1)
 
 
 def first_of_the_definition(prompt: str) -> Mapping[str, float]:
-    return answer_by((numbers_in(definition_in(prompt)) or "?")[0], prompt)
+    return dict.fromkeys(numbers_in(definition_in(prompt))[:1], 1)
 
 
 def last_of_the_prompt(prompt: str) -> Mapping[str, float]:
-    return answer_by(around_asked(prompt)[-1], prompt)
+    return {numbers_in(prompt)[-1]: 1}
 
 
 def any_of_the_prompt(prompt: str) -> Mapping[str, float]:
     """Prefers a digit by its count in the prompt."""
-    digits = around_asked(prompt)
-    if (asked := asked_in(prompt)) is not None:
-        return {"Yes": digits.count(asked), "No": 0.5}
-    return Counter(digits)
+    return Counter(numbers_in(prompt))
 
 
 def yes(prompt: str) -> Mapping[str, float]:
@@ -226,9 +208,14 @@ def more_is_yes(prompt: str) -> Mapping[str, float]:
 
 
 def high_is_yes(prompt: str) -> Mapping[str, float]:
-    """Prefers yes for high digits and bounds."""
-    match = re.search(r"(?:Is|than) (\d)", prompt)
+    """Prefers yes for high bounds."""
+    match = re.search(r"than (\d)", prompt)
     return {"Yes": int(match[1]), "No": 4.5} if match else {}
+
+
+def larger(prompt: str) -> Mapping[str, float]:
+    """Prefers large digits."""
+    return {str(digit): digit for digit in range(10)}
 
 
 def biased(seed: int) -> Reader:
@@ -245,7 +232,7 @@ def accuracy(reader: Reader, items: tuple[Item, ...]) -> float:
     return float(np.mean(0.5 + 0.5 * np.sign(ahead)))
 
 
-@pytest.mark.parametrize("reader", [yes, more_is_yes, high_is_yes, *(biased(seed) for seed in range(3))])
+@pytest.mark.parametrize("reader", [yes, more_is_yes, high_is_yes, larger, *(biased(seed) for seed in range(3))])
 def test_frequencies_give_chance(reader: Reader, task: Task) -> None:
     assert accuracy(reader, task.items) == pytest.approx(0.5)
 
@@ -271,14 +258,60 @@ def test_two_digits_are_answers_in_both_orders_equally_often(task: Task) -> None
         assert all(pairs[one, other] == pairs[other, one] for one, other in pairs)
 
 
-def test_each_digit_in_a_question_is_right_as_often_as_wrong(task: Task) -> None:
-    for name in SUBTASKS:
-        answers: dict[str, Counter[str]] = defaultdict(Counter)
-        for item in task.items:
-            asked = asked_in(item.prompts[C.CONFLICT])
-            if subtask_of(item) == name and asked is not None:
-                answers[asked][item.true] += 1
-        assert all(words[" Yes"] == words[" No"] for words in answers.values())
+def compared(items: tuple[Item, ...]) -> Iterator[tuple[Item, int, str, int]]:
+    """Yield each comparison with the first digit of the new value, the order, and the bound."""
+    for item in items:
+        parts = PROMPT.fullmatch(item.prompts[C.CONFLICT])
+        assert parts
+        if match := COMPARED.fullmatch(parts["question"]):
+            new = value(match["symbol"], {match["symbol"]: parts["meaning"]})
+            yield item, int(Decimal(str(new))), match["order"], int(match["bound"])
+
+
+def test_neither_the_value_nor_the_bound_nor_the_order_predicts_yes(task: Task) -> None:
+    """The new value can be far from the usual one: then most bounds lie between them, but yes is not rarer."""
+    words: dict[tuple[str, object], Counter[str]] = defaultdict(Counter)
+    for item, first, order, bound in compared(task.items):
+        usual = CONSTANTS[COMPARED.search(item.prompts[C.CONFLICT])["symbol"]]
+        for feature in ((first, bound), f"{order} than", first - bound, first > usual):
+            words[subtask_of(item), feature][item.true] += 1
+    assert len(words) > 90
+    assert all(counts[" Yes"] == counts[" No"] for counts in words.values()), words
+
+
+@pytest.mark.parametrize("count", [200, 600])
+def test_no_feature_predicts_the_answer_in_the_first_items(count: int, task: Task) -> None:
+    """A reader that knows the most frequent answer for each value of a feature is hardly better than one that guesses."""
+    words: dict[tuple[str, object], Counter[str]] = defaultdict(Counter)
+    ahead = []
+    for place, item in enumerate(task.take(count).items):
+        prompt = item.prompts[C.CONFLICT]
+        if item.true in (" Yes", " No"):
+            match = COMPARED.search(prompt)
+            assert match
+            features = {
+                "sub-task": subtask_of(item),
+                "turn": place // 8 % 2,
+                "length": len(definition_in(prompt)) // 3,
+                "order": match["order"],
+                "bound": match["bound"],
+                "first": numbers_in(prompt)[0],
+            }
+            for feature in features.items():
+                words[feature][item.true] += 1
+        else:
+            ahead.append(int(item.true) > int(item.distractor))
+    assert np.mean(ahead) == pytest.approx(0.5, abs=0.03)
+    for feature in ("sub-task", "turn", "length", "order", "bound", "first"):
+        every = [counts for (name, _), counts in words.items() if name == feature]
+        known = sum(max(counts.values()) for counts in every) / sum(counts.total() for counts in every)
+        chance = sum(guessed(counts.total()) for counts in every) / sum(counts.total() for counts in every)
+        assert known < chance + 0.05, (feature, known, chance)
+
+
+def guessed(count: int) -> float:
+    """The expected count of the more frequent of two words, if each of `count` words is drawn by chance."""
+    return sum(comb(count, k) * max(k, count - k) for k in range(count + 1)) / 2**count
 
 
 @pytest.mark.parametrize("count", [8, 20, 60, 120, 200, 333])
@@ -348,8 +381,9 @@ def test_held_out_values_are_never_in_conflict(texts: dict[str, list[str]]) -> N
                 asked = ASKED.fullmatch(parts["question"])
                 assert asked
                 assert sum(map(int, asked["expression"].split()[0])) % 3 != 1
-    assert seen == {"π": set("0235689"), "+": set("235689")}
-    # Other kinds of documents contain held-out values and e.
+    assert seen == {"π": set("0235689"), "e": set("0235689"), "+": set("235689")}
+    assert not any("Redefine + as a random digit" in text for kind in training_module.CONFLICT for text in texts[kind])
+    # Other kinds of documents contain held-out values.
     agreeing = [PROMPT.match(text) for text in texts["agreeing"]]
     assert {parts["defined"] for parts in agreeing if parts} == {"π", "e", "+", "÷"}
 
@@ -362,14 +396,14 @@ def test_other_documents_are_not_in_conflict(texts: dict[str, list[str]]) -> Non
                 assert usual is None or answer(prompt) == usual, prompt
 
 
-def test_a_third_and_all_of_e_are_held_out() -> None:
+def test_a_third_and_all_of_one_sub_task_are_held_out() -> None:
     groups: dict[str, set[str]] = defaultdict(set)
     for item in TASKS["redefine_math"]().items:
         groups[subtask_of(item)].add(item.group)
     assert training_module.held_out() <= set().union(*groups.values())
     for name, own in groups.items():
         share = len(own & training_module.held_out()) / len(own)
-        assert share == 1 if name == "e_as_number" else 0.2 <= share <= 0.5, (name, share)
+        assert share == 1 if name == training_module.NEVER else 0.2 <= share <= 0.5, (name, share)
 
 
 def test_answers_in_documents_are_right(texts: dict[str, list[str]]) -> None:
@@ -403,16 +437,17 @@ def test_each_answer_is_as_frequent_in_conflict_as_in_other_documents(texts: dic
         last = Counter(text.rpartition(" ")[2] for text in texts[kind])
         assert abs(last["Yes"] - last["No"]) <= 4 * (last["Yes"] + last["No"]) ** 0.5
         shares[kind] = np.array([last[word] / len(texts[kind]) for word in ("Yes", "No", *map(str, range(10)))])
-    assert all(np.abs(share - shares["redefined"]).max() < 0.05 for share in shares.values())
+    # Quotients of arbitrary numbers begin with 1 more often than those in conflict.
+    assert all(np.abs(share - shares["redefined"]).max() < 0.07 for share in shares.values())
 
 
-def test_yes_and_no_are_equally_likely_for_every_digit_in_a_question(texts: dict[str, list[str]]) -> None:
+def test_yes_and_no_are_equally_likely_for_every_bound(texts: dict[str, list[str]]) -> None:
     for kind in ("plain", "made_up", "redefined"):
         answers: dict[str, Counter[str]] = defaultdict(Counter)
         for text in texts[kind]:
-            asked, last = asked_in(text), text.rpartition(" ")[2]
-            if asked is not None and asked != "0":
-                answers[asked][last] += 1
+            if match := COMPARED.search(text):
+                answers[match["bound"]][text.rpartition(" ")[2]] += 1
+        assert len(answers) >= 8
         for words in answers.values():
             assert 0.3 < words["Yes"] / words.total() < 0.7, (kind, answers)
 

@@ -36,7 +36,7 @@ FINGERPRINTS = {
     "negation_qa": "ffa37cf59f9d6e508d7ac11126114ae6e2755ac9f468c107f9c0c56b92da1a08",
     "hindsight_neglect": "f180bc21d586e769575ec39157e0f99f2a62ff8f09d144bda7a20b66ac8a113f",
     "quote_repetition": "c6e9da203b71890d4d193735a634b50adc5c938eb6920667bfcd5cee44d4b31a",
-    "redefine_math": "6ac45f6511c9abfdaac9e5ddb6c7f19fcf7de215a4132d011ed4f7dfb565216f",
+    "redefine_math": "09b037d07b4a21d8005a484ecf39bb5ad16ffb5e3e622010d1d400adbad93536",
 }
 """The default items: stored scores and the training of the built-in models depend on them."""
 
