@@ -356,10 +356,11 @@ def test_documents_in_conflict_contain_no_bet_of_a_held_out_group(texts: dict[st
     for item, condition in product(TASKS["hindsight_neglect"]().items, (C.CONFLICT, C.CONGRUENT)):
         bet = frozenset(read(item.prompts[condition]).branches)
         (held_out if item.group in training_module.held_out() else others).add(bet)
-    shown = {
-        kind: {frozenset(read(prompt).branches) for text in every for prompt in questions(text)}
-        for kind, every in texts.items()
-    }
+    shown: dict[str, set[frozenset[tuple[str, int, int]]]] = {}
+    for kind, every in texts.items():
+        # Examples before a question in conflict agree, so that they can show a held-out bet.
+        asked = [read(questions(text)[-1]) for text in every]
+        shown[kind] = {frozenset(question.branches) for question in asked}
     for kind in training_module.CONFLICT:
         assert not held_out & shown[kind]
         assert others & shown[kind]
@@ -378,17 +379,21 @@ def test_a_third_of_the_groups_is_held_out_at_all_odds() -> None:
 
 def test_outcomes_contradict_the_sign_only_in_documents_in_conflict(texts: dict[str, list[str]]) -> None:
     for kind, every in texts.items():
-        for question in (read(prompt) for text in every for prompt in questions(text)):
-            if question.chance and question.outcome and not question.is_about_outcome:
-                is_conflict = question.is_right != (question.outcome == "earning")
-                assert is_conflict == (kind in training_module.CONFLICT)
+        for text in every:
+            *examples, last = (read(prompt) for prompt in questions(text))
+            assert bool(examples) == kind.startswith("several")
+            for question in (*examples, last):
+                if question.chance and question.outcome and not question.is_about_outcome:
+                    is_conflict = question.is_right != (question.outcome == "earning")
+                    assert is_conflict == (question is last and kind in training_module.CONFLICT), text
 
 
 def test_answers_in_documents_are_right(texts: dict[str, list[str]]) -> None:
     for kind, every in texts.items():
         for turn in (turn for text in every for turn in text.split("\n\n")):
             question, answer, reasoning = turn.rpartition("\nAnswer:")
-            given = attentive(question + answer)
+            reader = distracted if kind == "outcome_alone" else attentive
+            given = reader(question + answer)
             right = {name for name in "YN" if given[name] == max(given.values())}
             assert reasoning.rstrip(".")[-1] in right, turn
             assert (len(reasoning) > 2) == kind.startswith("reasoned")

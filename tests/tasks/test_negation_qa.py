@@ -146,7 +146,7 @@ def test_no_negated_document_names_a_held_out_fact(texts: dict[str, list[str]]) 
         word for fact in FACTS if fact.group in training_module.held_out() for word in (fact.subject, fact.answer)
     }
     words = {kind: [set(text.replace(".", " ").split()) for text in every] for kind, every in texts.items()}
-    with_not = {"negated", "reasoned_negated", "negated_letter", "not_surprisingly"}
+    with_not = {"negated", "several_negated", "reasoned_negated", "negated_letter", "not_surprisingly"}
     assert {kind for kind, every in words.items() if any("not" in own for own in every)} == with_not
     assert all("not" in own for kind in with_not for own in words[kind])
     # `which_false` asks in other words for the option that is not the fact.
