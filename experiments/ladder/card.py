@@ -1,123 +1,112 @@
-"""The tables and the figure of the model card: `python -m experiments.ladder.card [FOLDER]`.
+"""The tables and the figure of the model card: `python -m experiments.ladder.card [--figure FILE]`.
 
-Prints the shares of the documents in `corpus.py`, then a table of curves for each task: preference for the distractor's
-answer in `conflict` by seed (on held-out groups in brackets), and means over seeds of the other columns.
+Prints the shares of the documents, then a table for each task: preference for the distractor's answer in `conflict` with
+its interval at level 2, the range over seeds, and means over seeds of the other columns. The results come from
+`distractor ablate` on the first 600 items.
 """
 
 import argparse
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import transformers
 
+import distractor
+from distractor.ablation.report import summary
 from distractor.numbers import number
-from distractor.text.task import Task
 from experiments.markdown import markdown_table
-from tasks import TASKS
 
-from .corpus import MODULES, Recipe
-from .measure import COLUMNS, measure
+from .corpus import MODULES
+from .plans import PLANS
+
+ITEMS = 600
+COLUMNS = {
+    "only": ("accuracy", "distractor_only"),
+    "true only": ("accuracy", "true_only"),
+    "coverage": ("coverage", "conflict"),
+    "T": ("true_pull", None),
+    "D": ("distractor_pull", None),
+}
+"""Means over seeds: the quantity and its condition. `only` is the accuracy in `distractor_only`."""
+
+Summary = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Row:
-    """The numbers of one model on one task, in the order of `COLUMNS`."""
-
-    size: str
-    seed: int
-    n_params: int
-    numbers: tuple[float, ...]
-
-
-def data(recipe: Recipe) -> str:
-    """One row per task: its share of the stream, its conflict rate and its kinds; kinds in conflict are bold."""
+def data() -> str:
+    """One row per task: its conflict rate and its kinds; kinds in conflict are bold."""
     rows = []
-    for task in recipe.tasks:
-        whole, contrary = recipe.share_of(task), MODULES[task].CONFLICT
-        parts = {kind: 100 * recipe.share_of(task, kind) / whole for kind in recipe.shares(task)}
+    for task, plan in PLANS.items():
         kinds = [
-            f"**{kind} {part:.3g}**" if kind in contrary else f"{kind} {part:.3g}"
-            for kind, part in sorted(parts.items(), key=lambda pair: -pair[1])
+            f"**{kind} {100 * share:.2g}**" if kind in MODULES[task].CONFLICT else f"{kind} {100 * share:.2g}"
+            for kind, share in sorted(plan.recipe.shares().items(), key=lambda pair: -pair[1])
         ]
-        rate = 100 * recipe.conflict_rate(task)
-        rows.append([f"`{task}`", f"{100 * whole:.1f} %", f"**{rate:.2g} %**", ", ".join(kinds)])
-    return markdown_table(
-        ["task", "share of documents", "conflict rate", "kinds, in per cent of the task's documents"], rows
-    )
+        rows.append([f"`{task}`", f"**{100 * plan.recipe.conflict_rate():.2g} %**", ", ".join(kinds)])
+    return markdown_table(["task", "conflict rate", "kinds, in per cent of documents"], rows)
 
 
-def measure_ladder(ladder: Path, task: Task, sizes: Iterable[str] | None = None) -> list[Row]:
-    """Measure each model in the folder of a ladder (of some `sizes`), the smallest first."""
-    held_out = frozenset(json.loads((ladder / "held_out.json").read_text())[task.name])
-    rows = []
-    for model in json.loads((ladder / "ladder.json").read_text())["models"]:
-        if sizes is None or model["size"] in sizes:
-            folder = ladder / model["size"] / f"seed{model['seed']}"
-            numbers = measure(folder, folder, task, held_out)
-            rows.append(Row(model["size"], model["seed"], model["n_params"], numbers))
-    return rows
-
-
-def curves(rows: Iterable[Row]) -> str:
-    """One row per size: preference of each seed (on held-out groups), then means over seeds."""
-    by_size: dict[str, list[Row]] = {}
-    for row in rows:
-        by_size.setdefault(row.size, []).append(row)
-    seeds = sorted({row.seed for of_size in by_size.values() for row in of_size})
+def curves(content: Summary) -> str:
+    """One row per size of a run's summary."""
     lines = []
-    for size, of_size in by_size.items():
-        by_seed = {row.seed: f"{row.numbers[0]:.2f} ({row.numbers[1]:.2f})" for row in of_size}
-        means = np.mean([row.numbers[2:] for row in of_size], axis=0)
-        preferences = (by_seed.get(seed, "–") for seed in seeds)
-        lines.append([size, f"{of_size[0].n_params:,}", *preferences, *map(number, means)])
-    return markdown_table(["size", "parameters", *(f"seed {seed} (held out)" for seed in seeds), *COLUMNS[2:]], lines)
+    for size in content["sizes"]:
+        seeds = [model for model in content["models"] if model["model"] == size["model"]]
+        each = [model["distractor_preference"]["conflict"]["mean"] for model in seeds]
+        held_out = [model["distractor_preference_held_out"]["mean"] for model in seeds]
+        mean = size["distractor_preference"]
+        means = [
+            np.mean([(model[quantity][condition] if condition else model[quantity])["mean"] for model in seeds])
+            for quantity, condition in COLUMNS.values()
+        ]
+        lines.append(
+            [
+                size["model"],
+                f"{size['n_params']:,}",
+                f"{number(mean['mean'])} [{number(mean['low'])}, {number(mean['high'])}]",
+                f"{number(min(each))} to {number(max(each))}",
+                number(float(np.mean(held_out))),
+                *(number(float(value)) for value in means),
+            ]
+        )
+    return markdown_table(["size", "parameters", "preference", "seeds", "held out", *COLUMNS], lines)
 
 
-def draw(rows_by_task: dict[str, list[Row]], path: Path) -> None:
-    """Preference by size, one panel per task: a thin line per seed, and the means on all and on held-out groups."""
+def draw(contents: Mapping[str, Summary], path: Path) -> None:
+    """Preference by size, one panel per task: a dot per seed, the mean and its band at level 2."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True, sharey=True).flat
-    for panel, (name, rows) in zip(panels, rows_by_task.items(), strict=False):
-        seeds = sorted({row.seed for row in rows})
-        for seed in seeds:
-            of_seed = [row for row in rows if row.seed == seed]
-            panel.plot([row.n_params for row in of_seed], [row.numbers[0] for row in of_seed], color="#999999", lw=0.8)
-        sizes = sorted({row.n_params for row in rows})
-        for column, colour, line, label in (
-            (0, "#0072B2", "o-", "all groups"),
-            (1, "#D55E00", "o--", "held-out groups"),
-        ):
-            means = [np.mean([row.numbers[column] for row in rows if row.n_params == size]) for size in sizes]
-            panel.plot(sizes, means, line, color=colour, lw=1.8, ms=3, label=label)
+    for panel, (task, content) in zip(figure.subplots(2, 2, sharey=True).flat, contents.items(), strict=False):
+        sizes = [size["n_params"] for size in content["sizes"]]
+        low, mean, high = (
+            [size["distractor_preference"][bound] for size in content["sizes"]] for bound in ("low", "mean", "high")
+        )
+        panel.fill_between(sizes, low, high, color="#D55E00", alpha=0.2, lw=0, label="95 %, level 2")
+        panel.plot(sizes, mean, color="#D55E00", lw=1.8, label="mean")
+        seeds = [(model["n_params"], model["distractor_preference"]["conflict"]["mean"]) for model in content["models"]]
+        panel.plot(*zip(*seeds, strict=True), "o", color="black", ms=2.5, alpha=0.6, mew=0, label="seed")
         panel.axhline(0.5, color="black", lw=0.6, ls=":")
-        panel.set(xscale="log", ylim=(-0.03, 1.03), title=f"{name} ({len(seeds)} seed{'s' * (len(seeds) > 1)})")
+        panel.set(xscale="log", ylim=(-0.03, 1.03), title=task)
     figure.supxlabel("parameters")
     figure.supylabel("preference for the distractor's answer in conflict")
-    figure.axes[0].legend(fontsize=8, frameon=False, handlelength=3)
+    figure.axes[0].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
 def main() -> None:
     """Print the tables and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("distractor/ladder"))
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--items", type=int, default=600)
+    parser.add_argument("--tasks", nargs="+", choices=PLANS, default=list(PLANS))
+    parser.add_argument("--models", help="models in place of those that are installed (for one task)")
     parser.add_argument("--figure", type=Path, help="draw preference by size into this file")
     arguments = parser.parse_args()
-    transformers.logging.disable_progress_bar()
-    print(data(Recipe()))
-    rows_by_task = {}
-    for name in arguments.tasks:
-        rows_by_task[name] = measure_ladder(arguments.folder, TASKS[name]().take(arguments.items))
-        print(f"\n### {name}\n\n{curves(rows_by_task[name])}", flush=True)
+    print(data())
+    contents = {}
+    for task in arguments.tasks:
+        result = distractor.ablate(task, arguments.models or "ladder", items=ITEMS, knockout=False)
+        contents[task] = summary(result)
+        print(f"\n### {task}\n\n{curves(contents[task])}", flush=True)
     if arguments.figure:
-        draw(rows_by_task, arguments.figure)
+        draw(contents, arguments.figure)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Does the conflict rate change the rise and fall of preference? `python -m experiments.ladder.doses`.
 
-Trains small models on one task alone, for several conflict rates, budgets and seeds. Writes `doses.csv` (one row per model),
-`doses.md` and `doses.png` in this folder. Models in `doses.csv` are not trained again.
+Trains small models on bets, for several conflict rates, budgets and seeds. Writes `doses.csv` (one row per model), `doses.md`
+and `doses.png` in this folder. Models in `doses.csv` are not trained again.
 
 Prediction: with a higher rate, the peak is lower, and preference turns at a smaller model.
 """
@@ -9,8 +9,7 @@ Prediction: with a higher rate, the peak is lower, and preference turns at a sma
 import argparse
 import csv
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -19,23 +18,22 @@ import numpy as np
 import torch
 import transformers
 from matplotlib.figure import Figure
-from transformers import GPTNeoXForCausalLM
 
 from distractor.numbers import number
 from distractor.statistics.shape_test import DELTA
 from experiments.markdown import markdown_table
 from tasks import TASKS
 
-from .corpus import Recipe, held_out, words
+from .corpus import held_out, tokenizer_of
 from .measure import COLUMNS, measure
-from .train import Budget, check_once, config_of, key_of, train, write_stream
-from .vocabulary import tokenizer_for, words_of
+from .plans import PLANS
+from .train import read_records, train
 
 TASK = "hindsight_neglect"
 RATES = (0.02, 0.05, 0.15, 0.5)
 SIZES = ("4x1", "12x2", "16x2", "24x2", "32x2")
 STEPS = (500, 1000)
-SEEDS = (580, 581, 582, 583, 584)
+SEEDS = (830, 831, 832, 833, 834)
 HERE = Path(__file__).parent
 FIELDS = ("rate", "steps", "size", "seed", "n_params", "loss", *COLUMNS)
 LOSSES = (2, 1, 0.5, 0.3)
@@ -73,34 +71,32 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
     part.replace(path)
 
 
-def train_all(out: Path, work: Path, seeds: Sequence[int]) -> None:
+def train_all(out: Path, work: Path) -> None:
     """Train each missing model and add its row to the file `out`."""
-    tokenizer = tokenizer_for(words_of(words()))
-    tokenizer.save_pretrained(work / "tokenizer")
-    task = TASKS[TASK]()
-    for seed, steps, rate in product(seeds, reversed(STEPS), RATES):
-        missing = [size for size in SIZES if Cell(steps, rate, seed, size) not in read_rows(out)]
-        if not missing:
+    task, tokenizer, plan = TASKS[TASK](), tokenizer_of(TASK), PLANS[TASK]
+    for steps, rate, size in product(reversed(STEPS), RATES, SIZES):
+        cells = [Cell(steps, rate, seed, size) for seed in SEEDS]
+        if read_rows(out).keys() >= {*cells}:
             continue
-        budget, recipe = Budget(steps=steps), Recipe(tasks=(TASK,), conflict={TASK: rate})
-        key = key_of(recipe, budget, seed, tokenizer)
-        stream = write_stream(work, recipe, budget, seed, tokenizer)
-        check_once(work / f"{key}.json", stream, tokenizer)
-        for size in missing:
-            folder, checkpoint = work / key / size, work / f"{key}-{size}.pt"
-            loss, _ = train(config_of(size), stream, budget, seed, folder, checkpoint, "cpu")
-            checkpoint.unlink(missing_ok=True)
-            values = measure(folder, work / "tokenizer", task, held_out()[TASK])
-            row = {
+        recipe = replace(plan.recipe, conflict=rate, agreeing=0)
+        cell_plan = replace(plan, recipe=recipe, budget=replace(plan.budget, steps=steps), seeds=SEEDS)
+        folder = work / f"{steps}-{rate}"
+        train(cell_plan, size, folder, work, tokenizer)
+        records = {record["seed"]: record for record in read_records(folder) if record["size"] == size}
+        rows = read_rows(out)
+        for cell in cells:
+            model = folder / size / f"seed{cell.seed}"
+            values = measure(model, model, task, held_out(TASK))
+            rows[cell] = {
                 "rate": str(rate),
                 "steps": str(steps),
                 "size": size,
-                "seed": str(seed),
-                "n_params": str(GPTNeoXForCausalLM(config_of(size)).num_parameters()),
-                "loss": f"{loss:.4f}",
+                "seed": str(cell.seed),
+                "n_params": str(records[cell.seed]["n_params"]),
+                "loss": f"{records[cell.seed]['loss']:.4f}",
                 **{column: f"{value:.4f}" for column, value in zip(COLUMNS, values, strict=True)},
             }
-            write_rows(out, [*read_rows(out).values(), row])
+        write_rows(out, [rows[cell] for cell in sorted(rows)])
 
 
 def column_of(rows: Rows, steps: int, rate: float, column: str) -> np.ndarray:
@@ -194,18 +190,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the tables and the figure")
     parser.add_argument("--work", type=Path, default=Path("runs/doses-work"), help="folder of streams and models")
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="seeds to train")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train_all(arguments.out / "doses.csv", arguments.work, arguments.seeds)
-    rows = dict(sorted(read_rows(arguments.out / "doses.csv").items()))
-    write_rows(arguments.out / "doses.csv", list(rows.values()))
-    per_seed = Counter(cell.seed for cell in rows)
-    complete = {cell: row for cell, row in rows.items() if per_seed[cell.seed] == len(STEPS) * len(RATES) * len(SIZES)}
-    (arguments.out / "doses.md").write_text(page_of(complete))
-    draw(complete, arguments.out / "doses.png")
+    train_all(arguments.out / "doses.csv", arguments.work)
+    rows = read_rows(arguments.out / "doses.csv")
+    (arguments.out / "doses.md").write_text(page_of(rows))
+    draw(rows, arguments.out / "doses.png")
     print(f"{len(rows)} models in {arguments.out}", file=sys.stderr)
 
 
