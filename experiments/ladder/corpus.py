@@ -28,6 +28,11 @@ MODULES: Mapping[str, ModuleType] = MappingProxyType(
 )
 """The module that writes the documents of each task."""
 
+SHOTS: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {task: {"shots": 2, "reasoned": 0 if task == "hindsight_neglect" else 1} for task in MODULES}
+)
+"""The largest number of worked examples in a document, by whether the answers are reasoned."""
+
 LONGEST = 192
 """The largest number of tokens of a document, with its first and last special token."""
 

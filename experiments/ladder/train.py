@@ -22,7 +22,7 @@ from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from distractor.files import write_text
 
-from .corpus import Stream, draw, held_out, tokenizer_of
+from .corpus import SHOTS, Stream, draw, held_out, tokenizer_of
 from .learn import INIT, config_of, learn
 from .network import Networks
 from .plans import PLANS, Plan
@@ -160,6 +160,7 @@ def main() -> None:
         out, tokenizer = arguments.out / task, tokenizer_of(task)
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "held_out.json", {task: sorted(held_out(task))})
+        write_json(out / "shots.json", {task: SHOTS[task]})
         for size in plan.sizes:
             if not is_trained(read_records(out), plan, size, tokenizer):
                 train(plan, size, out, arguments.work, tokenizer)
