@@ -1,7 +1,7 @@
 """Training documents of hindsight_neglect: bets of all odds and amounts, few with an outcome that contradicts their value.
 
 No bet of the evaluation occurs here with its branches in the same order. It can occur with its branches swapped, but in
-held-out groups never with an outcome that contradicts its expected value.
+held-out groups the question whether it was right never follows an outcome that contradicts its expected value.
 """
 
 from functools import cache

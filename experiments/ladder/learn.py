@@ -92,8 +92,8 @@ def learn(
 ) -> tuple[Networks, list[float], float]:
     """Train one network for each seed on the stream of the same position, and call `after` with each finished step.
 
-    A network depends on its own seed and stream alone, except for the last bits: the batches of all networks are padded
-    to the same length. The run continues from `checkpoint` if it exists.
+    Up to rounding, a network depends on its own seed and stream alone. The batches of all networks are padded to the same
+    length, which changes the last bits of a step. The run continues from `checkpoint` if it exists.
 
     Returns the networks, the mean weighted loss of the last hundred steps of each in nats per token, and the seconds of
     training, including those of a stopped run.

@@ -12,7 +12,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 class Networks(nn.Module):
     """Networks with the same configuration. Each parameter has the shape of the Hugging Face parameter after [seed].
 
-    The initial weights of a network depend on its seed alone.
+    For a given configuration, the initial weights of a network depend on its seed alone.
     """
 
     def __init__(self, config: GPTNeoXConfig, seeds: tuple[int, ...]) -> None:

@@ -31,7 +31,7 @@ from .vocabulary import PAD
 
 
 def key_of(plan: Plan, seed: int, tokenizer: PreTrainedTokenizerFast) -> str:
-    """A hash of everything that determines a training run except its size, in twelve characters."""
+    """A hash of the settings of a training run except its size, in twelve characters. It does not cover the code."""
     text = json.dumps(
         [asdict(plan.budget), asdict(plan.recipe), seed, INIT, tokenizer.get_vocab()], sort_keys=True, default=dict
     )
