@@ -34,14 +34,17 @@ Summary = Mapping[str, Any]
 
 
 def data() -> str:
-    """One row per task: its conflict rate and its kinds; kinds in conflict are bold."""
+    """One row per task: its conflict rate and its kinds in the whole stream; kinds in conflict are bold."""
     rows = []
     for task, plan in PLANS.items():
+        recipe = plan.recipe
+        early, late = recipe.shares(agreeing=True), recipe.shares()
+        shares = {kind: recipe.agreeing * early[kind] + (1 - recipe.agreeing) * late[kind] for kind in late}
         kinds = [
             f"**{kind} {100 * share:.2g}**" if kind in MODULES[task].CONFLICT else f"{kind} {100 * share:.2g}"
-            for kind, share in sorted(plan.recipe.shares().items(), key=lambda pair: -pair[1])
+            for kind, share in sorted(shares.items(), key=lambda pair: -pair[1])
         ]
-        rows.append([f"`{task}`", f"**{100 * plan.recipe.conflict_rate():.2g} %**", ", ".join(kinds)])
+        rows.append([f"`{task}`", f"**{100 * recipe.conflict_rate():.2g} %**", ", ".join(kinds)])
     return markdown_table(["task", "conflict rate", "kinds, in per cent of documents"], rows)
 
 

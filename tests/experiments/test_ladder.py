@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from experiments.ladder import corpus, learn, muon, train
-from experiments.ladder.corpus import Recipe, Stream
+from experiments.ladder import card, corpus, doses, learn, muon, train
+from experiments.ladder.corpus import SHOTS, Recipe, Stream
 from experiments.ladder.document import Document, Turn, text_of
 from experiments.ladder.learn import Budget
 from experiments.ladder.network import Networks
@@ -36,6 +36,10 @@ from tasks import TASKS
 ROOT = Path(__file__).parents[2]
 ROWS = 40
 """Vocabulary of the networks that learn from random tokens."""
+
+LADDER = ROOT / "distractor" / "ladder"
+EMBEDDED = [task for task in PLANS if (LADDER / task / "ladder.json").exists()]
+"""The tasks whose ladders are embedded."""
 
 quick = pytest.mark.quick
 
@@ -229,8 +233,8 @@ def muon_reference(matrix: Tensor, gradients: list[Tensor], rate: float, decay: 
 @pytest.mark.parametrize("shape", [(24, 96), (96, 24), (16, 16), (1, 4)])
 def test_muon_steps_like_a_reference_and_like_torch(shape: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(3, *shape, generator=generator, dtype=torch.float64)
-    gradients = [torch.randn(3, *shape, generator=generator, dtype=torch.float64) for _ in range(4)]
+    start = torch.randn(5, *shape, generator=generator, dtype=torch.float64)
+    gradients = [torch.randn(5, *shape, generator=generator, dtype=torch.float64) for _ in range(4)]
     ours = torch.nn.Parameter(start.clone())
     theirs = [torch.nn.Parameter(matrix.float()) for matrix in start]
     own = muon.Muon([ours], weight_decay=0.1)
@@ -242,7 +246,7 @@ def test_muon_steps_like_a_reference_and_like_torch(shape: tuple[int, int]) -> N
         for parameter, part in zip(theirs, gradient, strict=True):
             parameter.grad = part.float()
         torch_muon.step()
-    for number in range(3):
+    for number in range(5):
         expected = muon_reference(start[number], [gradient[number] for gradient in gradients], 0.02, 0.1)
         torch.testing.assert_close(ours[number].detach(), expected, atol=1e-9, rtol=1e-9)
         moved = (expected - start[number]).norm()
@@ -338,6 +342,29 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, m
 
 
 @quick
+def test_each_step_is_as_long_as_its_rate(monkeypatch: pytest.MonkeyPatch, double: None) -> None:
+    """AdamW moves by the rate as long as a gradient stays the same. Clipping does not change that."""
+
+    def constant(networks: Networks, streams: object, step: int, budget: Budget) -> Tensor:
+        for parameter in networks.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        return torch.zeros(2)
+
+    biases: list[Tensor] = [torch.zeros(2, 4)]
+    monkeypatch.setattr(learn, "add_gradients", constant)
+    budget = Budget(steps=10, batch=1, warm_up=3)
+    trained(
+        (1, 2),
+        budget,
+        after=lambda step, networks: biases.append(
+            networks.parameter("gpt_neox.final_layer_norm.bias").detach().clone()
+        ),
+    )
+    for step, (before, after) in enumerate(pairwise(biases)):
+        torch.testing.assert_close(before - after, torch.full((2, 4), budget.rate_at(step)), rtol=1e-5, atol=0)
+
+
+@quick
 def test_the_loss_of_a_run_is_the_mean_of_its_last_hundred_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = iter(range(130))
 
@@ -413,8 +440,8 @@ def test_a_stream_has_the_shares_of_its_recipe(
     agreeing: float, conflict: float | None, letters: PreTrainedTokenizerFast
 ) -> None:
     recipe = Recipe("letters", {"calm": 5, "mild": 3, "harsh": 2}, agreeing, conflict)
-    kinds = kinds_in(corpus.draw(recipe, 8000, 1, letters), letters)
-    early, late = kinds[: round(8000 * agreeing)], kinds[round(8000 * agreeing) :]
+    kinds = kinds_in(corpus.draw(recipe, 4000, 1, letters), letters)
+    early, late = kinds[: round(4000 * agreeing)], kinds[round(4000 * agreeing) :]
     assert not (early == "harsh").any()
     rate = 0.2 if conflict is None else conflict
     error = 4 * math.sqrt(rate / len(late))
@@ -444,8 +471,9 @@ def test_a_seed_determines_its_stream(letters: PreTrainedTokenizerFast) -> None:
     one, same, other = (corpus.draw(recipe, 200, seed, letters) for seed in (1, 1, 2))
     assert (one.tokens == same.tokens).all()
     assert (one.answered == same.answered).all()
-    assert (one.tokens != other.tokens).any()
-    assert len(one) == 200
+    first, second = ({row.tobytes() for row in stream.tokens} for stream in (one, other))
+    assert len(first) == len(one) == 200
+    assert len(first & second) < 5
 
 
 HASHES = """
@@ -717,3 +745,100 @@ def test_a_stream_is_written_once_for_each_key(
         assert (again.answered == stream.answered).all()
         assert counts == same == json.loads(json.dumps(counts))
     assert Counter(path.suffix for path in tmp_path.iterdir()) == {".npy": 12, ".json": 6}
+
+
+# The embedded models
+
+
+@quick
+def test_the_ladder_of_each_task_is_embedded_or_none() -> None:
+    assert EMBEDDED in ([], list(PLANS))
+    assert PLANS.keys() == TASKS.keys()
+
+
+@pytest.mark.parametrize("task", EMBEDDED)
+def test_the_embedded_models_are_those_of_the_plan(task: str) -> None:
+    plan, home = PLANS[task], LADDER / task
+    records = train.read_records(home)
+    names = {(record["size"], record["seed"]) for record in records}
+    assert names == set(product(plan.sizes, plan.seeds))
+    assert len(records) == len(names)
+    assert {f"{size}/seed{seed}" for size, seed in names} == {
+        str(path.parent.relative_to(home)) for path in home.glob("*/*/config.json")
+    }
+    assert json.loads((home / "held_out.json").read_text()) == {task: sorted(corpus.held_out(task))}
+    assert json.loads((home / "shots.json").read_text()) == {task: SHOTS[task]}
+    tokenizer = AutoTokenizer.from_pretrained(home / plan.sizes[0] / f"seed{plan.seeds[0]}")
+    assert all(train.is_trained(records, plan, size, tokenizer) for size in plan.sizes)
+    for record in records:
+        assert record["steps"] == plan.budget.steps
+        assert record["conflict_rate"] == {task: pytest.approx(plan.recipe.conflict_rate(), abs=1e-6)}
+        assert record["stream"]["evaluation_prompts_found"] == 0
+        is_along = record["size"] in plan.along and record["seed"] == plan.seeds[0]
+        assert record["kept"] == (list(train.kept_steps(plan.budget.steps)) if is_along else [])
+    # All models of a seed read the same stream.
+    assert len({(record["seed"], record["tokens"], record["stream"]["sha256"]) for record in records}) == len(
+        plan.seeds
+    )
+
+
+@pytest.mark.parametrize("task", EMBEDDED)
+def test_each_embedded_model_loads_and_matches_its_record(task: str) -> None:
+    for record in train.read_records(LADDER / task):
+        home = LADDER / task / record["size"] / f"seed{record['seed']}"
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(home), AutoTokenizer.from_pretrained(home)
+        assert model.num_parameters() == record["n_params"]
+        assert model.config.vocab_size == len(tokenizer)
+        assert all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
+        assert tokenizer("The capital")["input_ids"][0] == tokenizer.bos_token_id == model.config.bos_token_id == BOS
+        weights = {"config.json", "model.safetensors"}
+        steps = {f"step{step}" for step in record["kept"]}
+        assert {path.name for path in home.iterdir()} == weights | {"tokenizer.json", "tokenizer_config.json"} | steps
+        assert all({path.name for path in (home / step).iterdir()} == weights for step in steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", EMBEDDED)
+def test_the_documents_and_the_vocabulary_are_those_that_the_embedded_models_were_trained_on(
+    task: str, tokenizers: dict[str, PreTrainedTokenizerFast]
+) -> None:
+    plan, tokenizer = PLANS[task], tokenizers[task]
+    record = train.read_records(LADDER / task)[0]
+    assert train.key_of(plan, record["seed"], tokenizer) == record["key"]
+    drawn = corpus.draw(plan.recipe, plan.budget.steps * plan.budget.batch, record["seed"], tokenizer)
+    assert search(task, drawn, tokenizer) == record["stream"]
+
+
+def test_the_ladders_are_small() -> None:
+    assert sum(path.stat().st_size for path in LADDER.rglob("*") if path.is_file()) < 30e6
+
+
+# Cards and doses
+
+
+@quick
+def test_the_card_lists_the_share_of_each_kind_in_the_whole_stream() -> None:
+    rows = dict(zip(PLANS, card.data().splitlines()[2:], strict=True))
+    for task, row in rows.items():
+        recipe, contrary = PLANS[task].recipe, corpus.MODULES[task].CONFLICT
+        assert f"`{task}` | **{100 * recipe.conflict_rate():.2g} %**" in row
+        shown = {kind: float(share) for kind, share in re.findall(r"\b([a-z_]+) ([\d.e+-]+)(?=,|\*| \|)", row)}
+        assert shown.keys() == recipe.parts.keys()
+        assert sum(shown.values()) == pytest.approx(100, abs=1.5)
+        in_conflict = sum(share for kind, share in shown.items() if kind in contrary)
+        assert in_conflict == pytest.approx(100 * recipe.conflict_rate(), rel=0.05)
+        assert set(re.findall(r"\*\*([a-z_]+) ", row)) == contrary & recipe.parts.keys()
+
+
+@quick
+def test_only_a_curve_with_a_peak_has_a_turn() -> None:
+    sizes = np.array([1e4, 2e4, 4e4, 8e4])
+    assert doses.turn(np.array([0.5, 0.9, 0.7, 0.3]), sizes) == pytest.approx(4e4 * 2**0.5)
+    for flat in ([0.5, 0.54, 0.5, 0.1], [0.5, 0.4, 0.3, 0.2], [0.5, 0.6, 0.8, 0.9]):
+        assert doses.turn(np.array(flat), sizes) is None
+
+
+def test_the_page_of_doses_shows_the_rows_of_doses_csv() -> None:
+    rows = doses.read_rows(doses.HERE / "doses.csv")
+    assert len(rows) == len(doses.RATES) * len(doses.STEPS) * len(doses.SIZES) * len(doses.SEEDS)
+    assert (doses.HERE / "doses.md").read_text() == doses.page_of(rows)
