@@ -1,11 +1,13 @@
-"""The tables and the figure of the model card: `python -m experiments.ladder.card [--figure FILE]`.
+"""The tables and the figure of the model card: `python -m experiments.ladder.card [--write]`.
 
-Prints the shares of the documents, then a table for each task: preference for the distractor's answer in `conflict` with
-its interval at level 2, the range over seeds, and means over seeds of the other columns. The results come from
-`distractor ablate` on the first 600 items.
+The results of each task, the shares of the documents, then a curve for each task: preference for the distractor's answer
+in `conflict` with its interval at level 2, the range over seeds, and means over seeds of the other columns. The results
+come from `distractor ablate` on the first 600 items, the verdict from the first 200. `--write` renews the tables and the
+figure of the card.
 """
 
 import argparse
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ import numpy as np
 
 import distractor
 from distractor.ablation.report import summary
-from distractor.numbers import number
+from distractor.numbers import number, p_value
 from experiments.markdown import markdown_table
 
 from .corpus import MODULES
 from .plans import PLANS
 
-ITEMS = 600
+CARD = Path(__file__).parents[2] / "distractor/ladder/README.md"
+ITEMS, JUDGED = 600, 200
 COLUMNS = {
     "only": ("accuracy", "distractor_only"),
     "true only": ("accuracy", "true_only"),
@@ -46,6 +49,54 @@ def data() -> str:
         ]
         rows.append([f"`{task}`", f"**{100 * recipe.conflict_rate():.2g} %**", ", ".join(kinds)])
     return markdown_table(["task", "conflict rate", "kinds, in per cent of documents"], rows)
+
+
+def results(content: Summary, judged: Summary) -> list[str]:
+    """One row of the table of results: the summary on all items, and the one on the items of the verdict."""
+    names = [size["model"] for size in content["sizes"]]
+    seeds = sorted({model["seed"] for model in content["models"]})
+    by_model = {(model["model"], model["seed"]): model for model in content["models"]}
+
+    def preferences(name: str, seed: int, held_out: bool = False) -> float:
+        model = by_model[name, seed]
+        chosen = model["distractor_preference_held_out"] if held_out else model["distractor_preference"]["conflict"]
+        return float(chosen["mean"])
+
+    peaks = [max(preferences(name, seed) for name in names) for seed in seeds]
+    largest = [[preferences(names[-1], seed, held_out) for seed in seeds] for held_out in (False, True)]
+    final = [by_model[names[-1], seed] for seed in seeds]
+    means = [
+        float(np.mean([model[quantity][condition]["mean"] for model in final]))
+        for quantity, condition in COLUMNS.values()
+        if condition
+    ]
+    shape, verdict = judged["shape"]["distractor_preference"], judged["verdict"]
+    labels = [seed["label"] for seed in verdict["by_seed"]]
+    supported = f"{labels.count('supported')} of {len(labels)} supported"
+    rise, fall = (p_value(shape[side]) for side in ("p_left", "p_right"))
+    return [
+        f"`{content['task']}`",
+        *(" ".join(map(short, values)) for values in (peaks, *largest)),
+        ", ".join(map(short, means)),
+        supported,
+        f"{verdict['label']}, p {rise} and {fall}",
+    ]
+
+
+RESULTS = (
+    "task",
+    "peak, by seed",
+    "largest, by seed",
+    "the same, held out",
+    "largest: only, true only, coverage",
+    "level 1",
+    "level 2, p of rise and fall",
+)
+
+
+def short(value: float) -> str:
+    """A number between 0 and 1 without its zero: .93."""
+    return number(value).removeprefix("0")
 
 
 def curves(content: Summary) -> str:
@@ -95,21 +146,47 @@ def draw(contents: Mapping[str, Summary], path: Path) -> None:
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
+def replace_table(text: str, heading: str, table: str) -> str:
+    """Replace the first table below a heading."""
+    changed, count = re.subn(
+        rf"(^{re.escape(heading)}\n.*?)^\|.*?(?=\n\n|\Z)",
+        lambda match: match[1] + table,
+        text,
+        count=1,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    if not count:
+        raise ValueError(f"the card has no table below {heading!r}")
+    return changed
+
+
 def main() -> None:
-    """Print the tables and draw the figure."""
+    """Print the tables, or renew them in the card together with its figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=PLANS, default=list(PLANS))
     parser.add_argument("--models", help="models in place of those that are installed (for one task)")
-    parser.add_argument("--figure", type=Path, help="draw preference by size into this file")
+    parser.add_argument("--write", action="store_true", help="renew the tables and the figure of the card")
     arguments = parser.parse_args()
-    print(data())
-    contents = {}
-    for task in arguments.tasks:
-        result = distractor.ablate(task, arguments.models or "ladder", items=ITEMS, knockout=False)
-        contents[task] = summary(result)
-        print(f"\n### {task}\n\n{curves(contents[task])}", flush=True)
-    if arguments.figure:
-        draw(contents, arguments.figure)
+    contents, judged = (
+        {
+            task: summary(distractor.ablate(task, arguments.models or "ladder", items=items, knockout=False))
+            for task in arguments.tasks
+        }
+        for items in (ITEMS, JUDGED)
+    )
+    tables = {
+        "## Results": markdown_table(RESULTS, [results(contents[task], judged[task]) for task in arguments.tasks]),
+        "## Data": data(),
+        **{f"### {task}": curves(content) for task, content in contents.items()},
+    }
+    if not arguments.write:
+        print("\n\n".join(f"{heading}\n\n{table}" for heading, table in tables.items()))
+        return
+    text = CARD.read_text(encoding="utf-8")
+    for heading, table in tables.items():
+        text = replace_table(text, heading, table)
+    CARD.write_text(text, encoding="utf-8")
+    draw(contents, CARD.with_name("preference.png"))
 
 
 if __name__ == "__main__":

@@ -35,12 +35,12 @@ NAMES = _times(
     plus_as_random_digit=1,
     plus_as_digit=1,
     pi_as_number=2,
-    pi_as_sum=1,
-    pi_as_remainder=2,
+    pi_as_sum=2,
+    pi_as_remainder=3,
     e_as_number=2,
     division_as_random_digit=2,
 )
-"""The sub-tasks, by how often they are drawn: each of the three about sums is rarer."""
+"""The sub-tasks, by how often they are drawn: those about the plus sign are easier, and rarer."""
 
 ORDINALS = ("first", "second", "third")
 
