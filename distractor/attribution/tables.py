@@ -83,10 +83,10 @@ def _behaviour(results: ProbeResults) -> Group:
     )  # fmt: skip
     for i, source in enumerate(results.sources):
         cells = ["–" if mean is None else with_interval(*mean) for mean in results.summary_means(i).values()]
-        table.add_row(source.name, f"{source.n_params or 0:,}", *cells)
+        table.add_row(results.short(source.name), f"{source.n_params or 0:,}", *cells)
     n_items = int(results.complete.sum())
     counts = f"{n_items} items in {results.n_groups} groups"
-    title = f"{results.task.name}: {counts} (means with 95 % intervals over item groups, level 1)"
+    title = f"{results.title}: {counts} (means with 95 % intervals over item groups, level 1)"
     legend = "preference: distractor preference in conflict; T, D: pull of the true task and of the distractor."
     low = [Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence]
     return Group(Text(title, style="bold"), *low, table, Text(legend))
@@ -100,7 +100,7 @@ def _strengths(results: ProbeResults) -> Group:
             for names in strength.chosen
         )
         losses = (with_interval(*strength.mean(task)) for task in ("true", "distractor"))
-        table.add_row(strength.source.name, *losses, *sites)
+        table.add_row(results.short(strength.source.name), *losses, *sites)
     title = "Loss in nats when T sites or D sites are knocked out (chosen on half of the groups, measured on the other half)"
     return Group(Text(title, style="bold"), table, *map(Text, order_sentences(results)))
 

@@ -57,7 +57,7 @@ def behaviour(result: ComparisonResult) -> Figure:
         style.legend_below(figure, list(grid[:, 0]), 3)
         style.headline(
             figure,
-            f"{result.task.name}, {int(result.complete.sum())} items in {result.n_groups} groups: behaviour and its changes "
+            f"{result.title}, {int(result.complete.sum())} items in {result.n_groups} groups: behaviour and its changes "
             "(95 % over item groups; filled: beyond item noise, 5 % over all differences of a pair; grey: 19 of 20 random "
             "sign flips)",
         )
@@ -72,7 +72,7 @@ def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapCh
         grid = figure.subplots(len(maps), 2, squeeze=False, width_ratios=[1, 1.15])
         first, second = (result.sides[side].name for side in (pair.first, pair.second))
         for (left, right), one in zip(grid, maps, strict=True):
-            _scatter(left, one, first, second)
+            _scatter(left, one, result.short(first), result.short(second))
             _changes(right, one, bars)
         style.headline(
             figure,
@@ -98,7 +98,7 @@ def paths(result: ComparisonResult) -> Figure:
                         at = y + shift + 0.07 * (i - (len(side.members) - 1) / 2)
                         name = label.replace("pull", "path") if y == i == 0 else None
                         _interval(left, strength.mean(task), at, colour, marker, name)
-        names = [shortened(side.name, 24) for side in result.sides]
+        names = [shortened(result.short(side.name), 24) for side in result.sides]
         _finish_rows(left, names, title="Lost with its own sites, one point per seed", xlabel="nats", fontsize=9)
         for right in others:
             names = []
@@ -107,14 +107,14 @@ def paths(result: ComparisonResult) -> Figure:
                 _, colour, marker = style.PULL_STYLES["true_pull" if is_true else "distractor_pull"]
                 _interval(right, transfer.own, y + 0.14, UNCHANGED, marker, "own sites" if y == 0 else None)
                 _interval(right, transfer.foreign, y - 0.14, colour, marker, None)
-                models = (shortened(name, 16) for name in (transfer.found_in, transfer.knocked_out_in))
+                models = (shortened(result.short(name), 16) for name in (transfer.found_in, transfer.knocked_out_in))
                 names.append(f"{' in '.join(models)}, {'T' if is_true else 'D'}")
             _finish_rows(right, names, title="Sites of one model, knocked out in the other", xlabel="nats")
         for axes in (left, *others):
             axes.legend(loc="best", fontsize=8)
         style.headline(
             figure,
-            f"{result.task.name}: the true path (T) and the distractor's path (D); sites chosen on half of the item groups, "
+            f"{result.title}: the true path (T) and the distractor's path (D); sites chosen on half of the item groups, "
             "measured on the other half; 95 % over item groups",
         )
         return figure
@@ -160,7 +160,7 @@ def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey])
     for side, shift in enumerate(_shifts(len(result.sides), 0.5)):
         colour, marker = style.SERIES[side % len(style.SERIES)], style.SERIES_MARKERS[side % len(style.SERIES_MARKERS)]
         for y, row in enumerate(rows):
-            label = shortened(result.sides[side].name, 40) if y == 0 else None
+            label = shortened(result.short(result.sides[side].name), 30) if y == 0 else None
             _interval(axes, result.level(side, row), y + shift, colour, marker, label)
     is_gap = rows[0][0] == "logit_gap"
     _finish_rows(axes, _row_names(rows), reference=0 if is_gap else 0.5, title=TITLES[rows[0][0]])
@@ -173,7 +173,7 @@ def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[Quantity
     axes.use_sticky_edges = False  # keeps the widest bar off the frame
     n_pairs = len(result.pairs)
     for i, (pair, shift) in enumerate(zip(result.pairs, _shifts(n_pairs, 0.7), strict=True)):
-        name = " → ".join(shortened(result.sides[side].name, 30) for side in (pair.first, pair.second))
+        name = " → ".join(shortened(result.short(result.sides[side].name), 22) for side in (pair.first, pair.second))
         colour = "#000000" if n_pairs == 1 else style.SERIES[i % len(style.SERIES)]
         for y, row in enumerate(rows):
             change = pair.rows[row]

@@ -82,12 +82,12 @@ def tables(result: ComparisonResult) -> Iterator[Group | Text]:
 
 def verdict(result: ComparisonResult, pair: Pair) -> list[str]:
     """The conclusions about a pair, in sentences: behaviour, null check, sites."""
-    first, second = result.sides[pair.first].name, result.sides[pair.second].name
+    first, second = (result.short(result.sides[side].name) for side in (pair.first, pair.second))
     change = pair.rows[PRIMARY]
     adjusted = "" if pair.p_over_tasks is None else f" (adjusted over tasks: p {p_value(pair.p_over_tasks)})"
     difference = with_interval(change.mean, change.low, change.high)
     lines = [f"Distractor preference in conflict changes by {difference}: {_call(change)}{adjusted}."]
-    halves = [(result.sides[side].name, result.halves[side]) for side in (pair.first, pair.second)]
+    halves = [(first, result.halves[pair.first]), (second, result.halves[pair.second])]
     shares = [f"{share:.1%} of splits of {name}" for name, share in halves if share is not None]
     if shares:
         lines.append(f"Null check: random item halves differ in {' and '.join(shares)} (nominal 5 %).")
@@ -100,18 +100,18 @@ def verdict(result: ComparisonResult, pair: Pair) -> list[str]:
         )
     elif pair.maps:
         lines.append(f"No site's effect differs between {first} and {second} beyond item noise.")
-    lines += [_transfer(transfer) for transfer in pair.transfers]
+    lines += [_transfer(result, transfer) for transfer in pair.transfers]
     if pair.no_transfer:
         lines.append(f"No sites were knocked out in the other model: {pair.no_transfer}.")
     return lines
 
 
-def _transfer(transfer: Transfer) -> str:
-    n_sites = f"{len(transfer.sites)} site{'s' * (len(transfer.sites) != 1)}"
+def _transfer(result: ComparisonResult, transfer: Transfer) -> str:
+    sites = f"{len(transfer.sites)} site{'s' * (len(transfer.sites) != 1)} of {result.short(transfer.found_in)}"
     share = "" if transfer.share is None else f", {transfer.share:.0%} of the loss with its own sites"
     return (
-        f"{NAMES[transfer.path].capitalize()}: knocking out the {n_sites} of {transfer.found_in} in "
-        f"{transfer.knocked_out_in} costs {with_interval(*transfer.foreign)} nats{share} ({with_interval(*transfer.own)}); "
+        f"{NAMES[transfer.path].capitalize()}: knocking out the {sites} in {result.short(transfer.knocked_out_in)} costs "
+        f"{with_interval(*transfer.foreign)} nats{share} ({with_interval(*transfer.own)}); "
         f"difference {'beyond' if transfer.change.is_beyond_items else 'inside'} item noise."
     )
 

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.models.mixture import mixture
-from distractor.models.source import Source, group_by_size
+from distractor.models.source import NO_FAMILY, Source, group_by_size
 from distractor.scoring import quantities
 from distractor.scoring.half_precision import HALF
 from distractor.scoring.settings import Settings
@@ -205,6 +205,21 @@ class TaskScores(TaskResult):
     def sources(self) -> tuple[Source, ...]:
         """The models, in the order of `scores`."""
         return tuple(scores.source for scores in self.scores)
+
+    @property
+    def family(self) -> str | None:
+        """The family of all models; None if they are of several."""
+        families = {source.family for source in self.sources}
+        return families.pop() if len(families) == 1 and NO_FAMILY not in families else None
+
+    @property
+    def title(self) -> str:
+        """The task, and the family of all models if they have one."""
+        return f"{self.task.name} in {self.family}" if self.family else self.task.name
+
+    def short(self, name: str) -> str:
+        """A model's name without the family of all models."""
+        return name.removeprefix(f"{self.family}/")
 
     @property
     def half_precision(self) -> Mapping[str, Mapping[str, Any] | None]:

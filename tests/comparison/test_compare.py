@@ -291,6 +291,23 @@ def test_two_steps_of_one_run_are_two_sides_and_match_by_name(tmp_path: Path) ->
     assert result.pairs[0].rows[T].call == UNKNOWN, "training changes are not seed noise"
 
 
+def test_names_in_figures_leave_out_the_family_that_all_models_share(tmp_path: Path) -> None:
+    steps = stepped(tmp_path, (2, 1), (0.5, 2))
+    first, second = (replace(step, family="ladder/quote_repetition", model="48x2") for step in steps)
+    other = replace(second, family="a_family_with_a_very_long_name")
+    for sources, beginnings in (
+        ((first, second), ["48x2/seed0@1", "48x2/seed0@2", "48x2/seed0@1"]),
+        ((first, other), ["ladder/qu", "a_family", "la"]),
+    ):
+        result = compared(tmp_path, sources, {})
+        assert f"wired: {first.name} → " in printed(tables(result))
+        figure = compare_report.figures(result)["wired-behaviour"]
+        check_page(figure, "behaviour")
+        assert ("in ladder/quote_repetition" in figure.get_suptitle()) == (second in sources)
+        shown = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert all(name.startswith(start) for name, start in zip(shown, beginnings, strict=True)), shown
+
+
 @pytest.mark.quick
 def test_every_side_is_compared_with_every_other_or_with_the_first() -> None:
     assert pairs_of(3) == [(0, 1), (0, 2), (1, 2)]
