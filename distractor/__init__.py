@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from distractor.text.task import Task
 
     Names = str | Path | Source | Sequence[str | Path | Source]
-    """A family, a part of it, a folder, a hub id, a family file, a `Source`, or several of these."""
+    """A family, a part of it, a folder, a hub id, a family file, a `Source`, or several of these. `ladder` and its parts
+    mean the embedded models of the task; without a task, name them as `ladder/negation_qa`."""
 
 CELLS = "runs/.cells"
 
@@ -50,7 +51,8 @@ def ablate(
     from distractor.command_line.lookup import find_probes
 
     probe = find_probes(["ablation"])["ablation"] if knockout else None
-    return run(_task(task, items), _sources(models), knockout=probe, **_common(store, settings))
+    chosen = _task(task, items)
+    return run(chosen, _sources(models, chosen.name), knockout=probe, **_common(store, settings))
 
 
 def attribute(
@@ -68,8 +70,9 @@ def attribute(
     """
     from distractor.attribution.attribute import attribute as run
 
-    chosen = _probes(probes)
-    return run(_task(task, items), _sources(models), chosen, forgive=not probes, **_common(store, settings))
+    chosen = _task(task, items)
+    sources = _sources(models, chosen.name)
+    return run(chosen, sources, _probes(probes), forgive=not probes, **_common(store, settings))
 
 
 def compare(
@@ -84,8 +87,9 @@ def compare(
     """Compare sizes, steps or seeds, the earlier first: `distractor compare`. Raises as `ablate`."""
     from distractor.comparison.compare import compare as run
 
-    sources = _sources(models, mixed=True)
-    return run(_task(task, items), sources, _probes(probes), **_common(store, settings))
+    chosen = _task(task, items)
+    sources = _sources(models, chosen.name, mixed=True)
+    return run(chosen, sources, _probes(probes), **_common(store, settings))
 
 
 def shape(
@@ -114,12 +118,16 @@ def shape(
     return judge_curve(read_curve(names, request), delta=delta)
 
 
-def load(model: "str | Path | Source", **settings: Any) -> "Model":
-    """Load one model, with its TransformerLens bridge as `.bridge`. Raises ModelError if the name matches none or several."""
+def load(model: "str | Path | Source", *, task: str | None = None, **settings: Any) -> "Model":
+    """Load one model, with its TransformerLens bridge as `.bridge`.
+
+    `task` is only needed for a short name of an embedded model, such as `ladder/48x3`. Raises ModelError if the name matches
+    none or several.
+    """
     from distractor.errors import ModelError
     from distractor.scoring.settings import Settings, load_model
 
-    sources = _sources(model)
+    sources = _sources(model, task)
     if len(sources) != 1:
         raise ModelError(f"{model} means {len(sources)} models; name one, such as {sources[0].name}")
     return load_model(sources[0], Settings(**settings))
@@ -132,9 +140,10 @@ def probe(
     from distractor.models.model import Model
     from distractor.probing.measure import measure
 
-    loaded = model if isinstance(model, Model) else load(model)
+    chosen = _task(task, items)
+    loaded = model if isinstance(model, Model) else load(model, task=chosen.name)
     reader = next(iter(_probes([name]).values())) if isinstance(name, str) else name
-    return measure(loaded, _task(task, items), reader)
+    return measure(loaded, chosen, reader)
 
 
 def tasks() -> "Mapping[str, Task]":
@@ -157,14 +166,14 @@ def _task(task: "str | Task", items: int) -> "Task":
     return find_task(task, None, items) if isinstance(task, str) else task
 
 
-def _sources(models: "Names", *, mixed: bool = False) -> "tuple[Source, ...]":
+def _sources(models: "Names", task: str | None, *, mixed: bool = False) -> "tuple[Source, ...]":
     from distractor.models.families import find_models
     from distractor.models.source import Source
 
     several = [models] if isinstance(models, str | Path | Source) else list(models)
     if all(isinstance(one, Source) for one in several):
         return tuple(several)  # type: ignore[arg-type]
-    return find_models([str(one) for one in several], mixed=mixed)
+    return find_models([str(one) for one in several], task=task, mixed=mixed)
 
 
 def _probes(probes: "Sequence[str] | Mapping[str, Probe] | None") -> "Mapping[str, Probe]":

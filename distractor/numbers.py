@@ -49,8 +49,8 @@ def shortened(name: str, width: int, start: int | None = None) -> str:
     """Shorten a name to `width` characters: its first `start` characters (a third by default) and its end, which holds the
     seed and the step.
 
-    >>> shortened("ladder/80x2/seed780@750", 19), shortened("8x2", 19)
-    ('ladder…/seed780@750', '8x2')
+    >>> shortened("polypythias/160m/seed3@1000", 19), shortened("8x2", 19)
+    ('polypy…m/seed3@1000', '8x2')
     """
     if len(name) <= width:
         return name

@@ -1,4 +1,4 @@
-"""A small ladder and a small hub cache: models with random weights that replace the embedded ladder and Pythia."""
+"""A small ladder and a small hub cache: models with random weights that replace the embedded models and Pythia."""
 
 import json
 import os
@@ -40,17 +40,18 @@ def config(width: int, layers: int) -> tiny.Config:
 
 
 def make(folder: Path) -> Path:
-    """Write the models, ladder.json, held_out.json and shots.json into `folder`."""
+    """Write the ladder of negation_qa into `folder`: its models, ladder.json, held_out.json and shots.json."""
+    home = folder / "negation_qa"
     tokenizer = tiny.word_level(words())
     models = []
     for seed, (size, (width, layers)) in enumerate(SIZES.items()):
-        model = tiny.save(folder / size / "seed0", config(width, layers), tokenizer, seed=seed)
+        model = tiny.save(home / size / "seed0", config(width, layers), tokenizer, seed=seed)
         n_params = AutoModelForCausalLM.from_pretrained(model).num_parameters()
         models.append({"size": size, "seed": 0, "n_params": n_params, "steps": 1})
-    (folder / "ladder.json").write_text(json.dumps({"models": models}))
+    (home / "ladder.json").write_text(json.dumps({"models": models}))
     groups = sorted({item.group for item in task().items})
-    (folder / "held_out.json").write_text(json.dumps({"negation_qa": groups[::3]}))
-    (folder / "shots.json").write_text('{"negation_qa": {"shots": 2, "reasoned": 1}}')
+    (home / "held_out.json").write_text(json.dumps({"negation_qa": groups[::3]}))
+    (home / "shots.json").write_text('{"negation_qa": {"shots": 2, "reasoned": 1}}')
     return folder
 
 

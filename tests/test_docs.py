@@ -76,11 +76,17 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
 def test_every_model_of_the_ladder_that_is_named_exists() -> None:
     from distractor.models.families import find_models
 
-    files = [*RUN, *(ROOT / "distractor").rglob("*.py")]
-    names = {name for file in files for name in re.findall(r"\bladder/\d+x\d+[\w/@]*", file.read_text("utf-8"))}
+    lines = [
+        line for file in (*RUN, *(ROOT / "distractor").rglob("*.py")) for line in file.read_text("utf-8").split("\n")
+    ]
+    names = {
+        (name, task[1] if (task := re.search(r"--task (\w+)", line)) else "negation_qa")
+        for line in lines
+        for name in re.findall(r"\bladder/(?:\w+/)?\d+x\d+[\w/@]*", line)
+    }
     assert names
-    for name in names:
-        assert find_models([name])
+    for name, task in names:
+        assert find_models([name], task=task)
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))

@@ -9,7 +9,9 @@ import pytest
 import distractor
 from distractor.errors import ModelError, TaskError
 
-SIZES = ["ladder/4x1/seed780", "ladder/16x2/seed780", "ladder/80x2/seed780"]
+MEMBERS = distractor.families()["ladder/negation_qa"].members
+OF_ONE_SEED = [member for member in MEMBERS if member.seed == MEMBERS[0].seed]
+SIZES = [f"ladder/{OF_ONE_SEED[place].name}" for place in (1, len(OF_ONE_SEED) // 2, -1)]
 
 
 def test_importing_it_imports_no_library() -> None:
@@ -30,7 +32,7 @@ def test_names_give_the_same_as_the_objects_they_name(tmp_path: Path) -> None:
 
 
 def test_a_probe_reads_a_model_in_one_line() -> None:
-    reading = distractor.probe("ladder/16x2/seed780", "negation_qa", "logit_lens", items=8)
+    reading = distractor.probe(SIZES[1], "negation_qa", "logit_lens", items=8)
     assert {"stage", "condition", "item"} <= set(reading.dims)
 
 
@@ -48,11 +50,13 @@ def test_a_curve_is_judged_from_a_file(tmp_path: Path) -> None:
 
 
 def test_families_are_listed() -> None:
-    assert {"ladder", "pythia"} <= set(distractor.families())
+    assert {"ladder/negation_qa", "ladder/redefine_math", "pythia"} <= set(distractor.families())
 
 
 def test_what_does_not_exist_is_named() -> None:
     with pytest.raises(TaskError, match="negation_qa"):
         distractor.ablate("negation")
     with pytest.raises(ModelError, match="5 models"):
-        distractor.load("ladder/16x2")
+        distractor.load(f"ladder/negation_qa/{MEMBERS[0].model}")
+    with pytest.raises(ModelError, match=f"'{SIZES[0]}'.* ladder/negation_qa/"):
+        distractor.load(SIZES[0])

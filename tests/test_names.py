@@ -42,9 +42,10 @@ def test_a_file_name_fits_every_file_system(parts: list[str]) -> None:
 
 def test_names_of_the_embedded_models_have_no_hash() -> None:
     kinds = ["ablation", "activation_patching/distractor_swapped", "waterfall", "waterfall_of_one_item"]
-    made = [file_name(kind, model) for kind in kinds for model in ("ladder/8x1/seed0", "ladder/8x1/seed0@10", "large")]
-    assert made[0] == "ablation-ladder-8x1-seed0"
-    assert all(len(name) < 60 for name in made)
+    names = ("ladder/negation_qa/8x1/seed0", "ladder/hindsight_neglect/112x2/seed804@3062", "large")
+    made = [file_name(kind, model) for kind in kinds for model in names]
+    assert made[:2] == ["ablation-ladder-negation_qa-8x1-seed0", "ablation-ladder-hindsight_neglect-112x2-seed804@3062"]
+    assert all(len(name) < 85 for name in made)
     assert all(a != b for a, b in combinations(made, 2))
 
 

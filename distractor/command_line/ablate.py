@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distractor.command_line import options as opt
-from distractor.command_line.lookup import find_package, find_task
+from distractor.command_line.lookup import find_package, find_task, ladder_task
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
 from distractor.command_line.terminal import say
@@ -41,7 +41,7 @@ def ablate(
     ] = False,
     models: Annotated[
         list[str] | None,
-        opt.option(opt.MODELS, f"{opt.MODEL_HELP} Default: ladder, the embedded models.", metavar="MODEL"),
+        opt.option(opt.MODELS, f"{opt.MODEL_HELP} Default: ladder.", metavar="MODEL"),
     ] = None,
     offline: opt.Offline = False,
     mixed_families: opt.MixedFamilies = False,
@@ -131,7 +131,7 @@ def ablate(
     if knockout and (reason := _why_no_knockout(ranked[0])):
         knockout = False
         say(f"Nothing is knocked out: {reason}.", err=True)
-    sources = find_models(models or ["ladder"], offline=offline or plan)
+    sources = find_models(models or ["ladder"], task=ladder_task(plain, data), offline=offline or plan)
     settings = replace(computing.settings(batch_size), mixed_families=mixed_families)
     store = Store(CELLS)
     for source in sources:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distractor.command_line import options as opt
-from distractor.command_line.lookup import find_probes, find_task
+from distractor.command_line.lookup import find_probes, find_task, ladder_task
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, print_tables, progress_bar, run_folder
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @command(
     app,
-    "distractor attribute --task negation_qa --models ladder/20x2 --models ladder/80x2",
+    "distractor attribute --task negation_qa --models ladder/16x2 --models ladder/48x3",
     "distractor attribute --task negation_qa --models path/to/model --probe logit_lens",
     "distractor attribute --task negation_qa --models ladder --probe ablation --items 100 --json",
 )
@@ -62,7 +62,7 @@ def attribute(
 
     chosen = find_task(task, data, items)
     probes = find_probes(probe)
-    sources = find_models(models, offline=offline)
+    sources = find_models(models, task=ladder_task(chosen, data), offline=offline)
     settings = replace(computing.settings(), mixed_families=mixed_families)
     heads = head or ()
     check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(sources, probes))

@@ -78,7 +78,7 @@ def prune(
         for file in store.cell_files()
         if (days is None or file.age > days)
         and (task is None or file.task == task)
-        and (model is None or file.model == model or file.model.startswith((f"{model}/", f"{model}@")))
+        and (model is None or _is_of(file, model))
     ]
     if dry_run or not files:
         say(f"{_results(files)} would be deleted from {CELLS}")
@@ -89,6 +89,13 @@ def prune(
         typer.confirm(f"Delete {_results(files)} from {CELLS}?", abort=True)
     store.delete(files)
     say(f"{_results(files)} deleted from {CELLS}")
+
+
+def _is_of(file: "CellFile", model: str) -> bool:
+    """Whether a result belongs to a model or a family; `ladder/48x3` is in the ladder of the result's own task."""
+    own = f"ladder/{file.task}/"
+    short = f"ladder/{file.model.removeprefix(own)}" if file.model.startswith(own) else file.model
+    return any(name == model or name.startswith((f"{model}/", f"{model}@")) for name in (file.model, short))
 
 
 def _days(text: str) -> float:

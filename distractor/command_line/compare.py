@@ -1,5 +1,6 @@
 """`distractor compare`: compares checkpoints, in behaviour and site by site."""
 
+import re
 import sys
 from collections import Counter
 from itertools import chain
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 
 from distractor.command_line import options as opt
-from distractor.command_line.lookup import find_probes, find_task
+from distractor.command_line.lookup import find_probes, find_task, ladder_task
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, print_tables, progress_bar, run_folder
 from distractor.errors import ModelError, TaskError
@@ -18,8 +19,8 @@ app = typer.Typer()
 
 @command(
     app,
-    "distractor compare ladder/20x2 ladder/80x2 --task negation_qa",
-    "distractor compare ladder/80x2@all --task negation_qa",
+    "distractor compare ladder/16x2 ladder/48x3 --task negation_qa",
+    "distractor compare ladder/24x2@all --task negation_qa",
     "distractor compare path/to/base path/to/tuned --task negation_qa --task redefine_math --json",
 )
 def compare(
@@ -58,6 +59,7 @@ def compare(
     from distractor.comparison.compare import compare as run_comparison
     from distractor.comparison.tables import tables
     from distractor.models.families import find_models
+    from distractor.models.source import EMBEDDED
     from distractor.probing.read_probes import check_request
     from distractor.scoring.store import Store
 
@@ -71,7 +73,11 @@ def compare(
         raise TaskError(f"two tasks are called {repeated[0]!r}; rename one of the files")
     probes = find_probes(probe or list(PROBES)) if mechanism else {}
     check_probes(probes)
-    sources = find_models(models, offline=offline, mixed=True)
+    if len(tasks) > 1 and (embedded := [name for name in models if re.match(rf"{EMBEDDED}(?![^/@])", name)]):
+        raise ModelError(
+            f"{embedded[0]!r}: embedded models know the words of one task only; compare the tasks one by one"
+        )
+    sources = find_models(models, task=ladder_task(tasks[0], data), offline=offline, mixed=True)
     check_models(sources)
     settings = computing.settings()
     for chosen in tasks if probes else ():

@@ -52,7 +52,7 @@ def family_table(family: Family) -> Group:
             str(len(member.available_steps) or "–"),
             *[loss] * bool(losses),
             "yes" if is_here(member) else "no",
-            "embedded" if family.name == "ladder" else str(member.location),
+            "embedded" if family.is_embedded else str(member.location),
         )
     lines: list[RenderableType] = [
         Text(f"{family.name}: {family.about}" if family.about else family.name, style="bold"),

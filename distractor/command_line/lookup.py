@@ -38,6 +38,11 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
     return find_package("tasks.find").find_task(name, data, items)
 
 
+def ladder_task(task: "Task", data: Path | None) -> str:
+    """The task whose ladder `--models ladder` means; an official file has none, even if it is read under a task's name."""
+    return task.name if data is None else str(data)
+
+
 def draw_task(name: str, seed: int) -> "Task":
     """Find a task and draw its items with a random seed."""
     tasks = find_package("tasks").TASKS

@@ -27,14 +27,21 @@ def list_families() -> None:
     terminal.print("\nOther models: a folder, a hub id owner/name[@revision], or your own family in a .toml file.")
 
 
-@command(app, "distractor models show ladder", "distractor models show my_family.toml")
+@command(app, "distractor models show ladder/negation_qa", "distractor models show my_family.toml")
 def show(
     family: Annotated[
-        str, typer.Argument(metavar="FAMILY", help="Family name (`distractor models`) or a family file (.toml).")
+        str,
+        typer.Argument(
+            metavar="FAMILY", help="Family (`distractor models`), ladder (of every task), or a family file (.toml)."
+        ),
     ],
 ) -> None:
     """Show a family: each model's parameters, training tokens, steps and loss, and where it is stored."""
     from distractor.command_line.family_table import family_table
-    from distractor.models.families import find_family
+    from distractor.models.families import find_families
 
-    console().print(family_table(find_family(family)))
+    terminal = console()
+    for number, each in enumerate(find_families(family)):
+        if number:
+            terminal.print()
+        terminal.print(family_table(each))

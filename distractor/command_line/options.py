@@ -18,8 +18,8 @@ OUTPUT = "Output"
 """Titles of the help panels. Options without a panel are shown first, under `Options`."""
 
 MODEL_HELP = (
-    "A family (`distractor models`), or part of it: ladder, ladder/80x2, ladder/80x2/seed780, pythia/70m@1000; a "
-    "folder; a hub id owner/name\\[@revision]; a family file (.toml). Repeatable."
+    "A family (`distractor models`), or part of it: ladder (the task's embedded models), ladder/48x3, pythia/70m@1000; "
+    "a folder; a hub id owner/name\\[@revision]; a family file (.toml). Repeatable."
 )
 
 
@@ -99,7 +99,7 @@ class Computing:
         int | None, hidden_option(COMPUTING, "CPU threads. Default: torch's own number.", min=1, metavar="N")
     ] = None
     self_check: Annotated[
-        bool, hidden_option(COMPUTING, "First compare each model with plain transformers. The ladder is never checked.")
+        bool, hidden_option(COMPUTING, "First compare each model with plain transformers, except the ladder.")
     ] = True
 
     trust_remote_code: Annotated[

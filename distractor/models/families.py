@@ -13,19 +13,22 @@ from pathlib import Path
 from distractor.errors import ModelError, nearest
 from distractor.models.family import Family, Member
 from distractor.models.snapshot import check_model_folder, find_snapshot
-from distractor.models.source import NO_FAMILY, Source
+from distractor.models.source import EMBEDDED, NO_FAMILY, Source
 from distractor.names import printable
 
 LADDER = Path(__file__).parent.parent / "ladder"
 PUBLIC = Path(__file__).parent / "families.toml"
 
 
-def find_models(names: Sequence[str], *, offline: bool = False, mixed: bool = False) -> tuple[Source, ...]:
+def find_models(
+    names: Sequence[str], *, task: str | None = None, offline: bool = False, mixed: bool = False
+) -> tuple[Source, ...]:
     """Find the models that `names` refer to, each once.
 
     A name is one of:
 
-    - a family (`ladder`, `pythia`) or a part of one (`family/size[/seedK][@step]`, `@all` for every step),
+    - a family (`pythia`) or a part of one (`family/size[/seedK][@step]`, `@all` for every step),
+    - the embedded ladder of `task` (`ladder`) or of another task (`ladder/TASK`), or a part of it in the same way,
     - a .toml file that describes a family, or a part of that family in the same way,
     - a folder,
     - a hub id (`owner/name[@revision]`).
@@ -36,7 +39,7 @@ def find_models(names: Sequence[str], *, offline: bool = False, mixed: bool = Fa
     Raises:
         ModelError: a name matches no model, or the models belong to several families and `mixed` is False.
     """
-    sources = list(dict.fromkeys(source for name in names for source in _find(name, offline=offline)))
+    sources = list(dict.fromkeys(source for name in names for source in _find(name, task, offline=offline)))
     mixture = list(dict.fromkeys(source.family for source in sources))
     if len(mixture) > 1 and not mixed:
         listed = " and ".join("other models" if family == NO_FAMILY else family for family in mixture)
@@ -52,18 +55,26 @@ def find_models(names: Sequence[str], *, offline: bool = False, mixed: bool = Fa
 
 
 def known_families() -> dict[str, Family]:
-    """Return the families that have a name, the embedded ladder first."""
-    return {"ladder": embedded_ladder(), **public_families()}
+    """Return the families that have a name, the embedded ladders first."""
+    ladders = [embedded_ladder(task) for task in embedded_tasks()]
+    return {**{family.name: family for family in ladders}, **public_families()}
 
 
-def find_family(name: str) -> Family:
-    """Return a family by its name or .toml file. Raises ModelError if no family has this name."""
+def find_families(name: str) -> tuple[Family, ...]:
+    """Return a family by its name or .toml file; `ladder` is the ladder of each task.
+
+    Raises:
+        ModelError: no family has this name.
+    """
     families = known_families()
+    if name == EMBEDDED:
+        return tuple(family for family in families.values() if family.is_embedded)
     if name in families:
-        return families[name]
+        return (families[name],)
     if name.endswith(".toml") and Path(name).expanduser().is_file():
-        return read_family(Path(name).expanduser())
-    raise ModelError(f"no family is called {name!r}: {nearest(name, families)}; to use your own, name its .toml file")
+        return (read_family(Path(name).expanduser()),)
+    known = nearest(name, [EMBEDDED, *families])
+    raise ModelError(f"no family is called {name!r}: {known}; to use your own, name its .toml file")
 
 
 @cache
@@ -78,20 +89,33 @@ def read_family(path: Path) -> Family:
     from distractor.models.family_file import read_family_file
 
     name, table = read_family_file(path)
-    if name in ("ladder", *public_families(), NO_FAMILY):
+    if name in (EMBEDDED, *public_families(), NO_FAMILY):
         raise ModelError(f"{path}: the family name {name!r} is taken; choose another one")
     return Family.from_table(name, table, path.parent)
 
 
-def embedded_ladder() -> Family:
-    """Return the models that are installed with this package. Raises ModelError if files are missing or damaged."""
+def embedded_tasks() -> tuple[str, ...]:
+    """Return the tasks that have an embedded ladder. Raises ModelError if there are none."""
+    tasks = sorted({path.parent.name for path in LADDER.glob("*/*.json")})
+    if not tasks:
+        raise ModelError(f"the embedded ladder in {LADDER} is damaged (it is empty); install the package again")
+    return tuple(tasks)
+
+
+def embedded_ladder(task: str) -> Family:
+    """Return the models of a task that are installed with this package.
+
+    Raises:
+        ModelError: their files are missing or damaged.
+    """
+    home = LADDER / task
     try:
-        files = [(LADDER / f"{name}.json").read_text(encoding="utf-8") for name in ("ladder", "held_out", "shots")]
+        files = [(home / f"{name}.json").read_text(encoding="utf-8") for name in ("ladder", "held_out", "shots")]
         models, held_out, shots = map(json.loads, files)
         members = [
             Member(
                 model=model["size"],
-                location=LADDER / model["size"] / f"seed{model['seed']}",
+                location=home / model["size"] / f"seed{model['seed']}",
                 seed=model["seed"],
                 n_params=model["n_params"],
                 tokens=model.get("tokens"),
@@ -102,7 +126,7 @@ def embedded_ladder() -> Family:
             for model in sorted(models["models"], key=lambda model: (model["n_params"], model["seed"]))
         ]
         return Family(
-            name="ladder",
+            name=f"{EMBEDDED}/{task}",
             members=tuple(members),
             about="tiny embedded models, trained from scratch on simple English as a positive control",
             checkpoint="step{step}",
@@ -110,22 +134,24 @@ def embedded_ladder() -> Family:
             shots=shots,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"the embedded ladder in {LADDER} is damaged ({error}); install the package again") from error
+        raise ModelError(f"the embedded ladder in {home} is damaged ({error}); install the package again") from error
 
 
-def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
+def _find(name: str, task: str | None, *, offline: bool) -> tuple[Source, ...]:
     """Find the models that one name refers to."""
     first = re.split("[/@]", name)[0]
-    if first in ("ladder", *public_families()):
+    if first in (EMBEDDED, *public_families()):
         if (Path(name) / "config.json").is_file():
             raise ModelError(
                 f"{name!r} is both a family and the folder of a model; to use the folder, write ./{name}; to use the "
                 "family, run from another folder"
             )
-        return find_family(first).select(name.removeprefix(first), offline=offline)
+        if first == EMBEDDED:
+            return _find_embedded(name, task, offline=offline)
+        return public_families()[first].select(name.removeprefix(first), offline=offline)
     family_file = re.match(r"(.*?\.toml)(?=[/@]|$)(.*)", name, re.DOTALL)
     if family_file and Path(family_file[1]).expanduser().is_file():
-        return find_family(family_file[1]).select(family_file[2], offline=offline)
+        return read_family(Path(family_file[1]).expanduser()).select(family_file[2], offline=offline)
     first, *rest = name.rstrip("/").split("/")
     path = Path(name).expanduser()
     if name and path.is_dir():
@@ -142,11 +168,32 @@ def _find(name: str, *, offline: bool) -> tuple[Source, ...]:
     if family_file:
         raise ModelError(f"no file is called {family_file[1]!r}; expected a .toml file that describes a family")
     if not rest:
-        known = nearest(name, ["ladder", *public_families()])
+        known = nearest(name, [EMBEDDED, *public_families()])
         raise ModelError(f"no model is called {name!r}: {known}; name a folder by its path, a hub id as owner/name")
     hub_id, _, revision = name.partition("@")
     missing = f"{hub_id!r} is not a folder, and this hub id is not in the cache"
     return (_folder_source(find_snapshot(hub_id, revision or None, missing, offline=offline), name),)
+
+
+def _find_embedded(name: str, task: str | None, *, offline: bool) -> tuple[Source, ...]:
+    """Find models of an embedded ladder: that of the task in the name, otherwise that of `task`."""
+    selector = name.removeprefix(EMBEDDED)
+    named = re.split("[/@]", selector.removeprefix("/"))[0]
+    rest = selector.removeprefix(f"/{named}")
+    tasks = embedded_tasks()
+    if named in tasks:
+        return embedded_ladder(named).select(rest, called=f"{EMBEDDED}/{named}", offline=offline)
+    if close := difflib.get_close_matches(named, tasks, n=1):
+        raise ModelError(f"no model is called {name!r}: did you mean {EMBEDDED}/{close[0]}{rest}?")
+    if task in tasks:
+        return embedded_ladder(task).select(selector, called=EMBEDDED, offline=offline)
+    if task is None:
+        full = " or ".join(f"{EMBEDDED}/{known}{selector}" for known in tasks)
+        raise ModelError(f"{name!r}: each task has embedded models of its own; write {full}")
+    raise ModelError(
+        f"{name!r}: no models are embedded for the task {task!r}, only for {', '.join(tasks)}; name other models with "
+        f"--models, or one of these ladders, such as {EMBEDDED}/{tasks[0]}"
+    )
 
 
 def _similar_folders(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from distractor.errors import ModelError, nearest
 from distractor.models.snapshot import check_model_folder, find_snapshot
-from distractor.models.source import ShotCounts, Source
+from distractor.models.source import EMBEDDED, ShotCounts, Source
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")  # a tokenizer has one of these
 
@@ -29,7 +29,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The model's name within the family: `64x3/seed0`."""
+        """The model's name within the family: `48x3/seed0`."""
         return self.model if self.seed is None else f"{self.model}/seed{self.seed}"
 
     @property
@@ -74,23 +74,30 @@ class Family:
         keys = {"about", "checkpoint", "tokens_a_step", "held_out", "shots"} & table.keys()
         return cls(name, tuple(members), **{key: table[key] for key in keys})
 
-    def select(self, selector: str, *, offline: bool) -> tuple[Source, ...]:
-        """Select models by the text after the family's name: empty, `/64x3` or `/64x3/seed0`, optionally with `@step`.
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the family is installed with this package."""
+        return self.name.startswith(f"{EMBEDDED}/")
+
+    def select(self, selector: str, *, offline: bool, called: str | None = None) -> tuple[Source, ...]:
+        """Select models by the text after the family's name: empty, `/48x3` or `/48x3/seed0`, optionally with `@step`.
 
         No step means the final models, `@all` every kept step and the final model; a numbered step skips models that do
-        not keep it. Raises ModelError if no model or step has this name, or its files are missing.
+        not keep it. Messages name the family as the user `called` it. Raises ModelError if no model or step has this name,
+        or its files are missing.
         """
+        called = called or self.name
         path, at, step = selector.partition("@")
         parts = [part for part in path.split("/") if part]
         members = [member for member in self.members if member.name.split("/")[: len(parts)] == parts]
         if not members:
-            known = {f"{self.name}/{name}" for member in self.members for name in (member.model, member.name)}
-            requested = f"{self.name}{path}"
+            known = {f"{called}/{name}" for member in self.members for name in (member.model, member.name)}
+            requested = f"{called}{path}"
             hint = f"; to use the folder of this name, write ./{requested}" if Path(requested).is_dir() else ""
             raise ModelError(f"no model is called {requested!r}: {nearest(requested, known)}{hint}")
         if not at:
             return tuple(self._source(member, None, offline=offline) for member in members)
-        chosen = self._select_steps(members, f"{self.name}{selector}", step)
+        chosen = self._select_steps(members, f"{called}{selector}", step)
         return tuple(self._source(member, number, offline=offline) for member, number in chosen)
 
     def _select_steps(self, members: list[Member], requested: str, step: str) -> Iterator[tuple[Member, int | None]]:
@@ -128,7 +135,7 @@ class Family:
             folder = member.location / revision if revision else member.location
             if revision and not any((folder / name).is_file() for name in TOKENIZER_FILES):
                 tokenizer = member.location
-            if self.name != "ladder" or revision:  # final models of the ladder are installed with the package
+            if revision or not self.is_embedded:  # the final models of a ladder are installed with the package
                 check_model_folder(folder)
         else:
             hub_id = f"{member.location}@{revision}" if revision else member.location

@@ -12,6 +12,7 @@ from distractor.models.weight_files import weight_files
 
 TEXT_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
 NO_FAMILY = "models"  # the family name of folders and hub ids that are named one by one
+EMBEDDED = "ladder"  # the embedded families are called ladder/TASK; other families have no / in their names
 
 ShotCounts = Mapping[str, Mapping[str, int]]
 """{task: {"shots": number of worked examples before a question, "reasoned": number of those with reasoning}}."""
@@ -40,7 +41,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The model's name in messages: `ladder/80x2/seed780`, `ladder/80x2/seed780@750`."""
+        """The model's full name: `ladder/negation_qa/48x3/seed800`, `pythia/70m@1000`."""
         if self.family == NO_FAMILY:
             return self.model
         seed = "" if self.seed is None else f"/seed{self.seed}"
@@ -48,8 +49,8 @@ class Source:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the model belongs to the embedded ladder, which the tests of this package check."""
-        return self.family == "ladder"
+        """Whether the model belongs to an embedded ladder, which the tests of this package check."""
+        return self.family.startswith(f"{EMBEDDED}/")
 
     @property
     def tokenizer_folder(self) -> Path:

@@ -133,7 +133,7 @@ def test_log_probabilities_are_those_of_the_plain_model(job: Job) -> None:
     from tasks import TASKS
 
     largest = job.summary["models"][-1]
-    folder = LADDER / largest["model"] / f"seed{largest['seed']}"
+    folder = LADDER / "negation_qa" / largest["model"] / f"seed{largest['seed']}"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     rows = pq.read_table(job.folder / "results.parquet").to_pandas()

@@ -39,7 +39,7 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sources(ladder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Source, ...]:
     monkeypatch.setattr(families, "LADDER", ladder)
-    return find_models(["ladder"])
+    return find_models(["ladder"], task="negation_qa")
 
 
 def test_a_plan_counts_the_cells_and_tokens_of_the_run(
@@ -174,7 +174,7 @@ def test_damaged_weights_are_named(content: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_a_damaged_file_is_named_in_a_plan(name: str, ladder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(ladder / "8x2/seed0", tmp_path / "m")
+    folder = shutil.copytree(ladder / "negation_qa/8x2/seed0", tmp_path / "m")
     (folder / name).write_text("{")
     with pytest.raises(ModelError, match=f"{name} cannot be read"):
         plan(small_ladder.task(), find_models([str(folder)]), Store(tmp_path / "cells"), CPU, knockout=True)

@@ -267,7 +267,7 @@ def test_two_processes_at_once_write_the_same_results(done: Path, tmp_path: Path
 @pytest.fixture
 def source(ladder: Path, tmp_path: Path) -> Source:
     """A copy of a model's folder that a test may change."""
-    return find_models([str(shutil.copytree(ladder / "4x1/seed0", tmp_path / "m"))])[0]
+    return find_models([str(shutil.copytree(ladder / "negation_qa/4x1/seed0", tmp_path / "m"))])[0]
 
 
 def keys(source: Source, **settings: str) -> Iterator[str]:

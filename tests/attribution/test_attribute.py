@@ -280,7 +280,9 @@ def test_a_rare_role_is_counted_and_not_ranked_first(results: ProbeResults) -> N
 
 
 def test_a_long_model_name_is_shortened_in_the_middle_only_where_it_must(results: ProbeResults) -> None:
-    source = replace(results.scores[0].source, family="ladder", model="80x2", seed=780, step=750, is_final=False)
+    source = replace(
+        results.scores[0].source, family="ladder/negation_qa", model="80x2", seed=780, step=750, is_final=False
+    )
     long = replace(source, model="a_name_of_many_letters")
     made = replace(
         results,

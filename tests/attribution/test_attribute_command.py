@@ -34,8 +34,11 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (["--models", "ladder/8x3"], ["'ladder/8x3'"]),
         (["--models", "ladder", "--dtype", "bfloat16"], ["bfloat16", "--dtype float32"]),
         (["--models", "ladder", "--head", "H1"], ["'H1'", "L1H0"]),
-        (["--models", "ladder", "--head", "L7H9"], ["ladder/4x1/seed0 has no head L7H9; it has L0H0 to L0H1"]),
-        (["--models", "ladder", "--head", "L1H1"], ["ladder/4x1/seed0 has no head L1H1"]),
+        (
+            ["--models", "ladder", "--head", "L7H9"],
+            ["ladder/negation_qa/4x1/seed0 has no head L7H9; it has L0H0 to L0H1"],
+        ),
+        (["--models", "ladder", "--head", "L1H1"], ["ladder/negation_qa/4x1/seed0 has no head L1H1"]),
         (["--models", "ladder", "--item", "nothing"], ["'nothing'"]),
         (["--models", "ladder", "--items", "3"], ["3 items", "3 groups", "4", "more items"]),
         (["--models", "ladder", "--out", "full"], ["full", "--out"]),
@@ -71,14 +74,14 @@ def test_a_run_writes_readings_figures_and_summary_and_repeats_from_the_cache(
     assert summary == json.loads((tmp_path / "out/summary.json").read_text())
     assert set(summary["readings"]) == {"logit_lens", "attention"}
     names = files(tmp_path / "out")
-    assert "readings/attention-ladder-8x2-seed0.parquet" in names
-    assert "figures/logit_lens-ladder-8x2-seed0.svg" in names
+    assert "readings/attention-ladder-negation_qa-8x2-seed0.parquet" in names
+    assert "figures/logit_lens-ladder-negation_qa-8x2-seed0.svg" in names
     before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
     shutil.rmtree(tmp_path / "out")
     monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
     assert type_in(command) == 0
     shown = capsys.readouterr()
     assert "Readings, figures and summary: out" in shown.out
-    assert "logit_lens in ladder/8x2/seed0" in shown.out
+    assert "logit_lens in ladder/negation_qa/8x2/seed0" in shown.out
     before.pop("manifest.json")  # holds the command as typed
     assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before

@@ -16,10 +16,11 @@ pytestmark = pytest.mark.quick
 
 STORE = Store(CELLS)
 HELD = {
-    "a": ("t", "ladder/2x1/seed0", 40),
-    "b": ("t", "ladder/2x1/seed0", 1),
+    "a": ("t", "ladder/t/2x1/seed0", 40),
+    "b": ("t", "ladder/t/2x1/seed0", 1),
     "c": ("[red]", "mine", 40),
     "d": (None, None, 9),
+    "e": ("u", "ladder/t/2x1/seed0@7", 10),
 }
 """Cells: their name, and their task, model and age in days; version 0.2.0 stored neither task nor model."""
 
@@ -47,10 +48,10 @@ def test_results_are_listed_by_task_and_model_with_their_age(capsys: pytest.Capt
     assert type_in(["cache"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     by_start = {" ".join(line[:2]): line for line in lines}
-    assert by_start["t ladder/2x1/seed0"][2] == "2"
-    assert by_start["t ladder/2x1/seed0"][-4:] == ["40", "d", "1", "d"]
+    assert by_start["t ladder/t/2x1/seed0"][2] == "2"
+    assert by_start["t ladder/t/2x1/seed0"][-4:] == ["40", "d", "1", "d"]
     assert {"not named", "damaged 1", "unfinished 1"} <= set(by_start)
-    assert lines[-1][:2] == ["5", "results"]
+    assert lines[-1][:2] == ["6", "results"]
 
 
 def test_an_empty_cache_has_no_table(
@@ -66,15 +67,18 @@ def test_an_empty_cache_has_no_table(
 @pytest.mark.parametrize(
     ("options", "rest"),
     [
-        (["--older-than", "30d"], "bd"),
+        (["--older-than", "30d"], "bde"),
         (["--older-than", "36h"], "b"),
-        (["--older-than", "60w"], "abcd"),
-        (["--task", "t"], "cd"),
-        (["--task", "[red]"], "abd"),
+        (["--older-than", "60w"], "abcde"),
+        (["--task", "t"], "cde"),
+        (["--task", "[red]"], "abde"),
         (["--model", "ladder"], "cd"),
-        (["--model", "ladder/2x1"], "cd"),
-        (["--model", "ladder/2"], "abcd"),
-        (["--task", "t", "--older-than", "30d"], "bcd"),
+        (["--model", "ladder/t"], "cd"),
+        (["--model", "ladder/t/2x1/seed0"], "cd"),
+        (["--model", "ladder/2x1"], "cde"),
+        (["--model", "ladder/2x1", "--task", "u"], "abcde"),
+        (["--model", "ladder/2"], "abcde"),
+        (["--task", "t", "--older-than", "30d"], "bcde"),
         (["--all"], ""),
     ],
     ids=" ".join,
@@ -82,7 +86,7 @@ def test_an_empty_cache_has_no_table(
 def test_only_the_named_results_are_deleted(options: Any, rest: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert type_in(["cache", "prune", *options, "--dry-run"]) == 0
     assert "would be deleted" in capsys.readouterr().out
-    assert left() == "abcd"
+    assert left() == "abcde"
     assert type_in(["cache", "prune", *options, "--yes"]) == 0
     count = len(HELD) - len(rest)
     assert capsys.readouterr().out.startswith(f"{count} result")
@@ -106,7 +110,7 @@ def test_an_unclear_request_deletes_nothing(options: Any, words: str, capsys: py
     shown = capsys.readouterr()
     assert shown.out == ""
     assert words in " ".join(shown.err.split())
-    assert left() == "abcd"
+    assert left() == "abcde"
 
 
 def test_a_deleted_result_is_computed_again() -> None:

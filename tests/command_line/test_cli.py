@@ -89,7 +89,10 @@ def test_the_version_is_printed() -> None:
     [
         (["ablate", "--task", "negation"], ["'negation'", "negation_qa?"]),
         ([*COMMAND, "--models", "ladder/8x3"], ["'ladder/8x3'", "ladder/8x2"]),
+        ([*COMMAND, "--models", "ladder/negation_q"], ["'ladder/negation_q'", "ladder/negation_qa?"]),
         ([*COMMAND, "--models", "lader"], ["'lader'", "ladder?"]),
+        (["ablate", "--task", "other.jsonl"], ["'other'", "only for negation_qa", "--models"]),
+        (["ablate", "--task", "other.jsonl", "--models", "ladder/8x2", "--plan"], ["'other'", "ladder/negation_qa"]),
         ([*COMMAND, "--models", "./nowhere"], ["folder", "'./nowhere'"]),
         ([*COMMAND, "--models", "empty"], ["empty", "config.json", "save_pretrained"]),
         ([*COMMAND, "--models", "owner/name", "--offline"], ["owner/name", "offline"]),
@@ -121,7 +124,7 @@ def test_a_user_error_gives_one_message_and_leaves_no_files(
         (tmp_path / folder).mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
     (tmp_path / "foreign" / "manifest.json").write_text('{"scorer": 0}')
-    shutil.copytree(ladder / "8x1/seed0", tmp_path / "mine")
+    shutil.copytree(ladder / "negation_qa/8x1/seed0", tmp_path / "mine")
     before = files(tmp_path)
     assert type_in(command) == 2
     refused(capsys.readouterr(), *words)
@@ -159,7 +162,7 @@ def test_a_hub_id_in_the_cache_can_be_planned_offline(ladder: Path, tmp_path: Pa
     home = tmp_path / "cache" / "hub" / "models--owner--name"
     (home / "refs").mkdir(parents=True)
     (home / "refs" / "main").write_text("0" * 40)
-    shutil.copytree(ladder / "8x2/seed0", home / "snapshots" / ("0" * 40))
+    shutil.copytree(ladder / "negation_qa/8x2/seed0", home / "snapshots" / ("0" * 40))
     done = script(*COMMAND, "--models", "owner/name", "--offline", "--plan", "--device", "cpu", HF_HOME="cache")
     assert done.returncode == 0, done.stderr
     assert re.search("models: +1\n", done.stdout)
@@ -299,7 +302,7 @@ def test_tasks_and_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None
     assert f"{len(TASKS['negation_qa']().items)} items in " in capsys.readouterr().out
     assert type_in(["models"]) == 0
     shown = capsys.readouterr().out.split()
-    assert {"ladder", "pythia", "olmo-2"} <= set(shown)
+    assert {"ladder/negation_qa", "pythia", "olmo-2"} <= set(shown)
     assert type_in(["models", "show", "ladder"]) == 0
     shown = capsys.readouterr().out.split()
-    assert {f"ladder/{size}/seed0" for size in small_ladder.SIZES} <= set(shown)
+    assert {f"ladder/negation_qa/{size}/seed0" for size in small_ladder.SIZES} <= set(shown)

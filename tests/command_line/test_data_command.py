@@ -349,6 +349,15 @@ def test_an_official_file_is_recognised_under_any_name(capsys: pytest.CaptureFix
     assert shown.count("--task neqa: 3 items (conflict 3)") == 2
 
 
+@pytest.mark.parametrize("command", [["ablate"], ["attribute", "--models", "ladder"], ["compare", "ladder"]])
+def test_an_official_file_has_no_embedded_models(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path(FILE).write_bytes(CONTENT)
+    assert type_in([*command, "--task", "negation_qa", "--data", FILE]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"no models are embedded for the task '{FILE}', only for " in " ".join(shown.err.split())
+
+
 Change = Callable[[bytes], bytes]
 
 

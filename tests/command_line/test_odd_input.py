@@ -11,7 +11,7 @@ import pytest
 from distractor.command_line.running import CELLS
 from small_ladder import type_in
 
-PLAN = ("ablate", "--task", "negation_qa", "--models", "ladder/2x1", "--items", "8", "--plan")
+PLAN = ("ablate", "--task", "negation_qa", "--models", "ladder", "--items", "8", "--plan")
 DEEP = "[" * 200_000
 LONG = "9" * 5_000
 
@@ -89,7 +89,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([*PLAN, "--threads", LONG[:30]], "threads"),
         ([*PLAN, "--format", f"cot:{LONG}"], "number of shots"),
         ([*PLAN, "--shots", LONG[:20]], "shots"),
-        ([*PLAN[:4], f"ladder/80x2@{LONG[:200]}", "--plan"], "step number"),
+        ([*PLAN[:4], f"ladder@{LONG[:200]}", "--plan"], "step number"),
         ([*PLAN[:4], f"./{'x' * 300}", "--plan"], "File name too long"),
     ],
     ids=lambda given: " ".join(given)[-30:] if isinstance(given, list) else "",

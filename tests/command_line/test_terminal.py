@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from distractor.models.families import embedded_ladder
+
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 CURVE = "size,mean,n\n70M,0.5,100\n160M,0.4,100\n410M,0.5,100\n"
-TINY = ("--task", "negation_qa", "--models", "ladder/2x1", "--items", "8", "--no-knockout")
+SMALLEST = embedded_ladder("negation_qa").members[0]
+TINY = ("--task", "negation_qa", "--models", f"ladder/{SMALLEST.name}", "--items", "8", "--no-knockout")
 FULL = Path("/dev/full")
 
 
@@ -40,10 +43,10 @@ def folder(tmp_path: Path) -> Path:
         (["tasks", "show", "ö.jsonl"], "Say u 0:"),
         (["tasks", "export", "ö.jsonl", "--out", "ä.jsonl"], "a.jsonl: 4 rows"),
         (["models"], "pythia"),
-        (["models", "show", "ladder"], "ladder/2x1/seed780"),
+        (["models", "show", "ladder"], f"ladder/negation_qa/{SMALLEST.name}"),
         (["probes"], "logit_lens"),
         (["shape", "ü.csv"], "parameters: 3 sizes x 1 seed"),
-        (["ablate", *TINY], "2x1"),
+        (["ablate", *TINY], SMALLEST.model),
         (["ablate", *TINY, "--plan"], "minimum detectable dip"),
         (["ablate", "--help-all"], "--task"),
     ],

@@ -361,7 +361,8 @@ COMMAND = ("compare", "--task", "negation_qa", "--items", str(small_ladder.ITEMS
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small ladder; its middle size has two seeds and two further steps."""
-    made = small_ladder.make(tmp_path_factory.mktemp("ladder"))
+    whole = small_ladder.make(tmp_path_factory.mktemp("ladder"))
+    made = whole / "negation_qa"
     tokenizer = tiny.word_level(small_ladder.words())
     entries = json.loads((made / "ladder.json").read_text())["models"]
     (middle,) = (one for one in entries if one["size"] == "8x1")
@@ -371,7 +372,7 @@ def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.save(made / "8x1/seed1", small_ladder.config(8, 1), tokenizer, seed=9)
     entries.append({**middle, "seed": 1, "kept": []})
     (made / "ladder.json").write_text(json.dumps({"models": entries}))
-    return made
+    return whole
 
 
 @pytest.fixture
@@ -384,7 +385,7 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["ladder/4x1"], ["at least two models", "ladder/4x1/seed0"]),
+        (["ladder/4x1"], ["at least two models", "ladder/negation_qa/4x1/seed0"]),
         (["ladder/4x1", "ladder/9x9"], ["'ladder/9x9'"]),
         (["ladder/4x1", "ladder/8x1@15"], ["step 15"]),
         (["ladder/4x1", "ladder/8x1", "--probe", "logit_lens"], ["logit_lens", "no effect of a site", "ablation"]),
@@ -393,6 +394,8 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             ["ladder/4x1", "ladder/8x1", "--task", "redefine_math", "--data", "x"],
             ["--data"],
         ),
+        (["ladder/4x1", "ladder/8x1", "--task", "redefine_math"], ["'ladder/4x1'", "one task only", "one by one"]),
+        (["mine", "ladder/negation_qa/8x1", "--task", "redefine_math"], ["'ladder/negation_qa/8x1'", "one by one"]),
         (["ladder/4x1", "ladder/8x1", "--items", "3"], ["3 items", "3 groups", "4", "more items"]),
         (["ladder/4x1", "ladder/8x1", "--out", "full"], ["full", "--out"]),
     ],
@@ -432,8 +435,8 @@ def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_agai
     (curves,) = entries["tasks"]["negation_qa"]["training"]
     assert curves["steps"] == [10, 20, 30]
     there = files(tmp_path / "out")
-    assert "figures/negation_qa-training-ladder-8x1.svg" in there
-    assert "readings/negation_qa-ablation-ladder-8x1-seed0@10.parquet" in there
+    assert "figures/negation_qa-training-ladder-negation_qa-8x1.svg" in there
+    assert "readings/negation_qa-ablation-ladder-negation_qa-8x1-seed0@10.parquet" in there
     before = {name: (tmp_path / "out" / name).read_bytes() for name in there}
     shutil.rmtree(tmp_path / "out")
     monkeypatch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
@@ -442,7 +445,7 @@ def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_agai
     assert f"saved {passes[1]} forward passes" in again.err
     shown = again.out
     assert "Readings, figures and summary: out" in shown
-    assert "ladder/8x1 along training: 3 steps, 1 seed" in shown
+    assert "ladder/negation_qa/8x1 along training: 3 steps, 1 seed" in shown
     after = {name: (tmp_path / "out" / name).read_bytes() for name in there if name != "manifest.json"}
     assert after == {name: held for name, held in before.items() if name != "manifest.json"}
 
@@ -452,8 +455,8 @@ def test_two_sizes_with_their_seeds_are_compared_in_behaviour_alone(capsys: pyte
     assert type_in([*COMMAND, "ladder/4x1", "ladder/8x1", "--no-mechanism", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)["tasks"]["negation_qa"]
     assert [(side["name"], len(side["models"])) for side in entries["sides"]] == [
-        ("ladder/4x1/seed0", 1),
-        ("ladder/8x1", 2),
+        ("ladder/negation_qa/4x1/seed0", 1),
+        ("ladder/negation_qa/8x1", 2),
     ]
     (pair,) = entries["pairs"]
     assert pair["behaviour"]["distractor_preference in conflict"]["between_seeds"] > 0

@@ -18,7 +18,7 @@ import small_ladder
 from distractor.command_line import family_table
 from distractor.errors import ModelError, ScalingError
 from distractor.models import families, hub
-from distractor.models.families import find_family, find_models, public_families
+from distractor.models.families import find_families, find_models, public_families
 from distractor.models.family_file import FamilyTable
 from distractor.models.source import Source, group_by_size
 from distractor.runs.folder import run_hash
@@ -30,14 +30,20 @@ from small_ladder import COMMIT, EARLIER
 
 pytestmark = pytest.mark.quick
 
+LADDERS = ("ladder/negation_qa", "ladder/redefine_math")
 FAMILIES = (
-    "ladder", "pythia", "pythia-deduped", "polypythias", "gpt2", "opt", "qwen2.5", "qwen3", "llama-3", "gemma-3", "olmo-2",
+    "pythia", "pythia-deduped", "polypythias", "gpt2", "opt", "qwen2.5", "qwen3", "llama-3", "gemma-3", "olmo-2",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_ladder.make(tmp_path_factory.mktemp("ladder"))
+    """The small ladder, once more as the ladder of another task."""
+    made = small_ladder.make(tmp_path_factory.mktemp("ladder"))
+    other = shutil.copytree(made / "negation_qa", made / "redefine_math")
+    for name in ("held_out.json", "shots.json"):
+        (other / name).write_text((other / name).read_text().replace("negation_qa", "redefine_math"))
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +57,7 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def folder(ladder: Path, tmp_path: Path) -> Path:
     """A model folder that may be changed."""
-    return shutil.copytree(ladder / "8x1/seed0", tmp_path / "models" / "mine")
+    return shutil.copytree(ladder / "negation_qa/8x1/seed0", tmp_path / "models" / "mine")
 
 
 @pytest.fixture
@@ -82,8 +88,8 @@ def cached(folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def kept(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the largest model of a ladder that keeps steps 5 and 10 of 20 without tokenizers."""
-    copy = shutil.copytree(ladder, tmp_path / "ladder-with-steps")
-    monkeypatch.setattr(families, "LADDER", copy)
+    monkeypatch.setattr(families, "LADDER", shutil.copytree(ladder, tmp_path / "ladder-with-steps"))
+    copy = families.LADDER / "negation_qa"
     table = json.loads((copy / "ladder.json").read_text())
     table["models"][-1] |= {"steps": 20, "kept": [5, 10], "tokens": 2_000}
     (copy / "ladder.json").write_text(json.dumps(table))
@@ -91,7 +97,7 @@ def kept(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for step in (5, 10):
         (home / f"step{step}").mkdir()
         for name in ("config.json", "model.safetensors"):
-            shutil.copy(ladder / ("8x1" if step == 5 else "8x2") / "seed0" / name, home / f"step{step}" / name)
+            shutil.copy(copy / ("8x1" if step == 5 else "8x2") / "seed0" / name, home / f"step{step}" / name)
     return home
 
 
@@ -106,39 +112,82 @@ def pythia(neox: Path, tmp_path: Path) -> Path:
     return shutil.copytree(neox, tmp_path / "cache", dirs_exist_ok=True) / small_ladder.PYTHIA
 
 
+def found(*names: str) -> tuple[Source, ...]:
+    """The models that names mean in a run of negation_qa."""
+    return find_models(names, task="negation_qa")
+
+
 def models(*names: str) -> list[str]:
-    return [source.name for source in find_models(names)]
+    return [source.name for source in found(*names)]
 
 
-def test_ladder_means_all_its_models_smallest_first() -> None:
-    sources = find_models(["ladder"])
+def test_ladder_means_all_models_of_the_tasks_ladder_smallest_first() -> None:
+    sources = found("ladder")
     assert [source.model for source in sources] == list(small_ladder.SIZES)
+    assert {(source.family, source.is_embedded) for source in sources} == {("ladder/negation_qa", True)}
     assert [source.n_params for source in sources] == sorted(source.n_params or 0 for source in sources)
     assert all(source.held_out["negation_qa"] for source in sources)
-    assert models("ladder/") == models("ladder")
+    assert models("ladder/") == models("ladder") == models("ladder/negation_qa/")
 
 
-@pytest.mark.parametrize("name", ["ladder/8x2", "ladder/8x2/", "ladder/8x2/seed0"])
+@pytest.mark.parametrize("name", ["ladder/8x2", "ladder/8x2/", "ladder/8x2/seed0", "ladder/negation_qa/8x2/seed0"])
 def test_size_and_seed_select_a_part_of_the_ladder(name: str) -> None:
-    assert models(name) == ["ladder/8x2/seed0"]
+    assert models(name) == ["ladder/negation_qa/8x2/seed0"]
+
+
+@pytest.mark.parametrize("task", ["negation_qa", "redefine_math", "mine", None])
+def test_the_ladder_of_another_task_is_named_by_this_task(task: str | None, kept: Path) -> None:
+    (source,) = find_models(["ladder/redefine_math/8x1"], task=task)
+    assert source.folder == families.LADDER / "redefine_math/8x1/seed0"
+    assert (source.name, [*source.held_out], [*(source.shots or ())]) == (
+        "ladder/redefine_math/8x1/seed0", ["redefine_math"], ["redefine_math"],
+    )  # fmt: skip
+    assert [source.step for source in find_models(["ladder/negation_qa@all"], task=task)] == [5, 10, 20]
+
+
+def test_the_ladder_of_each_task_is_its_own() -> None:
+    (first,), (second,) = (find_models(["ladder/8x1"], task=task) for task in ("negation_qa", "redefine_math"))
+    assert (first.family, second.family) == LADDERS
+    with pytest.raises(ModelError, match=r"one family.* ladder/negation_qa and ladder/redefine_math"):
+        found("ladder/8x1", "ladder/redefine_math/8x1")
+
+
+@pytest.mark.parametrize("name", ["ladder", "ladder/8x2", "ladder@all"])
+def test_a_task_without_a_ladder_needs_other_models(name: str) -> None:
+    with pytest.raises(ModelError, match=r"'mine'.* negation_qa, redefine_math; .*--models.* ladder/negation_qa"):
+        find_models([name], task="mine")
+
+
+def test_without_a_task_the_ladder_is_named_by_its_task() -> None:
+    with pytest.raises(ModelError, match=r"'ladder/8x2@5'.*ladder/negation_qa/8x2@5 or ladder/redefine_math/8x2@5"):
+        find_models(["ladder/8x2@5"])
+
+
+def test_a_ladder_without_its_records_is_damaged(kept: Path) -> None:
+    (kept.parents[1] / "ladder.json").unlink()
+    with pytest.raises(ModelError, match=r"damaged .*ladder\.json.*install the package again"):
+        found("ladder")
+    shutil.rmtree(families.LADDER)
+    with pytest.raises(ModelError, match=r"damaged .*install the package again"):
+        found("ladder")
 
 
 def test_a_model_named_twice_appears_once(folder: Path) -> None:
-    assert models("ladder/8x2", "ladder", "ladder/8x2/seed0") == [
-        "ladder/8x2/seed0",
-        "ladder/4x1/seed0",
-        "ladder/8x1/seed0",
+    assert models("ladder/8x2", "ladder", "ladder/negation_qa/8x2/seed0") == [
+        "ladder/negation_qa/8x2/seed0",
+        "ladder/negation_qa/4x1/seed0",
+        "ladder/negation_qa/8x1/seed0",
     ]
     assert models("models/mine", str(folder), "models/../models/mine/") == ["mine"]
 
 
 def test_a_folder_called_ladder_does_not_hide_the_ladder(tmp_path: Path) -> None:
     (tmp_path / "ladder" / "8x2").mkdir(parents=True)
-    assert models("ladder/8x2") == ["ladder/8x2/seed0"]
+    assert models("ladder/8x2") == ["ladder/negation_qa/8x2/seed0"]
     assert len(models("ladder")) == len(small_ladder.SIZES)
     (tmp_path / "ladder" / "mine").mkdir()
     with pytest.raises(ModelError, match=r"\./ladder/mine"):
-        find_models(["ladder/mine"])
+        found("ladder/mine")
 
 
 @pytest.mark.parametrize("name", ["models/mine", "./models/mine", "models/mine/", "models/../models/mine"])
@@ -159,6 +208,9 @@ def test_folders_of_the_same_name_get_their_full_paths(folder: Path, tmp_path: P
         ("ladder/8x3", "ladder/8x2"),
         ("ladder/8x2/seed7", "ladder/8x2/seed0"),
         ("ladder/8x2/seed0/more", "did you mean ladder/8x2/seed0"),
+        ("ladder/negation_qa/8x3", "did you mean ladder/negation_qa/8x2"),
+        ("ladder/negation_q", "did you mean ladder/negation_qa?"),
+        ("ladder/redefinemath/8x2@5", "did you mean ladder/redefine_math/8x2@5?"),
         ("lader", "did you mean ladder"),
         ("", "available: gemma-3, gpt2, ladder"),
         ("models/mien", "did you mean models/mine"),
@@ -167,8 +219,9 @@ def test_folders_of_the_same_name_get_their_full_paths(folder: Path, tmp_path: P
 )
 def test_a_wrong_name_brings_the_nearest_names(name: str, hint: str, folder: Path, attempts: list[str]) -> None:
     with pytest.raises(ModelError) as refused:
-        find_models([name])
+        found(name)
     assert hint in str(refused.value)
+    assert repr(name.split("@")[0])[:-1] in str(refused.value)
     assert not attempts
 
 
@@ -358,11 +411,12 @@ def test_only_files_that_decide_the_output_change_the_fingerprint(folder: Path) 
 
 
 def test_a_step_follows_the_name_of_a_model(kept: Path) -> None:
-    assert models("ladder/8x2@all") == ["ladder/8x2/seed0@5", "ladder/8x2/seed0@10", "ladder/8x2/seed0"]
+    largest = "ladder/negation_qa/8x2/seed0"
+    assert models("ladder/8x2@all") == [f"{largest}@5", f"{largest}@10", largest]
     assert models("ladder@all") == models("ladder/8x2/seed0@all") == models("ladder/8x2@all")
-    assert models("ladder@5") == models("ladder/8x2/seed0@5") == ["ladder/8x2/seed0@5"]
-    assert models("ladder/8x2@20") == models("ladder/8x2") == ["ladder/8x2/seed0"]
-    early, late, last = find_models(["ladder/8x2@all"])
+    assert models("ladder@5") == models("ladder/8x2/seed0@5") == [f"{largest}@5"]
+    assert models("ladder/8x2@20") == models("ladder/8x2") == [largest]
+    early, late, last = found("ladder/8x2@all")
     assert [source.step for source in (early, late, last)] == [5, 10, 20]
     assert [source.is_final for source in (early, late, last)] == [False, False, True]
     assert (early.folder, early.tokenizer_folder) == (kept / "step5", kept)
@@ -373,7 +427,7 @@ def test_a_step_follows_the_name_of_a_model(kept: Path) -> None:
 
 
 def test_a_tokenizer_in_the_parent_folder_counts_for_the_fingerprint(kept: Path) -> None:
-    (source,) = find_models(["ladder/8x2@5"])
+    (source,) = found("ladder/8x2@5")
     before = source.fingerprint()
     (kept / "tokenizer.json").write_text((kept / "tokenizer.json").read_text() + " ")
     assert source.fingerprint() != before
@@ -387,6 +441,8 @@ def test_a_tokenizer_in_the_parent_folder_counts_for_the_fingerprint(kept: Path)
         ("ladder/8x2@", "'ladder/8x2@': .*`all`"),
         ("ladder/4x1@5", "'ladder/4x1@5': no checkpoints .*kept$"),
         ("ladder/8x3@5", "'ladder/8x3': did you mean ladder/8x"),
+        ("ladder/negation_qa@7", "'ladder/negation_qa@7': step 7 .*5 and 10"),
+        ("ladder/negation_qa/8x3@5", "'ladder/negation_qa/8x3': did you mean ladder/negation_qa/8x"),
         ("gpt2/small@5", "no checkpoints .* owner/name@revision"),
         ("pythia/14m@1001", "step 1001 .*512 and 1000"),
         ("pythia/15m", "did you mean .*pythia/14m"),
@@ -395,14 +451,14 @@ def test_a_tokenizer_in_the_parent_folder_counts_for_the_fingerprint(kept: Path)
 )
 def test_a_wrong_step_or_size_brings_the_nearest_ones(name: str, message: str, kept: Path, attempts: list[str]) -> None:
     with pytest.raises(ModelError, match=message):
-        find_models([name])
+        found(name)
     assert not attempts
 
 
 def test_a_missing_step_folder_is_named(kept: Path) -> None:
     shutil.rmtree(kept / "step5")
     with pytest.raises(ModelError, match=r"no folder .*step5"):
-        find_models(["ladder/8x2@5"])
+        found("ladder/8x2@5")
 
 
 def test_only_models_with_seeds_are_grouped_as_replicates() -> None:
@@ -424,16 +480,16 @@ def test_a_checkpoint_name_may_contain_the_seed(own: Path) -> None:
 
 
 def test_several_steps_of_a_model_do_not_form_a_curve_over_size(kept: Path) -> None:
-    refuse_several_steps(find_models(["ladder"]))
-    with pytest.raises(ScalingError, match=r"ladder/8x2.* several steps"):
-        refuse_several_steps(find_models(["ladder/8x2@all"]))
+    refuse_several_steps(found("ladder"))
+    with pytest.raises(ScalingError, match=r"ladder/negation_qa/8x2.* several steps"):
+        refuse_several_steps(found("ladder/8x2@all"))
 
 
 def test_the_known_families_are_listed_in_order() -> None:
-    assert tuple(families.known_families()) == FAMILIES
+    assert tuple(families.known_families()) == (*LADDERS, *FAMILIES)
 
 
-@pytest.mark.parametrize("name", FAMILIES[1:])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_public_family_is_valid_complete_and_sorted(name: str) -> None:
     family = public_families()[name]
     FamilyTable.model_validate(tomllib.loads(families.PUBLIC.read_text())[name])
@@ -509,7 +565,7 @@ def test_a_run_without_self_check_has_another_manifest(pythia: Path) -> None:
 def test_families_are_mixed_only_on_request(pythia: Path, folder: Path) -> None:
     with pytest.raises(ModelError, match=r"one family.* pythia and other models"):
         find_models(["pythia/14m", str(folder)])
-    assert len(find_models(["pythia/14m", str(folder), "ladder/8x2"], mixed=True)) == 3
+    assert len(find_models(["pythia/14m", str(folder), "ladder/8x2"], task="negation_qa", mixed=True)) == 3
 
 
 def test_a_model_folder_with_the_name_of_a_family_is_ambiguous(folder: Path, tmp_path: Path) -> None:
@@ -556,7 +612,7 @@ def test_a_family_file_describes_folders_seeds_steps_and_hub_ids(own: Path, pyth
     (early,) = find_models(["mine/my_family.toml/small@10"])
     assert (early.name, early.folder.name, early.tokens) == ("mine/small/seed0@10", "at-10", 1_000)
     assert models("mine/my_family.toml/small/seed0") == ["mine/small/seed0"]
-    assert find_family(str(own)).about == "before and after"
+    assert find_families(str(own))[0].about == "before and after"
     assert models("mine/my_family.toml/small@40") == ["mine/small/seed0"]
     with pytest.raises(ModelError, match=r"no folder .*at-30"):
         find_models(["mine/my_family.toml/small@30"])
@@ -591,7 +647,7 @@ def test_held_out_groups_and_shot_counts_come_from_json_files(own: Path, pythia:
 
 def test_seeds_and_step_ranges_of_a_family_file_are_expanded(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN.replace(", seed = 3, steps", ", steps").replace("pythia-14m", "p-{seed}"))
-    family = find_family("own.toml")
+    (family,) = find_families("own.toml")
     assert [member.name for member in family.members] == ["small/seed0", "small/seed1", "hub/seed0", "hub/seed1"]
     assert family.members[1].location == tmp_path / "runs/small-1"
     assert family.members[1].steps == (1, 10, 20, 30)
@@ -676,12 +732,12 @@ def test_a_missing_family_file_is_never_looked_up_on_the_hub(attempts: list[str]
     assert not attempts
 
 
-@pytest.mark.parametrize("name", ["ladder", "pythia", "polypythias", "gemma-3", "olmo-2"])
+@pytest.mark.parametrize("name", ["ladder/redefine_math", "pythia", "polypythias", "gemma-3", "olmo-2"])
 def test_a_family_table_shows_every_member_in_a_hundred_columns(name: str, pythia: Path, attempts: list[str]) -> None:
     output = io.StringIO()
     console = Console(file=output, width=WIDTH, highlight=False)
     console.print(family_table.families_table(families.known_families().values()))
-    family = find_family(name)
+    (family,) = find_families(name)
     console.print(family_table.family_table(family))
     lines = output.getvalue().splitlines()
     assert max(len(line) for line in lines) <= 100
@@ -689,13 +745,20 @@ def test_a_family_table_shows_every_member_in_a_hundred_columns(name: str, pythi
     assert "…" not in shown.replace("OLMo-2-…@stage1-step…-tokens…B", "")
     for member in family.members:
         assert f"{name}/{member.name} " in shown
-        assert name == "ladder" or str(member.location) in shown
+        assert name in LADDERS or str(member.location) in shown
         assert member.n_params is None or f"{member.n_params:,}" in shown
         assert member.final_step is None or f" {member.final_step:,} " in shown
-    assert (" yes " in shown) == (name in ("ladder", "pythia"))
+    assert (" yes " in shown) == (name in (*LADDERS, "pythia"))
     assert not attempts
 
 
-def test_a_wrong_family_name_brings_the_nearest_one() -> None:
-    with pytest.raises(ModelError, match=r"'pythias': did you mean .*pythia"):
-        find_family("pythias")
+def test_ladder_is_the_ladders_of_all_tasks() -> None:
+    assert tuple(family.name for family in find_families("ladder")) == LADDERS
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("pythias", "pythia"), ("ladder/negation", "ladder/negation_qa"), ("ladders", "ladder")]
+)
+def test_a_wrong_family_name_brings_the_nearest_one(name: str, meant: str) -> None:
+    with pytest.raises(ModelError, match=rf"'{name}': did you mean .*{meant}"):
+        find_families(name)

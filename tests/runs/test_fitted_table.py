@@ -51,7 +51,7 @@ def test_shortened_names_keep_their_ends_and_stay_distinct() -> None:
         first, second = (line.split()[0] for line in shown(width).splitlines() if "0.50" in line)
         assert first != second
         assert first.endswith("/model/final")
-    assert shortened("ladder/80x2/seed780@750", 19) == "ladder…/seed780@750"
+    assert shortened("polypythias/160m/seed3@1000", 19) == "polypy…m/seed3@1000"
     assert all(len(shortened("a" * 30 + "b" * 30, width)) == width for width in range(4, 60))
 
 
