@@ -121,7 +121,7 @@ def shape(
 def load(model: "str | Path | Source", *, task: str | None = None, **settings: Any) -> "Model":
     """Load one model, with its TransformerLens bridge as `.bridge`.
 
-    `task` is only needed for a short name of an embedded model, such as `ladder/48x3`. Raises ModelError if the name matches
+    `task` is only needed for a short name of an embedded model, such as `ladder/80x2`. Raises ModelError if the name matches
     none or several.
     """
     from distractor.errors import ModelError

@@ -48,8 +48,8 @@ def readable(text: str) -> str:
 def file_name(*parts: str) -> str:
     """A file name made of names of models, tasks or probes; other parts, of the same number, give another file name.
 
-    >>> file_name("logit_lens", "ladder/negation_qa/48x3/seed800")
-    'logit_lens-ladder-negation_qa-48x3-seed800'
+    >>> file_name("logit_lens", "ladder/negation_qa/80x2/seed780")
+    'logit_lens-ladder-negation_qa-80x2-seed780'
     >>> file_name("logit_lens", "x/a-b"), file_name("logit_lens", "x-a/b")
     ('logit_lens-x-a-b-84432385b7cd', 'logit_lens-x-a-b-286e58e1df03')
     """

@@ -16,7 +16,7 @@ app = typer.Typer()
 
 @command(
     app,
-    "distractor attribute --task negation_qa --models ladder/16x2 --models ladder/48x3",
+    "distractor attribute --task negation_qa --models ladder/16x2 --models ladder/80x2",
     "distractor attribute --task negation_qa --models path/to/model --probe logit_lens",
     "distractor attribute --task negation_qa --models ladder --probe ablation --items 100 --json",
 )

@@ -92,7 +92,7 @@ def prune(
 
 
 def _is_of(file: "CellFile", model: str) -> bool:
-    """Whether a result belongs to a model or a family; `ladder/48x3` is in the ladder of the result's own task."""
+    """Whether a result belongs to a model or a family; `ladder/80x2` is in the ladder of the result's own task."""
     own = f"ladder/{file.task}/"
     short = f"ladder/{file.model.removeprefix(own)}" if file.model.startswith(own) else file.model
     return any(name == model or name.startswith((f"{model}/", f"{model}@")) for name in (file.model, short))

@@ -19,7 +19,7 @@ app = typer.Typer()
 
 @command(
     app,
-    "distractor compare ladder/16x2 ladder/48x3 --task negation_qa",
+    "distractor compare ladder/16x2 ladder/80x2 --task negation_qa",
     "distractor compare ladder/24x2@all --task negation_qa",
     "distractor compare path/to/base path/to/tuned --task negation_qa --task redefine_math --json",
 )

@@ -18,7 +18,7 @@ OUTPUT = "Output"
 """Titles of the help panels. Options without a panel are shown first, under `Options`."""
 
 MODEL_HELP = (
-    "A family (`distractor models`), or part of it: ladder (the task's embedded models), ladder/48x3, pythia/70m@1000; "
+    "A family (`distractor models`), or part of it: ladder (the task's embedded models), ladder/80x2, pythia/70m@1000; "
     "a folder; a hub id owner/name\\[@revision]; a family file (.toml). Repeatable."
 )
 

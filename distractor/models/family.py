@@ -29,7 +29,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The model's name within the family: `48x3/seed0`."""
+        """The model's name within the family: `80x2/seed0`."""
         return self.model if self.seed is None else f"{self.model}/seed{self.seed}"
 
     @property
@@ -80,7 +80,7 @@ class Family:
         return self.name.startswith(f"{EMBEDDED}/")
 
     def select(self, selector: str, *, offline: bool, called: str | None = None) -> tuple[Source, ...]:
-        """Select models by the text after the family's name: empty, `/48x3` or `/48x3/seed0`, optionally with `@step`.
+        """Select models by the text after the family's name: empty, `/80x2` or `/80x2/seed0`, optionally with `@step`.
 
         No step means the final models, `@all` every kept step and the final model; a numbered step skips models that do
         not keep it. Messages name the family as the user `called` it. Raises ModelError if no model or step has this name,

@@ -41,7 +41,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The model's full name: `ladder/negation_qa/48x3/seed800`, `pythia/70m@1000`."""
+        """The model's full name: `ladder/negation_qa/80x2/seed780`, `pythia/70m@1000`."""
         if self.family == NO_FAMILY:
             return self.model
         seed = "" if self.seed is None else f"/seed{self.seed}"

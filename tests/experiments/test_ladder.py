@@ -38,8 +38,9 @@ ROWS = 40
 """Vocabulary of the networks that learn from random tokens."""
 
 LADDER = ROOT / "distractor" / "ladder"
-EMBEDDED = [task for task in PLANS if (LADDER / task / "ladder.json").exists()]
-"""The tasks whose ladders are embedded."""
+SEEDS = {task: tuple(sorted({record["seed"] for record in train.read_records(LADDER / task)})) for task in PLANS}
+EMBEDDED = [task for task, plan in PLANS.items() if SEEDS[task] == plan.seeds]
+"""The tasks whose own ladders are embedded. The others have the models of the joint ladder until theirs are trained."""
 
 quick = pytest.mark.quick
 
@@ -751,9 +752,9 @@ def test_a_stream_is_written_once_for_each_key(
 
 
 @quick
-def test_the_ladder_of_each_task_is_embedded_or_none() -> None:
-    assert EMBEDDED in ([], list(PLANS))
+def test_each_task_has_embedded_models() -> None:
     assert PLANS.keys() == TASKS.keys()
+    assert {SEEDS[task] for task in PLANS if task not in EMBEDDED} <= {(780, 781, 782, 783, 784)}
 
 
 @pytest.mark.parametrize("task", EMBEDDED)
