@@ -45,7 +45,7 @@ def family_table(family: Family) -> Group:
     for member in family.members:
         loss = "–" if member.loss is None else number(member.loss)
         table.add_row(
-            f"{family.name}/{member.name}",
+            member.name,
             "–" if member.n_params is None else f"{member.n_params:,}",
             "–" if member.tokens is None else _large(member.tokens),
             "–" if member.final_step is None else f"{member.final_step:,}",
@@ -58,11 +58,12 @@ def family_table(family: Family) -> Group:
         Text(f"{family.name}: {family.about}" if family.about else family.name, style="bold"),
         table,
     ]
+    lines.append(Text(f"\nName a model as {family.name}/{family.members[0].name}."))
     with_steps = next((member for member in family.members if member.available_steps), None)
     if with_steps is not None:
         steps = ", ".join(map(str, with_steps.available_steps))
         lines.append(
-            Text(f"\nSaved steps of {with_steps.name}, for {family.name}/{with_steps.name}@STEP or @all: {steps}")
+            Text(f"Saved steps of {with_steps.name}, for {family.name}/{with_steps.name}@STEP or @all: {steps}")
         )
     return Group(*lines)
 

@@ -44,7 +44,7 @@ def data() -> str:
         early, late = recipe.shares(agreeing=True), recipe.shares()
         shares = {kind: recipe.agreeing * early[kind] + (1 - recipe.agreeing) * late[kind] for kind in late}
         kinds = [
-            f"**{kind} {100 * share:.2g}**" if kind in MODULES[task].CONFLICT else f"{kind} {100 * share:.2g}"
+            f"**{kind} {100 * share:.3g}**" if kind in MODULES[task].CONFLICT else f"{kind} {100 * share:.3g}"
             for kind, share in sorted(shares.items(), key=lambda pair: -pair[1])
         ]
         rows.append([f"`{task}`", f"**{100 * recipe.conflict_rate():.2g} %**", ", ".join(kinds)])

@@ -744,10 +744,11 @@ def test_a_family_table_shows_every_member_in_a_hundred_columns(name: str, pythi
     shown = " ".join(" ".join(lines).split())
     assert "…" not in shown.replace("OLMo-2-…@stage1-step…-tokens…B", "")
     for member in family.members:
-        assert f"{name}/{member.name} " in shown
+        assert f" {member.name} " in shown
         assert name in LADDERS or str(member.location) in shown
         assert member.n_params is None or f"{member.n_params:,}" in shown
         assert member.final_step is None or f" {member.final_step:,} " in shown
+    assert f"Name a model as {name}/{family.members[0].name}." in shown
     assert (" yes " in shown) == (name in (*LADDERS, "pythia"))
     assert not attempts
 
