@@ -8,7 +8,7 @@ figure of the card.
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,11 @@ COLUMNS = {
 Summary = Mapping[str, Any]
 
 
-def data() -> str:
+def data(tasks: Iterable[str] = PLANS) -> str:
     """One row per task: its conflict rate and its kinds in the whole stream; kinds in conflict are bold."""
     rows = []
-    for task, plan in PLANS.items():
-        recipe = plan.recipe
+    for task in tasks:
+        recipe = PLANS[task].recipe
         early, late = recipe.shares(agreeing=True), recipe.shares()
         shares = {kind: recipe.agreeing * early[kind] + (1 - recipe.agreeing) * late[kind] for kind in late}
         kinds = [
@@ -128,8 +128,11 @@ def draw(contents: Mapping[str, Summary], path: Path) -> None:
     """Preference by size, one panel per task: a dot per seed, the mean and its band at level 2."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.2, 5.4), layout="constrained")
-    for panel, (task, content) in zip(figure.subplots(2, 2, sharey=True).flat, contents.items(), strict=False):
+    columns = min(2, len(contents))
+    rows = -(-len(contents) // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.7 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    for panel, (task, content) in zip(panels, contents.items(), strict=False):
         sizes = [size["n_params"] for size in content["sizes"]]
         low, mean, high = (
             [size["distractor_preference"][bound] for size in content["sizes"]] for bound in ("low", "mean", "high")
@@ -176,7 +179,7 @@ def main() -> None:
     )
     tables = {
         "## Results": markdown_table(RESULTS, [results(contents[task], judged[task]) for task in arguments.tasks]),
-        "## Data": data(),
+        "## Data": data(arguments.tasks),
         **{f"### {task}": curves(content) for task, content in contents.items()},
     }
     if not arguments.write:
