@@ -144,7 +144,7 @@ def draw(contents: Mapping[str, Summary], path: Path) -> None:
         panel.axhline(0.5, color="black", lw=0.6, ls=":")
         panel.set(xscale="log", ylim=(-0.03, 1.03), title=task)
     figure.supxlabel("parameters")
-    figure.supylabel("preference for the distractor's answer in conflict")
+    figure.supylabel("distractor preference in conflict")
     figure.axes[0].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
