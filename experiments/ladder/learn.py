@@ -25,8 +25,10 @@ ROTARY = 0.5
 INIT = 0.1
 """Standard deviation of the initial weights. With the usual .02, narrow models start to learn several times later."""
 CHECKPOINT_EVERY = 500
-PARTS = 3
-"""A batch is split by length into this many parts, so that little is computed for padding."""
+PARTS = 2
+"""Documents in which few positions count, and the others, are each split by length into this many parts."""
+FEW = 4
+"""Positions of a document that are few. Only at positions in the loss, the last layer is computed."""
 
 
 @dataclass(frozen=True)
@@ -138,22 +140,19 @@ def add_gradients(networks: Networks, streams: Sequence[Stream], step: int, budg
     answered = np.stack([stream.answered[rows] for stream in streams])
     weights = loss_weights(tokens, answered, budget)
     weights /= weights.sum((1, 2), keepdims=True)
-    lengths = (tokens != PAD).sum(2)
-    order = np.argsort(lengths, axis=1, kind="stable")
-    ranked = np.take_along_axis(lengths, order, axis=1).max(0)  # the longest document of each rank
+    lengths, counts = (tokens != PAD).sum(2), (weights > 0).sum(2)
     total = torch.zeros(len(streams))
-    for start, end in split_by_length(ranked):
-        chosen, width = order[:, start:end, None], ranked[end - 1]
-        ids = torch.from_numpy(np.take_along_axis(tokens, chosen, axis=1)[..., :width].astype(np.int64))
-        weight = np.take_along_axis(weights, chosen, axis=1)[..., 1:width].reshape(len(streams), -1)
-        # The positions that count come first; each network has as many, the last ones with a weight of 0.
-        counted = np.argsort(weight == 0, axis=1, kind="stable")[:, : (weight > 0).sum(1).max()]
-        at, share = torch.from_numpy(counted), torch.from_numpy(np.take_along_axis(weight, counted, axis=1))
+    for chosen in split(lengths, counts):
+        width = np.take_along_axis(lengths, chosen, axis=1).max()
+        weight = np.take_along_axis(weights, chosen[..., None], axis=1)[..., 1:width]
+        ids = torch.from_numpy(np.take_along_axis(tokens, chosen[..., None], axis=1)[..., :width].astype(np.int64))
+        # The positions that count come first; each document has as many, the last ones with a weight of 0.
+        counted = np.argsort(weight == 0, axis=2, kind="stable")[..., : (weight > 0).sum(2).max()]
+        at, share = torch.from_numpy(counted), torch.from_numpy(np.take_along_axis(weight, counted, axis=2))
         # Padding is on the right, where causal attention from real tokens does not reach: no mask is needed.
-        hidden = networks(ids[..., :-1]).flatten(1, 2)
-        logits = networks.logits(hidden.gather(1, at[..., None].expand(-1, -1, hidden.shape[-1])))
-        target = ids[..., 1:].flatten(1).gather(1, at)
-        loss = (cross_entropy(logits.transpose(1, 2), target, reduction="none") * share).sum(1)
+        logits = networks.logits(networks(ids[..., :-1], at).flatten(1, 2))
+        target = ids[..., 1:].gather(2, at).flatten(1)
+        loss = (cross_entropy(logits.transpose(1, 2), target, reduction="none") * share.flatten(1)).sum(1)
         loss.sum().backward()
         total += loss.detach()
     return total
@@ -167,6 +166,23 @@ def loss_weights(tokens: np.ndarray, answered: np.ndarray, budget: Budget) -> np
     weights[tokens == PAD] = 0
     weights[..., 0] = 0
     return weights
+
+
+def split(lengths: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    """Split a batch into parts with little padding; `lengths` and `counts` of positions in the loss are [seed document].
+
+    Documents in which few positions count are apart from the others. Returns the documents of each part, [seed document].
+    """
+    few = np.argsort(counts, axis=1, kind="stable")
+    border = int((counts <= FEW).sum(1).min())
+    parts = []
+    for some in (few[:, :border], few[:, border:]):
+        if some.size:
+            order = np.argsort(np.take_along_axis(lengths, some, axis=1), axis=1, kind="stable")
+            some = np.take_along_axis(some, order, axis=1)
+            ranked = np.take_along_axis(lengths, some, axis=1).max(0)  # the longest document of each rank
+            parts += [some[:, start:end] for start, end in split_by_length(ranked)]
+    return parts
 
 
 def split_by_length(lengths: np.ndarray) -> list[tuple[int, int]]:

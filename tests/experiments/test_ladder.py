@@ -27,7 +27,7 @@ from experiments.ladder import card, corpus, doses, learn, muon, train
 from experiments.ladder.corpus import SHOTS, Recipe, Stream
 from experiments.ladder.document import Document, Turn, text_of
 from experiments.ladder.learn import Budget
-from experiments.ladder.network import Networks
+from experiments.ladder.network import Networks, take
 from experiments.ladder.plans import PLANS, Plan
 from experiments.ladder.search import RESERVED, search
 from experiments.ladder.vocabulary import BOS, EOS, PAD, UNK, tokenizer_for, words_of
@@ -168,7 +168,8 @@ def test_the_loss_weights_answers_and_the_given_tokens_of_every_fourth_document(
 
 
 @quick
-def test_a_batch_is_split_so_that_padding_is_least() -> None:
+def test_a_batch_is_split_so_that_padding_is_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learn, "PARTS", 3)
     rng = np.random.default_rng(0)
     for _ in range(20):
         lengths = np.sort(rng.integers(1, 30, size=9))
@@ -181,6 +182,29 @@ def test_a_batch_is_split_so_that_padding_is_least() -> None:
             for cuts in combinations(range(1, 9), 2)
         )
         assert sum((end - start) * lengths[end - 1] for start, end in parts) == least
+
+
+@quick
+def test_documents_with_few_positions_in_the_loss_are_apart_from_the_others() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        counts, lengths = rng.integers(1, 12, size=(2, 3, 16))
+        parts = learn.split(lengths, counts)
+        chosen = np.concatenate(parts, axis=1)
+        assert (np.sort(chosen, axis=1) == np.arange(16)).all()
+        assert len(parts) <= 2 * learn.PARTS
+        largest = [np.take_along_axis(counts, part, axis=1).max() for part in parts]
+        few = sum(part.shape[1] for part, count in zip(parts, largest, strict=True) if count <= learn.FEW)
+        assert few == (counts <= learn.FEW).sum(1).min()
+
+
+@quick
+def test_the_last_layer_at_some_positions_equals_it_at_all(double: None) -> None:
+    networks = disturbed(Networks(learn.config_of("16x2", ROWS), (3, 4)))
+    tokens = torch.from_numpy(np.stack([random_stream(seed, 6).tokens for seed in range(2)]).astype(np.int64))
+    wanted = torch.randint(tokens.shape[2], (2, 6, 3), generator=torch.Generator().manual_seed(0))
+    expected = take(networks(tokens), wanted)
+    torch.testing.assert_close(networks(tokens, wanted), expected, atol=1e-9, rtol=1e-9)
 
 
 @quick
