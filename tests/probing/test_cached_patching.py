@@ -75,7 +75,8 @@ def test_cached_patching_equals_whole_passes(hooked: Hooked, tmp_path: Path, arc
     expected = whole(run, nodes)
     there = ~expected.isnan()
     assert torch.equal(found.isnan(), expected.isnan())
-    error = 1e-5 if architecture == "gemma2" else 1e-9  # Gemma 2 uses a float32 softmax
+    # Many architectures round to float32 in norms or softmax: one such step was 2.6e-8 in OLMo 2.
+    error = 1e-5 if architecture == "gemma2" else 3e-7
     assert_close(found[there], expected[there], atol=error, rtol=0)
     moved = (expected - run.gap).abs()[there]
     assert (moved > 1e-3).float().mean() > 0.2, "the exchanges do nothing, nor does the test"
