@@ -66,7 +66,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
                 agreeing=0.5,
             ),
             Budget(steps=2400),
-            sizes=("2x1", "4x1", "8x1", "12x2", "16x2", "20x2", "24x2", "32x2", "40x2", "48x3"),
+            sizes=("2x1", "4x1", "8x1", "12x1", "16x1", "16x2", "20x2", "24x2", "32x2", "40x2", "48x3"),
             seeds=(815, 816, 817, 818, 819),
         ),
         "quote_repetition": Plan(
