@@ -2,8 +2,8 @@
 
 The results of each task, the shares of the documents, then a curve for each task: preference for the distractor's answer
 in `conflict` with its interval at level 2, the range over seeds, and means over seeds of the other columns. The results
-come from `distractor ablate` on the first 600 items, the verdict from the first 200. `--write` renews the tables and the
-figure of the card.
+come from `distractor ablate` on the first 600 items, the verdict from the first 200. A last table has the sub-tasks of
+redefine_math. `--write` renews the tables and the figure of the card.
 """
 
 import argparse
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 import distractor
+from distractor.ablation.ablate import AblationResult
 from distractor.ablation.report import summary
 from distractor.numbers import number, p_value
+from distractor.text.task import Condition
 from experiments.markdown import markdown_table
 
 from .corpus import MODULES
@@ -32,6 +34,9 @@ COLUMNS = {
     "D": ("distractor_pull", None),
 }
 """Means over seeds: the quantity and its condition. `only` is the accuracy in `distractor_only`."""
+
+SUB_TASKS = ("redefine_math",)
+"""Tasks with sub-tasks, one of which is never in conflict in training."""
 
 Summary = Mapping[str, Any]
 
@@ -124,6 +129,25 @@ def curves(content: Summary) -> str:
     return markdown_table(["size", "parameters", "preference", "seeds", "held out", *COLUMNS], lines)
 
 
+def sub_tasks(result: AblationResult) -> str:
+    """Preference of the largest size in `conflict`, one row per sub-task, the first part of the names of its groups.
+
+    `in conflict` tells whether training had conflicts of this sub-task.
+    """
+    largest = result.sizes[-1]
+    of_item = np.array([item.group.partition("/")[0] for item in result.task.items])
+    is_held_out = result.held_out(result.sources[largest[0]])
+    rows = []
+    for name in dict.fromkeys(of_item.tolist()):
+        is_here = of_item == name
+        each = [
+            mean.mean for model in largest
+            if (mean := result.mean([model], "distractor_preference", Condition.CONFLICT, is_here))
+        ]  # fmt: skip
+        rows.append([f"`{name}`", "no" if is_held_out[is_here].all() else "yes", " ".join(map(short, each))])
+    return markdown_table(["sub-task", "in conflict in training", "largest, by seed"], rows)
+
+
 def draw(contents: Mapping[str, Summary], path: Path) -> None:
     """Preference by size, one panel per task: a dot per seed, the mean and its band at level 2."""
     from matplotlib.figure import Figure
@@ -170,17 +194,21 @@ def main() -> None:
     parser.add_argument("--models", help="models in place of those that are installed (for one task)")
     parser.add_argument("--write", action="store_true", help="renew the tables and the figure of the card")
     arguments = parser.parse_args()
-    contents, judged = (
+    measured, judged = (
         {
-            task: summary(distractor.ablate(task, arguments.models or "ladder", items=items, knockout=False))
+            task: distractor.ablate(task, arguments.models or "ladder", items=items, knockout=False)
             for task in arguments.tasks
         }
         for items in (ITEMS, JUDGED)
     )
+    contents = {task: summary(result) for task, result in measured.items()}
     tables = {
-        "## Results": markdown_table(RESULTS, [results(contents[task], judged[task]) for task in arguments.tasks]),
+        "## Results": markdown_table(
+            RESULTS, [results(contents[task], summary(judged[task])) for task in arguments.tasks]
+        ),
         "## Data": data(arguments.tasks),
         **{f"### {task}": curves(content) for task, content in contents.items()},
+        **{f"### Sub-tasks of {task}": sub_tasks(measured[task]) for task in arguments.tasks if task in SUB_TASKS},
     }
     if not arguments.write:
         print("\n\n".join(f"{heading}\n\n{table}" for heading, table in tables.items()))
