@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from distractor.models.site import SITE_NAME, site_of
 from distractor.probing.cells import labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
-from distractor.probing.strengths import ChosenSites, site_of
+from distractor.probing.strengths import ChosenSites
 from distractor.statistics.agreement import rank_correlation
 
 Match = Literal["name", "depth", "function"]  # how the sites of two models correspond
@@ -33,7 +34,7 @@ def n_layers(results: ProbeResults) -> int:
     layers = [-1]
     for readings in results.readings.values():
         data = readings[0].data
-        layers += [site_of(name).layer for name in labels(data, "component") if name[:1] == "L"]
+        layers += [int(found["layer"]) for name in labels(data, "component") if (found := SITE_NAME.fullmatch(name))]
         layers += [int(layer) for layer in labels(data, "layer")]
     return 1 + max(layers)
 

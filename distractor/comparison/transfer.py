@@ -10,9 +10,10 @@ from numpy import ndarray
 from distractor.comparison.matching import Match, blocks_of, carried, n_layers
 from distractor.comparison.result import ComparisonResult, Transfer
 from distractor.comparison.steps import PATHS
+from distractor.models.site import site_of
 from distractor.probing.cells import groups_of, labels
 from distractor.probing.readings import Reader
-from distractor.probing.strengths import first_half, losses, pair_effects, site_of
+from distractor.probing.strengths import first_half, losses, pair_effects
 from distractor.scoring.store import Store
 from distractor.statistics.changes import changes
 from distractor.statistics.intervals import mean_interval

@@ -17,7 +17,7 @@ from distractor.models.hooks import HOOKS, Edit, Hook, Read, Tap, recorder
 from distractor.models.memory import loaded_networks, quiet_transformers
 from distractor.models.model import AttentionMask, Model, log_softmax
 from distractor.models.self_check import same_scores
-from distractor.models.site import PARTS, Part, Site
+from distractor.models.site import PARTS, SHARED_PARTS, Part, Site
 from distractor.progress import record_forward_pass
 
 
@@ -97,6 +97,12 @@ class HookedModel(Model):
         shared = getattr(self.bridge.cfg, "n_key_value_heads", None)
         return int(shared) if shared and part in ("k", "v") else self.n_heads
 
+    def head_sites(self, layer: int, part: Part) -> list[Site]:
+        """Return a site for each head of a part; those of shared keys and values are named by their query heads."""
+        heads = self.n_heads_of(part)
+        shared_by = self.n_heads // heads if part in SHARED_PARTS else None
+        return [Site(layer, part, head, shared_by) for head in range(heads)]
+
     @property
     def is_additive(self) -> bool:
         """Whether layers add their outputs to the residual stream; False if a norm follows each sum (OPT-350m)."""
@@ -106,9 +112,11 @@ class HookedModel(Model):
         """Return the hook name of a site in TransformerLens. Raises ModelError if the model has no such site."""
         if not 0 <= site.layer < self.n_layers:
             raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; got {site}")
-        heads = self.n_heads_of(site.part)
-        if site.head is not None and not 0 <= site.head < heads:
-            raise ModelError(f"{self.name} has heads 0 to {heads - 1} of {site.part}; got {site}")
+        if site.head is not None:
+            heads = self.head_sites(site.layer, site.part)
+            is_named_as_here = site.shared_by is None or site.shared_by == heads[0].shared_by
+            if site not in heads or not is_named_as_here:
+                raise ModelError(f"{self.name} has no {site}; it has {heads[0]} to {heads[-1]}{_why(heads[0])}")
         name = f"blocks.{site.layer}.{HOOKS[site.part]}"
         if not self._has(site.part, site.layer):
             raise ModelError(f"{self.name} has no {site.part} that can be read or written (TransformerLens: {name})")
@@ -320,6 +328,12 @@ class HookedModel(Model):
     def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
         half = self.dtype not in (torch.float32, torch.float64)
         return arithmetic.HalfPattern() if half else super()._arithmetic()
+
+
+def _why(site: Site) -> str:
+    """Explain the name of a site with keys or values that several query heads share; empty for any other site."""
+    shared = site.shared_by or 1
+    return f", because {shared} query heads share their keys and values" if shared > 1 else ""
 
 
 def _gain(before: Float[Tensor, "*rest d"], after: Float[Tensor, "*rest d"]) -> Float[Tensor, "*rest d"]:

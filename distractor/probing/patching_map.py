@@ -67,8 +67,7 @@ class PatchingMap:
     def nodes(self) -> list[Node]:
         """All cells, in the order of a reading."""
         if self.is_of_heads:
-            heads = self.run.model.n_heads_of
-            return [(Site(s.layer, s.part, h), None) for s in self.layers for h in range(heads(s.part))]
+            return [(head, None) for s in self.layers for head in self.run.model.head_sites(s.layer, s.part)]
         return [(site, label) for site in self.layers for label in self.roles]
 
     def exact(self, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node direction=2 item"], dict[str, str]]:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from distractor.errors import DistractorError, ModelError, StoreError, TaskError, nearest
+from distractor.models.site import site_of
 from distractor.models.source import Source
 from distractor.probing.cells import groups_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reader, Reading
-from distractor.probing.strengths import Strength, choose, first_half, patching_pair, site_of, strength
+from distractor.probing.strengths import Strength, choose, first_half, patching_pair, strength
 from distractor.progress import Advance
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store

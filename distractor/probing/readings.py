@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from distractor.probing.probe import Probe
 
-READING = 5
-"""Version of how probes read and how readings are stored. Raise it whenever either changes the stored numbers."""
+READING = 6
+"""Version of how probes read and how readings are stored. Raise it whenever either changes stored numbers or labels."""
 
 
 @dataclass(frozen=True, eq=False)

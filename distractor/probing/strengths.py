@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from distractor.models.site import Site
 from distractor.models.source import Source
 from distractor.probing.cells import labels
 from distractor.probing.readings import Reading
@@ -146,17 +145,6 @@ def estimated_strength(source: Source, pair: tuple[Reading, Reading], half: Half
         for reading, names, sign in zip(pair, chosen, (-1, 1), strict=True)
     ]
     return Strength(source, chosen, tuple(np.array(groups)[kept].tolist()), *lost)
-
-
-def site_of(component: str) -> Site:
-    """The site of a component by its name.
-
-    >>> site_of("L0H1.z"), site_of("L2.mlp_out")
-    (Site(layer=0, part='z', head=1), Site(layer=2, part='mlp_out', head=None))
-    """
-    where, _, part = component.partition(".")
-    layer, _, head = where.removeprefix("L").partition("H")
-    return Site(int(layer), part, int(head) if head else None)  # type: ignore[arg-type]
 
 
 def pair_effects(ablation: Reading) -> Float[ndarray, "component condition=2 item"]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy import ndarray
 
+from distractor.models.site import SITE_NAME
 from distractor.runs.style import STYLE, in_cell
 
 MAP_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "font.size": 8}
@@ -27,24 +28,29 @@ class HeadGrid(NamedTuple):
 def head_grid(
     components: Sequence[str], values: Float[ndarray, " component"], framed: Bool[ndarray, " component"] | None = None
 ) -> HeadGrid:
-    """Arrange the values of heads (`L0H1.z`) and MLPs (`L0.mlp_out`), and of nothing else, by layer and head; NaN
-    without value.
+    """Arrange the values of heads (`L0H1.z`, or `L0H2-3.v` if query heads share them) and MLPs (`L0.mlp_out`), and of
+    nothing else, by layer and head; NaN without value.
     """
     cells: list[tuple[int, int, int]] = []
+    heads: dict[int, str] = {}
     for index, name in enumerate(components):
-        site, _, part = name.partition(".")
-        layer, _, head = site.removeprefix("L").partition("H")
-        if layer.isdigit() and (head or part == "mlp_out"):
-            cells.append((index, int(layer), int(head or -1)))
-    n_heads = 1 + max(head for *_, head in cells)
-    has_mlp = any(head < 0 for *_, head in cells)
-    grid = np.full((1 + max(layer for _, layer, _ in cells), n_heads + has_mlp), np.nan)
+        found = SITE_NAME.fullmatch(name)
+        if found and found["first"]:
+            first, last = int(found["first"]), int(found["last"] or found["first"])
+            head = first // (last - first + 1)  # query heads that share keys and values have one column
+            heads[head] = name.partition(".")[0].removeprefix(f"L{found['layer']}")
+            cells.append((index, int(found["layer"]), head))
+        elif found and found["part"] == "mlp_out":
+            cells.append((index, int(found["layer"]), -1))  # the last column
+    names = [heads.get(head, f"H{head}") for head in range(1 + max(heads, default=-1))]
+    names += ["MLP"] * any(head < 0 for *_, head in cells)
+    grid = np.full((1 + max(layer for _, layer, _ in cells), len(names)), np.nan)
     frames = None if framed is None else np.zeros(grid.shape, dtype=bool)
-    indices, rows, columns = (np.array(each) for each in zip(*cells, strict=True))  # an MLP's head is -1: last column
+    indices, rows, columns = (np.array(each) for each in zip(*cells, strict=True))
     grid[rows, columns] = values[indices]
     if frames is not None and framed is not None:
         frames[rows, columns] = framed[indices]
-    return HeadGrid(grid, frames, [*(f"H{head}" for head in range(n_heads)), *["MLP"] * has_mlp])
+    return HeadGrid(grid, frames, names)
 
 
 def draw_heat_map(

@@ -227,7 +227,7 @@ def test_the_residual_stream_is_the_sum_of_its_parts(hooked: Hooked, architectur
     [
         (Site(2, "z"), r"layers 0 to 1.*L2\.z"),
         (Site(-1, "z"), r"layers 0 to 1.*L-1\.z"),
-        (Site(0, "z", head=4), r"heads 0 to 3.*L0H4\.z"),
+        (Site(0, "z", head=4), r"no L0H4\.z; it has L0H0\.z to L0H3\.z"),
     ],
 )
 def test_a_missing_site_is_refused(hooked: Hooked, site: Site, message: str) -> None:

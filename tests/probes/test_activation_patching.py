@@ -298,10 +298,10 @@ def test_a_reading_has_its_quantity_unit_and_labels(hooked: Hooked) -> None:
 def test_shared_keys_and_values_are_exchanged_once(hooked: Hooked) -> None:
     reading = measure(hooked("llama_grouped_tied"), tiny.task(), ActivationPatching(parts=("q", "k")))
     assert [str(c) for c in reading.component.values if str(c).endswith("k")] == [
-        "L0H0.k",
-        "L0H1.k",
-        "L1H0.k",
-        "L1H1.k",
+        "L0H0-1.k",
+        "L0H2-3.k",
+        "L1H0-1.k",
+        "L1H2-3.k",
     ]
 
 

@@ -7,7 +7,6 @@ import pytest
 from numpy.testing import assert_allclose
 from xarray import DataArray
 
-from distractor.models.site import Site
 from distractor.models.source import Source
 from distractor.probing.readings import Reading, stored
 from distractor.probing.strengths import (
@@ -17,7 +16,6 @@ from distractor.probing.strengths import (
     first_half,
     losses,
     patching_pair,
-    site_of,
     strength,
 )
 from distractor.scoring.quantities import distractor_pull, true_pull
@@ -124,8 +122,3 @@ def test_patched_heads_are_the_sites_of_the_task_whose_cue_differs() -> None:
     estimate = estimated_strength(SOURCE, (true, swapped), half, groups)
     assert (estimate.chosen, estimate.groups) == (chosen, ("c", "d"))
     assert (estimate.true.tolist(), estimate.distractor.tolist()) == ([1.5, 1.5], [1.0, 1.0])  # half of each effect
-
-
-def test_the_name_of_a_component_names_its_site() -> None:
-    assert site_of("L10H1.z") == Site(10, "z", 1)
-    assert site_of("L2.mlp_out") == Site(2, "mlp_out")
