@@ -10,7 +10,7 @@ from rich.text import Text
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.size_trends import order_sentences
 from distractor.numbers import number, with_interval
-from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, map_names, maps_of, mean_of, varying
+from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, maps_of, mean_of, varying
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_caution
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TOP = 8  # the number of sites, heads or stages in a table
 MAPS = 3  # the largest number of maps side by side
 ALL_IN = "--json and the files in readings/ have them"
+WHOLE_SHARES = "Shares are means over all items: a role that an item lacks counts 0, so a head's shares sum to 1."
 SINKS = ("bos", "slot")  # roles that receive attention by default
 
 
@@ -40,15 +41,10 @@ def tables(results: ProbeResults) -> Iterator[Group | Text]:
 
 
 def top(reading: Reading, cells: "Dataset", count: int = TOP) -> list[dict[str, str]]:
-    """The labels of the cells with the largest absolute mean in any of the first maps, largest first.
-
-    Attention is weighted by the share of items that have the role, so rare roles do not come first.
-    """
+    """The labels of the cells with the largest absolute mean in any of the first maps, largest first."""
     maps = [one["mean"] for _, one in maps_of(cells)][:MAPS]
     size = np.max([np.abs(np.nan_to_num(one.values)) for one in maps], axis=0)
     if kind_of(reading.data) == "attention":
-        share = share_of_items(reading)
-        size = size * np.max([share.sel(names).values for names in map_names(share)[:MAPS]], axis=0)
         size[..., [role in SINKS for role in labels(cells, "role")]] = 0
     dims = [str(d) for d in maps[0].dims]
     order = np.argsort(-size, axis=None, kind="stable")[:count]
@@ -116,6 +112,8 @@ def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Datase
         table = _decoding(cells)
     else:
         table = _sites(reading, cells)
+        if kind == "attention" and float(share_of_items(reading).min()) < 1:
+            notes.append(WHOLE_SHARES)
         if "marked" in cells:
             count, size = int(cells["marked"].sum()), int(cells["mean"].count())
             notes.append(
@@ -140,8 +138,9 @@ def _sites(reading: Reading, cells: "Dataset") -> FittedTable:
             columns.append(("as a share", [_recovery(cell) for cell in cell_of]))
     share = share_of_items(reading).sel(maps[0][0])
     shares = [float(share.sel(site)) for site in sites]
+    is_attention = kind_of(reading.data) == "attention"
     names = [
-        cell_name(site) + (f", of {has:.0%} of items" if has < 1 else "")
+        cell_name(site) + (f", {'in' if is_attention else 'of'} {has:.0%} of items" if has < 1 else "")
         for site, has in zip(sites, shares, strict=True)
     ]
     shown = columns[: 2 * MAPS]

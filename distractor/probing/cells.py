@@ -25,6 +25,9 @@ UNSIGNED = ("grad_drop",)  # estimates without a sign, which sign flips cannot t
 PATHS = ("total", "direct", "later")
 """The paths of `compensation` that are shown; effects through single later components are only stored."""
 
+CHANGE = "change of the logit gap"
+"""The quantity of readings whose values are changes of the gap when sites are replaced."""
+
 INNER = ("component", "part", "layer", "role", "stage")  # dims within a map; all other dims distinguish maps
 
 
@@ -86,6 +89,16 @@ def varying(maps: Sequence[Mapping[str, str]]) -> list[str]:
     return [d for d in maps[0] if len({names[d] for names in maps}) > 1] if maps else []
 
 
+def supported(data: "DataArray", names: Mapping[str, str]) -> int:
+    """The answer that a positive value in the map called `names` supports: 1 for the true answer, -1 for the distractor's.
+
+    If the gap changes upwards when a site's own activation is replaced (ablation, noising), the site supports the
+    distractor's answer. Denoising puts the activation of `conflict` in, and a contribution is the site's own.
+    """
+    is_replaced = data.attrs.get("quantity") == CHANGE and names.get("direction") != "denoising"
+    return -1 if is_replaced else 1
+
+
 def without_far_paths(data: "DataArray") -> "DataArray":
     """Return a reading without the effects through single later components."""
     return data.sel(path=list(PATHS)) if len(labels(data, "path")) > len(PATHS) else data
@@ -114,15 +127,28 @@ def groups_of_items(task: Task, ids: Iterable[str]) -> list[str]:
     return [group_of[name] for name in ids]
 
 
+def whole_shares(data: "DataArray") -> "DataArray":
+    """Shares by role in which a role that an item lacks counts 0, so that means over items sum to 1 over roles.
+
+    A role that no item has stays NaN.
+    """
+    is_known = data.notnull()
+    return data.where(is_known | ~is_known.any("role"), 0.0).where(is_known.any("item"))
+
+
 def means_of(task: Task, data: "DataArray") -> "Dataset":
     """As `means_over`, over the items of a task."""
     return means_over(groups_of(task, data), data)
 
 
 def means_over(groups: Sequence[str], data: "DataArray") -> "Dataset":
-    """The `mean` of each cell over the items that have it, with its 95 % interval `low` to `high` over item groups."""
+    """The `mean` of each cell over the items that have it, with its 95 % interval `low` to `high` over item groups.
+
+    Attention is a mean over all items: see `whole_shares`.
+    """
     from xarray import DataArray, Dataset
 
+    data = whole_shares(data) if kind_of(data) == "attention" else data
     values, empty = data.transpose(..., "item").values, empty_cells(data)
     is_share = np.full(empty.shape, kind_of(data) in ("attention", "decoding"))
     if kind_of(data) == "lens":

@@ -13,6 +13,7 @@ from xarray import DataArray
 
 from distractor.errors import ScalingError, TaskError, nearest
 from distractor.models.site import HEAD_PARTS, Part, Site
+from distractor.probing.cells import CHANGE
 from distractor.probing.patching import patched_gaps
 from distractor.probing.positions import Positions, example_tokens
 from distractor.probing.run import Run
@@ -129,7 +130,7 @@ class PatchingMap:
         coords["item"] = [item.id for item in batch.items]
         dims = list(coords)
         coords |= {"group": ("item", self.groups), "pair_gap": ("item", self.pair_gap)}
-        attrs = {"quantity": "change of the logit gap", "unit": "nats", **attributes, "denominator": self.denominator}
+        attrs = {"quantity": CHANGE, "unit": "nats", **attributes, "denominator": self.denominator}
         if not self.is_of_heads:
             tokens = example_tokens(batch, self.run.model.tokenizer, list(self.roles))["token"][1]
             coords["token"] = ("role", tokens[0])

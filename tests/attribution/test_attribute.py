@@ -275,7 +275,7 @@ def test_a_rare_role_is_counted_and_not_ranked_first(results: ProbeResults) -> N
         text = printed(tables(replace(results, readings={"attention": (with_data(reading, data),)})))
         return [line for line in text.splitlines() if " at " in line]
 
-    assert f"at {name}, of {n_items // 2 / n_items:.0%} of items" in rows(n_items // 2)[0]
+    assert f"at {name}, in {n_items // 2 / n_items:.0%} of items" in rows(n_items // 2)[0]
     assert f"at {other} " in rows(n_items // 4)[0]
 
 

@@ -100,3 +100,17 @@ def test_only_shares_of_a_lens_have_limits() -> None:
     cells = means_of(TASK, data)
     low = cells["low"].sel(stage="L0.resid_post")
     assert_array_equal(low < 1, [True, False])
+
+
+def test_mean_shares_of_attention_sum_to_1_if_items_lack_roles() -> None:
+    data = reading("share", component=["L0H0.pattern"], role=["cue", "rare", "slot", "absent"], condition=["conflict"])
+    rare = data.sel(role="rare")
+    data.loc[{"role": "rare"}] = rare.where(np.arange(len(ITEMS)) % 3 == 0)
+    data.loc[{"role": "absent"}] = np.nan
+    data /= data.sum("role")
+    mean = means_of(TASK, data)["mean"]
+    assert_allclose(mean.sum("role"), 1)
+    assert_allclose(mean.sel(role="rare"), data.sel(role="rare").sum("item") / len(ITEMS))
+    assert mean.sel(role="absent").isnull().all()
+    data[..., :4] = np.nan  # items that were not read have no shares, not shares of 0
+    assert_allclose(means_of(TASK, data)["mean"].sum("role"), 1)
