@@ -1,8 +1,9 @@
 """Writes an attribution to the folder of a run: readings, figures and summary."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,15 @@ DRAWN_MODELS = 3
 do.
 """
 
+FIGURES = 8
+"""The largest number of figures if no probe is named."""
+
+FIRST = (
+    "across", "logit_lens", "head_patching", "head_patching/distractor_swapped", "attention", "ablation", "waterfall",
+    "activation_patching", "activation_patching/distractor_swapped", "linear_probe", "direct_attribution_by_role",
+)  # fmt: skip
+"""The probes, and further figures, that are drawn first; all other probes follow."""
+
 
 def manifest(
     task: Task,
@@ -55,17 +65,23 @@ def manifest(
 
 
 def write(
-    folder: RunFolder, results: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()
+    folder: RunFolder,
+    results: ProbeResults,
+    *,
+    item: str | None = None,
+    heads: Sequence[str] = (),
+    most: int | None = None,
 ) -> dict[str, Any]:
     """Write readings, figures and summary, each file completely or not at all; returns the summary.
 
-    `item` names an item that is drawn alone, `heads` the heads (`L1H0`) whose attention is drawn.
+    `item` names an item that is drawn alone, `heads` the heads (`L1H0`) whose attention is drawn, and `most` the largest
+    number of figures (`figures`).
 
     Raises:
         ModelError: a model lacks one of the heads.
         TaskError: the item was not read.
     """
-    drawn = figures(results, item=item, heads=heads)
+    drawn = figures(results, item=item, heads=heads, most=most)
     for probe, readings in results.readings.items():
         for reading in readings:
             folder.write_reading(file_name(probe, reading.source.name), reading.table)
@@ -75,33 +91,62 @@ def write(
     return content
 
 
-def figures(results: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()) -> "dict[str, Figure]":
-    """All figures, by file name."""
+def figures(
+    results: ProbeResults, *, item: str | None = None, heads: Sequence[str] = (), most: int | None = None
+) -> "dict[str, Figure]":
+    """All figures, by file name.
+
+    With `most`, only so many, in the order of `FIRST`, the largest model first, and none of `chance` or of a reading that
+    failed its self-check. What `item` and `heads` ask for is drawn first.
+    """
+    plans = list(_plans(results, item, heads))
+    if most is not None:
+        plans = sorted((plan for plan in plans if plan.is_sound), key=lambda plan: plan.rank)[:most]
+    return {plan.name: plan.draw() for plan in plans}
+
+
+class _Plan(NamedTuple):
+    """A figure before it is drawn: the place of its probe and of its model, and whether it may be drawn by default."""
+
+    name: str
+    rank: tuple[int, int]
+    is_sound: bool
+    draw: "Callable[[], Figure]"
+
+
+def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Iterator[_Plan]:
     from distractor.attribution import figures as draw
 
     drawn_kinds = ("lens", "components", "positions", "sources", "decoding")  # each has a function of this name
     models = drawn_models(results)
-    drawn: dict[str, Figure] = {}
+    has_strengths = bool(results.strengths) and len(results.strengths) == len(results.scores)
+    if has_strengths and model_at_several_steps(results.sources) is None:
+        yield _Plan("across", (0, 0), True, partial(draw.across, results))
     for probe, readings in results.readings.items():
         for reading, cells in zip(readings, results.cells[probe], strict=True):
             model, kind = reading.source.name, kind_of(reading.data)
             if model not in models:
                 continue
+            is_sound = probe != "chance" and not reading.attributes.get("warning")
+            which = len(models) - models.index(model)
+            of_probe = FIRST.index(probe) if probe in FIRST else len(FIRST)
             if kind in drawn_kinds:
-                drawn[file_name(probe, model)] = getattr(draw, kind)(results, reading, cells)
+                figure = partial(getattr(draw, kind), results, reading, cells)
+                yield _Plan(file_name(probe, model), (of_probe, which), is_sound, figure)
             if kind == "attention" and "token" in reading.data.coords:
                 known = [name.removesuffix(".pattern") for name in labels(reading.data, "component")]
                 _check_heads_of(model, heads, known)
                 shown = heads or heads_of_interest(results, reading, draw.HEADS)
-                drawn[file_name(probe, model)] = draw.attention(results, reading, cells, shown)
+                figure = partial(draw.attention, results, reading, cells, shown)
+                yield _Plan(file_name(probe, model), (-1 if heads else of_probe, which), is_sound, figure)
             if probe == "direct_attribution":
-                drawn[file_name("waterfall", model)] = draw.waterfall(results, reading, cells)
+                rank = FIRST.index("waterfall"), which
+                yield _Plan(
+                    file_name("waterfall", model), rank, is_sound, partial(draw.waterfall, results, reading, cells)
+                )
                 if item is not None:
-                    drawn[file_name("waterfall_of_one_item", model)] = draw.waterfall(results, reading, cells, item)
-    has_sizes_only = model_at_several_steps(results.sources) is None
-    if results.strengths and len(results.strengths) == len(results.scores) and has_sizes_only:
-        drawn["across"] = draw.across(results)
-    return drawn
+                    of_item = partial(draw.waterfall, results, reading, cells, item)
+                    yield _Plan(file_name("waterfall_of_one_item", model), (-1, which), is_sound, of_item)
 
 
 def drawn_models(results: ProbeResults) -> list[str]:

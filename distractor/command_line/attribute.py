@@ -29,7 +29,7 @@ def attribute(
         typer.Option(
             metavar="PROBE",
             help="Probe name (`distractor probes`) or your own as path.py:NAME, repeatable. Default: all probes that "
-            "work on the model.",
+            "work on the model, with at most 8 figures.",
         ),
     ] = None,
     items: opt.ItemCount = 200,
@@ -73,7 +73,7 @@ def attribute(
             result = run_probes(
                 chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance
             )
-        summary = report.write(folder, result, item=item, heads=heads)
+        summary = report.write(folder, result, item=item, heads=heads, most=None if probe else report.FIGURES)
     if as_json:
         print_json(summary)
     else:
