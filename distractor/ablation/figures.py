@@ -9,9 +9,17 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
-from distractor.runs import style
+from distractor.runs import colours, style
 from distractor.runs.coverage import coverage_shares
-from distractor.runs.head_map import MAP_STYLE, colour_limit, draw_heat_map, head_grid
+from distractor.runs.head_map import (
+    MAP_STYLE,
+    colour_bar,
+    colour_limit,
+    draw_heat_map,
+    head_grid,
+    layer_height,
+    name_layers,
+)
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.curve import Curve
@@ -63,20 +71,22 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
     ]
     n_columns = max(len(grid.columns) for grid in grids[0])
     n_layers = max(len(grid.values) for grid in grids[0])
-    size = (max(6.5, 1.6 + len(knockouts) * 0.55 * n_columns), 1.4 + len(conditions) * (0.9 + 0.38 * n_layers))
+    height = layer_height(n_layers, 0.38)
+    size = (max(6.5, 1.6 + len(knockouts) * 0.55 * n_columns), 1.4 + len(conditions) * (0.9 + height * n_layers))
     with mpl.rc_context(MAP_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(len(conditions), len(knockouts), squeeze=False)
         limit = colour_limit([grid.values for row in grids for grid in row])
         for row, condition in enumerate(conditions):
             for axes, grid, knockout in zip(panels[row], grids[row], knockouts, strict=True):
-                image = draw_heat_map(axes, grid.values, None, limit)
-                axes.set(title=f"{knockout['model']}, {condition}", ylabel="layer", yticks=range(len(grid.values)))
+                image = draw_heat_map(axes, grid.values, None, limit, supports=-1)
+                axes.set(title=f"{knockout['model']}, {condition}", ylabel="layer")
+                name_layers(axes, len(grid.values), height)
                 axes.set_xticks(range(len(grid.columns)), grid.columns)
-        figure.colorbar(image, ax=panels, label="change of the logit gap (nats)", shrink=0.8)
+        colour_bar(figure, image, panels, "change of the logit gap (nats)")
         figure.suptitle(
             "Effect of ablating each head and MLP (activation replaced by its mean)\n"
-            "below 0: the component supports the true answer; above 0: the distractor's",
+            "below 0 (blue): the component supports the true answer; above 0 (orange): the distractor's",
             fontsize=10,
         )
         return figure
@@ -116,7 +126,7 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         for condition in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY):
             _condition_curve(axes, result, "accuracy", condition)
         if composed := composed_of(result):
-            axes.plot(composed.sizes, composed.predicted, color="black", ls="--", lw=1.2,
+            axes.plot(composed.sizes, composed.predicted, color=colours.INK, ls="--", lw=1.2,
                       label="composed from t (distractor_only) and s (true_only): t·s + (1−t)(1−s)")  # fmt: skip
         style.log_axis(axes, result.n_params, "parameters")
         axes.set_ylabel("accuracy")
@@ -143,9 +153,9 @@ def draw_curve(
 def _condition_curve(axes: "Axes", result: AblationResult, quantity: str, condition: Condition) -> None:
     """Draw a quantity under one condition over size; in `conflict` with a dot for each seed."""
     means = [result.mean(models, quantity, condition) for models in result.sizes]
-    draw_curve(axes, result.n_params, means, condition.value, style.COLOURS[condition], style.MARKERS[condition])
+    draw_curve(axes, result.n_params, means, condition.value, colours.CONDITIONS[condition], style.MARKERS[condition])
     if condition is Condition.CONFLICT:
-        _seed_dots(axes, result, quantity, condition, "black")
+        _seed_dots(axes, result, quantity, condition, colours.INK)
 
 
 def _seed_dots(axes: "Axes", result: AblationResult, quantity: str, condition: Condition | None, colour: str) -> None:

@@ -1,6 +1,6 @@
 """Figures of attribution: where in a model, and in the prompt, the answers come from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -24,12 +24,21 @@ from distractor.probing.cells import (
     map_names,
     maps_of,
     means_of,
+    supported,
     varying,
 )
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
-from distractor.runs import style
-from distractor.runs.head_map import MAP_STYLE, colour_limit, draw_heat_map, head_grid
+from distractor.runs import colours, style
+from distractor.runs.head_map import (
+    MAP_STYLE,
+    colour_bar,
+    colour_limit,
+    draw_heat_map,
+    head_grid,
+    layer_height,
+    name_layers,
+)
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -38,15 +47,16 @@ if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
 CONTROLS = {
-    "model": ("the model", "#000000", "o", "-"),
-    "untrained": ("untrained", "#7F7F7F", "s", "--"),
-    "bag_of_tokens": ("bag of tokens", "#E69F00", "^", "--"),
-    "random_labels": ("random labels", "#56B4E9", "v", ":"),
+    "model": ("the model", colours.INK, "o", "-"),
+    "untrained": ("untrained", colours.NEUTRAL, "s", "--"),
+    "bag_of_tokens": ("bag of tokens", colours.SERIES[1], "^", "--"),
+    "random_labels": ("random labels", colours.SERIES[2], "v", ":"),
 }
 
 LABELS = {"distractor_answer": "the distractor's answer", "cue": "the cue", "right_answer": "the right answer (XOR)"}
 BARS = 12  # the number of components that a waterfall names; the others share one bar
 LEAST = 0.01  # the smallest named component of a waterfall, as a share of the largest
+NAMED = 3  # the number of roles whose share of attention is named
 HEADS = 4  # the number of heads whose attention is drawn on the prompt
 PAGE_WIDTH = 19  # the largest width of a figure with several maps, in inches
 LINE = 104  # the number of characters in a line of a prompt
@@ -60,7 +70,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
         stages = labels(reading.data, "stage")
         for axes, quantity, neutral in ((left, "logit_gap", 0), (right, "distractor_preference", 0.5)):
             for condition in labels(reading.data, "condition"):
-                colour, marker = style.COLOURS[Condition(condition)], style.MARKERS[Condition(condition)]
+                colour, marker = colours.CONDITIONS[Condition(condition)], style.MARKERS[Condition(condition)]
                 _line(axes, cells.sel(quantity=quantity, condition=condition), condition, colour, marker)
             axes.set_xticks(range(len(stages)), [_stage_name(stage) for stage in stages])
             _thin_labels(axes, len(stages))
@@ -72,7 +82,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
         note = "conflict and congruent do not diverge"
         if where is not None and where.stage is not None and where.low is not None and where.high is not None:
             for axes in (left, right):
-                axes.axvspan(where.low - 0.15, where.high + 0.15, color="black", alpha=0.1, lw=0, zorder=0)
+                axes.axvspan(where.low - 0.15, where.high + 0.15, color=colours.INK, alpha=0.1, lw=0, zorder=0)
             first, last = stages[where.low], stages[where.high]
             span = "" if first == last else f" [{first} to {last}]"
             note = f"grey: conflict and congruent diverge at {stages[where.stage]}{span}"
@@ -86,13 +96,14 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
 def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
     """Layer × head maps with the MLPs in the last column; marked cells are framed."""
     families = [family.get("component", []) for family in map_families(cells)]
-    names, grids = [], []
+    names, grids, supports = [], [], []
     for family in families:
         part = family[0].rpartition(".")[2]
         for outer, one in maps_of(cells.sel(component=family)):
             if outer.get("estimate") not in UNSIGNED:
                 names.append({**outer, "part": part if part in OWN_MAP else "output"})
                 grids.append(head_grid(family, one["mean"].values, _framed(one)))
+                supports.append(supported(reading.data, outer))
     n_layers, n_columns = grids[0].values.shape[0], max(grid.values.shape[1] for grid in grids)
     width = 1.3 + 0.33 * n_columns
     fitting = max(1, int(PAGE_WIDTH / width))
@@ -100,13 +111,15 @@ def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Fig
     columns = max(n for n in range(1, fitting + 1) if per_row % n == 0)
     rows = -(-len(grids) // columns)
     with mpl.rc_context(MAP_STYLE):
-        size = (max(6.0, columns * width), 1.3 + rows * (0.75 + 0.3 * n_layers))
+        height = layer_height(n_layers, 0.3)
+        size = (max(6.0, columns * width), 1.3 + rows * (0.75 + height * n_layers))
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         limit = colour_limit([grid.values for grid in grids])
-        for axes, grid, title in zip(panels, grids, _titles(names), strict=False):
-            image = draw_heat_map(axes, grid.values, grid.framed, limit)
-            axes.set(title=title, ylabel="layer", yticks=range(n_layers))
+        for axes, grid, title, sign in zip(panels, grids, _titles(names), supports, strict=False):
+            image = draw_heat_map(axes, grid.values, grid.framed, limit, supports=sign)
+            axes.set(title=title, ylabel="layer")
+            name_layers(axes, n_layers, height)
             axes.set_xticks(range(len(grid.columns)), grid.columns)
             _thin_labels(axes, len(grid.columns), 40)
         for axes in panels[len(grids) :]:
@@ -125,15 +138,17 @@ def positions(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figu
     parts = labels(cells, "part") or [""]
     n_layers, n_roles = cells.sizes["layer"], cells.sizes["role"]
     with mpl.rc_context(MAP_STYLE):
-        size = (max(7.0, 1.6 + len(outer) * (0.5 + 0.16 * n_roles)), 2.6 + len(parts) * (0.35 + 0.2 * n_layers))
+        height = layer_height(n_layers, 0.2, share=0.5)
+        size = (max(7.0, 1.6 + len(outer) * (0.5 + 0.16 * n_roles)), 2.6 + len(parts) * (0.35 + height * n_layers))
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(parts), len(outer), squeeze=False, sharex=True, sharey=True)
         limit = colour_limit([cells["mean"].sel(names).values for names in outer])
         for row, part in zip(grid, parts, strict=True):
             for axes, names in zip(row, outer, strict=True):
                 one = cells.sel({**names, **({"part": part} if part else {})}).transpose("layer", "role")
-                image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, numbers=False)
-                axes.set_yticks(range(n_layers))
+                sign = supported(reading.data, names)
+                image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, supports=sign, numbers=False)
+                name_layers(axes, n_layers, height)
                 axes.set_xticks(range(n_roles), _role_names(reading, labels(cells, "role")), rotation=90)
             row[0].set_ylabel(f"{part}\nlayer")
         for axes, title in zip(grid[0], _titles(outer), strict=True):
@@ -154,8 +169,9 @@ def sources(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure
         figure = Figure(figsize=figsize, layout="constrained")
         panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
         limit = colour_limit([one["mean"].values for _, one in maps])
-        for axes, title, (_, one) in zip(panels, _titles([outer for outer, _ in maps]), maps, strict=True):
-            image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, numbers=False)
+        for axes, title, (outer, one) in zip(panels, _titles([outer for outer, _ in maps]), maps, strict=True):
+            sign = supported(reading.data, outer)
+            image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, supports=sign, numbers=False)
             axes.set_yticks(range(len(chosen)), map(style.short_site, chosen))
             axes.set_xticks(range(n_roles), _role_names(reading, labels(cells, "role")), rotation=90)
             axes.set_title(title)
@@ -180,13 +196,13 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
             steps = [*row[is_named], *[row[~is_named].sum()] * bool(n_others)]
             ends = np.cumsum(steps)
             for y, (step, end) in enumerate(zip(steps, ends, strict=True)):
-                axes.barh(y, step, left=end - step, color="#E69F00" if step > 0 else "#7B3294", height=0.7)
-                axes.plot([end, end], [y, y + 1], color="black", lw=0.6)
-            axes.barh(len(steps), row.sum(), color=style.COLOURS[Condition(condition)], height=0.7)
+                axes.barh(y, step, left=end - step, color=colours.TRUE if step > 0 else colours.DISTRACTOR, height=0.7)
+                axes.plot([end, end], [y, y + 1], color=colours.INK, lw=0.6)
+            axes.barh(len(steps), row.sum(), color=colours.CONDITIONS[Condition(condition)], height=0.7)
             for y, value in enumerate([*steps, row.sum()]):
                 edge = max(0.0, ends[-1]) if y == len(steps) else max(ends[y], ends[y] - steps[y])
                 axes.annotate(number(value), (edge, y), (3, 0), textcoords="offset points", va="center", fontsize=7)
-            axes.axvline(0, color="black", lw=0.8)
+            axes.axvline(0, color=colours.INK, lw=0.8)
             axes.use_sticky_edges = False
             axes.margins(x=0.14)
             axes.set(title=condition, xlabel="running sum of the logit gap (nats)")
@@ -195,7 +211,7 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
         style.headline(
             figure,
             f"{_model_and_task(results, reading)}, {'mean over items' if item is None else f'item {item}'}: contribution of "
-            "each component to the true answer (orange) or the distractor's (purple), with the final norm's scale fixed",
+            "each component to the true answer (blue) or the distractor's (orange), with the final norm's scale fixed",
         )
         return figure
 
@@ -203,7 +219,8 @@ def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: s
 def attention(results: ProbeResults, reading: Reading, cells: "Dataset", heads: Sequence[str]) -> Figure:
     """Attention from the answer slot, drawn on one item's prompt under each condition: the mean over items of each role.
 
-    `heads` names heads (`L0H1`), the most interesting first.
+    The shares of a head sum to 1, because all of them are means over the same items. `heads` names heads (`L0H1`), the
+    most interesting first.
     """
     conditions = labels(reading.data, "condition")
     prompts = {condition: _prompt_lines(_example(reading, condition)) for condition in conditions}
@@ -218,23 +235,34 @@ def attention(results: ProbeResults, reading: Reading, cells: "Dataset", heads: 
         for head, condition, lines in blocks:
             shares = cells["mean"].sel(component=f"{head}.pattern", condition=condition)
             share_of = dict(zip(labels(shares, "role"), np.nan_to_num(shares.values).tolist(), strict=True))
-            most = sorted(((share, role) for role, share in share_of.items()), reverse=True)[:3]
+            drawn = {role for words in prompts[condition] for *_, role in words}
             axes.text(0, top + 0.45, f"{head}, {condition}", va="center", weight="bold")
-            summary = ", ".join(f"{role} {share:.2f}" for share, role in most)
-            axes.text(LINE, top + 0.45, summary, va="center", ha="right", color="#444444")
+            axes.text(
+                LINE, top + 0.45, _largest_shares(share_of, drawn), va="center", ha="right", color=colours.SOFT_INK
+            )
             for line, words in enumerate(prompts[condition], 1):
                 for start, text, role in words:
                     corner, width = (start - 0.25, top + line), len(text) + 0.3
                     share = min(share_of.get(role, 0.0), 1.0)
-                    axes.add_patch(Rectangle(corner, width, 0.92, color="#D55E00", alpha=share, lw=0))
+                    axes.add_patch(Rectangle(corner, width, 0.92, color=colours.ATTENTION, alpha=share, lw=0))
                     axes.text(start, top + line + 0.48, text, va="center", family="monospace", fontsize=8)
             top += lines
         style.headline(
             figure,
-            f"{_model_and_task(results, reading)}: attention from the answer slot (the last word), mean over items, "
-            "drawn on the words of one item; full colour: all attention",
+            f"{_model_and_task(results, reading)}: attention from the answer slot (the last word), drawn on the words of "
+            "one item; full colour: all attention. Shares: means over all items, by role; a role that an item lacks counts 0",
         )
         return figure
+
+
+def _largest_shares(share_of: Mapping[str, float], drawn: Collection[str]) -> str:
+    """The roles with the largest shares and the sum of the others; roles that the drawn prompt lacks say so."""
+    order = sorted(share_of, key=lambda role: (-share_of[role], role))
+    first = [
+        f"{role} {share_of[role]:.2f}" + ("" if role in drawn else " (not in this prompt)") for role in order[:NAMED]
+    ]
+    others = sum(share_of[role] for role in order[NAMED:])
+    return ", ".join([*first, f"others {others:.2f}"] if order[NAMED:] else first)
 
 
 def decoding(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
@@ -325,7 +353,7 @@ def _finish_maps(
     """Adds the colour bar and the title: model, task, method, what all maps share, and the meaning of frames."""
     attrs = reading.data.attrs
     label = f"{attrs['quantity']}\n({attrs['unit']})"
-    figure.colorbar(image, ax=np.asarray(panels), label=label, shrink=0.9, aspect=aspect)
+    colour_bar(figure, image, np.asarray(panels), label, aspect)
     shared = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
     method = ", ".join([attrs["origin"].split(" of ")[0], *shared])
     framed = (

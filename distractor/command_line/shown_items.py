@@ -12,12 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from distractor.names import printable
+from distractor.runs import colours
 from distractor.text.task import Answer, Condition, Item, Task
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
 
-TRUE_CUE, DISTRACTOR_CUE, OTHER_DIFFERENCE = "bold cyan", "bold yellow", "bold"
+TRUE_CUE, DISTRACTOR_CUE, OTHER_DIFFERENCE = f"bold {colours.TRUE}", f"bold {colours.DISTRACTOR}", "bold"
 
 CUE_STYLES = {Condition.CONGRUENT: TRUE_CUE, Condition.DISTRACTOR_SWAPPED: DISTRACTOR_CUE}
 """Style of the words in which an aligned condition differs from `conflict`. In `conflict`, cues have the same style."""

@@ -11,7 +11,7 @@ from distractor.comparison.map_changes import MapChange
 from distractor.comparison.result import ComparisonResult, Pair, QuantityKey
 from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import shortened
-from distractor.runs import style
+from distractor.runs import colours, style
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TITLES = {
 
 PANELS = ("distractor_preference", "accuracy", "logit_gap")
 
-CHANGED, UNCHANGED = "#D55E00", "#7F7F7F"
+CHANGED, UNCHANGED = colours.MARKED, colours.NEUTRAL
 
 NAMED = 6  # the number of sites that are named in a scatter of two models
 BARS = 12  # the number of sites with a bar, those that changed most
@@ -76,7 +76,7 @@ def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapCh
             _changes(right, one, bars)
         style.headline(
             figure,
-            f"{result.task.name}, {probe}: effects of sites in {first} and {second} (orange: changed, 5 % false discoveries "
+            f"{result.task.name}, {probe}: effects of sites in {first} and {second} (green: changed, 5 % false discoveries "
             "and at least 5 % of the gap; 95 % over item groups)",
         )
         return figure
@@ -132,7 +132,7 @@ def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
         figure = Figure(figsize=(10.5 if has_paths else 7.4, 4.4), layout="constrained")
         behaviour, *others = figure.subplots(1, 3 if has_paths else 2)
         for quantity, (label, condition) in conditions.items():
-            _curve(behaviour, curves, quantity, label, style.COLOURS[condition], style.MARKERS[condition])
+            _curve(behaviour, curves, quantity, label, colours.CONDITIONS[condition], style.MARKERS[condition])
         style.share_axis(behaviour)
         behaviour.set(title="Behaviour", ylabel="preference, accuracy")
         for axes, kind in zip(others, ("pull", "path"), strict=False):
@@ -158,7 +158,10 @@ def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
 def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
     """Each side's mean of one quantity, a row per condition."""
     for side, shift in enumerate(_shifts(len(result.sides), 0.5)):
-        colour, marker = style.SERIES[side % len(style.SERIES)], style.SERIES_MARKERS[side % len(style.SERIES_MARKERS)]
+        colour, marker = (
+            colours.SERIES[side % len(colours.SERIES)],
+            style.SERIES_MARKERS[side % len(style.SERIES_MARKERS)],
+        )
         for y, row in enumerate(rows):
             label = shortened(result.short(result.sides[side].name), 30) if y == 0 else None
             _interval(axes, result.level(side, row), y + shift, colour, marker, label)
@@ -174,11 +177,11 @@ def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[Quantity
     n_pairs = len(result.pairs)
     for i, (pair, shift) in enumerate(zip(result.pairs, _shifts(n_pairs, 0.7), strict=True)):
         name = " → ".join(shortened(result.short(result.sides[side].name), 22) for side in (pair.first, pair.second))
-        colour = "#000000" if n_pairs == 1 else style.SERIES[i % len(style.SERIES)]
+        colour = colours.SERIES[i % len(colours.SERIES)]
         for y, row in enumerate(rows):
             change = pair.rows[row]
             width = 2 * change.by_chance
-            axes.barh(y + shift, width, left=-change.by_chance, height=0.5 / n_pairs, color="#DDDDDD")
+            axes.barh(y + shift, width, left=-change.by_chance, height=0.5 / n_pairs, color=colours.PALE)
             mean = change.mean, change.low, change.high
             label = name if y == 0 else None
             _interval(axes, mean, y + shift, colour, "o", label, filled=change.is_beyond_items)
@@ -218,7 +221,7 @@ def _interval(
     """A mean with its interval, in row `y`."""
     middle, low, high = mean
     axes.plot([low, high], [y, y], color=colour, lw=1.1)
-    face = colour if filled else "white"
+    face = colour if filled else colours.PAPER
     axes.plot([middle], [y], marker=marker, ms=4.5, color=colour, markerfacecolor=face, ls="", label=label, zorder=3)
 
 
@@ -227,7 +230,7 @@ def _scatter(axes: "Axes", one: MapChange, first: str, second: str) -> None:
     effects = np.array([one.first[known], one.second[known]])
     low, high = float(min(effects.min(), 0)), float(max(effects.max(), 0))
     margin = 0.06 * ((high - low) or 1.0)
-    axes.plot([low - margin, high + margin], [low - margin, high + margin], color="black", lw=0.8, ls=":", zorder=0)
+    axes.plot([low - margin, high + margin], [low - margin, high + margin], color=colours.INK, lw=0.8, ls=":", zorder=0)
     for is_marked, colour in ((False, UNCHANGED), (True, CHANGED)):
         shown = known & (one.is_marked == is_marked)
         axes.plot(one.first[shown], one.second[shown], "o", ms=4, color=colour)
@@ -252,8 +255,8 @@ def _changes(axes: "Axes", one: MapChange, bars: int) -> None:
     shown = one.order[:bars]
     for y, i in enumerate(shown):
         axes.barh(y, one.mean[i], color=CHANGED if one.is_marked[i] else UNCHANGED, height=0.7, alpha=0.75)
-        axes.plot([one.low[i], one.high[i]], [y, y], color="black", lw=0.9)
-    axes.axvline(0, color="black", lw=0.8)
+        axes.plot([one.low[i], one.high[i]], [y, y], color=colours.INK, lw=0.9)
+    axes.axvline(0, color=colours.INK, lw=0.8)
     axes.set_yticks(range(len(shown)), [style.short_site(one.sites[i]) for i in shown], fontsize=7)
     axes.set_ylim(bars - 0.4, -0.6)
     axes.set_xlabel("change of the effect, second − first (nats)")

@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.published import Published
-from distractor.runs import style
+from distractor.runs import colours, style
 from distractor.statistics.shape_test import SHARES
-from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,18 +50,18 @@ def shape(judged: JudgedCurve) -> Figure:
 
 def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     curve = judged.curve
-    x, colour = list(curve.sizes), style.COLOURS[Condition.CONFLICT]
+    x, colour = list(curve.sizes), colours.of_quantity(curve.quantity)
     axes.plot(
         x, judged.mean, "-" if len(x) > MOST_MARKERS else "-o", color=colour, ms=4, lw=1.4, zorder=3, label="mean"
     )
     axes.fill_between(x, judged.low, judged.high, color=colour, alpha=0.22, lw=0, label="these weights (level 1)")
     if judged.models_low is not None and judged.models_high is not None:
         errors = [judged.mean - judged.models_low, judged.models_high - judged.mean]
-        axes.errorbar(x, judged.mean, errors, fmt="none", ecolor="black", elinewidth=0.9, capsize=3, zorder=2,
+        axes.errorbar(x, judged.mean, errors, fmt="none", ecolor=colours.INK, elinewidth=0.9, capsize=3, zorder=2,
                       label="models like these (level 2)")  # fmt: skip
     if len(curve.seeds) > 1:
         for row in curve.means:
-            axes.plot(x, row, ".", ms=3, color="black", alpha=0.6, zorder=4)
+            axes.plot(x, row, ".", ms=3, color=colours.INK, alpha=0.6, zorder=4)
     if curve.quantity in SHARES:
         style.share_axis(axes)
     else:
@@ -71,7 +70,7 @@ def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     has_one_label = judged.shape.models is not None or len(judged.shape.weights) == 1
     if has_one_label and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:
         for index, span in enumerate(_spans(x, set(level.turn.turning_set))):
-            axes.axvspan(*span, color="#56B4E9", alpha=0.22, lw=0, zorder=0,
+            axes.axvspan(*span, color=colours.INK, alpha=0.1, lw=0, zorder=0,
                          label=f"may turn here (level {level.level})" if index == 0 else None)  # fmt: skip
     style.log_axis(axes, x, style.AXIS_TITLES[curve.axis])
     axes.set_ylabel(style.quantity_title(curve.quantity))
@@ -81,7 +80,7 @@ def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
 def _draw_published(axes: "Axes", curves: Sequence[Published]) -> None:
     for index, curve in enumerate(curves):
         sizes, shares = [p.size for p in curve.points], [p.accuracy for p in curve.points]
-        colour, marker = style.SERIES[index % len(style.SERIES)], style.SERIES_MARKERS[index % 8]
+        colour, marker = colours.SERIES[index % len(colours.SERIES)], style.SERIES_MARKERS[index % 8]
         errors = [1.96 * (p.accuracy * (1 - p.accuracy) / p.n) ** 0.5 if p.n else 0 for p in curve.points]
         axes.errorbar(sizes, shares, errors, color=colour, marker=marker, ms=4, lw=1.1, elinewidth=0.7,
                       label=textwrap.fill(curve.title, 44))  # fmt: skip

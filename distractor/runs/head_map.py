@@ -6,14 +6,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter
 from numpy import ndarray
 
 from distractor.models.site import SITE_NAME
+from distractor.runs import colours
 from distractor.runs.style import STYLE, in_cell
 
 MAP_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "font.size": 8}
-DIVERGING = "PuOr_r"  # purple below 0, orange above 0: a colour map that is safe for colour-blind readers
+ANSWERS = LinearSegmentedColormap.from_list("answers", colours.ANSWERS, N=257)  # the middle is white
+MAP_HEIGHT = 4.5  # inches
+LABEL_HEIGHT = 0.14  # inches
 MAX_NUMBERS = 120  # a map with more cells than this shows colours only, without numbers
 
 
@@ -59,18 +65,44 @@ def draw_heat_map(
     framed: Bool[ndarray, "row column"] | None,
     limit: float,
     *,
+    supports: int,
     numbers: bool = True,
 ) -> Any:
-    """Draw values on a colour scale from -limit to limit. Missing cells are grey. Returns the image, for a colour bar."""
-    axes.set_facecolor("#E8E8E8")
-    image = axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+    """Draw values up to a size of `limit`: blue where they support the true answer, orange where the distractor's.
+
+    `supports` is 1 if positive values support the true answer, and -1 if they support the distractor's (`supported`).
+    Missing cells are grey. Returns the image, for `colour_bar`.
+    """
+    axes.set_facecolor(colours.MISSING)
+    image = axes.imshow(supports * values, cmap=ANSWERS, vmin=-limit, vmax=limit, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if numbers and values.size <= MAX_NUMBERS and not np.isnan(value):
-            colour = "white" if abs(value) > 0.6 * limit else "black"
-            axes.text(column, row, in_cell(value, limit), ha="center", va="center", color=colour, fontsize=6.5)
+            axes.text(column, row, in_cell(value, limit), ha="center", va="center", fontsize=6.5)
         if framed is not None and framed[row, column]:
-            axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, ec="black", lw=1.1))
+            axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, ec=colours.INK, lw=1.1))
     return image
+
+
+def colour_bar(figure: Figure, image: Any, panels: Any, label: str, aspect: float = 20) -> None:
+    """Draw the colour scale of maps: sizes without sign, and the answer that each end supports."""
+    size = FuncFormatter(lambda value, _: f"{abs(value):g}")
+    bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=aspect, format=size)
+    bar.set_label(label)
+    bar.ax.set_xlabel("supports the\ndistractor's", fontsize=7, color=colours.DISTRACTOR, loc="left")
+    bar.ax.set_title("supports the\ntrue answer", fontsize=7, color=colours.TRUE, loc="left")
+
+
+def layer_height(n_layers: int, most: float, *, share: float = 1.0) -> float:
+    """The height of a row in inches: `most` in shallow models, less in deep ones, so that maps fit a page.
+
+    `share` is the map's share of a page.
+    """
+    return min(most, max(0.06, MAP_HEIGHT * share / n_layers))
+
+
+def name_layers(axes: Axes, n_layers: int, height: float) -> None:
+    """Number the rows of a map, as many as rows of this height (inches) have space for."""
+    axes.set_yticks(range(0, n_layers, -int(-LABEL_HEIGHT // height)))
 
 
 def colour_limit(tables: Sequence[Float[ndarray, "..."]]) -> float:

@@ -5,7 +5,7 @@ import textwrap
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from distractor.runs import style
+from distractor.runs import colours, style
 from distractor.runs.item_parts import ItemParts
 from distractor.statistics.curve import Curve
 
@@ -16,12 +16,12 @@ def parts(curve: Curve, item_parts: ItemParts) -> Figure:
     with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
         axes = figure.subplots()
-        colours = style.PART_COLOURS if item_parts.cut == "difficulty" else style.SERIES
+        palette = colours.DIFFICULTY if item_parts.cut == "difficulty" else colours.SERIES
         for index, (name, row) in enumerate(zip(item_parts.names, item_parts.means, strict=True)):
-            look = name, colours[index], style.SERIES_MARKERS[index]
+            look = name, palette[index], style.SERIES_MARKERS[index]
             reach = 0 if errors is None else 1.96 * errors[index]
             style.line_with_band(axes, curve.sizes, (row, row - reach, row + reach), *look)
-        axes.plot(curve.sizes, curve.means.mean(0), color="black", lw=1, ls="--", label="all")
+        axes.plot(curve.sizes, curve.means.mean(0), color=colours.INK, lw=1, ls="--", label="all")
         title = style.quantity_title(curve.quantity)
         style.log_axis(axes, curve.sizes, style.AXIS_TITLES[curve.axis])
         axes.set_ylabel(title)

@@ -1,4 +1,4 @@
-"""Colours, markers and axes shared by all figures."""
+"""Markers, axes and titles shared by all figures; their colours are in `colours.py`."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,19 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from distractor.numbers import number
+from distractor.runs import colours
 from distractor.text.task import Condition
 
-# The palette of Okabe and Ito, which colour-blind readers can tell apart.
-COLOURS = {
-    Condition.CONFLICT: "#D55E00",
-    Condition.CONGRUENT: "#009E73",
-    Condition.DISTRACTOR_SWAPPED: "#CC79A7",
-    Condition.DISTRACTOR_ONLY: "#E69F00",
-    Condition.TRUE_ONLY: "#0072B2",
-    Condition.NEUTRAL: "#7F7F7F",
-}
 MARKERS = dict(zip(Condition, "osD^vx", strict=True))
-PULL_STYLES = {"true_pull": ("true pull T", "#0072B2", "v"), "distractor_pull": ("distractor pull D", "#D55E00", "o")}
+PULL_STYLES = {
+    "true_pull": ("true pull T", colours.TRUE, "v"),
+    "distractor_pull": ("distractor pull D", colours.DISTRACTOR, "o"),
+}
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -48,8 +43,6 @@ AXIS_TITLES = {
     "step": "training step",
 }
 SERIES_MARKERS = "osD^v<>P"
-SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-PART_COLOURS = ("#D55E00", "#7F7F7F", "#0072B2")  # hard, middle, easy
 
 
 def quantity_title(quantity: str) -> str:
@@ -106,7 +99,7 @@ def line_with_band(
 
 def reference_line(axes: Axes, value: float, *, vertical: bool = False) -> None:
     """A thin dotted line at a value of reference, such as 0 or chance."""
-    (axes.axvline if vertical else axes.axhline)(value, color="black", lw=0.8, ls=":", zorder=0)
+    (axes.axvline if vertical else axes.axhline)(value, color=colours.INK, lw=0.8, ls=":", zorder=0)
 
 
 def share_axis(axes: "Axes") -> None:
@@ -129,7 +122,7 @@ def footnote(figure: Figure, sentences: Sequence[str]) -> None:
     width = int(figure.get_figwidth() * 20)
     lines = [line for sentence in sentences for line in textwrap.wrap(sentence, width, subsequent_indent="    ")]
     if lines:
-        figure.supxlabel("\n".join(lines), fontsize=6.5, color="#444444", x=0.01, ha="left")
+        figure.supxlabel("\n".join(lines), fontsize=6.5, color=colours.SOFT_INK, x=0.01, ha="left")
 
 
 SITE_NAMES = {"z": "", "pattern": "", "mlp_out": " MLP", "attn_bias": " attention bias"}
@@ -138,8 +131,8 @@ SITE_NAMES = {"z": "", "pattern": "", "mlp_out": " MLP", "attn_bias": " attentio
 def short_site(name: str) -> str:
     """A site's name on an axis.
 
-    >>> short_site("L0H1.z"), short_site("L0.mlp_out"), short_site("L1.resid_post at slot")
-    ('L0H1', 'L0 MLP', 'L1 resid post at slot')
+    >>> short_site("L0H1.z"), short_site("L1H2-3.v"), short_site("L0.mlp_out"), short_site("L1.resid_post at slot")
+    ('L0H1', 'L1H2-3 v', 'L0 MLP', 'L1 resid post at slot')
     """
     component, at, role = name.partition(" at ")
     where, dot, part = component.partition(".")

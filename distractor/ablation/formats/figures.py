@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.figures import draw_curve
 from distractor.ablation.formats.curve import FormatCurve, FormatResult, part_accuracy, task_parts
-from distractor.runs import style
-from distractor.runs.style import COLOURS, MARKERS, SERIES, SERIES_MARKERS, STYLE, legend_below, log_axis, share_axis
+from distractor.runs import colours, style
+from distractor.runs.style import MARKERS, SERIES_MARKERS, STYLE, legend_below, log_axis, share_axis
 from distractor.scoring.behaviour import INTERVALS
 from distractor.text.task import Condition
 
@@ -29,10 +29,12 @@ def formats(curves: Sequence[FormatCurve], task: str) -> Figure:
             upper, lower = grid[:, column]
             for c in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY):
                 if c in curve.means:
-                    draw_curve(upper, curve.sizes, curve.means[c], c.value, COLOURS[c], MARKERS[c])
-                    draw_curve(lower, curve.sizes, curve.accuracy[c], c.value, COLOURS[c], MARKERS[c])
+                    draw_curve(upper, curve.sizes, curve.means[c], c.value, colours.CONDITIONS[c], MARKERS[c])
+                    draw_curve(lower, curve.sizes, curve.accuracy[c], c.value, colours.CONDITIONS[c], MARKERS[c])
             if min(curve.answered) < 1:
-                lower.plot(curve.sizes, curve.answered, color="#7F7F7F", ls="--", lw=1.0, label="texts with an answer")
+                lower.plot(
+                    curve.sizes, curve.answered, color=colours.NEUTRAL, ls="--", lw=1.0, label="texts with an answer"
+                )
             upper.set(title=f"{curve.form.label}:\n{curve.label}", ylabel=QUANTITY_LABELS[curve.quantity])
             lower.set(ylabel="accuracy", xlabel="parameters")
             for axes in (upper, lower):
@@ -63,7 +65,8 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
                     # Bars, because bands of many lines would hide each other.
                     size, mean, low, high = np.transpose(defined)
                     errors = np.maximum([mean - low, high - mean], 0)  # rounding may put the mean outside
-                    axes.errorbar(size, mean, errors, color=SERIES[index % len(SERIES)], marker=SERIES_MARKERS[index % 8],
+                    colour, marker = colours.SERIES[index % len(colours.SERIES)], SERIES_MARKERS[index % 8]
+                    axes.errorbar(size, mean, errors, color=colour, marker=marker,
                                   ms=3.5, lw=1.2, elinewidth=0.6, label=result.task.format.label)  # fmt: skip
             axes.set_title(name.replace("_", " "), fontsize=8.5)
             share_axis(axes)

@@ -5,9 +5,10 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.figures import draw_curve
 from distractor.ablation.written.answers import WrittenResult
-from distractor.runs.style import COLOURS, MARKERS, STYLE, legend_below, log_axis, reference_line, share_axis
+from distractor.runs import colours
+from distractor.runs.style import MARKERS, STYLE, legend_below, log_axis, reference_line, share_axis
 
-EFFECTS = {"question": ("question", "#0072B2", "v"), "reasoning": ("reasoning", "#D55E00", "o")}
+EFFECTS = {"question": ("question", colours.SERIES[1], "v"), "reasoning": ("reasoning", colours.SERIES[2], "o")}
 
 
 def curves(result: WrittenResult) -> Figure:
@@ -19,7 +20,7 @@ def curves(result: WrittenResult) -> Figure:
         for axes, quantity in ((share, "distractor_share"), (accuracy, "accuracy"), (parsed, "parsed")):
             for c in result.task.conditions:
                 means = [result.mean(models, quantity, c) for models in result.sizes]
-                draw_curve(axes, result.n_params, means, c.value, COLOURS[c], MARKERS[c])
+                draw_curve(axes, result.n_params, means, c.value, colours.CONDITIONS[c], MARKERS[c])
             share_axis(axes)
         share.set(
             title=f"Distractor share: {result.judged.label}", ylabel="distractor share\n(of texts with an answer)"

@@ -1,0 +1,126 @@
+"""Each meaning has one colour, and only `colours.py` names colours."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import get_named_colors_mapping, to_hex, to_rgb
+from matplotlib.figure import Figure
+from rich.errors import StyleSyntaxError
+from rich.style import Style
+from xarray import DataArray
+
+from distractor.probing.cells import supported
+from distractor.runs import colours
+from distractor.runs.head_map import draw_heat_map
+from distractor.runs.style import PULL_STYLES
+from distractor.text.task import Condition
+
+pytestmark = pytest.mark.quick
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / "distractor/runs/colours.py"
+CODE = sorted(
+    file for folder in ("distractor", "probes", "tasks", "experiments") for file in (ROOT / folder).rglob("*.py")
+)
+DRAWING = re.compile(r"^\s*(?:import|from) (?:matplotlib|rich|distractor\.runs)\b", re.MULTILINE)
+ARGUMENTS = {"c", "color", "colour", "ec", "edgecolor", "ecolor", "fc", "facecolor", "mfc", "mec", "cmap", "colors"}
+NAMED = {name for name in get_named_colors_mapping() if len(name) > 1} | set(colormaps)
+
+
+def is_colour(text: str) -> bool:
+    """Whether a text is a colour or a colour map of matplotlib, or a style of rich with a colour."""
+    if re.fullmatch(r"#[0-9A-Fa-f]{3,8}", text) or text in NAMED:
+        return True
+    try:
+        colour = Style.parse(text).color
+    except StyleSyntaxError:
+        return False
+    return colour is not None and not colour.is_default
+
+
+def colours_in(code: str) -> list[str]:
+    """The literal colours in a module that draws or prints."""
+    tree = ast.parse(code)
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    given = {
+        call.value.value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.keyword) and call.arg in ARGUMENTS and isinstance(call.value, ast.Constant)
+    }
+    return sorted({text for text in texts if is_colour(text)} | {str(value) for value in given if value is not None})
+
+
+def drawing_modules() -> Iterator[Path]:
+    for file in CODE:
+        if file != HOME and DRAWING.search(file.read_text("utf-8")):
+            yield file
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ('axes.plot(x, color="#D55E00")', ["#D55E00"]),
+        ('BARS = "tab:orange", "gold"', ["gold", "tab:orange"]),
+        ('axes.imshow(x, cmap="PuOr_r")', ["PuOr_r"]),
+        ('axes.plot(x, c="k", label="k")', ["k"]),
+        ('CUE = "bold cyan"', ["bold cyan"]),
+        ('axes.plot(x, color=colours.TRUE, label="a black line", ls="-")', []),
+    ],
+)
+def test_literal_colours_are_found(code: str, found: list[str]) -> None:
+    assert colours_in(code) == found
+
+
+def test_no_other_module_names_a_colour() -> None:
+    modules = list(drawing_modules())
+    assert len(modules) > 8
+    # The scripts of the ladder draw without the package's figures.
+    literal = {str(f.relative_to(ROOT)): found for f in modules if (found := colours_in(f.read_text("utf-8")))}
+    assert {name: found for name, found in literal.items() if not name.startswith("experiments/ladder/")} == {}
+
+
+def test_orange_is_the_distractor_and_blue_the_true_task_and_nothing_else_is() -> None:
+    tasks = {colours.TRUE, colours.DISTRACTOR}
+    assert colours.CONDITIONS[Condition.TRUE_ONLY] == PULL_STYLES["true_pull"][1] == colours.TRUE
+    assert colours.CONDITIONS[Condition.DISTRACTOR_ONLY] == PULL_STYLES["distractor_pull"][1] == colours.DISTRACTOR
+    assert colours.of_quantity("distractor_preference") == colours.DISTRACTOR
+    assert colours.of_quantity("true_pull") == colours.TRUE
+    others = [
+        colour for c, colour in colours.CONDITIONS.items() if c not in (Condition.TRUE_ONLY, Condition.DISTRACTOR_ONLY)
+    ]
+    others += [*colours.SERIES, *colours.DIFFICULTY, colours.MARKED, colours.ATTENTION, colours.NEUTRAL]
+    assert not tasks & set(others)
+    for colour in {*others}:
+        red, green, blue = to_rgb(colour)
+        assert not red > 0.8 > 0.55 > green > 2 * blue, f"{colour} looks orange"
+        assert not blue > 1.2 * max(red, green), f"{colour} looks blue"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "direction", "value", "answer"),
+    [
+        ("contribution to the logit gap", None, 1.0, "true"),
+        ("contribution to the logit gap", None, -1.0, "distractor"),
+        ("change of the logit gap", None, -1.0, "true"),  # ablation: without the site, the gap is smaller
+        ("change of the logit gap", None, 1.0, "distractor"),
+        ("change of the logit gap", "noising", -1.0, "true"),
+        ("change of the logit gap", "denoising", 1.0, "true"),
+        ("change of the logit gap", "denoising", -1.0, "distractor"),
+    ],
+)
+def test_a_cell_has_the_colour_of_the_answer_that_its_site_supports(
+    quantity: str, direction: str | None, value: float, answer: str
+) -> None:
+    sign = supported(DataArray(0.0, attrs={"quantity": quantity}), {"direction": direction} if direction else {})
+    axes: Axes = Figure().subplots()
+    image = draw_heat_map(axes, np.array([[value, 0.0]]), None, 1.0, supports=sign)
+    expected = {"true": colours.TRUE, "distractor": colours.DISTRACTOR}[answer]
+    drawn = image.cmap(image.norm(image.get_array()))
+    assert [to_hex(colour).upper() for colour in drawn[0]] == [expected.upper(), colours.PAPER.upper()]
+    assert float(axes.texts[0].get_text()) == value
