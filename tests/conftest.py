@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 install_import_hook(["distractor", "probes"], "contracts.check")
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from distractor.models.hooked_model import HookedModel
     from distractor.models.model import Model
 
@@ -87,3 +89,22 @@ def hooked(tiny_folder: Callable[[str, str], Any]) -> Hooked:
         return load(tiny_folder(architecture, tokenizer), device="cpu", dtype=dtype).hooked
 
     return get
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Compute in double precision, so that only a real difference is larger than rounding."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="session")
+def tokenizers() -> "dict[str, PreTrainedTokenizerFast]":
+    """The tokenizer of each task's ladder."""
+    from experiments.ladder.corpus import tokenizer_of
+    from tasks import TASKS
+
+    return {task: tokenizer_of(task) for task in TASKS}
