@@ -10,6 +10,7 @@ from .chance import Chance
 from .direct_attribution import DirectAttribution
 from .linear_probe import LinearProbe
 from .logit_lens import LogitLens
+from .overcoming import Overcoming
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -26,6 +27,7 @@ PROBES: "dict[str, Probe]" = {
     "ablation_zero": Ablation(kind="zero"),
     "ablation_resample": Ablation(kind="resample"),
     "compensation": Compensation(),
+    "overcoming": Overcoming(),
     "attention": Attention(),
     "linear_probe": LinearProbe(),
     "chance": Chance(),

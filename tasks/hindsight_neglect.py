@@ -60,6 +60,7 @@ def hindsight_neglect(seed: int = 0, shots: int = 0, options: bool = True) -> Ta
         items=tuple(items if options else (item.map_prompts(_without_options) for item in items)),
         source="tasks/bets.py",
         layout=LAYOUT if options else OPEN_LAYOUT,
+        distractor_only_is_pure=False,  # it asks how the bet turned out
         with_options=partial(hindsight_neglect, seed, shots),
     )
 

@@ -16,6 +16,7 @@ from distractor.models.source import Source
 from distractor.names import file_name
 from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
+from distractor.probing.overcome import how_overcome, over_sizes
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading, probe_identity
 from distractor.runs.coverage import coverage_record
@@ -213,12 +214,21 @@ def summary(results: ProbeResults) -> dict[str, Any]:
             {"model": each.source.name, "n_params": each.source.n_params, **each.as_dict()}
             for each in results.strengths
         ],
+        "overcoming": _overcoming(results),
         "mixture": results.mixture or None,
         "first": {
             what: {name: order.as_dict() for name, order in orders(results, of_sites=what == "sites").items()}
             for what in ("sites", "behaviour")
         },
         "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in results.refused.items()],
+    }
+
+
+def _overcoming(results: ProbeResults) -> dict[str, Any]:
+    models = how_overcome(results)
+    return {
+        "models": [model.as_dict() for model in models],
+        "sizes": [{"size": one.size, **one.found.as_dict()} for one in over_sizes(results, models)],
     }
 
 
@@ -234,6 +244,8 @@ def _reading(results: ProbeResults, reading: Reading, cells: "Dataset") -> dict[
         }
     if kind in ("lens", "decoding"):
         entry["curves"] = list(_rows(cells))
+        return entry
+    if kind == "exchanges":
         return entry
     if "pair_gap" in reading.data.coords:
         entry["no_recovery"] = results.why_no_recovery(reading)

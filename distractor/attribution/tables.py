@@ -11,6 +11,7 @@ from distractor.attribution.attribute import divergence_of
 from distractor.attribution.size_trends import order_sentences
 from distractor.numbers import number, with_interval
 from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, maps_of, mean_of, varying
+from distractor.probing.overcome import ModelOvercome, how_overcome, over_sizes
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_caution
@@ -33,7 +34,10 @@ def tables(results: ProbeResults) -> Iterator[Group | Text]:
         if probe == "chance" and len(results.readings) > 1:
             continue
         for reading, cells in zip(readings, results.cells[probe], strict=True):
-            yield _reading(results, probe, reading, cells)
+            if kind_of(reading.data) != "exchanges":
+                yield _reading(results, probe, reading, cells)
+    if models := how_overcome(results):
+        yield _overcoming(results, models)
     if results.strengths:
         yield _strengths(results)
     for (probe, model), why in results.refused.items():
@@ -99,6 +103,51 @@ def _strengths(results: ProbeResults) -> Group:
         table.add_row(results.short(strength.source.name), *losses, *sites)
     title = "Loss in nats when T sites or D sites are knocked out (chosen on half of the groups, measured on the other half)"
     return Group(Text(title, style="bold"), table, *map(Text, order_sentences(results)))
+
+
+def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group:
+    """The answer for each model and size, and the reason of the largest model."""
+    table = FittedTable(
+        ("model", "alone\nnats", "D\nnats", "ω", "κ", "overcome by"), drop=("alone\nnats", "D\nnats"),
+        left=("overcome by",), all_in="--json has them",
+    )  # fmt: skip
+    pulls = {source.name: results.behaviour(i, "distractor_pull") for i, source in enumerate(results.sources)}
+    for model in models:
+        found, pull = model.found, pulls[model.source.name]
+        numbers = (
+            "–" if mean is None else with_interval(*mean) for mean in (found.alone, pull, found.omega, found.kappa)
+        )
+        table.add_row(results.short(model.source.name), *numbers, found.label)
+    title = "How the distractor is overcome (sites chosen on half of the groups, measured on the other half)"
+    legend = (
+        "alone: what the distractor's cue alone does. ω: the share of it that its sites still write in conflict. "
+        "κ: the share that still counts."
+    )
+    of_sizes = [
+        f"{one.size}, over seeds: {one.found.label}. {_sentence(one.found.reason)}"
+        for one in over_sizes(results, models)
+    ]
+    return Group(Text(title, style="bold"), table, *map(Text, (legend, *of_sizes, *_explained(results, models[-1]))))
+
+
+def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
+    """The answer for one model in sentences: its reason, its sites, and what limits it."""
+    found, name = model.found, results.short(model.source.name)
+    yield f"{name}: {found.label}. {_sentence(found.reason)}"
+    if model.sites:
+        sites = ", ".join(f"{one.site} ({one.state}, ω {number(one.omega)}, {one.share:.0%})" for one in model.sites)
+        yield f"Sites that write the distractor's answer in {name}, with their share of the effect: {sites}."
+    if model.shared:
+        yield f"Sites that write for both tasks: {', '.join(model.shared)}."
+    shares = ", ".join(f"{share:.0%} {state}" for state, share in model.shares.items() if round(100 * share))
+    congruent, beta = ("–" if one is None else with_interval(*one) for one in (found.omega_congruent, found.beta))
+    yield f"Of the effect in distractor_only: {shares or 'nothing'}. ω in congruent: {congruent}. D / alone: {beta}."
+    for caution in model.cautions:
+        yield f"Note: {caution}."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Dataset") -> Group:

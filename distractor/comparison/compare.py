@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 PROBES = ("ablation", "head_patching")
 """The default probes: the loss without each component, and the heads that carry each task's cue."""
 
-WITHOUT_EFFECTS = ("logit_lens", "attention", "linear_probe")
+WITHOUT_EFFECTS = ("logit_lens", "attention", "linear_probe", "overcoming")
 """Probes that do not measure effects of sites, so they cannot compare models site by site."""
 
 

@@ -296,6 +296,13 @@ class HookedModel(Model):
             )
         return _gain(mixed, attn_out)
 
+    def final_norm_scale(self, resid: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest"]:
+        """Return the length by which the final norm divides a residual stream (rms or standard deviation); 1 without norm."""
+        if self._final_norm is None:
+            return torch.ones_like(resid[..., 0])
+        centred = resid if self._final_norm.uses_rms_norm else resid - resid.mean(-1, keepdim=True)
+        return centred.square().mean(-1).sqrt()
+
     def make_untrained(self, seed: int) -> "HookedModel":
         """Return a model of the same architecture with random initial weights."""
         with torch.random.fork_rng(devices=[]), quiet_transformers():

@@ -13,7 +13,7 @@ from distractor.text.task import Task
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-MapKind = Literal["lens", "decoding", "attention", "components", "positions", "sources", "other"]
+MapKind = Literal["lens", "decoding", "attention", "components", "positions", "sources", "exchanges", "other"]
 """The kind of map that a reading's dims and unit make: see `kind_of`."""
 
 EFFECTS: tuple[MapKind, ...] = ("components", "positions", "sources")
@@ -49,6 +49,8 @@ def kind_of(data: "DataArray") -> MapKind:
         return "lens"
     if {"label", "control", "stage"} <= dims:
         return "decoding"
+    if "exchange" in dims:
+        return "exchanges"
     if {"component", "role"} <= dims:
         return "sources" if is_nats else "attention"
     if {"layer", "role"} <= dims:

@@ -1,15 +1,18 @@
 """Runs a probe on a model and a task, and checks the reading."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 from xarray import DataArray
 
-from distractor.errors import ModelError, ProbeError
+from distractor.errors import EncodeError, ModelError, ProbeError
 from distractor.models.hook_check import check_hooks
 from distractor.models.hooked_model import HookedModel
 from distractor.models.model import Model
 from distractor.probing.probe import Probe
-from distractor.probing.run import batch, observe
+from distractor.probing.run import Batch, batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.text.task import Condition, Task
 from distractor.text.user_file import user_code
@@ -40,11 +43,16 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
 
 
 def _measure(model: HookedModel, encoding: Encoding, probe: Probe, conditions: tuple[Condition, ...]) -> DataArray:
-    prompts = batch(encoding, model, conditions)
+    every = (*conditions, *probe.others)
+    prompts = batch(encoding, model, conditions, probe.others)
     module = type(probe).__module__
     with user_code(module, ProbeError):
         sites = probe.sites(model)
     run = observe(model, prompts, sites, slot_parts=probe.slot_parts)
+    if probe.others:
+        beside = {condition: batch(encoding, model, (condition,), every) for condition in probe.others}
+        _check_answers(prompts, beside)
+        run = replace(run, others={c: observe(model, b, sites, slot_parts=probe.slot_parts) for c, b in beside.items()})
     if probe.writes:
         check_hooks(model, prompts.tokens[0, :1, : prompts.lengths[0]], probe.writes)
     with user_code(module, ProbeError):
@@ -52,6 +60,16 @@ def _measure(model: HookedModel, encoding: Encoding, probe: Probe, conditions: t
     _check_labels(probe, reading, [item.id for item in prompts.items])
     _check_finite(model, reading)
     return reading
+
+
+def _check_answers(prompts: Batch, beside: Mapping[Condition, Batch]) -> None:
+    for condition, other in beside.items():
+        for item, first, second in zip(prompts.items, prompts.answers.tolist(), other.answers.tolist(), strict=True):
+            if first != second:
+                raise EncodeError(
+                    f"item {item.id}: its answers begin with other tokens under {condition} than under "
+                    f"{prompts.conditions[0]}; let all its prompts end in the same way"
+                )
 
 
 def _check_labels(probe: Probe, reading: DataArray, items: list[str]) -> None:

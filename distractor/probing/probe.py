@@ -34,6 +34,11 @@ class Probe(Protocol):
         return True
 
     @property
+    def others(self) -> tuple[Condition, ...]:
+        """Further conditions of the same items, whose prompts may have other lengths: their runs are `run.others`."""
+        return ()
+
+    @property
     def writes(self) -> tuple[Part, ...]:
         """The parts that it edits. Each model is first checked for whether such edits take effect."""
         return ()

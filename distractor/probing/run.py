@@ -1,7 +1,7 @@
 """Runs aligned prompts through a model, and reads or edits activations."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -36,19 +36,32 @@ class Batch:
     answers: Int[Tensor, "item answer=2"]
     roles: tuple[tuple[tuple[Role, ...], ...], ...]  # [condition][item][pos]
 
+    def take(self, items: Sequence[int]) -> "Batch":
+        """Return the batch with the items at these indices only."""
+        return replace(
+            self,
+            items=tuple(self.items[i] for i in items),
+            tokens=self.tokens[:, items],
+            lengths=self.lengths[items],
+            answers=self.answers[items],
+            roles=tuple(tuple(of_condition[i] for i in items) for of_condition in self.roles),
+        )
 
-def batch(encoding: Encoding, model: HookedModel, conditions: Sequence[Condition]) -> Batch:
-    """The aligned prompts of all items that have every one of `conditions`.
+
+def batch(
+    encoding: Encoding, model: HookedModel, conditions: Sequence[Condition], also: Sequence[Condition] = ()
+) -> Batch:
+    """The aligned prompts of all items that have every one of `conditions`, and of `also`, which the batch leaves out.
 
     Raises:
         ModelError: see `Model.refuse_moving_positions`.
         EncodeError: no item has all of them; prompts differ in length; an item's two answers begin with the same token;
         or an answer begins with another token under another condition.
     """
-    kept = encoding.complete(conditions)
+    kept = encoding.complete((*conditions, *also))
     if not kept:
         raise EncodeError(
-            f"no item of {encoding.task.name} has a prompt under all of {', '.join(conditions)}; the task has "
+            f"no item of {encoding.task.name} has a prompt under all of {', '.join((*conditions, *also))}; the task has "
             f"{', '.join(encoding.task.conditions)}"
         )
     rows = [[encoding.rows[c][i] for i in kept] for c in conditions]
@@ -93,13 +106,15 @@ class Run:
     """A model's answers to a batch, and the activations that were read.
 
     `log_probs` are those of the answers' first tokens at each prompt's last position; `seen[site]` has the axes
-    [condition item pos], and then the site's own. Values at padded positions have no meaning.
+    [condition item pos], and then the site's own. Values at padded positions have no meaning. `others` are runs of the same
+    items under the probe's further conditions.
     """
 
     model: HookedModel
     batch: Batch
     log_probs: Float[Tensor, "condition item answer=2"]
     seen: Mapping[Site, Tensor]
+    others: Mapping[Condition, "Run"] = field(default_factory=dict)
 
     @property
     def gap(self) -> Float[Tensor, "condition item"]:

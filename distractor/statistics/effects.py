@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.errors import ScalingError
 from distractor.statistics.intervals import group_sums, mean_interval, mean_intervals, two_groups
+from distractor.statistics.ratios import ratio_of_sums
 from distractor.statistics.sign_flips import Sites, benjamini_hochberg, sign_flip_p
-from distractor.statistics.standard_errors import ALPHA
 
 LEAST_SHARE = 0.05  # a marked effect is at least this share of the pair's gap
 
@@ -58,7 +58,7 @@ def judge(values: Float[ndarray, "*site item"], groups: Sequence[str], pair_gap:
 
     # The gap of the items that have the site.
     gaps = np.stack([group_sums(np.where(np.isnan(row), np.nan, pair_gap), numbers)[0] for row in rows])
-    recovery = _ratio(sums, gaps, n_groups)
+    recovery = ratio_of_sums(sums, gaps, n_groups)
     if not (is_defined := why_no_recovery(pair_gap, groups) is None):
         recovery = np.full_like(recovery, np.nan)
     least = LEAST_SHARE * abs(mean_interval(pair_gap, groups).mean)
@@ -70,34 +70,10 @@ def why_no_recovery(pair_gap: Float[ndarray, " item"], groups: Sequence[str]) ->
     """Why effects cannot be given as a share of a pair's gap; None if they can. Raises ScalingError like `judge`."""
     mean, low, high = mean_interval(pair_gap, groups)
     sums, counts = group_sums(pair_gap[None], groups)
-    ratio, _, _ = _ratio(sums, sums, np.array([counts.shape[-1]]))
+    ratio, _, _ = ratio_of_sums(sums, sums, np.array([counts.shape[-1]]))
     if not (low <= 0 <= high or np.isnan(ratio[0])):
         return None
     return (
         f"the two conditions' gaps do not differ (mean difference {mean:.2g} nats, 95 % {low:.2g} to {high:.2g}), so "
         "the share of recovery is not defined"
     )
-
-
-def _ratio(
-    above: Float[ndarray, "site group"], below: Float[ndarray, "site group"], n_groups: Int[ndarray, " site"]
-) -> Float[ndarray, "three site"]:
-    """Ratio of two sums over groups and its 95 % interval (Fieller 1954); NaN where the denominator could be 0.
-
-    The interval contains each ratio R for which a t-test over groups finds no difference of above − R · below from 0.
-    It is bounded if and only if the denominator's own t interval excludes 0.
-    """
-    from scipy.special import stdtrit
-
-    n = np.maximum(n_groups, 2).astype(float)
-    x, y = above.sum(-1) / n, below.sum(-1) / n
-    # Groups without the site have sums of 0: their squares do not count.
-    spread = stdtrit(n - 1, ALPHA / 2) ** 2 / (n * (n - 1))
-    xx = spread * ((above**2).sum(-1) - n * x**2)
-    xy = spread * ((above * below).sum(-1) - n * x * y)
-    yy = spread * ((below**2).sum(-1) - n * y**2)
-    a, b, c = y**2 - yy, x * y - xy, x**2 - xx
-    is_known = (n_groups > 1) & (a > 1e-18 * np.maximum(y**2, 1e-300))
-    a = np.where(is_known, a, np.nan)
-    half = np.sqrt(np.maximum(b**2 - a * c, 0))
-    return np.stack([np.where(is_known, x / np.where(is_known, y, 1), np.nan), (b - half) / a, (b + half) / a])

@@ -115,7 +115,8 @@ class Task:
 
     `layout` is a regular expression that matches every prompt. Its named groups are the *roles* of the prompt's parts
     (`cue`, `first`, …); roles match positions between prompts. `true_only_is_pure` says that `true_only` contains
-    nothing of the distractor task and can serve as a control. `left_out` lists source rows that gave no item:
+    nothing of the distractor task and can serve as a control. `distractor_only_is_pure` says that `distractor_only` differs
+    from `neutral` by the distractor's cue alone. `left_out` lists source rows that gave no item:
     {reason: names}. `caution` is a sentence that every report of this task repeats.
 
     The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
@@ -130,6 +131,7 @@ class Task:
     layout: str | None = None
     right: Mapping[Condition, Answer | None] = field(default_factory=lambda: RIGHT)
     true_only_is_pure: bool = True
+    distractor_only_is_pure: bool = True
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     caution: str = ""
     lead: str = " The answer is"

@@ -255,4 +255,5 @@ def _task(
         layout=LAYOUT,
         left_out=left_out,
         caution=caution,
+        distractor_only_is_pure=False,  # it asks how the bet turned out
     )

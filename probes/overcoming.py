@@ -1,0 +1,176 @@
+"""Whether the distractor's answer is still written if there is a true cue, and whether it still counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from distractor.models.site import Part, Site
+from distractor.probing.probe import Probe
+from distractor.text.task import Condition
+
+# Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
+if TYPE_CHECKING:
+    from torch import Tensor
+    from xarray import DataArray
+
+    from distractor.models.hooked_model import HookedModel
+    from distractor.probing.run import Batch, Run
+    from distractor.probing.strengths import Half
+    from distractor.probing.transplants import Exchanges
+
+ALONE, TRUE = Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY
+ALIKE = 0.9  # of sites that add at least this share of what the best site adds, the last one is chosen
+LEAST = 0.05  # a site with a smaller share of the effect of all sites is not looked at
+
+
+@dataclass(frozen=True)
+class Overcoming(Probe):
+    """How the distractor is overcome: what sites write with and without the true cue, measured in neutral prompts.
+
+    *Transplant*: a site of the neutral prompt takes its value at the answer slot from the same item under another
+    condition. Its effect w = gap(neutral) − gap(neutral with the transplant), in nats, is positive towards the
+    distractor's answer. *Knock-out*: a site of another condition takes its value at the answer slot from the neutral
+    prompt. Its effect is gap(knocked out) − gap(clean), again positive if the site writes the distractor's answer.
+
+    Sites are heads and MLPs. A site is *shared* if its |w| in `true_only` is at least `shared_from` of its w in
+    `distractor_only`, or likewise for knock-outs. Other sites are *chosen* one by one, always the one that makes the
+    joint w in `distractor_only` largest, until `share` of the w of all sites is reached. Of sites that make it equally
+    large (a chain), the last one is chosen. At most `candidates` sites are considered. Sites are chosen on half of the
+    item groups (coordinate `is_choosing`).
+
+    The reading is [exchange component condition item]. Its last components are sets of sites that are exchanged together:
+    `chosen`, `unshared`, `shared` and `all`. Knock-outs of single sites in `conflict` and `congruent` are not measured.
+    Coordinates are `gap` and `final_norm` (the scale of the final norm) for each condition, and `neutral_gap`.
+
+    Raises:
+        EncodeError: the task lacks a condition.
+        TaskError: the items have fewer than two groups.
+    """
+
+    share: float = 0.8
+    shared_from: float = 0.2
+    candidates: int = 24
+    conditions: ClassVar[tuple[Condition, ...]] = (Condition.NEUTRAL,)
+    others: ClassVar[tuple[Condition, ...]] = (ALONE, TRUE, Condition.CONFLICT, Condition.CONGRUENT)
+    writes: ClassVar[tuple[Part, ...]] = ("z", "mlp_out")
+    slot_parts: ClassVar[tuple[Part, ...]] = ("resid_post",)
+
+    def sites(self, model: "HookedModel") -> Sequence[Site]:
+        """The last residual stream."""
+        return [Site(model.n_layers - 1, "resid_post")]
+
+    def __call__(self, run: "Run") -> "DataArray":
+        """The effects of transplants and knock-outs on each item."""
+        import numpy as np
+        import torch
+        from xarray import DataArray
+
+        from distractor.errors import TaskError
+        from distractor.probing.stream import at_slot
+        from distractor.probing.strengths import first_half
+        from distractor.probing.transplants import Exchanges
+
+        items = run.batch.items
+        if len({item.group for item in items}) < 2:
+            raise TaskError(f"all {len(items)} items are of one group, but sites are chosen on half of the groups")
+        exchanges = Exchanges.of(run)
+        singles = {str(site): (site,) for site in _components(run.model)}
+        half = first_half([item.group for item in items], items)
+        single = {
+            "transplant": exchanges.transplant(list(singles.values()), self.others),
+            "knock_out": exchanges.knock_out(list(singles.values()), (ALONE, TRUE)),
+        }
+        every = tuple(site for (site,) in singles.values())
+        total = float(exchanges.transplant([every], (ALONE,))[0, 0, half].mean())
+        means = {name: values[:, :2, half].mean(-1) for name, values in single.items()}  # [site, alone or true]
+        is_active = means["transplant"][:, 0] > LEAST * max(total, 0)
+        alone, true = (np.abs(np.stack([means[exchange][:, k] for exchange in single])) for k in (0, 1))
+        # A knock-out without an effect in `distractor_only` has a ratio of noise.
+        is_shared = ((true >= self.shared_from * alone) & (true >= [[0.0], [LEAST * abs(total)]])).any(0)
+        order = np.argsort(-means["transplant"][:, 0], kind="stable")
+        unshared = tuple(every[k] for k in order if is_active[k] and not is_shared[k])
+        chosen, joint = self._chosen(exchanges, unshared, total, half) if total > 0 else ((), [])
+        shared = tuple(every[k] for k in order if is_active[k] and is_shared[k])
+        sets = {"chosen": chosen, "unshared": unshared, "shared": shared, "all": every}
+        together = list(sets.values())
+        absent = np.full((len(singles), 2, len(items)), np.nan)
+        values = np.stack(
+            [
+                np.concatenate([single["transplant"], exchanges.transplant(together, self.others)]),
+                np.concatenate(
+                    [
+                        np.concatenate([single["knock_out"], absent], 1),
+                        exchanges.knock_out(together, self.others),
+                    ]
+                ),
+            ]
+        )
+        last = Site(run.model.n_layers - 1, "resid_post")
+        norms = torch.stack([run.model.final_norm_scale(at_slot(run.others[c], last))[0] for c in self.others])
+        gaps = torch.stack([run.others[c].gap[0] for c in self.others])
+        return DataArray(
+            values,
+            dims=["exchange", "component", "condition", "item"],
+            coords={
+                "exchange": ["transplant", "knock_out"],
+                "component": [*singles, *sets],
+                "condition": [str(condition) for condition in self.others],
+                "item": [item.id for item in items],
+                "is_choosing": ("item", half),
+                "neutral_gap": ("item", run.gap[0].double().cpu().numpy()),
+                "gap": (("condition", "item"), gaps.double().cpu().numpy()),
+                "final_norm": (("condition", "item"), norms.double().cpu().numpy()),
+            },
+            name="overcoming",
+            attrs={
+                "quantity": "effect towards the distractor's answer",
+                "unit": "nats",
+                "origin": f"transplants at the answer slot of {run.model.name}",
+                "absent": "not measured",
+                "chosen": [str(site) for site in chosen],
+                "joint": joint,
+                "total": total,
+                "shared": [str(site) for site in shared],
+                "same_last_token": _share_with_same_last_token(run),
+            }
+            | ({"whole_prompts": exchanges.why} if exchanges.why else {}),
+        )
+
+    def _chosen(
+        self, exchanges: "Exchanges", unshared: Sequence[Site], total: float, half: "Half"
+    ) -> tuple[tuple[Site, ...], list[float]]:
+        """The chosen sites, and the joint effect after each one."""
+        import numpy as np
+
+        chosen: tuple[Site, ...] = ()
+        joint: list[float] = []
+        left = list(unshared[: self.candidates])
+        while left and (before := joint[-1] if joint else 0.0) < self.share * total:
+            tried = exchanges.transplant([(*chosen, site) for site in left], (ALONE,), half)[:, 0].mean(-1)
+            gain = tried - before
+            if gain.max() <= 0:
+                break
+            # Of sites in a chain, each has the whole effect; the last one writes the answer.
+            best = max(np.flatnonzero(gain >= ALIKE * gain.max()).tolist(), key=lambda k: _depth(left[k]))
+            chosen, joint = (*chosen, left.pop(best)), [*joint, float(tried[best])]
+        return chosen, joint
+
+
+def _depth(site: Site) -> tuple[int, bool]:
+    return site.layer, site.part == "mlp_out"
+
+
+def _components(model: "HookedModel") -> list[Site]:
+    """Every head and every MLP, in the order of the layers."""
+    layers = range(model.n_layers)
+    return [s for n in layers for s in (*(Site(n, "z", head) for head in range(model.n_heads)), Site(n, "mlp_out"))]
+
+
+def _share_with_same_last_token(run: "Run") -> float:
+    """The share of items whose prompts end in the same token under `neutral` and `distractor_only`."""
+    import torch
+
+    def last(batch: "Batch") -> "Tensor":
+        return batch.tokens[0, torch.arange(len(batch.items)), batch.lengths - 1]
+
+    return float((last(run.batch) == last(run.others[ALONE].batch)).double().mean())
