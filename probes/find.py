@@ -11,7 +11,18 @@ from distractor.text.user_file import IN_PYTHON, user_value
 
 from . import PROBES
 
-MEMBERS = ("conditions", "is_aligned", "others", "writes", "slot_parts", "sites", "variants", "knock_out", "__call__")
+MEMBERS = (
+    "conditions",
+    "is_aligned",
+    "others",
+    "posed",
+    "writes",
+    "slot_parts",
+    "sites",
+    "variants",
+    "knock_out",
+    "__call__",
+)
 
 
 def find_probe(name: str) -> Probe:

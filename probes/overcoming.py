@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
-from distractor.text.task import Condition
+from distractor.text.task import Condition, Task
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class Overcoming(Probe):
     others: ClassVar[tuple[Condition, ...]] = (ALONE, TRUE, Condition.CONFLICT, Condition.CONGRUENT)
     writes: ClassVar[tuple[Part, ...]] = ("z", "mlp_out")
     slot_parts: ClassVar[tuple[Part, ...]] = ("resid_post",)
+
+    def posed(self, task: Task) -> Task:
+        """The task whose `distractor_only` differs from `neutral` by the distractor's cue alone, if there is one."""
+        return task.with_cue_alone()
 
     def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The last residual stream."""

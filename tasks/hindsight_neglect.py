@@ -42,26 +42,30 @@ PASSES = 4  # items of each contest: the long shot earns or loses, and outweighs
 _CHOOSE = "Choose Y or N.\nAnswer:"
 
 
-def hindsight_neglect(seed: int = 0, shots: int = 0, options: bool = True) -> Task:
+def hindsight_neglect(seed: int = 0, shots: int = 0, options: bool = True, *, cue_alone: bool = False) -> Task:
     """Four items of every contest; each pass over the contests is balanced over all that is crossed.
 
     Another seed draws other contests; the training documents of the ladder avoid the items of seed 0 only. With `shots`,
     each prompt follows worked examples on which both tasks agree, as in the prize's file. The examples' bets occur in
     no item, and half of these bets are right. An item has the same examples under each condition. Without `options` the
     prompts do not say
-    that the answer is a letter.
+    that the answer is a letter. With `cue_alone`, `distractor_only` asks the true question without the stakes, and so differs
+    from `neutral` by the outcome alone; by default it asks how the bet turned out.
     """
     if shots < 0:
         raise TaskError(f"asked for {shots} shots; ask for 0 or more (10 as in the prize's file)")
-    items = (_item(index, turn, seed, shots) for turn, index in product(range(PASSES), range(len(contests(seed)))))
+    items = (
+        _item(index, turn, seed, shots, cue_alone) for turn, index in product(range(PASSES), range(len(contests(seed))))
+    )
     return Task(
         name="hindsight_neglect",
         question="Is a decision judged by how it turned out?",
         items=tuple(items if options else (item.map_prompts(_without_options) for item in items)),
         source="tasks/bets.py",
         layout=LAYOUT if options else OPEN_LAYOUT,
-        distractor_only_is_pure=False,  # it asks how the bet turned out
-        with_options=partial(hindsight_neglect, seed, shots),
+        distractor_only_is_pure=cue_alone,
+        with_options=partial(hindsight_neglect, seed, shots, cue_alone=cue_alone),
+        cue_alone=None if cue_alone else partial(hindsight_neglect, seed, shots, options, cue_alone=True),
     )
 
 
@@ -175,13 +179,15 @@ def _bet(index: int, turn: int, seed: int = 0, *, turned: bool = False) -> Bet:
     return contest.bet(outweighs=outweighs != turned, long_shot_earns=earns, long_shot_first=first)
 
 
-def _item(index: int, turn: int, seed: int, shots: int) -> Item:
+def _item(index: int, turn: int, seed: int, shots: int, cue_alone: bool) -> Item:
     contest = contests(seed)[index]
     outweighs, earns, _ = _variant(index, turn)
     bet, turned = _bet(index, turn, seed), _bet(index, turn, seed, turned=True)
     label = f"{contest.group}/{'earns' if earns else 'loses'}/{'outweighs' if outweighs else 'does not'}"
     name = NAMES[(index // 8 + turn) % len(NAMES)]
     prompts = _prompts(name, bet, turned, outcome_that(not bet.is_right), outcome_that(bet.is_right))
+    if cue_alone:
+        prompts[Condition.DISTRACTOR_ONLY] = ask_unknown_decision(name, outcome_that(not bet.is_right))
     examples = _examples(seed, shots, label)
     return Item(
         id=label,

@@ -106,28 +106,24 @@ def _strengths(results: ProbeResults) -> Group:
 
 
 def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group:
-    """The answer for each model and size, and the reason of the largest model."""
+    """The answer for each size over seeds, or for each model; and the reason for the largest."""
     table = FittedTable(
-        ("model", "alone\nnats", "D\nnats", "ω", "κ", "overcome by"), drop=("alone\nnats", "D\nnats"),
-        left=("overcome by",), all_in="--json has them",
+        ("model", "alone\nnats", "ω", "κ", "overcome by"), drop=("alone\nnats",), left=("overcome by",),
+        all_in="--json has them",
     )  # fmt: skip
-    pulls = {source.name: results.behaviour(i, "distractor_pull") for i, source in enumerate(results.sources)}
-    for model in models:
-        found, pull = model.found, pulls[model.source.name]
-        numbers = (
-            "–" if mean is None else with_interval(*mean) for mean in (found.alone, pull, found.omega, found.kappa)
-        )
-        table.add_row(results.short(model.source.name), *numbers, found.label)
-    title = "How the distractor is overcome (sites chosen on half of the groups, measured on the other half)"
+    sizes = over_sizes(results, models)
+    rows = [(one.size, one.found) for one in sizes] or [(results.short(one.source.name), one.found) for one in models]
+    for name, found in rows:
+        numbers = ("–" if mean is None else with_interval(*mean) for mean in (found.alone, found.omega, found.kappa))
+        table.add_row(name, *numbers, found.label)
+    level = "over seeds" if sizes else "these weights"
+    title = f"How the distractor is overcome, {level} (sites chosen on half of the groups, measured on the other half)"
     legend = (
         "alone: what the distractor's cue alone does. ω: the share of it that its sites still write in conflict. "
         "κ: the share that still counts."
     )
-    of_sizes = [
-        f"{one.size}, over seeds: {one.found.label}. {_sentence(one.found.reason)}"
-        for one in over_sizes(results, models)
-    ]
-    return Group(Text(title, style="bold"), table, *map(Text, (legend, *of_sizes, *_explained(results, models[-1]))))
+    of_size = [f"{one.size}, over seeds: {one.found.label}. {_sentence(one.found.reason)}" for one in sizes[-1:]]
+    return Group(Text(title, style="bold"), table, *map(Text, (legend, *of_size, *_explained(results, models[-1]))))
 
 
 def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:

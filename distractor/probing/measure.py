@@ -31,7 +31,8 @@ def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = 
         ModelError: a hook that the probe writes to has no effect in this model, or a value is not finite.
         ProbeError: the reading lacks labels or attributes.
     """
-    encoding = encoding or encode(task, model)
+    posed = probe.posed(task)
+    encoding = encoding if encoding and posed is task else encode(posed, model)
     hooked = model.hooked
     if probe.is_aligned:
         return _measure(hooked, encoding, probe, probe.conditions)

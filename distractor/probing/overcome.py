@@ -1,7 +1,7 @@
 """How models overcome the distractor: the answer for each model from its reading of `overcoming`, site by site."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +12,17 @@ from distractor.models.source import Source
 from distractor.probing.cells import groups_of, kind_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
-from distractor.statistics.overcoming import NEAR_0, NEGATIVE, POSITIVE, Evidence, Overcome, Written, judge, over_seeds
+from distractor.statistics.overcoming import (
+    NEAR_0,
+    NEGATIVE,
+    POSITIVE,
+    Evidence,
+    Overcome,
+    Written,
+    judge,
+    not_learned,
+    over_seeds,
+)
 from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
@@ -85,12 +95,14 @@ class SizeOvercome:
 
 def how_overcome(results: ProbeResults) -> list[ModelOvercome]:
     """The answer for each model with a reading of `overcoming`, the smallest model first."""
-    return [
+    models = [
         of_model(results.task, reading)
         for readings in results.readings.values()
         for reading in readings
         if kind_of(reading.data) == "exchanges"
     ]
+    judged = not_learned([model.found for model in models])
+    return [replace(model, found=found) for model, found in zip(models, judged, strict=True)]
 
 
 def over_sizes(results: ProbeResults, models: Sequence[ModelOvercome]) -> list[SizeOvercome]:
@@ -105,7 +117,7 @@ def over_sizes(results: ProbeResults, models: Sequence[ModelOvercome]) -> list[S
 
 def of_model(task: Task, reading: Reading) -> ModelOvercome:
     """The answer for one model, from its reading of `overcoming`."""
-    data = reading.data
+    data, task = reading.data, task.with_cue_alone()
     found = judge(_evidence(task, data))
     return ModelOvercome(
         reading.source,

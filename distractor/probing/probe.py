@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from distractor.models.site import STREAM_PARTS, Part, Site, require_one_kind
-from distractor.text.task import ALIGNED, Condition
+from distractor.text.task import ALIGNED, Condition, Task
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ class Probe(Protocol):
     def others(self) -> tuple[Condition, ...]:
         """Further conditions of the same items, whose prompts may have other lengths: their runs are `run.others`."""
         return ()
+
+    def posed(self, task: Task) -> Task:
+        """The task as this probe poses it."""
+        return task
 
     @property
     def writes(self) -> tuple[Part, ...]:

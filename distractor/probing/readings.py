@@ -67,7 +67,7 @@ def probe_identity(probe: "Probe") -> str:
 
 def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) -> Key:
     """Everything that decides a probe's reading in a model."""
-    return {**cell_key(task, source, settings), "reading": READING, "probe": probe_identity(probe)}
+    return {**cell_key(probe.posed(task), source, settings), "reading": READING, "probe": probe_identity(probe)}
 
 
 def read_probe(task: Task, source: Source, probe: "Probe", store: Store, settings: Settings) -> Reading:

@@ -86,13 +86,13 @@ def why_whole_prompts(model: HookedModel, batches: Mapping[Condition, Batch]) ->
     longest_line = longest_line_of(max(int(batch.lengths.max()) for batch in batches.values()))
     if model.shared_length is not None and longest_line > model.shared_length:
         return f"its attention changes beyond {model.shared_length} tokens, and a line can have {longest_line}"
-    into, *sources = batches
+    into, source, *_ = batches
     by_length = batches[into].lengths.argsort(stable=True).tolist()
     ends = list(dict.fromkeys([by_length[-1], by_length[0]]))
     few = {condition: batch.take(ends) for condition, batch in batches.items()}
     layers = sorted({0, model.n_layers // 2, model.n_layers - 1})
     changed = [(Site(layer, "z", 0), Site(layer, "mlp_out")) for layer in layers]
-    some = [Transplant(into, source, sites) for source in sources for sites in changed]
+    some = [Transplant(into, source, sites) for sites in changed]
     expected = transplanted_gaps(model, few, some, whole_prompts=True)
     copies = [some[0]] * LINE_TOKENS  # more than one line
     try:

@@ -5,7 +5,7 @@ looked at.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ How = Literal[
     "suppression downstream",
     "inversion",
     "unlearning",
+    "not learned",
     "shared, undetermined",
     "undetermined",
 ]
@@ -47,8 +48,8 @@ IN_WORDS: Mapping[How, str] = {
     "inversion": "what the sites write now counts against the distractor's answer",
 }
 
-Written = Mapping[str, Float[ndarray, " item"]]
-"""An effect on each item, by condition."""
+Written = Mapping[str, Float[ndarray, " held_out"]]
+"""An effect on each item that did not choose sites, by condition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,20 +187,37 @@ def sign(share: Mean) -> Sign:
     return "unclear"
 
 
+def not_learned(by_size: Sequence[Overcome], delta_d: float = DELTA_D) -> list[Overcome]:
+    """The answers of models in order of size, with "not learned" for those before the first that does the distractor task.
+
+    They show the same numbers as unlearning. Without a model that does the task, nothing changes.
+    """
+    first = next((k for k, one in enumerate(by_size) if one.alone.low > delta_d), 0)
+    reason = "the distractor's cue alone does not move the gap yet"
+    return [
+        replace(one, label="not learned", reason=reason) if k < first and one.label == "unlearning" else one
+        for k, one in enumerate(by_size)
+    ]
+
+
 def over_seeds(models: Sequence[Overcome]) -> Overcome | None:
     """The answer for models like these: from ω and κ of several seeds, with intervals over seeds and groups.
 
-    Unlearning if it holds in each seed. None with fewer than three seeds.
+    Unlearning, or not learned, if it holds in each seed. None with fewer than three seeds.
     """
     if len(models) < MIN_SEEDS:
         return None
     alone = _mean_of_seeds([one.alone for one in models])
     labels = [one.label for one in models]
     counts = ", ".join(f"{labels.count(label)} {label}" for label in dict.fromkeys(labels))
-    if all(label == "unlearning" for label in labels):
-        return Overcome("unlearning", f"in each of {len(models)} seeds nothing writes the distractor's answer", alone)
+    if set(labels) in ({"unlearning"}, {"not learned"}):
+        return Overcome(labels[0], f"in each of {len(models)} seeds nothing writes the distractor's answer", alone)
     omegas, kappas = [one.omega for one in models], [one.kappa for one in models]
-    if any(label in ("unlearning", "shared, undetermined") for label in labels) or None in omegas or None in kappas:
+    if (
+        any(label in ("unlearning", "not learned", "shared, undetermined") for label in labels)
+        or None in omegas
+        or None in kappas
+    ):
         return Overcome("undetermined", f"of {len(models)} seeds: {counts}", alone)
     omega, kappa = (_mean_of_seeds([one for one in row if one is not None]) for row in (omegas, kappas))
     label, reason = label_of(omega, kappa)
@@ -207,7 +225,7 @@ def over_seeds(models: Sequence[Overcome]) -> Overcome | None:
 
 
 def _mean_of_seeds(values: Sequence[Mean]) -> Mean:
-    means = np.array([[value.mean] for value in values])
+    means = np.array([[value.mean] for value in values], dtype=float)
     errors = np.array([[(value.high - value.low) / 2 / NORMAL] for value in values])
     return Mean(*(float(end[0]) for end in interval_of_seed_means(means, errors)))
 

@@ -121,7 +121,8 @@ class Task:
 
     The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
     `closing` ends an answered prompt. `format` is the current format. `with_options` returns the task with or without
-    its answers in the prompts; `with_shots` returns it with another number of worked examples.
+    its answers in the prompts; `with_shots` returns it with another number of worked examples. `cue_alone` returns the task
+    with other `distractor_only` prompts, see `with_cue_alone`.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Task:
     with_options: "Callable[[bool], Task] | None" = field(default=None, compare=False, repr=False)
     format: Format = field(default_factory=Format)
     with_shots: "Callable[[int], Task] | None" = field(default=None, compare=False, repr=False)
+    cue_alone: "Callable[[], Task] | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("name", "question", "source"):
@@ -163,6 +165,19 @@ class Task:
         if count < 1:
             raise TaskError(f"asked for {count} items; ask for at least 1")
         return replace(self, items=self.items[:count])
+
+    def with_cue_alone(self) -> "Task":
+        """Return the task whose `distractor_only` differs from `neutral` by the distractor's cue alone, if there is one.
+
+        Otherwise, and if this task is so already, return it unchanged.
+        """
+        if self.cue_alone is None or self.format != Format():
+            return self
+        alone = {item.id: item.prompts[Condition.DISTRACTOR_ONLY] for item in self.cue_alone().items}
+        items = tuple(
+            replace(item, prompts={**item.prompts, Condition.DISTRACTOR_ONLY: alone[item.id]}) for item in self.items
+        )
+        return replace(self, items=items, distractor_only_is_pure=True, cue_alone=None)
 
     def fingerprint(self) -> str:
         """A hash of everything that a model sees and is scored by."""

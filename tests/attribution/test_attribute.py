@@ -187,7 +187,7 @@ def drawn(results: ProbeResults) -> Mapping[str, Any]:
 
 
 def test_every_reading_has_a_figure_that_fits_its_page(results: ProbeResults, drawn: Mapping[str, Any]) -> None:
-    names = {f"{name.replace('/', '.')}-large" for name in results.readings}
+    names = {f"{name.replace('/', '.')}-large" for name in results.readings if name != "overcoming"}  # a table
     assert set(drawn) == names | {"across", "waterfall-large", "waterfall_of_one_item-large"}
     one_of_each = ("logit_lens", "linear_probe", "attention", "ablation", "head_patching", "chance")
     one_of_each += ("activation_patching.distractor_swapped", "direct_attribution_by_role", "waterfall")
@@ -246,6 +246,20 @@ def test_the_summary_is_json_without_nan_and_names_what_was_planted(results: Pro
 
 def test_tables_fit_the_terminal_and_mark_planted_sites(results: ProbeResults) -> None:
     assert re.search(r"L1H1\.z +-2\.\d\d \[.*\]\*", printed(tables(results)))
+
+
+def test_how_the_distractor_is_overcome_is_printed_with_its_reason(results: ProbeResults) -> None:
+    small, large = report.summary(results)["overcoming"]["models"]
+    assert (small["label"], large["label"]) == ("override", "override")
+    assert large["omega"]["mean"] == pytest.approx(1, abs=0.02)
+    assert large["kappa"]["mean"] == pytest.approx(1, abs=0.02)
+    assert [site["site"] for site in large["sites"]] == ["L1H0.z"]
+    assert "not overcome" in small["cautions"][0]
+    assert large["cautions"] == []
+    text = " ".join(printed(tables(results)).split())
+    assert "How the distractor is overcome, these weights" in text
+    assert f"large: override. {large['reason'][0].upper()}{large['reason'][1:]}." in text
+    assert "L1H0.z (carried, ω 1.00, 100%)" in text
 
 
 def test_tables_fit_every_width(results: ProbeResults) -> None:

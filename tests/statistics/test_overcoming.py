@@ -7,7 +7,7 @@ import pytest
 from numpy import ndarray
 
 from distractor.statistics.intervals import Mean
-from distractor.statistics.overcoming import Evidence, How, Overcome, judge, label_of, over_seeds
+from distractor.statistics.overcoming import Evidence, How, Overcome, judge, label_of, not_learned, over_seeds
 from grouped_items import grouped
 
 pytestmark = pytest.mark.quick
@@ -143,3 +143,10 @@ def test_seeds_that_agree_give_an_answer_for_such_models() -> None:
     assert split is not None
     assert split.label == "undetermined"
     assert "1 suppression at the source" in split.reason
+
+
+def test_a_model_before_the_first_that_does_the_distractor_task_has_not_unlearned_it() -> None:
+    none = Overcome("unlearning", "", Mean(0.0, -0.1, 0.1))
+    labels = [one.label for one in not_learned([none, seed(1, 1), none])]
+    assert labels == ["not learned", "override", "unlearning"]
+    assert [one.label for one in not_learned([none, none])] == ["unlearning"] * 2

@@ -433,3 +433,16 @@ def test_documents_add_few_words(texts: dict[str, list[str]]) -> None:
         for every in (other, chain.from_iterable(texts.values()))
     )
     assert len(own - known) <= 50
+
+
+def test_with_the_cue_alone_distractor_only_differs_from_neutral_by_the_outcome() -> None:
+    plain = hindsight_neglect().take(8)
+    alone = plain.with_cue_alone()
+    assert (plain.distractor_only_is_pure, alone.distractor_only_is_pure) == (False, True)
+    for before, after in zip(plain.items, alone.items, strict=True):
+        prompt = after.prompts[Condition.DISTRACTOR_ONLY]
+        ends = " and ends up earning money" if before.distractor == " Y" else " and ends up losing money"
+        assert prompt.replace(ends, "") == before.prompts[Condition.NEUTRAL] != prompt
+        others = set(before.prompts) - {Condition.DISTRACTOR_ONLY}
+        assert all(after.prompts[condition] == before.prompts[condition] for condition in others)
+    assert alone.with_cue_alone() is alone
