@@ -115,12 +115,12 @@ def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group
     rows = [(one.size, one.found) for one in sizes] or [(results.short(one.source.name), one.found) for one in models]
     for name, found in rows:
         numbers = ("–" if mean is None else with_interval(*mean) for mean in (found.alone, found.omega, found.kappa))
-        table.add_row(name, *numbers, found.label)
+        table.add_row(name, *numbers, f"{found.label}; not yet" if found.cautions else found.label)
     level = "over seeds" if sizes else "these weights"
     title = f"How the distractor is overcome, {level} (sites chosen on half of the groups, measured on the other half)"
     legend = (
         "alone: what the distractor's cue alone does. ω: the share of it that its sites still write in conflict. "
-        "κ: the share that still counts."
+        "κ: the share that still counts. not yet: the distractor's answer still wins in conflict."
     )
     of_size = [f"{one.size}, over seeds: {one.found.label}. {_sentence(one.found.reason)}" for one in sizes[-1:]]
     return Group(Text(title, style="bold"), table, *map(Text, (legend, *of_size, *_explained(results, models[-1]))))
