@@ -23,10 +23,12 @@ class ActivationPatching(PairProbe):
     `distractor_swapped` differs in the distractor's cue, and shows its path. If the distractor wins, the first pair shows
     nothing: the distractor decides both gaps.
 
-    The residual stream is patched at one layer and role at a time: [pair direction part layer role item]. Heads are
-    patched one at a time at all positions: [pair direction component item]. `noising` is the change of the gap (nats) in
-    `conflict` with activations of the other prompt. `denoising` is the change in the other prompt with activations of
-    `conflict`. Models with parallel attention and MLP (GPT-NeoX) have no `resid_mid`.
+    The residual stream is patched at one layer and role at a time: [pair direction part layer role item]. Heads, and the
+    MLPs beside them, are patched one at a time at all positions: [pair direction component item].
+
+    `noising` is the change of the gap (nats) in `conflict` with activations of the other prompt. `denoising` is the change
+    in the other prompt with activations of `conflict`. Models with parallel attention and MLP (GPT-NeoX) have no
+    `resid_mid`.
 
     Raises:
         TaskError: no item has a requested role.

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
 PROBES = ("ablation", "head_patching")
-"""The default probes: the loss without each component, and the heads that carry each task's cue."""
+"""The default probes: the loss without each component, and the heads and MLPs that carry each task's cue."""
 
 WITHOUT_EFFECTS = ("logit_lens", "attention", "linear_probe", "overcoming")
 """Probes that do not measure effects of sites, so they cannot compare models site by site."""

@@ -83,10 +83,16 @@ def site_of(name: str) -> Site:
     raise ModelError(f"{name!r} is not a site; {NOTATION}; parts are {', '.join(PARTS)}")
 
 
+def has_components(parts: Sequence[Part]) -> bool:
+    """Whether a map of these parts shows components (heads, and MLPs beside them) at all positions, instead of roles."""
+    return any(part in HEAD_PARTS for part in parts)
+
+
 def require_one_kind(parts: Sequence[Part]) -> None:
-    """Raise ValueError unless all parts have heads or none has: their maps have different axes."""
-    if not parts or len({part in HEAD_PARTS for part in parts}) > 1:
+    """Raise ValueError if some parts can only be shown by component and others by role: their maps have different axes."""
+    is_mixed = has_components(parts) and not all(part in (*HEAD_PARTS, "mlp_out") for part in parts)
+    if not parts or is_mixed:
         raise ValueError(
-            f"one map shows roles ({', '.join(STREAM_PARTS)}) or heads ({', '.join(HEAD_PARTS)}), not both; "
+            f"one map shows roles ({', '.join(STREAM_PARTS)}) or components ({', '.join(HEAD_PARTS)}, mlp_out), not both; "
             f"got {', '.join(parts) or 'no part'}: use two probes"
         )

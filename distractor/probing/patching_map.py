@@ -1,4 +1,4 @@
-"""Maps of activation patching between a pair of prompts, by layer and role or by head, in both directions."""
+"""Maps of activation patching between a pair of prompts, by layer and role or by component, in both directions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from xarray import DataArray
 
 from distractor.errors import ScalingError, TaskError, nearest
-from distractor.models.site import HEAD_PARTS, Part, Site
+from distractor.models.site import HEAD_PARTS, Part, Site, has_components
 from distractor.probing.cells import CHANGE
 from distractor.probing.patching import patched_gaps
 from distractor.probing.positions import Positions, example_tokens
@@ -24,12 +24,12 @@ DIRECTIONS = ("noising", "denoising")
 """Noising: prompts of `conflict` with the other condition's activations; is the site necessary? Denoising: the reverse; is
 the site sufficient? (Heimersheim and Nanda 2024, arXiv 2404.15255)"""
 
-Node = tuple[Site, str | None]  # one cell of a map: a site at the positions of a role, or a head at all positions
+Node = tuple[Site, str | None]  # one cell of a map: a site at the positions of a role, or a component at all positions
 
 
 @dataclass(frozen=True, eq=False)
 class PatchingMap:
-    """The cells of one or more parts' maps: layer × role for parts of the stream, layer × head for parts of heads.
+    """The cells of one or more parts' maps: layer × role for parts of the stream, components for heads and MLPs.
 
     Positions of different items are matched by their roles in the batch's first condition.
     """
@@ -55,9 +55,9 @@ class PatchingMap:
         return cls(run, tuple(part for part in parts if part in run.model.parts), chosen)
 
     @property
-    def is_of_heads(self) -> bool:
-        """Whether the map has heads instead of roles."""
-        return all(part in HEAD_PARTS for part in self.parts)
+    def is_of_components(self) -> bool:
+        """Whether the map has heads and MLPs instead of roles."""
+        return has_components(self.parts)
 
     @property
     def layers(self) -> list[Site]:
@@ -67,9 +67,13 @@ class PatchingMap:
     @property
     def nodes(self) -> list[Node]:
         """All cells, in the order of a reading."""
-        if self.is_of_heads:
-            return [(head, None) for s in self.layers for head in self.run.model.head_sites(s.layer, s.part)]
+        if self.is_of_components:
+            return [(site, None) for whole in self.layers for site in self._sites_of(whole)]
         return [(site, label) for site in self.layers for label in self.roles]
+
+    def _sites_of(self, whole: Site) -> list[Site]:
+        """The heads of a part of a layer; the part itself if it has no heads."""
+        return self.run.model.head_sites(whole.layer, whole.part) if whole.part in HEAD_PARTS else [whole]
 
     def exact(self, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node direction=2 item"], dict[str, str]]:
         """The change of the gap if each cell is patched; NaN if an item lacks the role.
@@ -89,7 +93,7 @@ class PatchingMap:
         site, label = node
         value = found[Site(site.layer, site.part)]
         if label is None:
-            return value[..., site.head]
+            return value.sum(-1) if site.head is None else value[..., site.head]
         at = self.roles[label]
         return torch.where(at.any(-1), (value * at).sum(-1), torch.nan)
 
@@ -109,7 +113,7 @@ class PatchingMap:
         lead: Mapping[str, Sequence[str]],
         **attributes: Any,
     ) -> DataArray:
-        """Values of all cells as a reading [pair *lead direction part layer role item], of heads [… component item].
+        """Values of all cells as a reading [pair *lead direction part layer role item], or of components [… component item].
 
         Items have their `group` and `pair_gap` (with the sign of noising) as coordinates, roles their `token` in the
         first item. The attribute `denominator` is the mean of `pair_gap` with its interval. `attributes` are added to
@@ -119,7 +123,7 @@ class PatchingMap:
         name = attributes.pop("name")
         coords: dict[str, Any] = {"pair": ["/".join(batch.conditions)], **lead, "direction": list(DIRECTIONS)}
         values = np.moveaxis(values, -2, -3)  # direction before node
-        if self.is_of_heads:
+        if self.is_of_components:
             coords["component"] = [str(site) for site, _ in self.nodes]
         else:
             sizes = (len(self.parts), self.run.model.n_layers, len(self.roles))
@@ -131,7 +135,7 @@ class PatchingMap:
         dims = list(coords)
         coords |= {"group": ("item", self.groups), "pair_gap": ("item", self.pair_gap)}
         attrs = {"quantity": CHANGE, "unit": "nats", **attributes, "denominator": self.denominator}
-        if not self.is_of_heads:
+        if not self.is_of_components:
             tokens = example_tokens(batch, self.run.model.tokenizer, list(self.roles))["token"][1]
             coords["token"] = ("role", tokens[0])
             attrs.setdefault("absent", "the item has no token with this role")

@@ -73,7 +73,8 @@ class Probe(Protocol):
 class PairProbe(Probe):
     """Settings of a probe that patches activations between `conflict` and the aligned condition `other`.
 
-    `parts` are either all of the residual stream or all of heads. `roles` selects positions; none selects all.
+    `parts` are either all of the residual stream or all of components (heads, and MLPs beside them). `roles` selects
+    positions; none selects all.
     """
 
     parts: tuple[Part, ...] = STREAM_PARTS

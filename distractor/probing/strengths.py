@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
+OUTPUTS = (".z", ".mlp_out")  # components that can be a task's sites
 SHARE = 0.8  # the chosen sites are the strongest ones that together carry this share of all effects of their sign
 
 Half = Bool[ndarray, " item"]
@@ -82,7 +83,8 @@ def losses(effects: Float[ndarray, "*rest condition=2 item"]) -> tuple[ndarray, 
 
 
 def patching_pair(readings: Iterable[Reading], *, estimated: bool = False) -> tuple[Reading, Reading] | None:
-    """One model's readings of patched heads for the true cue (`congruent`) and the distractor's (`distractor_swapped`).
+    """One model's readings of patched heads and MLPs for the true cue (`congruent`) and the distractor's
+    (`distractor_swapped`).
 
     Exact ones, or first-order estimates if `estimated`. None unless both readings exist.
     """
@@ -91,7 +93,7 @@ def patching_pair(readings: Iterable[Reading], *, estimated: bool = False) -> tu
         for reading in reversed(list(readings))
         if {"pair", "direction", "component"} <= set(reading.data.dims)
         and ("estimate" in reading.data.dims) == estimated
-        and any(name.endswith(".z") for name in labels(reading.data, "component"))
+        and any(name.endswith(OUTPUTS) for name in labels(reading.data, "component"))
     }
     true, swapped = (by_pair.get(f"{Condition.CONFLICT}/{other}") for other in ALIGNED)
     return None if true is None or swapped is None else (true, swapped)
@@ -102,8 +104,8 @@ def choose(
 ) -> ChosenSites:
     """The sites of each task, from the `half` of a reading's items that choose them (`first_half`).
 
-    With a `pair` (`patching_pair`), sites are chosen by patching heads between its prompts. Without it, they are chosen
-    by the losses of T and D when components are knocked out one at a time.
+    With a `pair` (`patching_pair`), sites are chosen by patching between its prompts. Without it, they are chosen by the
+    losses of T and D when components are knocked out one at a time.
     """
     if pair is not None:
         return ChosenSites(*(_by_patching(reading, half, groups) for reading in pair))
@@ -134,10 +136,10 @@ def strength(
 
 
 def estimated_strength(source: Source, pair: tuple[Reading, Reading], half: Half, groups: Sequence[str]) -> Strength:
-    """A first-order estimate of the strength, by attribution patching of heads between both pairs of prompts.
+    """A first-order estimate of the strength, by attribution patching between both pairs of prompts.
 
-    Half of each chosen head's effect on the gap, summed over heads: the gaps of a pair differ by 2T, or 2D. An effect
-    of one head through another is counted for both heads, so the sum may exceed their joint strength.
+    Half of each chosen site's effect on the gap, summed over sites: the gaps of a pair differ by 2T, or 2D. An effect
+    of one site through another is counted for both, so the sum may exceed their joint strength.
     """
     chosen, kept = choose(pair[0], half, groups, pair), ~half
     lost = [
@@ -154,14 +156,16 @@ def pair_effects(ablation: Reading) -> Float[ndarray, "component condition=2 ite
 
 
 def _by_patching(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[str, ...]:
-    """Heads whose patching changes the gap in the direction of the other prompt's gap; none if the two gaps are equal."""
+    """Heads and MLPs whose patching changes the gap in the direction of the other prompt's gap; none if the two gaps are
+    equal.
+    """
     gap = patching.data["pair_gap"].values[half]
     mean, low, high = mean_interval(gap, [name for name, is_in in zip(groups, half, strict=True) if is_in])
     if low <= 0 <= high:
         return ()
-    heads = [name for name in labels(patching.data, "component") if name.endswith(".z")]
-    effects = _noising(patching).sel(component=heads).values[:, half].mean(-1) * np.sign(mean)
-    return _strongest(heads, effects)
+    names = [name for name in labels(patching.data, "component") if name.endswith(OUTPUTS)]
+    effects = _noising(patching).sel(component=names).values[:, half].mean(-1) * np.sign(mean)
+    return _strongest(names, effects)
 
 
 def _noising(patching: Reading) -> "DataArray":

@@ -356,7 +356,7 @@ def test_only_whole_parts_of_a_layer_are_accepted(hooked: Hooked) -> None:
     with pytest.raises(ValueError, match="all heads of a layer are estimated at once"):
         first_order_effects(model, pair(model), [Site(0, "z", 1)])
     with pytest.raises(ValueError, match="not both"):
-        AttributionPatching(parts=("z", "mlp_out"))
+        AttributionPatching(parts=("z", "resid_post"))
     with pytest.raises(ModelError, match=r"layers 0 to 1.*L2\.z"):
         first_order_effects(model, pair(model), [Site(2, "z")])
     with pytest.raises(ModelError, match="has no resid_mid"):

@@ -35,15 +35,16 @@ def run_of(model: HookedModel, reads: list[Site] | None = None) -> Run:
     return observe(model, batch(encode(TASK, model), model, PAIR), reads or [])
 
 
-def test_the_cells_of_a_map_are_layers_by_roles_or_heads(hooked: Hooked) -> None:
+def test_the_cells_of_a_map_are_layers_by_roles_or_components(hooked: Hooked) -> None:
     run = run_of(hooked("gpt2"))
     stream = PatchingMap.of(run, ("resid_pre",), only=("named", "slot"))
-    assert not stream.is_of_heads
+    assert not stream.is_of_components
     assert stream.nodes == [(Site(layer, "resid_pre"), role) for layer in range(2) for role in ("named", "slot")]
-    heads = PatchingMap.of(run, ("z",))
-    assert heads.is_of_heads
-    assert heads.layers == [Site(0, "z"), Site(1, "z")]
-    assert heads.nodes == [(Site(layer, "z", head), None) for layer in range(2) for head in range(4)]
+    components = PatchingMap.of(run, ("z", "mlp_out"))
+    assert components.is_of_components
+    assert components.layers == [Site(layer, part) for part in ("z", "mlp_out") for layer in range(2)]
+    heads = [(Site(layer, "z", head), None) for layer in range(2) for head in range(4)]
+    assert components.nodes == [*heads, (Site(0, "mlp_out"), None), (Site(1, "mlp_out"), None)]
     with pytest.raises(TaskError, match=r"'named-7'.*conflict"):
         PatchingMap.of(run, ("resid_pre",), only=("named-7",))
 
@@ -54,6 +55,7 @@ def test_a_cell_is_the_change_of_the_gap_by_its_patch(hooked: Hooked) -> None:
     for patching, node, at in (
         (PatchingMap.of(run, ("resid_pre",)), (Site(1, "resid_pre"), "named"), True),
         (PatchingMap.of(run, ("z",)), (Site(1, "z", 2), None), False),
+        (PatchingMap.of(run, ("z", "mlp_out")), (Site(0, "mlp_out"), None), False),
     ):
         expected = patched_gap(run.model, run.batch, node[0], patching.roles["named"] if at else None) - gap
         assert_close(patching.exact([node])[0][0], expected, atol=1e-9, rtol=0)
@@ -66,6 +68,8 @@ def test_an_estimate_at_a_cell_is_summed_over_the_tokens_of_its_role(hooked: Hoo
     slot = value[..., run.batch.lengths[0] - 1]
     assert_close(stream.at((Site(0, "resid_pre"), "slot"), {Site(0, "resid_pre"): value}), slot)
     assert_close(heads.at((Site(0, "z", 3), None), {Site(0, "z"): value}), value[..., 3])
+    mlps = PatchingMap.of(run, ("z", "mlp_out"))
+    assert_close(mlps.at((Site(1, "mlp_out"), None), {Site(1, "mlp_out"): value}), value.sum(-1))
 
 
 def test_a_reading_of_a_map_holds_the_gaps_of_its_pair(hooked: Hooked) -> None:

@@ -106,7 +106,7 @@ def patched(other: Condition, effects: dict[str, float], gap: float, **more: lis
     )
 
 
-def test_patched_heads_are_the_sites_of_the_task_whose_cue_differs() -> None:
+def test_patched_heads_and_mlps_are_the_sites_of_the_task_whose_cue_differs() -> None:
     true = patched(Condition.CONGRUENT, {"L0H0.z": -3.0, "L0H1.z": 0.5, "L0H2.z": -0.1}, -4.0)
     swapped = patched(Condition.DISTRACTOR_SWAPPED, {"L0H0.z": -0.5, "L0H1.z": 2.0, "L0.mlp_out": 9.0}, 4.0)
     patterns = patched(Condition.CONGRUENT, {"L0H0.pattern": 1.0}, 4.0)
@@ -117,8 +117,8 @@ def test_patched_heads_are_the_sites_of_the_task_whose_cue_differs() -> None:
     assert patching_pair([true, swapped], estimated=True) is None
     half, groups = np.array([True, True, False, False]), list("abcd")
     chosen = choose(true, half, groups, (true, swapped))
-    assert chosen == (("L0H0.z",), ("L0H1.z",))
+    assert chosen == (("L0H0.z",), ("L0.mlp_out",)), "MLPs are candidates as heads are"
     assert choose(true, half, groups, (patched(Condition.CONGRUENT, {"L0H0.z": 1.0}, 0.0), swapped)).true == ()
     estimate = estimated_strength(SOURCE, (true, swapped), half, groups)
     assert (estimate.chosen, estimate.groups) == (chosen, ("c", "d"))
-    assert (estimate.true.tolist(), estimate.distractor.tolist()) == ([1.5, 1.5], [1.0, 1.0])  # half of each effect
+    assert (estimate.true.tolist(), estimate.distractor.tolist()) == ([1.5, 1.5], [4.5, 4.5])  # half of each effect
