@@ -85,8 +85,6 @@ def _self_check(cells: "PatchingMap", values: "dict[str, ndarray]", checked: "nd
     from distractor.probing.patching_map import DIRECTIONS
     from distractor.statistics.agreement import agreement
 
-    gap = cells.denominator
-    differs = gap["low"] is not None and gap["low"] * gap["high"] > 0
     parts = np.array([site.part for site, _ in cells.nodes])
     checks = []
     for name in [name for name in values if name != "exact"]:
@@ -100,9 +98,9 @@ def _self_check(cells: "PatchingMap", values: "dict[str, ndarray]", checked: "nd
                 result = agreement(
                     np.nanmean(exact, -1),
                     np.nanmean(estimate, -1),
-                    pair_gap=gap["mean"] if differs else 0.0,
+                    gap=cells.gap_in_question,
                     sites=len(members),
-                    rounding=1e-5 * float(np.abs(cells.pair_gap).mean()),
+                    rounding=1e-5 * float(cells.run.gap.double().abs().mean()),
                 )
                 names = {"estimate": name, "part": part, "direction": direction}
                 checks.append({**names, **result.as_dict(), "fails": list(result.fails)})

@@ -24,6 +24,9 @@ DIRECTIONS = ("noising", "denoising")
 """Noising: prompts of `conflict` with the other condition's activations; is the site necessary? Denoising: the reverse; is
 the site sufficient? (Heimersheim and Nanda 2024, arXiv 2404.15255)"""
 
+ALMOST_EQUAL = 0.05
+"""Gaps of a pair that differ by less than this share of their size count as equal."""
+
 Node = tuple[Site, str | None]  # one cell of a map: a site at the positions of a role, or a component at all positions
 
 
@@ -106,6 +109,19 @@ class PatchingMap:
     def pair_gap(self) -> Float[ndarray, " item"]:
         """The other condition's gap minus that of the first: the effect of noising everything."""
         return (self.run.gap[1] - self.run.gap[0]).double().cpu().numpy()
+
+    @property
+    def gap_in_question(self) -> float:
+        """The gap that mean effects are compared with, in nats: the mean difference of the pair's gaps.
+
+        If it may be 0, because items differ in sign, the result is 0. If the two gaps are almost equal in each item, no
+        effect is small compared with their difference, so the result is the mean absolute gap.
+        """
+        size = float(self.run.gap.double().abs().mean())
+        if float(np.abs(self.pair_gap).mean()) < ALMOST_EQUAL * size:
+            return size
+        gap = self.denominator
+        return gap["mean"] if gap["low"] is not None and gap["low"] * gap["high"] > 0 else 0.0
 
     def reading(
         self,

@@ -12,7 +12,7 @@ ALL_UP_TO = 2_000  # at most so many sites are all computed exactly; more are sa
 SAMPLE = 400
 CONFIDENCE = 0.95
 TOP = 10
-SMALL = 0.05  # the smallest effect that counts, as a share of the pair's gap (without a gap: of the largest effect)
+SMALL = 0.05  # the smallest effect that counts, as a share of the gap in question (if it is 0: of the largest effect)
 
 LEAST_CORRELATION, LEAST_RECALL, MOST_MISSED, MOST_TIMES = 0.8, 0.8, 0.05, 2.0
 """The approximation is unreliable where one of these limits is violated."""
@@ -61,19 +61,22 @@ def agreement(
     exact: Float[ndarray, " checked"],
     estimate: Float[ndarray, " checked"],
     *,
-    pair_gap: float,
+    gap: float,
     sites: int,
     rounding: float = 0.0,
 ) -> Agreement:
-    """Compare the mean effects of the checked sites, out of `sites`; effects up to `rounding` count as 0."""
+    """Compare the mean effects of the checked sites, out of `sites`. Effects are small or not compared with `gap`; up to
+    `rounding` they count as 0.
+    """
     exact, estimate = (np.where(np.abs(x) <= rounding, 0, x) for x in (exact, estimate))
     scale = float(np.abs(exact).max(initial=0))
-    least = SMALL * (abs(pair_gap) or scale)
+    least = SMALL * (abs(gap) or scale)
     counts = np.abs(exact) >= least if scale > 0 else np.zeros(len(exact), bool)
     missed = int((counts & (np.abs(estimate) < least / 2)).sum())
     share = missed / len(exact)
-    # The order of negligible effects is ignored.
-    matters = [np.where(np.abs(x) < least / 10, 0, x) for x in (exact, estimate)]
+    # The order of negligible effects is ignored; if no effect and no estimate counts, all are negligible.
+    is_any = max(scale, float(np.abs(estimate).max(initial=0))) >= least
+    matters = [np.where(np.abs(x) < (least / 10 if is_any else np.inf), 0, x) for x in (exact, estimate)]
     top = min(TOP, max(1, len(exact) // 4))
     return Agreement(
         sites,

@@ -27,13 +27,13 @@ def test_the_upper_bound_of_a_share_is_clopper_and_pearsons(found: int, tries: i
 def test_an_estimate_that_is_exact_agrees_and_one_that_is_shuffled_does_not() -> None:
     rng = np.random.default_rng(13)
     exact = rng.normal(size=200) ** 3
-    same = agreement(exact, exact, pair_gap=3.0, sites=200)
+    same = agreement(exact, exact, gap=3.0, sites=200)
     assert (same.rank_correlation, same.recall, same.missed, same.fails) == (1.0, 1.0, 0.0, ())
-    shuffled = agreement(exact, rng.permutation(exact), pair_gap=3.0, sites=200)
+    shuffled = agreement(exact, rng.permutation(exact), gap=3.0, sites=200)
     assert abs(shuffled.rank_correlation) < 0.25
     assert len(shuffled.fails) >= 3
-    assert agreement(exact, 0.3 * exact, pair_gap=3.0, sites=200).fails == ("0.3 times the size",)
-    blind = agreement(exact, np.zeros(200), pair_gap=0.0, sites=200)
+    assert agreement(exact, 0.3 * exact, gap=3.0, sites=200).fails == ("0.3 times the size",)
+    blind = agreement(exact, np.zeros(200), gap=0.0, sites=200)
     assert blind.missed == (np.abs(exact) >= 0.05 * np.abs(exact).max()).mean()
     assert np.isnan(blind.rank_correlation)
     assert blind.as_dict()["rank_correlation"] is None
@@ -43,9 +43,9 @@ def test_an_estimate_that_is_exact_agrees_and_one_that_is_shuffled_does_not() ->
 def test_a_single_missed_site_counts_and_a_sample_bounds_the_missed_share() -> None:
     exact = np.zeros(50)
     exact[7] = 1.0
-    every = agreement(exact, np.zeros(50), pair_gap=1.0, sites=50)
+    every = agreement(exact, np.zeros(50), gap=1.0, sites=50)
     assert every.missed == every.missed_at_most == 1 / 50
-    some = agreement(exact, exact, pair_gap=1.0, sites=5000)
+    some = agreement(exact, exact, gap=1.0, sites=5000)
     assert some.missed == 0
     assert some.missed_at_most == at_most(0, 50) > 0.05
     assert some.fails == ("up to 6% of the sites missed",)
@@ -55,14 +55,14 @@ def test_the_order_of_negligible_effects_is_ignored() -> None:
     rng = np.random.default_rng(15)
     exact, noise = np.zeros(60), rng.normal(0, 1e-3, (2, 60))
     exact[[3, 30]] = 2.0, -1.0
-    found = agreement(exact + noise[0], exact + noise[1], pair_gap=2.0, sites=60)
+    found = agreement(exact + noise[0], exact + noise[1], gap=2.0, sites=60)
     assert found.rank_correlation == pytest.approx(1)
     assert found.fails == ()
 
 
 def test_a_map_without_effects_gives_no_warning() -> None:
     noise = 1e-7 * np.random.default_rng(14).normal(size=(2, 60))
-    assert isinstance(nothing := agreement(*noise, pair_gap=2.0, sites=60, rounding=1e-5), Agreement)
+    assert isinstance(nothing := agreement(*noise, gap=2.0, sites=60, rounding=1e-5), Agreement)
     assert nothing.fails == ()
 
 
