@@ -56,6 +56,7 @@ CONTROLS = {
 LABELS = {"distractor_answer": "the distractor's answer", "cue": "the cue", "right_answer": "the right answer (XOR)"}
 BARS = 12  # the number of components that a waterfall names; the others share one bar
 LEAST = 0.01  # the smallest named component of a waterfall, as a share of the largest
+LEAST_SHARE = 0.005  # the smallest share of attention that is named
 NAMED = 3  # the number of roles whose share of attention is named
 HEADS = 4  # the number of heads whose attention is drawn on the prompt
 PAGE_WIDTH = 19  # the largest width of a figure with several maps, in inches
@@ -258,11 +259,10 @@ def attention(results: ProbeResults, reading: Reading, cells: "Dataset", heads: 
 def _largest_shares(share_of: Mapping[str, float], drawn: Collection[str]) -> str:
     """The roles with the largest shares and the sum of the others; roles that the drawn prompt lacks say so."""
     order = sorted(share_of, key=lambda role: (-share_of[role], role))
-    first = [
-        f"{role} {share_of[role]:.2f}" + ("" if role in drawn else " (not in this prompt)") for role in order[:NAMED]
-    ]
-    others = sum(share_of[role] for role in order[NAMED:])
-    return ", ".join([*first, f"others {others:.2f}"] if order[NAMED:] else first)
+    named = [role for role in order[:NAMED] if share_of[role] >= LEAST_SHARE]
+    first = [f"{role} {share_of[role]:.2f}" + ("" if role in drawn else " (not in this prompt)") for role in named]
+    others = sum(share_of[role] for role in order[len(named) :])
+    return ", ".join([*first, f"others {others:.2f}"] if order[len(named) :] else first)
 
 
 def decoding(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
