@@ -135,9 +135,10 @@ def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
         yield f"Sites that write the distractor's answer in {name}, with their share of the effect: {sites}."
     if model.shared:
         yield f"Sites that write for both tasks: {', '.join(model.shared)}."
-    shares = ", ".join(f"{share:.0%} {state}" for state, share in model.shares.items() if round(100 * share))
-    congruent, beta = ("–" if one is None else with_interval(*one) for one in (found.omega_congruent, found.beta))
-    yield f"Of the effect in distractor_only: {shares or 'nothing'}. ω in congruent: {congruent}. D / alone: {beta}."
+    if model.sites or model.shared:
+        shares = ", ".join(f"{share:.0%} {state}" for state, share in model.shares.items() if round(100 * share))
+        congruent, beta = ("–" if one is None else with_interval(*one) for one in (found.omega_congruent, found.beta))
+        yield f"Of the effect in distractor_only: {shares}. ω in congruent: {congruent}. D / alone: {beta}."
     for caution in model.cautions:
         yield f"Note: {caution}."
 

@@ -119,13 +119,11 @@ def of_model(task: Task, reading: Reading) -> ModelOvercome:
     """The answer for one model, from its reading of `overcoming`."""
     data, task = reading.data, task.with_cue_alone()
     found = judge(_evidence(task, data))
-    return ModelOvercome(
-        reading.source,
-        found,
-        _site_shares(data),
-        tuple(data.attrs["shared"]),
-        (*found.cautions, *_cautions(task, data)),
-    )
+    # Where nothing writes the distractor's answer, the chosen sites are noise.
+    is_written = found.label != "unlearning"
+    sites = _site_shares(data) if is_written else ()
+    shared = tuple(data.attrs["shared"]) if is_written else ()
+    return ModelOvercome(reading.source, found, sites, shared, (*found.cautions, *_cautions(task, data)))
 
 
 def _evidence(task: Task, data: "DataArray") -> Evidence:
