@@ -1,0 +1,165 @@
+"""How a model overcomes the distractor is found in planted models: the right answer, or none with a reason."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("shelf", reason="the planted models are not in the tree yet")
+
+from circuits import ANSWER, ANY, ATTENDS, BOS, Circuit, Copy, Head, Look, Neuron, looking_at
+from cues import ANY_FACT, ANY_NUMBER, FACT, NUMBER, Cues
+from networks import Architecture
+from shelf import NOISE, PLANTED, On, Planted, source
+
+from distractor.models.load import load
+from distractor.probing.measure import measure
+from distractor.probing.overcome import ModelOvercome, of_model
+from distractor.probing.readings import Reading, stored
+from distractor.text.task import Condition
+from probes import PROBES
+
+GROUPS = 16
+
+
+def both_tasks_in_one_head() -> Planted:
+    """One head reads the fact and the number, and writes the answers of both."""
+    words = {**ANY_FACT, **ANY_NUMBER}
+    copies = Copy(FACT, {ANSWER: 1.5}), Copy(NUMBER, {ANSWER: 3.0})
+
+    def rule(cue: Cues, on: On) -> float:
+        return (1.5 * cue.fact + 3.0 * cue.number) * on("L1H1.z") / max(1, abs(cue.fact) + abs(cue.number))
+
+    head = Head(1, 1, copies, looking_at(words))
+    return Planted(Circuit((head,)), rule, answer=None, distractor=frozenset({"L1H1.z"}), true=frozenset({"L1H1.z"}))
+
+
+def silenced_in_a_chain() -> Planted:
+    """A head brings the fact to the answer slot. An MLP writes the answer, but not if there is a number."""
+    fact = Head(0, 1, (Copy(FACT, {"fact here": 1.0}),), looking_at(ANY_FACT))
+    number = Head(0, 3, (Copy(ANY_NUMBER, {"seen": 1.0}),), looking_at(ANY_NUMBER))
+    true = Head(1, 2, (Copy(NUMBER, {ANSWER: 1.5}),), looking_at(ANY_NUMBER))
+    neurons = tuple(Neuron(1, {"fact here": sign, "seen": -2.0}, {ANSWER: 2.0 * sign}) for sign in (1.0, -1.0))
+
+    def rule(cue: Cues, on: On) -> float:
+        return 1.5 * cue.number + 2.0 * cue.fact * (cue.number == 0)
+
+    return Planted(Circuit((fact, number, true), neurons), rule, answer="suppression at the source")
+
+
+def inverting_mlp() -> Planted:
+    """An MLP of the last layer writes the fact's answer, and its opposite if there is a `but`; the number is not read."""
+    but = Head(0, 3, (Copy({"but": 1.0}, {"but here": 1.0}),), looking_at({"but": 1.0}))
+    reader = Head(0, 1, (Copy(FACT, {"fact here": 1.0}),), looking_at(ANY_FACT))
+    neurons = tuple(
+        neuron
+        for sign in (1.0, -1.0)
+        for neuron in (
+            Neuron(2, {"fact here": sign, "but here": -2.0}, {ANSWER: 2.0 * sign}),
+            Neuron(2, {"fact here": sign, "but here": 2.0, ANY: -2.0}, {ANSWER: -2.5 * sign}),
+        )
+    )
+
+    def rule(cue: Cues, on: On) -> float:
+        return (-2.5 if cue.between == "but" else 2.0) * cue.fact
+
+    return Planted(Circuit((but, reader), neurons), rule, answer="inversion")
+
+
+def half_silenced() -> Planted:
+    """Any number turns one of two equal distractor heads away, so that half of the distractor's answer is written."""
+    seen = Head(0, 3, (Copy(ANY_NUMBER, {"seen": 1.0}),), looking_at(ANY_NUMBER))
+    away = Look({"seen": 1.0}, {BOS: 1.0}, 2 * ATTENDS)
+    heads = (
+        Head(1, 0, (Copy(FACT, {ANSWER: 1.0}),), looking_at(ANY_FACT, away)),
+        Head(1, 1, (Copy(FACT, {ANSWER: 1.0}),), looking_at(ANY_FACT)),
+        Head(1, 2, (Copy(NUMBER, {ANSWER: 2.5}),), looking_at(ANY_NUMBER)),
+    )
+
+    def rule(cue: Cues, on: On) -> float:
+        return 2.5 * cue.number + (2.0 if cue.number == 0 else 1.0) * cue.fact
+
+    return Planted(Circuit((seen, *heads)), rule, answer=None)
+
+
+MADE: dict[str, Callable[[], Planted]] = {
+    **PLANTED,
+    "both_tasks_in_one_head": both_tasks_in_one_head,
+    "silenced_in_a_chain": silenced_in_a_chain,
+    "inverting_mlp": inverting_mlp,
+    "half_silenced": half_silenced,
+}
+Found = Callable[[str, Architecture, float], ModelOvercome]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    """The answer for a planted model."""
+
+    @cache
+    def get(name: str, architecture: Architecture, noise: float) -> ModelOvercome:
+        planted = MADE[name]()
+        of = source(tmp_path_factory.mktemp("planted"), name, planted, architecture, noise=noise)
+        task = planted.task(GROUPS)
+        reading = measure(load(of.folder, device="cpu", self_check=False), task, PROBES["overcoming"])
+        return of_model(task, Reading(of, stored(reading)))
+
+    return get
+
+
+@pytest.mark.parametrize(("architecture", "noise"), [("gpt_neox", 0.0), ("llama", NOISE)])
+@pytest.mark.parametrize("name", MADE)
+def test_a_planted_model_gets_its_answer(name: str, architecture: Architecture, noise: float, found: Found) -> None:
+    planted, how = MADE[name](), found(name, architecture, noise)
+    if planted.answer is None:
+        assert "undetermined" in how.found.label, how.found.reason
+    else:
+        assert how.found.label == planted.answer, how.found.reason
+    if planted.answer == "unlearning":
+        assert (how.sites, how.shared) == ((), ())
+    assert {one.site for one in how.sites} <= (planted.distractor or {one.site for one in how.sites})
+    assert sum(how.shares.values()) == pytest.approx(1, abs=0.1) or how.found.label == "unlearning"
+
+
+def test_sites_of_both_tasks_are_shared(found: Found) -> None:
+    how = found("both_tasks_in_one_head", "gpt_neox", 0.0)
+    assert (how.found.label, how.shared, how.sites) == ("shared, undetermined", ("L1H1.z",), ())
+    assert how.found.rho is not None
+    assert how.found.rho.mean == pytest.approx(0.5, abs=0.02), "the head attends to the fact half as much"
+
+
+def test_sites_that_go_on_writing_and_sites_that_do_not_are_told_apart(found: Found) -> None:
+    how = found("half_silenced", "gpt_neox", 0.0)
+    assert {one.site: one.state for one in how.sites} == {"L1H0.z": "silent", "L1H1.z": "carried"}
+    assert how.shares["silent"] == pytest.approx(0.5, abs=0.02)
+    assert how.shares["carried"] == pytest.approx(0.5, abs=0.02)
+    assert how.found.omega is not None
+    assert how.found.omega.mean == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_longer_residual_stream_does_not_look_like_suppression(found: Found) -> None:
+    how = found("inflated_norm", "gpt_neox", 0.0).found
+    assert how.omega is not None
+    assert how.kappa is not None
+    assert how.omega.mean == pytest.approx(1, abs=0.02)
+    assert how.kappa.mean == pytest.approx(1, abs=0.05)
+
+
+def test_a_true_only_prompt_with_another_distractor_is_named(tmp_path: Path) -> None:
+    planted = PLANTED["additive"]()
+    of = source(tmp_path, "one", planted, "gpt_neox")
+    plain = planted.task(4)
+    items = tuple(
+        replace(item, prompts={**item.prompts, Condition.TRUE_ONLY: item.prompts[Condition.DISTRACTOR_SWAPPED]})
+        for item in plain.items
+    )
+    reading = measure(load(of.folder, device="cpu", self_check=False), plain, PROBES["overcoming"])
+    how = of_model(replace(plain, items=items), Reading(of, stored(reading)))
+    assert any("true_only equals distractor_swapped" in caution for caution in how.cautions)
+    impure = of_model(replace(plain, distractor_only_is_pure=False), Reading(of, stored(reading)))
+    assert impure.found.label == "undetermined"
+    assert "another question" in impure.found.reason
+    assert np.isfinite(impure.found.alone.mean)
