@@ -11,6 +11,7 @@ from .direct_attribution import DirectAttribution
 from .linear_probe import LinearProbe
 from .logit_lens import LogitLens
 from .overcoming import Overcoming
+from .path_patching import PathPatching
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -23,6 +24,8 @@ PROBES: "dict[str, Probe]" = {
     "head_patching": ActivationPatching(parts=("z", "mlp_out", "pattern")),
     "attribution_patching": AttributionPatching(),
     "head_attribution_patching": AttributionPatching(parts=("z", "mlp_out", "q", "k", "v", "pattern")),
+    "head_attribution_patching": AttributionPatching(parts=("z", "q", "k", "v", "pattern")),
+    "path_patching": PathPatching(),
     "ablation": Ablation(),
     "ablation_zero": Ablation(kind="zero"),
     "ablation_resample": Ablation(kind="resample"),

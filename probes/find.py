@@ -1,7 +1,8 @@
-"""Finds the probe that a user names: a built-in probe, or `path.py:NAME`."""
+"""Finds the probe that a user names: a built-in probe, `path_patching:RECEIVERS`, or `path.py:NAME`."""
 
 import inspect
-from dataclasses import is_dataclass
+import re
+from dataclasses import is_dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -24,15 +25,22 @@ MEMBERS = (
     "__call__",
 )
 
+PATHS = re.compile(r"path_patching:(?:(?P<senders>[^:]+):)?(?P<receivers>[^:]+)")
+"""`path_patching:L3H1.q,logits` or, with senders, `path_patching:L0H1,L0.mlp_out:L3H1.q`."""
+
 
 def find_probe(name: str) -> Probe:
     """Return the probe `name`; a user's NAME is a probe, or its class if all settings have defaults.
 
     Raises:
-        ProbeError: no probe has this name; or the user's file fails, or its value is not a probe.
+        ProbeError: no probe has this name; a path has an unknown sender or receiver; or the user's file fails, or its value
+            is not a probe.
     """
     if name in PROBES:
         return PROBES[name]
+    if paths := PATHS.fullmatch(name):
+        ends = {end: tuple(names.split(",")) for end, names in paths.groupdict().items() if names}
+        return replace(PROBES["path_patching"], **ends)  # type: ignore[type-var]
     if IN_PYTHON.fullmatch(name) is None:
         raise ProbeError(f"there is no probe {name!r}: {nearest(name, PROBES)} (write your own as path.py:NAME)")
     with user_value(name, ProbeError, _may_be_probe, "probes") as value:

@@ -65,5 +65,5 @@ def find_probes(names: list[str] | None) -> "dict[str, Probe]":
     for name in dict.fromkeys(names or built_in):
         path, _, short = name.rpartition(":")
         label = f"{Path(path).stem}.{short}" if short in built_in or short in found else short
-        found[label if path else name] = find_package("probes.find").find_probe(name)
+        found[label if path.endswith(".py") else name] = find_package("probes.find").find_probe(name)
     return found

@@ -170,19 +170,23 @@ class HookedModel(Model):
         past: Any,
         *,
         start: int = 0,
+        stop: int | None = None,
         mask: AttentionMask | None = None,
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
     ) -> None:
-        """Run the layers from `start` on after the tokens of a cache, and add their keys and values to it.
+        """Run the layers from `start` up to, but not including, `stop` (None: all) after the tokens of a cache.
 
-        After the first layer, an edit must write the input of layer `start`. Nothing is unembedded.
+        Their keys and values are added to the cache. After the first layer, an edit must write the input of layer `start`.
+        Nothing is unembedded.
         """
+        blocks = list(self.bridge.blocks)
+        left_out = blocks[:start] + (blocks[stop:] if stop is not None else [])
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
         record_forward_pass(tokens.numel())
         with (
             self._arithmetic(),
-            hooks.skip_layers(list(self.bridge.blocks)[:start]),
+            hooks.skip_layers(left_out),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):
             self._run(tokens, mask, past_key_values=past, use_cache=True, logits_to_keep=nothing)
@@ -277,6 +281,14 @@ class HookedModel(Model):
         bias = linear(torch.zeros(1, width, dtype=self.dtype, device=self.device))[0]
         weight = linear(torch.eye(width, dtype=self.dtype, device=self.device)) - bias
         return rearrange(weight, "(head d_head) d_model -> head d_head d_model", head=self.n_heads), bias
+
+    def attention_output(self, layer: int, z: Float[Tensor, "row pos head d_head"]) -> Float[Tensor, "row pos d_model"]:
+        """Return what a layer's heads with the results `z` add to the residual stream, with any norm after attention."""
+        block = self.bridge.blocks[layer]
+        with self._arithmetic():
+            mixed = block.attn.o.original_component(rearrange(z, "row pos head d_head -> row pos (head d_head)"))
+            norm = getattr(block, "ln1_post", None)
+            return mixed if norm is None else norm(mixed)
 
     def post_attention_gain(
         self, layer: int, mixed: Float[Tensor, "*rest d_model"], attn_out: Float[Tensor, "*rest d_model"]

@@ -91,12 +91,8 @@ def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
     longest_line = longest_line_of(int(batch.lengths.max()))
     if model.shared_length is not None and longest_line > model.shared_length:
         return f"its attention changes beyond {model.shared_length} tokens, and a line can have {longest_line}"
-    by_length = batch.lengths.argsort(stable=True).tolist()
-    ends = list(dict.fromkeys([by_length[-1], by_length[0]]))
-    few = replace(batch, items=tuple(batch.items[i] for i in ends), tokens=batch.tokens[:, ends],
-        lengths=batch.lengths[ends], answers=batch.answers[ends],
-        roles=tuple(tuple(of[i] for i in ends) for of in batch.roles))  # fmt: skip
-    some = replace(run, batch=few, log_probs=run.log_probs[:, ends], seen={})
+    some = shortest_and_longest(run)
+    few = some.batch
     differs = (few.tokens[0] != few.tokens[1]) & _is_token(few)
     at = differs.cumsum(-1).eq(1) & differs  # the first token that differs
     at = torch.where(at.any(-1, keepdim=True), at, _is_last(few))
@@ -119,6 +115,17 @@ def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
     allowed = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(expected.abs().max()))
     return "" if off <= allowed else f"the logit gaps were off by {off:.1e}"
+
+
+def shortest_and_longest(run: Run) -> Run:
+    """The run with its longest and its shortest item alone, and without activations."""
+    batch = run.batch
+    by_length = batch.lengths.argsort(stable=True).tolist()
+    ends = list(dict.fromkeys([by_length[-1], by_length[0]]))
+    few = replace(batch, items=tuple(batch.items[i] for i in ends), tokens=batch.tokens[:, ends],
+        lengths=batch.lengths[ends], answers=batch.answers[ends],
+        roles=tuple(tuple(of[i] for i in ends) for of in batch.roles))  # fmt: skip
+    return replace(run, batch=few, log_probs=run.log_probs[:, ends], seen={})
 
 
 def _is_token(batch: Batch) -> Bool[Tensor, "item pos"]:

@@ -92,6 +92,7 @@ def patching_pair(readings: Iterable[Reading], *, estimated: bool = False) -> tu
         labels(reading.data, "pair")[0]: reading
         for reading in reversed(list(readings))
         if {"pair", "direction", "component"} <= set(reading.data.dims)
+        and "receiver" not in reading.data.dims
         and ("estimate" in reading.data.dims) == estimated
         and any(name.endswith(OUTPUTS) for name in labels(reading.data, "component"))
     }

@@ -12,6 +12,8 @@ from distractor.models.load import load
 from distractor.models.site import Site
 from distractor.probing.cached_patching import CachedPatching, Patches
 from distractor.probing.patching import first_order_effects
+from distractor.probing.path_patching import path_gaps
+from distractor.probing.paths import Receiver
 from distractor.probing.run import Batch, observe
 from distractor.scoring.encode import Encoded, encode
 from distractor.scoring.score import TOKENS_PER_PASS, score
@@ -75,6 +77,15 @@ def head_sweep(folder: Path) -> TimedCall:
         return patching.gaps(sites, cells, torch.tensor([1, 0]), answers, TOKENS_PER_PASS).numpy()
 
     return compute
+
+
+def paths_into_a_head(folder: Path) -> TimedCall:
+    """Logit gap of both prompts, with the path from each head to one query in a middle layer patched: [sender prompt 1]."""
+    model = load(folder, device="cpu").hooked
+    run = observe(model, _batch(inputs.pairs(model.vocab, 1, inputs.SWEPT), inputs.ANSWERS))
+    layer = model.n_layers // 2
+    senders = [Site(before, "z", head) for before in range(layer) for head in range(model.n_heads)]
+    return lambda: path_gaps(run, senders, [Receiver(Site(layer, "q", 0))]).numpy()
 
 
 def attribution_patching(folder: Path) -> TimedCall:
@@ -153,6 +164,7 @@ def direct_attribution(folder: Path) -> TimedCall:
 RACES: Mapping[str, Callable[[Path], TimedCall]] = {
     "residual sweep": residual_sweep,
     "head sweep": head_sweep,
+    "paths into a head": paths_into_a_head,
     "attribution patching": attribution_patching,
     "official NeQA": neqa,
     "long answers": long_answers,

@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from experiments.speed import inputs
+from experiments.speed.side import CLOCKS
 
 HERE = Path(__file__).parent
 PAIRS = 5
@@ -32,6 +33,7 @@ CLOSE = 1e-4
 RACES: Mapping[str, str] = {
     "residual sweep": "`get_act_patch_resid_pre`",
     "head sweep": "`get_act_patch_attn_head_out_all_pos`",
+    "paths into a head": "a hooked pass for each path",
     "attribution patching": "`attribution_patch`",
     "official NeQA": "lm-evaluation-harness",
     "long answers": "lm-evaluation-harness",
@@ -44,6 +46,7 @@ TARGETS: Mapping[tuple[str, str], float] = {
     ("residual sweep", "gpt2-small"): 5,
     ("residual sweep", "pythia-70m"): 6.5,
     **{("head sweep", shape): 2.5 for shape in inputs.SHAPES},
+    **{("paths into a head", shape): 3 for shape in inputs.SHAPES},
     **{("attribution patching", shape): 4 for shape in inputs.SHAPES},
     ("official NeQA", "pythia-70m"): 2,
     **{("long answers", shape): 2.5 for shape in inputs.SHAPES},
@@ -59,10 +62,12 @@ class Side:
 
     name: str
     threads: int
+    clock: str
     process: "subprocess.Popen[str]" = field(init=False)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "experiments.speed.side", self.name, "--threads", str(self.threads)]
+        options = ["--threads", str(self.threads), "--clock", self.clock]
+        command = [sys.executable, "-m", "experiments.speed.side", self.name, *options]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
         return self
 
@@ -181,6 +186,7 @@ def main() -> None:
     parser.add_argument("--races", nargs="+", choices=RACES, default=list(RACES))
     parser.add_argument("--shapes", nargs="+", choices=inputs.SHAPES, default=list(inputs.SHAPES))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="processor: on a busy machine, with one thread")
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--models", type=Path, help="folder of the models; existing ones are used again")
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
@@ -199,8 +205,8 @@ def main() -> None:
         raise SystemExit(f"the race official NeQA needs {inputs.NEQA} in the folder named by DISTRACTOR_DATA")
     with (
         tempfile.TemporaryDirectory() as temporary,
-        Side("ours", arguments.threads) as ours,
-        Side("theirs", arguments.threads) as theirs,
+        Side("ours", arguments.threads, arguments.clock) as ours,
+        Side("theirs", arguments.threads, arguments.clock) as theirs,
     ):
         for shape in arguments.shapes:
             folder = (arguments.models or Path(temporary)) / shape

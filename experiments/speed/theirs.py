@@ -54,6 +54,40 @@ def head_sweep(folder: Path) -> TimedCall:
     return _sweep(folder, patching.get_act_patch_attn_head_out_all_pos, "hook_z")
 
 
+def paths_into_a_head(folder: Path) -> TimedCall:
+    """One hooked pass of both prompts for each path. The receiver's query is computed outside the pass, by its modules."""
+    bridge = _bridge(folder)
+    (pair,) = inputs.pairs(bridge.cfg.d_vocab, 1, inputs.SWEPT)
+    layer = bridge.cfg.n_layers // 2
+    block, first, second = bridge.blocks[layer], *inputs.ANSWERS
+
+    def query(resid: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = block.attn.q(block.ln1(resid)).reshape(*resid.shape[:2], bridge.cfg.n_heads, -1)
+        return made[:, :, 0]
+
+    @torch.inference_mode()
+    def compute() -> np.ndarray:
+        found = []
+        names = [f"blocks.{layer}.hook_resid_pre", *(f"blocks.{before}.attn.hook_z" for before in range(layer))]
+        _, cache = bridge.run_with_cache(pair, names_filter=lambda name: name in names)
+        for before in range(layer):
+            z, weight = cache[f"blocks.{before}.attn.hook_z"], bridge.W_O[before]
+            for head in range(bridge.cfg.n_heads):
+                change = (z.flip(0) - z)[:, :, head] @ weight[head]
+                new = query(cache[names[0]] + change)
+
+                def patch(value: torch.Tensor, hook: Any, new: torch.Tensor = new) -> torch.Tensor:
+                    value = value.clone()
+                    value[:, :, 0] = new
+                    return value
+
+                logits = bridge.run_with_hooks(pair, fwd_hooks=[(f"blocks.{layer}.attn.hook_q", patch)])[:, -1]
+                found.append(logits[:, first] - logits[:, second])
+        return torch.stack(found)[..., None].numpy()
+
+    return compute
+
+
 def attribution_patching(folder: Path) -> TimedCall:
     """`attribution_patch`, which also scores the embeddings; summed over the positions of a head."""
     bridge = _bridge(folder)
@@ -156,6 +190,7 @@ def direct_attribution(folder: Path) -> TimedCall:
 RACES: Mapping[str, Callable[[Path], TimedCall]] = {
     "residual sweep": residual_sweep,
     "head sweep": head_sweep,
+    "paths into a head": paths_into_a_head,
     "attribution patching": attribution_patching,
     "official NeQA": neqa,
     "long answers": long_answers,
