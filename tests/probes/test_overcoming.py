@@ -8,19 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("shelf", reason="the planted models are not in the tree yet")
-
 from circuits import ANSWER, ANY, ATTENDS, BOS, Circuit, Copy, Head, Look, Neuron, looking_at
 from cues import ANY_FACT, ANY_NUMBER, FACT, NUMBER, Cues
-from networks import Architecture
-from shelf import NOISE, PLANTED, On, Planted, source
-
 from distractor.models.load import load
 from distractor.probing.measure import measure
 from distractor.probing.overcome import ModelOvercome, of_model
 from distractor.probing.readings import Reading, stored
 from distractor.text.task import Condition
+from networks import Architecture
 from probes import PROBES
+from shelf import NOISE, PLANTED, On, Planted, source
 
 GROUPS = 16
 
