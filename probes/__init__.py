@@ -24,7 +24,6 @@ PROBES: "dict[str, Probe]" = {
     "head_patching": ActivationPatching(parts=("z", "mlp_out", "pattern")),
     "attribution_patching": AttributionPatching(),
     "head_attribution_patching": AttributionPatching(parts=("z", "mlp_out", "q", "k", "v", "pattern")),
-    "head_attribution_patching": AttributionPatching(parts=("z", "q", "k", "v", "pattern")),
     "path_patching": PathPatching(),
     "ablation": Ablation(),
     "ablation_zero": Ablation(kind="zero"),
