@@ -77,7 +77,7 @@ def site_of(name: str) -> Site:
         head = None if found["first"] is None else first // size
         if head is None or part in (SHARED_PARTS if size > 1 else HEAD_PARTS):
             size_if_shared = size if part in SHARED_PARTS and head is not None else None
-            site = Site(int(found["layer"]), part, head, size_if_shared)  # type: ignore[arg-type]
+            site = Site(int(found["layer"]), part, head, size_if_shared)
             if str(site) == name:
                 return site
     raise ModelError(f"{name!r} is not a site; {NOTATION}; parts are {', '.join(PARTS)}")

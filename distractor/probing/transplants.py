@@ -184,7 +184,8 @@ class _Prompts:
         """Run the prompts once."""
         lengths = batch.lengths[some]
         tokens = batch.tokens[0, some, : int(lengths.max())]
-        every, seen = torch.arange(len(some), device=tokens.device), {}
+        every = torch.arange(len(some), device=tokens.device)
+        seen: dict[Site, Tensor] = {}
 
         def keep(site: Site) -> Read:
             return lambda value: seen.__setitem__(site, value[every, lengths - 1])
