@@ -19,6 +19,7 @@ MEMBERS = (
     "posed",
     "writes",
     "slot_parts",
+    "donors",
     "sites",
     "variants",
     "knock_out",

@@ -180,7 +180,8 @@ def components_table(knockout: Mapping[str, Any]) -> Group:
         f"largest {len(order)} of {len(effects)}"
     )
     explained = "Negative: the component supports the true answer. Positive: it supports the distractor's."
-    return Group(Text(title, style="bold"), table, Text(explained, style="dim"))
+    warning = [Text(f"Warning: {knockout['warning']}")] if knockout.get("warning") else []
+    return Group(Text(title, style="bold"), table, Text(explained, style="dim"), *warning)
 
 
 def mean_alone(mean: Mean | None) -> str:
