@@ -7,7 +7,7 @@ pair's conditions and over the answers, and taken by role in the prompt.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
@@ -15,21 +15,14 @@ from distractor.text.task import Condition
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
-    from numpy import ndarray
     from torch import Tensor
     from xarray import DataArray
 
     from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
 
-AblationKind = Literal["mean", "zero", "resample", "cue_free"]
-"""The replacement of an output: the mean over other groups' items, zero, single items of other groups, or the mean over
-other groups' prompts of a condition without cues.
-"""
-
-
-MOST_NAMED = 4
-"""The number of components that a warning names, the largest disagreement first."""
+AblationKind = Literal["mean", "zero", "resample"]
+"""The replacement of an output: the mean over other groups' items, zero, or single items of other groups."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +35,13 @@ class Knockout(Probe):
     kind: AblationKind = "mean"
     draws: int = 4
     seed: int = 0
-    cue_free_from: tuple[Condition, ...] = (Condition.NEUTRAL,)
 
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise ValueError(f"{self.folds} folds leave no other items for the mean; use at least 2")
-        if self.kind not in get_args(AblationKind) or self.draws < 1:
+        if self.kind not in ("mean", "zero", "resample") or self.draws < 1:
             raise ValueError(
-                f"expected the kind {', '.join(get_args(AblationKind))} and at least 1 draw, got {self.kind!r} with "
-                f"{self.draws} draws"
+                f"expected the kind mean, zero or resample and at least 1 draw, got {self.kind!r} with {self.draws} draws"
             )
 
 
@@ -63,23 +54,18 @@ class Ablation(Knockout):
     `folds` folds in order of appearance; other groups are those in other folds. `zero` replaces activations by 0, which
     later layers never saw in training. `resample` takes those of a random prompt of another fold, with equal
     probability for each cell (Chan et al. 2022). The effect is then averaged over `draws` draws with random seed
-    `seed`. `cue_free` takes the mean over prompts of `cue_free_from`, also by role; they may have other lengths. It
-    replaces what the pair's conditions share, such as a sign that there is a cue. Of the other kinds, only `zero` does.
-
-    With `compared`, the effect is also computed with these other replacement values. The attribute `replacements` holds
-    the mean effect of each with its 95 % interval, and `warning` names the components where they disagree.
+    `seed`.
 
     The reading is the total effect gap(ablated) − gap(clean), in nats: [component condition item]. It is negative if
     the component supports the true answer, and positive if it supports the distractor's. With `together`, these sites
     are ablated at once, as one component.
 
     Raises:
-        TaskError: all items are of one group, or `kind` is `cue_free` and the task lacks `cue_free_from`.
+        TaskError: all items are of one group.
         ModelError: the model has no such site.
     """
 
     together: tuple[Site, ...] = ()
-    compared: tuple[AblationKind, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,45 +73,30 @@ class Ablation(Knockout):
             if site.part not in self.writes:
                 raise ValueError(f"{site} cannot be knocked out; choose from: {', '.join(self.writes)}")
 
-    @property
-    def donors(self) -> tuple[Condition, ...]:
-        """The conditions whose prompts give values without cues, if they are needed."""
-        return self.cue_free_from if "cue_free" in (self.kind, *self.compared) else ()
-
     def knock_out(self, sites: Sequence[Site]) -> "Ablation":
         """The same ablation of these sites together."""
-        return replace(self, together=tuple(sites), compared=())
+        return replace(self, together=tuple(sites))
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
         import torch
 
-        for site in self.together:
-            run.model.hook_name(site)  # raises ModelError if the head does not exist
-        sets: list[tuple[Site, ...]] = (
-            [self.together] if self.together else [(site,) for site in _components(run, self.writes)]
-        )
-        names = ["+".join(map(str, sites)) for sites in sets]
-        can_compare = [
-            kind for kind in self.compared if kind != "cue_free" or set(self.cue_free_from) <= set(run.donors)
-        ]
-        effects: dict[str, Tensor] = {}
-        for kind in (self.kind, *can_compare):
-            replacements = _Replacements(run, self.folds, kind, self.draws, self.seed, self.cue_free_from)
-            effects[kind] = torch.stack([replacements.effect(sites) for sites in sets])
-        attributes = _attributes(run, self.kind)
-        if can_compare:
-            tables = {kind: effect.double().cpu().numpy() for kind, effect in effects.items()}
-            attributes |= _comparison(run, names, self.kind, tables)
-        return run.reading("ablation", effects[self.kind], {"component": names}, **attributes)
+        replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed)
+        if self.together:
+            for site in self.together:
+                run.model.hook_name(site)  # raises ModelError if the head does not exist
+            effects = {"+".join(map(str, self.together)): replacements.effect(self.together)}
+        else:
+            effects = {str(site): replacements.effect((site,)) for site in _components(run, self.writes)}
+        values = torch.stack(list(effects.values()))
+        return run.reading("ablation", values, {"component": list(effects)}, **_attributes(run, self.kind))
 
 
 @dataclass(frozen=True)
 class Compensation(Knockout):
     """How later layers compensate for a knocked-out component (McGrath et al. 2023, arXiv 2307.15771).
 
-    Heads and MLPs are knocked out one at a time, as by `Ablation`. The mean over a pair keeps a component's sign that it has
-    written, so that a backup does not wake; `cue_free` does not keep it. The reading is a change of the gap in nats
+    Heads and MLPs are knocked out one at a time, as by `Ablation`. The reading is a change of the gap in nats
     [component path condition item], along these paths:
 
     - `total`: the effect when all later layers react;
@@ -136,16 +107,11 @@ class Compensation(Knockout):
       (Gemma 2 and 3), a layer's heads are one path, `L1.attn_out`.
 
     Raises:
-        TaskError: all items are of one group, or `kind` is `cue_free` and the task lacks `cue_free_from`.
+        TaskError: all items are of one group.
         ModelError: the residual stream is not the sum of the layers' outputs (OPT-350m), so no direct path exists.
     """
 
     slot_parts: ClassVar[tuple[Part, ...]] = ("attn_out", "resid_post")
-
-    @property
-    def donors(self) -> tuple[Condition, ...]:
-        """The conditions whose prompts give values without cues, if they are needed."""
-        return self.cue_free_from if self.kind == "cue_free" else ()
 
     def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The outputs of all heads, MLPs and attention layers, and the last residual stream."""
@@ -156,7 +122,7 @@ class Compensation(Knockout):
         """The change of each item's gap along each path, for each component."""
         import torch
 
-        replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed, self.cue_free_from)
+        replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed)
         slot = _SlotPaths(run)
         effects: dict[str, dict[str, Tensor]] = {}
         for site in _components(run, self.writes):
@@ -169,45 +135,6 @@ class Compensation(Knockout):
 
 def _attributes(run: "Run", kind: str) -> dict[str, Any]:
     return {"quantity": "change of the logit gap", "unit": "nats", "origin": f"{kind} ablation of {run.model.name}"}
-
-
-def _comparison(run: "Run", names: list[str], kind: str, effects: "dict[str, ndarray]") -> dict[str, Any]:
-    """The mean effects with each kind of replacement value, and a warning where another kind than `kind` disagrees.
-
-    Kinds disagree at a component if their difference is significant at 5 % false discoveries over all components and
-    conditions, and at least 5 % of the larger of the gaps 2T and 2D (of the gap, without a pair).
-    """
-    import numpy as np
-
-    from distractor.statistics.effects import judge
-    from distractor.statistics.intervals import mean_intervals
-
-    groups = [item.group for item in run.batch.items]
-    conditions = [condition.value for condition in run.batch.conditions]
-    gap = run.gap.double().cpu().numpy()
-    sizes = [gap[0] - gap[-1], gap[0] + gap[-1]] if len(gap) > 1 else [gap[0]]
-    means = {name: mean_intervals(effect, groups) for name, effect in effects.items()}
-    others = [name for name in effects if name != kind]
-    differences = np.stack([effects[name] - effects[kind] for name in others])
-    is_off = judge(differences, groups, max(sizes, key=lambda size: abs(size.mean()))).is_marked
-    table = [
-        {"component": component, "condition": condition, "replacement": name}
-        | {end: float(values[k, c]) for end, values in zip(("mean", "low", "high"), means[name], strict=True)}
-        for name in effects
-        for k, component in enumerate(names)
-        for c, condition in enumerate(conditions)
-    ]
-    size = np.where(is_off, np.abs(differences.mean(-1)), 0).max(0)
-    notes = []
-    for place in np.argsort(-size, axis=None, kind="stable")[: int((size > 0).sum())]:
-        k, c = np.unravel_index(place, size.shape)
-        each = ", ".join(f"{name.replace('_', '-')} {means[name][0][k, c]:+.2f}" for name in effects)
-        notes.append(f"{names[k]} in {conditions[c]} ({each})")
-    if not notes:
-        return {"replacements": table}
-    more = f" and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
-    warning = f"the effect depends on the replacement values: {'; '.join(notes[:MOST_NAMED])}{more}"
-    return {"replacements": table, "warning": warning}
 
 
 def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
@@ -224,22 +151,13 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
 class _Replacements:
     """The replacement values of each part of a run, computed once for each part."""
 
-    def __init__(
-        self, run: "Run", folds: int, kind: AblationKind, draws: int, seed: int, donors: Sequence[Condition]
-    ) -> None:
+    def __init__(self, run: "Run", folds: int, kind: AblationKind, draws: int, seed: int) -> None:
         import numpy as np
 
-        from distractor.errors import TaskError
         from distractor.probing.replacement_values import ReplacementValues
 
         self.run, self.kind = run, kind
-        if kind == "cue_free" and (missing := [c.value for c in donors if c not in run.donors]):
-            raise TaskError(
-                f"replacement values without cues come from {', '.join(missing)}, which the task lacks; choose other "
-                "donors, or the kind mean or zero"
-            )
-        self.givers = [run.donors[condition] for condition in donors] if kind == "cue_free" else []
-        self.values_of_others = None if kind == "zero" else ReplacementValues.of(run.batch, folds, self.givers)
+        self.values_of_others = None if kind == "zero" else ReplacementValues.of(run.batch, folds)
         rng = np.random.default_rng(seed)
         self.donors = (
             [self.values_of_others.draw(rng) for _ in range(draws)]
@@ -252,8 +170,6 @@ class _Replacements:
         """The replacement values at a site, for each draw."""
         import torch
 
-        from distractor.probing.run import observe
-
         whole = Site(site.layer, site.part)
         if self.last is None or self.last[0] != whole:
             self.last = None  # frees memory before the next part
@@ -263,8 +179,7 @@ class _Replacements:
             elif self.donors:
                 self.last = whole, [donors.give(seen) for donors in self.donors]
             elif self.values_of_others is not None:
-                given = [observe(self.run.model, giver, [whole]).seen[whole] for giver in self.givers]
-                self.last = whole, [self.values_of_others.mean(seen, given)]
+                self.last = whole, [self.values_of_others.mean(seen)]
         assert self.last is not None
         return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
 

@@ -19,7 +19,6 @@ MEMBERS = (
     "posed",
     "writes",
     "slot_parts",
-    "donors",
     "sites",
     "variants",
     "knock_out",

@@ -86,10 +86,8 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
         colour_bar(figure, image, panels, "change of the logit gap (nats)")
         figure.suptitle(
             "Effect of ablating each head and MLP (activation replaced by its mean)\n"
-            "below 0 (blue): the component supports the true answer; above 0 (orange): the distractor's"
-            + "".join(f"\nWarning, {one['model']}: {one['warning']}" for one in knockouts if one.get("warning")),
+            "below 0 (blue): the component supports the true answer; above 0 (orange): the distractor's",
             fontsize=10,
-            wrap=True,
         )
         return figure
 

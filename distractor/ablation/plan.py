@@ -34,8 +34,6 @@ SHARE_SD = 0.5
 
 SEED_SD = 0.05  # assumed standard deviation between seeds of one size: the largest that the calibration covers
 
-REPLACEMENTS = 3  # a component is knocked out with each kind of replacement values: mean, zero, without cues
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -112,8 +110,7 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
             with _readable(source.folder / "config.json"):
                 layers, heads = count_layers_and_heads(source.folder)
             pair = sum(list(lengths.values())[:2])
-            of_each = 2.0 * (n_params or 0) * pair * REPLACEMENTS
-            knockout_flops = max(knockout_flops, of_each * layers * (heads + 1))
+            knockout_flops = max(knockout_flops, 2.0 * (n_params or 0) * pair * layers * (heads + 1))
     groups = len({item.group for item in task.items})
     seeds = min(map(len, seeds_of.values()), default=0)
 

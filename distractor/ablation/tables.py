@@ -180,8 +180,7 @@ def components_table(knockout: Mapping[str, Any]) -> Group:
         f"largest {len(order)} of {len(effects)}"
     )
     explained = "Negative: the component supports the true answer. Positive: it supports the distractor's."
-    warning = [Text(f"Warning: {knockout['warning']}")] if knockout.get("warning") else []
-    return Group(Text(title, style="bold"), table, Text(explained, style="dim"), *warning)
+    return Group(Text(title, style="bold"), table, Text(explained, style="dim"))
 
 
 def mean_alone(mean: Mean | None) -> str:

@@ -21,7 +21,6 @@ from distractor.comparison.steps import MIN_STEPS, PATHS, TrainingCurves, curve
 from distractor.comparison.transfer import transfers
 from distractor.errors import DistractorError, ModelError, ScalingError, StoreError
 from distractor.models.same_run import from_same_run
-from distractor.models.same_weights import same_weights
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
 from distractor.probing.probe_results import ProbeResults
@@ -229,8 +228,7 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
         for name, readings in first[a].readings.items()
         if kind_of(readings[0].data) in EFFECTS and name in second[b].readings
     }
-    same = [same_weights(*(result.scores[model].source.folder for model in models)) for models in of_one_run]
-    pair = replace(pair, match=match, maps=maps, same_weights=frozenset.intersection(*same) if same else frozenset())
+    pair = replace(pair, match=match, maps=maps)
     if "ablation" not in read.readings or "ablation" not in other.readings:
         return replace(pair, no_transfer="no component was knocked out, because `ablation` was not read")
     if match == "function":

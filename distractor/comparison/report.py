@@ -115,11 +115,10 @@ def _side(result: ComparisonResult, index: int) -> dict[str, Any]:
 
 
 def _pair(result: ComparisonResult, pair: Pair) -> dict[str, Any]:
-    most: dict[str, Any] | None = None
+    most = None
     if pair.changed_most is not None:
         probe, one, i = pair.changed_most
         most = {"probe": probe, "map": one.name, "site": one.sites[i], "by": float(one.mean[i])}
-        most["has_same_weights"] = pair.is_unedited(one.sites[i])
     return {
         "first": result.sides[pair.first].name,
         "second": result.sides[pair.second].name,

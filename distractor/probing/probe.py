@@ -52,11 +52,6 @@ class Probe(Protocol):
         """The parts that it needs only at the answer slot. Other positions are not kept in memory."""
         return ()
 
-    @property
-    def donors(self) -> tuple[Condition, ...]:
-        """Other conditions whose prompts give activations. They may have other lengths, and the task may lack them."""
-        return ()
-
     def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The sites whose activations the run must hold."""
         return []

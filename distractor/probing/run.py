@@ -107,8 +107,7 @@ class Run:
 
     `log_probs` are those of the answers' first tokens at each prompt's last position; `seen[site]` has the axes
     [condition item pos], and then the site's own. Values at padded positions have no meaning. `others` are runs of the same
-    items under the probe's further conditions. `donors` are the prompts of other conditions whose activations a probe may
-    use (`Probe.donors`); those that the task lacks are missing.
+    items under the probe's further conditions.
     """
 
     model: HookedModel
@@ -116,7 +115,6 @@ class Run:
     log_probs: Float[Tensor, "condition item answer=2"]
     seen: Mapping[Site, Tensor]
     others: Mapping[Condition, "Run"] = field(default_factory=dict)
-    donors: Mapping[Condition, Batch] = field(default_factory=dict)
 
     @property
     def gap(self) -> Float[Tensor, "condition item"]:

@@ -35,14 +35,7 @@ from shown import check_page, check_widths, printed
 
 TASK = wired.task(8)
 CPU = Settings(device="cpu")
-ALIKE = (
-    "ablation_zero",
-    "ablation_resample",
-    "ablation_cue_free",
-    "compensation_mean",
-    "attribution_patching",
-    "head_attribution_patching",
-)
+ALIKE = ("ablation_zero", "ablation_resample", "attribution_patching", "head_attribution_patching")
 READ = {name: probe for name, probe in PROBES.items() if name not in ALIKE}
 """One probe of each kind; the others have the form of one of these."""
 
