@@ -108,7 +108,7 @@ def _strengths(results: ProbeResults) -> Group:
 def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group:
     """The answer for each size over seeds, or for each model; and the reason for the largest."""
     table = FittedTable(
-        ("model", "alone\nnats", "ω", "κ", "overcome by"), drop=("alone\nnats",), left=("overcome by",),
+        ("model", "alone\nnats", "ω", "κ", "overcome by"), drop=("alone\nnats", "κ", "ω"), left=("overcome by",),
         all_in="--json has them",
     )  # fmt: skip
     sizes = over_sizes(results, models)
