@@ -24,8 +24,8 @@ FOLDERS = ("docs", "distractor", "probes", "tasks", "experiments", "tests")
 PAGES = sorted({*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))})
 RUN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CONSTANTS = {".05", "0.05", ".2", "0.2", ".5", "0.5", ".9", "0.9", ".8", "0.8", ".1", "0.1"}
-"""Numbers of the rules (δ, δ_D, chance, mastery, power), which the tests of the statistics check."""
+CONSTANTS = {".05", "0.05", ".2", "0.2", ".5", "0.5", ".9", "0.9", ".8", "0.8", ".1", "0.1", ".4", ".6", "1.4"}
+"""Numbers of the rules (δ, δ_D, chance, mastery, power, ω and κ), which the tests of the statistics check."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

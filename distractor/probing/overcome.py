@@ -16,8 +16,8 @@ from distractor.statistics.overcoming import (
     NEAR_0,
     NEGATIVE,
     POSITIVE,
-    Evidence,
     Overcome,
+    OvercomingEvidence,
     Written,
     judge,
     not_learned,
@@ -126,7 +126,7 @@ def of_model(task: Task, reading: Reading) -> ModelOvercome:
     return ModelOvercome(reading.source, found, sites, shared, (*found.cautions, *_cautions(task, data)))
 
 
-def _evidence(task: Task, data: "DataArray") -> Evidence:
+def _evidence(task: Task, data: "DataArray") -> OvercomingEvidence:
     groups, held_out = np.array(groups_of(task, data)), _held_out(data)
     gap = {condition: data["gap"].sel(condition=condition).values for condition in labels(data, "condition")}
     neutral = data["neutral_gap"].values
@@ -135,7 +135,7 @@ def _evidence(task: Task, data: "DataArray") -> Evidence:
         values = data.sel(exchange=exchange, component=component)
         return {c: values.sel(condition=c).values[held_out] for c in labels(data, "condition")}
 
-    return Evidence(
+    return OvercomingEvidence(
         groups=groups.tolist(),
         alone=neutral - gap[Condition.DISTRACTOR_ONLY],
         pull=neutral - (gap[Condition.CONFLICT] + gap[Condition.CONGRUENT]) / 2,

@@ -53,7 +53,7 @@ Written = Mapping[str, Float[ndarray, " held_out"]]
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class OvercomingEvidence:
     """What one model writes and what counts, item by item.
 
     Of all items (with `groups`): `alone` is gap(neutral) − gap(distractor_only), `pull` is D, `conflict` the gap in conflict.
@@ -109,7 +109,7 @@ class Overcome:
         }
 
 
-def judge(evidence: Evidence, delta_d: float = DELTA_D) -> Overcome:
+def judge(evidence: OvercomingEvidence, delta_d: float = DELTA_D) -> Overcome:
     """The answer for one model, from intervals over item groups.
 
     Raises:
@@ -140,7 +140,7 @@ def judge(evidence: Evidence, delta_d: float = DELTA_D) -> Overcome:
     return Overcome(label, reason, **found)
 
 
-def _answer(evidence: Evidence, found: Mapping[str, Any], lost: Mean, delta_d: float) -> tuple[How, str]:
+def _answer(evidence: OvercomingEvidence, found: Mapping[str, Any], lost: Mean, delta_d: float) -> tuple[How, str]:
     alone: Mean = found["alone"]
     moved = f"the distractor's cue alone moves the gap by {with_interval(*alone)} nats"
     if evidence.impure:
@@ -236,7 +236,7 @@ def _share_of(some: Written, every: Written) -> float | None:
     return float(some["distractor_only"].mean()) / total if total > 0 else None
 
 
-def _shared_reason(evidence: Evidence, found: Mapping[str, Any]) -> str:
+def _shared_reason(evidence: OvercomingEvidence, found: Mapping[str, Any]) -> str:
     reason = f"sites that write for one task alone have only {found['covered']:.0%} of the effect"
     if evidence.cue_is_built_on_distractor:
         return f"{reason}; the true cue is built on the distractor's, so override and inversion are not identifiable"
@@ -245,7 +245,7 @@ def _shared_reason(evidence: Evidence, found: Mapping[str, Any]) -> str:
     return f"{reason}; the shared sites keep ρ_D = {with_interval(*found['rho'])} of it"
 
 
-def _cautions(evidence: Evidence) -> tuple[str, ...]:
+def _cautions(evidence: OvercomingEvidence) -> tuple[str, ...]:
     conflict = mean_interval(evidence.conflict, evidence.groups)
     if conflict.low > 0:
         return ()

@@ -112,7 +112,7 @@ def test_effects_equal_hooks_in_plain_transformers(hooked: Hooked, tiny_folder: 
     assert largest > 1e-2
 
 
-@pytest.mark.parametrize("architecture", list(tiny.ARCHITECTURES))
+@pytest.mark.parametrize("architecture", [name for name in tiny.ARCHITECTURES if not name.startswith("qwen2")])
 def test_one_token_gives_the_same_gaps_as_whole_prompts(hooked: Hooked, architecture: str) -> None:
     model = hooked(architecture)
     batches = {c: batch(encode(task(), model), model, (c,)) for c in CONDITIONS}

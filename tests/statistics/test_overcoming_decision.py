@@ -7,7 +7,7 @@ import pytest
 from numpy import ndarray
 
 from distractor.statistics.intervals import Mean
-from distractor.statistics.overcoming import Evidence, How, Overcome, judge, label_of, not_learned, over_seeds
+from distractor.statistics.overcoming import How, Overcome, OvercomingEvidence, judge, label_of, not_learned, over_seeds
 from grouped_items import grouped
 
 pytestmark = pytest.mark.quick
@@ -28,12 +28,12 @@ def written(conflict: float, congruent: float = D, noise: float = 0.1) -> dict[s
     return {condition: around(mean, noise, seed) for seed, (condition, mean) in enumerate(means.items())}
 
 
-def evidence(omega: float, kappa: float, *, noise: float = 0.1, norm: float = 1.0) -> Evidence:
+def evidence(omega: float, kappa: float, *, noise: float = 0.1, norm: float = 1.0) -> OvercomingEvidence:
     """A model whose chosen sites carry everything; in conflict the final norm divides by `norm`."""
     one = np.ones(len(HELD_OUT))
     nothing = dict.fromkeys(("distractor_only", "conflict", "congruent"), 0 * one)
     every = np.repeat(around(D, noise, 9), 2)
-    return Evidence(
+    return OvercomingEvidence(
         groups=grouped(GROUPS),
         alone=every,
         pull=every,
