@@ -140,6 +140,7 @@ def test_the_smallest_difference_of_interest_follows_the_unit() -> None:
             judge_curve(curve(U), delta=delta)
 
 
+@pytest.mark.slow
 def test_eleven_sizes_by_five_seeds_by_600_items_are_judged_in_under_five_seconds() -> None:
     rng = np.random.default_rng(0)
     table = [
