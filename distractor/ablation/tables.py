@@ -22,7 +22,7 @@ from distractor.scoring.behaviour import TaskResult
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.statistics.curve import peak
 from distractor.statistics.intervals import Mean
-from distractor.statistics.modes import CHANCE
+from distractor.statistics.modes import prefers_distractor
 from distractor.statistics.shape_test import Shape
 from distractor.statistics.verdict import PARTS, ClaimPart
 from distractor.text.format import Format
@@ -195,7 +195,7 @@ def mean_and_interval(mean: Mean | None) -> str:
 
 def _members(result: AblationResult, models: Sequence[int]) -> tuple[list[int], list[int]]:
     """The seeds of a size that prefer the distractor, and the others."""
-    is_above = seed_levels(result, models) > CHANCE
+    is_above = prefers_distractor(seed_levels(result, models))
     above, below = (
         [model for model, kept in zip(models, chosen, strict=True) if kept] for chosen in (is_above, ~is_above)
     )

@@ -6,12 +6,14 @@ The mean of two modes is the level of no model. A mean of .5 over seeds is then 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.statistics.shape_test import DELTA
 
 CHANCE = 0.5
+TIE = 1e-3
+"""A preference this close to one half is no preference. Below it, the count would depend on rounding."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,17 @@ class Modes:
         return {**asdict(self), "share_above": self.above / self.seeds, "two_modes": self.are_two}
 
 
+def prefers_distractor(preference: Float[ndarray, " seed"]) -> Bool[ndarray, " seed"]:
+    """Whether each seed's mean preference is above one half by more than `TIE`."""
+    return preference > CHANCE + TIE
+
+
 def modes(preference: Float[ndarray, " seed"]) -> Modes:
     """The modes of one size, from each seed's mean preference.
 
     >>> modes(np.array([0.9, 0.8, 0.2]))
     Modes(seeds=3, above=2, level_above=0.85, level_below=0.2)
     """
-    is_above = preference > CHANCE
+    is_above = prefers_distractor(preference)
     levels = [float(part.mean()) if len(part) else None for part in (preference[is_above], preference[~is_above])]
     return Modes(len(preference), int(is_above.sum()), *levels)
