@@ -18,6 +18,7 @@ import distractor
 from distractor.ablation.ablate import AblationResult
 from distractor.ablation.report import summary
 from distractor.numbers import number, p_value
+from distractor.runs.colours import DISTRACTOR, INK
 from distractor.text.task import Condition
 from experiments.markdown import markdown_table
 
@@ -161,11 +162,11 @@ def draw(contents: Mapping[str, Summary], path: Path) -> None:
         low, mean, high = (
             [size["distractor_preference"][bound] for size in content["sizes"]] for bound in ("low", "mean", "high")
         )
-        panel.fill_between(sizes, low, high, color="#D55E00", alpha=0.2, lw=0, label="95 %, level 2")
-        panel.plot(sizes, mean, color="#D55E00", lw=1.8, label="mean")
+        panel.fill_between(sizes, low, high, color=DISTRACTOR, alpha=0.2, lw=0, label="95 %, level 2")
+        panel.plot(sizes, mean, color=DISTRACTOR, lw=1.8, label="mean")
         seeds = [(model["n_params"], model["distractor_preference"]["conflict"]["mean"]) for model in content["models"]]
-        panel.plot(*zip(*seeds, strict=True), "o", color="black", ms=2.5, alpha=0.6, mew=0, label="seed")
-        panel.axhline(0.5, color="black", lw=0.6, ls=":")
+        panel.plot(*zip(*seeds, strict=True), "o", color=INK, ms=2.5, alpha=0.6, mew=0, label="seed")
+        panel.axhline(0.5, color=INK, lw=0.6, ls=":")
         panel.set(xscale="log", ylim=(-0.03, 1.03), title=task)
     figure.supxlabel("parameters")
     figure.supylabel("distractor preference in conflict")

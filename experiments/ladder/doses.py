@@ -20,6 +20,7 @@ import transformers
 from matplotlib.figure import Figure
 
 from distractor.numbers import number
+from distractor.runs.colours import INK, SERIES
 from distractor.statistics.shape_test import DELTA
 from experiments.markdown import markdown_table
 from tasks import TASKS
@@ -31,13 +32,12 @@ from .train import read_records, train
 
 TASK = "hindsight_neglect"
 RATES = (0.02, 0.05, 0.15, 0.5)
-SIZES = ("4x1", "12x2", "16x2", "24x2", "32x2")
+SIZES = ("4x1", "12x1", "16x2", "24x2", "32x2")
 STEPS = (500, 1000)
 SEEDS = (830, 831, 832, 833, 834)
 HERE = Path(__file__).parent
 FIELDS = ("rate", "steps", "size", "seed", "n_params", "loss", *COLUMNS)
 LOSSES = (2, 1, 0.5, 0.3)
-COLOURS = ("#0072B2", "#009E73", "#E69F00", "#D55E00")
 
 
 class Cell(NamedTuple):
@@ -163,7 +163,7 @@ def draw(rows: Rows, path: Path) -> None:
     """Preference by size, one panel per budget, with a thin line per seed; then preference of all models by training loss."""
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
     panels = figure.subplots(1, len(STEPS) + 1, sharey=True)
-    for (panel, steps), (rate, colour) in product(zip(panels, STEPS, strict=False), zip(RATES, COLOURS, strict=True)):
+    for (panel, steps), (rate, colour) in product(zip(panels, STEPS, strict=False), zip(RATES, SERIES[1:], strict=False)):
         preference, sizes = column_of(rows, steps, rate, "preference"), column_of(rows, steps, rate, "n_params")[0]
         panel.plot(sizes, preference.T, color=colour, lw=0.6, alpha=0.4)
         panel.plot(sizes, preference.mean(0), "o-", color=colour, ms=3, label=f"{rate:g}")
@@ -178,7 +178,7 @@ def draw(rows: Rows, path: Path) -> None:
     panels[-1].minorticks_off()
     panels[-1].invert_xaxis()
     for panel in panels:
-        panel.axhline(0.5, color="black", lw=0.6, ls=":")
+        panel.axhline(0.5, color=INK, lw=0.6, ls=":")
         panel.set_ylim(-0.03, 1.03)
     panels[0].set_ylabel("distractor preference in conflict")
     panels[0].legend(title="conflict rate", fontsize=8, frameon=False)

@@ -80,9 +80,7 @@ def test_literal_colours_are_found(code: str, found: list[str]) -> None:
 def test_no_other_module_names_a_colour() -> None:
     modules = list(drawing_modules())
     assert len(modules) > 8
-    # The scripts of the ladder draw without the package's figures.
-    literal = {str(f.relative_to(ROOT)): found for f in modules if (found := colours_in(f.read_text("utf-8")))}
-    assert {name: found for name, found in literal.items() if not name.startswith("experiments/ladder/")} == {}
+    assert {str(f.relative_to(ROOT)): found for f in modules if (found := colours_in(f.read_text("utf-8")))} == {}
 
 
 def test_orange_is_the_distractor_and_blue_the_true_task_and_nothing_else_is() -> None:
