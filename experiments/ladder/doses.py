@@ -163,7 +163,9 @@ def draw(rows: Rows, path: Path) -> None:
     """Preference by size, one panel per budget, with a thin line per seed; then preference of all models by training loss."""
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
     panels = figure.subplots(1, len(STEPS) + 1, sharey=True)
-    for (panel, steps), (rate, colour) in product(zip(panels, STEPS, strict=False), zip(RATES, SERIES[1:], strict=False)):
+    for (panel, steps), (rate, colour) in product(
+        zip(panels, STEPS, strict=False), zip(RATES, SERIES[1:], strict=False)
+    ):
         preference, sizes = column_of(rows, steps, rate, "preference"), column_of(rows, steps, rate, "n_params")[0]
         panel.plot(sizes, preference.T, color=colour, lw=0.6, alpha=0.4)
         panel.plot(sizes, preference.mean(0), "o-", color=colour, ms=3, label=f"{rate:g}")

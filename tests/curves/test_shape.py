@@ -3,8 +3,8 @@
 import csv
 import json
 import re
+import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,18 +140,31 @@ def test_the_smallest_difference_of_interest_follows_the_unit() -> None:
             judge_curve(curve(U), delta=delta)
 
 
+TIMED = """
+import time
+
+import numpy as np
+
+from distractor.curves.curve_file import curve_of
+from distractor.curves.judge_curve import judge_curve
+from distractor.curves.request import CurveRequest
+
+rng = np.random.default_rng(0)
+table = [
+    {"size": 1000 * 2**k, "seed": s, "item": i, "group": i // 4, "value": float(rng.random())}
+    for k in range(11) for s in range(5) for i in range(600)
+]
+start = time.process_time()
+judge_curve(curve_of(table, CurveRequest())).as_dict()
+print(time.process_time() - start)
+"""
+"""In a process of its own, since the checks of annotations take most of the time in this one."""
+
+
 @pytest.mark.slow
 def test_eleven_sizes_by_five_seeds_by_600_items_are_judged_in_under_five_seconds() -> None:
-    rng = np.random.default_rng(0)
-    table = [
-        {"size": 1000 * 2**k, "seed": s, "item": i, "group": i // 4, "value": float(rng.random())}
-        for k in range(11)
-        for s in range(5)
-        for i in range(600)
-    ]
-    start = time.process_time()
-    judge_curve(curve_of(table, CurveRequest())).as_dict()
-    assert time.process_time() - start < 5
+    run = subprocess.run([sys.executable, "-c", TIMED], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 5
 
 
 # Parts
