@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from distractor.attribution.attribute import divergence_of
+from distractor.attribution.overcome_over_size import over_size, readings_of
 from distractor.attribution.size_trends import orders
 from distractor.attribution.tables import divergence_sentence, top
 from distractor.errors import ModelError
@@ -42,8 +43,9 @@ FIGURES = 8
 """The largest number of figures if no probe is named."""
 
 FIRST = (
-    "across", "logit_lens", "head_patching", "head_patching/distractor_swapped", "attention", "ablation", "waterfall",
-    "activation_patching", "activation_patching/distractor_swapped", "linear_probe", "direct_attribution_by_role",
+    "across", "overcoming_over_size", "logit_lens", "head_patching", "head_patching/distractor_swapped", "attention",
+    "ablation", "waterfall", "activation_patching", "activation_patching/distractor_swapped", "linear_probe",
+    "direct_attribution_by_role",
 )  # fmt: skip
 """The probes, and further figures, that are drawn first; all other probes follow."""
 
@@ -120,9 +122,12 @@ def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Ite
 
     drawn_kinds = ("lens", "components", "positions", "sources", "decoding")  # each has a function of this name
     models = drawn_models(results)
-    has_strengths = bool(results.strengths) and len(results.strengths) == len(results.scores)
-    if has_strengths and model_at_several_steps(results.sources) is None:
-        yield _Plan("across", (0, 0), True, partial(draw.across, results))
+    is_one_step = model_at_several_steps(results.sources) is None
+    if results.strengths and len(results.strengths) == len(results.scores) and is_one_step:
+        yield _Plan("across", (FIRST.index("across"), 0), True, partial(draw.across, results))
+    if len({reading.source.n_params for reading in readings_of(results)}) > 1 and is_one_step:
+        rank = FIRST.index("overcoming_over_size"), 0
+        yield _Plan("overcoming_over_size", rank, True, partial(_overcoming_over_size, results))
     for probe, readings in results.readings.items():
         for reading, cells in zip(readings, results.cells[probe], strict=True):
             model, kind = reading.source.name, kind_of(reading.data)
@@ -148,6 +153,12 @@ def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Ite
                 if item is not None:
                     of_item = partial(draw.waterfall, results, reading, cells, item)
                     yield _Plan(file_name("waterfall_of_one_item", model), (-1, which), is_sound, of_item)
+
+
+def _overcoming_over_size(results: ProbeResults) -> "Figure":
+    from distractor.attribution.overcoming_figure import overcoming_over_size
+
+    return overcoming_over_size(results.title, over_size(results, how_overcome(results)))
 
 
 def drawn_models(results: ProbeResults) -> list[str]:
@@ -229,6 +240,7 @@ def _overcoming(results: ProbeResults) -> dict[str, Any]:
     return {
         "models": [model.as_dict() for model in models],
         "sizes": [{"size": one.size, **one.found.as_dict()} for one in over_sizes(results, models)],
+        "over_size": [one.as_dict() for one in over_size(results, models)],
     }
 
 
