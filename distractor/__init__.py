@@ -66,13 +66,15 @@ def attribute(
 ) -> "ProbeResults":
     """Read probes in models, and find the sites that produce the answers: `distractor attribute`.
 
-    Without `probes`, every probe that works in the model is read. Raises as `ablate`.
+    Without `probes`, those of `probes.DEFAULT` are read; `["all"]` reads every built-in one. In both cases, a probe that
+    a model does not support is listed in `refused`. Raises as `ablate`.
     """
     from distractor.attribution.attribute import attribute as run
+    from distractor.command_line.lookup import must_work
 
     chosen = _task(task, items)
     sources = _sources(models, chosen.name)
-    return run(chosen, sources, _probes(probes), forgive=not probes, **_common(store, settings))
+    return run(chosen, sources, _probes(probes), forgive=not must_work(list(probes or ())), **_common(store, settings))
 
 
 def compare(

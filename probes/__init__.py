@@ -35,3 +35,7 @@ PROBES: "dict[str, Probe]" = {
     "chance": Chance(),
 }
 """Every built-in probe by name, with its default settings."""
+
+DEFAULT = ("logit_lens", "head_patching", "ablation", "overcoming", "attention")
+"""What `attribute` reads if no probe is named: the sites of both tasks, how the distractor is overcome, at which depth the
+answer is settled, and where the heads look."""

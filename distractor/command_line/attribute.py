@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distractor.command_line import options as opt
-from distractor.command_line.lookup import find_probes, find_task, ladder_task
+from distractor.command_line.lookup import find_probes, find_task, ladder_task, must_work
 from distractor.command_line.registration import command
 from distractor.command_line.running import CELLS, print_json, print_tables, progress_bar, run_folder
 
@@ -28,8 +28,8 @@ def attribute(
         list[str] | None,
         typer.Option(
             metavar="PROBE",
-            help="Probe name (`distractor probes`) or your own as path.py:NAME, repeatable. Default: all probes that "
-            "work on the model, with at most 8 figures.",
+            help="Probe name (`distractor probes`), your own as path.py:NAME, or all; repeatable. Default: "
+            "logit_lens, head_patching, ablation, overcoming and attention, with at most 8 figures.",
         ),
     ] = None,
     items: opt.ItemCount = 200,
@@ -71,7 +71,7 @@ def attribute(
     with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder:
         with progress_bar(count(chosen, sources, probes)) as advance:
             result = run_probes(
-                chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance
+                chosen, sources, probes, store=store, settings=settings, forgive=not must_work(probe), advance=advance
             )
         summary = report.write(folder, result, item=item, heads=heads, most=None if probe else report.FIGURES)
     if as_json:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -54,16 +55,29 @@ def draw_task(name: str, seed: int) -> "Task":
     return task
 
 
+ALL = "all"
+"""The name that stands for all built-in probes."""
+
+
 def find_probes(names: list[str] | None) -> "dict[str, Probe]":
-    """Find probes by name or `path.py:NAME`; without names, all built-in ones. A user's probe is called NAME.
+    """Find probes by name or `path.py:NAME`; `all` are all built-in ones, and without names it is those of `DEFAULT`.
+
+    A user's probe is called NAME.
 
     Raises:
         ProbeError: no probe has this name, or a user's file or probe is not valid.
     """
-    built_in: dict[str, Probe] = find_package("probes").PROBES
+    package = find_package("probes")
+    built_in: dict[str, Probe] = package.PROBES
+    named = [each for name in names or package.DEFAULT for each in (built_in if name == ALL else (name,))]
     found: dict[str, Probe] = {}
-    for name in dict.fromkeys(names or built_in):
+    for name in dict.fromkeys(named):
         path, _, short = name.rpartition(":")
         label = f"{Path(path).stem}.{short}" if short in built_in or short in found else short
         found[label if path.endswith(".py") else name] = find_package("probes.find").find_probe(name)
     return found
+
+
+def must_work(names: Sequence[str] | None) -> bool:
+    """Whether each probe was named, so that one that a model does not support is an error and not left out."""
+    return bool(names) and ALL not in (names or ())

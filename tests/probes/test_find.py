@@ -6,11 +6,12 @@ import pytest
 
 import tiny
 from conftest import Loaded
+from distractor.command_line.lookup import find_probes, must_work
 from distractor.errors import ProbeError
 from distractor.probing.measure import measure
 from distractor.probing.probe import Probe
 from distractor.probing.readings import probe_identity
-from probes import PROBES
+from probes import DEFAULT, PROBES
 from probes.find import MEMBERS, find_probe
 
 pytestmark = pytest.mark.quick
@@ -49,6 +50,14 @@ def test_every_built_in_probe_is_found_and_meets_the_contract(name: str) -> None
     assert find_probe(name) is PROBES[name]
     assert isinstance(PROBES[name], Probe)
     assert all(hasattr(PROBES[name], member) for member in MEMBERS)
+
+
+def test_without_a_name_some_probes_are_read_and_all_means_all(tmp_path: Path) -> None:
+    assert tuple(find_probes(None)) == DEFAULT
+    assert find_probes(["all"]) == PROBES
+    both = find_probes(["logit_lens", "all", f"{write(tmp_path)}:Own"])
+    assert list(both) == ["logit_lens", *(name for name in PROBES if name != "logit_lens"), "Own"]
+    assert [must_work(names) for names in (None, [], ["all"], ["attention", "all"], ["attention"])] == [False] * 4 + [True]
 
 
 def test_a_user_names_a_class_or_a_probe_with_settings(tmp_path: Path) -> None:
