@@ -57,7 +57,8 @@ def test_without_a_name_some_probes_are_read_and_all_means_all(tmp_path: Path) -
     assert find_probes(["all"]) == PROBES
     both = find_probes(["logit_lens", "all", f"{write(tmp_path)}:Own"])
     assert list(both) == ["logit_lens", *(name for name in PROBES if name != "logit_lens"), "Own"]
-    assert [must_work(names) for names in (None, [], ["all"], ["attention", "all"], ["attention"])] == [False] * 4 + [True]
+    assert not any(must_work(names) for names in (None, [], ["all"], ["attention", "all"]))
+    assert must_work(["attention"])
 
 
 def test_a_user_names_a_class_or_a_probe_with_settings(tmp_path: Path) -> None:
