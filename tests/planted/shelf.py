@@ -212,7 +212,10 @@ def suppression_downstream(true: float = 1.5, distractor: float = 2.0) -> Plante
 
 
 def backup(true: float = 3.0, distractor: float = 1.0, second: float = 2.4) -> Planted:
-    """The true task's head also says that it has written; if it has not, a later head writes instead."""
+    """The true task's head also says that it has written; if it has not, a later head writes instead.
+
+    The backup serves the true task. The distractor's head writes in conflict as it does alone: override.
+    """
     first = _reader(0, 2, "number", Copy(NUMBER, _writes(true)), Copy(ANY_NUMBER, {"has written": 1.0}))
     waits = Look({"has written": 1.0}, {BOS: 1.0}, TURN_AWAY)
     later = _reader(2, 0, "number", Copy(NUMBER, _writes(second)), more=(waits,))
@@ -234,7 +237,10 @@ def backup(true: float = 3.0, distractor: float = 1.0, second: float = 2.4) -> P
 
 
 def position_only(true: float = 3.0, distractor: float = 1.0) -> Planted:
-    """The distractor's head finds the fact by its distance from the answer slot, not by its words."""
+    """The distractor's head finds the fact by its distance from the answer slot, not by its words.
+
+    It finds the fact in every condition, and nothing silences it: override.
+    """
     plain = additive(true, distractor)
     by_offset = Head(0, 1, (Copy(FACT, _writes(distractor)),), offset=3)
     return Planted(**{**vars(plain), "circuit": Circuit((by_offset, *plain.circuit.heads[1:]))})
@@ -324,7 +330,10 @@ def inflated_norm(true: float = 3.0, distractor: float = 2.0) -> Planted:
 
 
 def gate(true: float = 3.0, distractor: float = 1.0) -> Planted:
-    """The distractor's head attends to the fact only if a head of layer 0 has read the question (`fact`)."""
+    """The distractor's head attends to the fact only if a head of layer 0 has read the question (`fact`).
+
+    Every prompt has that word, so the gate is open in conflict as well: override.
+    """
     opener = Head(0, 0, (Copy({"fact": 1.0}, {"open": 1.0}),), looking_at({"fact": 1.0}))
     looks = (Look(PRESENT, {BOS: 1.0}, ATTENDS), Look({"open": 1.0}, ANY_FACT, TURN_AWAY))
     reader = Head(1, 1, (Copy(FACT, _writes(distractor)),), looks)

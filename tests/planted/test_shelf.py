@@ -1,6 +1,7 @@
 """The planted models do what they are said to do: plain passes of transformers, with and without each site's weights."""
 
 from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,18 @@ from numpy import ndarray
 import cues
 from circuits import HEADS, LAYERS
 from distractor.text.task import Condition
+from later_shelf import LATER
 from networks import ARCHITECTURES, D_HEAD, Architecture, build
 from shelf import EDITED, NOISE, PLANTED, Planted
 from tiny import word_level
 
 pytestmark = pytest.mark.quick
 
+MADE = {**PLANTED, **LATER}
+MODELS = [
+    *product(PLANTED, ARCHITECTURES, (0.0, NOISE)),
+    *((name, *kind) for name in LATER for kind in (("gpt_neox", 0.0), ("llama", NOISE))),
+]
 EVERY = [f"L{layer}H{head}.z" for layer in range(LAYERS) for head in range(HEADS)]
 EVERY += [f"L{layer}.mlp_out" for layer in range(LAYERS)]
 TOKENIZER = word_level(cues.WORDS, bos=True)
@@ -27,7 +34,7 @@ TOLERANCE = {0.0: 0.02, NOISE: 0.3}
 @cache
 def made(name: str, architecture: Architecture, noise: float) -> tuple[Planted, Any]:
     """A planted model and its network in plain transformers; a test must leave the weights as they were."""
-    planted = PLANTED[name]()
+    planted = MADE[name]()
     return planted, build(cues.WORDS, planted.circuit, architecture, noise=noise)
 
 
@@ -69,17 +76,13 @@ def output_weights(network: Any, site: str) -> torch.Tensor:
     return whole.data if head is None else whole.data[:, head * D_HEAD : (head + 1) * D_HEAD]
 
 
-@pytest.mark.parametrize("noise", [0.0, NOISE])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize(("name", "architecture", "noise"), MODELS)
 def test_the_gap_follows_the_rule_under_every_condition(name: str, architecture: Architecture, noise: float) -> None:
     planted, network = made(name, architecture, noise)
     assert np.abs(gaps(network, planted) - planned(planted)).max() < TOLERANCE[noise]
 
 
-@pytest.mark.parametrize("noise", [0.0, NOISE])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize(("name", "architecture", "noise"), MODELS)
 def test_without_the_weights_of_a_site_the_gap_changes_as_the_truth_says(
     name: str, architecture: Architecture, noise: float
 ) -> None:

@@ -8,86 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuits import ANSWER, ANY, ATTENDS, BOS, Circuit, Copy, Head, Look, Neuron, looking_at
-from cues import ANY_FACT, ANY_NUMBER, FACT, NUMBER, Cues
 from distractor.models.load import load
 from distractor.probing.measure import measure
 from distractor.probing.overcome import ModelOvercome, of_model
 from distractor.probing.readings import Reading, stored
 from distractor.text.task import Condition
+from later_shelf import LATER
 from networks import Architecture
 from probes import PROBES
-from shelf import NOISE, PLANTED, On, Planted, source
+from shelf import NOISE, PLANTED, Planted, source
 
 GROUPS = 16
 
 
-def both_tasks_in_one_head() -> Planted:
-    """One head reads the fact and the number, and writes the answers of both."""
-    words = {**ANY_FACT, **ANY_NUMBER}
-    copies = Copy(FACT, {ANSWER: 1.5}), Copy(NUMBER, {ANSWER: 3.0})
-
-    def rule(cue: Cues, on: On) -> float:
-        return (1.5 * cue.fact + 3.0 * cue.number) * on("L1H1.z") / max(1, abs(cue.fact) + abs(cue.number))
-
-    head = Head(1, 1, copies, looking_at(words))
-    return Planted(Circuit((head,)), rule, answer=None, distractor=frozenset({"L1H1.z"}), true=frozenset({"L1H1.z"}))
-
-
-def silenced_in_a_chain() -> Planted:
-    """A head brings the fact to the answer slot. An MLP writes the answer, but not if there is a number."""
-    fact = Head(0, 1, (Copy(FACT, {"fact here": 1.0}),), looking_at(ANY_FACT))
-    number = Head(0, 3, (Copy(ANY_NUMBER, {"seen": 1.0}),), looking_at(ANY_NUMBER))
-    true = Head(1, 2, (Copy(NUMBER, {ANSWER: 1.5}),), looking_at(ANY_NUMBER))
-    neurons = tuple(Neuron(1, {"fact here": sign, "seen": -2.0}, {ANSWER: 2.0 * sign}) for sign in (1.0, -1.0))
-
-    def rule(cue: Cues, on: On) -> float:
-        return 1.5 * cue.number + 2.0 * cue.fact * (cue.number == 0)
-
-    return Planted(Circuit((fact, number, true), neurons), rule, answer="suppression at the source")
-
-
-def inverting_mlp() -> Planted:
-    """An MLP of the last layer writes the fact's answer, and its opposite if there is a `but`; the number is not read."""
-    but = Head(0, 3, (Copy({"but": 1.0}, {"but here": 1.0}),), looking_at({"but": 1.0}))
-    reader = Head(0, 1, (Copy(FACT, {"fact here": 1.0}),), looking_at(ANY_FACT))
-    neurons = tuple(
-        neuron
-        for sign in (1.0, -1.0)
-        for neuron in (
-            Neuron(2, {"fact here": sign, "but here": -2.0}, {ANSWER: 2.0 * sign}),
-            Neuron(2, {"fact here": sign, "but here": 2.0, ANY: -2.0}, {ANSWER: -2.5 * sign}),
-        )
-    )
-
-    def rule(cue: Cues, on: On) -> float:
-        return (-2.5 if cue.between == "but" else 2.0) * cue.fact
-
-    return Planted(Circuit((but, reader), neurons), rule, answer="inversion")
-
-
-def half_silenced() -> Planted:
-    """Any number turns one of two equal distractor heads away, so that half of the distractor's answer is written."""
-    seen = Head(0, 3, (Copy(ANY_NUMBER, {"seen": 1.0}),), looking_at(ANY_NUMBER))
-    away = Look({"seen": 1.0}, {BOS: 1.0}, 2 * ATTENDS)
-    heads = (
-        Head(1, 0, (Copy(FACT, {ANSWER: 1.0}),), looking_at(ANY_FACT, away)),
-        Head(1, 1, (Copy(FACT, {ANSWER: 1.0}),), looking_at(ANY_FACT)),
-        Head(1, 2, (Copy(NUMBER, {ANSWER: 2.5}),), looking_at(ANY_NUMBER)),
-    )
-
-    def rule(cue: Cues, on: On) -> float:
-        return 2.5 * cue.number + (2.0 if cue.number == 0 else 1.0) * cue.fact
-
-    return Planted(Circuit((seen, *heads)), rule, answer=None)
-
-
 MADE: dict[str, Callable[[], Planted]] = {
     **PLANTED,
-    "both_tasks_in_one_head": both_tasks_in_one_head,
-    "silenced_in_a_chain": silenced_in_a_chain,
-    "inverting_mlp": inverting_mlp,
-    "half_silenced": half_silenced,
+    **{
+        name: LATER[name]
+        for name in ("both_tasks_in_one_head", "silenced_in_a_chain", "inverting_mlp", "half_silenced")
+    },
 }
 Found = Callable[[str, Architecture, float], ModelOvercome]
 
