@@ -12,6 +12,7 @@ from .linear_probe import LinearProbe
 from .logit_lens import LogitLens
 from .overcoming import Overcoming
 from .path_patching import PathPatching
+from .read_out import ReadOut
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -30,6 +31,7 @@ PROBES: "dict[str, Probe]" = {
     "ablation_resample": Ablation(kind="resample"),
     "compensation": Compensation(),
     "overcoming": Overcoming(),
+    "read_out": ReadOut(),
     "attention": Attention(),
     "linear_probe": LinearProbe(),
     "chance": Chance(),

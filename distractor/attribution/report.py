@@ -9,6 +9,7 @@ import numpy as np
 
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.overcome_over_size import over_size, readings_of
+from distractor.attribution.read_out import read_out_over_size
 from distractor.attribution.size_trends import orders
 from distractor.attribution.tables import divergence_sentence, top
 from distractor.errors import ModelError
@@ -226,6 +227,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
             for each in results.strengths
         ],
         "overcoming": _overcoming(results),
+        "read_out": (over := read_out_over_size(results)) and over.as_dict(),
         "mixture": results.mixture or None,
         "first": {
             what: {name: order.as_dict() for name, order in orders(results, of_sites=what == "sites").items()}
@@ -257,7 +259,7 @@ def _reading(results: ProbeResults, reading: Reading, cells: "Dataset") -> dict[
     if kind in ("lens", "decoding"):
         entry["curves"] = list(_rows(cells))
         return entry
-    if kind == "exchanges":
+    if kind in ("exchanges", "factors"):
         return entry
     if "pair_gap" in reading.data.coords:
         entry["no_recovery"] = results.why_no_recovery(reading)

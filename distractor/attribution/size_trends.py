@@ -9,7 +9,16 @@ from numpy import ndarray
 
 from distractor.probing.probe_results import ProbeResults
 from distractor.statistics.group_values import count_items, weigh
-from distractor.statistics.intervals import MIN_SEEDS, Mean, group_means, interval, interval_of_models
+from distractor.statistics.intervals import (
+    MIN_SEEDS,
+    Groups,
+    Mean,
+    group_means,
+    interval,
+    interval_of_models,
+    known_interval_of_models,
+    mean_interval,
+)
 from distractor.statistics.ordering import Order, order
 
 
@@ -54,6 +63,16 @@ def mean_over_models(results: ProbeResults, models: Sequence[int], pull: str, *,
     if results.interval_level == 2 and len(models) >= MIN_SEEDS:
         return Mean(*(float(end[0]) for end in interval_of_models(values[:, None])))
     return Mean(*map(float, interval(values.mean(0))))
+
+
+def mean_over_seeds(values: Float[ndarray, "seed item"], groups: Groups) -> Mean:
+    """The mean over seeds and items with its 95 % interval: over seeds and groups for three seeds or more, else over groups.
+
+    Raises ScalingError for items of fewer than two groups, or without a value.
+    """
+    if len(values) >= MIN_SEEDS and (mean := known_interval_of_models(values, groups)) is not None:
+        return mean
+    return mean_interval(values.mean(0), groups)
 
 
 def orders(results: ProbeResults, *, of_sites: bool) -> dict[str, Order]:

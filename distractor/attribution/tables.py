@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from distractor.attribution.attribute import divergence_of
+from distractor.attribution.read_out import ReadOutOverSize, read_out_over_size
 from distractor.attribution.size_trends import order_sentences
 from distractor.numbers import number, with_interval
 from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, maps_of, mean_of, varying
@@ -34,10 +35,12 @@ def tables(results: ProbeResults) -> Iterator[Group | Text]:
         if probe == "chance" and len(results.readings) > 1:
             continue
         for reading, cells in zip(readings, results.cells[probe], strict=True):
-            if kind_of(reading.data) != "exchanges":
+            if kind_of(reading.data) not in ("exchanges", "factors"):
                 yield _reading(results, probe, reading, cells)
     if models := how_overcome(results):
         yield _overcoming(results, models)
+    if over := read_out_over_size(results):
+        yield _read_out(over)
     if results.strengths:
         yield _strengths(results)
     for (probe, model), why in results.refused.items():
@@ -141,6 +144,24 @@ def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
         yield f"Of the effect in distractor_only: {shares}. ω in congruent: {congruent}. D / alone: {beta}."
     for caution in model.cautions:
         yield f"Note: {caution}."
+
+
+def _read_out(over: ReadOutOverSize) -> Group:
+    """The factors of the gap at each size, and whether the stream or the read-out makes the changes over size."""
+    headings = {"gap": "gap\nnats", "cosine": "cosine", "largest": "largest gap\nnats", "stream": "norm of\nstream",
+                "answers": "norm of\nanswers"}  # fmt: skip
+    table = FittedTable(
+        ("model", *headings.values()), drop=[headings[name] for name in ("stream", "answers", "gap", "largest")],
+        all_in="--json has them",
+    )  # fmt: skip
+    for size in over.sizes:
+        table.add_row(size.name, *(with_interval(*size.means[name]) for name in headings))
+    title = "The gap in conflict = cosine × largest gap that the read-out can make, + biases"
+    legend = (
+        "cosine: of the residual stream and the read-out; its sign decides which answer wins. largest gap: norm of the "
+        "normalised stream × norm of the difference of the two answers in the unembedding."
+    )
+    return Group(Text(title, style="bold"), table, *map(Text, (legend, *(change.sentence for change in over.changes))))
 
 
 def _sentence(text: str) -> str:

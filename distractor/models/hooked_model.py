@@ -336,6 +336,11 @@ class HookedModel(Model):
         return getattr(self.bridge, "ln_final", None)
 
     @property
+    def has_final_norm(self) -> bool:
+        """Whether a norm comes before the unembedding (OPT-350m has none)."""
+        return self._final_norm is not None
+
+    @property
     def soft_cap(self) -> float | None:
         """The cap of the logits: capped = soft_cap · tanh(logit / soft_cap). None in most models."""
         cap = float(getattr(self.bridge.cfg, "output_logits_soft_cap", None) or 0)

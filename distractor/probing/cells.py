@@ -13,7 +13,9 @@ from distractor.text.task import Task
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
-MapKind = Literal["lens", "decoding", "attention", "components", "positions", "sources", "exchanges", "other"]
+MapKind = Literal[
+    "lens", "decoding", "attention", "components", "positions", "sources", "exchanges", "factors", "other"
+]
 """The kind of map that a reading's dims and unit make: see `kind_of`."""
 
 EFFECTS: tuple[MapKind, ...] = ("components", "positions", "sources")
@@ -51,6 +53,8 @@ def kind_of(data: "DataArray") -> MapKind:
         return "decoding"
     if "exchange" in dims:
         return "exchanges"
+    if "factor" in dims:
+        return "factors"
     if {"component", "role"} <= dims:
         return "sources" if is_nats else "attention"
     if {"layer", "role"} <= dims:

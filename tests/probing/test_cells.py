@@ -47,6 +47,7 @@ def reading(unit: str = "nats", **dims: list[str]) -> DataArray:
         ("nats", ("component",), "components"),
         ("cosine", ("component",), "other"),
         ("nats", ("stage",), "other"),
+        ("nats", ("factor",), "factors"),
     ],
 )
 def test_dims_and_unit_decide_the_kind_of_a_map(unit: str, dims: tuple[str, ...], kind: str) -> None:
