@@ -50,7 +50,7 @@ def ablate(
     from distractor.ablation.ablate import ablate as run
     from distractor.command_line.lookup import find_probes
 
-    probe = find_probes(["ablation"])["ablation"] if knockout else None
+    probe = find_probes(["ablation"])["ablation"].kinds["mean"] if knockout else None
     chosen = _task(task, items)
     return run(chosen, _sources(models, chosen.name), knockout=probe, **_common(store, settings))
 

@@ -26,7 +26,7 @@ PROBES: "dict[str, Probe]" = {
     "attribution_patching": AttributionPatching(),
     "head_attribution_patching": AttributionPatching(parts=("z", "mlp_out", "q", "k", "v", "pattern")),
     "path_patching": PathPatching(),
-    "ablation": Ablation(),
+    "ablation": Ablation(compared=("zero", "cue_free")),
     "ablation_zero": Ablation(kind="zero"),
     "ablation_resample": Ablation(kind="resample"),
     "compensation": Compensation(),

@@ -5,9 +5,9 @@ alone would keep the cue, and ablating a pure negation detector would have no ef
 pair's conditions and over the answers, and taken by role in the prompt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
@@ -15,14 +15,23 @@ from distractor.text.task import Condition
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
+    from numpy import ndarray
     from torch import Tensor
     from xarray import DataArray
 
     from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
 
-AblationKind = Literal["mean", "zero", "resample"]
-"""The replacement of an output: the mean over other groups' items, zero, or single items of other groups."""
+AblationKind = Literal["mean", "zero", "resample", "cue_free"]
+"""The replacement of an output: the mean over other groups' items, zero, single items of other groups, or the mean over
+other groups' prompts of a condition without cues.
+"""
+
+MOST_NAMED = 4
+"""The number of components that a warning names, the largest disagreement first."""
+
+LEAST_NATS = 0.01
+"""Smaller disagreements are rounding."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +44,15 @@ class Knockout(Probe):
     kind: AblationKind = "mean"
     draws: int = 4
     seed: int = 0
+    cue_free_from: tuple[Condition, ...] = (Condition.NEUTRAL,)
 
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise ValueError(f"{self.folds} folds leave no other items for the mean; use at least 2")
-        if self.kind not in ("mean", "zero", "resample") or self.draws < 1:
+        if self.kind not in get_args(AblationKind) or self.draws < 1:
             raise ValueError(
-                f"expected the kind mean, zero or resample and at least 1 draw, got {self.kind!r} with {self.draws} draws"
+                f"expected the kind {', '.join(get_args(AblationKind))} and at least 1 draw, got {self.kind!r} with "
+                f"{self.draws} draws"
             )
 
 
@@ -54,18 +65,24 @@ class Ablation(Knockout):
     `folds` folds in order of appearance; other groups are those in other folds. `zero` replaces activations by 0, which
     later layers never saw in training. `resample` takes those of a random prompt of another fold, with equal
     probability for each cell (Chan et al. 2022). The effect is then averaged over `draws` draws with random seed
-    `seed`.
+    `seed`. `cue_free` takes the mean over prompts of `cue_free_from`, also by role; they may have other lengths. It
+    replaces what the pair's conditions share, such as a sign that there is a cue. Of the other kinds, only `zero` does.
+
+    With `compared`, the effect is also computed with these other replacement values, in the same passes; without prompts of
+    `cue_free_from`, `cue_free` is left out. The attribute `replacements` holds the mean effect of each kind on each
+    component under each condition, with its 95 % interval; `warning` names the components where they disagree.
 
     The reading is the total effect gap(ablated) − gap(clean), in nats: [component condition item]. It is negative if
     the component supports the true answer, and positive if it supports the distractor's. With `together`, these sites
     are ablated at once, as one component.
 
     Raises:
-        TaskError: all items are of one group.
+        TaskError: all items are of one group, or `kind` is `cue_free` and the task lacks `cue_free_from`.
         ModelError: the model has no such site.
     """
 
     together: tuple[Site, ...] = ()
+    compared: tuple[AblationKind, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,31 +90,49 @@ class Ablation(Knockout):
             if site.part not in self.writes:
                 raise ValueError(f"{site} cannot be knocked out; choose from: {', '.join(self.writes)}")
 
+    @property
+    def donors(self) -> tuple[Condition, ...]:
+        """The conditions whose prompts give values without cues, if they are needed."""
+        return self.cue_free_from if "cue_free" in (self.kind, *self.compared) else ()
+
+    @property
+    def kinds(self) -> "Mapping[str, Ablation]":
+        """The ablation with each kind of replacement value alone, its own kind first."""
+        return {kind: replace(self, kind=kind, compared=()) for kind in (self.kind, *self.compared)}
+
     def knock_out(self, sites: Sequence[Site]) -> "Ablation":
-        """The same ablation of these sites together."""
-        return replace(self, together=tuple(sites))
+        """The same ablation of these sites together, with its own kind of replacement value."""
+        return replace(self, together=tuple(sites), compared=())
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
         import torch
 
-        replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed)
-        if self.together:
-            for site in self.together:
-                run.model.hook_name(site)  # raises ModelError if the head does not exist
-            effects = {"+".join(map(str, self.together)): replacements.effect(self.together)}
-        else:
-            effects = {str(site): replacements.effect((site,)) for site in _components(run, self.writes)}
-        values = torch.stack(list(effects.values()))
-        return run.reading("ablation", values, {"component": list(effects)}, **_attributes(run, self.kind))
+        for site in self.together:
+            run.model.hook_name(site)  # raises ModelError if the head does not exist
+        sets: list[tuple[Site, ...]] = (
+            [self.together] if self.together else [(site,) for site in _components(run, self.writes)]
+        )
+        names = ["+".join(map(str, sites)) for sites in sets]
+        giving = {item.group for donors in run.donors.values() for item in donors.items}
+        can_give = set(self.cue_free_from) <= set(run.donors) and len(giving) > 1
+        kinds = (self.kind, *(kind for kind in self.compared if kind != "cue_free" or can_give))
+        replacements = _Replacements(run, self, kinds)
+        effects = torch.stack([replacements.effects(sites) for sites in sets], 1)
+        attributes = _attributes(run, self.kind)
+        if len(kinds) > 1:
+            tables = dict(zip(kinds, effects.double().cpu().numpy(), strict=True))
+            attributes |= _comparison(run, names, self.kind, tables)
+        return run.reading("ablation", effects[0], {"component": names}, **attributes)
 
 
 @dataclass(frozen=True)
 class Compensation(Knockout):
     """How later layers compensate for a knocked-out component (McGrath et al. 2023, arXiv 2307.15771).
 
-    Heads and MLPs are knocked out one at a time, as by `Ablation`. The reading is a change of the gap in nats
-    [component path condition item], along these paths:
+    Heads and MLPs are knocked out one at a time, as by `Ablation`. By default they are replaced by values without cues: a
+    mean over `conflict` and `congruent` keeps a component's sign that it has written, and a backup that waits for this
+    sign stays silent. The reading is a change of the gap in nats [component path condition item], along these paths:
 
     - `total`: the effect when all later layers react;
     - `direct`: the effect of the component's own output at the answer slot, with later layers' outputs held fixed;
@@ -107,11 +142,17 @@ class Compensation(Knockout):
       (Gemma 2 and 3), a layer's heads are one path, `L1.attn_out`.
 
     Raises:
-        TaskError: all items are of one group.
+        TaskError: all items are of one group, or `kind` is `cue_free` and the task lacks `cue_free_from`.
         ModelError: the residual stream is not the sum of the layers' outputs (OPT-350m), so no direct path exists.
     """
 
+    kind: AblationKind = "cue_free"
     slot_parts: ClassVar[tuple[Part, ...]] = ("attn_out", "resid_post")
+
+    @property
+    def donors(self) -> tuple[Condition, ...]:
+        """The conditions whose prompts give values without cues, if they are needed."""
+        return self.cue_free_from if self.kind == "cue_free" else ()
 
     def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The outputs of all heads, MLPs and attention layers, and the last residual stream."""
@@ -122,7 +163,7 @@ class Compensation(Knockout):
         """The change of each item's gap along each path, for each component."""
         import torch
 
-        replacements = _Replacements(run, self.folds, self.kind, self.draws, self.seed)
+        replacements = _Replacements(run, self, (self.kind,))
         slot = _SlotPaths(run)
         effects: dict[str, dict[str, Tensor]] = {}
         for site in _components(run, self.writes):
@@ -137,6 +178,49 @@ def _attributes(run: "Run", kind: str) -> dict[str, Any]:
     return {"quantity": "change of the logit gap", "unit": "nats", "origin": f"{kind} ablation of {run.model.name}"}
 
 
+def _comparison(run: "Run", names: list[str], kind: str, effects: "dict[str, ndarray]") -> dict[str, Any]:
+    """The mean effects with each kind of replacement value, and a warning where another kind than `kind` disagrees.
+
+    Kinds disagree at a component if their difference is significant at 5 % false discoveries over all components and
+    conditions, and at least 5 % of the largest of 2T, 2D and all mean effects.
+    """
+    import numpy as np
+
+    from distractor.numbers import number
+    from distractor.statistics.effects import LEAST_SHARE, judge
+    from distractor.statistics.intervals import Mean, mean_intervals
+    from distractor.statistics.sign_flips import benjamini_hochberg
+
+    groups = [item.group for item in run.batch.items]
+    conditions = [condition.value for condition in run.batch.conditions]
+    gap = run.gap.double().cpu().numpy()
+    means = {name: np.array(mean_intervals(effect, groups)) for name, effect in effects.items()}
+    table = {
+        name: {
+            component: {condition: Mean(*ends[:, k, c].tolist())._asdict() for c, condition in enumerate(conditions)}
+            for k, component in enumerate(names)
+        }
+        for name, ends in means.items()
+    }
+    differences = np.stack([effect - effects[kind] for name, effect in effects.items() if name != kind])
+    judged = judge(differences, groups, gap[0])
+    largest = max(abs((gap[0] - gap[-1]).mean()), abs((gap[0] + gap[-1]).mean()))
+    largest = max(largest, *(np.abs(ends[0]).max() for ends in means.values()), LEAST_NATS / LEAST_SHARE)
+    size = np.abs(judged.mean)
+    size = np.where(benjamini_hochberg(judged.p) & (size >= LEAST_SHARE * largest), size, 0).max(0)
+    worst = size.max(1)
+    notes = []
+    for k in np.argsort(-worst, kind="stable")[: int((worst > 0).sum())]:
+        c = int(size[k].argmax())
+        each = ", ".join(f"{name.replace('_', '-')} {number(ends[0][k, c])}" for name, ends in means.items())
+        notes.append(f"{names[k]} in {conditions[c]} ({each})")
+    if not notes:
+        return {"replacements": table}
+    more = f" and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
+    warning = f"the effect depends on the replacement values: {'; '.join(notes[:MOST_NAMED])}{more}"
+    return {"replacements": table, "warning": warning}
+
+
 def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
     """Every head and every MLP, in the order of the layers."""
     heads = run.model.n_heads
@@ -149,59 +233,74 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
 
 
 class _Replacements:
-    """The replacement values of each part of a run, computed once for each part."""
+    """The replacement values of each part of a run, of one or several kinds, computed once for each part."""
 
-    def __init__(self, run: "Run", folds: int, kind: AblationKind, draws: int, seed: int) -> None:
+    def __init__(self, run: "Run", settings: Knockout, kinds: Sequence[AblationKind]) -> None:
         import numpy as np
 
+        from distractor.errors import TaskError
         from distractor.probing.replacement_values import ReplacementValues
 
-        self.run, self.kind = run, kind
-        self.values_of_others = None if kind == "zero" else ReplacementValues.of(run.batch, folds)
-        rng = np.random.default_rng(seed)
-        self.donors = (
-            [self.values_of_others.draw(rng) for _ in range(draws)]
-            if self.values_of_others and kind == "resample"
-            else []
+        self.run, self.parts, self.kinds = run, settings.writes, kinds
+        missing = [c.value for c in settings.cue_free_from if c not in run.donors]
+        if "cue_free" in kinds and missing:
+            raise TaskError(
+                f"replacement values without cues come from {' and '.join(missing)} prompts, which the task lacks; add them "
+                "to its items, or use another kind (mean, zero, resample) in a probe of your own"
+            )
+        self.givers = [run.donors[condition] for condition in settings.cue_free_from] if "cue_free" in kinds else []
+        self.of_others = ReplacementValues.of(run.batch, settings.folds) if {"mean", "resample"} & {*kinds} else None
+        self.of_givers = ReplacementValues.of(run.batch, settings.folds, self.givers) if self.givers else None
+        rng = np.random.default_rng(settings.seed)
+        self.drawn = (
+            [self.of_others.draw(rng) for _ in range(settings.draws)] if self.of_others and "resample" in kinds else []
         )
+        self.seen: list[Mapping[Site, Tensor]] = []  # activations of one layer: of the batch, and of each giver
         self.last: tuple[Site, list[Tensor]] | None = None
 
     def values(self, site: Site) -> "list[Tensor]":
-        """The replacement values at a site, for each draw."""
-        import torch
-
+        """The replacement values at a site, kind by kind, and for each draw of a kind."""
         whole = Site(site.layer, site.part)
         if self.last is None or self.last[0] != whole:
             self.last = None  # frees memory before the next part
-            seen = self._seen(whole)
-            if self.kind == "zero":
-                self.last = whole, [torch.zeros_like(seen)]
-            elif self.donors:
-                self.last = whole, [donors.give(seen) for donors in self.donors]
-            elif self.values_of_others is not None:
-                self.last = whole, [self.values_of_others.mean(seen)]
-        assert self.last is not None
+            own, *given = self._activations(whole)
+            self.last = whole, [value for kind in self.kinds for value in self._of_kind(kind, own, given)]
         return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
 
-    def _seen(self, whole: Site) -> "Tensor":
-        """The activation at a site. If the run lacks it, it is read now and not stored."""
+    def _activations(self, whole: Site) -> "list[Tensor]":
+        """The activation at a site in the batch, and in each giver's. Those of one layer at a time are kept in memory."""
         from distractor.probing.run import observe
 
-        if whole in self.run.seen:
-            return self.run.seen[whole]
-        return observe(self.run.model, self.run.batch, [whole]).seen[whole]
+        is_seen = whole in self.run.seen
+        if not (self.seen and whole in self.seen[-1]):
+            self.seen = []
+            of_layer = [Site(whole.layer, part) for part in self.parts]
+            batches = self.givers if is_seen else [self.run.batch, *self.givers]
+            self.seen = [observe(self.run.model, batch, of_layer).seen for batch in batches]
+        read = [seen[whole] for seen in self.seen]
+        return [self.run.seen[whole], *read] if is_seen else read
 
-    def effect(self, sites: Sequence[Site]) -> "Tensor":
-        """The change of the gap when these sites are knocked out at once, averaged over the draws: [condition item]."""
+    def _of_kind(self, kind: AblationKind, own: "Tensor", given: "Sequence[Tensor]") -> "list[Tensor]":
+        """The values of one kind in the place of a site's `own`, one for each draw."""
+        import torch
+
+        if kind == "resample":
+            return [donors.give(own) for donors in self.drawn]
+        if kind == "cue_free" and self.of_givers is not None:
+            return [self.of_givers.mean(own, given)]
+        if kind == "mean" and self.of_others is not None:
+            return [self.of_others.mean(own)]
+        return [torch.zeros_like(own)]
+
+    def effects(self, sites: Sequence[Site]) -> "Tensor":
+        """The change of the gap when these sites are knocked out at once: [kind condition item], means over the draws."""
         import torch
 
         sites = sorted(sites, key=lambda site: (site.layer, site.part))  # each part of a layer is read once
-        drawn = [self.values(site) for site in sites]
-        changes = [
-            self.run.again(dict(zip(sites, values, strict=True))).gap - self.run.gap
-            for values in zip(*drawn, strict=True)
-        ]
-        return torch.stack(changes).mean(0)
+        of_sites = zip(*map(self.values, sites), strict=True)
+        gaps = self.run.gaps_again([dict(zip(sites, values, strict=True)) for values in of_sites])
+        counts = [len(self.drawn) if kind == "resample" else 1 for kind in self.kinds]
+        return torch.stack([(drawn - self.run.gap).mean(0) for drawn in gaps.split(counts)])
 
 
 class _SlotPaths:

@@ -19,8 +19,10 @@ MEMBERS = (
     "posed",
     "writes",
     "slot_parts",
+    "donors",
     "sites",
     "variants",
+    "kinds",
     "knock_out",
     "__call__",
 )

@@ -134,7 +134,9 @@ def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Ite
             model, kind = reading.source.name, kind_of(reading.data)
             if model not in models:
                 continue
-            is_sound = probe != "chance" and not reading.attributes.get("warning")
+            # The warning of a reading with several replacement values is about these, not about a failed self-check.
+            has_failed = bool(reading.attributes.get("warning")) and "replacements" not in reading.attributes
+            is_sound = probe != "chance" and not has_failed
             which = len(models) - models.index(model)
             of_probe = FIRST.index(probe) if probe in FIRST else len(FIRST)
             if kind in drawn_kinds:

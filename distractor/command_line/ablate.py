@@ -144,7 +144,7 @@ def ablate(
             for line in plan_run(each, sources, store, settings, knockout=knockout).lines():
                 say(line)
         return
-    probe = find_package("probes").PROBES["ablation"] if knockout else None
+    probe = find_package("probes").PROBES["ablation"].kinds["mean"] if knockout else None
     is_alone = len(tasks) == 1 and bool(ranked)
     if is_alone:
         from distractor.ablation import report

@@ -54,6 +54,7 @@ def _measure(model: HookedModel, encoding: Encoding, probe: Probe, conditions: t
         beside = {condition: batch(encoding, model, (condition,), every) for condition in probe.others}
         _check_answers(prompts, beside)
         run = replace(run, others={c: observe(model, b, sites, slot_parts=probe.slot_parts) for c, b in beside.items()})
+    run = replace(run, donors={c: batch(encoding, model, (c,)) for c in probe.donors if encoding.complete((c,))})
     if probe.writes:
         check_hooks(model, prompts.tokens[0, :1, : prompts.lengths[0]], probe.writes)
     with user_code(module, ProbeError):

@@ -52,6 +52,11 @@ class Probe(Protocol):
         """The parts that it needs only at the answer slot. Other positions are not kept in memory."""
         return ()
 
+    @property
+    def donors(self) -> tuple[Condition, ...]:
+        """Other conditions whose prompts give activations. They may have other lengths, and the task may lack them."""
+        return ()
+
     def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The sites whose activations the run must hold."""
         return []
@@ -59,6 +64,11 @@ class Probe(Protocol):
     def variants(self, conditions: Sequence[Condition]) -> "Mapping[str, Probe]":
         """The probes to run on a task with these conditions, by the suffix of their names."""
         return {"": self}
+
+    @property
+    def kinds(self) -> "Mapping[str, Probe]":
+        """The same probe with each kind of replacement value alone, its own first; empty if it has no such kinds."""
+        return {}
 
     def knock_out(self, sites: Sequence[Site]) -> "Probe | None":
         """The same probe with all `sites` knocked out together; None if it does not knock out sites."""

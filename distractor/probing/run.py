@@ -47,6 +47,15 @@ class Batch:
             roles=tuple(tuple(of_condition[i] for i in items) for of_condition in self.roles),
         )
 
+    def repeat(self, times: int) -> "Batch":
+        """Return the batch with all its prompts several times, one copy after the other along the conditions."""
+        return replace(
+            self,
+            conditions=self.conditions * times,
+            tokens=self.tokens.repeat(times, 1, 1),
+            roles=self.roles * times,
+        )
+
 
 def batch(
     encoding: Encoding, model: HookedModel, conditions: Sequence[Condition], also: Sequence[Condition] = ()
@@ -107,7 +116,8 @@ class Run:
 
     `log_probs` are those of the answers' first tokens at each prompt's last position; `seen[site]` has the axes
     [condition item pos], and then the site's own. Values at padded positions have no meaning. `others` are runs of the same
-    items under the probe's further conditions.
+    items under the probe's further conditions. `donors` are the prompts of other conditions whose activations a probe may
+    use (`Probe.donors`); those that the task lacks are missing.
     """
 
     model: HookedModel
@@ -115,6 +125,7 @@ class Run:
     log_probs: Float[Tensor, "condition item answer=2"]
     seen: Mapping[Site, Tensor]
     others: Mapping[Condition, "Run"] = field(default_factory=dict)
+    donors: Mapping[Condition, Batch] = field(default_factory=dict)
 
     @property
     def gap(self) -> Float[Tensor, "condition item"]:
@@ -126,6 +137,12 @@ class Run:
         `seen`.
         """
         return observe(self.model, self.batch, edits=edits)
+
+    def gaps_again(self, edits: Sequence[Mapping[Site, Tensor]]) -> Float[Tensor, "edit condition item"]:
+        """The gaps with each of several edits of the same sites, as of `again`. The edits share passes."""
+        joined = {site: torch.cat([edit[site] for edit in edits]) for site in edits[0]}
+        gap = observe(self.model, self.batch.repeat(len(edits)), edits=joined).gap
+        return gap.unflatten(0, (len(edits), -1))
 
     def reading(
         self,

@@ -74,6 +74,19 @@ def test_a_mean_is_over_the_role_in_other_groups_or_else_over_its_part_or_else_o
     assert_allclose(mean[1, :2], [subject, slot])
 
 
+def test_a_mean_over_other_prompts_matches_roles_although_lengths_differ() -> None:
+    batch, giver = by_hand(LONG, LONG, LONG, LONG), by_hand(SHORT, SHORT, SHORT, SHORT)
+    values = ReplacementValues.of(batch, folds=2, givers=[giver])
+    own = torch.full((2, 4, 4, 1), 1e6, dtype=torch.float64)
+    given = torch.arange(16.0, dtype=torch.float64).reshape(2, 4, 2, 1)
+    mean = values.mean(own, [given])[..., 0]
+    for item, others in ((0, given[:, 2:, :, 0]), (3, given[:, :2, :, 0])):
+        subject, slot = others[..., 0].mean(), others[..., 1].mean()
+        assert_allclose(mean[:, item], [[subject, subject, others.mean(), slot]] * 2)
+    with pytest.raises(TaskError, match=r"group 'a'"):
+        ReplacementValues.of(batch, folds=2, givers=[by_hand(SHORT, SHORT, groups="aa")])
+
+
 def test_a_donor_is_of_another_group_and_gives_the_token_that_matches_best() -> None:
     batch = by_hand(LONG, SHORT, SHORT, SHORT)
     donors = ReplacementValues.of(batch, folds=2).draw(np.random.default_rng(0))
