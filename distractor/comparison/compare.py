@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy import ndarray
 
-from distractor.comparison.map_changes import map_changes
+from distractor.comparison.map_changes import MapChange, map_changes
 from distractor.comparison.matching import MIN_LAYERS, depth_correlation, match_of
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, QuantityKey, SwitchedItem
 from distractor.comparison.sides import model_key, pairs_of, sides_of
@@ -21,6 +21,7 @@ from distractor.comparison.steps import MIN_STEPS, PATHS, TrainingCurves, curve
 from distractor.comparison.transfer import transfers
 from distractor.errors import DistractorError, ModelError, ScalingError, StoreError
 from distractor.models.same_run import from_same_run
+from distractor.models.same_weights import same_weights
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
 from distractor.probing.probe_results import ProbeResults
@@ -60,8 +61,9 @@ def compare(
 
     `probes` maps names to probes; without any, only behaviour is compared. With `ablation` among them, the sites of
     both tasks are chosen in each model (by `head_patching`, if read). They are knocked out in both models. With
-    `head_attribution_patching` instead, the strength of sites is a first-order estimate. With `forgive`, a probe that
-    fails in a model is skipped and listed in `refused`. Results are cached in `store`.
+    `head_attribution_patching` instead, the strength of sites is a first-order estimate. `ablation` is read with its own
+    kind of replacement value alone; the others (`Probe.kinds`) are read only if no changed site has other weights. With
+    `forgive`, a probe that fails in a model is skipped and listed in `refused`. Results are cached in `store`.
 
     Raises:
         DistractorError: fewer than two models; an unusable model, task text or store; a probe that reads no effects; or,
@@ -143,7 +145,8 @@ def count_steps(task: Task, sources: Sequence[Source], probes: "Mapping[str, Pro
 def _probed(
     result: ComparisonResult, probes: "Mapping[str, Probe]", store: Store, forgive: bool, advance: Advance
 ) -> ComparisonResult:
-    """Reads the probes in each model, and the strength of its sites."""
+    """Reads the probes in each model, each with its own kind of replacement value, and the strength of its sites."""
+    probes = {name: next(iter(probe.kinds.values()), probe) for name, probe in probes.items()}
     probe_results: list[ProbeResults | None] = []
     refused: dict[tuple[str, str], str] = {}
     for scores in result.scores:
@@ -222,13 +225,16 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
     matched = of_one_run or models[:1]
     read, other = first[matched[0][0]], second[matched[0][1]]
     match = match_of(read, other, same_run=bool(of_one_run))
-    maps = {
-        (name, a, b): tuple(map_changes(first[a], second[b], name))
-        for a, b in of_one_run
-        for name, readings in first[a].readings.items()
-        if kind_of(readings[0].data) in EFFECTS and name in second[b].readings
-    }
-    pair = replace(pair, match=match, maps=maps)
+    maps = _maps(first, second, of_one_run)
+    same = [same_weights(*(result.scores[model].source.folder for model in models)) for models in of_one_run]
+    pair = replace(pair, match=match, maps=maps, same_weights=frozenset.intersection(*same) if same else frozenset())
+    if pair.edited and not pair.edited_changes:
+        others = {
+            f"{name}_{kind}": one for name, probe in probes.items() for kind, one in list(probe.kinds.items())[1:]
+        }
+        again = {model: _read(result, model, others, store) for way in of_one_run for model in way} if others else {}
+        further = tuple(one for one in again.values() if one is not None)
+        pair = replace(pair, maps={**maps, **_maps(again, again, of_one_run)}, further=further)
     if "ablation" not in read.readings or "ablation" not in other.readings:
         return replace(pair, no_transfer="no component was knocked out, because `ablation` was not read")
     if match == "function":
@@ -241,6 +247,32 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
     both_ways = [way for a, b in matched for way in ((a, b), (b, a))]
     moved = [move for a, b in both_ways for move in transfers(result, a, b, match, probes["ablation"], store)]
     return replace(pair, transfers=tuple(moved))
+
+
+def _maps(
+    first: Mapping[int, ProbeResults | None],
+    second: Mapping[int, ProbeResults | None],
+    models: Sequence[tuple[int, int]],
+) -> dict[tuple[str, int, int], tuple[MapChange, ...]]:
+    """The maps of the probes that measure effects in both of two models."""
+    return {
+        (name, a, b): tuple(map_changes(one, other, name))
+        for a, b in models
+        if (one := first.get(a)) is not None and (other := second.get(b)) is not None
+        for name, readings in one.readings.items()
+        if kind_of(readings[0].data) in EFFECTS and name in other.readings
+    }
+
+
+def _read(result: ComparisonResult, model: int, probes: "Mapping[str, Probe]", store: Store) -> ProbeResults | None:
+    """Further probes in a model; None if all fail."""
+    try:
+        return read_probes(
+            result.task, [result.scores[model]], probes, store=store, settings=result.settings, forgive=True,
+            measure_strengths=False,
+        )  # fmt: skip
+    except ModelError:
+        return None
 
 
 def _training(result: ComparisonResult, name: str, models: Sequence[int]) -> TrainingCurves:

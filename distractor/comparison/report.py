@@ -1,6 +1,7 @@
 """Writes a comparison to the folder of a run: readings, figures and summary."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from distractor.comparison import figures as draw
@@ -44,7 +45,7 @@ def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, A
     for result in results:
         readings = (
             (name, reading)
-            for probe_results in result.probe_results
+            for probe_results in chain(result.probe_results, *(pair.further for pair in result.pairs))
             if probe_results is not None
             for name, every in probe_results.readings.items()
             for reading in every
@@ -115,10 +116,11 @@ def _side(result: ComparisonResult, index: int) -> dict[str, Any]:
 
 
 def _pair(result: ComparisonResult, pair: Pair) -> dict[str, Any]:
-    most = None
+    most: dict[str, Any] | None = None
     if pair.changed_most is not None:
         probe, one, i = pair.changed_most
         most = {"probe": probe, "map": one.name, "site": one.sites[i], "by": float(one.mean[i])}
+        most["has_same_weights"] = pair.has_same_weights(one.sites[i])
     return {
         "first": result.sides[pair.first].name,
         "second": result.sides[pair.second].name,

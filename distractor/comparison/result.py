@@ -13,6 +13,7 @@ from distractor.comparison.map_changes import MapChange
 from distractor.comparison.matching import Match
 from distractor.comparison.sides import Side, model_key
 from distractor.comparison.steps import PATHS, TrainingCurves
+from distractor.models.same_weights import owner
 from distractor.probing.cells import labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.strengths import Strength, first_half
@@ -60,9 +61,11 @@ class Transfer:
 class Pair:
     """Two sides compared: behaviour (`rows`), strength of both tasks' sites (`paths`), and items that switched answers.
 
-    `match` says how sites correspond; None if no sites were read. `maps` holds the maps of each probe for each pair of
-    models whose sites correspond by name. `depths` holds rank correlations over relative depth. `no_transfer` gives the
-    reason if no sites were transferred. `p_over_tasks` is the p of the primary row, adjusted over tasks (Holm).
+    `match` says how sites correspond; None if no sites were read. `same_weights` are the attention and MLPs whose weights
+    are equal in all models compared site by site (`same_weights`). `maps` holds the maps of each probe for each pair of
+    models whose sites correspond by name. `further` are readings with other kinds of replacement value, made if no changed
+    site is edited. `depths` holds rank correlations over relative depth. `no_transfer` gives the reason if no sites were
+    transferred. `p_over_tasks` is the p of the primary row, adjusted over tasks (Holm).
     """
 
     first: int
@@ -71,22 +74,50 @@ class Pair:
     paths: Mapping[str, Change]
     switched: tuple[SwitchedItem, ...]
     match: Match | None = None
+    same_weights: frozenset[str] = frozenset()
     maps: Mapping[tuple[str, int, int], tuple[MapChange, ...]] = field(default_factory=dict)
     depths: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    further: tuple[ProbeResults, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     no_transfer: str | None = None
     p_over_tasks: float | None = None
 
     @property
     def changed_most(self) -> tuple[str, MapChange, int] | None:
-        """The changed site with the largest difference: its probe, map and position; None if no site changed."""
-        changed = [
-            (probe, change, int(change.order[0]))
+        """The changed site with the largest difference: its probe, map and position; None if no site changed.
+
+        Sites are compared in nats of T or D: an exchange of activations changes the gap by twice as much as a knock-out.
+        The effect of a site may change because another site was edited, so edited sites come first. Of differences that
+        are equal within 1 %, the first probe's is taken.
+        """
+        ranked = self.edited_changes or self.changes
+        sizes = [abs(float(change.mean[i])) / (2 if "pair" in change.outer else 1) for _, change, i in ranked]
+        return next((one for one, size in zip(ranked, sizes, strict=True) if size >= 0.99 * max(sizes)), None)
+
+    @cached_property
+    def changes(self) -> tuple[tuple[str, MapChange, int], ...]:
+        """Every changed site: its probe, map and position in the map."""
+        return tuple(
+            (probe, change, int(i))
             for (probe, _, _), maps in self.maps.items()
             for change in maps
-            if change.is_marked.any()
-        ]
-        return max(changed, key=lambda site: abs(site[1].mean[site[2]]), default=None)
+            for i in np.flatnonzero(change.is_marked)
+        )
+
+    @property
+    def edited_changes(self) -> tuple[tuple[str, MapChange, int], ...]:
+        """The changes of edited sites."""
+        return tuple(one for one in self.changes if one[1].sites[one[2]] in self.edited)
+
+    @cached_property
+    def edited(self) -> frozenset[str]:
+        """The heads and MLPs whose weights differ; empty if all weights differ, because then any may be the cause."""
+        sites = {site for maps in self.maps.values() for change in maps for site in change.sites}
+        return frozenset(site for site in sites if self.same_weights and owner(site) not in {"", *self.same_weights})
+
+    def has_same_weights(self, site: str) -> bool:
+        """Whether the attention or MLP that computes a site has the same weights in both sides."""
+        return owner(site) in self.same_weights
 
     @property
     def maps_by_probe(self) -> dict[str, tuple[MapChange, ...]]:

@@ -44,6 +44,8 @@ NOTE = (
     "seeds of one model."
 )
 
+UNEDITED = " Its weights are the same in both models, so the change comes from another site."
+
 MATCHES = {
     "name": "one run: sites match by name",
     "depth": "separate runs: sites match by function, layers by relative depth",
@@ -96,7 +98,7 @@ def verdict(result: ComparisonResult, pair: Pair) -> list[str]:
         lines.append(
             f"The site that changed most is {one.sites[i]} ({probe}, {one.name}): by "
             f"{with_interval(one.mean[i], one.low[i], one.high[i])} nats, from {number(one.first[i])} to "
-            f"{number(one.second[i])}."
+            f"{number(one.second[i])}." + (UNEDITED if pair.has_same_weights(one.sites[i]) else "")
         )
     elif pair.maps:
         lines.append(f"No site's effect differs between {first} and {second} beyond item noise.")

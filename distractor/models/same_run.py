@@ -18,7 +18,9 @@ MIN_CORRELATION = 0.5  # weights of one run correlate at least this much; weight
 MAX_WEIGHTS = 1_000_000  # number of weights compared per matrix; larger matrices are sampled at even steps
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
-Matrix = tuple[Path, str, tuple[int, ...], int]  # a file, its dtype and shape, the byte of the first number
+WeightTensor = tuple[
+    Path, str, tuple[int, ...], int, int
+]  # a file, its dtype and shape, the first byte, number of bytes
 
 
 def from_same_run(first: Source, second: Source) -> bool:
@@ -38,7 +40,7 @@ def from_same_run(first: Source, second: Source) -> bool:
 def _correlation(first: Path, second: Path) -> float:
     """Return the median correlation over all weight matrices; -1 if the models differ in matrices or shapes."""
     ours, theirs = dict(_matrices(first)), dict(_matrices(second))
-    shapes = [{name: shape for name, (_, _, shape, _) in matrices.items()} for matrices in (ours, theirs)]
+    shapes = [{name: shape for name, (_, _, shape, *_) in matrices.items()} for matrices in (ours, theirs)]
     if not ours or shapes[0] != shapes[1]:
         return -1.0
     correlations = []
@@ -49,18 +51,23 @@ def _correlation(first: Path, second: Path) -> float:
     return float(np.median(correlations)) if correlations else -1.0
 
 
-def _matrices(folder: Path) -> Iterator[tuple[str, Matrix]]:
-    """Yield the matrices named in the headers of safetensors weights. Reading headers needs no torch."""
+def tensors(folder: Path) -> Iterator[tuple[str, WeightTensor]]:
+    """Yield the tensors named in the headers of safetensors weights. Reading headers needs no torch."""
     for path in (path for path in weight_files(folder) if path.suffix == ".safetensors"):
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
         for name, entry in header.items():
-            if name != "__metadata__" and len(entry["shape"]) > 1 and entry["dtype"] in DTYPES:
-                yield name, (path, entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
+            if name != "__metadata__":
+                start, end = entry["data_offsets"]
+                yield name, (path, entry["dtype"], tuple(entry["shape"]), 8 + length + start, end - start)
 
 
-def _sample(path: Path, dtype: str, shape: tuple[int, ...], start: int) -> ndarray:
+def _matrices(folder: Path) -> Iterator[tuple[str, WeightTensor]]:
+    return ((name, tensor) for name, tensor in tensors(folder) if len(tensor[2]) > 1 and tensor[1] in DTYPES)
+
+
+def _sample(path: Path, dtype: str, shape: tuple[int, ...], start: int, _: int) -> ndarray:
     """Return the numbers of a matrix, evenly sampled if it is large."""
     size = int(np.prod(shape))
     raw = np.memmap(path, dtype=DTYPES[dtype], mode="r", offset=start, shape=(size,))[:: max(1, size // MAX_WEIGHTS)]

@@ -130,7 +130,9 @@ def test_the_summary_is_json_without_nan_and_holds_the_conclusions(planted: tupl
 
 def test_tables_fit_the_terminal_and_name_the_planted_change(planted: tuple[ComparisonResult, Path]) -> None:
     text = " ".join(printed(tables(planted[0])).split())
-    assert re.search(r"changed most is L0H1\.z \(head_patching.*\): by -3\.00 \[.*\] nats, from 4\.00 to 1\.00", text)
+    assert re.search(
+        r"changed most is L0H1\.z \(ablation, conflict\): by 1\.50 \[.*\] nats, from -2\.00 to -0\.50", text
+    )
     assert re.search(r"16 items .*: 0 to the true answer, 16 to the distractor's", text)
     assert re.search(r"the 1 site of strong in weak .*, 100% of the loss", text)
 
