@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ALONE, TRUE = Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY
 ALIKE = 0.9  # of sites that add at least this share of what the best site adds, the last one is chosen
+CONFLICT = 2  # the number of the condition `conflict` in a reading
 LEAST = 0.05  # a site with a smaller share of the effect of all sites is not looked at
 
 
@@ -42,6 +43,10 @@ class Overcoming(Probe):
     `chosen`, `unshared`, `shared` and `all`. Knock-outs of single sites in `conflict` and `congruent` are not measured.
     Coordinates are `gap` and `final_norm` (the scale of the final norm) for each condition, and `neutral_gap`.
 
+    If the chosen sites are silent in `conflict`, the component `latent` is what they write there once the attribute
+    `suppressors`, other heads and MLPs, hold no cue (`distractor.probing.latent`). `random` is ω for random sets of other
+    sites, drawn with the random seed `seed`.
+
     Raises:
         EncodeError: the task lacks a condition.
         TaskError: the items have fewer than two groups.
@@ -50,6 +55,7 @@ class Overcoming(Probe):
     share: float = 0.8
     shared_from: float = 0.2
     candidates: int = 24
+    seed: int = 0
     conditions: ClassVar[tuple[Condition, ...]] = (Condition.NEUTRAL,)
     others: ClassVar[tuple[Condition, ...]] = (ALONE, TRUE, Condition.CONFLICT, Condition.CONGRUENT)
     writes: ClassVar[tuple[Part, ...]] = ("z", "mlp_out")
@@ -70,9 +76,11 @@ class Overcoming(Probe):
         from xarray import DataArray
 
         from distractor.errors import TaskError
+        from distractor.probing.latent import Silenced
         from distractor.probing.stream import at_slot
         from distractor.probing.strengths import first_half
         from distractor.probing.transplants import Exchanges
+        from distractor.statistics.overcoming import NEAR_0, POSITIVE
 
         items = run.batch.items
         if len({item.group for item in items}) < 2:
@@ -109,6 +117,15 @@ class Overcoming(Probe):
                 ),
             ]
         )
+        components = [*singles, *sets]
+        latent: dict[str, Any] = {}
+        of_chosen = values[0, len(singles)]  # [condition item]
+        if chosen and NEAR_0[0] < of_chosen[CONFLICT][half].mean() / of_chosen[0][half].mean() < POSITIVE[0]:
+            test = Silenced(run, chosen, of_chosen[0], half).latent(self.seed)
+            row = np.full((2, 1, *values.shape[2:]), np.nan)
+            row[0, 0, CONFLICT] = test.written
+            values, components = np.concatenate([values, row], 1), [*components, "latent"]
+            latent = {"suppressors": [str(site) for site in test.suppressors], "random": list(test.random)}
         last = Site(run.model.n_layers - 1, "resid_post")
         norms = torch.stack([run.model.final_norm_scale(at_slot(run.others[c], last))[0] for c in self.others])
         gaps = torch.stack([run.others[c].gap[0] for c in self.others])
@@ -117,7 +134,7 @@ class Overcoming(Probe):
             dims=["exchange", "component", "condition", "item"],
             coords={
                 "exchange": ["transplant", "knock_out"],
-                "component": [*singles, *sets],
+                "component": components,
                 "condition": [str(condition) for condition in self.others],
                 "item": [item.id for item in items],
                 "is_choosing": ("item", half),
@@ -137,6 +154,7 @@ class Overcoming(Probe):
                 "shared": [str(site) for site in shared],
                 "same_last_token": _share_with_same_last_token(run),
             }
+            | latent
             | ({"whole_prompts": exchanges.why} if exchanges.why else {}),
         )
 

@@ -136,6 +136,8 @@ def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
     if model.sites:
         sites = ", ".join(f"{one.site} ({one.state}, ω {number(one.omega)}, {one.share:.0%})" for one in model.sites)
         yield f"Sites that write the distractor's answer in {name}, with their share of the effect: {sites}."
+    if model.latent:
+        yield _sentence(model.latent.sentence)
     if model.shared:
         yield f"Sites that write for both tasks: {', '.join(model.shared)}."
     if model.sites or model.shared:

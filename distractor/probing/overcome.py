@@ -12,6 +12,7 @@ from distractor.models.source import Source
 from distractor.probing.cells import groups_of, kind_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
+from distractor.statistics.latent import LatentTest, latent_test
 from distractor.statistics.overcoming import (
     NEAR_0,
     NEGATIVE,
@@ -55,13 +56,17 @@ class SiteShare:
 
 @dataclass(frozen=True)
 class ModelOvercome:
-    """How one model overcomes the distractor. `shared` names sites of both tasks; `cautions` limit what can be said."""
+    """How one model overcomes the distractor. `shared` names sites of both tasks; `cautions` limit what can be said.
+
+    `latent` is the test of what silences the sites; None unless they are silent in conflict.
+    """
 
     source: Source
     found: Overcome
     sites: tuple[SiteShare, ...]
     shared: tuple[str, ...]
     cautions: tuple[str, ...]
+    latent: LatentTest | None = None
 
     @property
     def shares(self) -> dict[str, float]:
@@ -82,6 +87,7 @@ class ModelOvercome:
             "sites": sites,
             "shared_sites": list(self.shared),
             "shares": self.shares,
+            "latent": self.latent and self.latent.as_dict(),
         }
 
 
@@ -123,7 +129,23 @@ def of_model(task: Task, reading: Reading) -> ModelOvercome:
     is_written = found.label != "unlearning"
     sites = _site_shares(data) if is_written else ()
     shared = tuple(data.attrs["shared"]) if is_written else ()
-    return ModelOvercome(reading.source, found, sites, shared, (*found.cautions, *_cautions(task, data)))
+    cautions = (*found.cautions, *_cautions(task, data))
+    return ModelOvercome(reading.source, found, sites, shared, cautions, _latent(task, data, found))
+
+
+def _latent(task: Task, data: "DataArray", found: Overcome) -> LatentTest | None:
+    if "suppressors" not in data.attrs or found.label not in ("suppression at the source", "undetermined"):
+        return None
+    held_out = _held_out(data)
+    effects = data.sel(exchange="transplant").isel(item=held_out)
+    return latent_test(
+        data.attrs["suppressors"],
+        alone=effects.sel(component="chosen", condition="distractor_only").values,
+        conflict=effects.sel(component="chosen", condition="conflict").values,
+        latent=effects.sel(component="latent", condition="conflict").values,
+        groups=np.array(groups_of(task, data))[held_out].tolist(),
+        random=data.attrs["random"],
+    )
 
 
 def _evidence(task: Task, data: "DataArray") -> OvercomingEvidence:

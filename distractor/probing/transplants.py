@@ -255,7 +255,7 @@ class _Cells:
                 tokens,
                 last.unique(),
                 reads={Site(model.n_layers - 1, "resid_post"): ends.append},
-                edits={site: _at(last, edit) for site, edit in self._edits(cells[:, None]).items()},
+                edits={site: set_at(last, edit) for site, edit in self._edits(cells[:, None]).items()},
             )
             yield cells, ends[0][torch.arange(len(cells), device=item.device), last]
 
@@ -272,25 +272,27 @@ class _Cells:
         for part in sorted({Site(site.layer, site.part) for one in self.transplants for site in one.sites}, key=str):
             given = torch.stack([self.prompts[condition].seen[part] for condition in conditions])[source, item]
             chosen = self._chosen(part, given.shape[2] if part.part == "z" else 1)[number]
-            edits[part] = _exchange(given, chosen if part.part == "z" else chosen[..., 0])
+            edits[part] = set_where(given, chosen if part.part == "z" else chosen[..., 0])
         return edits
 
     def _chosen(self, part: Site, heads: int) -> Bool[Tensor, "transplant head"]:
         """Whether a transplant changes each head of a layer, or its MLP."""
-        rows = [[_holds(one.sites, part, head) for head in range(heads)] for one in self.transplants]
+        rows = [[holds(one.sites, part, head) for head in range(heads)] for one in self.transplants]
         return torch.tensor(rows, device=self.into.tokens.device)
 
 
-def _holds(sites: Sequence[Site], part: Site, head: int) -> bool:
+def holds(sites: Sequence[Site], part: Site, head: int) -> bool:
+    """Whether a set of sites has a head of a layer, or its MLP."""
     return Site(part.layer, part.part, head if part.part == "z" else None) in sites or part in sites
 
 
-def _exchange(given: Tensor, where: Bool[Tensor, "line place *head"]) -> Edit:
+def set_where(given: Tensor, where: Bool[Tensor, "line place *head"]) -> Edit:
+    """The edit of activations [line place *head *rest] to the given ones, where it is so."""
     there = where.reshape(*where.shape, *(1 for _ in given.shape[where.ndim :]))
     return lambda value: torch.where(there, given, value)
 
 
-def _at(last: Int[Tensor, " row"], edit: Edit) -> Edit:
+def set_at(last: Int[Tensor, " row"], edit: Edit) -> Edit:
     """The edit at one position of each row."""
 
     def change(value: Tensor) -> Tensor:
