@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PROBES = ("ablation", "head_patching")
 """The default probes: the loss without each component, and the heads and MLPs that carry each task's cue."""
 
-WITHOUT_EFFECTS = ("logit_lens", "attention", "linear_probe", "overcoming")
+WITHOUT_EFFECTS = ("logit_lens", "attention", "linear_probe", "overcoming", "read_out")
 """Probes that do not measure effects of sites, so they cannot compare models site by site."""
 
 
