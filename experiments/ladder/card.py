@@ -156,7 +156,9 @@ def draw(contents: Mapping[str, Summary], path: Path) -> None:
     columns = min(2, len(contents))
     rows = -(-len(contents) // columns)
     figure = Figure(figsize=(3.6 * columns, 2.7 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
+    for panel in panels[len(contents) :]:
+        panel.remove()
     for panel, (task, content) in zip(panels, contents.items(), strict=False):
         sizes = [size["n_params"] for size in content["sizes"]]
         low, mean, high = (
@@ -217,7 +219,7 @@ def main() -> None:
     text = CARD.read_text(encoding="utf-8")
     for heading, table in tables.items():
         text = replace_table(text, heading, table)
-    CARD.write_text(text, encoding="utf-8")
+    CARD.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
     draw(contents, CARD.with_name("preference.png"))
 
 
