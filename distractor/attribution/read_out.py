@@ -49,7 +49,7 @@ class SizeFactors:
 
 
 @dataclass(frozen=True)
-class Change:
+class PreferenceChange:
     """The change of preference in conflict between two sizes, and its two parts, which add up to it.
 
     The length of the normalised stream, √d_model, grows with width. It is counted as the read-out's; `stream_with_width` is
@@ -92,7 +92,7 @@ class ReadOutOverSize:
     """The factors at each size, the smallest first, and the changes that can be split."""
 
     sizes: tuple[SizeFactors, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[PreferenceChange, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
@@ -125,7 +125,7 @@ def read_out_over_size(results: ProbeResults) -> ReadOutOverSize | None:
     return ReadOutOverSize(tuple(sizes), tuple(_changes(sizes, groups)) if is_curve else ())
 
 
-def _changes(sizes: Sequence[SizeFactors], groups: Sequence[str]) -> Iterator[Change]:
+def _changes(sizes: Sequence[SizeFactors], groups: Sequence[str]) -> Iterator[PreferenceChange]:
     """The changes from the smallest size to the peak of preference, and on to the largest; each over the seeds that all
     sizes have.
     """
@@ -139,7 +139,7 @@ def _changes(sizes: Sequence[SizeFactors], groups: Sequence[str]) -> Iterator[Ch
         change = mean_over_seeds(stream + read_out, groups)
         sign = 1 if change.mean > 0 else -1
         margins = [mean_over_seeds(sign * rows, groups) for rows in (stream - read_out, more - less)]
-        yield Change(
+        yield PreferenceChange(
             sizes[start].name,
             sizes[end].name,
             change,

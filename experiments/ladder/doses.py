@@ -32,7 +32,7 @@ from .train import read_records, train
 
 TASK = "hindsight_neglect"
 RATES = (0.02, 0.05, 0.15, 0.5)
-SIZES = ("4x1", "12x1", "16x2", "24x2", "32x2")
+SIZES = ("4x1", "12x2", "16x2", "24x2", "32x2")
 STEPS = (500, 1000)
 SEEDS = (830, 831, 832, 833, 834)
 HERE = Path(__file__).parent
