@@ -1,5 +1,6 @@
 """Figures of attribution: where in a model, and in the prompt, the answers come from."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -352,7 +353,7 @@ def _finish_maps(
 ) -> None:
     """Adds the colour bar and the title: model, task, method, what all maps share, and the meaning of frames."""
     attrs = reading.data.attrs
-    label = f"{attrs['quantity']}\n({attrs['unit']})"
+    label = f"{attrs['quantity']} ({attrs['unit']})"
     colour_bar(figure, image, np.asarray(panels), label, aspect)
     shared = [labels(cells, str(d))[0] for d in cells["mean"].dims if d not in INNER and cells.sizes[d] == 1]
     method = ", ".join([attrs["origin"].split(" of ")[0], *shared])
@@ -361,7 +362,8 @@ def _finish_maps(
         if "marked" in cells
         else "means over items"
     )
-    warning = f"\nWarning: {attrs['warning']}" if attrs.get("warning") else ""
+    # The table beside it has the numbers that a warning has in brackets.
+    warning = "\nWarning: " + re.sub(r" \([^)]*\)", "", attrs["warning"]) if attrs.get("warning") else ""
     style.headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
 
 

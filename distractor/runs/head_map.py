@@ -1,6 +1,7 @@
 """Heat maps of components: one row a layer, one column a head, and the MLP in the last column."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,7 +88,7 @@ def colour_bar(figure: Figure, image: Any, panels: Any, label: str, aspect: floa
     """Draw the colour scale of maps: sizes without sign, and the answer that each end supports."""
     size = FuncFormatter(lambda value, _: f"{abs(value):g}")
     bar = figure.colorbar(image, ax=panels, shrink=0.8, aspect=aspect, format=size)
-    bar.set_label(label)
+    bar.set_label(fill(label, 14))  # short lines, so that it does not reach the words above and below a short bar
     bar.ax.set_xlabel("supports the\ndistractor's", fontsize=7, color=colours.DISTRACTOR, loc="left")
     bar.ax.set_title("supports the\ntrue answer", fontsize=7, color=colours.TRUE, loc="left")
 
