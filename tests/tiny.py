@@ -210,3 +210,15 @@ def save(
 def plain(folder: str, dtype: torch.dtype = torch.float64) -> Any:
     """Load a folder with plain transformers."""
     return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+
+
+def modules(network: Any, layer: int) -> tuple[Any, Any]:
+    """A layer's map from heads to the stream, and its MLP, in plain transformers."""
+    if hasattr(network, "transformer"):
+        block = network.transformer.h[layer]
+        return block.attn.c_proj, block.mlp
+    if hasattr(network, "gpt_neox"):
+        block = network.gpt_neox.layers[layer]
+        return block.attention.dense, block.mlp
+    block = network.model.layers[layer]
+    return block.self_attn.o_proj, block.mlp

@@ -60,7 +60,7 @@ ALL = "all"
 
 
 def find_probes(names: list[str] | None) -> "dict[str, Probe]":
-    """Find probes by name or `path.py:NAME`; `all` are all built-in ones, and without names it is those of `DEFAULT`.
+    """Find probes by name or `path.py:NAME`; `all` means all built-in ones. Without names, those of `DEFAULT`.
 
     A user's probe is called NAME.
 

@@ -49,12 +49,7 @@ def plainly(network: Any, tokens: Tensor, answers: Tensor, given: dict[str, Tens
         return output
 
     for layer in range(2):
-        if hasattr(network, "transformer"):
-            block = network.transformer.h[layer]
-            first, second = block.attn.c_proj, block.mlp
-        else:
-            block = network.model.layers[layer]
-            first, second = block.self_attn.o_proj, block.mlp
+        first, second = tiny.modules(network, layer)
         handles += [
             first.register_forward_pre_hook(partial(heads, layer)),
             second.register_forward_hook(partial(mlp, layer)),

@@ -38,18 +38,6 @@ Slot = Mapping[str, Tensor]
 """What each layer's heads (`0.z`) and MLP (`0.mlp`) give at the answer slot."""
 
 
-def modules(network: Any, layer: int) -> tuple[Any, Any]:
-    """The map from heads to the stream, and the MLP."""
-    if hasattr(network, "transformer"):
-        block = network.transformer.h[layer]
-        return block.attn.c_proj, block.mlp
-    if hasattr(network, "gpt_neox"):
-        block = network.gpt_neox.layers[layer]
-        return block.attention.dense, block.mlp
-    block = network.model.layers[layer]
-    return block.self_attn.o_proj, block.mlp
-
-
 def plainly(network: Any, tokens: Tensor, answers: Tensor, given: Slot, sites: tuple[Site, ...]) -> tuple[float, Slot]:
     """The gap of one prompt in plain transformers with some sites' values at its last token, and all values there."""
     seen: dict[str, Tensor] = {}
@@ -72,7 +60,7 @@ def plainly(network: Any, tokens: Tensor, answers: Tensor, given: Slot, sites: t
         return output
 
     for layer in range(2):
-        first, second = modules(network, layer)
+        first, second = tiny.modules(network, layer)
         handles += [
             first.register_forward_pre_hook(partial(heads, layer)),
             second.register_forward_hook(partial(mlp, layer)),
