@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import einsum
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -34,8 +35,8 @@ def longest_line_of(length: int) -> int:
     return 2 * length + LINE_TOKENS
 
 
-PATCHABLE_PARTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "z", "attn_out", "resid_mid", "mlp_out")
-"""The parts that cached patching supports. A pattern has two positions, so it is not supported."""
+PATCHABLE_PARTS: tuple[Part, ...] = ("resid_pre", "q", "k", "v", "pattern", "z", "attn_out", "resid_mid", "mlp_out")
+"""The parts that cached patching supports. A pattern is exchanged as the result `z` that it gives with the head's values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +150,9 @@ class CachedPatching:
             return lambda value: seen.__setitem__(site, value)
 
         stream = [Site(layer, "resid_pre") for layer in range(model.n_layers)]
+        values = [Site(site.layer, "v") for site in sites if site.part == "pattern"]
         past = model.make_cache()
-        model.run_layers(tokens, past, reads={site: keep(site) for site in dict.fromkeys([*stream, *sites])})
+        model.run_layers(tokens, past, reads={site: keep(site) for site in dict.fromkeys([*stream, *sites, *values])})
         return cls(model, lengths, seen, [(layer.keys, layer.values) for layer in past.layers])
 
     def gaps(
@@ -171,7 +173,7 @@ class CachedPatching:
             changed = cells.at[packed.cells, packed.positions] & (packed.cells >= 0)
             mask = packed.mask
             for place, site in enumerate(sites):
-                given = self.seen[site][partners[rows][:, None], packed.positions]
+                given = self._given(site, partners)[rows[:, None], packed.positions]
                 where = changed
                 if cells.heads is not None:
                     heads = torch.arange(given.shape[2], device=given.device)
@@ -180,6 +182,12 @@ class CachedPatching:
                 logits = self.model.answer_logits(resid, answers[cells.rows[which]])
                 found[place, which] = logits[:, 0] - logits[:, 1]
         return found
+
+    def _given(self, site: Site, partners: Int[Tensor, " row"]) -> Float[Tensor, "row pos *rest"]:
+        """The activation that each prompt gets; for a pattern, the result of the partner's pattern with its own values."""
+        if site.part == "pattern":
+            return mixed(self.seen[site][partners], self.seen[Site(site.layer, "v")])
+        return self.seen[site][partners]
 
     def _end(
         self, site: Site, packed: Packed, mask: AttentionMask, past: Sequence[tuple[Tensor, Tensor]], edit: Edit
@@ -190,7 +198,7 @@ class CachedPatching:
         entering = edit(clean) if site == start else clean
         edits: dict[Site, Edit] = {start: lambda _: entering}
         if site != start:
-            edits[site] = edit
+            edits[Site(site.layer, "z") if site.part == "pattern" else site] = edit
         ends: list[Tensor] = []
         # For layers that are left out, only the length of the cache is needed.
         cached = [(k, v) if layer >= site.layer else (k[:1], v[:1]) for layer, (k, v) in enumerate(past)]
@@ -203,6 +211,14 @@ class CachedPatching:
             edits=edits,
         )
         return ends[0]
+
+
+def mixed(
+    pattern: Float[Tensor, "row head query key"], values: Float[Tensor, "row key shared d_head"]
+) -> Float[Tensor, "row query head d_head"]:
+    """What heads make of values by attention patterns; heads may share values."""
+    each = values.repeat_interleave(pattern.shape[1] // values.shape[2], 2)
+    return einsum(pattern.to(each), each, "row head query key, row key head d -> row query head d")
 
 
 def _exchange(given: Tensor, where: Bool[Tensor, "line place *head"]) -> Edit:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from einops import einsum, rearrange, reduce
+from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -19,7 +19,14 @@ from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Edit, Read, Tap, set_to
 from distractor.models.self_check import ROUNDING
 from distractor.models.site import HEAD_PARTS, PARTS, Part, Site
-from distractor.probing.cached_patching import LINE_TOKENS, PATCHABLE_PARTS, CachedPatching, Patches, longest_line_of
+from distractor.probing.cached_patching import (
+    LINE_TOKENS,
+    PATCHABLE_PARTS,
+    CachedPatching,
+    Patches,
+    longest_line_of,
+    mixed,
+)
 from distractor.probing.run import Batch, Run
 from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
 
@@ -56,7 +63,7 @@ Node = tuple[Site, Bool[Tensor, "item pos"] | None]
 
 CLEAN_TOKENS = 2048  # the number of tokens whose keys, values and activations are in memory at once
 
-SLOT_PARTS: tuple[Part, ...] = ("q", "z", "attn_out", "resid_mid", "mlp_out")
+SLOT_PARTS: tuple[Part, ...] = ("q", "pattern", "z", "attn_out", "resid_mid", "mlp_out")
 """Parts of the last layer that matter only at the answer slot, because no later layer reads other positions."""
 
 
@@ -65,20 +72,24 @@ def patched_gaps(run: Run, nodes: Sequence[Node]) -> tuple[Float[Tensor, "node c
     """The gaps of `patched_gap` at many nodes, by cached patching.
 
     Patches before the first token that differs change nothing and are not run, because both prompts are equal there.
-    Patterns always use `patched_gap`. In a model without support for cached patching, all parts use it; the second
-    value is then the reason, otherwise empty.
+    A whole layer's pattern always uses `patched_gap`. In a model without support for cached patching, all parts use it;
+    the second value is then the reason, otherwise empty.
     """
     require_full_precision(run.model)
     model, batch = run.model, run.batch
     found = torch.full((len(nodes), 2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
-    parts = {site.part for site, _ in nodes} & {*PATCHABLE_PARTS, "resid_post"}
+    parts = {site.part for site, _ in nodes if not _is_whole_pattern(site)} & {*PATCHABLE_PARTS, "resid_post"}
     why = _why_not_cached(run, [part for part in PARTS if part in parts]) if parts else ""
-    places = [k for k, (site, _) in enumerate(nodes) if site.part in parts and not why]
+    places = [k for k, (site, _) in enumerate(nodes) if site.part in parts and not (why or _is_whole_pattern(site))]
     if places:
         found[places] = _cached_gaps(run, [nodes[k] for k in places])
     for k in sorted(set(range(len(nodes))) - set(places)):
         found[k] = patched_gap(model, batch, *nodes[k])
     return found, why
+
+
+def _is_whole_pattern(site: Site) -> bool:
+    return site.part == "pattern" and site.head is None
 
 
 def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
@@ -323,7 +334,7 @@ def _moved_results(
 
     def mix(site: Site) -> Read:
         def look(pattern: Tensor) -> None:
-            moved[site] = _mixed(_other(pattern) - pattern, values.pop(site.layer))
+            moved[site] = mixed(_other(pattern) - pattern, values.pop(site.layer))
 
         return look
 
@@ -348,13 +359,6 @@ def _moved_results(
                 edits: dict[Site, Edit] = dict.fromkeys(here, _exchange_beside)
                 some.gap(model, edits=edits | {Site(site.layer, "z"): restore(site) for site in here}, times=2)
     return moved
-
-
-def _mixed(
-    pattern: Float[Tensor, "row head query key"], values: Float[Tensor, "row key shared d_head"]
-) -> Float[Tensor, "row query head d_head"]:
-    each = values.repeat_interleave(pattern.shape[1] // values.shape[2], 2)
-    return einsum(pattern.to(each), each, "row head query key, row key head d -> row query head d")
 
 
 def _exchange_beside(value: Tensor) -> Tensor:
