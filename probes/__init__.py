@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from distractor.probing.screening import Screening
+
 from .ablation import Ablation, Compensation
 from .activation_patching import ActivationPatching
 from .attention import Attention
@@ -22,15 +24,15 @@ PROBES: "dict[str, Probe]" = {
     "direct_attribution": DirectAttribution(),
     "direct_attribution_by_role": DirectAttribution(by_role=True),
     "activation_patching": ActivationPatching(),
-    "head_patching": ActivationPatching(parts=("z", "mlp_out", "pattern")),
+    "head_patching": ActivationPatching(parts=("z", "mlp_out", "pattern"), screening=Screening()),
     "attribution_patching": AttributionPatching(),
     "head_attribution_patching": AttributionPatching(parts=("z", "mlp_out", "q", "k", "v", "pattern")),
     "path_patching": PathPatching(),
-    "ablation": Ablation(compared=("zero", "cue_free")),
+    "ablation": Ablation(compared=("zero", "cue_free"), screening=Screening()),
     "ablation_zero": Ablation(kind="zero"),
     "ablation_resample": Ablation(kind="resample"),
     "compensation": Compensation(),
-    "overcoming": Overcoming(),
+    "overcoming": Overcoming(screening=Screening()),
     "read_out": ReadOut(),
     "attention": Attention(),
     "linear_probe": LinearProbe(),

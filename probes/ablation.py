@@ -7,10 +7,12 @@ pair's conditions and over the answers, and taken by role in the prompt.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
+from distractor.probing.replacements import AblationKind, Replacements, mean_estimates
+from distractor.probing.screening import Screening
 from distractor.text.task import Condition
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
@@ -21,11 +23,6 @@ if TYPE_CHECKING:
 
     from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
-
-AblationKind = Literal["mean", "zero", "resample", "cue_free"]
-"""The replacement of an output: the mean over other groups' items, zero, single items of other groups, or the mean over
-other groups' prompts of a condition without cues.
-"""
 
 MOST_NAMED = 4
 """The number of components that a warning names, the largest disagreement first."""
@@ -72,6 +69,11 @@ class Ablation(Knockout):
     `cue_free_from`, `cue_free` is left out. The attribute `replacements` holds the mean effect of each kind on each
     component under each condition, with its 95 % interval; `warning` names the components where they disagree.
 
+    With `screening`, models with many sites are screened by gradients, and components are ablated where the estimated
+    effect is largest for any kind of replacement value under any condition, and at a random sample of the others. The
+    other components are NaN; the attribute `screening` bounds the effects that were missed. Kinds are then `compared` at
+    the largest estimates only.
+
     The reading is the total effect gap(ablated) − gap(clean), in nats: [component condition item]. It is negative if
     the component supports the true answer, and positive if it supports the distractor's. With `together`, these sites
     are ablated at once, as one component.
@@ -83,6 +85,7 @@ class Ablation(Knockout):
 
     together: tuple[Site, ...] = ()
     compared: tuple[AblationKind, ...] = ()
+    screening: Screening | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,11 +101,16 @@ class Ablation(Knockout):
     @property
     def kinds(self) -> "Mapping[str, Ablation]":
         """The ablation with each kind of replacement value alone, its own kind first."""
-        return {kind: replace(self, kind=kind, compared=()) for kind in (self.kind, *self.compared)}
+        return {kind: replace(self, kind=kind, compared=(), screening=None) for kind in (self.kind, *self.compared)}
+
+    @property
+    def unscreened(self) -> "Ablation":
+        """The same ablation of every component."""
+        return replace(self, screening=None)
 
     def knock_out(self, sites: Sequence[Site]) -> "Ablation":
         """The same ablation of these sites together, with its own kind of replacement value."""
-        return replace(self, together=tuple(sites), compared=())
+        return replace(self, together=tuple(sites), compared=(), screening=None)
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
@@ -117,13 +125,41 @@ class Ablation(Knockout):
         giving = {item.group for donors in run.donors.values() for item in donors.items}
         can_give = set(self.cue_free_from) <= set(run.donors) and len(giving) > 1
         kinds = (self.kind, *(kind for kind in self.compared if kind != "cue_free" or can_give))
-        replacements = _Replacements(run, self, kinds)
+        if self.screening is not None and not self.together and self.screening.is_needed(len(sets)):
+            return self._screened(run, self.screening, [site for (site,) in sets], kinds)
+        replacements = Replacements(run, self, kinds)
         effects = torch.stack([replacements.effects(sites) for sites in sets], 1)
         attributes = _attributes(run, self.kind)
         if len(kinds) > 1:
             tables = dict(zip(kinds, effects.double().cpu().numpy(), strict=True))
             attributes |= _comparison(run, names, self.kind, tables)
         return run.reading("ablation", effects[0], {"component": names}, **attributes)
+
+    def _screened(
+        self, run: "Run", screening: Screening, sites: Sequence[Site], kinds: Sequence[AblationKind]
+    ) -> "DataArray":
+        """The effects of the sites that screening picks."""
+        import torch
+
+        picked = screening.pick(mean_estimates(run, self, kinds, sites))
+        every, own = Replacements(run, self, kinds, by_layer=True), Replacements(run, self, kinds[:1], by_layer=True)
+        is_largest = [k in picked.largest for k in picked.measured]
+        largest = torch.stack([every.effects([sites[k]]) for k in sorted(picked.largest)], 1)
+        sampled = [own.effects([sites[k]]) for k in picked.sampled]
+        effects = torch.zeros(len(picked.measured), *largest.shape[2:], dtype=torch.float64)
+        effects[is_largest] = largest[0].double().cpu()
+        if sampled:
+            effects[[not is_in for is_in in is_largest]] = torch.stack(sampled)[:, 0].double().cpu()
+        table = effects.numpy()
+        attributes = _attributes(run, self.kind) | {
+            "absent": "not measured: its estimated effect is small",
+            "screening": picked.report(sites, table.mean(-1).T, _least(run)),
+        }
+        if len(kinds) > 1:
+            names = [str(sites[k]) for k in sorted(picked.largest)]
+            tables = dict(zip(kinds, largest.double().cpu().numpy(), strict=True))
+            attributes |= _comparison(run, names, self.kind, tables)
+        return run.reading("ablation", picked.spread(table), {"component": list(map(str, sites))}, **attributes)
 
 
 @dataclass(frozen=True)
@@ -163,7 +199,7 @@ class Compensation(Knockout):
         """The change of each item's gap along each path, for each component."""
         import torch
 
-        replacements = _Replacements(run, self, (self.kind,))
+        replacements = Replacements(run, self, (self.kind,))
         slot = _SlotPaths(run)
         effects: dict[str, dict[str, Tensor]] = {}
         for site in _components(run, self.writes):
@@ -204,7 +240,7 @@ def _comparison(run: "Run", names: list[str], kind: str, effects: "dict[str, nda
     }
     differences = np.stack([effect - effects[kind] for name, effect in effects.items() if name != kind])
     judged = judge(differences, groups, gap[0])
-    largest = max(abs((gap[0] - gap[-1]).mean()), abs((gap[0] + gap[-1]).mean()))
+    largest = _gap_in_question(run)
     largest = max(largest, *(np.abs(ends[0]).max() for ends in means.values()), LEAST_NATS / LEAST_SHARE)
     size = np.abs(judged.mean)
     size = np.where(benjamini_hochberg(judged.p) & (size >= LEAST_SHARE * largest), size, 0).max(0)
@@ -221,6 +257,19 @@ def _comparison(run: "Run", names: list[str], kind: str, effects: "dict[str, nda
     return {"replacements": table, "warning": warning}
 
 
+def _gap_in_question(run: "Run") -> float:
+    """The larger of 2T and 2D in nats."""
+    gap = run.gap.double()
+    return max(abs(float((gap[0] - gap[-1]).mean())), abs(float((gap[0] + gap[-1]).mean())))
+
+
+def _least(run: "Run") -> float:
+    """The smallest effect that counts, in nats."""
+    from distractor.statistics.effects import LEAST_SHARE
+
+    return max(LEAST_SHARE * _gap_in_question(run), LEAST_NATS)
+
+
 def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
     """Every head and every MLP, in the order of the layers."""
     heads = run.model.n_heads
@@ -230,77 +279,6 @@ def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
         for part in parts
         for site in ([Site(layer, part, head) for head in range(heads)] if part == "z" else [Site(layer, part)])
     ]
-
-
-class _Replacements:
-    """The replacement values of each part of a run, of one or several kinds, computed once for each part."""
-
-    def __init__(self, run: "Run", settings: Knockout, kinds: Sequence[AblationKind]) -> None:
-        import numpy as np
-
-        from distractor.errors import TaskError
-        from distractor.probing.replacement_values import ReplacementValues
-
-        self.run, self.parts, self.kinds = run, settings.writes, kinds
-        missing = [c.value for c in settings.cue_free_from if c not in run.donors]
-        if "cue_free" in kinds and missing:
-            raise TaskError(
-                f"replacement values without cues come from {' and '.join(missing)} prompts, which the task lacks; add them "
-                "to its items, or use another kind (mean, zero, resample) in a probe of your own"
-            )
-        self.givers = [run.donors[condition] for condition in settings.cue_free_from] if "cue_free" in kinds else []
-        self.of_others = ReplacementValues.of(run.batch, settings.folds) if {"mean", "resample"} & {*kinds} else None
-        self.of_givers = ReplacementValues.of(run.batch, settings.folds, self.givers) if self.givers else None
-        rng = np.random.default_rng(settings.seed)
-        self.drawn = (
-            [self.of_others.draw(rng) for _ in range(settings.draws)] if self.of_others and "resample" in kinds else []
-        )
-        self.seen: list[Mapping[Site, Tensor]] = []  # activations of one layer: of the batch, and of each giver
-        self.last: tuple[Site, list[Tensor]] | None = None
-
-    def values(self, site: Site) -> "list[Tensor]":
-        """The replacement values at a site, kind by kind, and for each draw of a kind."""
-        whole = Site(site.layer, site.part)
-        if self.last is None or self.last[0] != whole:
-            self.last = None  # frees memory before the next part
-            own, *given = self._activations(whole)
-            self.last = whole, [value for kind in self.kinds for value in self._of_kind(kind, own, given)]
-        return [value if site.head is None else value[..., site.head, :] for value in self.last[1]]
-
-    def _activations(self, whole: Site) -> "list[Tensor]":
-        """The activation at a site in the batch, and in each giver's. Those of one layer at a time are kept in memory."""
-        from distractor.probing.run import observe
-
-        is_seen = whole in self.run.seen
-        if not (self.seen and whole in self.seen[-1]):
-            self.seen = []
-            of_layer = [Site(whole.layer, part) for part in self.parts]
-            batches = self.givers if is_seen else [self.run.batch, *self.givers]
-            self.seen = [observe(self.run.model, batch, of_layer).seen for batch in batches]
-        read = [seen[whole] for seen in self.seen]
-        return [self.run.seen[whole], *read] if is_seen else read
-
-    def _of_kind(self, kind: AblationKind, own: "Tensor", given: "Sequence[Tensor]") -> "list[Tensor]":
-        """The values of one kind in the place of a site's `own`, one for each draw."""
-        import torch
-
-        if kind == "resample":
-            return [donors.give(own) for donors in self.drawn]
-        if kind == "cue_free" and self.of_givers is not None:
-            return [self.of_givers.mean(own, given)]
-        if kind == "mean" and self.of_others is not None:
-            return [self.of_others.mean(own)]
-        return [torch.zeros_like(own)]
-
-    def effects(self, sites: Sequence[Site]) -> "Tensor":
-        """The change of the gap when these sites are knocked out at once: [kind condition item], means over the draws."""
-        import torch
-
-        sites = sorted(sites, key=lambda site: (site.layer, site.part))  # each part of a layer is read once
-        of_sites = zip(*map(self.values, sites), strict=True)
-        gaps = self.run.gaps_again([dict(zip(sites, values, strict=True)) for values in of_sites])
-        counts = [len(self.drawn) if kind == "resample" else 1 for kind in self.kinds]
-        return torch.stack([(drawn - self.run.gap).mean(0) for drawn in gaps.split(counts)])
 
 
 class _SlotPaths:

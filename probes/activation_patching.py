@@ -3,16 +3,21 @@
 Heimersheim and Nanda 2024, arXiv 2404.15255.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from distractor.probing.probe import PairProbe
+from distractor.probing.probe import PairProbe, Probe
+from distractor.probing.screening import Screening
+from distractor.text.task import ALIGNED, Condition
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
     from xarray import DataArray
 
+    from distractor.probing.patching_map import PatchingMap
     from distractor.probing.run import Run
+    from distractor.probing.screening import Picked
 
 
 @dataclass(frozen=True)
@@ -26,25 +31,89 @@ class ActivationPatching(PairProbe):
     The residual stream is patched at one layer and role at a time: [pair direction part layer role item]. Heads, and the
     MLPs beside them, are patched one at a time at all positions: [pair direction component item].
 
+    `other` may also be a condition of another length, such as `neutral`. Then a prompt gets the activations at the positions
+    whose role both prompts have; the answer slot always matches. Patterns have two positions and are left out.
+
     `noising` is the change of the gap (nats) in `conflict` with activations of the other prompt. `denoising` is the change
     in the other prompt with activations of `conflict`. Models with parallel attention and MLP (GPT-NeoX) have no
     `resid_mid`.
 
+    With `screening`, components of models with many of them are screened by gradients (`AttributionPatching`), and patched
+    where the estimate is largest in either direction, and at a random sample of the others. The other components are NaN;
+    the attribute `screening` bounds the effects that were missed.
+
     Raises:
-        TaskError: no item has a requested role.
+        TaskError: no item has a requested role, or the parts are patterns alone and `other` has other lengths.
         ModelError: the model is loaded in half precision, or has no such part.
     """
+
+    screening: Screening | None = None
+
+    @property
+    def unscreened(self) -> "ActivationPatching":
+        """The same patches of every site."""
+        return replace(self, screening=None)
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The pair, or `conflict` alone if the other condition has other lengths."""
+        return (Condition.CONFLICT, self.other) if self.other in ALIGNED else (Condition.CONFLICT,)
+
+    @property
+    def others(self) -> tuple[Condition, ...]:
+        """The other condition if it has other lengths."""
+        return () if self.other in ALIGNED else (self.other,)
+
+    def variants(self, conditions: Sequence[Condition]) -> Mapping[str, Probe]:
+        """One probe for each aligned condition of the task; only this one if its other condition is not aligned."""
+        return super().variants(conditions) if self.other in ALIGNED else {"": self}
 
     def __call__(self, run: "Run") -> "DataArray":
         """The change of each item's gap, site by site."""
         from distractor.probing.patching_map import PatchingMap
+        from distractor.statistics.agreement import SMALL
 
+        if self.others:
+            return self._by_role(run)
         cells = PatchingMap.of(run, self.parts, self.roles)
-        effects, notes = cells.exact(cells.nodes)
+        nodes, picked = cells.nodes, self._picked(cells)
+        effects, notes = cells.exact(nodes if picked is None else [nodes[k] for k in picked.measured])
+        values, attributes = effects.cpu().numpy(), dict[str, Any](notes)
+        if picked is not None:
+            least = SMALL * (abs(cells.gap_in_question) or float(abs(cells.pair_gap).mean()))
+            attributes["screening"] = picked.report([site for site, _ in nodes], values.mean(-1).T, least)
+            attributes["absent"] = "not measured: its estimated effect is small"
+            values = picked.spread(values)
+        return cells.reading(
+            values,
+            {},
+            name="activation_patching",
+            origin=f"activation patching of {run.model.name}",
+            **attributes,
+        )
+
+    def _by_role(self, run: "Run") -> "DataArray":
+        """The same between prompts of different lengths."""
+        from distractor.probing.role_patching import beside, patched_by_role
+
+        pair = beside(run, run.others[self.other])
+        cells, effects = patched_by_role(pair, tuple(part for part in self.parts if part != "pattern"), self.roles)
         return cells.reading(
             effects.cpu().numpy(),
             {},
             name="activation_patching",
-            origin=f"activation patching of {run.model.name}",
-            **notes,
+            origin=f"activation patching of {run.model.name}, matched by role",
+            absent="the item has no token with this role under both conditions",
         )
+
+    def _picked(self, cells: "PatchingMap") -> "Picked | None":
+        """The components to patch; None if all are patched."""
+        import torch
+
+        from distractor.probing.patching import first_order_effects
+
+        if self.screening is None or not (cells.is_of_components and self.screening.is_needed(len(cells.nodes))):
+            return None
+        effects = first_order_effects(cells.run.model, cells.run.batch, cells.layers)
+        estimates = torch.stack([cells.at(node, effects)[0].mean(-1) for node in cells.nodes], -1)
+        return self.screening.pick(estimates.cpu().numpy())

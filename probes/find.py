@@ -23,6 +23,7 @@ MEMBERS = (
     "sites",
     "variants",
     "kinds",
+    "unscreened",
     "knock_out",
     "__call__",
 )

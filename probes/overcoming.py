@@ -1,11 +1,12 @@
 """Whether the distractor's answer is still written if there is a true cue, and whether it still counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from distractor.models.site import Part, Site
 from distractor.probing.probe import Probe
+from distractor.probing.screening import Screening
 from distractor.text.task import Condition, Task
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Batch, Run
+    from distractor.probing.screening import Picked
     from distractor.probing.strengths import Half
     from distractor.probing.transplants import Exchanges
 
@@ -47,6 +49,10 @@ class Overcoming(Probe):
     `suppressors`, other heads and MLPs, hold no cue (`distractor.probing.latent`). `random` is ω for random sets of other
     sites, drawn with the random seed `seed`.
 
+    With `screening`, models with many sites are screened by gradients, and single sites are measured where their estimated
+    effects in `distractor_only` are largest, and at a random sample of the others. The other sites are NaN, and belong to
+    no set but `all`. The attribute `screening` bounds the effects that were missed.
+
     Raises:
         EncodeError: the task lacks a condition.
         TaskError: the items have fewer than two groups.
@@ -56,6 +62,7 @@ class Overcoming(Probe):
     shared_from: float = 0.2
     candidates: int = 24
     seed: int = 0
+    screening: Screening | None = None
     conditions: ClassVar[tuple[Condition, ...]] = (Condition.NEUTRAL,)
     others: ClassVar[tuple[Condition, ...]] = (ALONE, TRUE, Condition.CONFLICT, Condition.CONGRUENT)
     writes: ClassVar[tuple[Part, ...]] = ("z", "mlp_out")
@@ -64,6 +71,11 @@ class Overcoming(Probe):
     def posed(self, task: Task) -> Task:
         """The task whose `distractor_only` differs from `neutral` by the distractor's cue alone, if there is one."""
         return task.with_cue_alone()
+
+    @property
+    def unscreened(self) -> "Overcoming":
+        """The same probe, which measures every site."""
+        return replace(self, screening=None)
 
     def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The last residual stream."""
@@ -86,14 +98,15 @@ class Overcoming(Probe):
         if len({item.group for item in items}) < 2:
             raise TaskError(f"all {len(items)} items are of one group, but sites are chosen on half of the groups")
         exchanges = Exchanges.of(run)
-        singles = {str(site): (site,) for site in _components(run.model)}
+        components = tuple(_components(run.model))
         half = first_half([item.group for item in items], items)
+        picked = self._picked(run, components, half)
+        every = components if picked is None else tuple(components[k] for k in picked.measured)
         single = {
-            "transplant": exchanges.transplant(list(singles.values()), self.others),
-            "knock_out": exchanges.knock_out(list(singles.values()), (ALONE, TRUE)),
+            "transplant": exchanges.transplant([(site,) for site in every], self.others),
+            "knock_out": exchanges.knock_out([(site,) for site in every], (ALONE, TRUE)),
         }
-        every = tuple(site for (site,) in singles.values())
-        total = float(exchanges.transplant([every], (ALONE,))[0, 0, half].mean())
+        total = float(exchanges.transplant([components], (ALONE,))[0, 0, half].mean())
         means = {name: values[:, :2, half].mean(-1) for name, values in single.items()}  # [site, alone or true]
         is_active = means["transplant"][:, 0] > LEAST * max(total, 0)
         alone, true = (np.abs(np.stack([means[exchange][:, k] for exchange in single])) for k in (0, 1))
@@ -103,9 +116,14 @@ class Overcoming(Probe):
         unshared = tuple(every[k] for k in order if is_active[k] and not is_shared[k])
         chosen, joint = self._chosen(exchanges, unshared, total, half) if total > 0 else ((), [])
         shared = tuple(every[k] for k in order if is_active[k] and is_shared[k])
-        sets = {"chosen": chosen, "unshared": unshared, "shared": shared, "all": every}
+        sets = {"chosen": chosen, "unshared": unshared, "shared": shared, "all": components}
         together = list(sets.values())
-        absent = np.full((len(singles), 2, len(items)), np.nan)
+        screened: dict[str, Any] = {}
+        if picked is not None:
+            exact = np.stack([of_exchange[:, 0] for of_exchange in means.values()])
+            screened = {"screening": picked.report(components, exact, LEAST * abs(total))}
+            single = {exchange: picked.spread(of_exchange) for exchange, of_exchange in single.items()}
+        absent = np.full((len(components), 2, len(items)), np.nan)
         values = np.stack(
             [
                 np.concatenate([single["transplant"], exchanges.transplant(together, self.others)]),
@@ -117,15 +135,17 @@ class Overcoming(Probe):
                 ),
             ]
         )
-        components = [*singles, *sets]
+        names = [*map(str, components), *sets]
         latent: dict[str, Any] = {}
-        of_chosen = values[0, len(singles)]  # [condition item]
+        of_chosen = values[0, len(components)]  # [condition item]
         if chosen and NEAR_0[0] < of_chosen[CONFLICT][half].mean() / of_chosen[0][half].mean() < POSITIVE[0]:
-            test = Silenced(run, chosen, of_chosen[0], half).latent(self.seed)
+            test = Silenced(run, chosen, of_chosen[0], half, self.screening).latent(self.seed)
             row = np.full((2, 1, *values.shape[2:]), np.nan)
             row[0, 0, CONFLICT] = test.written
-            values, components = np.concatenate([values, row], 1), [*components, "latent"]
+            values, names = np.concatenate([values, row], 1), [*names, "latent"]
             latent = {"suppressors": [str(site) for site in test.suppressors], "random": list(test.random)}
+            if test.screening is not None:
+                latent["suppressor_screening"] = dict(test.screening)
         last = Site(run.model.n_layers - 1, "resid_post")
         norms = torch.stack([run.model.final_norm_scale(at_slot(run.others[c], last))[0] for c in self.others])
         gaps = torch.stack([run.others[c].gap[0] for c in self.others])
@@ -134,7 +154,7 @@ class Overcoming(Probe):
             dims=["exchange", "component", "condition", "item"],
             coords={
                 "exchange": ["transplant", "knock_out"],
-                "component": components,
+                "component": names,
                 "condition": [str(condition) for condition in self.others],
                 "item": [item.id for item in items],
                 "is_choosing": ("item", half),
@@ -155,8 +175,20 @@ class Overcoming(Probe):
                 "same_last_token": _share_with_same_last_token(run),
             }
             | latent
+            | screened
             | ({"whole_prompts": exchanges.why} if exchanges.why else {}),
         )
+
+    def _picked(self, run: "Run", components: Sequence[Site], half: "Half") -> "Picked | None":
+        """The sites to measure, by estimates on the half; None if all are measured."""
+        import numpy as np
+
+        from distractor.probing.slopes import exchange_slopes
+
+        if self.screening is None or not self.screening.is_needed(len(components)):
+            return None
+        estimates = exchange_slopes(run, components, ALONE)
+        return self.screening.pick(np.stack([of_exchange[:, half].mean(-1) for of_exchange in estimates.values()]))
 
     def _chosen(
         self, exchanges: "Exchanges", unshared: Sequence[Site], total: float, half: "Half"

@@ -190,6 +190,8 @@ def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Datase
             )
             if why := results.why_no_recovery(reading):
                 notes.append(f"Shares and marks are not defined: {why}.")
+    if screened := attrs.get("screening"):
+        notes.append(f"{screened['sentence']}.")
     if warning := attrs.get("warning"):
         notes.append(f"Warning: {warning}")
     return Group(title, table, *map(Text, notes))

@@ -72,6 +72,8 @@ def compare(
     settings = settings or Settings()
     check_models(sources)
     check_probes(probes)
+    # Screening would measure other sites in each model.
+    probes = {name: probe.unscreened for name, probe in probes.items()}
     if probes:
         check_request(task, settings, halved=is_halved(probes))
     scores = tuple(sweep(task, sources, store, settings, advance))

@@ -7,8 +7,10 @@ conflict prompt itself: the candidates brought none. Two passes measure one set 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, product
 from math import comb
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +18,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from distractor.models.hooked_model import HookedModel
-from distractor.models.hooks import Edit, Read
+from distractor.models.hooks import Edit, Read, set_to
 from distractor.models.site import Site
+from distractor.probing.onward import why_not_onward
+from distractor.probing.patching import SLOPES
+from distractor.probing.positions import same_roles
 from distractor.probing.run import Batch, Run
+from distractor.probing.screening import Screening
 from distractor.probing.strengths import Half
 from distractor.probing.transplants import holds, set_at, set_where
 from distractor.scoring.score import TOKENS_PER_PASS
@@ -29,6 +35,7 @@ ALIKE = 0.9  # of candidates that add at least this share of what the best one a
 LEAST = 0.05  # the smallest gain of ω by which a suppressor is added
 SHARE = 0.8  # no further suppressor is added once ω is this large
 SETS = 99  # the largest number of random sets
+SCREENED_SETS = 39  # the same in models whose sites are screened
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,25 +43,39 @@ class Latent:
     """The suppressors, and what the silenced sites write in `conflict` if the suppressors hold no cue, in nats.
 
     `random` has the ω of each random set of other candidates, of the same kind and number, on items that did not choose
-    the suppressors. Without suppressors, `written` is what the sites write in the clean prompts.
+    the suppressors. Without suppressors, `written` is what the sites write in the clean prompts. `screening` says which
+    candidates were tried (`Picked.report`, in units of ω); None if all were.
     """
 
     suppressors: tuple[Site, ...]
     written: Float[np.ndarray, " item"]
     random: tuple[float, ...]
+    screening: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Silenced:
     """Sites of a run of neutral prompts that write the distractor's answer `alone`, but not in `conflict`.
 
-    `alone` is their effect in `distractor_only`, in nats. Suppressors are chosen on the items of `half`.
+    `alone` is their effect in `distractor_only`, in nats. Suppressors are chosen on the items of `half`. With `screening`
+    and many candidates, only the largest gradients and a random sample are tried.
     """
 
     run: Run
     chosen: tuple[Site, ...]
     alone: Float[np.ndarray, " item"]
     half: Half
+    screening: Screening | None = None
+
+    @cached_property
+    def is_screened(self) -> bool:
+        """Whether only some candidates are tried."""
+        return self.screening is not None and self.screening.is_needed(len(self.candidates))
+
+    @cached_property
+    def _is_by_layer(self) -> bool:
+        """Whether passes start at the lowest layer that they need."""
+        return self.is_screened and not why_not_onward(self.run)
 
     @property
     def candidates(self) -> list[Site]:
@@ -69,21 +90,64 @@ class Silenced:
 
     def latent(self, seed: int) -> Latent:
         """Choose suppressors on the half, one by one by joint ω, and measure them and random sets."""
-        candidates = self.candidates
+        candidates, picked, screening = self.candidates, None, None
+        if self.is_screened and self.screening is not None:
+            picked = self.screening.pick(self.estimates(candidates)[:, self.half].mean(-1)[None])
+        tried = candidates if picked is None else [candidates[k] for k in picked.measured]
         sites: tuple[Site, ...] = ()
         omega = float(self._omega([()], self.half)[0])
-        while len(sites) < MOST and omega < SHARE and (left := [site for site in candidates if site not in sites]):
+        while len(sites) < MOST and omega < SHARE and (left := [site for site in tried if site not in sites]):
             gain = self._omega([(*sites, site) for site in left], self.half) - omega
+            if picked is not None and not sites:
+                screening = picked.report(candidates, gain[None], LEAST, "of ω")
             if gain.max() <= LEAST:
                 break
             # In a chain, each site has the whole effect; the last one acts on the silenced sites.
             best = max(np.flatnonzero(gain >= ALIKE * gain.max()).tolist(), key=lambda k: _depth(left[k]))
             sites, omega = (*sites, left[best]), omega + float(gain[best])
         others = [site for site in candidates if site not in sites]
-        sets = _random_sets(sites, others, np.random.default_rng(seed)) if sites else []
+        most = SETS if picked is None else SCREENED_SETS
+        sets = _random_sets(sites, others, np.random.default_rng(seed), most) if sites else []
         random = self._omega(sets, ~self.half) if sets else np.zeros(0)
         every = np.ones(len(self.half), dtype=bool)
-        return Latent(sites, self.written([sites], every)[0], tuple(random.tolist()))
+        return Latent(sites, self.written([sites], every)[0], tuple(random.tolist()), screening)
+
+    def estimates(self, sites: Sequence[Site]) -> Float[np.ndarray, "site item"]:
+        """First-order estimates of the change of ω if each site holds no cue, by gradients through both prompts.
+
+        Each item's change is relative to the mean of `alone` over the half.
+        """
+        neutral, conflict = self.run.batch, self.run.others[Condition.CONFLICT].batch
+        place, parts = same_roles(conflict, neutral), list(dict.fromkeys(Site(s.layer, s.part) for s in sites))
+        found = torch.zeros(len(sites), len(neutral.items), dtype=torch.float64, device=place.device)
+        longest = max(conflict.tokens.shape[2], neutral.tokens.shape[2])
+        for some in torch.arange(len(neutral.items), device=place.device).split(
+            max(1, TOKENS_PER_PASS // longest // SLOPES)
+        ):
+            with torch.no_grad():
+                given = self._values(neutral.tokens[0, some], parts)
+                values = self._in_conflict(conflict, some, {})
+            with torch.enable_grad():
+                leaves = {part: value.clone().requires_grad_() for part, value in values.items()}
+                gap = self._gap(neutral, some, leaves)
+                slopes = torch.autograd.grad(gap.sum(), list(leaves.values()))
+                # How much of each head's or MLP's change is there: 0 in the clean prompts.
+                shares = {
+                    part: torch.zeros(
+                        len(some), 1, *value.shape[2:-1], 1, dtype=value.dtype, device=value.device
+                    ).requires_grad_()
+                    for part, value in given.items()
+                }
+                edits = {part: _towards(given[part], place[some], share) for part, share in shares.items()}
+                ends = self._in_conflict(conflict, some, edits)
+                written = torch.stack(
+                    [(ends[part] * slope).sum() for part, slope in zip(leaves, slopes, strict=True)]
+                ).sum()
+                by_part = dict(zip(shares, torch.autograd.grad(written, list(shares.values())), strict=True))
+            for k, site in enumerate(sites):
+                slope = by_part[Site(site.layer, site.part)].flatten(1)
+                found[k, some] = -slope[:, site.head or 0].double()
+        return found.cpu().numpy() / self.alone[self.half].mean()
 
     def _omega(self, sets: Sequence[Sequence[Site]], kept: Half) -> Float[np.ndarray, " set"]:
         return self.written(sets, kept).mean(-1) / self.alone[kept].mean()
@@ -97,20 +161,32 @@ class Silenced:
         items = np.flatnonzero(kept).tolist()
         neutral, conflict = (one.batch.take(items) for one in (self.run, self.run.others[Condition.CONFLICT]))
         clean = self.run.gap[0, items].double()
-        place = _same_roles(conflict, neutral)
+        place = same_roles(conflict, neutral)
         parts = list(dict.fromkeys(Site(site.layer, site.part) for sites in sets for site in sites))
         found = torch.zeros(len(sets), len(items), dtype=torch.float64, device=clean.device)
         rows_of_pass = max(1, TOKENS_PER_PASS // max(conflict.tokens.shape[2], neutral.tokens.shape[2]))
+        starts: dict[int, list[int]] = {}
+        for number, sites in enumerate(sets):
+            starts.setdefault(self._start(sites), []).append(number)
         for some in torch.arange(len(items), device=clean.device).split(rows_of_pass):
             given = self._values(neutral.tokens[0, some], parts)
-            pairs = torch.cartesian_prod(torch.arange(len(sets), device=clean.device), some)
-            for rows in pairs.split(rows_of_pass):
-                number, item = rows.unbind(-1)
-                values = self._in_conflict(
-                    conflict, item, self._edits(sets, number, place[item], item - some[0], given)
-                )
-                found[number, item] = clean[item] - self._gap(neutral, item, values).double()
+            stream = [Site(layer, "resid_pre") for layer in starts if layer]
+            before = self._values(conflict.tokens[0, some], stream)
+            for start, numbers in starts.items():
+                pairs = torch.cartesian_prod(torch.tensor(numbers, device=clean.device), some)
+                for rows in pairs.split(rows_of_pass):
+                    number, item = rows.unbind(-1)
+                    edits = self._edits(sets, number, place[item], item - some[0], given)
+                    if start:
+                        site = Site(start, "resid_pre")
+                        edits[site] = set_to(before[site][item - some[0]])
+                    values = self._in_conflict(conflict, item, edits, start)
+                    found[number, item] = clean[item] - self._gap(neutral, item, values).double()
         return found.cpu().numpy()
+
+    def _start(self, sites: Sequence[Site]) -> int:
+        """The layer at which passes of conflict prompts with these edited sites start."""
+        return min(site.layer for site in (*sites, *self.chosen)) if self._is_by_layer else 0
 
     def _values(self, tokens: Int[Tensor, "row pos"], sites: Sequence[Site]) -> dict[Site, Tensor]:
         """The values at some sites at all positions."""
@@ -143,9 +219,9 @@ class Silenced:
         return edits
 
     def _in_conflict(
-        self, conflict: Batch, item: Int[Tensor, " row"], edits: Mapping[Site, Edit]
+        self, conflict: Batch, item: Int[Tensor, " row"], edits: Mapping[Site, Edit], start: int = 0
     ) -> dict[Site, Float[Tensor, "row *rest"]]:
-        """The values of the silenced sites at the answer slot of edited conflict prompts."""
+        """The values of the silenced sites at the answer slot of edited conflict prompts, from the layer `start` on."""
         last, every = conflict.lengths[item] - 1, torch.arange(len(item), device=item.device)
         seen: dict[Site, Tensor] = {}
 
@@ -153,7 +229,15 @@ class Silenced:
             return lambda value: seen.__setitem__(site, value[every, last])
 
         parts = dict.fromkeys(Site(site.layer, site.part) for site in self.chosen)
-        self._run(conflict.tokens[0, item], {part: keep(part) for part in parts}, edits)
+        reads, model = {part: keep(part) for part in parts}, self.run.model
+        if self._is_by_layer:
+            stop = 1 + max(site.layer for site in self.chosen)
+            here = {site: edit for site, edit in edits.items() if start <= site.layer < stop}
+            model.run_layers(
+                conflict.tokens[0, item], model.make_cache(), start=start, stop=stop, reads=reads, edits=here
+            )
+        else:
+            self._run(conflict.tokens[0, item], reads, edits)
         return seen
 
     def _gap(
@@ -186,24 +270,24 @@ def _heads(model: HookedModel, layers: Sequence[int]) -> list[Site]:
     return [Site(layer, "z", head) for layer in layers for head in range(model.n_heads)]
 
 
-def _same_roles(prompts: Batch, others: Batch) -> Int[Tensor, "item pos"]:
-    """For each token, the position of the token with the same role in the item's other prompt; −1 if there is none."""
-    places = torch.full(prompts.tokens.shape[1:], -1)
-    for item, (row, other) in enumerate(zip(prompts.roles[0], others.roles[0], strict=True)):
-        at = {role: place for place, role in enumerate(other)}
-        places[item, : len(row)] = torch.tensor([at.get(role, -1) for role in row])
-    return places.to(prompts.tokens.device)
+def _towards(given: Float[Tensor, "item from_pos *rest"], place: Int[Tensor, "item pos"], share: Tensor) -> Edit:
+    """The edit that moves a share [item 1 *head 1] of the way to the given activations, where both prompts have the role."""
+    moved = given[torch.arange(len(place), device=place.device)[:, None], place.clamp(min=0)]
+    there = (place >= 0).reshape(*place.shape, *(1 for _ in given.shape[2:]))
+    return lambda value: value + share * torch.where(there, moved - value, 0)
 
 
-def _random_sets(sites: Sequence[Site], others: Sequence[Site], rng: np.random.Generator) -> list[tuple[Site, ...]]:
-    """Random sets of as many heads and as many MLPs as `sites` has; all sets if there are few."""
+def _random_sets(
+    sites: Sequence[Site], others: Sequence[Site], rng: np.random.Generator, most: int
+) -> list[tuple[Site, ...]]:
+    """At most so many random sets of as many heads and as many MLPs as `sites` has; all sets if there are few."""
     kinds = [[site for site in others if site.part == part] for part in ("z", "mlp_out")]
     counts = [sum(site.part == part for site in sites) for part in ("z", "mlp_out")]
-    if np.prod([comb(len(kind), count) for kind, count in zip(kinds, counts, strict=True)], dtype=float) <= SETS:
+    if np.prod([comb(len(kind), count) for kind, count in zip(kinds, counts, strict=True)], dtype=float) <= most:
         of_kind = (combinations(kind, count) for kind, count in zip(kinds, counts, strict=True))
         return [(*heads, *mlps) for heads, mlps in product(*of_kind)]
     drawn: dict[frozenset[Site], None] = {}
-    while len(drawn) < SETS:
+    while len(drawn) < most:
         picks = [rng.permutation(len(kind))[:count] for kind, count in zip(kinds, counts, strict=True)]
         drawn[frozenset(kind[k] for kind, pick in zip(kinds, picks, strict=True) for k in pick)] = None
     return [tuple(one) for one in drawn]

@@ -203,4 +203,7 @@ def _cautions(task: Task, data: "DataArray") -> tuple[str, ...]:
             "true_only equals distractor_swapped, so its distractor cue is replaced and not absent; sites that read it there "
             "count as shared"
         )
+    for name in ("screening", "suppressor_screening"):
+        if name in data.attrs:
+            cautions.append(data.attrs[name]["sentence"])
     return tuple(cautions)

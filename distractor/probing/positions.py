@@ -55,6 +55,15 @@ class Positions:
         return torch.stack([(self.index == role).any(-1) for role in range(len(self.labels))])
 
 
+def same_roles(prompts: Batch, others: Batch) -> Int[Tensor, "item pos"]:
+    """For each token, the position of the token with the same role in the item's other prompt; −1 if there is none."""
+    places = torch.full(prompts.tokens.shape[1:], -1)
+    for item, (row, other) in enumerate(zip(prompts.roles[0], others.roles[0], strict=True)):
+        at = {role: place for place, role in enumerate(other)}
+        places[item, : len(row)] = torch.tensor([at.get(role, -1) for role in row])
+    return places.to(prompts.tokens.device)
+
+
 def label(role: Role) -> str:
     """The name of a role on axes and in tables.
 

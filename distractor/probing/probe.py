@@ -70,6 +70,11 @@ class Probe(Protocol):
         """The same probe with each kind of replacement value alone, its own first; empty if it has no such kinds."""
         return {}
 
+    @property
+    def unscreened(self) -> "Probe":
+        """The same probe, which measures every site also in models with many sites."""
+        return self
+
     def knock_out(self, sites: Sequence[Site]) -> "Probe | None":
         """The same probe with all `sites` knocked out together; None if it does not knock out sites."""
         return None

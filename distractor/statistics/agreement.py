@@ -113,6 +113,24 @@ def at_most(hits: int, tries: int) -> float:
     return 1.0 if hits >= tries else float(betaincinv(hits + 1, tries - hits, CONFIDENCE))
 
 
+def most_left(hits: int, tries: int, members: int) -> int:
+    """The upper bound of the number of hits among the members that were not tried (hypergeometric, one-sided 95 %).
+
+    The tries are a random sample of the members, without repetition.
+
+    >>> most_left(0, 20, 20), most_left(0, 20, 280), most_left(1, 20, 280)
+    (0, 37, 57)
+    """
+    from math import comb
+
+    def chance(total: int) -> float:
+        """The probability of at most so many hits, if `total` members have the property."""
+        return sum(comb(total, k) * comb(members - total, tries - k) for k in range(hits + 1)) / comb(members, tries)
+
+    possible = (total for total in range(members - tries + hits, hits - 1, -1) if chance(total) > 1 - CONFIDENCE)
+    return next(possible, hits) - hits
+
+
 def sample(strata: Sequence[object], *, seed: int = 0, size: int = SAMPLE) -> Int[ndarray, " checked"]:
     """Ascending indices of a stratified random sample of about `size`, at least one of each stratum; all of a few."""
     if len(strata) <= ALL_UP_TO:

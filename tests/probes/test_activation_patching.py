@@ -21,12 +21,14 @@ from distractor.models.load import load
 from distractor.models.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
 from distractor.probing.measure import measure
 from distractor.probing.patching import patched_gap
+from distractor.probing.role_patching import patched_by_role
 from distractor.probing.run import Run, batch, observe
 from distractor.scoring import score as score_module
 from distractor.scoring.encode import encode
 from distractor.statistics.effects import judge, why_no_recovery
 from distractor.text.task import Condition
 from probes.activation_patching import ActivationPatching
+from probes.attribution_patching import AttributionPatching
 
 EVERY = list(tiny.ARCHITECTURES)
 CONFLICT, CONGRUENT, SWAPPED = Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED
@@ -328,9 +330,9 @@ def test_one_map_shows_roles_or_heads(parts: tuple[Part, ...]) -> None:
         ActivationPatching(parts=parts)
 
 
-def test_prompts_of_different_length_are_refused(hooked: Hooked) -> None:
+def test_prompts_of_different_length_have_no_estimates(hooked: Hooked) -> None:
     with pytest.raises(EncodeError, match="prompts of different length"):
-        measure(hooked("gpt2"), tiny.task(), ActivationPatching(other=Condition.NEUTRAL))
+        measure(hooked("gpt2"), tiny.task(), AttributionPatching(other=Condition.NEUTRAL))
 
 
 def test_half_precision_is_refused(hooked: Hooked) -> None:
@@ -367,3 +369,35 @@ def test_no_activation_stays_in_memory(hooked: Hooked) -> None:
     assert all(not ActivationPatching(parts=(part,)).sites(model) for part in PARTS)
     probe = replace(ActivationPatching(), parts=("resid_mid",))
     assert probe.writes == ("resid_mid",)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama_grouped_tied"])
+def test_patches_by_role_equal_patches_by_position_if_all_roles_match(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture)
+    encoding = encode(tiny.task(), model)
+    pair = tuple(observe(model, batch(encoding, model, (c,), PAIR)) for c in PAIR)
+    for parts in (("z", "k", "mlp_out"), ("resid_pre", "attn_out")):
+        expected = measure(model, tiny.task(), ActivationPatching(parts=parts)).squeeze("pair")
+        cells, found = patched_by_role((pair[0], pair[1]), parts)
+        reading = cells.reading(found.numpy(), {}, name="by role").squeeze("pair")
+        assert_allclose(reading.values, expected.transpose(*reading.dims).values, atol=3e-7)
+        assert np.abs(reading.values).max() > 1e-3
+
+
+def test_exchange_with_a_shorter_prompt_matches_roles(hooked: Hooked) -> None:
+    model, last = hooked("gpt2"), "1"
+    neutral = ActivationPatching(parts=("resid_pre", "resid_post"), other=Condition.NEUTRAL)
+    assert neutral.variants(tuple(Condition)) == {"": neutral}
+    reading = measure(model, tiny.task(), neutral).squeeze("pair")
+    pair_gap = reading["pair_gap"].values
+    # The last residual stream at the answer slot is the whole answer, in both directions.
+    slot = reading.sel(part="resid_post", layer=last, role="slot")
+    assert_allclose(slot.sel(direction="noising"), pair_gap, atol=1e-7)
+    assert_allclose(slot.sel(direction="denoising"), -pair_gap, atol=1e-7)
+    assert np.abs(pair_gap).max() > 1e-3
+    # The neutral prompt has no cue and no named word, so nothing is exchanged there.
+    assert np.isnan(reading.sel(role=["cue", "named"])).all()
+    heads = measure(model, tiny.task(), ActivationPatching(parts=("z", "pattern", "mlp_out"), other=Condition.NEUTRAL))
+    assert [str(name) for name in heads["component"].values if "pattern" in str(name)] == []
+    with pytest.raises(TaskError, match="patterns cannot be exchanged between prompts of different lengths"):
+        measure(model, tiny.task(), ActivationPatching(parts=("pattern",), other=Condition.NEUTRAL))

@@ -1,0 +1,160 @@
+"""Replacement values of heads and MLPs, kind by kind, and the effects of putting them in place."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from distractor.models.site import Part, Site
+from distractor.text.task import Condition
+
+# Settings of probes name the kinds, so slow imports wait until sites are ablated.
+if TYPE_CHECKING:
+    from numpy import ndarray
+    from torch import Tensor
+
+    from distractor.probing.run import Run
+
+AblationKind = Literal["mean", "zero", "resample", "cue_free"]
+"""The replacement of an output: the mean over other groups' items, zero, single items of other groups, or the mean over
+other groups' prompts of a condition without cues.
+"""
+
+VALUES_AT_ONCE = 2**26
+"""The number of gradients in memory at once while sites are screened."""
+
+
+@runtime_checkable
+class Settings(Protocol):
+    """What decides replacement values; see `probes.ablation`."""
+
+    @property
+    def folds(self) -> int: ...  # noqa: D102
+    @property
+    def writes(self) -> tuple[Part, ...]: ...  # noqa: D102
+    @property
+    def draws(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+    @property
+    def cue_free_from(self) -> tuple[Condition, ...]: ...  # noqa: D102
+
+
+class Replacements:
+    """The replacement values of each part of a run, of one or several kinds, computed once for each part.
+
+    With `by_layer`, sites come in the order of their layers, and no layer below them is computed again.
+    """
+
+    def __init__(
+        self, run: "Run", settings: Settings, kinds: Sequence[AblationKind], *, by_layer: bool = False
+    ) -> None:
+        import numpy as np
+
+        from distractor.errors import TaskError
+        from distractor.probing.onward import Onward, why_not_onward
+        from distractor.probing.replacement_values import ReplacementValues
+
+        self.run, self.parts, self.kinds = run, settings.writes, kinds
+        missing = [c.value for c in settings.cue_free_from if c not in run.donors]
+        if "cue_free" in kinds and missing:
+            raise TaskError(
+                f"replacement values without cues come from {' and '.join(missing)} prompts, which the task lacks; add them "
+                "to its items, or use another kind (mean, zero, resample) in a probe of your own"
+            )
+        self.givers = [run.donors[condition] for condition in settings.cue_free_from] if "cue_free" in kinds else []
+        self.of_others = ReplacementValues.of(run.batch, settings.folds) if {"mean", "resample"} & {*kinds} else None
+        self.of_givers = ReplacementValues.of(run.batch, settings.folds, self.givers) if self.givers else None
+        rng = np.random.default_rng(settings.seed)
+        self.drawn = (
+            [self.of_others.draw(rng) for _ in range(settings.draws)] if self.of_others and "resample" in kinds else []
+        )
+        self.seen: list[Mapping[Site, Tensor]] = []  # activations of one layer: of the batch, and of each giver
+        self.last: tuple[Site, Tensor, list[Tensor]] | None = None
+        self.onward: list[Onward] = []  # of the run, and of each giver
+        if by_layer and not why_not_onward(run):
+            self.onward = [Onward(run.model, batch) for batch in (run.batch, *self.givers)]
+
+    def values(self, site: Site) -> "list[Tensor]":
+        """The replacement values at a site, kind by kind, and for each draw of a kind."""
+        whole = Site(site.layer, site.part)
+        if self.last is None or self.last[0] != whole:
+            self.last = None  # frees memory before the next part
+            own, *given = self._activations(whole)
+            self.last = whole, own, [value for kind in self.kinds for value in self._of_kind(kind, own, given)]
+        return [value if site.head is None else value[..., site.head, :] for value in self.last[2]]
+
+    def own(self, whole: Site) -> "Tensor":
+        """The activation at a site in the batch."""
+        self.values(whole)
+        assert self.last is not None
+        return self.last[1]
+
+    def _activations(self, whole: Site) -> "list[Tensor]":
+        """The activation at a site in the batch, and in each giver's. Those of one layer at a time are kept in memory."""
+        from distractor.probing.run import observe
+
+        if self.onward:
+            return [prompts.values(whole.layer, self.parts)[whole] for prompts in self.onward]
+        is_seen = whole in self.run.seen
+        if not (self.seen and whole in self.seen[-1]):
+            self.seen = []
+            of_layer = [Site(whole.layer, part) for part in self.parts]
+            batches = self.givers if is_seen else [self.run.batch, *self.givers]
+            self.seen = [observe(self.run.model, batch, of_layer).seen for batch in batches]
+        read = [seen[whole] for seen in self.seen]
+        return [self.run.seen[whole], *read] if is_seen else read
+
+    def _of_kind(self, kind: AblationKind, own: "Tensor", given: "Sequence[Tensor]") -> "list[Tensor]":
+        """The values of one kind in the place of a site's `own`, one for each draw."""
+        import torch
+
+        if kind == "resample":
+            return [donors.give(own) for donors in self.drawn]
+        if kind == "cue_free" and self.of_givers is not None:
+            return [self.of_givers.mean(own, given)]
+        if kind == "mean" and self.of_others is not None:
+            return [self.of_others.mean(own)]
+        return [torch.zeros_like(own)]
+
+    def effects(self, sites: Sequence[Site]) -> "Tensor":
+        """The change of the gap when these sites are knocked out at once: [kind condition item], means over the draws."""
+        sites = sorted(sites, key=lambda site: (site.layer, site.part))  # each part of a layer is read once
+        of_sites = zip(*map(self.values, sites), strict=True)
+        edits = [dict(zip(sites, values, strict=True)) for values in of_sites]
+        gaps = self.onward[0].gaps(edits) if self.onward else self.run.gaps_again(edits)
+        return self.by_kind(gaps - self.run.gap)
+
+    def by_kind(self, values: "Tensor") -> "Tensor":
+        """Means over the draws: [kind *rest] from [value *rest]."""
+        import torch
+
+        counts = [len(self.drawn) if kind == "resample" else 1 for kind in self.kinds]
+        return torch.stack([drawn.mean(0) for drawn in values.split(counts)])
+
+
+def mean_estimates(run: "Run", settings: Settings, kinds: Sequence[AblationKind], sites: Sequence[Site]) -> "ndarray":
+    """First-order estimates of the mean effect of each kind under each condition: [view site].
+
+    Gradients are kept for as many layers at once as memory allows.
+    """
+    import torch
+
+    from distractor.probing.slopes import visit_slopes
+
+    replacements = Replacements(run, settings, kinds, by_layer=True)
+    parts = list(dict.fromkeys(Site(site.layer, site.part) for site in sites))
+    found: dict[Site, Tensor] = {}  # [kind condition head], or without heads
+    size = run.batch.tokens.numel() * 2 * run.model.d_model
+    for layers in torch.arange(run.model.n_layers).split(max(1, VALUES_AT_ONCE // size)):
+        here = [part for part in parts if part.layer in layers.tolist()]
+        slopes: dict[Site, list[Tensor]] = {part: [] for part in here}
+        visit_slopes(run.model, run.batch, here, lambda site, _, __, slope, at=slopes: at[site].append(slope))  # type: ignore[misc]
+        for part in here:
+            slope = torch.cat(slopes.pop(part)).unflatten(0, run.batch.tokens.shape[:2])
+            moved = [((value - replacements.own(part)) * slope).double() for value in replacements.values(part)]
+            dims = (1, 2, 4) if part.part == "z" else (1, 2, 3)
+            by_value = torch.stack([one.sum(dims) / one.shape[1] for one in moved])
+            found[part] = replacements.by_kind(by_value)
+    views = [
+        found[Site(site.layer, site.part)][..., site.head] if site.head is not None else found[site] for site in sites
+    ]
+    return torch.stack(views, -1).flatten(0, 1).cpu().numpy()
