@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MOST_NAMED = 4
 """The number of components that a warning names, the largest disagreement first."""
 
+MOST_COMPARED = 8
+"""The number of components at which kinds are compared in models that are screened; as many as a table shows."""
+
 LEAST_NATS = 0.01
 """Smaller disagreements are rounding."""
 
@@ -72,7 +75,7 @@ class Ablation(Knockout):
     With `screening`, models with many sites are screened by gradients, and components are ablated where the estimated
     effect is largest for any kind of replacement value under any condition, and at a random sample of the others. The
     other components are NaN; the attribute `screening` bounds the effects that were missed. Kinds are then `compared` at
-    the largest estimates only.
+    the `MOST_COMPARED` largest estimates only.
 
     The reading is the total effect gap(ablated) − gap(clean), in nats: [component condition item]. It is negative if
     the component supports the true answer, and positive if it supports the distractor's. With `together`, these sites
@@ -143,21 +146,18 @@ class Ablation(Knockout):
 
         picked = screening.pick(mean_estimates(run, self, kinds, sites))
         every, own = Replacements(run, self, kinds, by_layer=True), Replacements(run, self, kinds[:1], by_layer=True)
-        is_largest = [k in picked.largest for k in picked.measured]
-        largest = torch.stack([every.effects([sites[k]]) for k in sorted(picked.largest)], 1)
-        sampled = [own.effects([sites[k]]) for k in picked.sampled]
-        effects = torch.zeros(len(picked.measured), *largest.shape[2:], dtype=torch.float64)
-        effects[is_largest] = largest[0].double().cpu()
-        if sampled:
-            effects[[not is_in for is_in in is_largest]] = torch.stack(sampled)[:, 0].double().cpu()
-        table = effects.numpy()
+        largest = sorted(picked.largest[:MOST_COMPARED])
+        compared = torch.stack([every.effects([sites[k]]) for k in largest], 1).double().cpu()
+        of_site = dict(zip(largest, compared[0], strict=True))
+        of_site |= {k: own.effects([sites[k]])[0].double().cpu() for k in picked.measured if k not in of_site}
+        table = torch.stack([of_site[k] for k in picked.measured]).numpy()
         attributes = _attributes(run, self.kind) | {
             "absent": "not measured: its estimated effect is small",
             "screening": picked.report(sites, table.mean(-1).T, _least(run)),
         }
         if len(kinds) > 1:
-            names = [str(sites[k]) for k in sorted(picked.largest)]
-            tables = dict(zip(kinds, largest.double().cpu().numpy(), strict=True))
+            names = [str(sites[k]) for k in largest]
+            tables = dict(zip(kinds, compared.numpy(), strict=True))
             attributes |= _comparison(run, names, self.kind, tables)
         return run.reading("ablation", picked.spread(table), {"component": list(map(str, sites))}, **attributes)
 

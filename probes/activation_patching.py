@@ -3,11 +3,10 @@
 Heimersheim and Nanda 2024, arXiv 2404.15255.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from distractor.probing.probe import PairProbe, Probe
+from distractor.probing.probe import PairProbe
 from distractor.probing.screening import Screening
 from distractor.text.task import ALIGNED, Condition
 
@@ -63,10 +62,6 @@ class ActivationPatching(PairProbe):
     def others(self) -> tuple[Condition, ...]:
         """The other condition if it has other lengths."""
         return () if self.other in ALIGNED else (self.other,)
-
-    def variants(self, conditions: Sequence[Condition]) -> Mapping[str, Probe]:
-        """One probe for each aligned condition of the task; only this one if its other condition is not aligned."""
-        return super().variants(conditions) if self.other in ALIGNED else {"": self}
 
     def __call__(self, run: "Run") -> "DataArray":
         """The change of each item's gap, site by site."""

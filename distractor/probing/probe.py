@@ -110,6 +110,8 @@ class PairProbe(Probe):
         return self.parts
 
     def variants(self, conditions: Sequence[Condition]) -> Mapping[str, Probe]:
-        """One probe for each aligned condition of the task."""
+        """One probe for each aligned condition of the task; only this one if its other condition is not aligned."""
+        if self.other not in ALIGNED:
+            return {"": self}
         others = [other for other in ALIGNED if other in conditions]
         return {"" if other == self.other else f"/{other}": replace(self, other=other) for other in others}

@@ -54,7 +54,7 @@ class Replacements:
         from distractor.probing.replacement_values import ReplacementValues
 
         self.run, self.parts, self.kinds = run, settings.writes, kinds
-        missing = [c.value for c in settings.cue_free_from if c not in run.donors]
+        missing = [str(c) for c in settings.cue_free_from if c not in run.donors]
         if "cue_free" in kinds and missing:
             raise TaskError(
                 f"replacement values without cues come from {' and '.join(missing)} prompts, which the task lacks; add them "

@@ -427,3 +427,11 @@ def test_without_an_additive_stream_there_is_no_direct_path(tmp_path: Path) -> N
     assert measure(model, tiny.task(), Ablation()).sizes["component"] == 10, "knocking out needs no sum"
     with pytest.raises(ModelError, match="is not the sum of what the layers write"):
         measure(model, tiny.task(), Compensation())
+
+
+def test_donors_that_the_task_lacks_are_refused_in_words(hooked: Hooked) -> None:
+    probe = Ablation(kind="cue_free")
+    for lacking in (Condition.TRUE_ONLY, "nonsense"):  # a user's file may have plain strings
+        object.__setattr__(probe, "cue_free_from", (lacking,))
+        with pytest.raises(TaskError, match=f"come from {lacking} prompts, which the task lacks"):
+            measure(hooked("gpt2"), tiny.task(), probe)

@@ -21,6 +21,7 @@ from distractor.models.load import load
 from distractor.models.site import HEAD_PARTS, PARTS, STREAM_PARTS, Part, Site
 from distractor.probing.measure import measure
 from distractor.probing.patching import patched_gap
+from distractor.probing.probe import Probe
 from distractor.probing.role_patching import patched_by_role
 from distractor.probing.run import Run, batch, observe
 from distractor.scoring import score as score_module
@@ -29,6 +30,7 @@ from distractor.statistics.effects import judge, why_no_recovery
 from distractor.text.task import Condition
 from probes.activation_patching import ActivationPatching
 from probes.attribution_patching import AttributionPatching
+from probes.path_patching import PathPatching
 
 EVERY = list(tiny.ARCHITECTURES)
 CONFLICT, CONGRUENT, SWAPPED = Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPED
@@ -330,9 +332,11 @@ def test_one_map_shows_roles_or_heads(parts: tuple[Part, ...]) -> None:
         ActivationPatching(parts=parts)
 
 
-def test_prompts_of_different_length_have_no_estimates(hooked: Hooked) -> None:
+@pytest.mark.parametrize("probe", [AttributionPatching(other=Condition.NEUTRAL), PathPatching(other=Condition.NEUTRAL)])
+def test_prompts_of_different_length_are_not_replaced_by_others(hooked: Hooked, probe: Probe) -> None:
+    assert probe.variants(tuple(Condition)) == {"": probe}
     with pytest.raises(EncodeError, match="prompts of different length"):
-        measure(hooked("gpt2"), tiny.task(), AttributionPatching(other=Condition.NEUTRAL))
+        measure(hooked("gpt2"), tiny.task(), probe)
 
 
 def test_half_precision_is_refused(hooked: Hooked) -> None:
