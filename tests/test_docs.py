@@ -2,37 +2,27 @@
 
 In a page, a ```bash block is run; a ```text block that comes next holds what it prints. A ```python block is run, too.
 All blocks of a page run in one empty folder, in their order. A block whose first line is a comment with a file name
-(`# my_task.py`) is saved as that file instead. In a line that installs, only the last command runs. A ```sh block holds
-a
+(`# my_task.py`) is saved as that file instead. In a line that installs, only the last command runs. A ```sh block holds a
 template with names to fill in (`path/to/model`): its commands and options must exist.
 """
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[1]
+from pages import BLOCK, ROOT, blocks, check_shown, run_page
+
 FOLDERS = ("docs", "distractor", "probes", "tasks", "experiments", "tests")
 PAGES = sorted({*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))})
 RUN = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONSTANTS = {".05", "0.05", ".2", "0.2", ".5", "0.5", ".9", "0.9", ".8", "0.8", ".1", "0.1", ".4", ".6", "1.4"}
 """Numbers of the rules (δ, δ_D, chance, mastery, power, ω and κ), which the tests of the statistics check."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """The fenced blocks of a page: language and content."""
-    return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
 @pytest.mark.quick
@@ -89,50 +79,10 @@ def test_every_model_of_the_ladder_that_is_named_exists() -> None:
         assert find_models([name], task=task)
 
 
-@pytest.mark.parametrize("page", RUN, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", RUN[1:], ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "COLUMNS": "100",
-    }
-    every = blocks(page)
-    for (language, content), (next_language, expected) in pairwise([*every, ("", "")]):
-        if file := re.match(r"# ([\w.-]+\.\w+)\n", content):
-            held = content if file[1].endswith((".py", ".toml")) else content.split("\n", 1)[1]  # data have no comments
-            (tmp_path / file[1]).write_text(held, encoding="utf-8")
-            continue
-        if language not in ("bash", "python"):
-            continue
-        code = content.split("&&")[-1].replace(".venv/bin/", "") if "pip install" in content else content
-        command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, f"{content}\n{done.stdout}{done.stderr}"
-        if next_language == "text":
-            shown, printed = lines(expected), lines(done.stdout)
-            assert is_part(shown, printed), f"{content}\nprints\n{done.stdout}\nthe page shows\n{expected}"
-
-
-def lines(text: str) -> list[str]:
-    """The lines of a text without space at their ends; the hash in the name of a run's folder is left out."""
-    return [re.sub(r"-[0-9a-f]{8}\b", "-HASH", line.rstrip()) for line in text.strip().splitlines()]
-
-
-def is_part(shown: list[str], printed: list[str]) -> bool:
-    """Whether the lines shown are printed in this order; a line `…` matches any number of lines."""
-    parts: list[list[str]] = [[]]
-    for line in shown:
-        if line.strip() in ("…", "..."):
-            parts.append([])
-        else:
-            parts[-1].append(line)
-    start = 0
-    for part in parts:
-        places = [i for i in range(start, len(printed) - len(part) + 1) if printed[i : i + len(part)] == part]
-        if not places:
-            return False
-        start = places[0] + len(part)
-    return len(parts) > 1 or len(shown) == len(printed)
+    """The README's are run by the tests of the main job, which is its first command."""
+    check_shown(run_page(page, tmp_path))
 
 
 def prose_numbers(page: Path) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""The README's first command on the embedded ladder, run as a user runs it: its output, its files and its claims."""
+"""The README's commands, run as a user runs them; the first is the main job on the embedded ladder: its output, its
+files and its claims.
+"""
 
 import hashlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from distractor.models.families import LADDER
+from pages import ROOT, Ran, check_shown, environment, run_page
 
 COMMAND = ["ablate", "--task", "negation_qa"]
 SPY = """
@@ -48,17 +50,36 @@ class Job:
 
 
 def run(home: Path) -> Job:
+    """Run the command in `home`, at its own width; the last line on stderr names the heavy libraries it imported."""
     start = time.monotonic()
-    environment = {**os.environ, "TERM": "dumb", "HF_HUB_OFFLINE": "1"}
+    own_width = {name: value for name, value in environment().items() if name != "COLUMNS"}
     command = [sys.executable, "-c", SPY, *COMMAND]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=own_width)
     assert done.returncode == 0, done.stderr
     return Job(home, done.stdout, done.stderr, time.monotonic() - start)
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return run(tmp_path_factory.mktemp("main-job"))
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the README's blocks run."""
+    return tmp_path_factory.mktemp("main-job")
+
+
+@pytest.fixture(scope="module")
+def readme(home: Path) -> list[Ran]:
+    return run_page(ROOT / "README.md", home)
+
+
+@pytest.fixture(scope="module")
+def job(home: Path, readme: list[Ran]) -> Job:
+    assert readme[0].content.split()[-len(COMMAND) :] == COMMAND
+    return Job(home, readme[0].stdout, "", readme[0].seconds)
+
+
+def test_the_commands_of_the_readme_print_what_it_shows(readme: list[Ran]) -> None:
+    assert len(readme) == 2
+    assert all(block.shown for block in readme)
+    check_shown(readme)
 
 
 def by_size(job: Job, quantity: str, condition: str | None = "conflict") -> np.ndarray:
@@ -155,14 +176,6 @@ def test_a_second_run_is_faster_imports_no_torch_and_writes_the_same_bytes(job: 
     assert again.stderr.splitlines()[-1] == "IMPORTED"
     assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} == before
     assert again.seconds < job.seconds
-
-
-def test_a_missing_figure_is_drawn_again(job: Job) -> None:
-    missing = job.folder / "figures" / "curves.svg"
-    before = missing.read_bytes()
-    missing.unlink()
-    run(job.home)
-    assert missing.read_bytes() == before
 
 
 @pytest.mark.slow

@@ -267,7 +267,9 @@ def test_a_run_prints_numbers_on_stdout_and_progress_on_stderr(
     assert type_in([*command[:3], "--items", "11", *command[5:]]) == 2
     refused(capsys.readouterr(), "out", "another run", "--out")
     assert {name: (tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out")} == before
+    (tmp_path / "out/figures/curves.svg").unlink()  # a missing figure is drawn again
     assert type_in(command) == 0
+    assert (tmp_path / "out/figures/curves.svg").read_bytes() == before["figures/curves.svg"]
     shown = capsys.readouterr()
     assert "Verdict" in shown.out
     assert shown.out.splitlines()[-1].endswith(": out")
