@@ -108,3 +108,11 @@ def tokenizers() -> "dict[str, PreTrainedTokenizerFast]":
     from tasks import TASKS
 
     return {task: tokenizer_of(task) for task in TASKS}
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `shown.leave_undrawn`."""
+    import shown
+
+    shown.leave_undrawn(monkeypatch)
+
+

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console, Group
+
+from distractor.runs import folder
 
 
 def printed(shown: Iterable[Any], width: int = 400) -> str:
@@ -46,6 +49,15 @@ def check_page(figure: Any, name: str) -> None:
     assert height < 20, name
 
 
-def files(folder: Path) -> list[str]:
+def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
+    """Figures are made, but not drawn, for tests of other subjects: the file of a figure holds its title."""
+
+    def title(figure: Any) -> dict[str, bytes]:
+        return dict.fromkeys(folder.FIGURE_KINDS, figure.get_suptitle().encode())
+
+    patch.setattr(folder, "render", title)
+
+
+def files(below: Path) -> list[str]:
     """All files below a folder, by their paths in it."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(below)) for path in below.rglob("*") if path.is_file())

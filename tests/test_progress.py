@@ -81,6 +81,7 @@ def test_a_command_reports_why_cached_patching_fails_in_a_model(
     assert "TypeError: no masks here" in note
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_second_run_reads_every_result_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 FIGURE_KINDS = ("png", "svg")
+DPI = 150
 SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv")
 
 
@@ -57,20 +58,9 @@ class RunFolder:
 
     def write_figures(self, figures: "Mapping[str, Figure]") -> None:
         """Write each figure as `figures/<name>.png` and `.svg`. The same figure always gives the same bytes."""
-        import matplotlib as mpl
-
-        from distractor.runs.style import STYLE
-
         for name, figure in figures.items():
-            _take_literally(figure)
-            for kind in FIGURE_KINDS:
-                buffer = io.BytesIO()
-                # svg.hashsalt in STYLE fixes the ids that are created while an SVG is saved.
-                with mpl.rc_context(STYLE), warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script the font lacks
-                    figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-                figure.set_layout_engine("none")  # layout is slow and is done after the first format
-                write_bytes(self.path / "figures" / f"{name}.{kind}", buffer.getvalue())
+            for kind, content in render(figure).items():
+                write_bytes(self.path / "figures" / f"{name}.{kind}", content)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`. Write it last: it marks the run as finished."""
@@ -101,6 +91,29 @@ class RunFolder:
             return names if names and figures == self.record_figures(names, figures_hash) else None
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
+
+
+def render(figure: "Figure") -> dict[str, bytes]:
+    """The content of a figure's files, by kind."""
+    import matplotlib as mpl
+
+    from distractor.runs.style import STYLE
+
+    _take_literally(figure)
+    files = {}
+    # svg.hashsalt in STYLE fixes the ids that are created while an SVG is saved.
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in a script the font lacks
+        figure.set_dpi(DPI)
+        if engine := figure.get_layout_engine():
+            # Layout is slow: it is done once, and without the drawing that `savefig` would do for it.
+            engine.execute(figure)
+            figure.set_layout_engine("none")
+        for kind in FIGURE_KINDS:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
+            files[kind] = buffer.getvalue()
+    return files
 
 
 def _take_literally(figure: "Figure") -> None:

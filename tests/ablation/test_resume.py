@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from matplotlib.figure import Figure
 
 import small_ladder
-from distractor.ablation import figures as plot
 from distractor.models import families
 from distractor.models import load as load_module
 from distractor.models.families import find_models
@@ -25,6 +23,7 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Condition
 from ordinary_user import as_ordinary_user, make_read_only
+from shown import leave_undrawn
 from small_ladder import CELLS, COMMAND, die, in_child, type_in
 
 KNOCKOUTS = 2
@@ -45,10 +44,9 @@ import sys
 from pathlib import Path
 from distractor.models import families
 families.LADDER = Path(sys.argv.pop(1))
-from matplotlib.figure import Figure
-from distractor.ablation import figures as plot
 from distractor.command_line.main import main
-plot.curves = plot.components = lambda _: Figure(figsize=(1, 1))
+from distractor.runs import folder
+folder.render = lambda figure: {"png": b"", "svg": b""}
 try:
     main()
 finally:
@@ -79,8 +77,7 @@ def _here(ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def _prepare(patch: pytest.MonkeyPatch, ladder: Path) -> None:
     patch.setattr(families, "LADDER", ladder)
-    for name in ("curves", "components"):  # drawing them takes most of a small run
-        patch.setattr(plot, name, lambda _: Figure(figsize=(1, 1)))
+    leave_undrawn(patch)  # drawing figures takes most of a small run
 
 
 def run(*more: str) -> int:

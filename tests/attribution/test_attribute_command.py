@@ -64,7 +64,7 @@ def test_a_mistake_gives_one_message_and_no_files(
     assert files(tmp_path) == before
 
 
-@pytest.mark.usefixtures("_here")
+@pytest.mark.usefixtures("_here", "undrawn")
 def test_a_run_writes_readings_figures_and_summary_and_repeats_from_the_cache(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,7 @@ def test_a_damaged_model_is_named(name: str, tmp_path: Path, capsys: pytest.Capt
     refused(capsys.readouterr(), "model:")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_two_models_of_one_size_get_a_row_each_and_no_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

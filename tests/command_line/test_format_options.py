@@ -12,6 +12,8 @@ from distractor.models import families
 from distractor.models import load as load_module
 from small_ladder import COMMAND, ITEMS, SIZES, type_in
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEW = (*COMMAND, "--no-knockout", "--limit", "3")
 
 

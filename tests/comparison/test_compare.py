@@ -422,7 +422,7 @@ def test_a_mistake_gives_one_message_and_no_files(
     assert files(tmp_path) == before
 
 
-@pytest.mark.usefixtures("_here")
+@pytest.mark.usefixtures("_here", "undrawn")
 def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def test_the_sentence_says_if_the_site_was_not_edited(compared: Compared) -> Non
     assert seen.edited == {"L0H0.z", "L0H1.z", "L0H2.z", "L0H3.z", *(s for s in seen.edited if s.endswith("pattern"))}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_readings_with_other_replacement_values_are_written(compared: Compared, tmp_path: Path) -> None:
     result = compared("suppressor", "llama", 0.0)
     summary = report.write(RunFolder(tmp_path), [result])

@@ -310,6 +310,7 @@ def test_scores_record_the_settings_of_their_model(folder: Callable[[str, str], 
     assert not np.allclose(usual.log_probs, without.log_probs, equal_nan=True)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_of_a_checkpoint_records_its_step_and_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

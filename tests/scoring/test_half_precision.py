@@ -52,6 +52,7 @@ def test_the_difference_from_float32_is_measured_on_ten_prompts(source: Source, 
     assert sentence.startswith(f"Half precision ({dtype}): logit gaps of 10 prompts differ from float32 by up to ")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_it_is_recorded_and_drawn(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     right = style.headline

@@ -316,6 +316,7 @@ def model(tokenizer: Any, context: int = 96) -> str:
     return "./model"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_rows_and_python_give_the_same_numbers_end_to_end(capsys: pytest.CaptureFixture[str]) -> None:
     as_jsonl(Path("lines.jsonl"), rows_of(tiny.task()))
     Path("own.py").write_text(
@@ -333,6 +334,7 @@ def test_rows_and_python_give_the_same_numbers_end_to_end(capsys: pytest.Capture
     assert "L0.mlp_out" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_task_without_congruent_prompts_is_scored_without_ablation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,6 +368,7 @@ def test_a_refused_run_leaves_no_folder(
     assert not [*Path("runs").glob("ablate-*")]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_items_of_one_group_are_scored_without_ablation(capsys: pytest.CaptureFixture[str]) -> None:
     as_jsonl(Path("lines.jsonl"), [row | {"group": "one"} for row in rows_of(tiny.task())])
     folder = model(tiny.word_level(tiny.words_of(*tiny.texts_of(tiny.task()))))
