@@ -90,7 +90,12 @@ class HookedModel(Model):
         return tuple(part for part in PARTS if self._has(part, 0))
 
     def _has(self, part: Part, layer: int) -> bool:
-        return f"blocks.{layer}.{HOOKS[part]}" in self.bridge.hook_dict and (part != "resid_mid" or self.is_additive)
+        return f"blocks.{layer}.{HOOKS[part]}" in self._hook_names and (part != "resid_mid" or self.is_additive)
+
+    @cached_property
+    def _hook_names(self) -> frozenset[str]:
+        """The names of all hooks. The bridge gathers them anew each time it is asked, which takes longer than a pass."""
+        return frozenset(self.bridge.hook_dict)
 
     def n_heads_of(self, part: Part) -> int:
         """Return the number of heads of a part; `k` and `v` have fewer in grouped-query attention."""
