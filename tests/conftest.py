@@ -7,7 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jaxtyping import install_import_hook
+
+import contracts
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
@@ -15,7 +16,7 @@ os.environ["TQDM_DISABLE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # This must run before any of our modules is imported, so that annotations are checked.
-install_import_hook(["distractor", "probes"], "contracts.check")
+contracts.install()
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
