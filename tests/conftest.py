@@ -29,6 +29,17 @@ Hooked = Callable[..., "HookedModel"]
 """loaded("llama", tokenizer="words", dtype="float64")"""
 
 
+LONG = {
+    "test_attribute.py", "test_cli.py", "test_compare.py", "test_docs.py", "test_edited_models.py", "test_format_options.py",
+    "test_fuzz.py", "test_latent_distractor.py", "test_main_job.py", "test_overcoming_calibration.py", "test_resume.py",
+}  # fmt: skip
+"""The files that take longest. They come first, so that no worker is left with one while the others have finished."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_network() -> Any:
     connect = socket.socket.connect
@@ -102,13 +113,6 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.fixture(scope="session")
-def tokenizers() -> "dict[str, PreTrainedTokenizerFast]":
-    """The tokenizer of each task's ladder."""
-    from experiments.ladder.corpus import tokenizer_of
-    from tasks import TASKS
-
-    return {task: tokenizer_of(task) for task in TASKS}
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `shown.leave_undrawn`."""
@@ -117,3 +121,10 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     shown.leave_undrawn(monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def tokenizers() -> "dict[str, PreTrainedTokenizerFast]":
+    """The tokenizer of each task's ladder."""
+    from experiments.ladder.corpus import tokenizer_of
+    from tasks import TASKS
+
+    return {task: tokenizer_of(task) for task in TASKS}
