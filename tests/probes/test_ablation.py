@@ -23,6 +23,7 @@ from distractor.models.site import Site
 from distractor.probing import run as run_module
 from distractor.probing.measure import measure
 from distractor.probing.replacement_values import ReplacementValues
+from distractor.probing.replacements import Replacements
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.scoring.quantities import distractor_pull, logit_gap, true_pull
@@ -430,8 +431,11 @@ def test_without_an_additive_stream_there_is_no_direct_path(tmp_path: Path) -> N
 
 
 def test_donors_that_the_task_lacks_are_refused_in_words(hooked: Hooked) -> None:
-    probe = Ablation(kind="cue_free")
-    for lacking in (Condition.TRUE_ONLY, "nonsense"):  # a user's file may have plain strings
-        object.__setattr__(probe, "cue_free_from", (lacking,))
-        with pytest.raises(TaskError, match=f"come from {lacking} prompts, which the task lacks"):
-            measure(hooked("gpt2"), tiny.task(), probe)
+    model, refused = hooked("gpt2"), "come from {} prompts, which the task lacks"
+    probe = Ablation(kind="cue_free", cue_free_from=(Condition.TRUE_ONLY,))
+    with pytest.raises(TaskError, match=refused.format("true_only")):
+        measure(model, tiny.task(), probe)
+    run = observe(model, batch(encode(tiny.task(), model), model, PAIR))
+    object.__setattr__(probe, "cue_free_from", ("nonsense",))  # a user's file may have plain strings
+    with pytest.raises(TaskError, match=refused.format("nonsense")):
+        Replacements(run, probe, ("cue_free",))
