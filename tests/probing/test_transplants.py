@@ -1,14 +1,11 @@
 """Transplants equal hooks in plain transformers, and need nothing but the answer slot to match."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from torch import Tensor
 from torch.testing import assert_close
 
 import tiny
@@ -20,6 +17,7 @@ from distractor.probing.run import batch
 from distractor.probing.transplants import Transplant, transplanted_gaps, why_whole_prompts
 from distractor.scoring.encode import encode
 from distractor.text.task import Condition, Task
+from plain_edits import plainly
 from probes.overcoming import Overcoming
 
 NEUTRAL, ALONE = Condition.NEUTRAL, Condition.DISTRACTOR_ONLY
@@ -32,44 +30,6 @@ def task() -> Task:
     made = tiny.task()
     items = tuple(replace(item, prompts={**item.prompts, Condition.TRUE_ONLY: "Not. Say:"}) for item in made.items)
     return replace(made, items=items)
-
-
-Slot = Mapping[str, Tensor]
-"""What each layer's heads (`0.z`) and MLP (`0.mlp`) give at the answer slot."""
-
-
-def plainly(network: Any, tokens: Tensor, answers: Tensor, given: Slot, sites: tuple[Site, ...]) -> tuple[float, Slot]:
-    """The gap of one prompt in plain transformers with some sites' values at its last token, and all values there."""
-    seen: dict[str, Tensor] = {}
-    handles = []
-
-    def heads(layer: int, module: Any, args: tuple[Tensor]) -> tuple[Tensor]:
-        z = args[0].clone()
-        for site in sites:
-            if site.layer == layer and site.part == "z" and site.head is not None:
-                here = slice(site.head * D_HEAD, (site.head + 1) * D_HEAD)
-                z[:, -1, here] = given[f"{layer}.z"][here]
-        seen[f"{layer}.z"] = z[0, -1]
-        return (z,)
-
-    def mlp(layer: int, module: Any, args: Any, output: Tensor) -> Tensor:
-        output = output.clone()
-        if Site(layer, "mlp_out") in sites:
-            output[:, -1] = given[f"{layer}.mlp"]
-        seen[f"{layer}.mlp"] = output[0, -1]
-        return output
-
-    for layer in range(2):
-        first, second = tiny.modules(network, layer)
-        handles += [
-            first.register_forward_pre_hook(partial(heads, layer)),
-            second.register_forward_hook(partial(mlp, layer)),
-        ]
-    with torch.inference_mode():
-        logits = network(tokens[None]).logits[0, -1, answers]
-    for handle in handles:
-        handle.remove()
-    return float(logits[0] - logits[1]), seen
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama_grouped_tied"])
