@@ -11,15 +11,7 @@ from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
 from distractor.runs import colours, style
 from distractor.runs.coverage import coverage_shares
-from distractor.runs.head_map import (
-    MAP_STYLE,
-    colour_bar,
-    colour_limit,
-    draw_heat_map,
-    head_grid,
-    layer_height,
-    name_layers,
-)
+from distractor.runs.head_map import MAP_STYLE, colour_bar, colour_limit, draw_head_map, head_grid, layer_height
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.curve import Curve
@@ -79,10 +71,8 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
         limit = colour_limit([grid.values for row in grids for grid in row])
         for row, condition in enumerate(conditions):
             for axes, grid, knockout in zip(panels[row], grids[row], knockouts, strict=True):
-                image = draw_heat_map(axes, grid.values, None, limit, supports=-1)
-                axes.set(title=f"{knockout['model']}, {condition}", ylabel="layer")
-                name_layers(axes, len(grid.values), height)
-                axes.set_xticks(range(len(grid.columns)), grid.columns)
+                title = f"{knockout['model']}, {condition}"
+                image = draw_head_map(axes, grid, limit, title, height, supports=-1)
         colour_bar(figure, image, panels, "change of the logit gap (nats)")
         figure.suptitle(
             "Effect of ablating each head and MLP (activation replaced by its mean)\n"

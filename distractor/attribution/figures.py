@@ -35,6 +35,7 @@ from distractor.runs.head_map import (
     MAP_STYLE,
     colour_bar,
     colour_limit,
+    draw_head_map,
     draw_heat_map,
     head_grid,
     layer_height,
@@ -119,10 +120,7 @@ def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Fig
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         limit = colour_limit([grid.values for grid in grids])
         for axes, grid, title, sign in zip(panels, grids, _titles(names), supports, strict=False):
-            image = draw_heat_map(axes, grid.values, grid.framed, limit, supports=sign)
-            axes.set(title=title, ylabel="layer")
-            name_layers(axes, n_layers, height)
-            axes.set_xticks(range(len(grid.columns)), grid.columns)
+            image = draw_head_map(axes, grid, limit, title, height, supports=sign)
             _thin_labels(axes, len(grid.columns), 40)
         for axes in panels[len(grids) :]:
             axes.set_axis_off()

@@ -84,6 +84,18 @@ def draw_heat_map(
     return image
 
 
+def draw_head_map(axes: Axes, grid: HeadGrid, limit: float, title: str, height: float, *, supports: int) -> Any:
+    """Draw a grid of heads and MLPs, with its layers and columns named; rows have this height in inches.
+
+    Returns the image, for `colour_bar`.
+    """
+    image = draw_heat_map(axes, grid.values, grid.framed, limit, supports=supports)
+    axes.set(title=title, ylabel="layer")
+    name_layers(axes, len(grid.values), height)
+    axes.set_xticks(range(len(grid.columns)), grid.columns)
+    return image
+
+
 def colour_bar(figure: Figure, image: Any, panels: Any, label: str, aspect: float = 20) -> None:
     """Draw the colour scale of maps: sizes without sign, and the answer that each end supports."""
     size = FuncFormatter(lambda value, _: f"{abs(value):g}")
