@@ -79,7 +79,8 @@ class Ablation(Knockout):
 
     The reading is the total effect gap(ablated) − gap(clean), in nats: [component condition item]. It is negative if
     the component supports the true answer, and positive if it supports the distractor's. With `together`, these sites
-    are ablated at once, as one component.
+    are ablated at once, as one component. Up to `random_sets` further components are random sets of other sites, of the
+    same kind and number.
 
     Raises:
         TaskError: all items are of one group, or `kind` is `cue_free` and the task lacks `cue_free_from`.
@@ -87,6 +88,7 @@ class Ablation(Knockout):
     """
 
     together: tuple[Site, ...] = ()
+    random_sets: int = 0
     compared: tuple[AblationKind, ...] = ()
     screening: Screening | None = None
 
@@ -111,9 +113,9 @@ class Ablation(Knockout):
         """The same ablation of every component."""
         return replace(self, screening=None)
 
-    def knock_out(self, sites: Sequence[Site]) -> "Ablation":
+    def knock_out(self, sites: Sequence[Site], random_sets: int = 0) -> "Ablation":
         """The same ablation of these sites together, with its own kind of replacement value."""
-        return replace(self, together=tuple(sites), compared=(), screening=None)
+        return replace(self, together=tuple(sites), random_sets=random_sets, compared=(), screening=None)
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
@@ -121,16 +123,15 @@ class Ablation(Knockout):
 
         for site in self.together:
             run.model.hook_name(site)  # raises ModelError if the head does not exist
-        sets: list[tuple[Site, ...]] = (
-            [self.together] if self.together else [(site,) for site in _components(run, self.writes)]
-        )
+        every = _components(run, self.writes)
+        sets = self._with_random_sets(every) if self.together else [(site,) for site in every]
         names = ["+".join(map(str, sites)) for sites in sets]
         giving = {item.group for donors in run.donors.values() for item in donors.items}
         can_give = set(self.cue_free_from) <= set(run.donors) and len(giving) > 1
         kinds = (self.kind, *(kind for kind in self.compared if kind != "cue_free" or can_give))
         if self.screening is not None and not self.together and self.screening.is_needed(len(sets)):
             return self._screened(run, self.screening, [site for (site,) in sets], kinds)
-        replacements = Replacements(run, self, kinds)
+        replacements = Replacements(run, self, kinds, keep_means=bool(self.together))
         effects = torch.stack([replacements.effects(sites) for sites in sets], 1)
         attributes = _attributes(run, self.kind)
         if len(kinds) > 1:
@@ -160,6 +161,15 @@ class Ablation(Knockout):
             tables = dict(zip(kinds, compared.numpy(), strict=True))
             attributes |= _comparison(run, names, self.kind, tables)
         return run.reading("ablation", picked.spread(table), {"component": list(map(str, sites))}, **attributes)
+
+    def _with_random_sets(self, every: Sequence[Site]) -> list[tuple[Site, ...]]:
+        import numpy as np
+
+        from distractor.probing.random_sets import random_sets
+
+        others = [site for site in every if site not in self.together]
+        rng = np.random.default_rng(self.seed)
+        return [self.together, *random_sets(self.together, others, rng, self.random_sets)]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.statistics.divergence import Divergence, divergence
 from distractor.statistics.intervals import group_means, number_groups
+from distractor.statistics.random_sets import ENOUGH
 from distractor.text.task import Task
 
 if TYPE_CHECKING:
@@ -37,17 +38,19 @@ def attribute(
 
     A probe that compares `conflict` with an aligned condition is read in each of its `variants` that the task has
     (`activation_patching` also as `activation_patching/distractor_swapped`). `forgive` skips a probe that a model
-    does not support and lists it in `refused`. With several models and `ablation`, the strength of the chosen
-    sites of each task is measured. Results are cached in `store`.
+    does not support and lists it in `refused`. With `ablation`, the strength of the chosen sites of each task is
+    measured, and that of random sets of sites of the same kind and number. Results are cached in `store`.
 
     Raises:
         DistractorError: an unusable model, task text or store; bfloat16 or float16 weights; or, without `forgive`, a probe
             that fails in a model.
     """
     settings = settings or Settings()
-    check_request(task, settings, halved=measures_strengths(sources, probes))
+    check_request(task, settings, halved=measures_strengths(task, sources, probes))
     scores = sweep(task, sources, store, settings, advance)
-    return read_probes(task, scores, probes, store=store, settings=settings, forgive=forgive, advance=advance)
+    return read_probes(
+        task, scores, probes, store=store, settings=settings, forgive=forgive, random_sets=ENOUGH, advance=advance
+    )
 
 
 def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]") -> int:

@@ -65,7 +65,7 @@ def attribute(
     sources = find_models(models, task=ladder_task(chosen, data), offline=offline)
     settings = replace(computing.settings(), mixed_families=mixed_families)
     heads = head or ()
-    check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(sources, probes))
+    check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(chosen, sources, probes))
     store = Store(CELLS)
     manifest = report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=heads)
     with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder:
@@ -77,4 +77,4 @@ def attribute(
     if as_json:
         print_json(summary)
     else:
-        print_tables(tables(result), folder.path)
+        print_tables(tables(result, brief=not probe), folder.path)

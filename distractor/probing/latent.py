@@ -8,8 +8,6 @@ conflict prompt itself: the candidates brought none. Two passes measure one set 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, product
-from math import comb
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from distractor.models.site import Site
 from distractor.probing.onward import why_not_onward
 from distractor.probing.patching import SLOPES
 from distractor.probing.positions import same_roles
+from distractor.probing.random_sets import random_sets
 from distractor.probing.run import Batch, Run
 from distractor.probing.screening import Screening
 from distractor.probing.strengths import Half
@@ -107,7 +106,7 @@ class Silenced:
             sites, omega = (*sites, left[best]), omega + float(gain[best])
         others = [site for site in candidates if site not in sites]
         most = SETS if picked is None else SCREENED_SETS
-        sets = _random_sets(sites, others, np.random.default_rng(seed), most) if sites else []
+        sets = random_sets(sites, others, np.random.default_rng(seed), most) if sites else []
         random = self._omega(sets, ~self.half) if sets else np.zeros(0)
         every = np.ones(len(self.half), dtype=bool)
         return Latent(sites, self.written([sites], every)[0], tuple(random.tolist()), screening)
@@ -275,19 +274,3 @@ def _towards(given: Float[Tensor, "item from_pos *rest"], place: Int[Tensor, "it
     moved = given[torch.arange(len(place), device=place.device)[:, None], place.clamp(min=0)]
     there = (place >= 0).reshape(*place.shape, *(1 for _ in given.shape[2:]))
     return lambda value: value + share * torch.where(there, moved - value, 0)
-
-
-def _random_sets(
-    sites: Sequence[Site], others: Sequence[Site], rng: np.random.Generator, most: int
-) -> list[tuple[Site, ...]]:
-    """At most so many random sets of as many heads and as many MLPs as `sites` has; all sets if there are few."""
-    kinds = [[site for site in others if site.part == part] for part in ("z", "mlp_out")]
-    counts = [sum(site.part == part for site in sites) for part in ("z", "mlp_out")]
-    if np.prod([comb(len(kind), count) for kind, count in zip(kinds, counts, strict=True)], dtype=float) <= most:
-        of_kind = (combinations(kind, count) for kind, count in zip(kinds, counts, strict=True))
-        return [(*heads, *mlps) for heads, mlps in product(*of_kind)]
-    drawn: dict[frozenset[Site], None] = {}
-    while len(drawn) < most:
-        picks = [rng.permutation(len(kind))[:count] for kind, count in zip(kinds, counts, strict=True)]
-        drawn[frozenset(kind[k] for kind, pick in zip(kinds, picks, strict=True) for k in pick)] = None
-    return [tuple(one) for one in drawn]

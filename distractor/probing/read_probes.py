@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distractor.probing.probe import Probe
 
 FULL_PRECISION = ("float32", "float64")
+LEAST_GROUPS = 4  # to choose sites on half of the groups, and to measure them on the other half
 
 
 def read_probes(
@@ -32,11 +33,15 @@ def read_probes(
     settings: Settings,
     forgive: bool = False,
     measure_strengths: bool | None = None,
+    random_sets: int = 0,
     advance: Advance = lambda _: None,
 ) -> ProbeResults:
-    """Read probes as `attribute`, in models that are scored already. Call `check_request` first."""
+    """Read probes as `attribute`, in models that are scored already. Call `check_request` first.
+
+    The strength of sites is measured together with that of up to `random_sets` random sets.
+    """
     scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
-    knockout = _knockout([one.source for one in scores], probes, measure_strengths)
+    knockout = _knockout(task, [one.source for one in scores], probes, measure_strengths)
     variants = _variants(task, probes)
     readings: dict[str, list[Reading]] = {name: [] for name in variants}
     refused: dict[tuple[str, str], str] = {}
@@ -58,7 +63,7 @@ def read_probes(
                 for reading in of_probe
                 if reading.source.name == one.source.name
             }
-            strengths += _strengths(of_model, knockout, probes[knockout], reader)
+            strengths += _strengths(of_model, knockout, probes[knockout], reader, random_sets)
             advance(one.source.name)
     complete = {name: tuple(of_probe) for name, of_probe in readings.items() if of_probe}
     if not complete:
@@ -86,10 +91,10 @@ def check_request(
             f"all {n_items} items are of the group {task.items[0].group!r}, but intervals need at least 2 groups; take "
             "more items"
         )
-    if halved and n_groups < 4:
+    if halved and n_groups < LEAST_GROUPS:
         raise TaskError(
-            f"the {n_items} items are of {n_groups} groups, but 4 are needed to choose sites on half of the groups and to "
-            "measure them on the other half; take more items"
+            f"the {n_items} items are of {n_groups} groups, but {LEAST_GROUPS} are needed to choose sites on half of the "
+            "groups and to measure them on the other half; take more items"
         )
     if item is not None and item not in (ids := [one.id for one in task.items]):
         raise TaskError(f"there is no item {item!r} among the {len(ids)} of {task.name}: {nearest(item, ids)}")
@@ -99,26 +104,35 @@ def check_request(
 
 
 def measures_strengths(
-    sources: Sequence[Source], probes: "Mapping[str, Probe]", measure_strengths: bool | None = None
+    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", measure_strengths: bool | None = None
 ) -> bool:
-    """Whether `attribute` measures the strengths of sites, on half of the item groups."""
-    return _knockout(sources, probes, measure_strengths) is not None
+    """Whether `attribute` measures the strengths of sites, on half of the item groups.
+
+    By default it does if a probe knocks out sites, except in a single model on items of fewer than four groups.
+    """
+    return _knockout(task, sources, probes, measure_strengths) is not None
 
 
 def count_readings(
     task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, measure_strengths: bool | None = None
 ) -> int:
     """The number of times that `read_probes` calls `advance`."""
-    return len(sources) * (len(_variants(task, probes)) + measures_strengths(sources, probes, measure_strengths))
+    return len(sources) * (len(_variants(task, probes)) + measures_strengths(task, sources, probes, measure_strengths))
 
 
-def _knockout(sources: Sequence[Source], probes: "Mapping[str, Probe]", measure_strengths: bool | None) -> str | None:
+def _knockout(
+    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", measure_strengths: bool | None
+) -> str | None:
     """The name of the first probe that knocks out sites together, if strengths are measured."""
-    is_requested = len(sources) > 1 if measure_strengths is None else measure_strengths
+    is_requested = measure_strengths
+    if is_requested is None:
+        is_requested = len(sources) > 1 or len({item.group for item in task.items}) >= LEAST_GROUPS
     return next((name for name, probe in probes.items() if is_requested and probe.knock_out([]) is not None), None)
 
 
-def _strengths(of_model: Mapping[str, Reading], name: str, knockout: "Probe", reader: Reader) -> list[Strength]:
+def _strengths(
+    of_model: Mapping[str, Reading], name: str, knockout: "Probe", reader: Reader, random_sets: int
+) -> list[Strength]:
     """The strengths of the sites chosen in one model; none if the probe `name` was refused."""
     if name not in of_model:
         return []
@@ -131,7 +145,8 @@ def _strengths(of_model: Mapping[str, Reading], name: str, knockout: "Probe", re
     chosen = choose(single, half, groups, pair)
     without = []
     for names in chosen:
-        probe = knockout.knock_out([site_of(component) for component in names])
+        sites = [site_of(component) for component in names]
+        probe = knockout.knock_out(sites, random_sets) if random_sets else knockout.knock_out(sites)
         without.append(reader.read(probe) if names and probe is not None else None)
     return [strength(single.source, chosen, half, groups, *without)]
 

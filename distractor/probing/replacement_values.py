@@ -83,22 +83,26 @@ class ReplacementValues:
         role (an option longer than all others), the mean is over the role's whole part of the prompt. If none has this
         part, it is over all tokens.
         """
+        return self.spread(self.means(value, given), value.shape[3:])
+
+    def means(
+        self, value: Float[Tensor, "condition item pos *rest"], given: Sequence[Tensor] = ()
+    ) -> Float[Tensor, "fold role d"]:
+        """The values of `mean` for each fold and role: small, so that those of many layers can be in memory at once."""
         sources = [(one, giver.tokens) for one, giver in zip(given, self.givers, strict=True)] or [(value, self.tokens)]
-        at = self.tokens
-        part_of = self.within[at.key]
         exact, known = self._balanced(sources, lambda key: key, len(self.within))
         part, part_known = self._balanced(sources, lambda key: self.within[key], int(self.within.max()) + 1)
         whole, _ = self._balanced(sources, torch.zeros_like, 1)
-        out = torch.zeros_like(value)
-        for role, part_here, fold, place in zip(
-            *(x.split(TOKENS_AT_ONCE) for x in (at.key, part_of, at.fold, at.places)), strict=True
-        ):
-            mean = torch.where(
-                known[fold, role, None],
-                exact[fold, role],
-                torch.where(part_known[fold, part_here, None], part[fold, part_here], whole[fold, 0]),
-            )
-            out[tuple(place.T)] = mean.unflatten(1, value.shape[3:])
+        of_part = torch.where(part_known[..., None], part, whole)[:, self.within]
+        return torch.where(known[..., None], exact, of_part)
+
+    def spread(
+        self, means: Float[Tensor, "fold role d"], rest: Sequence[int]
+    ) -> Float[Tensor, "condition item pos *rest"]:
+        """Each token's mean, with the last axes `rest`; 0 at padding."""
+        at, out = self.tokens, means.new_zeros((*self.role.shape, *rest))
+        for role, fold, place in zip(*(x.split(TOKENS_AT_ONCE) for x in (at.key, at.fold, at.places)), strict=True):
+            out[tuple(place.T)] = means[fold, role].unflatten(1, rest)
         return out
 
     @property

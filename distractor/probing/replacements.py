@@ -1,6 +1,7 @@
 """Replacement values of heads and MLPs, kind by kind, and the effects of putting them in place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from distractor.models.site import Part, Site
@@ -41,11 +42,18 @@ class Settings(Protocol):
 class Replacements:
     """The replacement values of each part of a run, of one or several kinds, computed once for each part.
 
-    With `by_layer`, sites come in the order of their layers, and no layer below them is computed again.
+    With `by_layer`, sites come in the order of their layers, and no layer below them is computed again. `keep_means` keeps
+    the means of all layers, which are small, for many sets of sites.
     """
 
     def __init__(
-        self, run: "Run", settings: Settings, kinds: Sequence[AblationKind], *, by_layer: bool = False
+        self,
+        run: "Run",
+        settings: Settings,
+        kinds: Sequence[AblationKind],
+        *,
+        by_layer: bool = False,
+        keep_means: bool = False,
     ) -> None:
         import numpy as np
 
@@ -68,7 +76,8 @@ class Replacements:
             [self.of_others.draw(rng) for _ in range(settings.draws)] if self.of_others and "resample" in kinds else []
         )
         self.seen: list[Mapping[Site, Tensor]] = []  # activations of one layer: of the batch, and of each giver
-        self.last: tuple[Site, Tensor, list[Tensor]] | None = None
+        self.kept: dict[Site, list[Callable[[], Tensor]]] | None = {} if keep_means and not self.drawn else None
+        self.last: tuple[Site, Tensor | None, list[Tensor]] | None = None
         self.onward: list[Onward] = []  # of the run, and of each giver
         if by_layer and not why_not_onward(run):
             self.onward = [Onward(run.model, batch) for batch in (run.batch, *self.givers)]
@@ -78,14 +87,21 @@ class Replacements:
         whole = Site(site.layer, site.part)
         if self.last is None or self.last[0] != whole:
             self.last = None  # frees memory before the next part
-            own, *given = self._activations(whole)
-            self.last = whole, own, [value for kind in self.kinds for value in self._of_kind(kind, own, given)]
+            if self.kept is not None and whole in self.kept:
+                self.last = whole, None, [make() for make in self.kept[whole]]
+            else:
+                own, *given = self._activations(whole)
+                makers = [make for kind in self.kinds for make in self._makers(kind, own, given)]
+                if self.kept is not None:
+                    self.kept[whole] = makers
+                self.last = whole, own, [make() for make in makers]
         return [value if site.head is None else value[..., site.head, :] for value in self.last[2]]
 
     def own(self, whole: Site) -> "Tensor":
         """The activation at a site in the batch."""
         self.values(whole)
         assert self.last is not None
+        assert self.last[1] is not None
         return self.last[1]
 
     def _activations(self, whole: Site) -> "list[Tensor]":
@@ -103,17 +119,17 @@ class Replacements:
         read = [seen[whole] for seen in self.seen]
         return [self.run.seen[whole], *read] if is_seen else read
 
-    def _of_kind(self, kind: AblationKind, own: "Tensor", given: "Sequence[Tensor]") -> "list[Tensor]":
-        """The values of one kind in the place of a site's `own`, one for each draw."""
+    def _makers(self, kind: AblationKind, own: "Tensor", given: "Sequence[Tensor]") -> "list[Callable[[], Tensor]]":
+        """What makes the values of one kind in the place of a site's `own`, one for each draw."""
         import torch
 
         if kind == "resample":
-            return [donors.give(own) for donors in self.drawn]
+            return [partial(donors.give, own) for donors in self.drawn]
         if kind == "cue_free" and self.of_givers is not None:
-            return [self.of_givers.mean(own, given)]
+            return [partial(self.of_givers.spread, self.of_givers.means(own, given), own.shape[3:])]
         if kind == "mean" and self.of_others is not None:
-            return [self.of_others.mean(own)]
-        return [torch.zeros_like(own)]
+            return [partial(self.of_others.spread, self.of_others.means(own), own.shape[3:])]
+        return [partial(torch.zeros, own.shape, dtype=own.dtype, device=own.device)]
 
     def effects(self, sites: Sequence[Site]) -> "Tensor":
         """The change of the gap when these sites are knocked out at once: [kind condition item], means over the draws."""

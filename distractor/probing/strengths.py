@@ -13,6 +13,7 @@ from distractor.models.source import Source
 from distractor.probing.cells import labels
 from distractor.probing.readings import Reading
 from distractor.statistics.intervals import Mean, mean_interval
+from distractor.statistics.random_sets import random_set_p
 from distractor.text.task import ALIGNED, Condition, Item
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Strength:
     """A model's loss of T and of D (nats) if the sites of each task are knocked out together, or its estimate.
 
     One value per item of the half that was not used to choose sites, with the items' groups. Without sites the loss is 0.
+    `random` has the mean loss of T, and of D, for each random set of other sites of the same kind and number.
     """
 
     source: Source
@@ -45,6 +47,15 @@ class Strength:
     groups: tuple[str, ...]
     true: Float[ndarray, " item"]
     distractor: Float[ndarray, " item"]
+    random: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+
+    def random_of(self, task: str) -> tuple[float, ...]:
+        """The losses of the random sets for `true` or `distractor`."""
+        return self.random[ChosenSites._fields.index(task)]
+
+    def p(self, task: str) -> float | None:
+        """The share of random sets, with the chosen sites, whose loss is as large; None with too few random sets."""
+        return random_set_p(self.mean(task).mean, self.random_of(task)) if getattr(self.chosen, task) else None
 
     def mean(self, quantity: str) -> Mean:
         """The mean of `true` or `distractor` with its 95 % interval."""
@@ -53,7 +64,12 @@ class Strength:
     def as_dict(self) -> dict[str, Any]:
         """Sites and mean loss of both tasks, for summary.json."""
         return {
-            task: {"sites": list(getattr(self.chosen, task)), **self.mean(task)._asdict()}
+            task: {
+                "sites": list(getattr(self.chosen, task)),
+                **self.mean(task)._asdict(),
+                "random": list(self.random_of(task)),
+                "p": self.p(task),
+            }
             for task in ChosenSites._fields
         }
 
@@ -125,15 +141,18 @@ def strength(
 ) -> Strength:
     """Measure chosen sites by the loss without them, on the items outside `half`.
 
-    `true` and `distractor` are readings of `ablation` with all sites of a task knocked out together; None without
-    sites.
+    `true` and `distractor` are readings of `ablation` with all sites of a task knocked out together, and perhaps random
+    sets as further components; None without sites.
     """
     kept = ~half
-    lost = [
-        np.zeros(int(kept.sum())) if reading is None else losses(pair_effects(reading)[0][:, kept])[task]
+    every = [
+        np.zeros((1, int(kept.sum()))) if reading is None else losses(pair_effects(reading)[..., kept])[task]
         for task, reading in enumerate((true, distractor))
     ]
-    return Strength(source, chosen, tuple(np.array(groups)[kept].tolist()), *lost)
+    random = tuple(tuple(of_task[1:].mean(-1).tolist()) for of_task in every)
+    return Strength(
+        source, chosen, tuple(np.array(groups)[kept].tolist()), every[0][0], every[1][0], (random[0], random[1])
+    )
 
 
 def estimated_strength(source: Source, pair: tuple[Reading, Reading], half: Half, groups: Sequence[str]) -> Strength:

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.numbers import number, p_value, with_interval
+from distractor.numbers import number, with_interval
 from distractor.statistics.intervals import Mean
 from distractor.statistics.overcoming import sign
+from distractor.statistics.random_sets import null_sentence, random_set_p
 from distractor.statistics.ratios import ratio_interval
 
-ENOUGH = 19  # of so few random sets, p can be .05
 LEVEL = 0.05
 
 Returns = Literal["latent", "partly latent", "not shown"]
@@ -39,9 +39,7 @@ class LatentTest:
     @property
     def p(self) -> float | None:
         """The share of random sets, with this one, whose ω is at least as large."""
-        if self.after is None or len(self.random) < ENOUGH:
-            return None
-        return (1 + sum(omega >= self.after.mean for omega in self.random)) / (1 + len(self.random))
+        return None if self.after is None else random_set_p(self.after.mean, self.random)
 
     @property
     def result(self) -> Returns:
@@ -56,10 +54,7 @@ class LatentTest:
         if self.before is None or self.after is None:
             return "no head or MLP was found that silences these sites"
         omega = f"ω {number(self.before.mean)} → {with_interval(*self.after)}"
-        sets = f"{len(self.random)} random set{'s' * (len(self.random) != 1)}"
-        if self.random:
-            sets += f" of the same kind {number(min(self.random))} to {number(max(self.random))}"
-        null = f"{sets}, p = {p_value(self.p)}" if self.p is not None else f"{sets}, too few for a p-value"
+        null = null_sentence(self.after.mean, self.random)
         result = "no suppressor is shown" if self.result == "not shown" else self.result
         return f"{result}: with {', '.join(self.suppressors)} cue-free, {omega}; {null}"
 

@@ -19,7 +19,7 @@ from conftest import Hooked
 from distractor.errors import ModelError, TaskError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.load import load
-from distractor.models.site import Site
+from distractor.models.site import Site, site_of
 from distractor.probing import run as run_module
 from distractor.probing.measure import measure
 from distractor.probing.replacement_values import ReplacementValues
@@ -349,6 +349,24 @@ def test_other_replacement_values_also_rank_the_planted_head_first(tmp_path: Pat
     assert max(effect, key=lambda name: abs(effect[name])) == "L0H1.z"
     assert effect["L0H1.z"] == pytest.approx(-2, abs=0.35)
     assert effect["L0H3.z"] == 0
+
+
+def test_random_sets_beside_sites_are_of_the_same_kind_and_number(hooked: Hooked) -> None:
+    model = hooked("gpt2", "bytes")
+    clean = observe(model, batch(encode(tiny.task(), model), model, PAIR))
+    sites = Site(1, "z", 2), Site(0, "mlp_out")
+    reading = Ablation(FOLDS).knock_out(sites, 5)(clean)
+    names = [str(name) for name in reading["component"].values]
+    assert names[0] == "L1H2.z+L0.mlp_out"
+    assert len(set(names)) == 6
+    for name in names[1:]:
+        (head,) = set(name.split("+")) - {"L1.mlp_out"}
+        assert head.endswith(".z")
+        assert head != "L1H2.z"
+    alone = Ablation(FOLDS).knock_out(sites)(clean)
+    assert_allclose(reading.isel(component=[0]).values, alone.values)
+    one = Ablation(FOLDS, together=tuple(map(site_of, names[3].split("+"))))(clean)
+    assert_allclose(reading.isel(component=[3]).values, one.values, atol=1e-6)
 
 
 def test_sites_knocked_out_together_are_one_component(tmp_path: Path) -> None:

@@ -1,64 +1,27 @@
 """Cue-free values in conflict, and what other sites then write, equal hooks in plain transformers."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_allclose
-from torch import Tensor
 
 import tiny
 from conftest import Hooked
 from distractor.models.site import Site
-from distractor.probing.latent import Silenced, _random_sets
+from distractor.probing.latent import Silenced
+from distractor.probing.random_sets import random_sets
 from distractor.probing.run import batch, observe
 from distractor.scoring.encode import encode
 from distractor.text.task import Condition
+from plain_edits import plainly
 
-D_HEAD = 4
 ALIGNED = ([0, 3, 4, 5], [0, 1, 2, 3])
 """Positions of `<bos> Not red . Say :` and of `<bos> . Say :` with the same words."""
 
 SILENCED = (Site(1, "z", 2), Site(1, "mlp_out"))
 SETS = [(Site(0, "z", 1),), (Site(0, "mlp_out"),), (Site(0, "z", 0), Site(0, "z", 3), Site(0, "mlp_out")), ()]
-
-
-def plainly(network: Any, tokens: Tensor, answers: Tensor, given: dict[str, Tensor], sites: Any, places: Any) -> Any:
-    """The gap with the values of some sites taken from `given` at some places, and the values of all sites."""
-    seen: dict[str, Tensor] = {}
-    handles = []
-    into, source = places
-
-    def heads(layer: int, module: Any, args: tuple[Tensor]) -> tuple[Tensor]:
-        z = args[0].clone()
-        for site in sites:
-            if site.layer == layer and site.part == "z":
-                here = slice(site.head * D_HEAD, (site.head + 1) * D_HEAD)
-                z[0, into, here] = given[f"{layer}.z"][0, source, here]
-        seen[f"{layer}.z"] = z
-        return (z,)
-
-    def mlp(layer: int, module: Any, args: Any, output: Tensor) -> Tensor:
-        output = output.clone()
-        if Site(layer, "mlp_out") in sites:
-            output[0, into] = given[f"{layer}.mlp"][0, source]
-        seen[f"{layer}.mlp"] = output
-        return output
-
-    for layer in range(2):
-        first, second = tiny.modules(network, layer)
-        handles += [
-            first.register_forward_pre_hook(partial(heads, layer)),
-            second.register_forward_hook(partial(mlp, layer)),
-        ]
-    with torch.inference_mode():
-        logits = network(tokens[None]).logits[0, -1, answers]
-    for handle in handles:
-        handle.remove()
-    return float(logits[0] - logits[1]), seen
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama_grouped_tied"])
@@ -87,11 +50,11 @@ def test_what_silenced_sites_write_equals_hooks_in_plain_transformers(
 def test_random_sets_have_the_same_number_of_each_kind() -> None:
     sites = (Site(0, "z", 0), Site(1, "z", 1), Site(0, "mlp_out"))
     others = [*(Site(layer, "z", head) for layer in (0, 1) for head in range(2, 5)), Site(1, "mlp_out")]
-    few = _random_sets(sites, others, np.random.default_rng(0))
+    few = random_sets(sites, others, np.random.default_rng(0), 99)
     assert len({frozenset(one) for one in few}) == len(few) == 15, "all pairs of six heads, with the only other MLP"
-    many = _random_sets(sites, [Site(5, "z", head) for head in range(40)] + others, np.random.default_rng(0))
+    many = random_sets(sites, [Site(5, "z", head) for head in range(40)] + others, np.random.default_rng(0), 99)
     assert len({frozenset(one) for one in many}) == len(many) == 99
     for one in (*few, *many):
         assert [site.part for site in sorted(one, key=lambda site: site.part)] == ["mlp_out", "z", "z"]
         assert not set(one) & set(sites)
-    assert _random_sets(sites, others[:1], np.random.default_rng(0)) == []
+    assert random_sets(sites, others[:1], np.random.default_rng(0), 99) == []

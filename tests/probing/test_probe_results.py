@@ -139,8 +139,10 @@ def test_knocking_out_the_sites_together_counts_as_one_more_reading(tmp_path: Pa
     sources = [Source("f", str(k), tmp_path, n_params=k) for k in range(3)]
     probes = {"ablation": Ablation(), "patching": ActivationPatching(parts=("z",))}
     n_variants = len(probes["patching"].variants(task.conditions))
-    assert measures_strengths(sources, probes, True)
-    assert not measures_strengths(sources, probes, False)
-    assert not measures_strengths(sources, {"patching": probes["patching"]}, None)
+    assert measures_strengths(task, sources, probes, True)
+    assert measures_strengths(task, sources[:1], probes)
+    assert not measures_strengths(wired.task(3), sources[:1], probes)
+    assert not measures_strengths(task, sources, probes, False)
+    assert not measures_strengths(task, sources, {"patching": probes["patching"]}, None)
     assert count_readings(task, sources, probes, measure_strengths=True) == 3 * (2 + n_variants)
     assert count_readings(task, sources, probes, measure_strengths=False) == 3 * (1 + n_variants)
