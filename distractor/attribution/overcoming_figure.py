@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LIMITS = (-2.0, 2.0)  # the axis of ω, κ and ρ; longer intervals end in a triangle
+LINES = 0.25  # height of the lines to names that are moved, as the panels' heights
+LEAST_MOVE = 0.005  # of the axis; names that are moved less need no line
 LINE = 0.17  # inches from one name of a size to the next
 LETTER = 0.056  # inches, of a letter in the name of a size
 WIDTHS = (7.2, 14.0)  # inches, of the whole figure
@@ -44,12 +46,15 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
     sizes, answers = [point.n_params for point in points], [_answer(point) for point in points]
     width = float(np.clip(BESIDE + LINE * len(points), *WIDTHS))
     height = HEIGHT + LETTER * max(map(len, answers))
+    low, high = min(sizes), max(sizes)
+    edge = (high / low) ** 0.05
+    limits = low / edge, high * edge
+    named, places = _named(sizes, limits, width - BESIDE)
+    lines = LINES if np.abs(places[0] - places[1]).max() > LEAST_MOVE else 0.02
     with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        pulls, alone, shares, names = figure.subplots(4, 1, sharex=True, height_ratios=(1.3, 1.0, 1.7, 0.25))
-        low, high = min(sizes), max(sizes)
-        edge = (high / low) ** 0.05
-        pulls.set(xscale="log", xlim=(low / edge, high * edge))
+        pulls, alone, shares, names = figure.subplots(4, 1, sharex=True, height_ratios=(1.3, 1.0, 1.7, lines))
+        pulls.set(xscale="log", xlim=limits)
         for axes in (pulls, alone, shares):
             axes.grid(visible=False, axis="x")
             for size in set(sizes):
@@ -75,8 +80,9 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
         style.log_axis(shares, sizes, "parameters")
         shares.tick_params(labelbottom=True)
         for axes in (pulls, alone, shares):
-            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
-        _name_sizes(names, sizes, answers, width - BESIDE)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
+        _name_sizes(names, [answers[k] for k in named], *places, has_lines=lines == LINES)
         style.headline(figure, f"{title}: how the distractor is overcome over size ({_key(points)})")
         style.footnote(
             figure,
@@ -127,7 +133,9 @@ def _series(
     if len(set(sizes)) == len(sizes):
         axes.plot(sizes * beside, mean, color=colour, lw=1, alpha=0.6)
     is_inside = (mean >= limits[0]) & (mean <= limits[1])
-    axes.plot(sizes[is_inside] * beside, mean[is_inside], marker, color=colour, ms=5, label=label, zorder=3)
+    is_known = bool(np.isfinite(mean).any())
+    name = label if is_known else None
+    axes.plot(sizes[is_inside] * beside, mean[is_inside], marker, color=colour, ms=5, label=name, zorder=3)
     bottom, top = (np.clip(end, *limits) for end in (low, high))
     axes.vlines(sizes * beside, bottom, top, color=colour, lw=1.2)
     seeds = [
@@ -159,17 +167,42 @@ def _answer(point: AtSize) -> str:
     return f"{shortened(point.name, NAME)}: {how}"
 
 
-def _name_sizes(axes: "Axes", sizes: Sequence[int], answers: Sequence[str], inches: float) -> None:
-    """The answer for each size, upright below the axis. Close ones are moved apart; too many are thinned."""
+def _named(
+    sizes: Sequence[int], limits: tuple[float, float], inches: float
+) -> tuple[range, tuple[Float[ndarray, " name"], Float[ndarray, " name"]]]:
+    """Which sizes are named, their places on the axis between 0 and 1, and those of their names, which are moved apart."""
+    named = range(0, len(sizes), int(-(-len(sizes) * LINE // inches)))
+    first, last = np.log(limits)
+    places = (np.log([sizes[k] for k in named]) - first) / ((last - first) or 1)
+    return named, (places, apart(places, LINE / inches))
+
+
+def _name_sizes(
+    axes: "Axes",
+    answers: Sequence[str],
+    places: Float[ndarray, " name"],
+    moved: Float[ndarray, " name"],
+    *,
+    has_lines: bool,
+) -> None:
+    """The answer for each size, upright below the axis, with a line from its size if names are moved apart."""
     axes.set_axis_off()
     axes.set_ylim(0, 1)
-    every = int(-(-len(sizes) * LINE // inches))
-    first, last = np.log(axes.get_xlim())
-    places = apart((np.log(sizes[::every]) - first) / (last - first), LINE / inches)
-    for size, answer, place in zip(sizes[::every], answers[::every], places, strict=True):
-        x = np.exp(first + place * (last - first))
-        axes.plot([size, x], [1, 0], color=colours.SOFT_INK, lw=0.5, clip_on=False)
-        axes.text(x, -0.1, answer, rotation=90, ha="center", va="top", fontsize=7)
+    for answer, place, name_place in zip(answers, places, moved, strict=True):
+        if has_lines:
+            axes.plot(
+                [place, name_place], [1, 0], color=colours.SOFT_INK, lw=0.5, clip_on=False, transform=axes.transAxes
+            )
+        axes.text(
+            name_place,
+            -0.1 * has_lines,
+            answer,
+            rotation=90,
+            ha="center",
+            va="top",
+            fontsize=7,
+            transform=axes.transAxes,
+        )
 
 
 def apart(places: Float[ndarray, " name"], least: float) -> Float[ndarray, " name"]:

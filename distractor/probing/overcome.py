@@ -17,8 +17,8 @@ from distractor.statistics.overcoming import (
     NEAR_0,
     NEGATIVE,
     POSITIVE,
+    ModelEffects,
     Overcome,
-    OvercomingEvidence,
     Written,
     judge,
     not_learned,
@@ -37,7 +37,7 @@ State = Literal["carried", "silent", "inverted", "in between"]
 class SiteShare:
     """A chosen site: its share of the effect of all sites in `distractor_only`, and its own ω in conflict.
 
-    Shares add up over the chosen sites, in the order in which they were chosen.
+    Shares add up to that of all chosen sites. A site's share is what it adds to the sites that were chosen before it.
     """
 
     site: str
@@ -70,11 +70,18 @@ class ModelOvercome:
 
     @property
     def shares(self) -> dict[str, float]:
-        """The shares of the effect of all sites: carried, silent, inverted and in between; shared; and the rest."""
+        """The shares of the effect of all sites in `distractor_only`, which add up to 1; empty if they are not defined.
+
+        Sets of sites are added one after another: first the chosen sites (carried, silent, inverted or in between), then
+        the `rest` of the sites of the distractor's task alone, then `shared`, the sites of both tasks. A set that works
+        against those before it has a negative share.
+        """
+        covered, shared = self.found.covered, self.found.only_shared
+        if covered is None or shared is None:
+            return {}
         states = ("carried", "silent", "inverted", "in between")
         shares = {state: sum(one.share for one in self.sites if one.state == state) for state in states}
-        shares["shared"] = self.found.only_shared or 0.0
-        return {**shares, "rest": max(0.0, 1 - sum(shares.values()))}
+        return {**shares, "shared": shared, "rest": 1 - shared - sum(shares.values())}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
@@ -127,7 +134,7 @@ def of_model(task: Task, reading: Reading) -> ModelOvercome:
     found = judge(_evidence(task, data))
     # Where nothing writes the distractor's answer, the chosen sites are noise.
     is_written = found.label != "unlearning"
-    sites = _site_shares(data) if is_written else ()
+    sites = _site_shares(data, found.covered or 0.0) if is_written else ()
     shared = tuple(data.attrs["shared"]) if is_written else ()
     cautions = (*found.cautions, *_cautions(task, data))
     return ModelOvercome(reading.source, found, sites, shared, cautions, _latent(task, data, found))
@@ -148,7 +155,7 @@ def _latent(task: Task, data: "DataArray", found: Overcome) -> LatentTest | None
     )
 
 
-def _evidence(task: Task, data: "DataArray") -> OvercomingEvidence:
+def _evidence(task: Task, data: "DataArray") -> ModelEffects:
     groups, held_out = np.array(groups_of(task, data)), _held_out(data)
     gap = {condition: data["gap"].sel(condition=condition).values for condition in labels(data, "condition")}
     neutral = data["neutral_gap"].values
@@ -157,7 +164,7 @@ def _evidence(task: Task, data: "DataArray") -> OvercomingEvidence:
         values = data.sel(exchange=exchange, component=component)
         return {c: values.sel(condition=c).values[held_out] for c in labels(data, "condition")}
 
-    return OvercomingEvidence(
+    return ModelEffects(
         groups=groups.tolist(),
         alone=neutral - gap[Condition.DISTRACTOR_ONLY],
         pull=neutral - (gap[Condition.CONFLICT] + gap[Condition.CONGRUENT]) / 2,
@@ -178,14 +185,13 @@ def _held_out(data: "DataArray") -> Bool[ndarray, " item"]:
     return ~data["is_choosing"].values.astype(bool)
 
 
-def _site_shares(data: "DataArray") -> tuple[SiteShare, ...]:
+def _site_shares(data: "DataArray", covered: float) -> tuple[SiteShare, ...]:
     held_out = data.sel(exchange="transplant").isel(item=_held_out(data)).mean("item")
-    total = float(data.attrs["total"])
     steps = np.diff([0.0, *data.attrs["joint"]])
     sites = []
     for name, step in zip(data.attrs["chosen"], steps, strict=True):
         alone, conflict = (float(held_out.sel(component=name, condition=c)) for c in ("distractor_only", "conflict"))
-        sites.append(SiteShare(name, float(step) / total, conflict / alone if alone else 0.0))
+        sites.append(SiteShare(name, covered * float(step / steps.sum()), conflict / alone if alone else 0.0))
     return tuple(sites)
 
 

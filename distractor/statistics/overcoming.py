@@ -46,6 +46,7 @@ IN_WORDS: Mapping[How, str] = {
     "suppression at the source": "the sites no longer write the distractor's answer if there is a true cue",
     "suppression downstream": "the sites go on writing the distractor's answer, but it no longer counts",
     "inversion": "what the sites write now counts against the distractor's answer",
+    "unlearning": "nothing writes the distractor's answer",
 }
 
 Written = Mapping[str, Float[ndarray, " held_out"]]
@@ -53,7 +54,7 @@ Written = Mapping[str, Float[ndarray, " held_out"]]
 
 
 @dataclass(frozen=True, eq=False)
-class OvercomingEvidence:
+class ModelEffects:
     """What one model writes and what counts, item by item.
 
     Of all items (with `groups`): `alone` is gap(neutral) − gap(distractor_only), `pull` is D, `conflict` the gap in conflict.
@@ -86,7 +87,8 @@ class Overcome:
     `omega` (ω): is the distractor's answer still written in conflict; `omega_congruent`: in congruent. `kappa` (κ): does it
     still count in conflict. `rho` (ρ_D): the same of shared sites, mean of conflict and congruent. `beta` (β_D): of
     behaviour. Each is a share of what `distractor_only` shows; None where it is not defined. `covered` is the chosen
-    sites' share of all sites' effect in `distractor_only`, `only_shared` the share that needs sites of both tasks.
+    sites' share of all sites' effect in `distractor_only`, `only_shared` the share that is lost without the sites of both
+    tasks. Effects of sets do not add up, so it may be negative or above 1. `conflict` is the gap there, in nats.
     """
 
     label: How
@@ -99,6 +101,7 @@ class Overcome:
     beta: Mean | None = None
     covered: float | None = None
     only_shared: float | None = None
+    conflict: Mean | None = None
     cautions: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,7 +112,7 @@ class Overcome:
         }
 
 
-def judge(evidence: OvercomingEvidence, delta_d: float = DELTA_D) -> Overcome:
+def judge(evidence: ModelEffects, delta_d: float = DELTA_D) -> Overcome:
     """The answer for one model, from intervals over item groups.
 
     Raises:
@@ -133,20 +136,21 @@ def judge(evidence: OvercomingEvidence, delta_d: float = DELTA_D) -> Overcome:
         "rho": None if evidence.cue_is_built_on_distractor else share(both, "both"),
         "beta": ratio_interval(evidence.pull, evidence.alone, groups),
         "covered": _share_of(evidence.chosen, evidence.all),
-        "only_shared": None if (of := _share_of(evidence.unshared, evidence.all)) is None else min(max(0, 1 - of), 1),
-        "cautions": _cautions(evidence),
+        "only_shared": None if (of := _share_of(evidence.unshared, evidence.all)) is None else 1 - of,
+        "conflict": (conflict := mean_interval(evidence.conflict, groups)),
+        "cautions": _cautions(conflict),
     }
     label, reason = _answer(evidence, found, lost, delta_d)
     return Overcome(label, reason, **found)
 
 
-def _answer(evidence: OvercomingEvidence, found: Mapping[str, Any], lost: Mean, delta_d: float) -> tuple[How, str]:
+def _answer(evidence: ModelEffects, found: Mapping[str, Any], lost: Mean, delta_d: float) -> tuple[How, str]:
     alone: Mean = found["alone"]
     moved = f"the distractor's cue alone moves the gap by {with_interval(*alone)} nats"
     if evidence.impure:
         return "undetermined", evidence.impure
     if max(-alone.low, alone.high) < delta_d:
-        return "unlearning", f"{moved}, less than {delta_d:g}: nothing writes the distractor's answer"
+        return "unlearning", f"{moved}, less than {delta_d:g}: {IN_WORDS['unlearning']}"
     if alone.low <= 0:
         return "undetermined", f"{moved}, which is not clearly towards the distractor's answer"
     covered = found["covered"]
@@ -208,20 +212,23 @@ def over_seeds(models: Sequence[Overcome]) -> Overcome | None:
     if len(models) < MIN_SEEDS:
         return None
     alone = _mean_of_seeds([one.alone for one in models])
+    gaps = [one.conflict for one in models if one.conflict is not None]
+    conflict = _mean_of_seeds(gaps) if len(gaps) == len(models) else None
+    of_all: dict[str, Any] = {"alone": alone, "conflict": conflict, "cautions": _cautions(conflict)}
     labels = [one.label for one in models]
     counts = ", ".join(f"{labels.count(label)} {label}" for label in dict.fromkeys(labels))
     if set(labels) in ({"unlearning"}, {"not learned"}):
-        return Overcome(labels[0], f"in each of {len(models)} seeds nothing writes the distractor's answer", alone)
+        return Overcome(labels[0], f"in each of {len(models)} seeds nothing writes the distractor's answer", **of_all)
     omegas, kappas = [one.omega for one in models], [one.kappa for one in models]
     if (
         any(label in ("unlearning", "not learned", "shared, undetermined") for label in labels)
         or None in omegas
         or None in kappas
     ):
-        return Overcome("undetermined", f"of {len(models)} seeds: {counts}", alone)
+        return Overcome("undetermined", f"of {len(models)} seeds: {counts}", **of_all)
     omega, kappa = (_mean_of_seeds([one for one in row if one is not None]) for row in (omegas, kappas))
     label, reason = label_of(omega, kappa)
-    return Overcome(label, f"{reason}; of {len(models)} seeds: {counts}", alone, omega=omega, kappa=kappa)
+    return Overcome(label, f"{reason}; of {len(models)} seeds: {counts}", omega=omega, kappa=kappa, **of_all)
 
 
 def _mean_of_seeds(values: Sequence[Mean]) -> Mean:
@@ -236,7 +243,7 @@ def _share_of(some: Written, every: Written) -> float | None:
     return float(some["distractor_only"].mean()) / total if total > 0 else None
 
 
-def _shared_reason(evidence: OvercomingEvidence, found: Mapping[str, Any]) -> str:
+def _shared_reason(evidence: ModelEffects, found: Mapping[str, Any]) -> str:
     reason = f"sites that write for one task alone have only {found['covered']:.0%} of the effect"
     if evidence.cue_is_built_on_distractor:
         return f"{reason}; the true cue is built on the distractor's, so override and inversion are not identifiable"
@@ -245,8 +252,7 @@ def _shared_reason(evidence: OvercomingEvidence, found: Mapping[str, Any]) -> st
     return f"{reason}; the shared sites keep ρ_D = {with_interval(*found['rho'])} of it"
 
 
-def _cautions(evidence: OvercomingEvidence) -> tuple[str, ...]:
-    conflict = mean_interval(evidence.conflict, evidence.groups)
-    if conflict.low > 0:
+def _cautions(conflict: Mean | None) -> tuple[str, ...]:
+    if conflict is None or conflict.low > 0:
         return ()
     return (f"the distractor is not overcome: the gap in conflict is {number(conflict.mean)} nats",)

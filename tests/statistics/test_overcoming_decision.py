@@ -7,7 +7,7 @@ import pytest
 from numpy import ndarray
 
 from distractor.statistics.intervals import Mean
-from distractor.statistics.overcoming import How, Overcome, OvercomingEvidence, judge, label_of, not_learned, over_seeds
+from distractor.statistics.overcoming import How, ModelEffects, Overcome, judge, label_of, not_learned, over_seeds
 from grouped_items import grouped
 
 pytestmark = pytest.mark.quick
@@ -28,12 +28,12 @@ def written(conflict: float, congruent: float = D, noise: float = 0.1) -> dict[s
     return {condition: around(mean, noise, seed) for seed, (condition, mean) in enumerate(means.items())}
 
 
-def evidence(omega: float, kappa: float, *, noise: float = 0.1, norm: float = 1.0) -> OvercomingEvidence:
+def evidence(omega: float, kappa: float, *, noise: float = 0.1, norm: float = 1.0) -> ModelEffects:
     """A model whose chosen sites carry everything; in conflict the final norm divides by `norm`."""
     one = np.ones(len(HELD_OUT))
     nothing = dict.fromkeys(("distractor_only", "conflict", "congruent"), 0 * one)
     every = np.repeat(around(D, noise, 9), 2)
-    return OvercomingEvidence(
+    return ModelEffects(
         groups=grouped(GROUPS),
         alone=every,
         pull=every,
@@ -143,6 +143,18 @@ def test_seeds_that_agree_give_an_answer_for_such_models() -> None:
     assert split is not None
     assert split.label == "undetermined"
     assert "1 suppression at the source" in split.reason
+
+
+def test_over_seeds_it_is_said_that_the_distractor_still_wins() -> None:
+    lost, won = (replace(seed(1, 1), conflict=Mean(gap, gap - 0.1, gap + 0.1)) for gap in (-2.0, 2.0))
+    found = over_seeds([lost, lost, lost])
+    assert found is not None
+    assert found.conflict is not None
+    assert found.conflict.mean == pytest.approx(-2)
+    assert found.cautions == ("the distractor is not overcome: the gap in conflict is -2.00 nats",)
+    overcome = over_seeds([won, won, won])
+    assert overcome is not None
+    assert overcome.cautions == ()
 
 
 def test_a_model_before_the_first_that_does_the_distractor_task_has_not_unlearned_it() -> None:
