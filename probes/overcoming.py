@@ -1,6 +1,6 @@
 """Whether the distractor's answer is still written if there is a true cue, and whether it still counts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +11,7 @@ from distractor.text.task import Condition, Task
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
+    from numpy import ndarray
     from torch import Tensor
     from xarray import DataArray
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from distractor.probing.run import Batch, Run
     from distractor.probing.screening import Picked
     from distractor.probing.strengths import Half
-    from distractor.probing.transplants import Exchanges
 
 ALONE, TRUE = Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY
 ALIKE = 0.9  # of sites that add at least this share of what the best site adds, the last one is chosen
+PAIR = Condition.CONFLICT, Condition.CONGRUENT
 CONFLICT = 2  # the number of the condition `conflict` in a reading
 LEAST = 0.05  # a site with a smaller share of the effect of all sites is not looked at
 
@@ -41,9 +42,12 @@ class Overcoming(Probe):
     large (a chain), the last one is chosen. At most `candidates` sites are considered. Sites are chosen on half of the
     item groups (coordinate `is_choosing`).
 
+    Sites that write the true answer (`true`) are chosen in the same way, from all sites, by T as transplants show it:
+    half of w in `congruent` minus w in `conflict`.
+
     The reading is [exchange component condition item]. Its last components are sets of sites that are exchanged together:
-    `chosen`, `unshared`, `shared` and `all`. Knock-outs of single sites in `conflict` and `congruent` are not measured.
-    Coordinates are `gap` and `final_norm` (the scale of the final norm) for each condition, and `neutral_gap`.
+    `chosen`, `unshared`, `shared`, `true` and `all`. Knock-outs of single sites in `conflict` and `congruent` are not
+    measured. Coordinates are `gap` and `final_norm` (the scale of the final norm) for each condition, and `neutral_gap`.
 
     If the chosen sites are silent in `conflict`, the component `latent` is what they write there once the attribute
     `suppressors`, other heads and MLPs, hold no cue (`distractor.probing.latent`). `random` is ω for random sets of other
@@ -114,9 +118,22 @@ class Overcoming(Probe):
         is_shared = ((true >= self.shared_from * alone) & (true >= [[0.0], [LEAST * abs(total)]])).any(0)
         order = np.argsort(-means["transplant"][:, 0], kind="stable")
         unshared = tuple(every[k] for k in order if is_active[k] and not is_shared[k])
-        chosen, joint = self._chosen(exchanges, unshared, total, half) if total > 0 else ((), [])
+
+        def alone_of(sets: "Sequence[Sequence[Site]]") -> "ndarray":
+            return exchanges.transplant(sets, (ALONE,), half)[:, 0].mean(-1)
+
+        def true_of(sets: "Sequence[Sequence[Site]]") -> "ndarray":
+            conflict, congruent = exchanges.transplant(sets, PAIR, half).mean(-1).T
+            return (congruent - conflict) / 2
+
+        chosen, joint = self._chosen(alone_of, unshared, total)
+        total_true = float(true_of([components])[0])
+        of_single = single["transplant"][..., half].mean(-1)
+        true_single = (of_single[:, CONFLICT + 1] - of_single[:, CONFLICT]) / 2
+        by_true = [every[k] for k in np.argsort(-true_single, kind="stable") if true_single[k] > LEAST * total_true]
+        writes_true, _ = self._chosen(true_of, by_true, total_true)
         shared = tuple(every[k] for k in order if is_active[k] and is_shared[k])
-        sets = {"chosen": chosen, "unshared": unshared, "shared": shared, "all": components}
+        sets = {"chosen": chosen, "unshared": unshared, "shared": shared, "true": writes_true, "all": components}
         together = list(sets.values())
         screened: dict[str, Any] = {}
         if picked is not None:
@@ -172,6 +189,7 @@ class Overcoming(Probe):
                 "joint": joint,
                 "total": total,
                 "shared": [str(site) for site in shared],
+                "true": [str(site) for site in writes_true],
                 "same_last_token": _share_with_same_last_token(run),
             }
             | latent
@@ -191,16 +209,16 @@ class Overcoming(Probe):
         return self.screening.pick(np.stack([of_exchange[:, half].mean(-1) for of_exchange in estimates.values()]))
 
     def _chosen(
-        self, exchanges: "Exchanges", unshared: Sequence[Site], total: float, half: "Half"
+        self, joint_of: "Callable[[Sequence[Sequence[Site]]], ndarray]", sites: Sequence[Site], total: float
     ) -> tuple[tuple[Site, ...], list[float]]:
-        """The chosen sites, and the joint effect after each one."""
+        """The sites chosen by the joint effects of sets, up to `share` of `total`, and the joint effect after each one."""
         import numpy as np
 
         chosen: tuple[Site, ...] = ()
         joint: list[float] = []
-        left = list(unshared[: self.candidates])
+        left = list(sites[: self.candidates]) if total > 0 else []
         while left and (before := joint[-1] if joint else 0.0) < self.share * total:
-            tried = exchanges.transplant([(*chosen, site) for site in left], (ALONE,), half)[:, 0].mean(-1)
+            tried = joint_of([(*chosen, site) for site in left])
             gain = tried - before
             if gain.max() <= 0:
                 break

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from distractor.attribution.answer import answers
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.overcome_over_size import over_size, readings_of
+from distractor.attribution.ranked_sites import ranked_sites
 from distractor.attribution.read_out import read_out_over_size
 from distractor.attribution.size_trends import orders
 from distractor.attribution.tables import divergence_sentence, top
@@ -18,7 +20,7 @@ from distractor.models.source import Source
 from distractor.names import file_name
 from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
-from distractor.probing.overcome import how_overcome, over_sizes
+from distractor.probing.overcome import ModelOvercome, how_overcome, over_sizes
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading, probe_identity
 from distractor.runs.coverage import coverage_record
@@ -175,7 +177,17 @@ def drawn_models(results: ProbeResults) -> list[str]:
 
 
 def heads_of_interest(results: ProbeResults, attention: Reading, count: int) -> list[str]:
-    """The top heads (`L0H1`) of a model: by ablation, else by direct attribution, else by attention."""
+    """The heads (`L0H1`) of a model to look at: of its ranked sites, then the top heads by ablation, else by direct
+    attribution, else by attention.
+    """
+    model = attention.source.name
+    overcome = next((one for one in how_overcome(results) if one.source.name == model), None)
+    ranked = [name for one in ranked_sites(results, model, overcome) for name in one.sites if name.endswith(".z")]
+    first = [name.removesuffix(".z") for name in ranked]
+    return list(dict.fromkeys([*first, *_top_heads(results, attention, count)]))[:count]
+
+
+def _top_heads(results: ProbeResults, attention: Reading, count: int) -> list[str]:
     for probe in ("ablation", "direct_attribution"):
         for reading, cells in zip(results.readings.get(probe, ()), results.cells.get(probe, ()), strict=True):
             if reading.source.name == attention.source.name:
@@ -206,7 +218,8 @@ def _check_heads_of(model: str, heads: Sequence[str], known: Sequence[str]) -> N
 
 
 def summary(results: ProbeResults) -> dict[str, Any]:
-    """The content of summary.json and of `--json`: behaviour, and top sites or curves of each reading."""
+    """The content of summary.json and of `--json`: the answers, behaviour, and top sites or curves of each reading."""
+    models = how_overcome(results)
     return {
         "task": results.task.name,
         "items": int(results.complete.sum()),
@@ -228,7 +241,8 @@ def summary(results: ProbeResults) -> dict[str, Any]:
             {"model": each.source.name, "n_params": each.source.n_params, **each.as_dict()}
             for each in results.strengths
         ],
-        "overcoming": _overcoming(results),
+        "overcoming": _overcoming(results, models),
+        "answers": [answer.as_dict() for answer in answers(results, models)],
         "read_out": (over := read_out_over_size(results)) and over.as_dict(),
         "mixture": results.mixture or None,
         "first": {
@@ -239,8 +253,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
     }
 
 
-def _overcoming(results: ProbeResults) -> dict[str, Any]:
-    models = how_overcome(results)
+def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> dict[str, Any]:
     return {
         "models": [model.as_dict() for model in models],
         "sizes": [{"size": one.size, **one.found.as_dict()} for one in over_sizes(results, models)],

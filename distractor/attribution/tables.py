@@ -7,16 +7,19 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
+from distractor.attribution.answer import Answer, answers
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.read_out import ReadOutOverSize, read_out_over_size
 from distractor.attribution.size_trends import order_sentences
-from distractor.numbers import number, with_interval
+from distractor.numbers import number, p_value, with_interval
 from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, maps_of, mean_of, varying
 from distractor.probing.overcome import ModelOvercome, how_overcome, over_sizes
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_caution
+from distractor.runs.style import short_site
 from distractor.runs.tables import FittedTable, plain_table
+from distractor.statistics.random_sets import ENOUGH
 
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
@@ -25,24 +28,36 @@ TOP = 8  # the number of sites, heads or stages in a table
 MAPS = 3  # the largest number of maps side by side
 ALL_IN = "--json and the files in readings/ have them"
 WHOLE_SHARES = "Shares are means over all items: a role that an item lacks counts 0, so a head's shares sum to 1."
+READS = "reads"
+IN_FILES = "All sites of each reading: summary.json (the largest), readings/ (all), and figures/."
 SINKS = ("bos", "slot")  # roles that receive attention by default
 
 
-def tables(results: ProbeResults) -> Iterator[Group | Text]:
-    """Yields one table per reading, by probe and model. Skips `chance` unless it is the only probe."""
+def tables(results: ProbeResults, *, brief: bool = False) -> Iterator[Group | Text]:
+    """Yields the answer for the largest model with its ranked sites, then behaviour, and one table per reading.
+
+    `brief` has only sentences of the readings. `chance` is skipped unless it is the only probe.
+    """
+    models = how_overcome(results)
+    yield Group(*_title(results), *(_answer(results, one) for one in answers(results, models)[-1:]))
     yield _behaviour(results)
-    for probe, readings in results.readings.items():
-        if probe == "chance" and len(results.readings) > 1:
-            continue
-        for reading, cells in zip(readings, results.cells[probe], strict=True):
-            if kind_of(reading.data) not in ("exchanges", "factors"):
-                yield _reading(results, probe, reading, cells)
-    if models := how_overcome(results):
+    if results.strengths:
+        yield _strengths(results)
+    if models:
         yield _overcoming(results, models)
     if over := read_out_over_size(results):
         yield _read_out(over)
-    if results.strengths:
-        yield _strengths(results)
+    shown = [
+        (probe, reading, cells)
+        for probe, readings in results.readings.items()
+        if probe != "chance" or len(results.readings) == 1
+        for reading, cells in zip(readings, results.cells[probe], strict=True)
+        if kind_of(reading.data) not in ("exchanges", "factors")
+    ]
+    if brief:
+        yield _in_brief(results, shown)
+    else:
+        yield from (_reading(results, *one) for one in shown)
     for (probe, model), why in results.refused.items():
         yield Text(f"{probe} was skipped for {model}: {why}")
 
@@ -79,6 +94,50 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
     )
 
 
+def _title(results: ProbeResults) -> Iterator[Text]:
+    counts = f"{int(results.complete.sum())} items in {results.n_groups} groups"
+    yield Text(f"{results.title}: {counts} (means with 95 % intervals over item groups, level 1)", style="bold")
+    yield from (Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence)
+
+
+def _answer(results: ProbeResults, answer: Answer) -> Group:
+    """How the largest model overcomes the distractor, and its sites with the largest effects."""
+    if not answer.sites:
+        return Group(Text(answer.sentence))
+    table = FittedTable(
+        ("site", "what it does", "nats", "p", READS), drop=(READS, "p"), wrapped=("what it does", READS),
+        left=("what it does", READS), names=(), all_in="summary.json has them",
+    )  # fmt: skip
+    for one in answer.sites:
+        reads = ", ".join(f"{role} {number(share)}" for role, share in one.reads) or "–"
+        p = "–" if one.p is None else p_value(one.p)
+        table.add_row("\n".join(map(short_site, one.sites)), one.does, with_interval(*one.effect), p, reads)
+    return Group(
+        Text(answer.sentence),
+        Text(""),
+        Text(f"Sites with the largest effects in {results.short(answer.model)}", style="bold"),
+        table,
+        Text(
+            "nats: effect on the gap, on the half of the groups that did not choose sites. p: by sign flips over groups; of "
+            "sites that silence others, against random sets. reads: attention from the answer slot in conflict, by role."
+        ),
+    )
+
+
+def _in_brief(results: ProbeResults, shown: "Sequence[tuple[str, Reading, Dataset]]") -> Group:
+    """What readings of the largest model say in a sentence, and their warnings."""
+    sentences = []
+    for probe, reading, _ in shown:
+        if reading.source.name != results.sources[-1].name:
+            continue
+        where = f"{probe} in {results.short(reading.source.name)}"
+        if kind_of(reading.data) == "lens":
+            sentences.append(f"{where}: {divergence_sentence(results, reading)}")
+        if warning := reading.data.attrs.get("warning"):
+            sentences.append(f"Warning, {where}: {warning}")
+    return Group(Text("Further readings", style="bold"), *map(Text, sentences), Text(IN_FILES))
+
+
 def _behaviour(results: ProbeResults) -> Group:
     table = FittedTable(
         ("model", "parameters", "preference", "T\nnats", "D\nnats"), drop=("parameters", "T\nnats", "D\nnats"),
@@ -87,25 +146,29 @@ def _behaviour(results: ProbeResults) -> Group:
     for i, source in enumerate(results.sources):
         cells = ["–" if mean is None else with_interval(*mean) for mean in results.summary_means(i).values()]
         table.add_row(results.short(source.name), f"{source.n_params or 0:,}", *cells)
-    n_items = int(results.complete.sum())
-    counts = f"{n_items} items in {results.n_groups} groups"
-    title = f"{results.title}: {counts} (means with 95 % intervals over item groups, level 1)"
     legend = "preference: distractor preference in conflict; T, D: pull of the true task and of the distractor."
-    low = [Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence]
-    return Group(Text(title, style="bold"), *low, table, Text(legend))
+    return Group(Text("Behaviour", style="bold"), table, Text(legend))
 
 
 def _strengths(results: ProbeResults) -> Group:
-    table = plain_table("model", "loss of T", "loss of D", "T sites", "D sites", all_in="--json has them")
+    table = FittedTable(
+        ("model", "of", "sites", "loss\nnats", "random sets\nnats", "p"), drop=("sites",), left=("of", "sites"),
+        all_in="--json has them",
+    )  # fmt: skip
+    few = False
     for strength in results.strengths:
-        sites = (
-            f"{names[0].removesuffix('.z')}{f' +{len(names) - 1}' if names[1:] else ''}" if names else "–"
-            for names in strength.chosen
-        )
-        losses = (with_interval(*strength.mean(task)) for task in ("true", "distractor"))
-        table.add_row(results.short(strength.source.name), *losses, *sites)
-    title = "Loss in nats when T sites or D sites are knocked out (chosen on half of the groups, measured on the other half)"
-    return Group(Text(title, style="bold"), table, *map(Text, order_sentences(results)))
+        for task, pull in (("true", "T"), ("distractor", "D")):
+            names, random, p = getattr(strength.chosen, task), strength.random_of(task), strength.p(task)
+            sites = f"{short_site(names[0])}{f' +{len(names) - 1}' if names[1:] else ''}" if names else "–"
+            null = f"{number(min(random))} to {number(max(random))}" if random else "–"
+            few = few or (bool(names) and p is None)
+            cells = with_interval(*strength.mean(task)) if names else "–", null, "–" if p is None else p_value(p)
+            table.add_row(results.short(strength.source.name), pull, sites, *cells)
+    title = "Loss of T or D when its sites are knocked out, beside random sets of as many other heads and MLPs"
+    legend = "Sites are chosen on half of the groups and measured on the other half. p: share of sets with such a loss."
+    too_few = [f"No p: there are too few other heads or MLPs for {ENOUGH} random sets."] * few
+    order = order_sentences(results) if len(results.sizes) > 1 else []
+    return Group(Text(title, style="bold"), table, *map(Text, (legend, *too_few, *order)))
 
 
 def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group:
@@ -123,8 +186,10 @@ def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group
     title = f"How the distractor is overcome, {level} (sites chosen on half of the groups, measured on the other half)"
     legend = (
         "alone: what the distractor's cue alone does. ω: the share of it that its sites still write in conflict. "
-        "κ: the share that still counts. not yet: the distractor's answer still wins in conflict."
+        "κ: the share that still counts."
     )
+    if any(found.cautions for _, found in rows):
+        legend += " not yet: the distractor's answer still wins in conflict."
     of_size = [f"{one.size}, over seeds: {one.found.label}. {_sentence(one.found.reason)}" for one in sizes[-1:]]
     return Group(Text(title, style="bold"), table, *map(Text, (legend, *of_size, *_explained(results, models[-1]))))
 
@@ -135,7 +200,7 @@ def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
     yield f"{name}: {found.label}. {_sentence(found.reason)}"
     if model.sites:
         sites = ", ".join(f"{one.site} ({one.state}, ω {number(one.omega)}, {one.share:.0%})" for one in model.sites)
-        yield f"Sites that write the distractor's answer in {name}, with their share of the effect: {sites}."
+        yield f"Sites of the distractor's task alone in {name}, with their share of the effect: {sites}."
     if model.latent:
         yield _sentence(model.latent.sentence)
     if model.shared:
@@ -143,7 +208,10 @@ def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
     if model.sites or model.shared:
         shares = ", ".join(f"{share:.0%} {state}" for state, share in model.shares.items() if round(100 * share))
         congruent, beta = ("–" if one is None else with_interval(*one) for one in (found.omega_congruent, found.beta))
-        yield f"Of the effect in distractor_only: {shares}. ω in congruent: {congruent}. D / alone: {beta}."
+        yield f"Of the effect of all sites in distractor_only: {shares or '–'}."
+        if any(round(100 * share) < 0 for share in model.shares.values()):
+            yield "The shares add up to 100%; sites with a negative share work against the others."
+        yield f"ω in congruent: {congruent}. D / alone: {beta}."
     for caution in model.cautions:
         yield f"Note: {caution}."
 

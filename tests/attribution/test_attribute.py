@@ -288,7 +288,8 @@ def test_a_rare_role_is_counted_and_not_ranked_first(results: ProbeResults) -> N
         """
         data = full_like(reading.data, 0.3)
         data.loc[{"role": name}] = np.where(np.arange(n_items) < having, 0.9, np.nan)
-        text = printed(tables(replace(results, readings={"attention": (with_data(reading, data),)})))
+        made = replace(results, readings={"attention": (with_data(reading, data),)}, strengths=())
+        text = printed(tables(made))
         return [line for line in text.splitlines() if " at " in line]
 
     assert f"at {name}, in {n_items // 2 / n_items:.0%} of items" in rows(n_items // 2)[0]

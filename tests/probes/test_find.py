@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import tiny
 from conftest import Loaded
+from distractor.attribution.report import FIGURES
 from distractor.command_line.lookup import find_probes, must_work
 from distractor.errors import ProbeError
 from distractor.probing.measure import measure
@@ -132,3 +134,15 @@ def test_a_probe_that_fails_or_returns_no_reading_is_named(
     probe = find_probe(f"{write(tmp_path, RETURNS.replace('{returned}', returned))}:Own")
     with pytest.raises(ProbeError, match=message):
         measure(loaded("gpt2"), tiny.task(), probe)
+
+
+def test_help_and_docs_name_the_default_probes() -> None:
+    from distractor.command_line.main import app
+
+    shown = CliRunner().invoke(app, ["attribute", "--help"], env={"COLUMNS": "400", "TERM": "dumb"}).output
+    *first, last = DEFAULT
+    named = f"Default: {', '.join(first)} and {last}, with at most {FIGURES} figures."
+    assert named in " ".join(shown.replace("│", " ").split())
+    page = " ".join((Path(__file__).parents[2] / "docs/probes.md").read_text(encoding="utf-8").split())
+    words = [f"`{name}`" for name in DEFAULT]
+    assert f"reads {', '.join(words[:-1])} and {words[-1]}, and draws at most {FIGURES} figures" in page

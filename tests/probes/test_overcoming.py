@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from distractor.models.load import load
+from distractor.models.source import Source
 from distractor.probing.measure import measure
-from distractor.probing.overcome import ModelOvercome, of_model
+from distractor.probing.overcome import ModelOvercome, SiteShare, of_model
 from distractor.probing.readings import Reading, stored
+from distractor.statistics.intervals import Mean
+from distractor.statistics.overcoming import Overcome
 from distractor.text.task import Condition
 from later_shelf import LATER
 from networks import Architecture
@@ -57,7 +60,8 @@ def test_a_planted_model_gets_its_answer(name: str, architecture: Architecture, 
     if planted.answer == "unlearning":
         assert (how.sites, how.shared) == ((), ())
     assert {one.site for one in how.sites} <= (planted.distractor or {one.site for one in how.sites})
-    assert sum(how.shares.values()) == pytest.approx(1, abs=0.1) or how.found.label == "unlearning"
+    assert sum(how.shares.values()) == pytest.approx(1)
+    assert sum(one.share for one in how.sites) == pytest.approx(how.found.covered if how.sites else 0)
 
 
 def test_sites_of_both_tasks_are_shared(found: Found) -> None:
@@ -99,3 +103,13 @@ def test_a_true_only_prompt_with_another_distractor_is_named(tmp_path: Path) -> 
     assert impure.found.label == "undetermined"
     assert "another question" in impure.found.reason
     assert np.isfinite(impure.found.alone.mean)
+
+
+def test_shares_add_up_to_1_also_if_some_sites_work_against_others() -> None:
+    found = Overcome("shared, undetermined", "", Mean(2, 1, 3), covered=0.39, only_shared=0.76)
+    sites = (SiteShare("L0H1.z", 0.35, 1.0), SiteShare("L1H0.z", 0.04, 0.0))
+    how = ModelOvercome(Source("f", "m", Path()), found, sites, ("L1.mlp_out",), ())
+    assert how.shares == pytest.approx(
+        {"carried": 0.35, "silent": 0.04, "inverted": 0, "in between": 0, "shared": 0.76, "rest": -0.15}
+    )
+    assert replace(how, found=replace(found, covered=None)).shares == {}
