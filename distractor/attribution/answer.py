@@ -67,25 +67,21 @@ def _sentences(
     else:
         yield f"How {name} overcomes the distractor is undetermined: {how.found.reason}."
     kinds = {
-        "the distractor's answer": [one for one in sites if one.does.startswith(WRITES)],
-        "the true answer": [one for one in sites if one.does == WRITES_TRUE],
-        "answers of both tasks": [one for one in sites if one.does == WRITES_BOTH],
+        "write the distractor's answer": [one for one in sites if one.does.startswith(WRITES)],
+        "write the true answer": [one for one in sites if one.does == WRITES_TRUE],
+        "write for both tasks": [one for one in sites if one.does == WRITES_BOTH],
+        "silence the distractor's sites": [one for one in sites if one.does == SILENCES],
+        "work against the distractor's answer": [one for one in sites if one.does == AGAINST],
     }
-    parts = [f"{_named(of_kind)} {_verb(of_kind, 'write')} {what}" for what, of_kind in kinds.items() if of_kind]
-    if silencing := [one for one in sites if one.does == SILENCES]:
-        parts.append(f"{_named(silencing)} {_verb(silencing, 'silence')} the distractor's sites")
-    if against := [one for one in sites if one.does == AGAINST]:
-        parts.append(f"{_named(against)} {_verb(against, 'work')} against the distractor's answer")
+    parts = [_clause(does, of_kind) for does, of_kind in kinds.items() if of_kind]
     if parts:
         yield ", and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) + "."
 
 
-def _verb(sites: Sequence[RankedSite], verb: str) -> str:
-    return verb if sum(len(one.sites) for one in sites) > 1 else f"{verb}s"
-
-
-def _named(sites: Sequence[RankedSite]) -> str:
+def _clause(does: str, sites: Sequence[RankedSite]) -> str:
+    """Which sites do something, with the verb in the right number."""
     names = [short_site(name) for one in sites for name in one.sites]
     more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
     *first, last = [*names[:MOST_NAMED], *more]
-    return f"{', '.join(first)} and {last}" if first else last
+    verb, _, rest = does.partition(" ")
+    return f"{', '.join(first)} and {last} {does}" if first else f"{last} {verb}s {rest}"
