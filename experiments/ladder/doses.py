@@ -1,6 +1,6 @@
 """Does the conflict rate change the rise and fall of preference? `python -m experiments.ladder.doses`.
 
-Trains small models on bets, for several conflict rates, budgets and seeds. Writes `doses.csv` (one row per model), `doses.md`
+Trains small models on bets, for several conflict rates and seeds. Writes `doses.csv` (one row per model), `doses.md`
 and `doses.png` in this folder. Models in `doses.csv` are not trained again.
 
 Prediction: with a higher rate, the peak is lower, and preference turns at a smaller model.
@@ -32,18 +32,17 @@ from .train import read_records, train
 
 TASK = "hindsight_neglect"
 RATES = (0.02, 0.05, 0.15, 0.5)
-SIZES = ("4x1", "12x2", "16x2", "24x2", "32x2")
-STEPS = (500, 1000)
+SIZES = ("4x1", "12x1", "16x2", "24x2", "32x2")
+STEPS = 1000
 SEEDS = (830, 831, 832, 833, 834)
 HERE = Path(__file__).parent
-FIELDS = ("rate", "steps", "size", "seed", "n_params", "loss", *COLUMNS)
+FIELDS = ("rate", "size", "seed", "n_params", "loss", *COLUMNS)
 LOSSES = (2, 1, 0.5, 0.3)
 
 
 class Cell(NamedTuple):
     """The settings of one model."""
 
-    steps: int
     rate: float
     seed: int
     size: str
@@ -58,7 +57,7 @@ def read_rows(path: Path) -> Rows:
         return {}
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return {Cell(int(row["steps"]), float(row["rate"]), int(row["seed"]), row["size"]): row for row in rows}
+    return {Cell(float(row["rate"]), int(row["seed"]), row["size"]): row for row in rows}
 
 
 def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
@@ -74,13 +73,13 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
 def train_all(out: Path, work: Path) -> None:
     """Train each missing model and add its row to the file `out`."""
     task, tokenizer, plan = TASKS[TASK](), tokenizer_of(TASK), PLANS[TASK]
-    for steps, rate, size in product(reversed(STEPS), RATES, SIZES):
-        cells = [Cell(steps, rate, seed, size) for seed in SEEDS]
+    for rate, size in product(RATES, SIZES):
+        cells = [Cell(rate, seed, size) for seed in SEEDS]
         if read_rows(out).keys() >= {*cells}:
             continue
         recipe = replace(plan.recipe, conflict=rate, agreeing=0)
-        cell_plan = replace(plan, recipe=recipe, budget=replace(plan.budget, steps=steps), seeds=SEEDS)
-        folder = work / f"{steps}-{rate}"
+        cell_plan = replace(plan, recipe=recipe, budget=replace(plan.budget, steps=STEPS), seeds=SEEDS)
+        folder = work / f"{rate}"
         train(cell_plan, size, folder, work, tokenizer)
         records = {record["seed"]: record for record in read_records(folder) if record["size"] == size}
         rows = read_rows(out)
@@ -89,7 +88,6 @@ def train_all(out: Path, work: Path) -> None:
             values = measure(model, model, task, held_out(TASK))
             rows[cell] = {
                 "rate": str(rate),
-                "steps": str(steps),
                 "size": size,
                 "seed": str(cell.seed),
                 "n_params": str(records[cell.seed]["n_params"]),
@@ -99,10 +97,10 @@ def train_all(out: Path, work: Path) -> None:
         write_rows(out, [rows[cell] for cell in sorted(rows)])
 
 
-def column_of(rows: Rows, steps: int, rate: float, column: str) -> np.ndarray:
-    """A column at one budget and rate, [seed size]."""
+def column_of(rows: Rows, rate: float, column: str) -> np.ndarray:
+    """A column at one rate, [seed size]."""
     seeds = sorted({cell.seed for cell in rows})
-    return np.array([[float(rows[Cell(steps, rate, seed, size)][column]) for size in SIZES] for seed in seeds])
+    return np.array([[float(rows[Cell(rate, seed, size)][column]) for size in SIZES] for seed in seeds])
 
 
 def turn(preference: np.ndarray, n_params: np.ndarray) -> float | None:
@@ -121,36 +119,33 @@ def turn(preference: np.ndarray, n_params: np.ndarray) -> float | None:
 
 
 def peaks_table(rows: Rows) -> str:
-    """One row per budget and rate: the peak of each seed, and the size at which its preference turns."""
+    """One row per rate: the peak of each seed, and the size at which its preference turns."""
     lines = []
-    for steps, rate in product(STEPS, RATES):
-        preference, sizes = column_of(rows, steps, rate, "preference"), column_of(rows, steps, rate, "n_params")[0]
+    for rate in RATES:
+        preference, sizes = column_of(rows, rate, "preference"), column_of(rows, rate, "n_params")[0]
         turns = [turn(line, sizes) for line in preference]
         lines.append(
             [
-                f"{steps:,}",
                 f"{rate:g}",
                 *(", ".join(number(float(line.max())) for line in preference), number(float(preference.max(1).mean()))),
                 ", ".join("–" if size is None else f"{size:,.0f}" for size in turns),
             ]
         )
     seeds = ", ".join(str(seed) for seed in sorted({cell.seed for cell in rows}))
-    return markdown_table(
-        ("steps", "rate", f"peak, seeds {seeds}", "mean", "turns at (parameters), the same seeds"), lines
-    )
+    return markdown_table(("rate", f"peak, seeds {seeds}", "mean", "turns at (parameters), the same seeds"), lines)
 
 
 def table(rows: Rows) -> str:
-    """One row per budget, rate and size: preference of each seed, then means over seeds."""
+    """One row per rate and size: preference of each seed, then means over seeds."""
     seeds = sorted({cell.seed for cell in rows})
-    heads = ("steps", "rate", "size", "parameters", *(f"seed {seed}" for seed in seeds), "loss", *COLUMNS)
+    heads = ("rate", "size", "parameters", *(f"seed {seed}" for seed in seeds), "loss", *COLUMNS)
     lines = []
-    for steps, rate in product(STEPS, RATES):
+    for rate in RATES:
         for index, size in enumerate(SIZES):
-            each = column_of(rows, steps, rate, "preference")[:, index]
-            means = [column_of(rows, steps, rate, column)[:, index].mean() for column in ("loss", *COLUMNS)]
-            n_params = int(rows[Cell(steps, rate, seeds[0], size)]["n_params"])
-            lines.append([f"{steps:,}", f"{rate:g}", size, f"{n_params:,}", *map(number, [*each, *means])])
+            each = column_of(rows, rate, "preference")[:, index]
+            means = [column_of(rows, rate, column)[:, index].mean() for column in ("loss", *COLUMNS)]
+            n_params = int(rows[Cell(rate, seeds[0], size)]["n_params"])
+            lines.append([f"{rate:g}", size, f"{n_params:,}", *map(number, [*each, *means])])
     return markdown_table(heads, lines)
 
 
@@ -160,30 +155,27 @@ def page_of(rows: Rows) -> str:
 
 
 def draw(rows: Rows, path: Path) -> None:
-    """Preference by size, one panel per budget, with a thin line per seed; then preference of all models by training loss."""
-    figure = Figure(figsize=(7.2, 3.0), layout="constrained")
-    panels = figure.subplots(1, len(STEPS) + 1, sharey=True)
-    for (panel, steps), (rate, colour) in product(
-        zip(panels, STEPS, strict=False), zip(RATES, SERIES[1:], strict=False)
-    ):
-        preference, sizes = column_of(rows, steps, rate, "preference"), column_of(rows, steps, rate, "n_params")[0]
-        panel.plot(sizes, preference.T, color=colour, lw=0.6, alpha=0.4)
-        panel.plot(sizes, preference.mean(0), "o-", color=colour, ms=3, label=f"{rate:g}")
-        panel.set(xscale="log", xlabel="size", title=f"{steps:,} steps")
-        panel.set_xticks(sizes, SIZES, fontsize=7, rotation=45)
+    """Preference by size, with a thin line per seed, and preference of all models by training loss."""
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    by_size, by_loss = figure.subplots(1, 2, sharey=True)
+    for rate, colour in zip(RATES, SERIES[1:], strict=False):
+        preference, sizes = column_of(rows, rate, "preference"), column_of(rows, rate, "n_params")[0]
+        by_size.plot(sizes, preference.T, color=colour, lw=0.6, alpha=0.4)
+        by_size.plot(sizes, preference.mean(0), "o-", color=colour, ms=3, label=f"{rate:g}")
+        loss = column_of(rows, rate, "loss")
+        by_loss.plot(loss.ravel(), preference.ravel(), "o", color=colour, ms=3, mew=0, alpha=0.8)
+    by_size.set(
+        xscale="log", xlabel="size", ylabel="distractor preference in conflict", title="five seeds and their mean"
+    )
+    by_size.set_xticks(sizes, SIZES)
+    by_loss.set(xscale="log", xlabel="training loss, nats", title="every model")
+    by_loss.set_xticks(LOSSES, [f"{loss:g}" for loss in LOSSES])
+    by_loss.invert_xaxis()
+    for panel in (by_size, by_loss):
         panel.minorticks_off()
-        face = colour if steps == max(STEPS) else "none"
-        loss = column_of(rows, steps, rate, "loss")
-        panels[-1].plot(loss.ravel(), preference.ravel(), "o", color=colour, ms=3, mfc=face, mew=0.7, alpha=0.8)
-    panels[-1].set(xlabel="training loss, nats", title=f"every model (open: {min(STEPS):,})", xscale="log")
-    panels[-1].set_xticks(LOSSES, [f"{loss:g}" for loss in LOSSES])
-    panels[-1].minorticks_off()
-    panels[-1].invert_xaxis()
-    for panel in panels:
         panel.axhline(0.5, color=INK, lw=0.6, ls=":")
         panel.set_ylim(-0.03, 1.03)
-    panels[0].set_ylabel("distractor preference in conflict")
-    panels[0].legend(title="conflict rate", fontsize=8, frameon=False)
+    by_size.legend(title="conflict rate", fontsize=8, frameon=False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
