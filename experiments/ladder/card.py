@@ -1,9 +1,9 @@
 """The tables and the figure of the model card: `python -m experiments.ladder.card [--write]`.
 
-The results of each task, the shares of the documents, then a curve for each task: preference for the distractor's answer
-in `conflict` with its interval at level 2, the range over seeds, and means over seeds of the other columns. The results
-come from `distractor ablate` on the first 600 items, the verdict from the first 200. A last table has the sub-tasks of
-redefine_math. `--write` renews the tables and the figure of the card.
+The results of each task, the shares of the documents if its own ladder is embedded, then a curve for each task: preference
+for the distractor's answer in `conflict` with its interval at level 2, the range over seeds, and means over seeds of the
+other columns. The results come from `distractor ablate` on the first 600 items, the verdict from the first 200. A last table
+has the sub-tasks of redefine_math. `--write` renews the tables and the figure of the card.
 """
 
 import argparse
@@ -209,7 +209,9 @@ def main() -> None:
         "## Results": markdown_table(
             RESULTS, [results(contents[task], summary(judged[task])) for task in arguments.tasks]
         ),
-        "## Data": data(arguments.tasks),
+        "## Data": data(
+            task for task in arguments.tasks if {m.seed for m in measured[task].sources} == {*PLANS[task].seeds}
+        ),
         **{f"### {task}": curves(content) for task, content in contents.items()},
         **{f"### Sub-tasks of {task}": sub_tasks(measured[task]) for task in arguments.tasks if task in SUB_TASKS},
     }
