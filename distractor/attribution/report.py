@@ -126,9 +126,10 @@ def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Ite
     drawn_kinds = ("lens", "components", "positions", "sources", "decoding")  # each has a function of this name
     models = drawn_models(results)
     is_one_step = model_at_several_steps(results.sources) is None
-    if results.strengths and len(results.strengths) == len(results.scores) and is_one_step:
+    is_over_size = is_one_step and len({source.n_params for source in results.sources}) > 1
+    if results.strengths and len(results.strengths) == len(results.scores) and is_over_size:
         yield _Plan("across", (FIRST.index("across"), 0), True, partial(draw.across, results))
-    if len({reading.source.n_params for reading in readings_of(results)}) > 1 and is_one_step:
+    if is_over_size and len({reading.source.n_params for reading in readings_of(results)}) > 1:
         rank = FIRST.index("overcoming_over_size"), 0
         yield _Plan("overcoming_over_size", rank, True, partial(_overcoming_over_size, results))
     for probe, readings in results.readings.items():

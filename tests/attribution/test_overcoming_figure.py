@@ -182,6 +182,7 @@ def test_one_size_and_steps_have_no_figure_over_size(results: ProbeResults) -> N
         results, scores=results.scores[:SEEDS], readings={"overcoming": results.readings["overcoming"][:SEEDS]}
     )
     assert report.figures(small) == {}
+    assert report.figures(replace(small, strengths=strengths_of(small))) == {}
     source = results.sources[0]
     steps = [
         replace(scores, source=replace(source, step=step, is_final=False))
@@ -192,8 +193,11 @@ def test_one_size_and_steps_have_no_figure_over_size(results: ProbeResults) -> N
 
 
 def test_it_comes_right_after_the_sites_over_size(results: ProbeResults) -> None:
-    n_items, groups = len(results.task.items), results.groups
-    sites, loss = ChosenSites(("L0H1.z",), ("L0H0.z",)), np.arange(n_items, dtype=float)
-    strengths = tuple(Strength(source, sites, groups, loss, loss) for source in results.sources)
-    drawn_first = report.figures(replace(results, strengths=strengths), most=2)
+    drawn_first = report.figures(replace(results, strengths=strengths_of(results)), most=2)
     assert list(drawn_first) == ["across", "overcoming_over_size"]
+
+
+def strengths_of(results: ProbeResults) -> tuple[Strength, ...]:
+    """The same sites and losses in each model."""
+    sites, loss = ChosenSites(("L0H1.z",), ("L0H0.z",)), np.arange(len(results.task.items), dtype=float)
+    return tuple(Strength(source, sites, results.groups, loss, loss) for source in results.sources)
