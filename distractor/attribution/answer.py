@@ -24,7 +24,7 @@ MOST_NAMED = 3  # the largest number of sites of a kind that the sentence names
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelAnswer:
     """How one model overcomes the distractor, in one or two sentences, and its ranked sites."""
 
     model: str
@@ -36,16 +36,16 @@ class Answer:
         return {"model": self.model, "sentence": self.sentence, "sites": [site.as_dict() for site in self.sites]}
 
 
-def answers(results: ProbeResults, models: Sequence[ModelOvercome]) -> list[Answer]:
+def answers(results: ProbeResults, models: Sequence[ModelOvercome]) -> list[ModelAnswer]:
     """The answer for each model with sites to rank, the smallest model first."""
     overcome = {model.source.name: model for model in models}
-    found: list[Answer] = []
+    found: list[ModelAnswer] = []
     for index, source in enumerate(results.sources):
         how = overcome.get(source.name)
         sites = ranked_sites(results, source.name, how)
         if how or sites:
             sentence = " ".join(filter(None, _sentences(results, index, how, sites)))
-            found.append(Answer(source.name, sentence, tuple(sites)))
+            found.append(ModelAnswer(source.name, sentence, tuple(sites)))
     return found
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from distractor.attribution.answer import Answer, answers
+from distractor.attribution.answer import ModelAnswer, answers
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.read_out import ReadOutOverSize, read_out_over_size
 from distractor.attribution.size_trends import order_sentences
@@ -100,7 +100,7 @@ def _title(results: ProbeResults) -> Iterator[Text]:
     yield from (Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence)
 
 
-def _answer(results: ProbeResults, answer: Answer) -> Group:
+def _answer(results: ProbeResults, answer: ModelAnswer) -> Group:
     """How the largest model overcomes the distractor, and its sites with the largest effects."""
     if not answer.sites:
         return Group(Text(answer.sentence))

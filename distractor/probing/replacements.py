@@ -24,7 +24,7 @@ VALUES_AT_ONCE = 2**26
 
 
 @runtime_checkable
-class Settings(Protocol):
+class ReplacementSettings(Protocol):
     """What decides replacement values; see `probes.ablation`."""
 
     @property
@@ -49,7 +49,7 @@ class Replacements:
     def __init__(
         self,
         run: "Run",
-        settings: Settings,
+        settings: ReplacementSettings,
         kinds: Sequence[AblationKind],
         *,
         by_layer: bool = False,
@@ -147,7 +147,9 @@ class Replacements:
         return torch.stack([drawn.mean(0) for drawn in values.split(counts)])
 
 
-def mean_estimates(run: "Run", settings: Settings, kinds: Sequence[AblationKind], sites: Sequence[Site]) -> "ndarray":
+def mean_estimates(
+    run: "Run", settings: ReplacementSettings, kinds: Sequence[AblationKind], sites: Sequence[Site]
+) -> "ndarray":
     """First-order estimates of the mean effect of each kind under each condition: [view site].
 
     Gradients are kept for as many layers at once as memory allows.

@@ -60,7 +60,11 @@ def test_a_planted_model_gets_its_answer(name: str, architecture: Architecture, 
     if planted.answer == "unlearning":
         assert (how.sites, how.shared) == ((), ())
     assert {one.site for one in how.sites} <= (planted.distractor or {one.site for one in how.sites})
-    assert sum(how.shares.values()) == pytest.approx(1)
+    if how.found.covered is None:  # no site moves the gap
+        assert planted.answer == "unlearning"
+        assert how.shares == {}
+    else:
+        assert sum(how.shares.values()) == pytest.approx(1)
     assert sum(one.share for one in how.sites) == pytest.approx(how.found.covered if how.sites else 0)
 
 
