@@ -55,28 +55,16 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
         figure = Figure(figsize=(width, height), layout="constrained")
         pulls, alone, shares, names = figure.subplots(4, 1, sharex=True, height_ratios=(1.3, 1.0, 1.7, lines))
         pulls.set(xscale="log", xlim=limits)
+        draw_pulls(pulls, points)
+        draw_alone(alone, points)
+        draw_shares(shares, points)
         for axes in (pulls, alone, shares):
             axes.grid(visible=False, axis="x")
             for size in set(sizes):
                 axes.axvline(size, color=colours.PALE, lw=0.6, zorder=0)
-            style.reference_line(axes, 0)
-        for i, (pull, (label, colour, marker)) in enumerate(style.PULL_STYLES.items()):
-            _series(pulls, points, pull, label, colour, marker, i - 0.5)
-        only = Condition.DISTRACTOR_ONLY
-        _series(
-            alone, points, "gap_alone", "logit gap in distractor_only", colours.CONDITIONS[only], style.MARKERS[only], 0
-        )
-        for bound, (bottom, top) in BOUNDS.items():
-            shares.axhspan(bottom, top, color=colours.NEUTRAL, alpha=0.13, lw=0, zorder=0)
-            shares.text(
-                1.01, (bottom + top) / 2, bound, transform=shares.get_yaxis_transform(), fontsize=7, va="center",
-                color=colours.SOFT_INK,
-            )  # fmt: skip
-        for i, (share, (label, colour, marker)) in enumerate(SHARES.items()):
-            _series(shares, points, share, label, colour, marker, i - 1, LIMITS)
         pulls.set(ylabel="pull (nats)")
         alone.set(ylabel="gap (nats)")
-        shares.set(ylabel="share of the effect\nin distractor_only", ylim=LIMITS)
+        shares.set(ylabel="share of the effect\nin distractor_only")
         style.log_axis(shares, sizes, "parameters")
         shares.tick_params(labelbottom=True)
         for axes in (pulls, alone, shares):
@@ -95,6 +83,35 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
             ],
         )
         return figure
+
+
+def draw_pulls(axes: "Axes", points: Sequence[AtSize]) -> None:
+    """T and D in nats."""
+    style.reference_line(axes, 0)
+    for i, (pull, (label, colour, marker)) in enumerate(style.PULL_STYLES.items()):
+        _series(axes, points, pull, label, colour, marker, i - 0.5)
+
+
+def draw_alone(axes: "Axes", points: Sequence[AtSize]) -> None:
+    """The logit gap in `distractor_only`, in nats."""
+    style.reference_line(axes, 0)
+    only = Condition.DISTRACTOR_ONLY
+    colour, marker = colours.CONDITIONS[only], style.MARKERS[only]
+    _series(axes, points, "gap_alone", "logit gap in distractor_only", colour, marker, 0)
+
+
+def draw_shares(axes: "Axes", points: Sequence[AtSize]) -> None:
+    """ω, κ and ρ, and the bounds that a whole interval must be inside of."""
+    style.reference_line(axes, 0)
+    axes.set_ylim(LIMITS)
+    for bound, (bottom, top) in BOUNDS.items():
+        axes.axhspan(bottom, top, color=colours.NEUTRAL, alpha=0.13, lw=0, zorder=0)
+        axes.text(
+            1.01, (bottom + top) / 2, bound, transform=axes.get_yaxis_transform(), fontsize=7, va="center",
+            color=colours.SOFT_INK,
+        )  # fmt: skip
+    for i, (share, (label, colour, marker)) in enumerate(SHARES.items()):
+        _series(axes, points, share, label, colour, marker, i - 1, LIMITS)
 
 
 def _key(points: Sequence[AtSize]) -> str:

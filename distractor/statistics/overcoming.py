@@ -88,7 +88,9 @@ class Overcome:
     still count in conflict. `rho` (ρ_D): the same of shared sites, mean of conflict and congruent. `beta` (β_D): of
     behaviour. Each is a share of what `distractor_only` shows; None where it is not defined. `covered` is the chosen
     sites' share of all sites' effect in `distractor_only`, `only_shared` the share that is lost without the sites of both
-    tasks. Effects of sets do not add up, so it may be negative or above 1. `conflict` is the gap there, in nats.
+    tasks. Effects of sets do not add up, so it may be negative or above 1. In nats, `alone` is what the distractor's cue
+    alone does, `lost` the knock-out of the chosen sites in `distractor_only`, and `conflict` the gap there. The last fields
+    are those of `ModelEffects`.
     """
 
     label: How
@@ -101,7 +103,10 @@ class Overcome:
     beta: Mean | None = None
     covered: float | None = None
     only_shared: float | None = None
+    lost: Mean | None = None
     conflict: Mean | None = None
+    cue_is_built_on_distractor: bool = False
+    impure: str = ""
     cautions: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,22 +138,24 @@ def judge(evidence: ModelEffects, delta_d: float = DELTA_D) -> Overcome:
         "omega": share(evidence.chosen, "conflict"),
         "omega_congruent": share(evidence.chosen, "congruent"),
         "kappa": share(counted, "conflict") if lost.low > delta_d else None,
+        "lost": lost,
         "rho": None if evidence.cue_is_built_on_distractor else share(both, "both"),
         "beta": ratio_interval(evidence.pull, evidence.alone, groups),
         "covered": _share_of(evidence.chosen, evidence.all),
         "only_shared": None if (of := _share_of(evidence.unshared, evidence.all)) is None else 1 - of,
         "conflict": (conflict := mean_interval(evidence.conflict, groups)),
         "cautions": _cautions(conflict),
+        "cue_is_built_on_distractor": evidence.cue_is_built_on_distractor,
+        "impure": evidence.impure,
     }
-    label, reason = _answer(evidence, found, lost, delta_d)
-    return Overcome(label, reason, **found)
+    return Overcome(*_answer(found, delta_d), **found)
 
 
-def _answer(evidence: ModelEffects, found: Mapping[str, Any], lost: Mean, delta_d: float) -> tuple[How, str]:
-    alone: Mean = found["alone"]
+def _answer(found: Mapping[str, Any], delta_d: float) -> tuple[How, str]:
+    alone, lost = found["alone"], found["lost"]
     moved = f"the distractor's cue alone moves the gap by {with_interval(*alone)} nats"
-    if evidence.impure:
-        return "undetermined", evidence.impure
+    if found["impure"]:
+        return "undetermined", found["impure"]
     if max(-alone.low, alone.high) < delta_d:
         return "unlearning", f"{moved}, less than {delta_d:g}: {IN_WORDS['unlearning']}"
     if alone.low <= 0:
@@ -157,9 +164,9 @@ def _answer(evidence: ModelEffects, found: Mapping[str, Any], lost: Mean, delta_
     if covered is None:
         return "undetermined", "transplants of all sites together do not move the gap"
     if covered < LEAST_COVERED:
-        return "shared, undetermined", _shared_reason(evidence, found)
+        return "shared, undetermined", _shared_reason(found)
     omega, kappa = found["omega"], found["kappa"]
-    if kappa is None:
+    if kappa is None and lost is not None:
         effect = f"their knock-out in distractor_only moves the gap by {with_interval(*lost)} nats"
         return "undetermined", f"whether the chosen sites count is not known: {effect}, not clearly above {delta_d:g}"
     return label_of(omega, kappa)
@@ -204,36 +211,46 @@ def not_learned(by_size: Sequence[Overcome], delta_d: float = DELTA_D) -> list[O
     ]
 
 
-def over_seeds(models: Sequence[Overcome]) -> Overcome | None:
-    """The answer for models like these: from ω and κ of several seeds, with intervals over seeds and groups.
+def over_seeds(models: Sequence[Overcome], delta_d: float = DELTA_D) -> Overcome | None:
+    """The answer for models like these, by the same rules from means over seeds; None with fewer than three seeds.
 
-    Unlearning, or not learned, if it holds in each seed. None with fewer than three seeds.
+    Intervals are over seeds and groups. A share is None unless each seed has it. Unlearning, not learned and "shared,
+    undetermined" must hold in each seed; in some seeds, they make the answer undetermined.
     """
     if len(models) < MIN_SEEDS:
         return None
-    alone = _mean_of_seeds([one.alone for one in models])
-    gaps = [one.conflict for one in models if one.conflict is not None]
-    conflict = _mean_of_seeds(gaps) if len(gaps) == len(models) else None
-    of_all: dict[str, Any] = {"alone": alone, "conflict": conflict, "cautions": _cautions(conflict)}
+    found: dict[str, Any] = {
+        name: _mean_of_seeds([getattr(one, name) for one in models])
+        for name in ("alone", "omega", "omega_congruent", "kappa", "rho", "beta", "lost", "conflict")
+    }
+    for name in ("covered", "only_shared"):
+        shares = [getattr(one, name) for one in models]
+        found[name] = None if None in shares else float(np.mean(shares))
+    found["cautions"] = _cautions(found["conflict"])
+    found |= {name: getattr(models[0], name) for name in ("cue_is_built_on_distractor", "impure")}
     labels = [one.label for one in models]
-    counts = ", ".join(f"{labels.count(label)} {label}" for label in dict.fromkeys(labels))
-    if set(labels) in ({"unlearning"}, {"not learned"}):
-        return Overcome(labels[0], f"in each of {len(models)} seeds nothing writes the distractor's answer", **of_all)
-    omegas, kappas = [one.omega for one in models], [one.kappa for one in models]
-    if (
-        any(label in ("unlearning", "not learned", "shared, undetermined") for label in labels)
-        or None in omegas
-        or None in kappas
-    ):
-        return Overcome("undetermined", f"of {len(models)} seeds: {counts}", **of_all)
-    omega, kappa = (_mean_of_seeds([one for one in row if one is not None]) for row in (omegas, kappas))
-    label, reason = label_of(omega, kappa)
-    return Overcome(label, f"{reason}; of {len(models)} seeds: {counts}", omega=omega, kappa=kappa, **of_all)
+    counts = f"of {len(models)} seeds: " + ", ".join(
+        f"{labels.count(label)} {label}" for label in dict.fromkeys(labels)
+    )
+    whole = set(labels) & {"unlearning", "not learned", "shared, undetermined"}
+    if not whole:
+        label, reason = _answer(found, delta_d)
+        return Overcome(label, f"{reason}; {counts}", **found)
+    if len(set(labels)) > 1:
+        return Overcome("undetermined", counts, **found)
+    each = f"in each of {len(models)} seeds"
+    if labels[0] == "shared, undetermined":
+        return Overcome(labels[0], f"{each}, {_shared_reason(found)}", **found)
+    return Overcome(labels[0], f"{each} nothing writes the distractor's answer", **found)
 
 
-def _mean_of_seeds(values: Sequence[Mean]) -> Mean:
-    means = np.array([[value.mean] for value in values], dtype=float)
-    errors = np.array([[(value.high - value.low) / 2 / NORMAL] for value in values])
+def _mean_of_seeds(values: Sequence[Mean | None]) -> Mean | None:
+    """The mean with its interval over seeds; None if a seed has no value."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    means = np.array([[value.mean] for value in known], dtype=float)
+    errors = np.array([[(value.high - value.low) / 2 / NORMAL] for value in known])
     return Mean(*(float(end[0]) for end in interval_of_seed_means(means, errors)))
 
 
@@ -243,9 +260,9 @@ def _share_of(some: Written, every: Written) -> float | None:
     return float(some["distractor_only"].mean()) / total if total > 0 else None
 
 
-def _shared_reason(evidence: ModelEffects, found: Mapping[str, Any]) -> str:
+def _shared_reason(found: Mapping[str, Any]) -> str:
     reason = f"sites that write for one task alone have only {found['covered']:.0%} of the effect"
-    if evidence.cue_is_built_on_distractor:
+    if found["cue_is_built_on_distractor"]:
         return f"{reason}; the true cue is built on the distractor's, so override and inversion are not identifiable"
     if found["rho"] is None:
         return reason

@@ -130,7 +130,8 @@ def test_a_distractor_that_still_wins_is_named() -> None:
 
 def seed(omega: float, kappa: float) -> Overcome:
     ends = Mean(omega, omega - 0.1, omega + 0.1), Mean(kappa, kappa - 0.1, kappa + 0.1)
-    return Overcome(*label_of(*ends), alone=Mean(D, D, D), omega=ends[0], kappa=ends[1])
+    alone = Mean(D, D, D)
+    return Overcome(*label_of(*ends), alone=alone, omega=ends[0], kappa=ends[1], covered=0.9, lost=alone)
 
 
 def test_seeds_that_agree_give_an_answer_for_such_models() -> None:
@@ -143,6 +144,49 @@ def test_seeds_that_agree_give_an_answer_for_such_models() -> None:
     assert split is not None
     assert split.label == "undetermined"
     assert "1 suppression at the source" in split.reason
+
+
+def test_seeds_with_prompts_that_ask_another_question_give_no_answer() -> None:
+    impure = judge(replace(evidence(1, 1), impure="distractor_only asks another question"))
+    found = over_seeds([impure] * 3)
+    assert found is not None
+    assert found.label == impure.label == "undetermined"
+    assert found.reason.startswith("distractor_only asks another question")
+
+
+def shared_seed(rho: float | None) -> Overcome:
+    """A model nearly all of whose effect goes through sites of both tasks."""
+    kept = None if rho is None else Mean(rho, rho - 0.1, rho + 0.1)
+    one = Mean(1.0, 0.9, 1.1)
+    return Overcome("shared, undetermined", "", Mean(D, D, D), omega=one, kappa=one, rho=kept, beta=one, covered=0.2)
+
+
+def test_seeds_that_all_share_sites_say_so_with_what_the_shared_sites_keep() -> None:
+    found = over_seeds([shared_seed(rho) for rho in (0.1, 0.2, 0.3)])
+    assert found is not None
+    assert found.label == "shared, undetermined"
+    assert found.rho is not None
+    assert found.rho.mean == pytest.approx(0.2)
+    assert found.rho.low < 0.2 - 0.1 / 3**0.5  # seeds differ as well
+    assert found.covered == pytest.approx(0.2)
+    assert "ρ_D = 0.20" in found.reason
+    assert "20%" in found.reason
+
+
+def test_over_seeds_a_number_that_one_seed_lacks_is_left_out() -> None:
+    found = over_seeds([shared_seed(0.1), shared_seed(0.2), shared_seed(None)])
+    assert found is not None
+    assert found.rho is None
+    assert "ρ_D" not in found.reason
+    assert found.beta is not None
+    assert found.beta.mean == pytest.approx(1)
+
+
+def test_one_seed_with_sites_of_its_own_makes_the_answer_undetermined() -> None:
+    found = over_seeds([shared_seed(0.1), shared_seed(0.2), seed(1, 1)])
+    assert found is not None
+    assert found.label == "undetermined"
+    assert "2 shared, undetermined" in found.reason
 
 
 def test_over_seeds_it_is_said_that_the_distractor_still_wins() -> None:
