@@ -123,7 +123,7 @@ class Ablation(Knockout):
 
         for site in self.together:
             run.model.hook_name(site)  # raises ModelError if the head does not exist
-        every = _components(run, self.writes)
+        every = [site for site in run.model.components if site.part in self.writes]
         sets = self._with_random_sets(every) if self.together else [(site,) for site in every]
         names = ["+".join(map(str, sites)) for sites in sets]
         giving = {item.group for donors in run.donors.values() for item in donors.items}
@@ -212,7 +212,7 @@ class Compensation(Knockout):
         replacements = Replacements(run, self, (self.kind,))
         slot = _SlotPaths(run)
         effects: dict[str, dict[str, Tensor]] = {}
-        for site in _components(run, self.writes):
+        for site in (one for one in run.model.components if one.part in self.writes):
             drawn = [slot.paths(site, value) for value in replacements.values(site)]
             effects[str(site)] = {path: torch.stack([each[path] for each in drawn]).mean(0) for path in drawn[0]}
         values = torch.stack([torch.stack(list(paths.values())) for paths in effects.values()])
@@ -278,17 +278,6 @@ def _least(run: "Run") -> float:
     from distractor.statistics.effects import LEAST_SHARE
 
     return max(LEAST_SHARE * _gap_in_question(run), LEAST_NATS)
-
-
-def _components(run: "Run", parts: Sequence[Part]) -> list[Site]:
-    """Every head and every MLP, in the order of the layers."""
-    heads = run.model.n_heads
-    return [
-        site
-        for layer in range(run.model.n_layers)
-        for part in parts
-        for site in ([Site(layer, part, head) for head in range(heads)] if part == "z" else [Site(layer, part)])
-    ]
 
 
 class _SlotPaths:

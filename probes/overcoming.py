@@ -1,6 +1,6 @@
 """Whether the distractor's answer is still written if there is a true cue, and whether it still counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.models.hooked_model import HookedModel
+    from distractor.probing.joint_choice import JointOf
     from distractor.probing.run import Batch, Run
     from distractor.probing.screening import Picked
     from distractor.probing.strengths import Half
 
 ALONE, TRUE = Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY
-ALIKE = 0.9  # of sites that add at least this share of what the best site adds, the last one is chosen
 PAIR = Condition.CONFLICT, Condition.CONGRUENT
 CONFLICT = 2  # the number of the condition `conflict` in a reading
 LEAST = 0.05  # a site with a smaller share of the effect of all sites is not looked at
@@ -102,7 +102,7 @@ class Overcoming(Probe):
         if len({item.group for item in items}) < 2:
             raise TaskError(f"all {len(items)} items are of one group, but sites are chosen on half of the groups")
         exchanges = Exchanges.of(run)
-        components = tuple(_components(run.model))
+        components = tuple(run.model.components)
         half = first_half([item.group for item in items], items)
         picked = self._picked(run, components, half)
         every = components if picked is None else tuple(components[k] for k in picked.measured)
@@ -208,34 +208,12 @@ class Overcoming(Probe):
         estimates = exchange_slopes(run, components, ALONE)
         return self.screening.pick(np.stack([of_exchange[:, half].mean(-1) for of_exchange in estimates.values()]))
 
-    def _chosen(
-        self, joint_of: "Callable[[Sequence[Sequence[Site]]], ndarray]", sites: Sequence[Site], total: float
-    ) -> tuple[tuple[Site, ...], list[float]]:
+    def _chosen(self, joint_of: "JointOf", sites: Sequence[Site], total: float) -> tuple[tuple[Site, ...], list[float]]:
         """The sites chosen by the joint effects of sets, up to `share` of `total`, and the joint effect after each one."""
-        import numpy as np
+        from distractor.probing.joint_choice import choose_jointly
 
-        chosen: tuple[Site, ...] = ()
-        joint: list[float] = []
-        left = list(sites[: self.candidates]) if total > 0 else []
-        while left and (before := joint[-1] if joint else 0.0) < self.share * total:
-            tried = joint_of([(*chosen, site) for site in left])
-            gain = tried - before
-            if gain.max() <= 0:
-                break
-            # Of sites in a chain, each has the whole effect; the last one writes the answer.
-            best = max(np.flatnonzero(gain >= ALIKE * gain.max()).tolist(), key=lambda k: _depth(left[k]))
-            chosen, joint = (*chosen, left.pop(best)), [*joint, float(tried[best])]
-        return chosen, joint
-
-
-def _depth(site: Site) -> tuple[int, bool]:
-    return site.layer, site.part == "mlp_out"
-
-
-def _components(model: "HookedModel") -> list[Site]:
-    """Every head and every MLP, in the order of the layers."""
-    layers = range(model.n_layers)
-    return [s for n in layers for s in (*(Site(n, "z", head) for head in range(model.n_heads)), Site(n, "mlp_out"))]
+        some = sites[: self.candidates] if total > 0 else ()
+        return choose_jointly(joint_of, some, until=self.share * total, most=len(some))
 
 
 def _share_with_same_last_token(run: "Run") -> float:

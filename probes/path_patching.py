@@ -89,12 +89,7 @@ class PathPatching(Probe):
         from distractor.probing.path_patching import path_gaps
 
         model, receivers = run.model, [receiver_of(name) for name in self.receivers]
-        every = [
-            site
-            for layer in range(model.n_layers)
-            for site in (*(Site(layer, "z", head) for head in range(model.n_heads)), Site(layer, "mlp_out"))
-        ]
-        senders = [sender_of(name) for name in self.senders] or every
+        senders = [sender_of(name) for name in self.senders] or model.components
         why = check_paths(run, receivers)
         notes = {"whole_prompts": why} if why else {}
         if why:

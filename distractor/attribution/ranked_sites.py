@@ -104,7 +104,7 @@ def _by_transplants(results: ProbeResults, overcome: ModelOvercome | None) -> It
 
     for one in overcome.sites:
         # What an earlier site gives may be turned into an answer by a site of both tasks.
-        is_last = not any(_depth(shared) > _depth(one.site) for shared in overcome.shared)
+        is_last = not any(site_of(shared).depth > site_of(one.site).depth for shared in overcome.shared)
         yield site(one.site, f"{WRITES if is_last else ON_PATH[1]}, {IN_CONFLICT[one.state]}", alone)
     yield from (site(name, WRITES_BOTH, alone) for name in overcome.shared)
     yield from (site(name, WRITES_TRUE, true) for name in data.attrs["true"])
@@ -145,11 +145,6 @@ def _on_paths(results: ProbeResults, model: str) -> Iterator[RankedSite]:
             row = values[~half]
             does = ON_BOTH if all(name in chosen for chosen in strength.chosen) else ON_PATH[task]
             yield RankedSite((name,), does, mean_interval(row, groups), float(sign_flip_p(row, groups)))
-
-
-def _depth(name: str) -> tuple[int, bool]:
-    site = site_of(name)
-    return site.layer, site.part == "mlp_out"
 
 
 def _by_site(data: "DataArray", condition: str) -> Float[ndarray, "site item"]:

@@ -109,6 +109,12 @@ class HookedModel(Model):
         return [Site(layer, part, head, shared_by) for head in range(heads)]
 
     @property
+    def components(self) -> list[Site]:
+        """All heads (`z`) and MLPs, in the order of computation."""
+        layers = range(self.n_layers)
+        return [site for n in layers for site in (*self.head_sites(n, "z"), Site(n, "mlp_out"))]
+
+    @property
     def is_additive(self) -> bool:
         """Whether layers add their outputs to the residual stream; False if a norm follows each sum (OPT-350m)."""
         return bool(getattr(self.network.config, "do_layer_norm_before", True))

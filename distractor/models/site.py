@@ -58,6 +58,11 @@ class Site:
         size = self.shared_by or 1
         return f"H{size * self.head}" + (f"-{size * (self.head + 1) - 1}" if size > 1 else "")
 
+    @property
+    def depth(self) -> tuple[int, int]:
+        """The place in the order of computation: the layer, and the part in it."""
+        return self.layer, PARTS.index(self.part)
+
     def __str__(self) -> str:
         return f"L{self.layer}{self.head_name}.{self.part}"
 

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Edit, Read, set_to
 from distractor.models.site import Site
+from distractor.probing.joint_choice import choose_jointly
 from distractor.probing.onward import why_not_onward
 from distractor.probing.patching import SLOPES
 from distractor.probing.positions import same_roles
@@ -30,7 +30,6 @@ from distractor.scoring.score import TOKENS_PER_PASS
 from distractor.text.task import Condition
 
 MOST = 5  # the largest number of suppressors
-ALIKE = 0.9  # of candidates that add at least this share of what the best one adds, the last one is chosen
 LEAST = 0.05  # the smallest gain of ω by which a suppressor is added
 SHARE = 0.8  # no further suppressor is added once ω is this large
 SETS = 99  # the largest number of random sets
@@ -80,12 +79,10 @@ class Silenced:
     def candidates(self) -> list[Site]:
         """All heads and MLPs that the last of the silenced sites can depend on, except the silenced sites."""
         model = self.run.model
-        last = max(self.chosen, key=_depth)
-        before = range(last.layer)
-        sites = [*_heads(model, before), *(Site(layer, "mlp_out") for layer in before)]
-        if last.part == "mlp_out" and "resid_mid" in model.parts:  # the MLP reads the heads of its own layer
-            sites += _heads(model, [last.layer])
-        return [site for site in sites if site not in self.chosen]
+        last = max(self.chosen, key=lambda site: site.depth)
+        # An MLP reads the heads of its own layer, unless both run in parallel.
+        end = last.depth if "resid_mid" in model.parts else (last.layer, 0)
+        return [site for site in model.components if site.depth < end and site not in self.chosen]
 
     def latent(self, seed: int) -> Latent:
         """Choose suppressors on the half, one by one by joint ω, and measure them and random sets."""
@@ -93,17 +90,15 @@ class Silenced:
         if self.is_screened and self.screening is not None:
             picked = self.screening.pick(self.estimates(candidates)[:, self.half].mean(-1)[None])
         tried = candidates if picked is None else [candidates[k] for k in picked.measured]
-        sites: tuple[Site, ...] = ()
-        omega = float(self._omega([()], self.half)[0])
-        while len(sites) < MOST and omega < SHARE and (left := [site for site in tried if site not in sites]):
-            gain = self._omega([(*sites, site) for site in left], self.half) - omega
-            if picked is not None and not sites:
-                screening = picked.report(candidates, gain[None], LEAST, "of ω")
-            if gain.max() <= LEAST:
-                break
-            # In a chain, each site has the whole effect; the last one acts on the silenced sites.
-            best = max(np.flatnonzero(gain >= ALIKE * gain.max()).tolist(), key=lambda k: _depth(left[k]))
-            sites, omega = (*sites, left[best]), omega + float(gain[best])
+        start, rounds = float(self._omega([()], self.half)[0]), list[Float[np.ndarray, " set"]]()
+
+        def omega_of(sets: Sequence[Sequence[Site]]) -> Float[np.ndarray, " set"]:
+            rounds.append(self._omega(sets, self.half))
+            return rounds[-1]
+
+        sites, _ = choose_jointly(omega_of, tried, until=SHARE, start=start, least=LEAST, most=MOST)
+        if picked is not None and rounds:
+            screening = picked.report(candidates, rounds[0][None] - start, LEAST, "of ω")
         others = [site for site in candidates if site not in sites]
         most = SETS if picked is None else SCREENED_SETS
         sets = random_sets(sites, others, np.random.default_rng(seed), most) if sites else []
@@ -259,14 +254,6 @@ class Silenced:
         if reads:
             first = torch.zeros(1, dtype=torch.long, device=tokens.device)  # one position is unembedded, for nothing
             self.run.model.log_probs(tokens, first, reads=reads, edits=edits)
-
-
-def _depth(site: Site) -> tuple[int, bool]:
-    return site.layer, site.part == "mlp_out"
-
-
-def _heads(model: HookedModel, layers: Sequence[int]) -> list[Site]:
-    return [Site(layer, "z", head) for layer in layers for head in range(model.n_heads)]
 
 
 def _towards(given: Float[Tensor, "item from_pos *rest"], place: Int[Tensor, "item pos"], share: Tensor) -> Edit:
