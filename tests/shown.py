@@ -2,9 +2,10 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pytest
 from rich.console import Console, Group
@@ -52,8 +53,8 @@ def check_page(figure: Any, name: str) -> None:
 def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
     """Figures are made, but not drawn, for tests of other subjects: the file of a figure holds its title."""
 
-    def title(figure: Any) -> dict[str, bytes]:
-        return dict.fromkeys(folder.FIGURE_KINDS, figure.get_suptitle().encode())
+    def title(figure: Any, kinds: Sequence[str] = folder.FIGURE_KINDS) -> dict[str, bytes]:
+        return dict.fromkeys(kinds, f"<svg>{escape(figure.get_suptitle())}</svg>".encode())
 
     patch.setattr(folder, "render", title)
 

@@ -16,6 +16,7 @@ from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.curve import Curve
 from distractor.statistics.intervals import Mean
+from distractor.statistics.shape_test import Shape
 from distractor.text.task import Condition
 
 if TYPE_CHECKING:
@@ -23,33 +24,97 @@ if TYPE_CHECKING:
 
 
 def curves(result: AblationResult) -> Figure:
-    """Distractor preference, accuracy and the two pulls over size, with the printed table's intervals, and the verdict."""
+    """The headline: preference in `conflict` over size, and beside it T, D and the gap in `distractor_only`."""
     with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(10, 4.1), layout="constrained")
-        left, middle, right = figure.subplots(1, 3)
-        for axes, quantity in ((left, "distractor_preference"), (middle, "accuracy")):
-            for condition in result.task.conditions:
-                _condition_curve(axes, result, quantity, condition)
-            style.share_axis(axes)
-        for pull, (label, colour, marker) in style.PULL_STYLES.items():
-            means = [result.mean(models, pull) for models in result.sizes]
-            draw_curve(right, result.n_params, means, label, colour, marker)
-            _seed_dots(right, result, pull, None, colour)
-        left.set(title="Distractor preference", ylabel="distractor preference")
-        middle.set(title="Accuracy", ylabel="accuracy")
-        right.set(title="Pulls", ylabel="pull on the logit gap (nats)")
-        style.reference_line(right, 0)
-        for axes in (left, middle, right):
-            style.log_axis(axes, result.n_params, "parameters")
-        if right.get_legend_handles_labels()[0]:  # a task without congruent prompts has no pulls
-            right.legend(loc="upper left")
-        style.legend_below(figure, [left])
-        seeds = len(result.sizes[0])
-        dots = f"; mean of {seeds} seeds, dots: single seeds (left panels: in conflict)" if seeds > 1 else ""
+        for axes, draw in zip(figure.subplots(1, 2), PANELS, strict=True):
+            draw(axes, result)
         judged = f"{result.verdict.sentence}\n" if result.verdict else ""
         shares = coverage_shares(result)
         low = f"\nlow coverage in conflict: {shares}" if shares else ""
-        style.headline(figure, f"{result.task.name} over model size\n{judged}bands: {result.interval_name}{dots}{low}")
+        seeds = "; dots: single seeds" * (len(result.sizes[0]) > 1)
+        whiskers = "whiskers" if len(result.sizes) == 1 else "bands"
+        style.headline(figure, f"{result.title}\n{judged}{whiskers}: {result.interval_name}{seeds}{low}")
+        return figure
+
+
+def preference_panel(axes: "Axes", result: AblationResult) -> None:
+    """Preference for the distractor's answer in `conflict` over size, with the range of the turning point.
+
+    A single size has no curve; then preference under each condition is drawn.
+    """
+    if len(result.sizes) == 1:
+        points = {
+            condition.value: (
+                result.mean(result.sizes[0], "distractor_preference", condition),
+                colours.CONDITIONS[condition],
+            )
+            for condition in result.task.conditions
+        }
+        _points(axes, points)
+        axes.set(xlim=(-0.03, 1.03), xlabel="preference for the distractor's answer")
+        style.reference_line(axes, 0.5, vertical=True)
+        return
+    seeds = len(result.sizes[0])
+    label = f"conflict, mean of {seeds} seeds" if seeds > 1 else "conflict"
+    means = [result.mean(models, "distractor_preference", Condition.CONFLICT) for models in result.sizes]
+    draw_curve(axes, result.n_params, means, label, colours.INK, style.MARKERS[Condition.CONFLICT])
+    _seed_dots(axes, result, "distractor_preference", Condition.CONFLICT, colours.INK, "single seeds")
+    shape = result.shapes.get("distractor_preference")
+    if shape and shape.label == "inverted-U":
+        _turning_range(axes, shape, result.n_params)
+    style.log_axis(axes, result.n_params, "parameters")
+    style.share_axis(axes)
+    axes.set(title="Preference for the distractor's answer", ylabel="p(distractor) / p(either answer)")
+    axes.legend(loc="best")
+
+
+def pulls_panel(axes: "Axes", result: AblationResult) -> None:
+    """The pulls T and D and the logit gap in `distractor_only`, in nats, over size; for a single size, as points."""
+    only = Condition.DISTRACTOR_ONLY
+    gap = "gap in distractor_only"
+    if len(result.sizes) == 1:
+        (models,) = result.sizes
+        named = {label: (result.mean(models, pull), colour) for pull, (label, colour, _) in style.PULL_STYLES.items()}
+        _points(axes, {**named, gap: (result.mean(models, "logit_gap", only), colours.CONDITIONS[only])})
+        axes.set_xlabel("nats")
+        axes.set_xlim(*_at_least_one_nat(axes.get_xlim()))
+        style.reference_line(axes, 0, vertical=True)
+        return
+    pulls = [(label, colour, marker, "-", pull, None) for pull, (label, colour, marker) in style.PULL_STYLES.items()]
+    alone = gap, colours.CONDITIONS[only], style.MARKERS[only], "--", "logit_gap", only
+    for label, colour, marker, line, quantity, condition in (*pulls, alone):
+        means = [result.mean(models, quantity, condition) for models in result.sizes]
+        draw_curve(axes, result.n_params, means, label, colour, marker, line)
+        _seed_dots(axes, result, quantity, condition, colour)
+    style.log_axis(axes, result.n_params, "parameters")
+    axes.set(title="Pulls, and the distractor task alone", ylabel="nats")
+    axes.set_ylim(*_at_least_one_nat(axes.get_ylim()))
+    style.reference_line(axes, 0)
+    if axes.get_legend_handles_labels()[0]:  # a task without congruent prompts has no pulls
+        axes.legend(loc="upper left")
+
+
+PANELS = (preference_panel, pulls_panel)
+
+
+def conditions(result: AblationResult) -> Figure | None:
+    """Distractor preference and accuracy over size under every condition; None for a single size."""
+    if len(result.sizes) == 1:
+        return None
+    with mpl.rc_context(style.STYLE):
+        figure = Figure(figsize=(10, 4.1), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for axes, quantity in ((left, "distractor_preference"), (right, "accuracy")):
+            for condition in result.task.conditions:
+                _condition_curve(axes, result, quantity, condition)
+            style.log_axis(axes, result.n_params, "parameters")
+            style.share_axis(axes)
+        left.set(title="Distractor preference", ylabel="distractor preference")
+        right.set(title="Accuracy", ylabel="accuracy")
+        style.legend_below(figure, [left])
+        dots = "; dots: single seeds in conflict" * (len(result.sizes[0]) > 1)
+        style.headline(figure, f"{result.title}: every condition over size\nbands: {result.interval_name}{dots}")
         return figure
 
 
@@ -132,12 +197,20 @@ def distractor_alone(result: AblationResult) -> Figure | None:
 
 
 def draw_curve(
-    axes: "Axes", sizes: Sequence[int], means: Sequence[Mean | None], label: str, colour: str, marker: str
+    axes: "Axes",
+    sizes: Sequence[int],
+    means: Sequence[Mean | None],
+    label: str,
+    colour: str,
+    marker: str,
+    line: str = "-",
 ) -> None:
     """Draw means with their intervals as a band; sizes without a mean are skipped."""
     defined = {size: mean for size, mean in zip(sizes, means, strict=True) if mean is not None}
     if defined:
-        style.line_with_band(axes, list(defined), list(zip(*defined.values(), strict=True)), label, colour, marker)
+        style.line_with_band(
+            axes, list(defined), list(zip(*defined.values(), strict=True)), label, colour, marker, line
+        )
 
 
 def _condition_curve(axes: "Axes", result: AblationResult, quantity: str, condition: Condition) -> None:
@@ -148,8 +221,36 @@ def _condition_curve(axes: "Axes", result: AblationResult, quantity: str, condit
         _seed_dots(axes, result, quantity, condition, colours.INK)
 
 
-def _seed_dots(axes: "Axes", result: AblationResult, quantity: str, condition: Condition | None, colour: str) -> None:
+def _seed_dots(
+    axes: "Axes", result: AblationResult, quantity: str, condition: Condition | None, colour: str, label: str = ""
+) -> None:
     if len(result.sizes[0]) > 1:
-        for size, models in zip(result.n_params, result.sizes, strict=True):
-            means = [mean.mean for model in models if (mean := result.mean([model], quantity, condition))]
-            axes.plot([size] * len(means), means, ".", ms=3, color=colour, zorder=3)
+        dots = [
+            (size, mean.mean)
+            for size, models in zip(result.n_params, result.sizes, strict=True)
+            for model in models
+            if (mean := result.mean([model], quantity, condition))
+        ]
+        axes.plot(*zip(*dots, strict=True), ".", ms=3, color=colour, zorder=3, label=label or None)
+
+
+def _turning_range(axes: "Axes", shape: Shape, sizes: Sequence[int]) -> None:
+    """Mark the sizes at which the curve may turn by a bar along the bottom, half a step wider on both sides."""
+    record, middles = shape.as_dict(), np.sqrt(np.multiply(sizes[1:], sizes[:-1], dtype=float))
+    first, last = (list(sizes).index(int(record[end])) for end in ("turning_low", "turning_high"))
+    axes.axvspan(middles[first - 1], middles[last], 0, 0.025, color=colours.NEUTRAL, lw=0, label="turning range")
+
+
+def _points(axes: "Axes", means: Mapping[str, tuple[Mean | None, str]]) -> None:
+    """One row for each defined mean, with its interval as a whisker."""
+    defined = {name: (mean, colour) for name, (mean, colour) in means.items() if mean is not None}
+    for row, (mean, colour) in enumerate(defined.values()):
+        axes.plot([mean.low, mean.high], [row, row], color=colour, lw=1.4)
+        axes.plot(mean.mean, row, "o", color=colour, ms=6)
+    axes.set_yticks(range(len(defined)), list(defined))
+    axes.set_ylim(len(defined) - 0.5, -0.5)
+
+
+def _at_least_one_nat(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of an axis in nats that reach at least from -1 to 1, so that noise looks like nothing."""
+    return min(limits[0], -1.0), max(limits[1], 1.0)

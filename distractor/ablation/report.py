@@ -40,7 +40,7 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
         from distractor.runs import style
 
         figures = {"curves": plot.curves(result)}
-        for draw in (plot.distractor_alone, plot.by_difficulty):
+        for draw in (plot.conditions, plot.distractor_alone, plot.by_difficulty):
             if figure := draw(result):
                 figures[draw.__name__] = figure
         if content["knockouts"]:
@@ -51,8 +51,19 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
         names = list(figures)
     content["figures"] = folder.record_figures(names, drawn_from)
     content["results_sha256"] = folder.hash_of("results")
+    _write_page(folder, result, content)
     folder.write_summary(content)
     return content
+
+
+def _write_page(folder: RunFolder, result: AblationResult, content: Mapping[str, Any]) -> None:
+    """Write `report.html`, unless the folder has the page of the same content."""
+    made_from = folder.page_hash(content["figures"]["drawn_from"], result.task.question)
+    if not folder.has_page(made_from):
+        from distractor.ablation.page import page
+        from distractor.runs.page.render import render_page
+
+        folder.write_page(render_page(page(result, content, folder.manifest), made_from))
 
 
 def prompts(result: AblationResult) -> "pa.Table":

@@ -146,7 +146,7 @@ def notes(result: AblationResult) -> Iterator[str]:
 
 def verdict_table(result: AblationResult) -> Group:
     """The peak, the shape at both levels, each part of the claim with its estimate, and the verdict."""
-    lines = [Text(_peak_sentence(result)), *map(Text, mode_sentences(result))]
+    lines = [Text(peak_sentence(result)), *map(Text, mode_sentences(result))]
     if result.verdict is None:
         return Group(*lines, Text(f"Verdict: undetermined ({result.unjudged})", style="bold"))
     shape = result.shapes["distractor_preference"]
@@ -154,7 +154,7 @@ def verdict_table(result: AblationResult) -> Group:
     level_2 = shape.models.label if shape.models else "not identified (fewer than 3 seeds)"
     lines.append(Text(f"Shape of preference over size, level 1 (these weights), by seed: {by_seed}."))
     lines.append(Text(f"Shape of preference over size, level 2 (models like these): {level_2}."))
-    lines.extend(Text(line) for line in (_turn_sentence(shape), _interior_peak_sentence(result, shape)) if line)
+    lines.extend(Text(line) for line in (turn_sentence(shape), _interiorpeak_sentence(result, shape)) if line)
     table = FittedTable(
         (CLAIM, "yes if", LEVEL_1, LEVEL_2), names=(), wrapped=(CLAIM,),
         drop=(LEVEL_1 if shape.models else LEVEL_2, "yes if"), left=("yes if",), all_in="--json has them",
@@ -217,18 +217,20 @@ def mode_sentences(result: AblationResult) -> Iterator[str]:
             )
 
 
-def _peak_sentence(result: AblationResult) -> str:
+def peak_sentence(result: AblationResult) -> str:
+    """Where preference peaks, with both pulls; for a single size, its preference."""
     models = models_at_peak(result.task, result.scores, result.complete)
     preference = result.mean(models, "distractor_preference", Condition.CONFLICT)
     source = result.scores[models[0]].source
     true, distractor = (mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull"))
+    what = "Peak of preference" if len(result.sizes) > 1 else "Preference for the distractor's answer"
     return (
-        f"Peak of preference: {source.model} ({source.n_params:,} parameters), "
+        f"{what}: {source.model} ({source.n_params:,} parameters), "
         f"{mean_and_interval(preference)} (level {result.interval_level}); T = {true}, D = {distractor} nats."
     )
 
 
-def _turn_sentence(shape: Shape) -> str:
+def turn_sentence(shape: Shape) -> str:
     """P-values of rise and fall at the highest level available, the turning point, and the minimum detectable dip.
 
     Without the label inverted-U, no turning point exists, and the p-value of a rise and then fall is the larger of the
@@ -246,7 +248,7 @@ def _turn_sentence(shape: Shape) -> str:
     return f"Level {record['level']}: {test}minimum detectable dip {record['smallest_detectable_dip']:.2f}."
 
 
-def _interior_peak_sentence(result: AblationResult, shape: Shape) -> str:
+def _interiorpeak_sentence(result: AblationResult, shape: Shape) -> str:
     """The peak that the verdict uses, if it differs: the smallest and the largest size are excluded."""
     models = result.sizes[peak(shape.means.mean(0), interior=True)]
     if models == models_at_peak(result.task, result.scores, result.complete):
@@ -258,14 +260,20 @@ def _interior_peak_sentence(result: AblationResult, shape: Shape) -> str:
 
 
 def _claim_cell(part: ClaimPart | None) -> str:
-    """The numbers of a part, with enough digits to follow its rule, and the answer."""
-    if part is None or (part.number is None and not part.seeds_yes):
+    """The numbers of a part, and the answer."""
+    numbers = part and claim_numbers(part)
+    if part is None or numbers is None:
         return "–"
     undecided = f"{part.seeds_yes} of {part.seeds}" if part.seeds > 1 else "unclear"
     answer = {True: "yes", False: "no", None: undecided}[part.holds]
-    thresholds = part.criterion.thresholds
+    return f"{numbers} {answer:>7}"
+
+
+def claim_numbers(part: ClaimPart) -> str | None:
+    """The numbers of a part with enough digits to follow its rule; None if it was not measured in any seed."""
     if part.number is None:
-        return f"– {answer:>7}"
+        return "–" if part.seeds_yes else None
+    thresholds = part.criterion.thresholds
     if part.low is None or part.high is None:
-        return f"{number_against(part.number, thresholds)} {answer:>7}"
-    return f"{interval_against(part.number, part.low, part.high, thresholds)} {answer:>7}"
+        return number_against(part.number, thresholds)
+    return interval_against(part.number, part.low, part.high, thresholds)

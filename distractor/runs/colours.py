@@ -4,6 +4,8 @@ Orange is the distractor task, its cue and its answer. Blue is the true task, it
 or blue. Colours are safe for colour-blind readers (palettes of Okabe and Ito, and of Tol).
 """
 
+import re
+
 from distractor.text.task import Condition
 
 TRUE = "#0072B2"
@@ -52,3 +54,56 @@ def of_quantity(quantity: str) -> str:
     (True, True)
     """
     return QUANTITIES.get(quantity, INK)
+
+
+LIGHT_PAGE = {
+    "ink": INK,
+    "soft-ink": SOFT_INK,
+    "paper": PAPER,
+    "true": TRUE,
+    "distractor": DISTRACTOR,
+    "neutral": NEUTRAL,
+    "pale": PALE,
+    "marked": MARKED,
+    "congruent": "#009E73",
+    "swapped": "#CC79A7",
+    "surface": "#F6F6F4",
+    "link": "#00558A",
+    "on-true": "#00558A",
+    "on-distractor": "#A34700",
+    "supported": "#117733",
+    "contradicted": "#882255",
+    "undetermined": "#555555",
+}
+"""The colours of a page by the names that its style sheet uses; "on-…" are those of text."""
+
+DARK_PAGE = LIGHT_PAGE | {
+    "ink": "#ECECEA",
+    "soft-ink": "#B9B9B4",
+    "paper": "#161719",
+    "true": "#56B4E9",
+    "distractor": "#F28E2B",
+    "neutral": "#9A9A9A",
+    "pale": "#3A3B3E",
+    "marked": "#5CC283",
+    "congruent": "#33C199",
+    "swapped": "#DD9CC0",
+    "surface": "#202225",
+    "link": "#7CC4F0",
+    "on-true": "#7CC4F0",
+    "on-distractor": "#F6A95C",
+    "supported": "#5CC283",
+    "contradicted": "#E58FB3",
+    "undetermined": "#B9B9B4",
+}
+
+IN_PAGE = {value.lower(): f"var(--{name})" for name, value in reversed(list(LIGHT_PAGE.items())[:10])}
+
+
+def in_page(text: str) -> str:
+    """Replace each colour of ours in a style by that of the page, which follows the reader's light or dark mode.
+
+    >>> in_page("fill: #0072b2; stroke: #123456")
+    'fill: var(--true); stroke: #123456'
+    """
+    return re.sub(r"#[0-9a-fA-F]{6}", lambda found: IN_PAGE.get(found[0].lower(), found[0]), text)

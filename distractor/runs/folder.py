@@ -23,18 +23,40 @@ if TYPE_CHECKING:
 
 FIGURE_KINDS = ("png", "svg")
 DPI = 150
-SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv")
+PAGE = "report.html"
+HEAD = 1000  # bytes of a page that hold the hash of its content
+SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv", "html")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A folder that holds the results of one run. Every method that writes raises StoreError if it cannot."""
+    """A folder that holds the results of one run. Every method that writes raises StoreError if it cannot.
+
+    `inside` is the run's own folder, if this is a folder inside it.
+    """
 
     path: Path
+    inside: "RunFolder | None" = None
 
     def subfolder(self, name: str) -> "RunFolder":
         """A folder inside this one, with its own tables, figures and summary."""
-        return RunFolder(self.path / name)
+        return RunFolder(self.path / name, self.inside or self)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of the run; empty if it has none."""
+        try:
+            content: dict[str, Any] = json.loads(self._manifest_bytes)
+            return content
+        except ValueError:
+            return {}
+
+    @property
+    def _manifest_bytes(self) -> bytes:
+        try:
+            return ((self.inside or self).path / "manifest.json").read_bytes()
+        except OSError:
+            return b""
 
     def write_table(self, name: str, table: "pa.Table") -> None:
         """Write `<name>.parquet`."""
@@ -92,8 +114,27 @@ class RunFolder:
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
+    def page_hash(self, *made_from: str) -> str:
+        """Hash of everything that decides a run's page: these texts, the manifest, and the templates."""
+        from distractor.runs.page.render import templates_hash
 
-def render(figure: "Figure") -> dict[str, bytes]:
+        parts = [*(text.encode() for text in (*made_from, templates_hash())), self._manifest_bytes]
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+    def write_page(self, html: str) -> None:
+        """Write `report.html`."""
+        write_text(self.path / PAGE, html)
+
+    def has_page(self, page_hash: str) -> bool:
+        """Whether the folder has the page of this `page_hash`, which is in its head."""
+        try:
+            with (self.path / PAGE).open("rb") as file:
+                return page_hash.encode() in file.read(HEAD)
+        except OSError:
+            return False
+
+
+def render(figure: "Figure", kinds: Sequence[str] = FIGURE_KINDS) -> dict[str, bytes]:
     """The content of a figure's files, by kind."""
     import matplotlib as mpl
 
@@ -109,7 +150,7 @@ def render(figure: "Figure") -> dict[str, bytes]:
             # Layout is slow: it is done once, and without the drawing that `savefig` would do for it.
             engine.execute(figure)
             figure.set_layout_engine("none")
-        for kind in FIGURE_KINDS:
+        for kind in kinds:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
             files[kind] = buffer.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from distractor.numbers import number
 from distractor.runs import colours
@@ -43,6 +43,7 @@ AXIS_TITLES = {
     "step": "training step",
 }
 SERIES_MARKERS = "osD^v<>P"
+UNITS = {1e12: "T", 1e9: "B", 1e6: "M", 1e3: "k"}
 
 
 def quantity_title(quantity: str) -> str:
@@ -69,17 +70,33 @@ def extend_headline(figure: Figure, sentence: str | None) -> None:
         headline(figure, f"{figure.get_suptitle()}\n{sentence}".strip())
 
 
+def in_units(value: float) -> str:
+    """A size as researchers write it.
+
+    >>> in_units(2126), in_units(70_000_000), in_units(1_500_000_000), in_units(800)
+    ('2.13k', '70M', '1.5B', '800')
+    """
+    rounded = float(f"{value:.3g}")
+    unit, name = next(((u, name) for u, name in UNITS.items() if rounded >= u), (1.0, ""))
+    return f"{rounded / unit:g}{name}"
+
+
 def log_axis(axes: Axes, sizes: Sequence[float], label: str) -> None:
-    """Make the x axis logarithmic, and linear below the first step if there is a step 0. Short axes get few tick labels."""
+    """Make the x axis logarithmic, and linear below the first step if there is a step 0. Short axes get few tick labels.
+
+    Values read 70M or 1B; those of more than 1,000T, such as FLOPs, are powers of ten.
+    """
     axes.set_xlabel(label)
     if min(sizes) <= 0:
         axes.set_xscale("symlog", linthresh=sorted(sizes)[1])
         return
     axes.set_xscale("log")
     decades = np.log10(max(sizes) / min(sizes))
-    if decades < 2:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7) if 0 < decades < 0.7 else (1, 2, 5)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if decades < 4:
+        close = (1, 2, 3, 5, 7) if 0 < decades < 0.7 else (1, 2, 5)
+        axes.xaxis.set_major_locator(LogLocator(subs=close if decades < 2 else (1, 3)))
+    if max(sizes) < 1e15:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_units(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

@@ -58,6 +58,17 @@ def chat_turns(prompt: str) -> Iterator[tuple[str, str]]:
         yield ("assistant" if index % 2 else "user"), text
 
 
+def last_question(prompt: str, form: Format) -> str:
+    r"""The question of a prompt without its worked examples; with `inline`, which joins them by spaces, the whole prompt.
+
+    >>> last_question("Is it?\nYes\n\nAnd that?", Format(shots=1))
+    'And that?'
+    """
+    if not form.shots or form.inline:
+        return prompt
+    return prompt.rpartition(TURN if form.chat else "\n\n")[2]
+
+
 class _Example(NamedTuple):
     """An item of the pool as a candidate example: its prompt, its right answer and all its words."""
 

@@ -1,0 +1,37 @@
+"""The last section of every page: the command, versions and hashes from the manifest, and the files of the run."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from distractor.runs.page.blocks import Block, Facts, Files
+
+ONE_BY_ONE = ("command", "versions", "task", "models", "formats")
+
+
+def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[Block, ...]:
+    """The blocks that say where the numbers come from; `files` are paths inside the run folder and what they hold."""
+    if not manifest:
+        return (Files(dict(files)),)
+    task = manifest["task"]
+    facts = {
+        "command": shlex.join(["distractor", *manifest["command"][1:]]),
+        "task": f"{task['name']}, {task['items']} items from {task['source']}",
+        "hash of the task": task["hash"],
+        **{
+            name: _text(value) for name, value in manifest.items() if name not in ONE_BY_ONE and value not in (None, [])
+        },
+    }
+    versions = {name: str(version) for name, version in manifest["versions"].items()}
+    models = {model["name"]: model["hash"] for model in manifest["models"]}
+    count = len(models)
+    return (
+        Facts(facts),
+        Facts(versions, folded="Versions"),
+        Facts(models, folded=f"SHA-256 of {'the model' if count == 1 else f'each of the {count:,} models'}"),
+        Files(dict(files)),
+    )
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
