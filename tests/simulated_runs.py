@@ -1,20 +1,31 @@
-"""Runs of `ablate` with a chosen curve, without a model."""
+"""Runs of `ablate` with chosen values, without a model, and their pages."""
+
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import logit
 
 import oracles
 from distractor.ablation.ablate import AblationResult, SizeCurves
+from distractor.ablation.page import page
+from distractor.runs.page.render import render_page
 from distractor.scoring.settings import Settings
 from distractor.statistics.shape_test import judge
 from distractor.statistics.verdict import verdict
-from distractor.text.task import Condition
+from distractor.text.task import Condition, Item, Task
 from tasks import TASKS
 
 
-def simulated(curve: list[float], of_seed: dict[int, list[float]] | None = None, seeds: int = 3) -> AblationResult:
-    """A run with this distractor preference in `conflict` over sizes; `of_seed` gives other values for single seeds."""
+def simulated(
+    curve: list[float], of_seed: dict[int, list[float]] | None = None, seeds: int = 3, hostile: str = ""
+) -> AblationResult:
+    """A run with this distractor preference in `conflict` over sizes; `of_seed` gives other values for single seeds.
+
+    The names of task, items and groups, and all texts, end in `hostile`; prompts also clear a terminal.
+    """
     task = TASKS["negation_qa"]().take(60)
+    if hostile:
+        task = replace(task, name=f"t{hostile}", items=tuple(_named(item, hostile) for item in task.items))
     rng = np.random.default_rng(0)
     scores = []
     for seed in range(seeds):
@@ -29,3 +40,26 @@ def simulated(curve: list[float], of_seed: dict[int, list[float]] | None = None,
     curves = SizeCurves.over(task, scores, complete)
     shapes = {"distractor_preference": judge(curves.of("distractor_preference"), curves.sizes)}
     return AblationResult(task, Settings(), tuple(scores), shapes, verdict(curves.evidence(task)))
+
+
+def _named(item: Item, hostile: str) -> Item:
+    names = {name: getattr(item, name) + hostile for name in ("id", "group", "true", "distractor")}
+    return replace(item.map_prompts(lambda prompt: f"{prompt}{hostile}\x1b[2J"), **names)
+
+
+def many(items: int) -> AblationResult:
+    """A run without a verdict on many items in groups of three, of three sizes."""
+    task = TASKS["negation_qa"]().take(1)
+    texts = tuple(replace(task.items[0], id=f"{i}", group=f"{i // 3}") for i in range(items))
+    task = Task(task.name, task.question, texts, task.source)
+    rng = np.random.default_rng(0)
+    scores = [
+        oracles.scored(task, rng.normal(-3, 1, (len(task.conditions), items, 2)), 10 * 2**size) for size in range(3)
+    ]
+    return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
+
+
+def html_of(result: AblationResult) -> str:
+    """The page of a run without its figures' files and its manifest."""
+    content = {"items": int(result.complete.sum()), "knockouts": [], "figures": {"names": ["curves"]}}
+    return render_page(page(result, content, {}))

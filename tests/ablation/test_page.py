@@ -13,13 +13,11 @@ import pytest
 import oracles
 from distractor.ablation.ablate import AblationResult, models_at_peak
 from distractor.ablation.items import MOST_ROWS, all_items, shown_items
-from distractor.ablation.page import page
 from distractor.ablation.report import write
 from distractor.runs.folder import RunFolder
-from distractor.runs.page.render import render_page
 from distractor.scoring.settings import Settings
-from distractor.text.task import Condition, Item, Task
-from simulated_runs import simulated
+from distractor.text.task import Condition
+from simulated_runs import html_of, many, simulated
 from tasks import TASKS
 
 pytestmark = pytest.mark.quick
@@ -66,11 +64,6 @@ class Outline(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
-
-
-def html_of(result: AblationResult) -> str:
-    content = {"items": int(result.complete.sum()), "knockouts": [], "figures": {"names": ["curves"]}}
-    return render_page(page(result, content, {}))
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +122,10 @@ def test_a_page_loads_nothing(html: str) -> None:
 
 
 def test_names_and_texts_of_users_are_text() -> None:
-    result = simulated(RISES_AND_FALLS)
-
-    def hostile(item: Item) -> Item:
-        changed = item.map_prompts(lambda prompt: f"{HOSTILE}[red]\x1b[2J{prompt}")
-        return replace(changed, id=f"{item.id}{HOSTILE}", group=f'{item.group}">', true=f" {HOSTILE}")
-
-    task = replace(result.task, name=f"t{HOSTILE}", items=tuple(map(hostile, result.task.items)))
+    result = simulated(RISES_AND_FALLS, hostile=f'{HOSTILE}">[red]')
     sources = [replace(each.source, family="f", model=f"{each.source.model}{HOSTILE}") for each in result.scores]
     scores = tuple(replace(each, source=source) for each, source in zip(result.scores, sources, strict=True))
-    html = html_of(replace(result, task=task, scores=scores))
+    html = html_of(replace(result, scores=scores))
     outline = Outline(html)
     assert HOSTILE not in html
     assert "\x1b" not in html
@@ -194,17 +181,6 @@ def test_the_table_of_items_counts_and_marks_what_it_filters() -> None:
     ]  # fmt: skip
     assert "3 in 20, 1 in 40, of 4 items. 2 changed sides" in table.caption
     assert set(table.filters) == {"changed", "wrong-0", "wrong-1"}
-
-
-def many(items: int) -> AblationResult:
-    task = TASKS["negation_qa"]().take(1)
-    texts = tuple(replace(task.items[0], id=f"{i}", group=f"{i // 3}") for i in range(items))
-    task = Task(task.name, task.question, texts, task.source)
-    rng = np.random.default_rng(0)
-    scores = [
-        oracles.scored(task, rng.normal(-3, 1, (len(task.conditions), items, 2)), 10 * 2**size) for size in range(3)
-    ]
-    return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
 
 
 def test_ten_thousand_items_are_a_small_page_with_a_link_to_all() -> None:

@@ -4,33 +4,29 @@ for (const form of document.querySelectorAll("form.filters")) {
   const table = document.getElementById(form.dataset.table);
   const body = table.tBodies[0];
   const rows = [...body.rows];
-  const words = rows.map((row) => row.textContent.toLowerCase());
-  const marks = rows.map((row) => new Set(row.dataset.marks.split(" ")));
   const count = form.querySelector("output");
 
-  const filter = () => {
+  form.addEventListener("input", () => {
     const mark = form.elements.mark.value;
-    const wanted = form.elements.words.value.trim().toLowerCase();
+    const words = form.elements.words.value.trim().toLowerCase();
     let shown = 0;
-    rows.forEach((row, index) => {
-      const isShown = (!mark || marks[index].has(mark)) && words[index].includes(wanted);
-      row.hidden = !isShown;
-      shown += isShown;
-    });
+    for (const row of rows) {
+      const isMarked = !mark || row.dataset.marks.split(" ").includes(mark);
+      row.hidden = !(isMarked && row.textContent.toLowerCase().includes(words));
+      shown += !row.hidden;
+    }
     count.textContent = `${shown} of ${rows.length} items`;
-  };
-  form.addEventListener("input", filter);
+  });
   form.addEventListener("submit", (event) => event.preventDefault());
+  form.reset();
   form.hidden = false;
-  filter();
 
   for (const heading of table.querySelectorAll("th[data-sort]")) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...heading.childNodes);
     heading.append(button);
-    const column = heading.cellIndex;
-    const text = (row) => row.cells[column].textContent;
+    const text = (row) => row.cells[heading.cellIndex].textContent;
     const compare =
       heading.dataset.sort === "number"
         ? (a, b) => text(a) - text(b)

@@ -1,0 +1,189 @@
+"""The page of a run in Chromium: opened from disk with the network cut, at two widths, light and dark, with and without
+JavaScript.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+
+from distractor.ablation.report import write
+from distractor.runs.folder import RunFolder
+from simulated_runs import html_of, many, simulated
+
+CHROMIUM = shutil.which("chromium")
+WIDTHS = (1280, 390)
+SCHEMES = ("light", "dark")
+views = pytest.mark.parametrize(("width", "scheme"), [(w, s) for w in WIDTHS for s in SCHEMES])
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no page was opened: chromium is missing (apt-get install chromium)"
+)
+
+TOO_WIDE = """
+() => [...document.querySelectorAll("body *")]
+  .filter((element) => !element.closest(".scroll, pre") || element.matches(".scroll, pre"))
+  .filter((element) => element.getBoundingClientRect().right > window.innerWidth + 0.5)
+  .map((element) => element.outerHTML.slice(0, 80))
+"""
+SHOWN = """
+() => [...document.querySelectorAll("table.items tbody tr")].filter((row) => !row.hidden)
+  .map((row) => [...row.cells].map((cell) => cell.textContent))
+"""
+LOADED = "() => performance.getEntriesByType('navigation')[0].domComplete / 1000"
+OVERLAPPING = """
+() => [...document.querySelectorAll(".drawing svg")].flatMap((svg) => {
+  const frame = svg.getBoundingClientRect();
+  const boxes = [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const cut = boxes.filter(([, a]) => a.left < frame.left - 1 || a.right > frame.right + 1
+                                   || a.top < frame.top - 1 || a.bottom > frame.bottom + 1);
+  const pairs = boxes.flatMap(([one, a], i) => boxes.slice(i + 1)
+    .filter(([, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+                    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2)
+    .map(([other]) => `${one} / ${other}`));
+  return [...cut.map(([text]) => text), ...pairs];
+})
+"""
+
+
+@dataclass
+class Opened:
+    """A page in the browser, with what it asked for and what it complained about."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run whose names are hostile, with the other files of its folder."""
+    folder = tmp_path_factory.mktemp("run")
+    write(RunFolder(folder), simulated([0.5, 0.7, 0.8, 0.3], hostile="<script>alert(1)</script>"))
+    return folder / "report.html"
+
+
+def open_page(context: BrowserContext, file: Path) -> Opened:
+    """Open a page with the network cut; note every request and complaint."""
+    context.set_offline(True)
+    opened = Opened(context.new_page())
+
+    def watch(route: Route) -> None:
+        opened.requests.append(route.request.url)
+        if route.request.url == file.as_uri():
+            route.continue_()
+        else:
+            route.abort()
+
+    context.route("**/*", watch)
+    opened.page.on("console", lambda message: opened.complaints.append(message.text))
+    opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    opened.page.on("dialog", lambda dialog: opened.complaints.append(dialog.message))
+    opened.page.goto(file.as_uri())
+    return opened
+
+
+@pytest.fixture
+def opened(browser: Browser, report: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """The page in a window of the test's width and colours; 1,280 pixels and light by default."""
+    chosen = getattr(request.node, "callspec", None)
+    values: dict[str, Any] = chosen.params if chosen else {}
+    context = browser.new_context(
+        viewport={"width": values.get("width", WIDTHS[0]), "height": 900}, color_scheme=values.get("scheme", "light")
+    )
+    yield open_page(context, report)
+    context.close()
+
+
+@views
+def test_a_page_loads_nothing_complains_of_nothing_and_fits_the_window(
+    opened: Opened, report: Path, width: int, scheme: str, tmp_path: Path
+) -> None:
+    for details in opened.page.query_selector_all("summary"):
+        details.click()
+    assert opened.requests == [report.as_uri()]
+    assert opened.complaints == []
+    assert opened.page.evaluate(TOO_WIDE) == []
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.page.evaluate(OVERLAPPING) == []
+    opened.page.screenshot(path=tmp_path / f"{width}-{scheme}.png", full_page=True)
+
+
+@views
+def test_axe_finds_no_serious_fault(opened: Opened, width: int, scheme: str) -> None:
+    for details in opened.page.query_selector_all("summary"):
+        details.click()
+    found = Axe().run(opened.page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+
+
+def test_the_table_of_items_is_sorted_and_filtered(opened: Opened) -> None:
+    def gaps(rows: list[list[str]]) -> list[float]:
+        return [float(row[5]) for row in rows]
+
+    page = opened.page
+    every = page.evaluate(SHOWN)
+    assert gaps(every) == sorted(gaps(every))
+    heading = page.get_by_role("columnheader", name="gap in 40")
+    heading.get_by_role("button").click()
+    heading.get_by_role("button").click()
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert gaps(page.evaluate(SHOWN)) == sorted(gaps(every), reverse=True)
+    page.get_by_role("button", name="item").click()
+    assert page.get_by_role("columnheader", name="item").get_attribute("aria-sort") == "ascending"
+    assert heading.get_attribute("aria-sort") is None
+
+    page.get_by_label("Show").select_option(label="changed sides from 40 to 80")
+    changed = page.evaluate(SHOWN)
+    assert changed
+    assert all((float(row[5]) < 0) != (float(row[6]) < 0) for row in changed)
+    assert page.locator("output").inner_text() == f"{len(changed)} of {len(every)} items"
+
+    page.get_by_label("Show").select_option(label="all items")
+    group = every[0][1]
+    page.get_by_label("Group, item or words").fill(group.upper())
+    shown = page.evaluate(SHOWN)
+    assert {row[0] for row in shown} >= {row[0] for row in every if row[1] == group}
+    assert len(shown) < len(every)
+
+
+def test_links_lead_somewhere(opened: Opened, report: Path) -> None:
+    links = [link.get_attribute("href") or "" for link in opened.page.query_selector_all("a")]
+    assert len(links) > 8
+    inside = [link for link in links if link.startswith("#")]
+    assert all(opened.page.locator(link).count() == 1 for link in inside)
+    assert all((report.parent / link).is_file() for link in set(links) - set(inside))
+    opened.page.click(f"a[href='{inside[-1]}']")
+    assert opened.page.url == report.as_uri() + inside[-1]
+
+
+def test_without_javascript_the_page_is_whole(browser: Browser, report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = open_page(context, report).page
+    assert page.locator("table.items tbody tr").count() == 60
+    assert not page.locator("form.filters").is_visible()
+    assert page.locator(".drawing svg").first.is_visible()
+    context.close()
+
+
+def test_ten_thousand_items_open_in_two_seconds(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(html_of(many(10_000)))
+    seconds = []
+    for _ in range(5):  # other tests use the same cores
+        context = browser.new_context()
+        seconds.append(open_page(context, tmp_path / "report.html").page.evaluate(LOADED))
+        context.close()
+    assert min(seconds) < 2
