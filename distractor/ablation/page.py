@@ -39,8 +39,8 @@ FIGURES = {
     "components": "the effect of ablating each head and MLP",
 }
 EMBEDDED = (
-    "It is evidence that the instrument works. The embedded models are a positive control: their training text was chosen "
-    "so that a rise and fall can arise. It is no evidence about pretrained models."
+    "The embedded models are a positive control: their training text was chosen so that a rise and fall can arise. The "
+    "result shows what the instrument finds in them. It is no evidence about pretrained models."
 )
 
 
@@ -74,7 +74,7 @@ def page(result: AblationResult, summary: Mapping[str, Any], manifest: Mapping[s
         ),
         label=verdict.label if verdict else "undetermined",
         sentences=tuple(_lead(result)),
-        evidence=_evidence(result),
+        evidence=evidence(result),
         warnings=len(warnings),
         sections=tuple(sections),
     )
@@ -107,7 +107,8 @@ def _lead(result: AblationResult) -> Iterator[str]:
     )
 
 
-def _evidence(result: AblationResult) -> str:
+def evidence(result: AblationResult) -> str:
+    """What the verdict is evidence for."""
     if all(source.is_embedded for source in result.sources):
         return EMBEDDED
     if result.verdict is None:
@@ -178,7 +179,8 @@ def _claim(result: AblationResult) -> Table:
     for name in dict.fromkeys(part.name for part in result.verdict.because):
         at = [parts[name, level] for level in levels]
         _, _, words = at[0].sentence.partition(": ")
-        rows.append([PARTS[name], at[0].criterion.short, *map(_judged, at), words[0].upper() + words[1:]])
+        rule = at[0].criterion.short.replace(" ", "\u00a0").replace(";\u00a0", "; ")
+        rows.append([PARTS[name], rule, *map(_judged, at), words[0].upper() + words[1:]])
     titles = {1: "these weights\n(level 1)", 2: "models like these\n(level 2)"}
     return Table(
         "What the hypothesis claims, and what was found",
@@ -230,12 +232,13 @@ def _method(result: AblationResult, summary: Mapping[str, Any]) -> str:
         if len(sizes) == 1
         else f"{len(sizes)} sizes from {sizes[0]:,} to {sizes[-1]:,} parameters"
     )
-    shots = f" after {_count(task.format.shots, 'worked example')}" if task.format.shots else ""
+    shots = f", after {_count(task.format.shots, 'worked example')}" if task.format.shots else ""
     neutral = Condition.NEUTRAL in task.conditions
     gap = "gap(neutral)" if neutral else "0 (labels are balanced)"
     sentences = [
-        f"We posed {summary['items']:,} items of {task.name} ({result.n_groups:,} groups) under the conditions "
-        f"{', '.join(task.conditions)}{shots} to models of {span}, {_count(seeds, 'seed')} each, in {result.settings.dtype}.",
+        f"We posed {summary['items']:,} items of {task.name} ({result.n_groups:,} groups) to models of {span}, "
+        f"{_count(seeds, 'seed')} each, in {result.settings.dtype}. Each item was posed under the conditions "
+        f"{', '.join(task.conditions)}{shots}.",
         "An answer's score is the sum of its tokens' log-probabilities after the prompt. The logit gap is log p(true answer) "
         "− log p(distractor's answer), and preference is p(distractor) / (p(true) + p(distractor)).",
     ]

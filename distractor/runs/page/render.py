@@ -13,6 +13,7 @@ from distractor.runs.page.blocks import Page
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -49,8 +50,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters["number"] = number
-    environment.filters["probability"] = _probability
+    environment.filters |= {"number": number, "probability": _probability, "breakable": _breakable}
     return environment
 
 
@@ -60,12 +60,19 @@ def _printable(value: Any) -> Any:
 
 
 def _probability(value: float) -> str:
-    """A probability with two digits, a small one as a power of ten.
+    """A probability with two digits, a small one with three or as a power of ten.
 
-    >>> _probability(0.123), _probability(0.0004)
-    ('0.12', '4e-04')
+    >>> _probability(0.123), _probability(0.0021), _probability(0.0004)
+    ('0.12', '0.002', '4e-04')
     """
-    return number(value) if value >= 0.005 else f"{value:.0e}"
+    return number(value) if value >= 0.005 else number(value, 3) if value >= 0.0005 else f"{value:.0e}"
+
+
+def _breakable(name: str) -> "Markup":
+    """A name that may break after each underscore."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(printable(part)) for part in name.split("_"))
 
 
 def _palette() -> str:
