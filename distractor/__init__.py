@@ -3,8 +3,9 @@
 The functions here accept names, paths and objects. Each imports what it needs when it is called.
 
 >>> import distractor
->>> result = distractor.ablate("negation_qa", models="ladder")  # doctest: +SKIP
->>> print(result.verdict.sentence)  # doctest: +SKIP
+>>> run = distractor.ablate("negation_qa", models="ladder")  # doctest: +SKIP
+>>> print(run)  # doctest: +SKIP
+>>> run.table, run.plot(), run.report()  # doctest: +SKIP
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from distractor.version import __version__ as __version__
 if TYPE_CHECKING:
     from xarray import DataArray
 
-    from distractor.ablation.ablate import AblationResult
+    from distractor.ablation.run import AblationRun
     from distractor.comparison.result import ComparisonResult
     from distractor.curves.judge_curve import JudgedCurve
     from distractor.models.family import Family
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from distractor.models.source import Source
     from distractor.probing.probe import Probe
     from distractor.probing.probe_results import ProbeResults
+    from distractor.probing.run import Batch
     from distractor.text.task import Task
 
     Names = str | Path | Source | Sequence[str | Path | Source]
@@ -41,18 +43,19 @@ def ablate(
     knockout: bool = True,
     store: str | Path = CELLS,
     **settings: Any,
-) -> "AblationResult":
+) -> "AblationRun":
     """Score a task under all conditions on all models, and judge the curves over size: `distractor ablate`.
 
     `settings` are the fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …). Raises
     DistractorError if a task or a model does not exist or cannot be used.
     """
     from distractor.ablation.ablate import ablate as run
+    from distractor.ablation.run import AblationRun
     from distractor.command_line.lookup import find_probes
 
     probe = find_probes(["ablation"])["ablation"].kinds["mean"] if knockout else None
     chosen = _task(task, items)
-    return run(chosen, _sources(models, chosen.name), knockout=probe, **_common(store, settings))
+    return AblationRun(run(chosen, _sources(models, chosen.name), knockout=probe, **_common(store, settings)))
 
 
 def attribute(
@@ -146,6 +149,39 @@ def probe(
     loaded = model if isinstance(model, Model) else load(model, task=chosen.name)
     reader = next(iter(_probes([name]).values())) if isinstance(name, str) else name
     return measure(loaded, chosen, reader)
+
+
+def prompts(
+    task: "str | Task",
+    model: "str | Path | Source | Model",
+    conditions: str | Sequence[str] = "conflict",
+    *,
+    items: int = 200,
+) -> "Batch":
+    """The prompts of a task as a model gets them, for work with plain TransformerLens.
+
+    `tokens` is [condition item pos], padded on the right; `lengths` counts each item's tokens, and `answers` holds the
+    first tokens of the true and the distractor's answer. Several conditions must have prompts of equal length, as
+    `conflict` and `congruent` have.
+
+        model = distractor.load("ladder/negation_qa/80x2/seed780")
+        batch = distractor.prompts("negation_qa", model)
+        logits, cache = model.bridge.run_with_cache(batch.tokens[0])
+
+    Raises as `ablate`, or EncodeError if prompts differ in length or answers begin alike.
+    """
+    from distractor.errors import TaskError, nearest
+    from distractor.models.model import Model
+    from distractor.probing.run import batch
+    from distractor.scoring.encode import encode
+    from distractor.text.task import Condition
+
+    chosen = _task(task, items)
+    loaded = model if isinstance(model, Model) else load(model, task=chosen.name)
+    names = [conditions] if isinstance(conditions, str) else list(conditions)
+    if unknown := [name for name in names if name not in list(Condition)]:
+        raise TaskError(f"there is no condition {unknown[0]!r}: {nearest(unknown[0], list(Condition))}")
+    return batch(encode(chosen, loaded), loaded.hooked, [Condition(name) for name in names])
 
 
 def tasks() -> "Mapping[str, Task]":

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch.testing import assert_close
 
 import distractor
 from distractor.errors import ModelError, TaskError
@@ -24,11 +26,51 @@ def test_importing_it_imports_no_library() -> None:
 def test_names_give_the_same_as_the_objects_they_name(tmp_path: Path) -> None:
     by_name = distractor.ablate("negation_qa", SIZES, items=20, knockout=False, store=tmp_path, device="cpu")
     task = distractor.tasks()["negation_qa"].take(20)
-    sources = [scores.source for scores in by_name.scores]
+    sources = [scores.source for scores in by_name.result.scores]
     again = distractor.ablate(task, sources, knockout=False, store=str(tmp_path), device="cpu")
     assert by_name.verdict is not None
     assert again.verdict is not None
     assert by_name.verdict.sentence == again.verdict.sentence
+
+
+def test_a_run_shows_itself_in_words_and_tables_and_writes_its_page(tmp_path: Path) -> None:
+    run = distractor.ablate("negation_qa", SIZES, items=20, store=tmp_path, device="cpu")
+    assert run.verdict is not None
+    words = repr(run)
+    assert " ".join(run.verdict.sentence.split()[:6]) in " ".join(words.split())
+    assert len(words.splitlines()) <= 15
+    assert len(words) < 2000
+    assert list(run.table.index) == [name.rpartition("/")[0].rpartition("/")[2] for name in SIZES]
+    conflict = run.items.query("condition == 'conflict' and quantity == 'distractor_preference'")
+    of_model = conflict.groupby("model", observed=True)["value"].mean()
+    for name, mean in run.table["distractor_preference"].items():
+        assert of_model[name] == pytest.approx(mean, abs=1e-9)
+    effects = run.readings["ablation"]
+    assert effects.dims == ("model", "component", "condition", "item")
+    largest = run.summary["knockouts"][-1]
+    component, means = next(iter(largest["effects"].items()))
+    mean = effects.sel(model=largest["model"], component=component, condition="conflict").mean("item")
+    assert float(mean) == pytest.approx(means["conflict"]["mean"], abs=1e-6)
+    html = run._repr_html_()
+    assert run.head.title in html
+    assert "data:image/svg+xml" in html
+    page = run.report(tmp_path / "page.html")
+    assert run.head.title in page.read_text(encoding="utf-8")
+    assert run.plot().axes[0].get_title() == "Preference for the distractor's answer"
+
+
+def test_prompts_are_the_tokens_that_the_model_gets() -> None:
+    model = distractor.load(SIZES[1], task="negation_qa")
+    prompts = distractor.prompts("negation_qa", model, ["conflict", "congruent"], items=6)
+    reading = distractor.probe(model, "negation_qa", "logit_lens", items=6)
+    gap = reading.sel(quantity="logit_gap").isel(stage=-1)
+    logits = model.bridge(prompts.tokens[0])
+    rows = list(range(len(prompts.items)))
+    log_probs = logits[rows, prompts.lengths - 1].log_softmax(-1)
+    true, distractor_answer = log_probs.gather(1, prompts.answers).unbind(-1)
+    assert_close(true - distractor_answer, torch.tensor(gap.sel(condition="conflict").values, dtype=torch.float32))
+    with pytest.raises(TaskError, match="conflict"):
+        distractor.prompts("negation_qa", model, "conflit", items=6)
 
 
 def test_a_probe_reads_a_model_in_one_line() -> None:

@@ -1,6 +1,7 @@
 """What the page of `distractor ablate` says: the verdict, the headline figure, the claim, items and the method."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -44,13 +45,28 @@ EMBEDDED = (
 )
 
 
+def head(result: AblationResult) -> Page:
+    """The page of a run without its sections."""
+    form = f", {result.task.format.label}" if result.task.format != Format() else ""
+    sizes, seeds = len(result.sizes), len(result.sizes[0])
+    return Page(
+        title=f"{_title(result)}{form}",
+        about=(
+            f"distractor ablate: {int(result.complete.sum()):,} items in {result.n_groups:,} groups, "
+            f"{_count(sizes, 'size')} × {_count(seeds, 'seed')}"
+        ),
+        label=result.verdict.label if result.verdict else "undetermined",
+        sentences=tuple(_lead(result)),
+        evidence=evidence(result),
+    )
+
+
 def page(result: AblationResult, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Page:
     """The page of a run, with its `summary` and its `manifest`."""
     warnings = tuple(_warnings(result))
-    verdict = result.verdict
     sections = [
         Section("curve", "Over size" if len(result.sizes) > 1 else "One size", tuple(_curve(result))),
-        *([Section("claim", "Each part of the claim", (_claim(result),))] if verdict else []),
+        *([Section("claim", "Each part of the claim", (_claim(result),))] if result.verdict else []),
         *(
             [Section("components", "Knocked-out components", tuple(_components(summary)))]
             if summary["knockouts"]
@@ -64,20 +80,7 @@ def page(result: AblationResult, summary: Mapping[str, Any], manifest: Mapping[s
         ),
         Section("source", "Command, versions, hashes", provenance(manifest, _files(summary))),
     ]
-    form = f", {result.task.format.label}" if result.task.format != Format() else ""
-    sizes, seeds = len(result.sizes), len(result.sizes[0])
-    return Page(
-        title=f"{_title(result)}{form}",
-        about=(
-            f"distractor ablate: {int(result.complete.sum()):,} items in {result.n_groups:,} groups, "
-            f"{_count(sizes, 'size')} × {_count(seeds, 'seed')}"
-        ),
-        label=verdict.label if verdict else "undetermined",
-        sentences=tuple(_lead(result)),
-        evidence=evidence(result),
-        warnings=len(warnings),
-        sections=tuple(sections),
-    )
+    return replace(head(result), warnings=len(warnings), sections=tuple(sections))
 
 
 def _title(result: AblationResult) -> str:

@@ -1,7 +1,7 @@
 """Probe readings: computed once, stored as cells, read back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -134,3 +134,17 @@ def labelled(values: ndarray, facts: Mapping[str, Any]) -> "DataArray":
         name=facts["name"],
         attrs=facts["attributes"],
     )
+
+
+def over_models(readings: Sequence[Reading]) -> "DataArray":
+    """Readings of one probe in several models as one, with the dim `model` first; NaN for labels that a model lacks."""
+    import pandas as pd
+    import xarray as xr
+
+    names = pd.Index([reading.source.name for reading in readings], name="model")
+    tables = [reading.data.drop_attrs() for reading in readings]
+    joined = xr.concat(tables, names, join="outer", coords="different", compat="equals").transpose(
+        "model", *tables[0].dims
+    )
+    shared = ("quantity", "unit")
+    return joined.assign_attrs({name: readings[0].attributes[name] for name in shared})

@@ -199,7 +199,7 @@ def main() -> None:
     arguments = parser.parse_args()
     measured, judged = (
         {
-            task: distractor.ablate(task, arguments.models or "ladder", items=items, knockout=False)
+            task: distractor.ablate(task, arguments.models or "ladder", items=items, knockout=False).result
             for task in arguments.tasks
         }
         for items in (ITEMS, JUDGED)

@@ -185,7 +185,7 @@ def test_attribute_warns_in_table_figure_and_summary(tmp_path: Path) -> None:
 
     # `ablate` takes the passes of the mean alone.
     ablated = distractor.ablate(planted.task(GROUPS), sources[0], store=tmp_path / "cells", **vars(settings))
-    (knockout,) = ablated.knockouts
+    (knockout,) = ablated.result.knockouts
     assert "replacements" not in knockout.attributes
     assert np.abs(knockout.data - results.readings["ablation"][0].data).max() < 1e-4
 

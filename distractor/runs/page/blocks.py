@@ -159,5 +159,5 @@ class Page:
     label: str
     sentences: tuple[str, ...]
     evidence: str
-    warnings: int
+    warnings: int = 0
     sections: tuple[Section, ...] = field(default=())

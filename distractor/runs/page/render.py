@@ -29,6 +29,11 @@ def render_page(page: Page, made_from: str = "") -> str:
     )
 
 
+def render_head(page: Page, svg: bytes) -> str:
+    """The head of a page with one figure (an SVG file), as a piece of HTML for a notebook."""
+    return _environment().get_template("head.html").render(page=page, figure=base64.b64encode(svg).decode())
+
+
 @cache
 def templates_hash() -> str:
     """A hash of all templates, the style sheet and the script."""
