@@ -22,10 +22,10 @@ from distractor.numbers import finite_or_none
 from distractor.probing.cells import kind_of, labels
 from distractor.probing.overcome import ModelOvercome, how_overcome, over_sizes
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.readings import Reading, probe_identity
+from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder
-from distractor.runs.manifest import run_manifest
+from distractor.runs.manifest import plain_settings, run_manifest
 from distractor.scoring.behaviour import model_at_several_steps
 from distractor.scoring.settings import Settings
 from distractor.statistics.curve import peak
@@ -65,7 +65,7 @@ def manifest(
 ) -> dict[str, Any]:
     """The settings of a run, its task and its models; known before anything is computed."""
     check_heads(heads, sources)
-    settings_of = {name: probe_identity(probe) for name, probe in probes.items()}
+    settings_of = {name: plain_settings(probe) for name, probe in probes.items()}
     common = run_manifest(task, sources, settings, None, command)
     return {**common, "job": "attribute", "probe": settings_of, "item": item, "heads": list(heads)}
 

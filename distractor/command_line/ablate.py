@@ -10,7 +10,7 @@ import typer
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_package, find_task, ladder_task
 from distractor.command_line.registration import command
-from distractor.command_line.running import CELLS, print_json, progress_bar, run_folder
+from distractor.command_line.running import print_json, progress_bar, run_folder
 from distractor.command_line.terminal import say
 from distractor.runs.tables import console
 
@@ -133,7 +133,7 @@ def ablate(
         say(f"Nothing is knocked out: {reason}.", err=True)
     sources = find_models(models or ["ladder"], task=ladder_task(plain, data), offline=offline or plan)
     settings = replace(computing.settings(batch_size), mixed_families=mixed_families)
-    store = Store(CELLS)
+    store = Store(computing.store)
     for source in sources:
         for each in tasks:
             refuse_too_many_shots(each.format, source)

@@ -9,7 +9,7 @@ import typer
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task, must_work
 from distractor.command_line.registration import command
-from distractor.command_line.running import CELLS, print_json, print_tables, progress_bar, run_folder
+from distractor.command_line.running import print_json, print_tables, progress_bar, run_folder
 
 app = typer.Typer()
 
@@ -66,7 +66,7 @@ def attribute(
     settings = replace(computing.settings(), mixed_families=mixed_families)
     heads = head or ()
     check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(chosen, sources, probes))
-    store = Store(CELLS)
+    store = Store(computing.store)
     manifest = report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=heads)
     with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder:
         with progress_bar(count(chosen, sources, probes)) as advance:

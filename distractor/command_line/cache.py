@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distractor.command_line.options import CELLS
 from distractor.command_line.registration import ListingGroup, command, example_text
-from distractor.command_line.running import CELLS
 from distractor.command_line.terminal import say
 from distractor.errors import StoreError
 

@@ -11,7 +11,7 @@ import typer
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task
 from distractor.command_line.registration import command
-from distractor.command_line.running import CELLS, print_json, print_tables, progress_bar, run_folder
+from distractor.command_line.running import print_json, print_tables, progress_bar, run_folder
 from distractor.errors import ModelError, TaskError
 
 app = typer.Typer()
@@ -82,7 +82,7 @@ def compare(
     settings = computing.settings()
     for chosen in tasks if probes else ():
         check_request(chosen, settings, halved=is_halved(probes))
-    store = Store(CELLS)
+    store = Store(computing.store)
     manifest = report.manifest(tasks, sources, settings, probes, sys.argv)
     with run_folder(store, out, f"compare-{'+'.join(chosen.name for chosen in tasks)}", manifest) as folder:
         with progress_bar(sum(count_steps(chosen, sources, probes) for chosen in tasks)) as advance:

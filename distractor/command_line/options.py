@@ -17,6 +17,8 @@ COMPUTING = "Computing"
 OUTPUT = "Output"
 """Titles of the help panels. Options without a panel are shown first, under `Options`."""
 
+CELLS = Path("runs/.cells")  # the store of results that all runs share
+
 MODEL_HELP = (
     "A family (`distractor models`), or part of it: ladder (the task's embedded models), ladder/80x2, pythia/70m@1000; "
     "a folder; a hub id owner/name\\[@revision]; a family file (.toml). Repeatable."
@@ -106,6 +108,10 @@ class Computing:
         bool,
         hidden_option(COMPUTING, "Run Python code that comes with a model. Read it first.", "--trust-remote-code"),
     ] = False
+
+    store: Annotated[Path, hidden_option(OUTPUT, "Folder of the stored results that runs share.", metavar="DIR")] = (
+        CELLS
+    )
 
     def settings(self, batch_size: int | None = None) -> "Settings":
         """The settings that these options give."""

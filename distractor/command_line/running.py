@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from distractor.runs.folder import RunFolder
     from distractor.scoring.store import Store
 
-CELLS = Path("runs/.cells")  # the store of results that all runs share
-
 
 @contextmanager
 def run_folder(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> "Iterator[RunFolder]":

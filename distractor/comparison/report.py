@@ -11,10 +11,9 @@ from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
 from distractor.names import file_name
 from distractor.numbers import finite_or_none
-from distractor.probing.readings import probe_identity
 from distractor.runs.coverage import coverage_record
 from distractor.runs.folder import RunFolder
-from distractor.runs.manifest import run_manifest
+from distractor.runs.manifest import plain_settings, run_manifest
 from distractor.scoring.settings import Settings
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition, Item, Task
@@ -36,7 +35,7 @@ def manifest(
 ) -> dict[str, Any]:
     """The settings of a run, its tasks and its models; known before anything is computed."""
     first, *others = (run_manifest(task, sources, settings, None, command) for task in tasks)
-    settings_of = {name: probe_identity(probe) for name, probe in probes.items()}
+    settings_of = {name: plain_settings(probe) for name, probe in probes.items()}
     return {**first, "job": "compare", "task": [one["task"] for one in (first, *others)], "probe": settings_of}
 
 

@@ -13,6 +13,7 @@ from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.request import CurveRequest
 from distractor.numbers import number
 from distractor.runs.folder import RunFolder
+from distractor.runs.manifest import origin, plain_settings
 from distractor.runs.tables import FittedTable
 from distractor.version import __version__
 
@@ -25,13 +26,13 @@ def manifest(
 ) -> dict[str, Any]:
     """Files, their hashes and the settings of a run."""
     return {
-        "command": [Path(command[0]).name, *command[1:]],
+        **origin(command),
         "versions": {"distractor": __version__},
         "files": [
             {"name": name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
             for name, path in zip(files, paths, strict=True)
         ],
-        "request": repr(request),
+        "request": plain_settings(request),
         **settings,
     }
 

@@ -25,6 +25,8 @@ FIGURE_KINDS = ("png", "svg")
 DPI = 150
 PAGE = "report.html"
 HEAD = 1000  # bytes of a page that hold the hash of its content
+ORIGIN = ("command", "date", "machine", "commit", "versions")
+"""Where and when a run was made. A run that was repeated has the same hash."""
 SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv", "html")
 
 
@@ -207,7 +209,7 @@ def check_out(out: Path | None) -> None:
 
 def run_hash(manifest: Mapping[str, Any]) -> str:
     """Hash of a manifest without its command line and versions, so that a repeated run has the same hash."""
-    identity = {name: value for name, value in manifest.items() if name not in ("command", "versions")}
+    identity = {name: value for name, value in manifest.items() if name not in ORIGIN}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

@@ -34,4 +34,6 @@ def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[B
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_text(inner)}" for name, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,70 @@
+"""`distractor rerun`: runs a manifest again without stored results, and says whether the numbers are the same."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from distractor.command_line import options as opt
+from distractor.command_line.registration import command
+from distractor.command_line.terminal import say
+
+app = typer.Typer()
+DROPPED = {"--out": 1, "--store": 1, "--json": 0}
+"""Options of the earlier command that are not used again, and how many words follow each."""
+
+
+@command(app, "distractor rerun runs/ablate-negation_qa-1a2b3c4d/manifest.json")
+def rerun(
+    *,
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="manifest.json of a run, or the run's folder.")],
+    out: opt.Out = None,
+) -> None:
+    """Run a manifest's command again, without stored results, and compare the numbers. Exit status 1 if they differ.
+
+    Start it where the command was started: paths in the command are relative. The new results go to a folder beside the
+    old one.
+    """
+    from distractor.runs.same_results import compare_results
+
+    path = manifest / "manifest.json" if manifest.is_dir() else manifest
+    words = _command(path)
+    before = path.parent
+    after = out or before.with_name(f"{before.name}-rerun")
+    with tempfile.TemporaryDirectory() as store:
+        computes = ["--store", store] if words[:1] != ["shape"] else []
+        again = [sys.executable, "-m", "distractor", *words, "--out", str(after), *computes]
+        status = subprocess.run(again, stdout=subprocess.DEVNULL, check=False).returncode
+    if status:
+        raise typer.Exit(status)
+    result = compare_results(before, after)
+    for sentence in result.sentences:
+        say(sentence)
+    if not result.match:
+        raise typer.Exit(1)
+
+
+def _command(path: Path) -> list[str]:
+    """The words of a manifest's command, without the program and the options in `DROPPED`."""
+    from distractor.errors import StoreError
+
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        _, *words = content["command"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise StoreError(
+            f"{path} is no manifest of a run ({type(error).__name__}); name the manifest.json in a run's folder"
+        ) from error
+    kept: list[str] = []
+    words = list(map(str, words))
+    while words:
+        name, _, value = (word := words.pop(0)).partition("=")
+        if name not in DROPPED:
+            kept.append(word)
+        elif not value:
+            del words[: DROPPED[name]]
+    return kept
