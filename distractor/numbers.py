@@ -45,6 +45,15 @@ def p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< .001"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "seed"), counted(1200, "item")
+    ('1 seed', '1,200 items')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def shortened(name: str, width: int, start: int | None = None) -> str:
     """Shorten a name to `width` characters: its first `start` characters (a third by default) and its end, which holds the
     seed and the step.

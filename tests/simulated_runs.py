@@ -15,6 +15,13 @@ from distractor.statistics.verdict import verdict
 from distractor.text.task import Condition, Item, Task
 from tasks import TASKS
 
+MANIFEST = {
+    "command": ["distractor", "ablate", "--task", "negation_qa"],
+    "versions": {"numpy": "2"},
+    "task": {"name": "negation_qa", "items": 2, "source": "tasks/facts.py", "hash": "0" * 64},
+    "models": [{"name": "10", "hash": "1" * 64}],
+}
+
 
 def simulated(
     curve: list[float], of_seed: dict[int, list[float]] | None = None, seeds: int = 3, hostile: str = ""

@@ -66,7 +66,7 @@ def preference_panel(axes: "Axes", result: AblationResult) -> None:
     style.log_axis(axes, result.n_params, "parameters")
     style.share_axis(axes)
     axes.set(title="Preference for the distractor's answer", ylabel="p(distractor) / p(either answer)")
-    axes.legend(loc="best")
+    style.legend_inside(axes)
 
 
 def pulls_panel(axes: "Axes", result: AblationResult) -> None:
@@ -91,8 +91,7 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
     axes.set(title="Pulls, and the distractor task alone", ylabel="nats")
     axes.set_ylim(*_at_least_one_nat(axes.get_ylim()))
     style.reference_line(axes, 0)
-    if axes.get_legend_handles_labels()[0]:  # a task without congruent prompts has no pulls
-        axes.legend(loc="upper left")
+    style.legend_inside(axes, loc="upper left")
 
 
 PANELS = (preference_panel, pulls_panel)

@@ -143,4 +143,4 @@ def all_items(result: AblationResult) -> ItemTable:
         "Gap: log p(true answer) − log p(distractor's answer) in conflict, in nats, the mean over seeds. Below 0 the "
         "distractor's answer wins."
     )
-    return ItemTable(caption, names, rows, filters, len(sizes.items), note=note)
+    return ItemTable(caption, tuple(f"gap in {name}" for name in names), rows, filters, len(sizes.items), note=note)

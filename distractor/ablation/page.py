@@ -21,10 +21,11 @@ from distractor.ablation.tables import (
     peak_sentence,
     turn_sentence,
 )
-from distractor.numbers import with_interval
+from distractor.numbers import counted, with_interval
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.page.blocks import AnswerCell, Answered, Block, Figure, Page, Quotation, Section, Sentences, Table
 from distractor.runs.page.drawing import drawing
+from distractor.runs.page.evidence import evidence
 from distractor.runs.page.provenance import provenance
 from distractor.runs.page.references import bibtex
 from distractor.scoring.behaviour import PULLS
@@ -39,25 +40,22 @@ FIGURES = {
     "by_difficulty": "preference by difficulty of the items",
     "components": "the effect of ablating each head and MLP",
 }
-EMBEDDED = (
-    "The embedded models are a positive control: their training text was chosen so that a rise and fall can arise. The "
-    "result shows what the instrument finds in them. It is no evidence about pretrained models."
-)
 
 
 def head(result: AblationResult) -> Page:
     """The page of a run without its sections."""
     form = f", {result.task.format.label}" if result.task.format != Format() else ""
     sizes, seeds = len(result.sizes), len(result.sizes[0])
+    level = (2 if result.verdict.shape.models else 1) if result.verdict else None
     return Page(
         title=f"{_title(result)}{form}",
         about=(
             f"distractor ablate: {int(result.complete.sum()):,} items in {result.n_groups:,} groups, "
-            f"{_count(sizes, 'size')} × {_count(seeds, 'seed')}"
+            f"{counted(sizes, 'size')} × {counted(seeds, 'seed')}"
         ),
         label=result.verdict.label if result.verdict else "undetermined",
         sentences=tuple(_lead(result)),
-        evidence=evidence(result),
+        evidence=evidence(result.sources, level),
     )
 
 
@@ -78,7 +76,7 @@ def page(result: AblationResult, summary: Mapping[str, Any], manifest: Mapping[s
         Section(
             "method", "Method, to quote", (Quotation(_method(result, summary), bibtex(*_references(result, summary))),)
         ),
-        Section("source", "Command, versions, hashes", provenance(manifest, _files(summary))),
+        *provenance(manifest, _files(summary)),
     ]
     return replace(head(result), warnings=len(warnings), sections=tuple(sections))
 
@@ -108,23 +106,6 @@ def _lead(result: AblationResult) -> Iterator[str]:
         f"At the peak, T = {pulls[0][0]} and D = {pulls[0][1]} nats; in the largest models, T = {pulls[1][0]} and "
         f"D = {pulls[1][1]} nats."
     )
-
-
-def evidence(result: AblationResult) -> str:
-    """What the verdict is evidence for."""
-    if all(source.is_embedded for source in result.sources):
-        return EMBEDDED
-    if result.verdict is None:
-        return (
-            "These numbers describe these weights on these items. They are no evidence for or against the hypothesis, "
-            "which is about a curve over size."
-        )
-    if result.verdict.shape.models is None:
-        return (
-            "It is evidence about these weights alone. Without three seeds of each size, nothing is known about other "
-            "models of the same training."
-        )
-    return "It is evidence about models like these: other seeds of the same training, on such items."
 
 
 def _curve(result: AblationResult) -> Iterator[Block]:
@@ -235,12 +216,12 @@ def _method(result: AblationResult, summary: Mapping[str, Any]) -> str:
         if len(sizes) == 1
         else f"{len(sizes)} sizes from {sizes[0]:,} to {sizes[-1]:,} parameters"
     )
-    shots = f", after {_count(task.format.shots, 'worked example')}" if task.format.shots else ""
+    shots = f", after {counted(task.format.shots, 'worked example')}" if task.format.shots else ""
     neutral = Condition.NEUTRAL in task.conditions
     gap = "gap(neutral)" if neutral else "0 (labels are balanced)"
     sentences = [
         f"We posed {summary['items']:,} items of {task.name} ({result.n_groups:,} groups) to models of {span}, "
-        f"{_count(seeds, 'seed')} each, in {result.settings.dtype}. Each item was posed under the conditions "
+        f"{counted(seeds, 'seed')} each, in {result.settings.dtype}. Each item was posed under the conditions "
         f"{', '.join(task.conditions)}{shots}.",
         "An answer's score is the sum of its tokens' log-probabilities after the prompt. The logit gap is log p(true answer) "
         "− log p(distractor's answer), and preference is p(distractor) / (p(true) + p(distractor)).",
@@ -277,7 +258,3 @@ def _files(summary: Mapping[str, Any]) -> dict[str, str]:
         "results.parquet": "one row per model, condition, item and quantity",
     }
     return files | {f"figures/{name}.svg": FIGURES[name] for name in summary["figures"]["names"]}
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -1,6 +1,7 @@
 """Writes the run folder of `distractor ablate`: results.parquet, prompts, readings, figures and summary.json."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,50 +21,47 @@ from distractor.text.task import Answer, Condition
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from matplotlib.figure import Figure
+
+    from distractor.runs.page.blocks import Page
 
 
 def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
-    """Write all files of a run and return the summary.
-
-    Drawing takes seconds, so existing figures are kept if the same code drew them from the same numbers.
-    """
+    """Write all files of a run and return the summary."""
     content = summary(result)
     folder.write_table("results", results(result))
     if any(scores.prompts for scores in result.scores):
         folder.write_table("prompts", prompts(result))
     for reading in result.knockouts:
         folder.write_reading(file_name("ablation", reading.source.name), reading.table)
-    drawn_from = folder.figures_hash(content)
-    names = folder.drawn_figures(drawn_from)
-    if names is None:
-        from distractor.ablation import figures as plot
-        from distractor.runs import style
-
-        figures = {"curves": plot.curves(result)}
-        for draw in (plot.conditions, plot.distractor_alone, plot.by_difficulty):
-            if figure := draw(result):
-                figures[draw.__name__] = figure
-        if content["knockouts"]:
-            figures["components"] = plot.components(content["knockouts"])
-        for figure in figures.values():
-            style.extend_headline(figure, precision_caution([result]))
-        folder.write_figures(figures)
-        names = list(figures)
-    content["figures"] = folder.record_figures(names, drawn_from)
+    content["figures"] = folder.keep_figures(content, partial(_draw, result, content))
     content["results_sha256"] = folder.hash_of("results")
-    _write_page(folder, result, content)
+    folder.keep_page(
+        partial(_page, folder, result, content), content["figures"]["drawn_from"], result.task.fingerprint()
+    )
     folder.write_summary(content)
     return content
 
 
-def _write_page(folder: RunFolder, result: AblationResult, content: Mapping[str, Any]) -> None:
-    """Write `report.html`, unless the folder has the page of the same content."""
-    made_from = folder.page_hash(content["figures"]["drawn_from"], result.task.question)
-    if not folder.has_page(made_from):
-        from distractor.ablation.page import page
-        from distractor.runs.page.render import render_page
+def _draw(result: AblationResult, content: Mapping[str, Any]) -> "dict[str, Figure]":
+    from distractor.ablation import figures as plot
+    from distractor.runs import style
 
-        folder.write_page(render_page(page(result, content, folder.manifest), made_from))
+    figures = {"curves": plot.curves(result)}
+    for draw in (plot.conditions, plot.distractor_alone, plot.by_difficulty):
+        if figure := draw(result):
+            figures[draw.__name__] = figure
+    if content["knockouts"]:
+        figures["components"] = plot.components(content["knockouts"])
+    for figure in figures.values():
+        style.extend_headline(figure, precision_caution([result]))
+    return figures
+
+
+def _page(folder: RunFolder, result: AblationResult, content: Mapping[str, Any]) -> "Page":
+    from distractor.ablation.page import page
+
+    return page(result, content, folder.manifest)
 
 
 def prompts(result: AblationResult) -> "pa.Table":

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.figure import Figure
 
+    from distractor.runs.page.blocks import Page
 
 FIGURE_KINDS = ("png", "svg")
 DPI = 150
@@ -90,48 +91,61 @@ class RunFolder:
         """Write `summary.json`. Write it last: it marks the run as finished."""
         write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
 
-    def figures_hash(self, summary: Mapping[str, Any]) -> str:
-        """Hash of everything that decides a run's figures: summary, results, matplotlib and the code of this package."""
+    def keep_figures(self, summary: Mapping[str, Any], draw: "Callable[[], Mapping[str, Figure]]") -> dict[str, Any]:
+        """Draw the figures of a run, unless the same code drew them from the same numbers; return their record.
+
+        Drawing takes seconds. The record is the entry `figures` of the summary, by which figures are known again.
+        """
+        drawn_from = self._figures_hash(summary)
+        names = self._drawn_figures(drawn_from)
+        if names is None:
+            figures = draw()
+            self.write_figures(figures)
+            names = list(figures)
+        return self._record_figures(names, drawn_from)
+
+    def keep_page(self, make: "Callable[[], Page]", *made_from: str) -> None:
+        """Write `report.html`, unless the folder has the page of the same content.
+
+        `made_from` are texts that decide the content together with the manifest, such as hashes.
+        """
+        from distractor.runs.page.render import render_page, templates_hash
+
+        parts = [*(text.encode() for text in (*made_from, templates_hash())), self._manifest_bytes]
+        content = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+        if not self._has_page(content):
+            write_text(self.path / PAGE, render_page(make(), content))
+
+    def _figures_hash(self, summary: Mapping[str, Any]) -> str:
+        """Hash of everything that decides a run's figures: summary, tables, matplotlib and the code of this package."""
         from importlib.metadata import version
 
         digest = hashlib.sha256(json.dumps(summary, sort_keys=True).encode())
-        digest.update((self.path / "results.parquet").read_bytes())
-        for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        for path in sorted([*self.path.glob("*.parquet"), *Path(__file__).parents[1].rglob("*.py")]):
             digest.update(path.read_bytes())
         digest.update(version("matplotlib").encode())
         return digest.hexdigest()[:16]
 
-    def record_figures(self, names: Sequence[str], figures_hash: str) -> dict[str, Any]:
-        """The part of a summary by which `drawn_figures` knows the figures again. Raises OSError if one is missing."""
+    def _record_figures(self, names: Sequence[str], figures_hash: str) -> dict[str, Any]:
+        """The part of a summary by which `_drawn_figures` knows the figures again. Raises OSError if one is missing."""
         files = [self.path / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
         content = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
         return {"names": list(names), "drawn_from": figures_hash, "sha256": content.hexdigest()}
 
-    def drawn_figures(self, figures_hash: str) -> list[str] | None:
+    def _drawn_figures(self, figures_hash: str) -> list[str] | None:
         """Names of the figures if the last summary lists them under the same `figures_hash` and they are unchanged."""
         try:
             figures = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))["figures"]
             names: list[str] = figures["names"]
-            return names if names and figures == self.record_figures(names, figures_hash) else None
+            return names if names and figures == self._record_figures(names, figures_hash) else None
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
 
-    def page_hash(self, *made_from: str) -> str:
-        """Hash of everything that decides a run's page: these texts, the manifest, and the templates."""
-        from distractor.runs.page.render import templates_hash
-
-        parts = [*(text.encode() for text in (*made_from, templates_hash())), self._manifest_bytes]
-        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
-
-    def write_page(self, html: str) -> None:
-        """Write `report.html`."""
-        write_text(self.path / PAGE, html)
-
-    def has_page(self, page_hash: str) -> bool:
-        """Whether the folder has the page of this `page_hash`, which is in its head."""
+    def _has_page(self, content: str) -> bool:
+        """Whether the folder has the page of this content, whose hash is in its head."""
         try:
             with (self.path / PAGE).open("rb") as file:
-                return page_hash.encode() in file.read(HEAD)
+                return content.encode() in file.read(HEAD)
         except OSError:
             return False
 

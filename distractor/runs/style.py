@@ -125,6 +125,12 @@ def share_axis(axes: "Axes") -> None:
     reference_line(axes, 0.5)
 
 
+def legend_inside(axes: Axes, **options: Any) -> None:
+    """A legend inside a panel, if the panel has anything to name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**{"loc": "best", **options})
+
+
 def legend_below(figure: Figure, panels: "Sequence[Axes]", columns: int = 8) -> None:
     """One legend below the figure, with each label of the panels once."""
     entries = {

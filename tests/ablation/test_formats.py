@@ -9,11 +9,16 @@ from numpy.testing import assert_allclose
 from distractor.ablation.formats import figures as plot
 from distractor.ablation.formats.curve import format_curve, task_parts
 from distractor.ablation.formats.dip import dip, dip_sentences
+from distractor.ablation.formats.page import page as page_of_formats
 from distractor.ablation.written.answers import WrittenResult
+from distractor.ablation.written.page import page as page_of_written
+from distractor.runs.page.render import render_page
 from distractor.scoring.settings import Settings
 from distractor.statistics.intervals import Mean
 from distractor.text.format import Format
+from page_outline import Outline
 from simulated_replies import many_items, over_sizes, replies
+from simulated_runs import MANIFEST
 
 pytestmark = pytest.mark.quick
 
@@ -112,3 +117,40 @@ def test_parts_are_drawn_if_rounding_puts_a_mean_outside_its_interval(monkeypatc
     rounded = Mean(0.20000000000000004, 0.2, 0.2)  # from two groups with one right item of five in each
     monkeypatch.setattr(plot, "part_accuracy", lambda result, part: (rounded,) * 3)
     assert plot.by_part([over_sizes(many_items(60), [0.1, 0.5, 0.9], [1] * 3)]) is not None
+
+
+def written_page(result: WrittenResult) -> Outline:
+    return Outline(render_page(page_of_written(result, {})))
+
+
+def test_the_page_of_a_written_format_has_its_share_and_every_text() -> None:
+    made = over_sizes(many_items(60), [0.1, 0.5, 0.9], [1, 0.9, 1])
+    hostile = "<script>alert(1)</script>"
+    first, *others = made.replies
+    texts = {c: tuple(text and text._replace(text=hostile) for text in row) for c, row in first.texts.items()}
+    outline = written_page(replace(made, replies=(replace(first, texts=texts), *others)))
+    assert f"Distractor share: {made.judged.label}" in outline.text
+    rows = [row["data-marks"] for row in outline.all("tr") if "data-marks" in row]
+    assert len(rows) == 60
+    assert sum("distractor-0" in str(row).split() for row in rows) == 6
+    assert sum("distractor-1" in str(row).split() for row in rows) == 54
+    assert outline.text.count(hostile) == 60
+    assert len(outline.all("script")) == 1
+    assert "first its reasoning" not in outline.text
+    silent = written_page(over_sizes(many_items(60), [0.5] * 3, [0.1] * 3))
+    assert "No shape over size: only 0 sizes have an answer" in silent.text
+
+
+def test_the_page_of_formats_warns_of_unequal_shots_first_and_links_to_each_format() -> None:
+    results = [
+        over_sizes(many_items(60, form), [0.1, 0.5, 0.9], [1] * 3) for form in (Format("generate", 1), Format("cot"))
+    ]
+    curves = [format_curve(result) for result in results]
+    outline = Outline(render_page(page_of_formats(results, curves, dip_sentences(results), MANIFEST)))
+    caution = outline.text.index(
+        "Caution: the formats differ in the number of worked examples (generate, 1 shot 1, cot 0)"
+    )
+    assert caution < outline.text.index("Shape in conflict over size")
+    assert {"generate-1-shot/report.html", "cot/report.html"} <= {link["href"] for link in outline.all("a")}
+    assert all(sentence in outline.text for sentence in dip_sentences(results))
+    assert len(outline.all("svg")) == 3

@@ -4,7 +4,6 @@ import json
 import re
 import time
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -17,53 +16,14 @@ from distractor.ablation.report import write
 from distractor.runs.folder import RunFolder
 from distractor.scoring.settings import Settings
 from distractor.text.task import Condition
-from simulated_runs import html_of, many, simulated
+from page_outline import Outline
+from simulated_runs import MANIFEST, html_of, many, simulated
 from tasks import TASKS
 
 pytestmark = pytest.mark.quick
 
 RISES_AND_FALLS = [0.5, 0.7, 0.8, 0.3]
 HOSTILE = "<script>alert(1)</script>"
-MANIFEST = {
-    "command": ["distractor", "ablate", "--task", "negation_qa"],
-    "versions": {"numpy": "2"},
-    "task": {"name": "negation_qa", "items": 2, "source": "tasks/facts.py", "hash": "0" * 64},
-    "models": [{"name": "10", "hash": "1" * 64}],
-}
-VOID = {"meta", "link", "input", "wbr"}
-
-
-class Outline(HTMLParser):
-    """Tags, ids and texts of a page; checks that every element is closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(html)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +49,7 @@ def test_a_page_has_the_verdict_first_and_every_section_in_order(html: str) -> N
     assert result.verdict is not None
     outline = Outline(html)
     ids = [attributes["id"] for attributes in outline.all("section")]
-    assert ids == ["curve", "claim", "examples", "items", "warnings", "method", "source"]
+    assert ids == ["curve", "claim", "examples", "items", "warnings", "method"]
     places = [
         outline.text.index(text)
         for text in (result.verdict.sentence, "It is evidence about models like these", "Over size Preference for")
@@ -175,7 +135,7 @@ def test_without_a_change_of_sides_the_page_says_so_and_one_item_is_shown_once()
 def test_the_table_of_items_counts_and_marks_what_it_filters() -> None:
     gaps = [[0.1] * 4, [-2.0, 1.0, -1.0, -3.0], [1.0, 2.0, -3.0, 4.0]]
     table = all_items(hand_made(gaps))
-    assert [row.gaps for row in table.rows] == [(-3.0, 4.0), (-2.0, 1.0), (-1.0, -3.0), (1.0, 2.0)]
+    assert [row.values for row in table.rows] == [(-3.0, 4.0), (-2.0, 1.0), (-1.0, -3.0), (1.0, 2.0)]
     assert [sorted(row.marks) for row in table.rows] == [
         ["changed", "wrong-0"], ["changed", "wrong-0"], ["wrong-0", "wrong-1"], [],
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 import small_ladder
 from distractor.models import families
 from distractor.models import load as load_module
+from page_outline import Outline
 from small_ladder import COMMAND, ITEMS, SIZES, type_in
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -39,6 +40,14 @@ def test_several_formats_are_compared_and_computed_once(
     here = tmp_path / "here"
     for name in ("formats.png", "formats.svg", "parts.png"):
         assert (here / "figures" / name).exists()
+    for page in (
+        here / "report.html",
+        *(here / form / "report.html" for form in ("rank", "generate-limit-3", "cot-limit-3")),
+    ):
+        outline = Outline(page.read_text(encoding="utf-8"))
+        assert "--format rank,generate:0,cot:0" in outline.text
+        links = [str(link["href"]) for link in outline.all("a")]
+        assert all((page.parent / link).is_file() for link in links if not link.startswith("#"))
     assert (here / "rank" / "results.parquet").exists()
     assert not (here / "rank" / "prompts.parquet").exists()  # the bare prompt is the task's own
     for form in ("generate", "cot"):

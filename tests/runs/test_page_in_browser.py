@@ -2,6 +2,7 @@
 JavaScript.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 
 from distractor.ablation.report import write
 from distractor.runs.folder import RunFolder
-from simulated_runs import html_of, many, simulated
+from simulated_runs import MANIFEST, html_of, many, simulated
 
 CHROMIUM = shutil.which("chromium")
 WIDTHS = (1280, 390)
@@ -72,6 +73,7 @@ def browser() -> Iterator[Browser]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run whose names are hostile, with the other files of its folder."""
     folder = tmp_path_factory.mktemp("run")
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST))
     write(RunFolder(folder), simulated([0.5, 0.7, 0.8, 0.3], hostile="<script>alert(1)</script>"))
     return folder / "report.html"
 

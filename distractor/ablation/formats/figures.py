@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +15,10 @@ from distractor.runs.style import MARKERS, SERIES_MARKERS, STYLE, legend_below, 
 from distractor.scoring.behaviour import INTERVALS
 from distractor.text.task import Condition
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHOWN = (Condition.CONFLICT, Condition.DISTRACTOR_ONLY)
 QUANTITY_LABELS = {
     "distractor_preference": "distractor preference",
     "distractor_share": "distractor share\n(of texts with an answer)",
@@ -27,24 +32,36 @@ def formats(curves: Sequence[FormatCurve], task: str) -> Figure:
         grid = figure.subplots(2, len(curves), squeeze=False, sharex=True)
         for column, curve in enumerate(curves):
             upper, lower = grid[:, column]
-            for c in (Condition.CONFLICT, Condition.DISTRACTOR_ONLY):
+            draw_quantity(upper, curve)
+            for c in SHOWN:
                 if c in curve.means:
-                    draw_curve(upper, curve.sizes, curve.means[c], c.value, colours.CONDITIONS[c], MARKERS[c])
                     draw_curve(lower, curve.sizes, curve.accuracy[c], c.value, colours.CONDITIONS[c], MARKERS[c])
             if min(curve.answered) < 1:
                 lower.plot(
                     curve.sizes, curve.answered, color=colours.NEUTRAL, ls="--", lw=1.0, label="texts with an answer"
                 )
-            upper.set(title=f"{curve.form.label}:\n{curve.label}", ylabel=QUANTITY_LABELS[curve.quantity])
-            lower.set(ylabel="accuracy", xlabel="parameters")
-            for axes in (upper, lower):
-                share_axis(axes)
-                log_axis(axes, curve.sizes, axes.get_xlabel())
+            upper.set(xlabel="")
+            if legend := upper.get_legend():
+                legend.remove()
+            lower.set(ylabel="accuracy")
+            share_axis(lower)
+            log_axis(lower, curve.sizes, "parameters")
             if curve.why:
                 lower.set_xlabel(f"parameters\n{textwrap.fill(curve.why, 44)}", fontsize=7.5)
         legend_below(figure, figure.axes)
         style.headline(figure, f"{task} by prompt format (bands: {INTERVALS[curves[0].level]})")
         return figure
+
+
+def draw_quantity(axes: "Axes", curve: FormatCurve) -> None:
+    """Preference or share of one format in `conflict` and `distractor_only` over size, with its shape."""
+    for c in SHOWN:
+        if c in curve.means:
+            draw_curve(axes, curve.sizes, curve.means[c], c.value, colours.CONDITIONS[c], MARKERS[c])
+    share_axis(axes)
+    log_axis(axes, curve.sizes, "parameters")
+    axes.set(title=f"{curve.form.label}:\n{curve.label}", ylabel=QUANTITY_LABELS[curve.quantity])
+    style.legend_inside(axes)
 
 
 def by_part(results: Sequence[FormatResult]) -> Figure | None:

@@ -1,11 +1,12 @@
 """Writes the run folder of one task in several prompt formats: a folder for each format, and all side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distractor.ablation import report
 from distractor.ablation.ablate import AblationResult
-from distractor.ablation.formats.curve import FormatResult, format_curve, part_accuracy, task_parts
+from distractor.ablation.formats.curve import FormatCurve, FormatResult, format_curve, part_accuracy, task_parts
 from distractor.ablation.formats.dip import dip_sentences
 from distractor.ablation.written import report as written_report
 from distractor.models.source import Source
@@ -18,7 +19,10 @@ from distractor.text.format import Format
 from distractor.text.task import Task
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from distractor.probing.probe import Probe
+    from distractor.runs.page.blocks import Page
 
 
 def manifest(
@@ -38,9 +42,6 @@ def manifest(
 
 def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
     """Write each format's results into its own folder, then the comparison of formats. Returns the summary."""
-    from distractor.ablation.formats import figures as plot
-    from distractor.runs.style import extend_headline
-
     summaries = {}
     for result in results:
         form = result.task.format
@@ -49,21 +50,37 @@ def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
         else:
             summaries[form.label] = written_report.write(folder.subfolder(form.slug), result)
     curves = [format_curve(result) for result in results]
-    figures = {"formats": plot.formats(curves, results[0].task.name)}
-    if (figure := plot.by_part(results)) is not None:
-        figures["parts"] = figure
-    for figure in figures.values():
-        extend_headline(figure, precision_caution(results))
-    folder.write_figures(figures)
-    content = {
+    content: dict[str, Any] = {
         "task": results[0].task.name,
         "formats": [curve.as_dict() for curve in curves],
         "parts": {part: _part(results, part) for part in task_parts(results[0].task)},
         "sentences": dip_sentences(results),
         "by_format": summaries,
     }
+    content["figures"] = folder.keep_figures(content, partial(_draw, results, curves))
+    folder.keep_page(partial(_page, folder, results, curves, content), content["figures"]["drawn_from"])
     folder.write_summary(content)
     return content
+
+
+def _draw(results: Sequence[FormatResult], curves: Sequence[FormatCurve]) -> "dict[str, Figure]":
+    from distractor.ablation.formats import figures as plot
+    from distractor.runs.style import extend_headline
+
+    figures = {"formats": plot.formats(curves, results[0].task.name)}
+    if (figure := plot.by_part(results)) is not None:
+        figures["parts"] = figure
+    for figure in figures.values():
+        extend_headline(figure, precision_caution(results))
+    return figures
+
+
+def _page(
+    folder: RunFolder, results: Sequence[FormatResult], curves: Sequence[FormatCurve], content: Mapping[str, Any]
+) -> "Page":
+    from distractor.ablation.formats.page import page
+
+    return page(results, curves, content["sentences"], folder.manifest)
 
 
 def _part(results: Sequence[FormatResult], part: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Writes the run folder of one format with written answers: texts, results, the figure and summary.json."""
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,22 +16,36 @@ from distractor.text.task import Condition
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from matplotlib.figure import Figure
+
+    from distractor.runs.page.blocks import Page
 
 
 def write(folder: RunFolder, result: WrittenResult) -> dict[str, Any]:
     """Write all files of one format and return the summary."""
-    from distractor.ablation.written.figures import curves
-    from distractor.runs.style import extend_headline
-
     content = summary(result)
     folder.write_table("texts", texts(result))
     folder.write_table("results", results(result))
-    figure = curves(result)
-    extend_headline(figure, precision_caution([result]))
-    folder.write_figures({"curves": figure})
+    content["figures"] = folder.keep_figures(content, partial(_draw, result))
     content["results_sha256"] = folder.hash_of("results")
+    folder.keep_page(partial(_page, folder, result), content["figures"]["drawn_from"], result.task.fingerprint())
     folder.write_summary(content)
     return content
+
+
+def _draw(result: WrittenResult) -> "dict[str, Figure]":
+    from distractor.ablation.written.figures import curves
+    from distractor.runs.style import extend_headline
+
+    figure = curves(result)
+    extend_headline(figure, precision_caution([result]))
+    return {"curves": figure}
+
+
+def _page(folder: RunFolder, result: WrittenResult) -> "Page":
+    from distractor.ablation.written.page import page
+
+    return page(result, folder.manifest)
 
 
 def summary(result: WrittenResult) -> dict[str, Any]:

@@ -86,30 +86,31 @@ class ShownItem(Block):
 
 @dataclass(frozen=True)
 class ItemRow:
-    """One item in the table of all items. `gaps` has the logit gap of each size (nats); `marks` are names of filters."""
+    """One item in the table of all items. `values` are numbers or texts, one a column; `marks` are names of filters."""
 
     item: str
     group: str
     text: str
     true: str
     distractor: str
-    gaps: tuple[float, ...]
+    values: tuple[float | str, ...]
     marks: frozenset[str]
 
 
 @dataclass(frozen=True)
 class ItemTable(Block):
-    """All items, which a reader can sort and filter. `filters` are marks and what they mean.
+    """All items, which a reader can sort and filter. `columns` name the values, `filters` are marks and their meaning.
 
-    `in_all` counts the items of the run; a table may have fewer rows.
+    `in_all` counts the items of the run. A table may have fewer rows; then `first` says which.
     """
 
     template = "item_table.html"
     caption: str
-    sizes: tuple[str, ...]
+    columns: tuple[str, ...]
     rows: Sequence[ItemRow]
     filters: dict[str, str]
     in_all: int
+    first: str = "with the lowest gap"
     file: str = "results.parquet"
     note: str = ""
 

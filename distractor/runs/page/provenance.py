@@ -4,15 +4,18 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from distractor.runs.page.blocks import Block, Facts, Files
+from distractor.runs.page.blocks import Facts, Files, Section
 
 ONE_BY_ONE = ("command", "versions", "task", "models", "formats")
 
 
-def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[Block, ...]:
-    """The blocks that say where the numbers come from; `files` are paths inside the run folder and what they hold."""
+def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[Section, ...]:
+    """The section that says where the numbers come from; none without a manifest, as then there is no run folder.
+
+    `files` are paths inside the run folder and what they hold.
+    """
     if not manifest:
-        return (Files(dict(files)),)
+        return ()
     task = manifest["task"]
     facts = {
         "command": shlex.join(["distractor", *manifest["command"][1:]]),
@@ -25,12 +28,13 @@ def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[B
     versions = {name: str(version) for name, version in manifest["versions"].items()}
     models = {model["name"]: model["hash"] for model in manifest["models"]}
     count = len(models)
-    return (
+    blocks = (
         Facts(facts),
         Facts(versions, folded="Versions"),
         Facts(models, folded=f"SHA-256 of {'the model' if count == 1 else f'each of the {count:,} models'}"),
         Files(dict(files)),
     )
+    return (Section("source", "Command, versions, hashes", blocks),)
 
 
 def _text(value: Any) -> str:
