@@ -247,7 +247,7 @@ def _points(axes: "Axes", means: Mapping[str, tuple[Mean | None, str]]) -> None:
         axes.plot([mean.low, mean.high], [row, row], color=colour, lw=1.4)
         axes.plot(mean.mean, row, "o", color=colour, ms=6)
     axes.set_yticks(range(len(defined)), list(defined))
-    axes.set_ylim(len(defined) - 0.5, -0.5)
+    axes.set_ylim(max(len(defined), 1) - 0.5, -0.5)
 
 
 def _at_least_one_nat(limits: tuple[float, float]) -> tuple[float, float]:
