@@ -56,48 +56,54 @@ def of_quantity(quantity: str) -> str:
     return QUANTITIES.get(quantity, INK)
 
 
-LIGHT_PAGE = {
-    "ink": INK,
-    "soft-ink": SOFT_INK,
-    "paper": PAPER,
-    "true": TRUE,
-    "distractor": DISTRACTOR,
-    "neutral": NEUTRAL,
-    "pale": PALE,
-    "marked": MARKED,
-    "congruent": "#009E73",
-    "swapped": "#CC79A7",
-    "surface": "#F6F6F4",
-    "link": "#00558A",
-    "on-true": "#00558A",
-    "on-distractor": "#A34700",
-    "supported": "#117733",
-    "contradicted": "#882255",
-    "undetermined": "#555555",
+ON_DARK = {
+    INK: "#ECECEA",
+    SOFT_INK: "#B9B9B4",
+    PAPER: "#161719",
+    TRUE: "#56B4E9",
+    DISTRACTOR: "#F28E2B",
+    NEUTRAL: "#9A9A9A",
+    PALE: "#3A3B3E",
+    MISSING: "#2A2B2E",
+    MARKED: "#5CC283",
+    ATTENTION: "#3FBFAE",
+    CONDITIONS[Condition.CONGRUENT]: "#33C199",
+    CONDITIONS[Condition.DISTRACTOR_SWAPPED]: "#DD9CC0",
+    SERIES[1]: "#5CC4B3",
+    SERIES[2]: "#D46A9C",
+    SERIES[3]: "#B8B84A",
+    SERIES[4]: "#CF7CC4",
+    SERIES[6]: "#DDCC77",
+    DIFFICULTY[0]: "#3FA565",
+    DIFFICULTY[1]: "#74C476",
+    DIFFICULTY[2]: "#B9E3B4",
 }
-"""The colours of a page by the names that its style sheet uses; "on-…" are those of text."""
+"""The colours of figures on a dark page."""
 
-DARK_PAGE = LIGHT_PAGE | {
-    "ink": "#ECECEA",
-    "soft-ink": "#B9B9B4",
-    "paper": "#161719",
-    "true": "#56B4E9",
-    "distractor": "#F28E2B",
-    "neutral": "#9A9A9A",
-    "pale": "#3A3B3E",
-    "marked": "#5CC283",
-    "congruent": "#33C199",
-    "swapped": "#DD9CC0",
-    "surface": "#202225",
-    "link": "#7CC4F0",
-    "on-true": "#7CC4F0",
-    "on-distractor": "#F6A95C",
-    "supported": "#5CC283",
-    "contradicted": "#E58FB3",
-    "undetermined": "#B9B9B4",
+TEXT_ON_PAGE = {
+    "surface": ("#F6F6F4", "#202225"),
+    "link": ("#00558A", "#7CC4F0"),
+    "on-true": ("#00558A", "#7CC4F0"),
+    "on-distractor": ("#A34700", "#F6A95C"),
+    "supported": ("#117733", "#5CC283"),
+    "contradicted": ("#882255", "#E58FB3"),
+    "undetermined": ("#555555", "#B9B9B4"),
 }
+"""Further colours of a page, light and dark: of surfaces, and of text, which needs more contrast than a curve."""
 
-IN_PAGE = {value.lower(): f"var(--{name})" for name, value in reversed(list(LIGHT_PAGE.items())[:10])}
+PAGE_NAMES = {
+    INK: "ink", SOFT_INK: "soft-ink", PAPER: "paper", TRUE: "true", DISTRACTOR: "distractor", NEUTRAL: "neutral",
+    PALE: "pale",
+}  # fmt: skip
+"""The colours of figures that the style sheet of a page uses by name."""
+
+
+def page_palettes() -> tuple[dict[str, str], dict[str, str]]:
+    """The colours of a page by the names of its style sheet, light and dark."""
+    names = {colour: _page_name(colour) for colour in ON_DARK}
+    light = {name: colour for colour, name in names.items()} | {name: one for name, (one, _) in TEXT_ON_PAGE.items()}
+    dark = {name: ON_DARK[colour] for colour, name in names.items()}
+    return light, dark | {name: other for name, (_, other) in TEXT_ON_PAGE.items()}
 
 
 def in_page(text: str) -> str:
@@ -106,4 +112,9 @@ def in_page(text: str) -> str:
     >>> in_page("fill: #0072b2; stroke: #123456")
     'fill: var(--true); stroke: #123456'
     """
-    return re.sub(r"#[0-9a-fA-F]{6}", lambda found: IN_PAGE.get(found[0].lower(), found[0]), text)
+    known = {colour.lower(): f"var(--{_page_name(colour)})" for colour in ON_DARK}
+    return re.sub(r"#[0-9a-fA-F]{6}", lambda found: known.get(found[0].lower(), found[0]), text)
+
+
+def _page_name(colour: str) -> str:
+    return PAGE_NAMES.get(colour, f"c{colour[1:]}")

@@ -125,6 +125,15 @@ def test_of_one_size_the_third_item_is_the_most_right() -> None:
     assert Outline(html_of(result)).text.count("No verdict: made by hand.") == 2
 
 
+@pytest.mark.parametrize("gaps", [[[0.5]], [[0.5], [-0.5]], [[0.5], [-0.5], [0.5]]])
+def test_one_item_under_conflict_alone_has_a_page(gaps: list[list[float]]) -> None:
+    result = hand_made(gaps)
+    only = [replace(item, prompts={Condition.CONFLICT: "Why?"}) for item in result.task.items]
+    kept = [replace(each, log_probs=each.log_probs[:1]) for each in result.scores]
+    outline = Outline(html_of(replace(result, task=replace(result.task, items=tuple(only)), scores=tuple(kept))))
+    assert outline.text.count("Why?") == 2
+
+
 def test_without_a_change_of_sides_the_page_says_so_and_one_item_is_shown_once() -> None:
     (only,) = shown_items(hand_made([[-1.0], [-2.0]]))
     assert "median" in only.why

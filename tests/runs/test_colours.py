@@ -122,3 +122,29 @@ def test_a_cell_has_the_colour_of_the_answer_that_its_site_supports(
     drawn = image.cmap(image.norm(image.get_array()))
     assert [to_hex(colour).upper() for colour in drawn[0]] == [expected.upper(), colours.PAPER.upper()]
     assert float(axes.texts[0].get_text()) == value
+
+
+def contrast(first: str, second: str) -> float:
+    """The contrast ratio of two colours as WCAG 2.2 defines it, from 1 to 21."""
+    light = []
+    for colour in (first, second):
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+        light.append(float(np.dot((0.2126, 0.7152, 0.0722), linear)))
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+def test_every_colour_of_a_curve_shows_on_a_dark_page() -> None:
+    drawn = {*colours.CONDITIONS.values(), *colours.SERIES, *colours.DIFFICULTY, *colours.QUANTITIES.values()}
+    drawn |= {colours.MARKED, colours.ATTENTION, colours.INK, colours.SOFT_INK}
+    assert drawn <= set(colours.ON_DARK)
+    paper = colours.ON_DARK[colours.PAPER]
+    assert {colour for colour in drawn if contrast(colours.ON_DARK[colour], paper) < 4.5} == set()
+    assert len({colours.ON_DARK[colour] for colour in colours.SERIES}) == len(colours.SERIES)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_text_on_a_page_can_be_read(mode: int) -> None:
+    palette = colours.page_palettes()[mode]
+    for name in set(colours.TEXT_ON_PAGE) - {"surface"} | {"ink", "soft-ink"}:
+        for ground in ("paper", "surface"):
+            assert contrast(palette[name], palette[ground]) >= 4.5, (name, ground)

@@ -83,8 +83,7 @@ def _breakable(name: str) -> "Markup":
 def _palette() -> str:
     """The colours of both modes as variables of the style sheet."""
     light, dark = (
-        "".join(f"--{name}:{value};" for name, value in palette.items())
-        for palette in (colours.LIGHT_PAGE, colours.DARK_PAGE)
+        "".join(f"--{name}:{value};" for name, value in palette.items()) for palette in colours.page_palettes()
     )
     return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
 
