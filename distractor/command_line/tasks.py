@@ -1,5 +1,6 @@
 """`distractor tasks`: lists the tasks, shows their items, exports them."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -56,16 +57,41 @@ def show(
         terminal.print(item_table(chosen, item))
 
 
-@command(app, "distractor tasks export negation_qa --out negation_qa.jsonl")
+class ExportFormat(StrEnum):
+    """Formats of exported tasks."""
+
+    PRIZE = "prize"
+    HARNESS = "lm-eval"
+
+
+@command(
+    app,
+    "distractor tasks export negation_qa --out negation_qa.jsonl",
+    "distractor tasks export negation_qa --format lm-eval --out negation_qa",
+)
 def export(
     task: TaskArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="JSON Lines file to write.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="File to write, or folder for lm-eval.")],
+    form: Annotated[
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="prize: conflict prompts in the columns of the Inverse Scaling Prize. lm-eval: a folder for lm_eval "
+            "--include_path, with a task for each condition.",
+        ),
+    ] = ExportFormat.PRIZE,
     seed: ItemSeed = 0,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file with other content.")] = False,
 ) -> None:
-    """Write a task's conflict prompts in the official columns: prompt, classes, answer_index, round, part."""
+    """Write a task for other tools."""
     from distractor.command_line.export import export as write_rows
+    from distractor.command_line.export_harness import conditions, export_harness
 
     chosen = draw_task(task, seed)
+    if form is ExportFormat.HARNESS:
+        export_harness(chosen, out, force=force)
+        say(f"{out}: {len(chosen.items):,} items of {chosen.name} under {len(conditions(chosen))} conditions")
+        say(f"lm_eval --include_path {out} --tasks distractor_{chosen.name} --model hf --model_args pretrained=MODEL")
+        return
     write_rows(chosen, out, force=force)
     say(f"{out}: {len(chosen.items):,} rows of {chosen.name}, one for each conflict prompt")
