@@ -28,14 +28,14 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
-def environment() -> dict[str, str]:
-    """The environment in which blocks run: this checkout, and a terminal of 100 columns."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def environment(*first: Path) -> dict[str, str]:
+    """The environment in which blocks run: this checkout, and a terminal of 100 columns. Programs in `first` come first."""
+    path = os.pathsep.join(map(str, (*first, Path(sys.executable).parent, os.environ["PATH"])))
     return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
 
 
-def run_page(page: Path, home: Path) -> list[Ran]:
-    """Run the blocks of a page in `home`, in their order; each must succeed."""
+def run_page(page: Path, home: Path, *first: Path) -> list[Ran]:
+    """Run the blocks of a page in `home`, in their order; each must succeed. Programs in `first` come before others."""
     ran = []
     for (language, content), (next_language, expected) in pairwise([*blocks(page), ("", "")]):
         if file := re.match(r"# ([\w.-]+\.\w+)\n", content):
@@ -47,7 +47,7 @@ def run_page(page: Path, home: Path) -> list[Ran]:
         code = content.split("&&")[-1].replace(".venv/bin/", "") if "pip install" in content else content
         command = ["bash", "-euo", "pipefail", "-c", code] if language == "bash" else [sys.executable, "-c", code]
         start = time.monotonic()
-        done = subprocess.run(command, cwd=home, env=environment(), capture_output=True, text=True)
+        done = subprocess.run(command, cwd=home, env=environment(*first), capture_output=True, text=True)
         assert done.returncode == 0, f"{content}\n{done.stdout}{done.stderr}"
         shown = expected if next_language == "text" else None
         ran.append(Ran(content, done.stdout, time.monotonic() - start, shown))

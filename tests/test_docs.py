@@ -7,6 +7,7 @@ template with names to fill in (`path/to/model`): its commands and options must 
 """
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from pages import BLOCK, ROOT, blocks, check_shown, run_page
+from pages import BLOCK, ROOT, blocks, check_shown, environment, run_page
+from warm import MODELS, STATISTICS, warm
 
 FOLDERS = ("docs", "distractor", "probes", "tasks", "experiments", "tests")
 PAGES = sorted({*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))})
@@ -79,10 +81,30 @@ def test_every_model_of_the_ladder_that_is_named_exists() -> None:
         assert find_models([name], task=task)
 
 
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A `distractor` that starts at once."""
+    with warm(tmp_path_factory.mktemp("warm"), environment(), (*STATISTICS, *MODELS)) as path:
+        yield path
+
+
 @pytest.mark.parametrize("page", RUN[1:], ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_commands_of_a_page_print_what_it_shows(page: Path, tmp_path: Path) -> None:
+def test_the_commands_of_a_page_print_what_it_shows(page: Path, program: Path, tmp_path: Path) -> None:
     """The README's are run by the tests of the main job, which is its first command."""
-    check_shown(run_page(page, tmp_path))
+    check_shown(run_page(page, tmp_path, program.parent))
+
+
+@pytest.mark.parametrize("command", ["tasks", "ablate --task none"])
+def test_a_program_that_starts_at_once_does_the_same(command: str, program: Path, tmp_path: Path) -> None:
+    at_once, as_usual = (
+        subprocess.run(["distractor", *command.split()], env=given, cwd=tmp_path, capture_output=True)
+        for given in (environment(program.parent), environment())
+    )
+    assert (at_once.returncode, at_once.stdout, at_once.stderr) == (
+        as_usual.returncode,
+        as_usual.stdout,
+        as_usual.stderr,
+    )
 
 
 def prose_numbers(page: Path) -> Iterator[str]:

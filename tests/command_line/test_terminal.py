@@ -3,25 +3,39 @@
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from distractor.models.families import embedded_ladder
+from warm import STATISTICS, warm
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 CURVE = "size,mean,n\n70M,0.5,100\n160M,0.4,100\n410M,0.5,100\n"
 SMALLEST = embedded_ladder("negation_qa").members[0]
 TINY = ("--task", "negation_qa", "--models", f"ladder/{SMALLEST.name}", "--items", "8", "--no-knockout")
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
 FULL = Path("/dev/full")
 
 
-def run(folder: Path, *command: str, **more: object) -> subprocess.CompletedProcess[bytes]:
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A `distractor` that starts at once, in an ASCII locale."""
+    with warm(tmp_path_factory.mktemp("warm"), {**os.environ, **ASCII}, STATISTICS) as path:
+        yield path
+
+
+@pytest.fixture
+def run(program: Path, folder: Path) -> Run:
     """Run a command in an ASCII locale."""
-    words = [sys.executable, "-m", "distractor", *command]
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-    return subprocess.run(words, cwd=folder, env={**os.environ, **ASCII}, **given)  # type: ignore[call-overload, no-any-return]
+
+    def run(*command: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, **ASCII}
+        return subprocess.run([program, *command], cwd=folder, env=environment, stdout=stdout, stderr=subprocess.PIPE)
+
+    return run
 
 
 @pytest.fixture
@@ -52,16 +66,16 @@ def folder(tmp_path: Path) -> Path:
     ],
     ids=lambda given: " ".join(given[:3]) if isinstance(given, list) else "",
 )
-def test_every_command_works_in_an_ascii_locale(folder: Path, command: list[str], shown: str) -> None:
-    done = run(folder, *command)
+def test_every_command_works_in_an_ascii_locale(run: Run, command: list[str], shown: str) -> None:
+    done = run(*command)
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
     assert b"Traceback" not in done.stderr
     assert shown in done.stdout.decode("ascii")
     done.stderr.decode("ascii")
 
 
-def test_an_error_in_an_ascii_locale_is_one_message(folder: Path) -> None:
-    done = run(folder, "ablate", "--task", "ö.csv")
+def test_an_error_in_an_ascii_locale_is_one_message(run: Run) -> None:
+    done = run("ablate", "--task", "ö.csv")
     assert done.returncode == 2
     assert done.stderr.decode("ascii").count("Error: ") == 1
 
@@ -79,18 +93,18 @@ def test_an_error_in_an_ascii_locale_is_one_message(folder: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_full_stdout_is_one_message(folder: Path, command: list[str]) -> None:
+def test_a_full_stdout_is_one_message(run: Run, command: list[str]) -> None:
     with FULL.open("wb") as full:
-        done = run(folder, *command, stdout=full)
+        done = run(*command, stdout=full)
     assert done.returncode == 2
     assert done.stderr.decode("ascii").splitlines() == ["Error: the output cannot be written (No space left on device)"]
 
 
 @pytest.mark.parametrize("command", [["tasks", "show", "negation_qa", "--items", "300"], ["models", "show", "ladder"]])
-def test_a_closed_pipe_is_one_message(folder: Path, command: list[str]) -> None:
+def test_a_closed_pipe_is_one_message(run: Run, command: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = run(folder, *command, stdout=write)
+    done = run(*command, stdout=write)
     os.close(write)
     assert done.returncode == 2
     assert done.stderr.decode("ascii").splitlines() == ["Error: the output cannot be written (Broken pipe)"]
