@@ -15,7 +15,6 @@ from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
 from distractor.probing.readings import Reading, read_probe
 from distractor.progress import Advance
-from distractor.scoring import quantities
 from distractor.scoring.behaviour import (
     PER_CONDITION,
     PULLS,
@@ -23,6 +22,7 @@ from distractor.scoring.behaviour import (
     ItemValues,
     TaskScores,
     complete_items,
+    models_at_peak,
     quantity_limits,
     refuse_several_steps,
     values_of,
@@ -32,7 +32,6 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.composed import Composed, compose
-from distractor.statistics.curve import peak
 from distractor.statistics.group_values import count_items, weigh
 from distractor.statistics.intervals import (
     MIN_SEEDS,
@@ -219,14 +218,6 @@ def peak_and_largest(task: Task, scores: Sequence[Scores], complete: Bool[ndarra
     """The first seed of the size at the peak and of the largest size; a single model if these sizes are the same."""
     ends = models_at_peak(task, scores, complete), group_by_size(each.source for each in scores)[-1]
     return list(dict.fromkeys(scores[models[0]].source for models in ends))
-
-
-def models_at_peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> tuple[int, ...]:
-    """The models (indices into `scores`) of the size at which distractor preference in `conflict` peaks."""
-    conflict = task.conditions.index(Condition.CONFLICT)
-    preference = np.array([quantities.preference(each.log_probs[conflict][complete]).mean() for each in scores])
-    sizes = group_by_size(each.source for each in scores)
-    return sizes[peak(np.array([preference[list(models)].mean() for models in sizes]))]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from distractor.ablation.ablate import AblationResult, models_at_peak
+from distractor.ablation.ablate import AblationResult
 from distractor.ablation.figures import PANELS
-from distractor.ablation.items import all_items, shown_items
 from distractor.ablation.tables import (
     ACCURACIES,
     PREFERENCE,
@@ -26,9 +25,10 @@ from distractor.runs.coverage import coverage_caution
 from distractor.runs.page.blocks import AnswerCell, Answered, Block, Figure, Page, Quotation, Section, Sentences, Table
 from distractor.runs.page.drawing import drawing
 from distractor.runs.page.evidence import evidence
+from distractor.runs.page.items import all_items, shown_items
 from distractor.runs.page.provenance import provenance
 from distractor.runs.page.references import bibtex
-from distractor.scoring.behaviour import PULLS
+from distractor.scoring.behaviour import PULLS, models_at_peak
 from distractor.statistics.verdict import ANSWERS, PARTS, ClaimPart
 from distractor.text.format import Format
 from distractor.text.task import Condition

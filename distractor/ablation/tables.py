@@ -10,7 +10,6 @@ from distractor.ablation.ablate import (
     CONSTANT_SHARE,
     AblationResult,
     constant_answer,
-    models_at_peak,
     seed_levels,
     seed_modes,
 )
@@ -18,7 +17,7 @@ from distractor.numbers import interval_against, number, number_against, p_value
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
 from distractor.runs.tables import FittedTable, plain_table
-from distractor.scoring.behaviour import TaskResult
+from distractor.scoring.behaviour import TaskResult, models_at_peak
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.statistics.curve import peak
 from distractor.statistics.intervals import Mean

@@ -1,6 +1,6 @@
 """The answer of an attribution: how a model overcomes the distractor, and the sites behind it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +25,27 @@ MOST_NAMED = 3  # the largest number of sites of a kind that the sentence names
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """How one model overcomes the distractor, in one or two sentences, and its ranked sites."""
+    """How one model overcomes the distractor, in a word and in a sentence, and what its ranked sites do."""
 
     model: str
-    sentence: str
+    label: str
+    verdict: str
+    does: str
     sites: tuple[RankedSite, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict, and what the sites do."""
+        return " ".join(filter(None, (self.verdict, self.does)))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
-        return {"model": self.model, "sentence": self.sentence, "sites": [site.as_dict() for site in self.sites]}
+        return {
+            "model": self.model,
+            "label": self.label,
+            "sentence": self.sentence,
+            "sites": [site.as_dict() for site in self.sites],
+        }
 
 
 def answers(results: ProbeResults, models: Sequence[ModelOvercome]) -> list[ModelAnswer]:
@@ -44,28 +56,31 @@ def answers(results: ProbeResults, models: Sequence[ModelOvercome]) -> list[Mode
         how = overcome.get(source.name)
         sites = ranked_sites(results, source.name, how)
         if how or sites:
-            sentence = " ".join(filter(None, _sentences(results, index, how, sites)))
-            found.append(ModelAnswer(source.name, sentence, tuple(sites)))
+            found.append(ModelAnswer(source.name, *_verdict(results, index, how), _what_sites_do(sites), tuple(sites)))
     return found
 
 
-def _sentences(
-    results: ProbeResults, index: int, how: ModelOvercome | None, sites: Sequence[RankedSite]
-) -> Iterator[str]:
+def _verdict(results: ProbeResults, index: int, how: ModelOvercome | None) -> tuple[str, str]:
+    """How a model overcomes the distractor, in a word and in a sentence; the sentence is empty if nothing is known."""
     name = results.short(results.sources[index].name)
     gap = results.behaviour(index, "logit_gap", Condition.CONFLICT)
+    in_nats = f"{with_interval(*gap)} nats" if gap else ""
     if gap is not None and gap.high < 0:
-        yield f"{name} does not overcome the distractor: the gap in conflict is {with_interval(*gap)} nats."
-    elif gap is not None and gap.low <= 0:
-        yield f"In conflict, neither answer clearly wins in {name}: the gap is {with_interval(*gap)} nats."
-    elif how is None:
-        yield f"{name} overcomes the distractor: the gap in conflict is {with_interval(*gap)} nats." if gap else ""
-    elif how.found.label in IN_WORDS:
-        yield f"{name} overcomes the distractor by {how.found.label}: {IN_WORDS[how.found.label]}."
-    elif how.found.label == "not learned":
-        yield f"{name} has not learned the distractor task: {how.found.reason}."
-    else:
-        yield f"How {name} overcomes the distractor is undetermined: {how.found.reason}."
+        return "not overcome", f"{name} does not overcome the distractor: the gap in conflict is {in_nats}."
+    if gap is not None and gap.low <= 0:
+        return "not clearly overcome", f"In conflict, neither answer clearly wins in {name}: the gap is {in_nats}."
+    if how is None:
+        return "overcome", f"{name} overcomes the distractor: the gap in conflict is {in_nats}." if gap else ""
+    label = how.found.label
+    if label in IN_WORDS:
+        return label, f"{name} overcomes the distractor by {label}: {IN_WORDS[label]}."
+    if label == "not learned":
+        return label, f"{name} has not learned the distractor task: {how.found.reason}."
+    return label, f"How {name} overcomes the distractor is undetermined: {how.found.reason}."
+
+
+def _what_sites_do(sites: Sequence[RankedSite]) -> str:
+    """The sites of each kind in one sentence; empty without sites."""
     kinds = {
         "write the distractor's answer": [one for one in sites if one.does.startswith(WRITES)],
         "write the true answer": [one for one in sites if one.does == WRITES_TRUE],
@@ -74,8 +89,7 @@ def _sentences(
         "work against the distractor's answer": [one for one in sites if one.does == AGAINST],
     }
     parts = [_clause(does, of_kind) for does, of_kind in kinds.items() if of_kind]
-    if parts:
-        yield ", and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) + "."
+    return ", and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) + "." if parts else ""
 
 
 def _clause(does: str, sites: Sequence[RankedSite]) -> str:

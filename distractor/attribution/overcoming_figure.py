@@ -1,6 +1,6 @@
 """One figure of how the distractor is overcome over model size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -46,9 +46,7 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
     sizes, answers = [point.n_params for point in points], [_answer(point) for point in points]
     width = float(np.clip(BESIDE + LINE * len(points), *WIDTHS))
     height = HEIGHT + LETTER * max(map(len, answers))
-    low, high = min(sizes), max(sizes)
-    edge = (high / low) ** 0.05
-    limits = low / edge, high * edge
+    limits = _limits(sizes)
     named, places = _named(sizes, limits, width - BESIDE)
     lines = LINES if np.abs(places[0] - places[1]).max() > LEAST_MOVE else 0.02
     with mpl.rc_context(style.STYLE):
@@ -83,6 +81,34 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
             ],
         )
         return figure
+
+
+def forces_panel(axes: "Axes", points: Sequence[AtSize]) -> None:
+    """T, D and the gap in `distractor_only` over size, in nats, as one panel of a page."""
+    _one_panel(axes, points, draw_pulls, draw_alone)
+    axes.set_ylabel("nats")
+
+
+def shares_panel(axes: "Axes", points: Sequence[AtSize]) -> None:
+    """ω, κ and ρ over size, as one panel of a page."""
+    _one_panel(axes, points, draw_shares)
+    axes.set_ylabel("share of the effect in distractor_only")
+
+
+def _one_panel(axes: "Axes", points: Sequence[AtSize], *draws: "Callable[[Axes, Sequence[AtSize]], None]") -> None:
+    sizes = [point.n_params for point in points]
+    axes.set(xscale="log", xlim=_limits(sizes))
+    for draw in draws:
+        draw(axes, points)
+    style.log_axis(axes, sizes, "parameters")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+
+
+def _limits(sizes: Sequence[int]) -> tuple[float, float]:
+    """The ends of the axis of sizes."""
+    edge = (max(sizes) / min(sizes)) ** 0.05
+    return min(sizes) / edge, max(sizes) * edge
 
 
 def draw_pulls(axes: "Axes", points: Sequence[AtSize]) -> None:
@@ -161,7 +187,8 @@ def _series(
     x, values = np.array(seeds).reshape(-1, 2).T
     is_shown = (values >= limits[0]) & (values <= limits[1])
     if is_shown.any():
-        axes.plot(x[is_shown] * beside, values[is_shown], ".", ms=3, color=colour)
+        of_seeds = None if is_known else label
+        axes.plot(x[is_shown] * beside, values[is_shown], ".", ms=3, color=colour, label=of_seeds)
     for ends, sign in ((low, -1), (high, 1)):
         _triangles(axes, sizes * beside, ends, limits, sign, colour, 5)
         _triangles(axes, x * beside, values, limits, sign, colour, 3)

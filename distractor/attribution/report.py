@@ -1,4 +1,4 @@
-"""Writes an attribution to the folder of a run: readings, figures and summary."""
+"""Writes an attribution to the folder of a run: readings, figures, page and summary."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -78,7 +78,7 @@ def write(
     heads: Sequence[str] = (),
     most: int | None = None,
 ) -> dict[str, Any]:
-    """Write readings, figures and summary, each file completely or not at all; returns the summary.
+    """Write readings, figures, page and summary, each file completely or not at all; returns the summary.
 
     `item` names an item that is drawn alone, `heads` the heads (`L1H0`) whose attention is drawn, and `most` the largest
     number of figures (`figures`).
@@ -87,12 +87,15 @@ def write(
         ModelError: a model lacks one of the heads.
         TaskError: the item was not read.
     """
+    from distractor.attribution.page import page
+
     drawn = figures(results, item=item, heads=heads, most=most)
     for probe, readings in results.readings.items():
         for reading in readings:
             folder.write_reading(file_name(probe, reading.source.name), reading.table)
     folder.write_figures(drawn)
-    content = summary(results)
+    content = summary(results) | {"figures": {"names": list(drawn)}}
+    folder.write_page(page(results, content, folder.manifest))
     folder.write_summary(content)
     return content
 

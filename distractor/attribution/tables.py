@@ -16,6 +16,7 @@ from distractor.probing.cells import UNSIGNED, cell_name, kind_of, labels, maps_
 from distractor.probing.overcome import ModelOvercome, how_overcome, over_sizes
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
+from distractor.probing.strengths import Strength
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.style import short_site
 from distractor.runs.tables import FittedTable, plain_table
@@ -39,14 +40,14 @@ def tables(results: ProbeResults, *, brief: bool = False) -> Iterator[Group | Te
     `brief` has only sentences of the readings. `chance` is skipped unless it is the only probe.
     """
     models = how_overcome(results)
-    yield Group(*_title(results), *(_answer(results, one) for one in answers(results, models)[-1:]))
-    yield _behaviour(results)
+    yield Group(*_title(results), *(answer_table(results, one) for one in answers(results, models)[-1:]))
+    yield behaviour_table(results)
     if results.strengths:
-        yield _strengths(results)
+        yield strengths_table(results, results.strengths)
     if models:
-        yield _overcoming(results, models)
+        yield overcoming_table(results, models)
     if over := read_out_over_size(results):
-        yield _read_out(over)
+        yield read_out_table(over)
     shown = [
         (probe, reading, cells)
         for probe, readings in results.readings.items()
@@ -57,7 +58,7 @@ def tables(results: ProbeResults, *, brief: bool = False) -> Iterator[Group | Te
     if brief:
         yield _in_brief(results, shown)
     else:
-        yield from (_reading(results, *one) for one in shown)
+        yield from (reading_table(results, *one) for one in shown)
     for (probe, model), why in results.refused.items():
         yield Text(f"{probe} was skipped for {model}: {why}")
 
@@ -100,7 +101,7 @@ def _title(results: ProbeResults) -> Iterator[Text]:
     yield from (Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence)
 
 
-def _answer(results: ProbeResults, answer: ModelAnswer) -> Group:
+def answer_table(results: ProbeResults, answer: ModelAnswer) -> Group:
     """How the largest model overcomes the distractor, and its sites with the largest effects."""
     if not answer.sites:
         return Group(Text(answer.sentence))
@@ -138,7 +139,8 @@ def _in_brief(results: ProbeResults, shown: "Sequence[tuple[str, Reading, Datase
     return Group(Text("Further readings", style="bold"), *map(Text, sentences), Text(IN_FILES))
 
 
-def _behaviour(results: ProbeResults) -> Group:
+def behaviour_table(results: ProbeResults) -> Group:
+    """Preference in conflict, T and D of each model."""
     table = FittedTable(
         ("model", "parameters", "preference", "T\nnats", "D\nnats"), drop=("parameters", "T\nnats", "D\nnats"),
         all_in="--json has them",
@@ -150,13 +152,14 @@ def _behaviour(results: ProbeResults) -> Group:
     return Group(Text("Behaviour", style="bold"), table, Text(legend))
 
 
-def _strengths(results: ProbeResults) -> Group:
+def strengths_table(results: ProbeResults, strengths: Sequence[Strength]) -> Group:
+    """The loss of T and of D in each model when its sites are knocked out, beside random sets."""
     table = FittedTable(
         ("model", "of", "sites", "loss\nnats", "random sets\nnats", "p"), drop=("sites",), left=("of", "sites"),
         all_in="--json has them",
     )  # fmt: skip
     few = False
-    for strength in results.strengths:
+    for strength in strengths:
         for task, pull in (("true", "T"), ("distractor", "D")):
             names, random, p = getattr(strength.chosen, task), strength.random_of(task), strength.p(task)
             sites = f"{short_site(names[0])}{f' +{len(names) - 1}' if names[1:] else ''}" if names else "–"
@@ -171,7 +174,7 @@ def _strengths(results: ProbeResults) -> Group:
     return Group(Text(title, style="bold"), table, *map(Text, (legend, *too_few, *order)))
 
 
-def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group:
+def overcoming_table(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group:
     """The answer for each size over seeds, or for each model; and the reason for the largest."""
     table = FittedTable(
         ("model", "alone\nnats", "ω", "κ", "overcome by"), drop=("alone\nnats", "κ", "ω"), left=("overcome by",),
@@ -190,19 +193,22 @@ def _overcoming(results: ProbeResults, models: Sequence[ModelOvercome]) -> Group
     )
     if any(found.cautions for _, found in rows):
         legend += " not yet: the distractor's answer still wins in conflict."
-    of_size = [f"{one.size}, over seeds: {one.found.label}. {_sentence(one.found.reason)}" for one in sizes[-1:]]
-    return Group(Text(title, style="bold"), table, *map(Text, (legend, *of_size, *_explained(results, models[-1]))))
+    of_size = [f"{one.size}, over seeds: {one.found.label}. {in_sentence(one.found.reason)}" for one in sizes[-1:]]
+    notes = [f"Note: {caution}." for caution in models[-1].cautions]
+    return Group(
+        Text(title, style="bold"), table, *map(Text, (legend, *of_size, *explained(results, models[-1]), *notes))
+    )
 
 
-def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
-    """The answer for one model in sentences: its reason, its sites, and what limits it."""
+def explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
+    """The answer for one model in sentences: its reason, its sites and their shares."""
     found, name = model.found, results.short(model.source.name)
-    yield f"{name}: {found.label}. {_sentence(found.reason)}"
+    yield f"{name}: {found.label}. {in_sentence(found.reason)}"
     if model.sites:
         sites = ", ".join(f"{one.site} ({one.state}, ω {number(one.omega)}, {one.share:.0%})" for one in model.sites)
         yield f"Sites of the distractor's task alone in {name}, with their share of the effect: {sites}."
     if model.latent:
-        yield _sentence(model.latent.sentence)
+        yield in_sentence(model.latent.sentence)
     if model.shared:
         yield f"Sites that write for both tasks: {', '.join(model.shared)}."
     if model.sites or model.shared:
@@ -212,11 +218,9 @@ def _explained(results: ProbeResults, model: ModelOvercome) -> Iterator[str]:
         if any(round(100 * share) < 0 for share in model.shares.values()):
             yield "The shares add up to 100%; sites with a negative share work against the others."
         yield f"ω in congruent: {congruent}. D / alone: {beta}."
-    for caution in model.cautions:
-        yield f"Note: {caution}."
 
 
-def _read_out(over: ReadOutOverSize) -> Group:
+def read_out_table(over: ReadOutOverSize) -> Group:
     """The factors of the gap at each size, and whether the stream or the read-out makes the changes over size."""
     headings = {"gap": "gap\nnats", "cosine": "cosine", "largest": "largest gap\nnats", "stream": "norm of\nstream",
                 "answers": "norm of\nanswers"}  # fmt: skip
@@ -234,11 +238,13 @@ def _read_out(over: ReadOutOverSize) -> Group:
     return Group(Text(title, style="bold"), table, *map(Text, (legend, *(change.sentence for change in over.changes))))
 
 
-def _sentence(text: str) -> str:
+def in_sentence(text: str) -> str:
+    """A clause as a sentence."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _reading(results: ProbeResults, probe: str, reading: Reading, cells: "Dataset") -> Group:
+def reading_table(results: ProbeResults, probe: str, reading: Reading, cells: "Dataset") -> Group:
+    """The largest cells of a reading, and what limits it."""
     attrs, kind = reading.data.attrs, kind_of(reading.data)
     title = Text(f"{probe} in {reading.source.name}: {attrs['quantity']} ({attrs['unit']})", style="bold")
     notes = []

@@ -109,12 +109,18 @@ class RunFolder:
 
         `made_from` are texts that decide the content together with the manifest, such as hashes.
         """
-        from distractor.runs.page.render import render_page, templates_hash
+        from distractor.runs.page.render import templates_hash
 
         parts = [*(text.encode() for text in (*made_from, templates_hash())), self._manifest_bytes]
         content = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
         if not self._has_page(content):
-            write_text(self.path / PAGE, render_page(make(), content))
+            self.write_page(make(), content)
+
+    def write_page(self, page: "Page", made_from: str = "") -> None:
+        """Write `report.html`; `made_from` is the hash of its content, by which `keep_page` knows it again."""
+        from distractor.runs.page.render import render_page
+
+        write_text(self.path / PAGE, render_page(page, made_from))
 
     def _figures_hash(self, summary: Mapping[str, Any]) -> str:
         """Hash of everything that decides a run's figures: summary, tables, matplotlib and the code of this package."""

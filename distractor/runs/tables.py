@@ -49,6 +49,16 @@ class FittedTable:
         else:
             self._order = [index for name in drop for index, heading in enumerate(headings) if heading == name]
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The columns that are aligned right, by index."""
+        return frozenset(index for index, is_left in enumerate(self._is_left) if not is_left)
+
+    @property
+    def texts(self) -> frozenset[int]:
+        """The columns whose cells may be wrapped, by index."""
+        return frozenset(index for index, is_text in enumerate(self._is_text) if is_text)
+
     def add_row(self, *cells: str) -> None:
         """Add a row; it has a cell for each heading."""
         if len(cells) != len(self.headings):

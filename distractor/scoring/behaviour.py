@@ -18,6 +18,7 @@ from distractor.scoring import quantities
 from distractor.scoring.half_precision import HALF
 from distractor.scoring.settings import Settings
 from distractor.scoring.sweep import Scores
+from distractor.statistics.curve import peak
 from distractor.statistics.intervals import MIN_SEEDS, number_groups
 from distractor.text.task import Condition, Task
 
@@ -80,6 +81,14 @@ def complete_items(task: Task, scores: Sequence[Scores]) -> Bool[ndarray, " item
     required = [condition is not Condition.DISTRACTOR_SWAPPED for condition in task.conditions]
     log_probs = np.stack([each.log_probs[required] for each in scores])
     return ~np.isnan(log_probs).any((0, 1, 3))
+
+
+def models_at_peak(task: Task, scores: Sequence[Scores], complete: Bool[ndarray, " item"]) -> tuple[int, ...]:
+    """The models (indices into `scores`) of the size at which distractor preference in `conflict` peaks."""
+    conflict = task.conditions.index(Condition.CONFLICT)
+    preference = np.array([quantities.preference(each.log_probs[conflict][complete]).mean() for each in scores])
+    sizes = group_by_size(each.source for each in scores)
+    return sizes[peak(np.array([preference[list(models)].mean() for models in sizes]))]
 
 
 def model_at_several_steps(sources: Sequence[Source]) -> Source | None:

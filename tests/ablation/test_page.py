@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import oracles
-from distractor.ablation.ablate import AblationResult, models_at_peak
-from distractor.ablation.items import MOST_ROWS, all_items, shown_items
+from distractor.ablation.ablate import AblationResult
 from distractor.ablation.report import write
 from distractor.runs.folder import RunFolder
+from distractor.runs.page.items import MOST_ROWS, all_items, shown_items
+from distractor.scoring.behaviour import models_at_peak
 from distractor.scoring.settings import Settings
 from distractor.text.task import Condition
 from page_outline import Outline

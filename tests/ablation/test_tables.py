@@ -13,12 +13,13 @@ from scipy.special import logit
 import oracles
 import tiny
 from distractor.ablation import figures as plot
-from distractor.ablation.ablate import AblationResult, SizeCurves, models_at_peak, peak_and_largest
+from distractor.ablation.ablate import AblationResult, SizeCurves, peak_and_largest
 from distractor.ablation.formats.curve import format_curve
 from distractor.ablation.formats.figures import formats
 from distractor.ablation.formats.tables import FormatsTable
 from distractor.ablation.report import summary
 from distractor.ablation.tables import models_table, notes, verdict_table
+from distractor.scoring.behaviour import models_at_peak
 from distractor.scoring.settings import Settings
 from distractor.statistics.curve import peak
 from distractor.statistics.intervals import interval_of_models

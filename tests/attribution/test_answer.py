@@ -2,49 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable
-from functools import cache
 
 import pytest
 
 from distractor.attribution import report
 from distractor.attribution.answer import answers
-from distractor.attribution.attribute import attribute
 from distractor.attribution.ranked_sites import AGAINST, MOST, ON_PATH, SILENCES, WRITES, WRITES_BOTH, WRITES_TRUE
 from distractor.attribution.tables import tables
 from distractor.probing.overcome import how_overcome
-from distractor.probing.probe_results import ProbeResults
-from distractor.scoring.settings import Settings
-from distractor.scoring.store import Store
-from networks import Architecture
-from probes import DEFAULT, PROBES
-from shelf import NOISE, PLANTED, source
+from planted_runs import KINDS, Read
+from shelf import PLANTED
 from shown import check_widths, printed
-
-Read = Callable[[str], ProbeResults]
-KINDS: dict[str, tuple[Architecture, float]] = {
-    "mlp": ("llama", NOISE),
-    "suppression_by_scores": ("gpt_neox", 0.0),
-    "suppression_downstream": ("llama", 0.0),
-    "shared_mlp": ("gpt_neox", NOISE),
-    "inversion": ("llama", 0.0),
-    "unlearned": ("gpt_neox", 0.0),
-}
-
-
-@pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
-    """The default probes in a planted model."""
-
-    @cache
-    def get(name: str) -> ProbeResults:
-        planted, folder = PLANTED[name](), tmp_path_factory.mktemp("answer")
-        of = source(folder, name, planted, KINDS[name][0], noise=KINDS[name][1])
-        probes = {probe: PROBES[probe] for probe in DEFAULT}
-        settings = Settings(device="cpu", self_check=False)
-        return attribute(planted.task(16), [of], probes, store=Store(folder / "cells"), settings=settings)
-
-    return get
 
 
 @pytest.mark.parametrize("name", KINDS)

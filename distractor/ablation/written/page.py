@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distractor.ablation.items import LONGEST, MOST_ROWS
 from distractor.ablation.tables import mean_alone, mean_and_interval
 from distractor.ablation.written.answers import WrittenResult
 from distractor.ablation.written.figures import SHOWN, panels
@@ -16,6 +15,7 @@ from distractor.runs import style
 from distractor.runs.page.blocks import Block, Figure, ItemRow, ItemTable, Page, Quotation, Section, Sentences, Table
 from distractor.runs.page.drawing import drawing
 from distractor.runs.page.evidence import evidence
+from distractor.runs.page.items import LONGEST, MOST_ROWS
 from distractor.runs.page.provenance import provenance
 from distractor.runs.page.references import bibtex
 from distractor.text.format_task import last_question

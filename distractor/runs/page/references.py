@@ -18,6 +18,71 @@ REFERENCES = {
   year    = {2023},
   note    = {arXiv:2306.09479}
 }""",
+    "wang2022": """\
+@article{wang2022interpretability,
+  title   = {Interpretability in the Wild: a Circuit for Indirect Object Identification in {GPT-2} small},
+  author  = {Wang, Kevin and Variengien, Alexandre and Conmy, Arthur and Shlegeris, Buck and Steinhardt, Jacob},
+  journal = {arXiv preprint arXiv:2211.00593},
+  year    = {2022}
+}""",
+    "heimersheim2024": """\
+@article{heimersheim2024activation,
+  title   = {How to use and interpret activation patching},
+  author  = {Heimersheim, Stefan and Nanda, Neel},
+  journal = {arXiv preprint arXiv:2404.15255},
+  year    = {2024}
+}""",
+    "kramar2024": """\
+@article{kramar2024atp,
+  title   = {{AtP*}: An efficient and scalable method for localizing {LLM} behaviour to components},
+  author  = {Kram{\\'a}r, J{\\'a}nos and Lieberum, Tom and Shah, Rohin and Nanda, Neel},
+  journal = {arXiv preprint arXiv:2403.00745},
+  year    = {2024}
+}""",
+    "goldowsky2023": """\
+@article{goldowsky2023localizing,
+  title   = {Localizing Model Behavior with Path Patching},
+  author  = {Goldowsky-Dill, Nicholas and MacLeod, Chris and Sato, Lucas and Arora, Aryaman},
+  journal = {arXiv preprint arXiv:2304.05969},
+  year    = {2023}
+}""",
+    "chan2022": """\
+@misc{chan2022causal,
+  title        = {Causal scrubbing: a method for rigorously testing interpretability hypotheses},
+  author       = {Chan, Lawrence and Garriga-Alonso, Adri{\\`a} and Goldowsky-Dill, Nicholas and others},
+  year         = {2022},
+  howpublished = {AI Alignment Forum}
+}""",
+    "mcgrath2023": """\
+@article{mcgrath2023hydra,
+  title   = {The Hydra Effect: Emergent Self-repair in Language Model Computations},
+  author  = {McGrath, Thomas and Rahtz, Matthew and Kram{\\'a}r, J{\\'a}nos and Mikulik, Vladimir and Legg, Shane},
+  journal = {arXiv preprint arXiv:2307.15771},
+  year    = {2023}
+}""",
+    "elhage2021": """\
+@article{elhage2021mathematical,
+  title   = {A Mathematical Framework for Transformer Circuits},
+  author  = {Elhage, Nelson and Nanda, Neel and Olsson, Catherine and others},
+  journal = {Transformer Circuits Thread},
+  year    = {2021}
+}""",
+    "nostalgebraist2020": """\
+@misc{nostalgebraist2020logit,
+  title        = {interpreting {GPT}: the logit lens},
+  author       = {{nostalgebraist}},
+  year         = {2020},
+  howpublished = {LessWrong}
+}""",
+    "benjamini1995": """\
+@article{benjamini1995controlling,
+  title   = {Controlling the False Discovery Rate: a Practical and Powerful Approach to Multiple Testing},
+  author  = {Benjamini, Yoav and Hochberg, Yosef},
+  journal = {Journal of the Royal Statistical Society: Series B},
+  volume  = {57},
+  pages   = {289--300},
+  year    = {1995}
+}""",
     "transformerlens": """\
 @misc{nanda2022transformerlens,
   title        = {{TransformerLens}},

@@ -1,4 +1,4 @@
-"""The items on the page of `distractor ablate`: three under every condition, and all in a table."""
+"""The items on a page: three under every condition, and all in a table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.ablation.ablate import AblationResult, models_at_peak
 from distractor.numbers import number
 from distractor.runs.page.blocks import ItemRow, ItemTable, Posed, ShownItem
+from distractor.scoring.behaviour import TaskScores, models_at_peak
 from distractor.text.format_task import last_question
 from distractor.text.task import Answer, Condition, Item
 
@@ -22,7 +22,7 @@ LONGEST = 400  # characters of a prompt in the table of all items
 class TwoSizes:
     """Two sizes of a run, as models and names: where preference peaks, and the largest; see `two_sizes`."""
 
-    result: AblationResult
+    result: TaskScores
     models: tuple[tuple[int, ...], ...]
     names: tuple[str, ...]
 
@@ -51,7 +51,7 @@ class TwoSizes:
         return tuple(None if np.isnan(both).any() else (float(both[0]), float(both[1])) for both in means)
 
 
-def two_sizes(result: AblationResult) -> TwoSizes:
+def two_sizes(result: TaskScores) -> TwoSizes:
     """The size where preference peaks and the largest; the smallest and the largest if these are the same."""
     peak = models_at_peak(result.task, result.scores, result.complete)
     first = result.sizes[0] if peak == result.sizes[-1] else peak
@@ -59,7 +59,7 @@ def two_sizes(result: AblationResult) -> TwoSizes:
     return TwoSizes(result, chosen, tuple(result.size_names[result.sizes.index(models)] for models in chosen))
 
 
-def shown_items(result: AblationResult) -> Iterator[ShownItem]:
+def shown_items(result: TaskScores) -> Iterator[ShownItem]:
     """Up to three different items: with the median gap, the most wrong, and one that changed sides between two sizes."""
     sizes = two_sizes(result)
     gaps, names = sizes.gaps, sizes.names
@@ -111,7 +111,7 @@ def _shown(sizes: TwoSizes, index: int, title: str, why: str) -> ShownItem:
     return ShownItem(f"{title}: {item.id}", why, true, distractor, sizes.names, tuple(posed))
 
 
-def all_items(result: AblationResult) -> ItemTable:
+def all_items(result: TaskScores) -> ItemTable:
     """Every complete item with its gap at both sizes, the lowest gap first; at most `MOST_ROWS`."""
     sizes = two_sizes(result)
     gaps, names = sizes.gaps, sizes.names
