@@ -39,6 +39,9 @@ LONGEST = 192
 POOL = 12_000
 """The largest number of documents of one kind. A stream draws from them with replacement."""
 
+READ = 1_500
+"""Documents of each kind whose words make the vocabulary. A fifth of them has all words."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -100,7 +103,7 @@ def tokenizer_of(task: str) -> PreTrainedTokenizerFast:
 def _texts(task: str) -> Iterator[str]:
     rng = Random(0)
     for kind in MODULES[task].KINDS.values():
-        yield from (text_of(kind(rng)) for _ in range(POOL // 2))
+        yield from (text_of(kind(rng)) for _ in range(READ))
     for item in TASKS[task]().items:
         yield from (*item.answers, *chain.from_iterable(map(item.wordings, item.prompts)))
 

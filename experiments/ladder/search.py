@@ -41,7 +41,9 @@ def search(task: str, documents: Stream, tokenizer: PreTrainedTokenizerFast) -> 
         fits = starts + length <= distinct.shape[1]
         row, start = rows[fits], starts[fits]
         window = hashes[row, start + length] - hashes[row, start] * base ** np.uint64(length)
-        expected = np.array([_hash(prompt, base) for prompt in same], dtype=np.uint64)
+        expected = np.zeros(len(same), dtype=np.uint64)
+        for tokens in np.frombuffer(b"".join(same), dtype=np.uint16).reshape(len(same), length).T:
+            expected = expected * base + tokens + np.uint64(1)
         hits = np.flatnonzero(np.isin(window, expected))
         n_found += sum(distinct[row[hit], start[hit] : start[hit] + length].tobytes() in same for hit in hits)
     counts = {
@@ -54,10 +56,3 @@ def search(task: str, documents: Stream, tokenizer: PreTrainedTokenizerFast) -> 
     if n_found:
         raise ValueError(f"the stream contains prompts that are reserved for the evaluation: {counts}")
     return counts
-
-
-def _hash(prompt: bytes, base: np.uint64) -> np.uint64:
-    value = np.uint64(0)
-    for token in np.frombuffer(prompt, dtype=np.uint16).astype(np.uint64):
-        value = value * base + token + np.uint64(1)
-    return value

@@ -129,7 +129,7 @@ HASHES = """
 import hashlib
 from experiments.ladder import corpus
 from tasks import TASKS
-corpus.POOL = 600
+corpus.POOL, corpus.READ = 600, 300
 for task in TASKS:
     tokenizer = corpus.tokenizer_of(task)
     kinds = corpus.MODULES[task].KINDS
@@ -139,19 +139,24 @@ for task in TASKS:
 """
 
 
-def test_streams_and_vocabularies_do_not_depend_on_the_process() -> None:
-    first, second = (
-        subprocess.run(
-            [sys.executable, "-c", HASHES],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=ROOT,
-            capture_output=True,
-            check=True,
-        ).stdout.split()
-        for seed in ("1", "2")
+def test_streams_and_vocabularies_do_not_depend_on_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("POOL", "READ"):
+        monkeypatch.setattr(corpus, name, None)  # the script sets them
+    exec(HASHES, {})
+    here = capsys.readouterr().out.split()
+    other = "1" if os.environ.get("PYTHONHASHSEED") == "2" else "2"
+    done = subprocess.run(
+        [sys.executable, "-c", HASHES],
+        env={**os.environ, "PYTHONHASHSEED": other},
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
     )
-    assert first == second
-    assert first[::2] == [name.encode() for name in TASKS]
+    assert done.stdout.split() == here
+    assert here[::2] == list(TASKS)
 
 
 def every_kind(task: str, count: int, seed: int) -> dict[str, list[Document]]:
