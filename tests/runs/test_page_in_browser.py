@@ -206,6 +206,17 @@ def test_the_table_of_items_is_sorted_and_filtered(opened: Opened) -> None:
     assert len(shown) < len(every)
 
 
+def test_a_page_fits_paper_and_prints_at_most_fifty_items(browser: Browser, report: Path) -> None:
+    context = browser.new_context(viewport={"width": 680, "height": 900})  # A4 within margins of 1.5 cm
+    page = open_page(context, report).page
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    assert page.locator("table.items tbody tr:visible").count() == 50
+    assert page.get_by_text("On paper: the first 50.").is_visible()
+    assert not page.locator("form.filters").is_visible()
+    context.close()
+
+
 def test_links_lead_somewhere(opened: Opened, report: Path) -> None:
     inside = check_links(opened, report)
     opened.page.click(f"a[href='{inside[-1]}']")
