@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.ablation.run import AblationRun
+    from distractor.attribution.run import AttributionRun
     from distractor.comparison.result import ComparisonResult
     from distractor.curves.judge_curve import JudgedCurve
     from distractor.models.family import Family
     from distractor.models.model import Model
     from distractor.models.source import Source
     from distractor.probing.probe import Probe
-    from distractor.probing.probe_results import ProbeResults
     from distractor.probing.run import Batch
     from distractor.text.task import Task
 
@@ -66,18 +66,20 @@ def attribute(
     items: int = 200,
     store: str | Path = CELLS,
     **settings: Any,
-) -> "ProbeResults":
+) -> "AttributionRun":
     """Read probes in models, and find the sites that produce the answers: `distractor attribute`.
 
     Without `probes`, those of `probes.DEFAULT` are read; `["all"]` reads every built-in one. In both cases, a probe that
     a model does not support is listed in `refused`. Raises as `ablate`.
     """
     from distractor.attribution.attribute import attribute as run
+    from distractor.attribution.run import AttributionRun
     from distractor.command_line.lookup import must_work
 
     chosen = _task(task, items)
     sources = _sources(models, chosen.name)
-    return run(chosen, sources, _probes(probes), forgive=not must_work(list(probes or ())), **_common(store, settings))
+    forgive = not must_work(list(probes or ()))
+    return AttributionRun(run(chosen, sources, _probes(probes), forgive=forgive, **_common(store, settings)))
 
 
 def compare(

@@ -59,6 +59,19 @@ def test_a_run_shows_itself_in_words_and_tables_and_writes_its_page(tmp_path: Pa
     assert run.plot().axes[0].get_title() == "Preference for the distractor's answer"
 
 
+def test_an_attribution_shows_its_answer_and_its_sites(tmp_path: Path) -> None:
+    probes = ["ablation", "overcoming"]
+    run = distractor.attribute("negation_qa", SIZES[2:], probes, items=24, store=tmp_path, device="cpu")
+    assert len(repr(run)) < 2000
+    (answer,) = run.answers
+    assert " ".join(answer.sentence.split()[:5]) in " ".join(repr(run).split())
+    assert list(run.table["site"]) == ["+".join(one.sites) for one in answer.sites]
+    assert run.readings["ablation"].sizes["model"] == 1
+    written = run.report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert run.head.title in written
+    assert "data:image/svg+xml" in run._repr_html_()
+
+
 def test_prompts_are_the_tokens_that_the_model_gets() -> None:
     model = distractor.load(SIZES[1], task="negation_qa")
     prompts = distractor.prompts("negation_qa", model, ["conflict", "congruent"], items=6)
@@ -81,6 +94,7 @@ def test_a_probe_reads_a_model_in_one_line() -> None:
 def test_attribute_and_compare_take_names(tmp_path: Path) -> None:
     read = distractor.attribute("negation_qa", SIZES[1:2], ["chance"], items=12, store=tmp_path, device="cpu")
     assert list(read.readings) == ["chance"]
+    assert read.readings["chance"].dims[0] == "model"
     compared = distractor.compare(SIZES[1:], "negation_qa", ["chance"], items=12, store=tmp_path, device="cpu")
     assert len(compared.pairs) == 1
 

@@ -145,9 +145,9 @@ class Ladder:
 
 def read(task: str, store: Path) -> Ladder:
     """Read all embedded models of a task."""
-    of_all = distractor.attribute(task, "ladder", ["overcoming"], items=ITEMS, store=store)
+    of_all = distractor.attribute(task, "ladder", ["overcoming"], items=ITEMS, store=store).result
     largest = [of_all.sources[model] for model in of_all.sizes[-1]]
-    return Ladder(task, of_all, distractor.attribute(task, largest, items=ITEMS, store=store))
+    return Ladder(task, of_all, distractor.attribute(task, largest, items=ITEMS, store=store).result)
 
 
 def interval(mean: Mean | None) -> str:
