@@ -3,11 +3,14 @@
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from rich.console import Console, Group
 
 from distractor.runs import folder
@@ -48,6 +51,37 @@ def check_page(figure: Any, name: str) -> None:
     assert box.x1 < width + 0.1, name
     assert box.y1 < height + 0.1, name
     assert height < 20, name
+
+
+def check_texts(figure: Figure, name: str = "") -> None:
+    """Checks that no two texts of a figure overlap, and that none is cut at its edges."""
+    figure.draw_without_rendering()
+    page, beyond = figure.bbox, _beyond_their_axes(figure)
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for text in figure.findobj(Text)
+        if isinstance(text, Text) and text.get_visible() and text.get_text().strip() and id(text) not in beyond
+    ]
+    for words, box in boxes:
+        assert min(box.x0, box.y0) > -2, f"{name}: {words!r} is cut"
+        assert box.x1 < page.x1 + 2, f"{name}: {words!r} is cut"
+        assert box.y1 < page.y1 + 2, f"{name}: {words!r} is cut"
+    for (one, a), (other, b) in combinations(boxes, 2):
+        wide, high = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert wide <= 1 or high <= 1, f"{name}: {one!r} and {other!r} overlap"
+
+
+def _beyond_their_axes(figure: Figure) -> set[int]:
+    """Labels of ticks beyond the limits of their axis, which matplotlib keeps but does not draw, by `id`."""
+    beyond = set()
+    for axes in figure.axes:
+        for axis, low, high in ((axes.xaxis, *axes.bbox.intervalx), (axes.yaxis, *axes.bbox.intervaly)):
+            for text in axis.get_ticklabels(which="both"):
+                box = text.get_window_extent()
+                middle = (box.x0 + box.x1) / 2 if axis is axes.xaxis else (box.y0 + box.y1) / 2
+                if not low - 1 <= middle <= high + 1:
+                    beyond.add(id(text))
+    return beyond
 
 
 def leave_undrawn(patch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,18 @@ def many(items: int) -> AblationResult:
     return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
 
 
+def hand_made(gaps: list[list[float]], sizes: list[int] | None = None) -> AblationResult:
+    """A run of one seed with these logit gaps in `conflict` [size item], and 0 under all other conditions."""
+    task = TASKS["negation_qa"]().take(len(gaps[0]))
+    conflict = task.conditions.index(Condition.CONFLICT)
+    scores = []
+    for k, row in enumerate(gaps):
+        log_probs = np.full((len(task.conditions), len(row), 2), -5.0)
+        log_probs[conflict, :, 0] += row
+        scores.append(oracles.scored(task, log_probs, sizes[k] if sizes else 10 * 2**k))
+    return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
+
+
 def html_of(result: AblationResult) -> str:
     """The page of a run without its figures' files and its manifest."""
     content = {"items": int(result.complete.sum()), "knockouts": [], "figures": {"names": ["curves"]}}

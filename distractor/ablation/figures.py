@@ -91,7 +91,7 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
     axes.set(title="Pulls, and the distractor task alone", ylabel="nats")
     axes.set_ylim(*_at_least_one_nat(axes.get_ylim()))
     style.reference_line(axes, 0)
-    style.legend_inside(axes, loc="upper left")
+    style.legend_inside(axes)
 
 
 PANELS = (preference_panel, pulls_panel)

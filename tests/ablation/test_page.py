@@ -9,17 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import oracles
-from distractor.ablation.ablate import AblationResult
 from distractor.ablation.report import write
 from distractor.runs.folder import RunFolder
 from distractor.runs.page.items import MOST_ROWS, all_items, shown_items
 from distractor.scoring.behaviour import models_at_peak
-from distractor.scoring.settings import Settings
 from distractor.text.task import Condition
 from page_outline import Outline
-from simulated_runs import MANIFEST, html_of, many, simulated
-from tasks import TASKS
+from simulated_runs import MANIFEST, hand_made, html_of, many, simulated
 
 pytestmark = pytest.mark.quick
 
@@ -31,18 +27,6 @@ HOSTILE = "<script>alert(1)</script>"
 def html() -> str:
     """The page of a curve that rises and falls."""
     return html_of(simulated(RISES_AND_FALLS))
-
-
-def hand_made(gaps: list[list[float]]) -> AblationResult:
-    """A run of one seed with these logit gaps in `conflict` [size item], and 0 under all other conditions."""
-    task = TASKS["negation_qa"]().take(len(gaps[0]))
-    conflict = task.conditions.index(Condition.CONFLICT)
-    scores = []
-    for size, row in enumerate(gaps):
-        log_probs = np.full((len(task.conditions), len(row), 2), -5.0)
-        log_probs[conflict, :, 0] += row
-        scores.append(oracles.scored(task, log_probs, 10 * 2**size))
-    return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
 
 
 def test_a_page_has_the_verdict_first_and_every_section_in_order(html: str) -> None:
