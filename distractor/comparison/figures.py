@@ -64,6 +64,31 @@ def behaviour(result: ComparisonResult) -> Figure:
         return figure
 
 
+def panel_size(result: ComparisonResult) -> tuple[float, float]:
+    """The size of one panel of a page in inches."""
+    rows = sum(row[0] == PANELS[0] for row in result.rows)
+    return 5.0, 1.4 + rows * (0.25 + 0.1 * max(len(result.sides), len(result.pairs)))
+
+
+def levels_panel(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
+    """Each side's mean of one quantity under each condition, as one panel of a page."""
+    _levels(axes, result, rows)
+    _legend_above(axes)
+
+
+def changes_panel(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
+    """Each pair's difference of one quantity under each condition, as one panel of a page."""
+    _differences(axes, result, rows)
+    _legend_above(axes)
+
+
+def _legend_above(axes: "Axes") -> None:
+    entries = axes.get_legend_handles_labels()[0]
+    title = axes.get_title()
+    axes.set(title="", xlabel=axes.get_xlabel() or title)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1 if len(entries) < 4 else 2, borderaxespad=0)
+
+
 def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapChange]) -> Figure:
     """For each map of a probe: effects in one model against the other, and the sites that changed most."""
     with mpl.rc_context(style.STYLE):

@@ -1,4 +1,4 @@
-"""Writes a comparison to the folder of a run: readings, figures and summary."""
+"""Writes a comparison to the folder of a run: readings, figures, page and summary."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from distractor.comparison import figures as draw
 from distractor.comparison.map_changes import MapChange
+from distractor.comparison.page import page
 from distractor.comparison.result import ComparisonResult, Pair, QuantityKey, SwitchedItem, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
@@ -40,7 +41,7 @@ def manifest(
 
 
 def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, Any]:
-    """Write readings, figures and summary of each task, each file completely or not at all; returns the summary."""
+    """Write readings and figures of each task, page and summary, each file completely or not at all; returns the summary."""
     for result in results:
         readings = (
             (name, reading)
@@ -51,7 +52,9 @@ def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, A
         )
         for name, reading in readings:
             folder.write_reading(file_name(result.task.name, name, reading.source.name), reading.table)
-        folder.write_figures(figures(result))
+    drawn = {name: figure for result in results for name, figure in figures(result).items()}
+    folder.write_figures(drawn)
+    folder.write_page(page(results, list(drawn), folder.manifest))
     content = summary(results)
     folder.write_summary(content)
     return content

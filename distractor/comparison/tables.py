@@ -1,6 +1,7 @@
 """Tables of a comparison for the terminal: what changed, what did not, and which changes noise could explain."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Group
@@ -13,7 +14,7 @@ from distractor.numbers import number, p_value, shortened, with_interval
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.tables import WIDTH, FittedTable, plain_table
 from distractor.statistics.changes import Change
-from distractor.text.task import Condition
+from distractor.text.task import Condition, Item
 
 ITEMS = 6  # the number of switched items that are shown with their text, largest changes first
 SITES = 6  # the number of sites shown of a map
@@ -68,22 +69,27 @@ def tables(result: ComparisonResult) -> Iterator[Group | Text]:
     if sentence := coverage_caution(result):
         yield Text(f"{result.task.name}: {sentence}")
     for pair in result.pairs:
-        yield _behaviour(result, pair)
+        yield behaviour_table(result, pair)
         yield Group(*map(Text, verdict(result, pair)))
         if pair.switched:
             yield _switched(result, pair)
         if pair.paths:
-            yield _paths(result, pair)
+            yield paths_table(result, pair)
         for probe, maps in pair.maps_by_probe.items():
-            yield _maps(probe, maps)
+            yield maps_table(probe, maps)
     for curves in result.training:
-        yield _training(curves)
+        yield training_table(curves)
     for (probe, model), why in result.refused.items():
         yield Text(f"{probe} was skipped for {model}: {why}")
 
 
 def verdict(result: ComparisonResult, pair: Pair) -> list[str]:
-    """The conclusions about a pair, in sentences: behaviour, null check, sites."""
+    """The conclusions about a pair, in sentences: behaviour, null check, sites, and sites of one model in the other."""
+    return [*main_changes(result, pair), *transferred(result, pair)]
+
+
+def main_changes(result: ComparisonResult, pair: Pair) -> list[str]:
+    """How far preference changed, the null check, and the site that changed most."""
     first, second = (result.short(result.sides[side].name) for side in (pair.first, pair.second))
     change = pair.rows[PRIMARY]
     adjusted = "" if pair.p_over_tasks is None else f" (adjusted over tasks: p {p_value(pair.p_over_tasks)})"
@@ -102,7 +108,12 @@ def verdict(result: ComparisonResult, pair: Pair) -> list[str]:
         )
     elif pair.maps:
         lines.append(f"No site's effect differs between {first} and {second} beyond item noise.")
-    lines += [_transfer(result, transfer) for transfer in pair.transfers]
+    return lines
+
+
+def transferred(result: ComparisonResult, pair: Pair) -> list[str]:
+    """What the sites of one model cost in the other, or why this was not measured."""
+    lines = [_transfer(result, transfer) for transfer in pair.transfers]
     if pair.no_transfer:
         lines.append(f"No sites were knocked out in the other model: {pair.no_transfer}.")
     return lines
@@ -124,7 +135,8 @@ def _call(change: Change) -> str:
     return f"{change.call} (over seeds {with_interval(change.mean, change.seeds.low, change.seeds.high)})"
 
 
-def _behaviour(result: ComparisonResult, pair: Pair) -> Group:
+def behaviour_table(result: ComparisonResult, pair: Pair) -> Group:
+    """Each quantity on both sides, with the difference and the noise that it exceeds."""
     first, second = (result.sides[side] for side in (pair.first, pair.second))
     n_items = int(result.complete.sum())
     title = f"{result.task.name}: {first.name} → {second.name}, {n_items} items in {result.n_groups} groups"
@@ -154,22 +166,40 @@ def _switched(result: ComparisonResult, pair: Pair) -> Group:
         f"{len(pair.switched)} items switched answers in conflict: {to_true} to the true answer, "
         f"{len(pair.switched) - to_true} to the distractor's. Largest changes of the gap:"
     ]
-    for switched in sorted(pair.switched, key=lambda item: -abs(item.second - item.first))[:ITEMS]:
+    for one in switched_rows(result, pair, ITEMS):
+        start = f"  {one.first:+.2f} → {one.second:+.2f}  {one.before} → {one.after}  "
+        lines.append(start + shortened(one.prompt, WIDTH - len(start)))  # keeps the end, which contains the question
+    return Group(*map(Text, lines))
+
+
+class SwitchedRow(NamedTuple):
+    """A switched item: its gap on both sides in nats, the answer before and after, and its prompt on one line."""
+
+    item: Item
+    first: float
+    second: float
+    before: str
+    after: str
+    prompt: str
+
+
+def switched_rows(result: ComparisonResult, pair: Pair, most: int) -> list[SwitchedRow]:
+    """The items that switched answers, the largest changes of the gap first; at most so many."""
+    rows = []
+    for switched in sorted(pair.switched, key=lambda item: -abs(item.second - item.first))[:most]:
         item = result.task.items[switched.item]
         answers = item.true.strip(), item.distractor.strip()
         after, before = answers if switched.second > 0 else answers[::-1]
         prompt = " ".join(item.prompts[Condition.CONFLICT].split())
-        start = f"  {switched.first:+.2f} → {switched.second:+.2f}  {before} → {after}  "
-        lines.append(
-            start + shortened(prompt, WIDTH - len(start))
-        )  # keeps the end of the prompt, which contains the question
-    return Group(*map(Text, lines))
+        rows.append(SwitchedRow(item, switched.first, switched.second, before, after, prompt))
+    return rows
 
 
-def _paths(result: ComparisonResult, pair: Pair) -> Group:
+def paths_table(result: ComparisonResult, pair: Pair) -> Group:
+    """The strength of the sites of both tasks on both sides."""
     table = FittedTable(
-        ("", "first", "second", "second − first", "p", "beyond"), drop=("p", "second", "first", "beyond"), left=("beyond",),
-        wrapped=("beyond",), all_in="--json has them",
+        ("path", "first", "second", "second − first", "p", "beyond"), drop=("p", "second", "first", "beyond"),
+        left=("beyond",), wrapped=("beyond",), all_in="--json has them",
     )  # fmt: skip
     for path, change in pair.paths.items():
         task = "true" if path == "true_path" else "distractor"
@@ -197,7 +227,7 @@ def _paths(result: ComparisonResult, pair: Pair) -> Group:
     return Group(Text(title, style="bold"), table, *depths)
 
 
-def _maps(probe: str, maps: Sequence[MapChange]) -> Group:
+def maps_table(probe: str, maps: Sequence[MapChange]) -> Group:
     """The sites that changed most in maps with changed sites; one line for each other map."""
     parts: list[Text | FittedTable] = []
     shown = [one for one in maps if one.is_marked.any()][:MAPS]
@@ -236,7 +266,8 @@ def _similarity(one: MapChange) -> str:
     return text
 
 
-def _training(curves: TrainingCurves) -> Group:
+def training_table(curves: TrainingCurves) -> Group:
+    """Behaviour, pulls and paths at steps along training, and their order in time."""
     names = [name for name in HEADINGS if name in curves.curves]
     table = plain_table("step", *(HEADINGS[name] for name in names), all_in="--json has them")
     means = {name: curves.means(name) for name in names}

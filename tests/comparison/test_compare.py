@@ -19,6 +19,7 @@ from distractor.comparison import tables as compare_table
 from distractor.comparison.compare import PROBES as COMPARED
 from distractor.comparison.compare import compare, count_steps, is_halved, over_tasks
 from distractor.comparison.matching import blocks_of, carried
+from distractor.comparison.page import page
 from distractor.comparison.result import ComparisonResult
 from distractor.comparison.sides import pairs_of, sides_of
 from distractor.comparison.tables import tables
@@ -27,10 +28,13 @@ from distractor.models import families
 from distractor.models import load as load_module
 from distractor.models.same_run import from_same_run
 from distractor.models.source import Source
+from distractor.numbers import with_interval
 from distractor.probing.strengths import ChosenSites
+from distractor.runs.page.render import render_page
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.text.task import Condition
+from page_outline import Outline
 from probes import PROBES
 from probes.ablation import Ablation
 from shown import check_page, check_widths, files, printed
@@ -106,6 +110,40 @@ def test_switched_items_are_listed_with_their_text(planted: tuple[ComparisonResu
     assert entries[0]["prompt"] == "fact A but B :"
     assert entries[0]["to"] == "distractor"
     assert (entries[0]["gap_first"], entries[0]["gap_second"]) == pytest.approx((1, -0.5), abs=0.02)
+
+
+def test_the_page_says_what_changed_and_where(planted: tuple[ComparisonResult, Path]) -> None:
+    result = planted[0]
+    (pair,) = result.pairs
+    outline = Outline(render_page(page([result], ["wired-behaviour"], {})))
+    ids = [attributes["id"] for attributes in outline.all("section")]
+    assert ids == ["behaviour", "sites", "warnings", "method"]
+    changed = compare_table.main_changes(result, pair)
+    assert len(changed) == 2
+    texts = [f"changed: {UNKNOWN}", *changed, "It is evidence about these weights alone", "The two paths"]
+    texts += compare_table.transferred(result, pair)
+    places = [outline.text.index(text) for text in texts]
+    assert places == sorted(places)
+    change = pair.rows["true_pull", None]
+    assert with_interval(change.mean, change.low, change.high) in outline.text
+    item = TASK.items[pair.switched[0].item]
+    assert f"{item.id} 1.0" in outline.text, "switched items have their gaps"
+    assert "Wang, Kevin" in outline.text
+
+
+def test_the_page_of_several_pairs_and_tasks_keeps_them_apart(planted: tuple[ComparisonResult, Path]) -> None:
+    result = planted[0]
+    (pair,) = result.pairs
+    two = replace(result, pairs=(pair, replace(pair, first=pair.second, second=pair.first)))
+    hostile = "<script>alert(1)</script>"
+    named = replace(two, task=replace(two.task, name=f"t{hostile}"), refused={(hostile, "m"): hostile})
+    html = render_page(page([two, named], [], {}))
+    outline = Outline(html)
+    ids = [str(attributes["id"]) for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert hostile not in html
+    assert f"{hostile} was skipped for m: {hostile}" in outline.text
+    assert outline.text.count("strong → weak: Distractor preference in conflict changes by") >= 2
 
 
 def test_the_true_path_is_weaker_and_its_sites_transfer_both_ways(planted: tuple[ComparisonResult, Path]) -> None:
@@ -448,8 +486,9 @@ def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_agai
     shown = again.out
     assert "Readings, figures and summary: out" in shown
     assert "ladder/negation_qa/8x1 along training: 3 steps, 1 seed" in shown
-    after = {name: (tmp_path / "out" / name).read_bytes() for name in there if name != "manifest.json"}
-    assert after == {name: held for name, held in before.items() if name != "manifest.json"}
+    for name in ("manifest.json", "report.html"):  # hold the command as typed
+        before.pop(name)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
 
 
 @pytest.mark.usefixtures("_here")

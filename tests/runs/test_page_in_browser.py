@@ -14,11 +14,17 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
+import wired
 from distractor.ablation.report import write
 from distractor.attribution import report as attribution_report
+from distractor.comparison import report as comparison_report
+from distractor.comparison.compare import compare
 from distractor.models.source import Source
 from distractor.runs.folder import RunFolder
+from distractor.scoring.settings import Settings
+from distractor.scoring.store import Store
 from planted_runs import probed, under_names
+from probes import PROBES
 from simulated_runs import MANIFEST, html_of, many, simulated
 
 HOSTILE = "<script>alert(1)</script>"
@@ -158,7 +164,20 @@ def attribution(folder: Path) -> None:
     attribution_report.write(RunFolder(folder), replace(results, refused={(f"p{HOSTILE}", "m"): HOSTILE}), most=1)
 
 
-RUNS = {"attribute": attribution}
+def comparison(folder: Path) -> None:
+    """The page of two wired models with hostile names."""
+    sources = [
+        replace(wired.source(folder, name, first=1.0, second=second), model=f"{name}{HOSTILE}")
+        for name, second in (("strong", 2.0), ("weak", 0.5))
+    ]
+    settings = Settings(device="cpu", self_check=False)
+    result = compare(
+        wired.task(8), sources, {"ablation": PROBES["ablation"]}, store=Store(folder / "cells"), settings=settings
+    )
+    comparison_report.write(RunFolder(folder), [result])
+
+
+RUNS = {"attribute": attribution, "compare": comparison}
 
 
 @pytest.mark.parametrize("command", RUNS)

@@ -43,7 +43,7 @@ def _blocks(title: str, table: FittedTable | None, texts: list[str], *, folded: 
     yield Table(
         title,
         table.headings,
-        table.rows,
+        list(_named(table.rows)),
         numbers=table.numbers,
         sentences=frozenset(i for i in table.texts if any(len(row[i]) > LONG for row in table.rows)),
         note=" ".join(texts[:notes]),
@@ -51,3 +51,11 @@ def _blocks(title: str, table: FittedTable | None, texts: list[str], *, folded: 
     )
     if texts[notes:]:
         yield Sentences(tuple(texts[notes:]), is_list=True)
+
+
+def _named(rows: list[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Rows whose first cell is never empty: in print, an empty one means the same as above."""
+    name = ""
+    for first, *others in rows:
+        name = first or name
+        yield (name, *others)

@@ -16,14 +16,16 @@ def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[S
     """
     if not manifest:
         return ()
-    task = manifest["task"]
-    facts = {
-        "command": shlex.join(["distractor", *manifest["command"][1:]]),
-        "task": f"{task['name']}, {task['items']} items from {task['source']}",
-        "hash of the task": task["hash"],
-        **{
-            name: _text(value) for name, value in manifest.items() if name not in ONE_BY_ONE and value not in (None, [])
-        },
+    tasks = manifest["task"] if isinstance(manifest["task"], list) else [manifest["task"]]
+    facts = {"command": shlex.join(["distractor", *manifest["command"][1:]])}
+    for task in tasks:
+        name = f" {task['name']}" if len(tasks) > 1 else ""
+        facts |= {
+            f"task{name}": f"{task['name']}, {task['items']} items from {task['source']}",
+            f"hash of the task{name}": task["hash"],
+        }
+    facts |= {
+        name: _text(value) for name, value in manifest.items() if name not in ONE_BY_ONE and value not in (None, [])
     }
     versions = {name: str(version) for name, version in manifest["versions"].items()}
     models = {model["name"]: model["hash"] for model in manifest["models"]}
