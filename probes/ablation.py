@@ -80,7 +80,8 @@ class Ablation(Knockout):
     The reading is the total effect gap(ablated) − gap(clean), in nats: [component condition item]. It is negative if
     the component supports the true answer, and positive if it supports the distractor's. With `together`, these sites
     are ablated at once, as one component. Up to `random_sets` further components are random sets of other sites, of the
-    same kind and number.
+    same kind and number. With `groups`, they are ablated in the items of these groups only, and other items are NaN; means
+    are over all items.
 
     Raises:
         TaskError: all items are of one group, or `kind` is `cue_free` and the task lacks `cue_free_from`.
@@ -89,6 +90,7 @@ class Ablation(Knockout):
 
     together: tuple[Site, ...] = ()
     random_sets: int = 0
+    groups: tuple[str, ...] = ()
     compared: tuple[AblationKind, ...] = ()
     screening: Screening | None = None
 
@@ -113,9 +115,9 @@ class Ablation(Knockout):
         """The same ablation of every component."""
         return replace(self, screening=None)
 
-    def knock_out(self, sites: Sequence[Site], random_sets: int = 0) -> "Ablation":
+    def knock_out(self, sites: Sequence[Site], random_sets: int = 0, groups: Sequence[str] = ()) -> "Ablation":
         """The same ablation of these sites together, with its own kind of replacement value."""
-        return replace(self, together=tuple(sites), random_sets=random_sets, compared=(), screening=None)
+        return replace(self, together=tuple(sites), random_sets=random_sets, groups=tuple(groups), compared=())
 
     def __call__(self, run: "Run") -> "DataArray":
         """The total effect of each component on the gap of each item under each condition."""
@@ -124,20 +126,34 @@ class Ablation(Knockout):
         for site in self.together:
             run.model.hook_name(site)  # raises ModelError if the head does not exist
         every = [site for site in run.model.components if site.part in self.writes]
-        sets = self._with_random_sets(every) if self.together else [(site,) for site in every]
-        names = ["+".join(map(str, sites)) for sites in sets]
         giving = {item.group for donors in run.donors.values() for item in donors.items}
         can_give = set(self.cue_free_from) <= set(run.donors) and len(giving) > 1
         kinds = (self.kind, *(kind for kind in self.compared if kind != "cue_free" or can_give))
-        if self.screening is not None and not self.together and self.screening.is_needed(len(sets)):
-            return self._screened(run, self.screening, [site for (site,) in sets], kinds)
-        replacements = Replacements(run, self, kinds, keep_means=bool(self.together))
-        effects = torch.stack([replacements.effects(sites) for sites in sets], 1)
+        is_large = self.screening is not None and self.screening.is_needed(len(every))
+        if self.together:
+            return self._together(run, self._with_random_sets(every), by_layer=is_large)
+        if self.screening is not None and is_large:
+            return self._screened(run, self.screening, every, kinds)
+        names = list(map(str, every))
+        replacements = Replacements(run, self, kinds)
+        effects = torch.stack([replacements.effects([site]) for site in every], 1)
         attributes = _attributes(run, self.kind)
         if len(kinds) > 1:
             tables = dict(zip(kinds, effects.double().cpu().numpy(), strict=True))
             attributes |= _comparison(run, names, self.kind, tables)
         return run.reading("ablation", effects[0], {"component": names}, **attributes)
+
+    def _together(self, run: "Run", sets: Sequence[Sequence[Site]], *, by_layer: bool) -> "DataArray":
+        """The effects of sets of sites, each ablated at once."""
+        import numpy as np
+
+        items = [k for k, item in enumerate(run.batch.items) if not self.groups or item.group in self.groups]
+        replacements = Replacements(run, self, (self.kind,), keep_means=True, by_layer=by_layer, only=items)
+        effects = np.full((len(sets), *run.gap.shape), np.nan)
+        effects[..., items] = replacements.effects_of_sets(sets)[0].double().cpu().numpy()
+        attributes = _attributes(run, self.kind) | ({"absent": "not measured"} if self.groups else {})
+        names = ["+".join(map(str, sites)) for sites in sets]
+        return run.reading("ablation", effects, {"component": names}, **attributes)
 
     def _screened(
         self, run: "Run", screening: Screening, sites: Sequence[Site], kinds: Sequence[AblationKind]

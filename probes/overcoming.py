@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distractor.probing.run import Batch, Run
     from distractor.probing.screening import Picked
     from distractor.probing.strengths import Half
+    from distractor.probing.transplants import Exchanges
 
 ALONE, TRUE = Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY
 PAIR = Condition.CONFLICT, Condition.CONGRUENT
@@ -54,8 +55,8 @@ class Overcoming(Probe):
     sites, drawn with the random seed `seed`.
 
     With `screening`, models with many sites are screened by gradients, and single sites are measured where their estimated
-    effects in `distractor_only` are largest, and at a random sample of the others. The other sites are NaN, and belong to
-    no set but `all`. The attribute `screening` bounds the effects that were missed.
+    effects are largest, in `distractor_only` or on T, and at a random sample of the others. The other sites are NaN, and
+    belong to no set but `all`. The attribute `screening` bounds the effects that were missed.
 
     Raises:
         EncodeError: the task lacks a condition.
@@ -104,7 +105,7 @@ class Overcoming(Probe):
         exchanges = Exchanges.of(run)
         components = tuple(run.model.components)
         half = first_half([item.group for item in items], items)
-        picked = self._picked(run, components, half)
+        picked = self._picked(run, exchanges, components, half)
         every = components if picked is None else tuple(components[k] for k in picked.measured)
         single = {
             "transplant": exchanges.transplant([(site,) for site in every], self.others),
@@ -137,7 +138,7 @@ class Overcoming(Probe):
         together = list(sets.values())
         screened: dict[str, Any] = {}
         if picked is not None:
-            exact = np.stack([of_exchange[:, 0] for of_exchange in means.values()])
+            exact = np.stack([*(of_exchange[:, 0] for of_exchange in means.values()), true_single])
             screened = {"screening": picked.report(components, exact, LEAST * abs(total))}
             single = {exchange: picked.spread(of_exchange) for exchange, of_exchange in single.items()}
         absent = np.full((len(components), 2, len(items)), np.nan)
@@ -197,7 +198,7 @@ class Overcoming(Probe):
             | ({"whole_prompts": exchanges.why} if exchanges.why else {}),
         )
 
-    def _picked(self, run: "Run", components: Sequence[Site], half: "Half") -> "Picked | None":
+    def _picked(self, run: "Run", exchanges: "Exchanges", components: Sequence[Site], half: "Half") -> "Picked | None":
         """The sites to measure, by estimates on the half; None if all are measured."""
         import numpy as np
 
@@ -205,7 +206,7 @@ class Overcoming(Probe):
 
         if self.screening is None or not self.screening.is_needed(len(components)):
             return None
-        estimates = exchange_slopes(run, components, ALONE)
+        estimates = exchange_slopes(run, components, ALONE, [exchanges.clean.values(c) for c in PAIR])
         return self.screening.pick(np.stack([of_exchange[:, half].mean(-1) for of_exchange in estimates.values()]))
 
     def _chosen(self, joint_of: "JointOf", sites: Sequence[Site], total: float) -> tuple[tuple[Site, ...], list[float]]:

@@ -1,6 +1,7 @@
 """Knocks out the sites chosen in one model in another model, and compares the loss with that of the model's own sites."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from distractor.comparison.steps import PATHS
 from distractor.models.site import site_of
 from distractor.probing.cells import groups_of, labels
 from distractor.probing.readings import Reader
-from distractor.probing.strengths import first_half, losses, pair_effects
+from distractor.probing.strengths import first_half, held_out, losses, pair_effects
 from distractor.scoring.store import Store
 from distractor.statistics.changes import changes
 from distractor.statistics.intervals import mean_interval
@@ -40,12 +41,13 @@ def transfers(
         return []
     own_sites = own.chosen if match == "name" else blocks_of(own.chosen, components)
     groups = groups_of(result.task, reading.data)
-    is_measured = ~first_half(groups, result.task.items)
-    kept = [group for group, is_kept in zip(groups, is_measured, strict=True) if is_kept]
     reader = Reader(result.task, result.scores[receiver].source, store, result.settings)
+    half = first_half(groups, result.task.items)
+    kept = [group for group, is_in in zip(groups, half, strict=True) if not is_in]
+    knocked_out = partial(_loss, reader, ablation, held_out(groups, half), ~half)
     transferred = []
     for task, path in enumerate(PATHS):
-        own_loss, loss = (_loss(reader, ablation, sites[task], task, is_measured) for sites in (own_sites, foreign))
+        own_loss, loss = (knocked_out(sites[task], task) for sites in (own_sites, foreign))
         change = changes(own_loss[None, None], loss[None, None], kept, counted=[False])[0]
         foreign_mean, own_mean = (mean_interval(values, kept) for values in (loss, own_loss))
         names = _label(result, giver), _label(result, receiver)
@@ -54,12 +56,17 @@ def transfers(
 
 
 def _loss(
-    reader: Reader, ablation: "Probe", names: Sequence[str], task: int, is_measured: Bool[ndarray, " item"]
+    reader: Reader,
+    ablation: "Probe",
+    groups: Sequence[str],
+    is_measured: Bool[ndarray, " item"],
+    names: Sequence[str],
+    task: int,
 ) -> Float[ndarray, " half"]:
     """The loss of T (`task` 0) or D per item when components are knocked out together; 0 without components."""
     if not names:
         return np.zeros(int(is_measured.sum()))
-    knockout = ablation.knock_out([site_of(name) for name in names])
+    knockout = ablation.knock_out([site_of(name) for name in names], groups=groups)
     assert knockout is not None
     reading = reader.read(knockout)
     return losses(pair_effects(reading)[0][:, is_measured])[task]

@@ -166,6 +166,11 @@ class HookedModel(Model):
         with self._arithmetic(), restricted, self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
             return self._log_probs(self._run(tokens, mask, logits_to_keep=keep, use_cache=False), keep)
 
+    @property
+    def cache_bytes(self) -> int:
+        """The memory of one token's keys and values in all layers."""
+        return 2 * self.n_layers * self.n_heads_of("k") * int(self.bridge.cfg.d_head) * self.dtype.itemsize
+
     def make_cache(self, layers: Sequence[tuple[Tensor, Tensor]] = ()) -> Any:
         """Return a key/value cache with these keys and values of the first layers, each [row head pos d_head]."""
         from transformers import DynamicCache

@@ -2,8 +2,7 @@
 
 A clean pass stores each layer's keys and values. A patch at a layer and position reaches no lower layer and no earlier
 position, so these are not computed again. Many patches share a pass: each is a copy of its prompt's suffix, the tokens
-from the patched position on. A copy
-attends to the clean prompt before it and to itself.
+from the patched position on. A copy attends to the clean prompt before it and to itself.
 """
 
 import heapq
@@ -22,10 +21,12 @@ from distractor.models.model import AttentionMask
 from distractor.models.site import Part, Site
 
 LINE_TOKENS = 128
-"""The number of tokens in a line of a pass; a longer suffix has a longer line. Up to this length,
-attention is a small
-part of the cost.
+"""The number of tokens in a line of a pass; a longer suffix has a longer line. Up to this length, attention is a small part
+of the cost.
 """
+
+LIKE = 7 / 8  # the shortest line of a pass has at least this share of the longest, so that little is padding
+SMALL_PASS = 256  # but smaller passes than this waste time, and may have lines of any length
 
 
 def longest_line_of(length: int) -> int:
@@ -105,7 +106,9 @@ def pack(
     by_size = sorted(range(len(lines)), key=lambda number: -sizes[number])
     while by_size:
         longest = sizes[by_size[0]]
-        count = max(1, tokens_a_pass // longest)
+        most = min(len(by_size), max(1, tokens_a_pass // longest))
+        is_like = [sizes[k] >= LIKE * longest or n * longest < SMALL_PASS for n, k in enumerate(by_size[:most])]
+        count = is_like.index(False) if False in is_like else most
         some, by_size = [lines[number] for number in by_size[:count]], by_size[count:]
         cells = np.full((len(some), longest), -1)
         positions = np.zeros((len(some), longest), dtype=np.int64)

@@ -1,34 +1,38 @@
 """Clean prompts layer by layer, so that edited passes start at the edited layer.
 
-Screened sites are measured in the order of their layers. The residual stream before the present layer is kept, and nothing
-below it is computed again.
+Sites are edited in the order of their layers. The residual stream before the present layer is kept, and nothing below it is
+computed again.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
 from distractor.errors import ModelError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Read, set_to
+from distractor.models.model import AttentionMask
 from distractor.models.site import Part, Site
+from distractor.probing.lines import Lines
 from distractor.probing.run import Batch, Run
 from distractor.probing.stream import is_close
 from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan
 
 
 class Onward:
-    """The clean prompts of a batch at a layer, which moves up."""
+    """The clean prompts of a batch at a layer, which moves up.
 
-    def __init__(self, model: HookedModel, batch: Batch) -> None:
+    With `share`, tokens at which an item's prompts begin alike are computed once (`Lines`). Then edits must be equal at
+    these tokens.
+    """
+
+    def __init__(self, model: HookedModel, batch: Batch, *, share: bool = False) -> None:
         self.model, self.batch = model, batch
+        self.lines = _lines(model, batch, share=share)
         self.layer = 0
-        self.resid: Tensor | None = None  # before the layer: [row pos d_model]; None before the first
-        self.tokens = rearrange(batch.tokens, "condition item pos -> (condition item) pos")
+        self.resid: Tensor | None = None  # before the layer: [line place d_model]; None before the first
         self.after: Tensor | None = None  # behind the layer that was read
         self.read: tuple[int, dict[Site, Tensor]] | None = None  # a layer that was read
 
@@ -41,37 +45,47 @@ class Onward:
             seen: dict[Site, list[Tensor]] = {Site(layer, part): [] for part in parts}
             self._move(layer + 1, {site: rows.append for site, rows in seen.items()})
             self.after, self.resid, self.layer = self.resid, before, layer
-            split = partial(
-                rearrange, pattern="(condition item) ... -> condition item ...", condition=len(self.batch.conditions)
-            )
-            self.read = layer, {site: split(torch.cat(rows)) for site, rows in seen.items()}
+            self.read = layer, {site: torch.cat(rows).flatten(0, 1)[self.lines.place] for site, rows in seen.items()}
         return self.read[1]
 
     @torch.inference_mode()
     def gaps(self, edits: Sequence[Mapping[Site, Tensor]]) -> Float[Tensor, "edit condition item"]:
         """The gaps with each of several edits of the same sites, as of `Run.gaps_again`."""
-        model, batch = self.model, self.batch
+        model, batch, lines = self.model, self.batch, self.lines
         sites = list(edits[0])
         self._move(min(site.layer for site in sites))
-        flat = {site: torch.cat([edit[site].flatten(0, 1) for edit in edits]) for site in sites}
-        last = (batch.lengths - 1).repeat(len(batch.conditions))
-        answers = batch.answers.repeat(len(batch.conditions), 1)
-        found: list[Tensor] = []
-        every = torch.arange(len(edits) * len(self.tokens), device=model.device)
-        for copies in every.split(max(1, TOKENS_PER_PASS // self.tokens.shape[1])):
-            rows, ends = copies % len(self.tokens), list[Tensor]()
+        in_lines = {site: torch.cat([self._laid_out(edit[site]) for edit in edits]) for site in sites}
+        conditions, items = range(len(batch.conditions)), torch.arange(len(batch.items), device=model.device)
+        slots = torch.cat([lines.place[c, items, batch.lengths - 1] for c in conditions])
+        line, place = slots // lines.tokens.shape[1], slots % lines.tokens.shape[1]
+        answers = batch.answers.repeat(len(conditions), 1)
+        found = torch.zeros(len(edits), len(slots), dtype=model.dtype, device=model.device)
+        for copies in torch.arange(len(edits) * len(lines.tokens), device=model.device).split(self._lines_per_pass):
+            ends: list[Tensor] = []
             self._run(
-                rows,
+                copies % len(lines.tokens),
                 model.n_layers,
                 {Site(model.n_layers - 1, "resid_post"): ends.append},
-                {site: value[copies] for site, value in flat.items()},
+                {site: value[copies] for site, value in in_lines.items()},
             )
-            end = ends[0][torch.arange(len(rows), device=rows.device), last[rows]]
-            logits = model.answer_logits(end, answers[rows])
-            found.append(logits[:, 0] - logits[:, 1])
-        gaps = torch.cat(found).reshape(len(edits), len(batch.conditions), len(batch.items))
+            row, slot = (copies[:, None] % len(lines.tokens) == line).nonzero(as_tuple=True)
+            logits = model.answer_logits(ends[0][row, place[slot]], answers[slot])
+            found[copies[row] // len(lines.tokens), slot] = logits[:, 0] - logits[:, 1]
+        gaps = found.unflatten(1, (len(conditions), len(items)))
         refuse_nan(model, batch.items, gaps.flatten(0, 1).T.double().cpu().numpy())
         return gaps
+
+    @property
+    def _lines_per_pass(self) -> int:
+        return max(1, TOKENS_PER_PASS // self.lines.tokens.shape[1])
+
+    def _laid_out(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "line place *rest"]:
+        """The values of an edit at each place."""
+        laid_out = value.flatten(0, 2)[self.lines.source.clamp(min=0)]
+        is_token = torch.arange(value.shape[2], device=value.device) < self.batch.lengths[:, None]
+        if not torch.equal(laid_out.flatten(0, 1)[self.lines.place][:, is_token], value[:, is_token]):
+            raise ValueError("an item's prompts share tokens, so an edit must be equal there under all conditions")
+        return laid_out
 
     def _move(self, layer: int, reads: Mapping[Site, Read] | None = None) -> None:
         """Compute the residual stream before a layer."""
@@ -84,33 +98,44 @@ class Onward:
             self._move(layer)
             return
         kept: list[Tensor] = []
-        for rows in torch.arange(len(self.tokens), device=self.model.device).split(
-            max(1, TOKENS_PER_PASS // self.tokens.shape[1])
-        ):
+        for rows in torch.arange(len(self.lines.tokens), device=self.model.device).split(self._lines_per_pass):
             self._run(rows, layer, {Site(layer - 1, "resid_post"): kept.append, **(reads or {})}, {})
         self.resid, self.layer = torch.cat(kept), layer
 
     def _run(self, rows: Tensor, stop: int, reads: Mapping[Site, Read], edits: Mapping[Site, Tensor]) -> None:
-        """Run some rows from the present layer up to `stop`."""
+        """Run some lines from the present layer up to `stop`."""
         start = {} if self.resid is None else {Site(self.layer, "resid_pre"): self.resid[rows]}
+        mask = self.lines.mask
+        some = None if mask is None else AttentionMask(mask.positions[rows], mask.visible[rows])
         self.model.run_layers(
-            self.tokens[rows],
+            self.lines.tokens[rows],
             self.model.make_cache(),
             start=self.layer,
             stop=stop,
+            mask=some,
             reads=reads,
             edits={site: set_to(value) for site, value in {**start, **edits}.items()},
         )
 
 
-def why_not_onward(run: Run) -> str:
-    """Why a model cannot start at a later layer; empty if it can. Checked without edits on the first item."""
-    few = run.batch.take([0])
+def _lines(model: HookedModel, batch: Batch, *, share: bool) -> Lines:
+    """Several prompts in a line; one prompt if the model's attention changes within such a line."""
+    lines = Lines.of(batch, share=share)
+    limit = model.shared_length
+    return lines if limit is None or lines.tokens.shape[1] <= limit else Lines.plain(batch)
+
+
+def why_not_onward(run: Run, *, share: bool = False) -> str:
+    """Why a model cannot start at a later layer, or cannot have several prompts in a line; empty if it can.
+
+    Checked without edits on the items of the first line.
+    """
+    items = list(_lines(run.model, run.batch, share=share).items[0])
     layer = run.model.n_layers // 2
     try:
-        prompts = Onward(run.model, few)
+        prompts = Onward(run.model, run.batch.take(items), share=share)
         site = Site(layer, "mlp_out")
         found = prompts.gaps([{site: prompts.values(layer, ("mlp_out",))[site]}])[0]
     except (ModelError, TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
-    return "" if is_close(found, run.gap[:, :1], run.model.dtype) else "the logit gaps differ"
+    return "" if is_close(found, run.gap[:, items], run.model.dtype) else "the logit gaps differ"

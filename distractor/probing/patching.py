@@ -6,7 +6,7 @@ row is the reverse.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange, reduce
@@ -130,13 +130,8 @@ def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
 
 def shortest_and_longest(run: Run) -> Run:
     """The run with its longest and its shortest item alone, and without activations."""
-    batch = run.batch
-    by_length = batch.lengths.argsort(stable=True).tolist()
-    ends = list(dict.fromkeys([by_length[-1], by_length[0]]))
-    few = replace(batch, items=tuple(batch.items[i] for i in ends), tokens=batch.tokens[:, ends],
-        lengths=batch.lengths[ends], answers=batch.answers[ends],
-        roles=tuple(tuple(of[i] for i in ends) for of in batch.roles))  # fmt: skip
-    return replace(run, batch=few, log_probs=run.log_probs[:, ends], seen={})
+    by_length = run.batch.lengths.argsort(stable=True).tolist()
+    return run.take(list(dict.fromkeys([by_length[-1], by_length[0]])))
 
 
 def _is_token(batch: Batch) -> Bool[Tensor, "item pos"]:

@@ -75,10 +75,11 @@ class Probe(Protocol):
         """The same probe, which measures every site also in models with many sites."""
         return self
 
-    def knock_out(self, sites: Sequence[Site], random_sets: int = 0) -> "Probe | None":
+    def knock_out(self, sites: Sequence[Site], random_sets: int = 0, groups: Sequence[str] = ()) -> "Probe | None":
         """The same probe with all `sites` knocked out together; None if it does not knock out sites.
 
-        Up to `random_sets` further components are random sets of other sites, of the same kind and number.
+        Up to `random_sets` further components are random sets of other sites, of the same kind and number. With `groups`,
+        items of other groups need not be measured: they may be NaN.
         """
         return None
 

@@ -10,7 +10,7 @@ from distractor.models.source import Source
 from distractor.probing.cells import groups_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reader, Reading
-from distractor.probing.strengths import Strength, choose, first_half, patching_pair, strength
+from distractor.probing.strengths import Strength, choose, first_half, held_out, patching_pair, strength
 from distractor.progress import Advance
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -145,8 +145,7 @@ def _strengths(
     chosen = choose(single, half, groups, pair)
     without = []
     for names in chosen:
-        sites = [site_of(component) for component in names]
-        probe = knockout.knock_out(sites, random_sets) if random_sets else knockout.knock_out(sites)
+        probe = knockout.knock_out([site_of(component) for component in names], random_sets, held_out(groups, half))
         without.append(reader.read(probe) if names and probe is not None else None)
     return [strength(single.source, chosen, half, groups, *without)]
 

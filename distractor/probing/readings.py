@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from distractor.probing.probe import Probe
 
-READING = 7
+READING = 8
 """Version of how probes read and how readings are stored. Raise it whenever either changes stored numbers or labels."""
 
 

@@ -43,7 +43,8 @@ class Replacements:
     """The replacement values of each part of a run, of one or several kinds, computed once for each part.
 
     With `by_layer`, sites come in the order of their layers, and no layer below them is computed again. `keep_means` keeps
-    the means of all layers, which are small, for many sets of sites.
+    the means of all layers, which are small, for many sets of sites. With `only`, effects are measured in these items
+    alone; means are over all items.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Replacements:
         *,
         by_layer: bool = False,
         keep_means: bool = False,
+        only: Sequence[int] | None = None,
     ) -> None:
         import numpy as np
 
@@ -62,6 +64,7 @@ class Replacements:
         from distractor.probing.replacement_values import ReplacementValues
 
         self.run, self.parts, self.kinds = run, settings.writes, kinds
+        self.only = None if only is None or len(only) == len(run.batch.items) else list(only)
         missing = [str(c) for c in settings.cue_free_from if c not in run.donors]
         if "cue_free" in kinds and missing:
             raise TaskError(
@@ -78,9 +81,14 @@ class Replacements:
         self.seen: list[Mapping[Site, Tensor]] = []  # activations of one layer: of the batch, and of each giver
         self.kept: dict[Site, list[Callable[[], Tensor]]] | None = {} if keep_means and not self.drawn else None
         self.last: tuple[Site, Tensor | None, list[Tensor]] | None = None
+        self.measured = run if self.only is None else run.take(self.only)
         self.onward: list[Onward] = []  # of the run, and of each giver
-        if by_layer and not why_not_onward(run):
-            self.onward = [Onward(run.model, batch) for batch in (run.batch, *self.givers)]
+        self.edited: Onward | None = None  # of the items in which effects are measured
+        share = not self.drawn  # means and zeros are equal where prompts begin alike; random donors differ
+        if by_layer and not why_not_onward(run, share=share):
+            self.onward = [Onward(run.model, batch, share=share) for batch in (run.batch, *self.givers)]
+            is_apart = self.kept is not None or self.only is not None
+            self.edited = Onward(run.model, self.measured.batch, share=share) if is_apart else self.onward[0]
 
     def values(self, site: Site) -> "list[Tensor]":
         """The replacement values at a site, kind by kind, and for each draw of a kind."""
@@ -135,9 +143,27 @@ class Replacements:
         """The change of the gap when these sites are knocked out at once: [kind condition item], means over the draws."""
         sites = sorted(sites, key=lambda site: (site.layer, site.part))  # each part of a layer is read once
         of_sites = zip(*map(self.values, sites), strict=True)
-        edits = [dict(zip(sites, values, strict=True)) for values in of_sites]
-        gaps = self.onward[0].gaps(edits) if self.onward else self.run.gaps_again(edits)
-        return self.by_kind(gaps - self.run.gap)
+        edits = [dict(zip(sites, map(self._measured, values), strict=True)) for values in of_sites]
+        gaps = self.edited.gaps(edits) if self.edited else self.measured.gaps_again(edits)
+        return self.by_kind(gaps - self.measured.gap)
+
+    def effects_of_sets(self, sets: Sequence[Sequence[Site]]) -> "Tensor":
+        """The `effects` of each set of sites: [kind set condition item]. For many sets, use `keep_means`."""
+        import torch
+
+        if self.kept is not None:
+            for whole in sorted({Site(site.layer, site.part) for sites in sets for site in sites}, key=self._order):
+                self.values(whole)
+        order = sorted(range(len(sets)), key=lambda k: min(site.layer for site in sets[k]))
+        found = {k: self.effects(sets[k]) for k in order}
+        return torch.stack([found[k] for k in range(len(sets))], 1)
+
+    def _order(self, whole: Site) -> tuple[int, int]:
+        return whole.layer, self.parts.index(whole.part)
+
+    def _measured(self, value: "Tensor") -> "Tensor":
+        """A value in the items in which effects are measured."""
+        return value if self.only is None else value[:, self.only]
 
     def by_kind(self, values: "Tensor") -> "Tensor":
         """Means over the draws: [kind *rest] from [value *rest]."""

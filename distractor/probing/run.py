@@ -132,6 +132,10 @@ class Run:
         """The logit gap in nats."""
         return self.log_probs[..., 0] - self.log_probs[..., 1]
 
+    def take(self, items: Sequence[int]) -> "Run":
+        """Return the run with the items at these indices only, without activations and other prompts."""
+        return Run(self.model, self.batch.take(items), self.log_probs[:, items], seen={})
+
     def again(self, edits: Mapping[Site, Tensor]) -> "Run":
         """Run the same prompts again with other activations at some sites; the values of `edits` have the shapes of
         `seen`.

@@ -1,6 +1,6 @@
 """Gradients of the logit gap at sites, and first-order estimates of exchanges at the answer slot."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -53,25 +53,35 @@ def visit_slopes(model: HookedModel, batch: Batch, sites: Sequence[Site], visit:
         raise ModelError(f"{model.name}: no gradient reaches {missing[0]}, so its effect cannot be estimated")
 
 
-def exchange_slopes(run: Run, sites: Sequence[Site], condition: Condition) -> dict[str, Float[np.ndarray, "site item"]]:
+def exchange_slopes(
+    run: Run, sites: Sequence[Site], condition: Condition, pair: Sequence[Mapping[Site, Tensor]] = ()
+) -> dict[str, Float[np.ndarray, "site item"]]:
     """First-order estimates of `transplant` and `knock_out` (`Exchanges`) between a run and one of its `others`, in nats.
 
-    Sites are heads and MLPs; one forward and one backward pass for each of the two conditions.
+    Sites are heads and MLPs; one forward and one backward pass for each of the two conditions. With the activations at the
+    answer slot under a `pair` of conditions, also of `true`: half the transplant from the second minus that from the first.
     """
     parts = list(dict.fromkeys(Site(site.layer, site.part) for site in sites))
     (into, slope_into), (source, slope_source) = (
         _at_slot(run.model, batch, parts) for batch in (run.batch, run.others[condition].batch)
     )
-    found: dict[str, list[Tensor]] = {"transplant": [], "knock_out": []}
-    for site in sites:
-        part = Site(site.layer, site.part)
-        change = source[part] - into[part]
-        for exchange, slope in (("transplant", slope_into), ("knock_out", slope_source)):
-            product = -(slope[part] * change).double()
-            found[exchange].append(product.flatten(1).sum(1) if site.head is None else product[:, site.head].sum(-1))
-    estimates = {name: torch.stack(rows).cpu().numpy() for name, rows in found.items()}
-    for values in estimates.values():
-        refuse_nan(run.model, run.batch.items, values.T, "gradients")
+    changes = {
+        "transplant": {part: (source[part] - into[part], slope_into[part]) for part in parts},
+        "knock_out": {part: (source[part] - into[part], slope_source[part]) for part in parts},
+    }
+    if pair:
+        first, second = pair
+        changes["true"] = {part: ((second[part] - first[part]) / 2, slope_into[part]) for part in parts}
+    estimates: dict[str, np.ndarray] = {}
+    for name, of_part in changes.items():
+        products = {part: -(change * slope).double() for part, (change, slope) in of_part.items()}
+        of_site = [
+            product.flatten(1).sum(1) if site.head is None else product[:, site.head].sum(-1)
+            for site in sites
+            for product in (products[Site(site.layer, site.part)],)
+        ]
+        estimates[name] = torch.stack(of_site).cpu().numpy()
+        refuse_nan(run.model, run.batch.items, estimates[name].T, "gradients")
     return estimates
 
 

@@ -14,6 +14,7 @@ from distractor.probing.cells import labels
 from distractor.probing.readings import Reading
 from distractor.statistics.intervals import Mean, mean_interval
 from distractor.statistics.random_sets import random_set_p
+from distractor.statistics.shape_test import DELTA_D
 from distractor.text.task import ALIGNED, Condition, Item
 
 if TYPE_CHECKING:
@@ -89,6 +90,11 @@ def first_half(groups: Sequence[str], items: Sequence[Item]) -> Bool[ndarray, " 
     return np.array([name in chosen for name in groups])
 
 
+def held_out(groups: Sequence[str], half: Half) -> list[str]:
+    """The groups that do not choose sites, each once: on their items the chosen sites are measured."""
+    return list(dict.fromkeys(group for group, is_in in zip(groups, half, strict=True) if not is_in))
+
+
 def losses(effects: Float[ndarray, "*rest condition=2 item"]) -> tuple[ndarray, ndarray]:
     """The losses of T and of D if knock-outs change the gaps in conflict and congruent by `effects`.
 
@@ -123,12 +129,16 @@ def choose(
 
     With a `pair` (`patching_pair`), sites are chosen by patching between its prompts. Without it, they are chosen by the
     losses of T and D when components are knocked out one at a time.
+
+    A task has no sites if its pull may be below δ_D: by the interval of the pair's gap, which is 2T or 2D, or by that of
+    the sites' losses together. A smaller pull can still differ from 0, and the sites with the largest effects are then
+    noise.
     """
+    of_half = [name for name, is_in in zip(groups, half, strict=True) if is_in]
     if pair is not None:
-        return ChosenSites(*(_by_patching(reading, half, groups) for reading in pair))
+        return ChosenSites(*(_by_patching(reading, half, of_half) for reading in pair))
     names = labels(ablation.data, "component")
-    true, distractor = losses(pair_effects(ablation)[..., half])
-    return ChosenSites(_strongest(names, true.mean(-1)), _strongest(names, distractor.mean(-1)))
+    return ChosenSites(*(_by_loss(names, lost, of_half) for lost in losses(pair_effects(ablation)[..., half])))
 
 
 def strength(
@@ -176,16 +186,27 @@ def pair_effects(ablation: Reading) -> Float[ndarray, "component condition=2 ite
 
 
 def _by_patching(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[str, ...]:
-    """Heads and MLPs whose patching changes the gap in the direction of the other prompt's gap; none if the two gaps are
-    equal.
+    """Heads and MLPs whose patching changes the gap in the direction of the other prompt's gap; none if the two gaps may
+    be almost equal. `groups` are those of the half.
     """
-    gap = patching.data["pair_gap"].values[half]
-    mean, low, high = mean_interval(gap, [name for name, is_in in zip(groups, half, strict=True) if is_in])
-    if low <= 0 <= high:
+    gap = mean_interval(patching.data["pair_gap"].values[half], groups)
+    if not _exceeds(gap, 2 * DELTA_D):
         return ()
     names = [name for name in labels(patching.data, "component") if name.endswith(OUTPUTS)]
-    effects = _noising(patching).sel(component=names).values[:, half].mean(-1) * np.sign(mean)
+    effects = _noising(patching).sel(component=names).values[:, half].mean(-1) * np.sign(gap.mean)
     return _strongest(names, effects)
+
+
+def _by_loss(names: Sequence[str], lost: Float[ndarray, "component item"], groups: Sequence[str]) -> tuple[str, ...]:
+    """Components with the largest losses; none if their losses together may be almost 0."""
+    chosen = _strongest(names, lost.mean(-1))
+    together = lost[[names.index(name) for name in chosen]].sum(0)
+    return chosen if chosen and _exceeds(mean_interval(together, groups), DELTA_D) else ()
+
+
+def _exceeds(value: Mean, least: float) -> bool:
+    """Whether a value is beyond `least`, in one direction or the other, by its interval."""
+    return value.low > least or value.high < -least
 
 
 def _noising(patching: Reading) -> "DataArray":

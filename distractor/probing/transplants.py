@@ -18,13 +18,15 @@ from distractor.models.hook_check import require_full_precision
 from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Edit, Read, set_to
 from distractor.models.self_check import ROUNDING
-from distractor.models.site import Site
+from distractor.models.site import Part, Site
 from distractor.probing.cached_patching import LINE_TOKENS, longest_line_of, pack
 from distractor.probing.run import Batch, Run
 from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan
 from distractor.text.task import Condition
 
 PROMPT_TOKENS = 2048  # the number of tokens whose keys and values are in memory at once
+OUTPUTS: tuple[Part, ...] = ("z", "mlp_out")  # the sites that may be exchanged
+KEPT_BYTES = 2**30  # prompts whose keys and values take no more memory run once for several calls
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,13 @@ def transplanted_gaps(
     transplants: Sequence[Transplant],
     *,
     whole_prompts: bool = False,
+    clean: "CleanPrompts | None" = None,
+    items: Sequence[int] | None = None,
 ) -> Float[Tensor, "transplant item"]:
     """The logit gap after each transplant, in nats. `batches` holds the same items under each condition that is named.
 
-    `whole_prompts` computes all positions, for models without support for caches (`why_whole_prompts`).
+    `whole_prompts` computes all positions, for models without support for caches (`why_whole_prompts`). `clean` are the
+    same prompts, kept from one call to the next. `items` are the items to compute; all if None.
 
     Raises:
         ModelError: a site does not exist, a gap is NaN, or the model is in half precision.
@@ -63,18 +68,20 @@ def transplanted_gaps(
     for site in {site for one in transplants for site in one.sites}:
         model.hook_name(site)
     first = next(iter(batches.values()))
-    found = torch.full((len(transplants), len(first.items)), torch.nan, dtype=torch.float64, device=model.device)
+    chosen = torch.tensor(range(len(first.items)) if items is None else list(items), device=model.device)
+    found = torch.full((len(transplants), len(chosen)), torch.nan, dtype=torch.float64, device=model.device)
     named = dict.fromkeys(condition for one in transplants for condition in (one.into, one.source))
     parts = list(dict.fromkeys(Site(site.layer, site.part) for one in transplants for site in one.sites))
     order = sorted(range(len(transplants)), key=lambda k: _pass_of(transplants[k]))
     longest = max(batches[condition].tokens.shape[2] for condition in named) if named else 1
-    for some in torch.arange(len(first.items), device=model.device).split(max(1, PROMPT_TOKENS // longest)):
-        prompts = {condition: _Prompts.of(model, batches[condition], some, parts) for condition in named}
+    clean = clean or CleanPrompts(model, batches, parts)
+    for some in torch.arange(len(chosen), device=model.device).split(max(1, PROMPT_TOKENS // longest)):
+        prompts = {condition: clean.take(condition, chosen[some]) for condition in named}
         for _, numbers in groupby(order, key=lambda k: _pass_of(transplants[k])):
             together = list(numbers)
             cells = _Cells(model, prompts, [transplants[k] for k in together])
             found[torch.tensor(together, device=model.device)[:, None], some] = cells.gaps(whole_prompts).double()
-    refuse_nan(model, first.items, found.T.cpu().numpy())
+    refuse_nan(model, [first.items[k] for k in chosen.tolist()], found.T.cpu().numpy())
     return found
 
 
@@ -114,11 +121,14 @@ class Exchanges:
 
     run: Run
     why: str
+    clean: "CleanPrompts"
 
     @classmethod
     def of(cls, run: Run) -> "Exchanges":
         """Check which passes the model supports."""
-        return cls(run, why_whole_prompts(run.model, _batches(run)))
+        batches = _batches(run)
+        parts = [Site(layer, part) for layer in range(run.model.n_layers) for part in OUTPUTS]
+        return cls(run, why_whole_prompts(run.model, batches), CleanPrompts(run.model, batches, parts, keep=True))
 
     def transplant(
         self,
@@ -151,9 +161,15 @@ class Exchanges:
         changes = np.zeros((len(sets), len(pairs), len(kept)))
         exchanged = [(k, p) for k, sites in enumerate(sets) if sites for p in range(len(pairs))]
         if exchanged:
-            batches = {condition: one.batch.take(kept) for condition, one in runs.items()}
             transplants = [Transplant(*pairs[p], tuple(sets[k])) for k, p in exchanged]
-            gaps = transplanted_gaps(self.run.model, batches, transplants, whole_prompts=bool(self.why))
+            gaps = transplanted_gaps(
+                self.run.model,
+                _batches(self.run),
+                transplants,
+                whole_prompts=bool(self.why),
+                clean=self.clean,
+                items=kept,
+            )
             for (k, p), gap in zip(exchanged, gaps.cpu().numpy(), strict=True):
                 changes[k, p] = gap - runs[pairs[p][0]].gap[0, kept].double().cpu().numpy()
         return changes
@@ -198,6 +214,46 @@ class _Prompts:
                 raise ModelError(f"{model.name}: {site} is never reached in this architecture, so it cannot be read")
         cached = [(layer.keys, layer.values) for layer in past.layers]
         return cls(tokens, lengths, batch.answers[some], cached, seen)
+
+    def take(self, some: Int[Tensor, " item"]) -> "_Prompts":
+        """The prompts of some of the items."""
+        length = int(self.lengths[some].max())
+        cached = [(keys[some, :, :length], values[some, :, :length]) for keys, values in self.past]
+        seen = {site: value[some] for site, value in self.seen.items()}
+        return _Prompts(self.tokens[some, :length], self.lengths[some], self.answers[some], cached, seen)
+
+
+class CleanPrompts:
+    """Prompts of the same items under several conditions, which run when they are needed.
+
+    With `keep`, they run once, unless their keys and values take too much memory. `parts` are the sites that are read.
+    """
+
+    def __init__(
+        self, model: HookedModel, batches: Mapping[Condition, Batch], parts: Sequence[Site], *, keep: bool = False
+    ) -> None:
+        self.model, self.batches, self.parts = model, batches, parts
+        n_tokens = sum(batch.tokens.numel() for batch in batches.values())
+        self.keep = keep and n_tokens * model.cache_bytes <= KEPT_BYTES
+        self.kept: dict[Condition, _Prompts] = {}
+
+    @torch.inference_mode()
+    def values(self, condition: Condition) -> dict[Site, Float[Tensor, "item *rest"]]:
+        """The activations at the answer slot under a condition, at the sites that are read."""
+        tokens = self.batches[condition].tokens
+        every = torch.arange(tokens.shape[1], device=tokens.device).split(max(1, PROMPT_TOKENS // tokens.shape[2]))
+        seen = [self.take(condition, some).seen for some in every]
+        return {site: torch.cat([one[site] for one in seen]) for site in self.parts}
+
+    def take(self, condition: Condition, items: Int[Tensor, " item"]) -> "_Prompts":
+        """The prompts of some items under a condition."""
+        batch = self.batches[condition]
+        if not self.keep:
+            return _Prompts.of(self.model, batch, items, self.parts)
+        if condition not in self.kept:
+            every = torch.arange(len(batch.items), device=items.device)
+            self.kept[condition] = _Prompts.of(self.model, batch, every, self.parts)
+        return self.kept[condition].take(items)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from test_transplants import task as with_true_only
 from torch.testing import assert_close
@@ -21,16 +23,20 @@ from distractor.models.hook_check import check_hooks
 from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Edit
 from distractor.models.load import load
+from distractor.models.model import AttentionMask
 from distractor.models.site import Site
-from distractor.probing import latent
+from distractor.probing import latent, lines
 from distractor.probing.latent import Silenced
+from distractor.probing.lines import Lines
 from distractor.probing.measure import measure
 from distractor.probing.onward import Onward, why_not_onward
 from distractor.probing.overcome import of_model
 from distractor.probing.readings import Reading, stored
-from distractor.probing.run import Run, batch, observe
+from distractor.probing.replacement_values import ReplacementValues
+from distractor.probing.run import Batch, Run, batch, observe
 from distractor.probing.screening import Screening
 from distractor.probing.slopes import exchange_slopes
+from distractor.probing.transplants import Exchanges
 from distractor.scoring.encode import encode
 from distractor.statistics.agreement import most_left
 from distractor.text.task import Condition, Task
@@ -56,9 +62,13 @@ def run_of(model: HookedModel, task: Task, condition: Condition, *others: Condit
 
 @pytest.mark.parametrize("architecture", ["gpt2", "gpt_neox", "llama_grouped_tied"])
 def test_estimates_equal_finite_differences(hooked: Hooked, architecture: str) -> None:
-    run = run_of(hooked(architecture), with_true_only(), NEUTRAL, ALONE)
+    run = run_of(hooked(architecture), with_true_only(), NEUTRAL, ALONE, *PAIR)
     sites = [Site(0, "z", 2), Site(1, "z", 0), Site(0, "mlp_out"), Site(1, "mlp_out")]
-    estimates = exchange_slopes(run, sites, ALONE)
+    exchanges = Exchanges.of(run)
+    estimates = exchange_slopes(run, sites, ALONE, [exchanges.clean.values(c) for c in PAIR])
+    of_pair = [exchange_slopes(run, sites, c)["transplant"] for c in PAIR]
+    assert_allclose(estimates["true"], (of_pair[1] - of_pair[0]) / 2, atol=1e-5)
+    assert np.abs(estimates["true"]).max() > 1e-3
     # Llama's norms round to float32, so a small step shows the rounding.
     step, error = (1e-2, 1e-3) if architecture.startswith("llama") else (1e-4, 1e-7)
     largest = 0.0
@@ -135,17 +145,19 @@ def test_screening_finds_the_sites_and_the_answer_of_the_whole_sweep(
     rest = [c for c in map(str, whole["component"].values) if "." in c and c not in picked]
     assert rest
     assert np.isnan(some.sel(component=rest).values).all()
-    # The largest estimates hold the largest exact effects.
-    effects = np.abs(sweep(whole, "transplant"))
-    top = [str(c) for c in whole["component"].values[: len(effects)][np.argsort(-effects)[:2]] if effects.max() > 0.1]
-    assert set(top[:1]) <= set(some.attrs["screening"]["largest"])
+    # The largest estimates hold the largest exact effects, also on T.
+    for effects in (sweep(whole, "transplant", ALONE), sweep(whole, "transplant", *PAIR)):
+        top = [str(c) for c in whole["component"].values[: len(effects)][np.argsort(-effects)[:1]]]
+        assert effects.max() < 0.1 or set(top) <= set(some.attrs["screening"]["largest"])
+    assert some.attrs["true"][:1] == whole.attrs["true"][:1]
 
 
-def sweep(reading: DataArray, exchange: str) -> np.ndarray:
-    """The mean effect in `distractor_only` of each single site, on the items that choose sites."""
+def sweep(reading: DataArray, exchange: str, *conditions: Condition) -> np.ndarray:
+    """The size of each single site's mean effect under a condition, or half the difference of two, where sites are chosen."""
     single = [c for c in map(str, reading["component"].values) if "." in c]
-    effects = reading.sel(exchange=exchange, condition=str(ALONE), component=single)
-    return effects.isel(item=reading["is_choosing"].values.astype(bool)).mean("item").values
+    here = reading.sel(exchange=exchange, component=single).isel(item=reading["is_choosing"].values.astype(bool))
+    first, *second = (here.sel(condition=str(condition)).mean("item").values for condition in conditions)
+    return np.abs((second[0] - first) / 2 if second else first)
 
 
 @pytest.mark.parametrize("members", [30, 280])
@@ -207,6 +219,71 @@ def test_passes_from_a_later_layer_give_the_gaps_of_whole_passes(hooked: Hooked,
             )
     with pytest.raises(ValueError, match="edit layers in ascending order"):
         prompts.gaps([{Site(0, "z"): torch.zeros_like(plain)}])
+
+
+@pytest.mark.parametrize("architecture", [*tiny.ARCHITECTURES, "olmo2"])
+def test_tokens_that_prompts_share_are_computed_once(hooked: Hooked, architecture: str) -> None:
+    model = hooked(architecture, "bytes")
+    run = run_of_pair(model)
+    assert why_not_onward(run, share=True) == ""
+    prompts = Onward(model, run.batch, share=True)
+    n_tokens = 2 * int(run.batch.lengths.sum())
+    is_shared = bool((prompts.lines.source >= 0).sum() < n_tokens)
+    assert is_shared == (model.shared_length is None), "attention with a window changes in long lines"
+    values = ReplacementValues.of(run.batch, 3)
+    for layer in range(model.n_layers):
+        site = Site(layer, "mlp_out")
+        plain = observe(model, run.batch, [site]).seen[site]
+        edits = [{site: torch.zeros_like(plain)}, {site: values.mean(prompts.values(layer, ("mlp_out",))[site])}]
+        expected = run.gaps_again(edits)
+        assert_close(prompts.gaps(edits), expected, atol=1e-5 if architecture == "gemma2" else 3e-7, rtol=0)
+        assert (expected[0] - expected[1]).abs().max() > 1e-3
+    if is_shared:
+        with pytest.raises(ValueError, match="must be equal there under all conditions"):
+            prompts.gaps([{site: torch.stack([plain[0], plain[1] + 1])}])
+
+
+def test_several_prompts_in_a_line_are_checked(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in which masks fail."""
+    right = HookedModel._masks
+
+    def bad(self: HookedModel, mask: AttentionMask) -> object:
+        return right(self, replace(mask, visible=torch.ones_like(mask.visible)))
+
+    run = run_of_pair(hooked("gpt2", "bytes"))
+    monkeypatch.setattr(HookedModel, "_masks", bad)
+    assert why_not_onward(run, share=True) == "the logit gaps differ"
+
+
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    differ=st.lists(st.integers(0, 12), min_size=6, max_size=6),
+    share=st.booleans(),
+)
+def test_every_token_has_a_place_and_attends_to_its_prompt_up_to_itself(
+    sizes: list[int], differ: list[int], share: bool
+) -> None:
+    rng = np.random.default_rng(len(sizes))
+    tokens = torch.tensor(rng.integers(0, 9, (1, len(sizes), max(sizes)))).repeat(2, 1, 1)
+    for item, start in enumerate(differ[: len(sizes)]):
+        tokens[1, item, start:] += 10
+    roles = tuple(tuple(tuple(("word", k) for k in range(size)) for size in sizes) for _ in PAIR)
+    items = tiny.task().items[: len(sizes)]
+    prompts = Batch(PAIR, items, tokens, torch.tensor(sizes), torch.zeros(len(sizes), 2, dtype=torch.long), roles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "LINE_TOKENS", 16)
+        found = Lines.of(prompts, share=share)
+    flat, (width,) = found.tokens.flatten(), found.tokens.shape[1:]
+    for c, i in np.ndindex(2, len(sizes)):
+        places = found.place[c, i, : sizes[i]]
+        assert flat[places].tolist() == tokens[c, i, : sizes[i]].tolist()
+        assert len(set((places // width).tolist())) == 1
+        assert found.mask.positions.flatten()[places].tolist() == list(range(sizes[i]))
+        for k, place in enumerate(places):
+            seen = found.mask.visible[place // width, place % width].nonzero().flatten()
+            assert sorted((seen + place // width * width).tolist()) == sorted(places[: k + 1].tolist())
+    shared = sum(min(start, size) for start, size in zip(differ, sizes, strict=False))
+    assert (found.source >= 0).sum() == 2 * sum(sizes) - (shared if share else 0)
 
 
 def run_of_pair(model: HookedModel) -> Run:

@@ -122,3 +122,19 @@ def test_patched_heads_and_mlps_are_the_sites_of_the_task_whose_cue_differs() ->
     estimate = estimated_strength(SOURCE, (true, swapped), half, groups)
     assert (estimate.chosen, estimate.groups) == (chosen, ("c", "d"))
     assert (estimate.true.tolist(), estimate.distractor.tolist()) == ([1.5, 1.5], [4.5, 4.5])  # half of each effect
+
+
+@pytest.mark.parametrize(("gap", "is_pull"), [(0.05, False), (0.4, False), (0.5, True), (-0.05, False), (-0.5, True)])
+def test_a_pair_that_a_pull_hardly_moves_has_no_sites(gap: float, is_pull: bool) -> None:
+    """The gap of each item is the same, so the smallest gap differs from 0."""
+    pair = (patched(ALIGNED[0], {"L0H0.z": gap, "L0H1.z": 0.001}, gap), patched(ALIGNED[1], {"L0H0.z": gap}, gap))
+    found = ("L0H0.z",) if is_pull else ()
+    assert choose(pair[0], np.array([True, True, False, False]), list("abcd"), pair) == (found, found)
+
+
+@pytest.mark.parametrize(("loss", "found"), [(0.1, ()), (0.3, ("L0H0.z", "L0H1.z"))])
+def test_knock_outs_that_lose_almost_nothing_show_no_sites(loss: float, found: tuple[str, ...]) -> None:
+    coords = {"component": ["L0H0.z", "L0H1.z"], "condition": list(PAIR), "item": list("abcd")}
+    effects = np.broadcast_to(np.array([-loss / 2, loss / 2])[None, :, None], (2, 2, 4))  # T alone is lost
+    reading = Reading(SOURCE, stored(DataArray(effects, dims=list(coords), coords=coords)))
+    assert choose(reading, np.array([True, True, False, False]), list("abcd")) == (found, ())

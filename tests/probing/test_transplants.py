@@ -11,9 +11,11 @@ from torch.testing import assert_close
 import tiny
 from conftest import Hooked
 from distractor.errors import EncodeError
+from distractor.models.hooked_model import HookedModel
 from distractor.models.site import Site
+from distractor.probing import transplants
 from distractor.probing.measure import measure
-from distractor.probing.run import batch
+from distractor.probing.run import Batch, batch
 from distractor.probing.transplants import Transplant, transplanted_gaps, why_whole_prompts
 from distractor.scoring.encode import encode
 from distractor.text.task import Condition, Task
@@ -74,6 +76,27 @@ def test_one_token_gives_the_same_gaps_as_whole_prompts(hooked: Hooked, architec
         assert "attention changes beyond 8 tokens" in why
     else:
         assert_close(transplanted_gaps(model, batches, some), whole, atol=error, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "gemma2"])
+def test_clean_prompts_run_once_if_memory_allows(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch, architecture: str
+) -> None:
+    model, plain = hooked(architecture), transplants._Prompts.of
+    runs: list[int] = []
+
+    def count(model: HookedModel, batch: Batch, *given: Any) -> Any:
+        runs.append(len(given[0]))
+        return plain(model, batch, *given)
+
+    monkeypatch.setattr(transplants._Prompts, "of", count)
+    kept = measure(model, task(), Overcoming())
+    assert runs.count(12) == len(CONDITIONS), "the check of caches takes two of the 12 items"
+    n_once = len(runs)
+    runs.clear()
+    monkeypatch.setattr(transplants, "KEPT_BYTES", 0)
+    assert_close(measure(model, task(), Overcoming()).values, kept.values, atol=1e-12, rtol=0, equal_nan=True)
+    assert len(runs) > 2 * n_once
 
 
 def test_a_transplant_from_the_same_condition_changes_nothing(hooked: Hooked) -> None:
