@@ -6,7 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -31,21 +31,28 @@ class HalfPattern(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def restrict_positions(mlp: Any, keep: Int[Tensor, " kept"]) -> Iterator[None]:
-    """Compute an MLP, from and to [row pos d_model], only at the positions `keep`; its output is 0 at the others."""
-    lengths: list[int] = []
+def restrict_positions(mlp: Any, keep: Int[Tensor, " kept"] | Bool[Tensor, "row pos"]) -> Iterator[None]:
+    """Compute an MLP, from and to [row pos d_model], only at the positions `keep`, which are those of every row, or a mask;
+    its output is 0 at the others.
+    """
+    shapes: list[tuple[int, int]] = []
+    is_mask = keep.dtype == torch.bool
 
     def narrow(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not args:
             return None
-        lengths.append(args[0].shape[1])
-        return args[0][:, keep.to(args[0].device)], *args[1:]
+        value, here = args[0], keep.to(args[0].device)
+        shapes.append((value.shape[0], value.shape[1]))
+        return value[here][None] if is_mask else value[:, here], *args[1:]
 
     def widen(_: Any, __: Any, output: Tensor) -> Tensor:
-        if not lengths:
+        if not shapes:
             return output
-        wide = output.new_zeros(len(output), lengths.pop(), *output.shape[2:])
-        wide[:, keep.to(output.device)] = output
+        wide, here = output.new_zeros(*shapes.pop(), *output.shape[2:]), keep.to(output.device)
+        if is_mask:
+            wide[here] = output[0]
+        else:
+            wide[:, here] = output
         return wide
 
     handles = mlp.register_forward_pre_hook(narrow), mlp.register_forward_hook(widen)

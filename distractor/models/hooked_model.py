@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from einops import einsum, rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from distractor.errors import ModelError, first_line
@@ -190,18 +190,21 @@ class HookedModel(Model):
         mask: AttentionMask | None = None,
         reads: Mapping[Site, Read] | None = None,
         edits: Mapping[Site, Edit] | None = None,
+        ends: Bool[Tensor, "row pos"] | None = None,
     ) -> None:
         """Run the layers from `start` up to, but not including, `stop` (None: all) after the tokens of a cache.
 
         Their keys and values are added to the cache. After the first layer, an edit must write the input of layer `start`.
-        Nothing is unembedded.
+        Nothing is unembedded. With `ends`, the last layer's MLP is computed only where the last residual stream is needed.
         """
         blocks = list(self.bridge.blocks)
         left_out = blocks[:start] + (blocks[stop:] if stop is not None else [])
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
         record_forward_pass(tokens.numel())
+        restricted = contextlib.nullcontext() if ends is None else self._restrict_last_mlp(ends, tokens.shape[1])
         with (
             self._arithmetic(),
+            restricted,
             hooks.skip_layers(left_out),
             self.bridge.hooks(fwd_hooks=self._hooks(reads or {}, edits or {}, {})),
         ):

@@ -168,10 +168,13 @@ class Model:
         )  # native models of TransformerLens return logits alone
         return log_softmax(logits if logits.shape[1] == len(keep) else logits[:, keep])
 
-    def _restrict_last_mlp(self, keep: Int[Tensor, " kept"], length: int) -> contextlib.AbstractContextManager[object]:
+    def _restrict_last_mlp(
+        self, keep: Int[Tensor, " kept"] | Bool[Tensor, "row pos"], length: int
+    ) -> contextlib.AbstractContextManager[object]:
         """Skip the last MLP at positions other than `keep`, which do not reach the output."""
         mlp = self._last_mlp
-        if mlp is None or len(keep) >= length or not arithmetic.is_positionwise(mlp, self.d_model):
+        n_kept = int(keep.sum(1).max()) if keep.dtype == torch.bool else len(keep)
+        if mlp is None or n_kept >= length or not arithmetic.is_positionwise(mlp, self.d_model):
             return contextlib.nullcontext()
         return arithmetic.restrict_positions(mlp, keep)
 

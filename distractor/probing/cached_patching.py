@@ -19,14 +19,12 @@ from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Edit, Read
 from distractor.models.model import AttentionMask
 from distractor.models.site import Part, Site
+from distractor.probing.run import by_length
 
 LINE_TOKENS = 128
 """The number of tokens in a line of a pass; a longer suffix has a longer line. Up to this length, attention is a small part
 of the cost.
 """
-
-LIKE = 7 / 8  # the shortest line of a pass has at least this share of the longest, so that little is padding
-SMALL_PASS = 256  # but smaller passes than this waste time, and may have lines of any length
 
 
 def longest_line_of(length: int) -> int:
@@ -103,26 +101,21 @@ def pack(
             lines[line].append(cell)
             heapq.heappush(filled, (much + size, line))
         sizes += [much for much, _ in sorted(filled, key=lambda one: one[1])]
-    by_size = sorted(range(len(lines)), key=lambda number: -sizes[number])
-    while by_size:
-        longest = sizes[by_size[0]]
-        most = min(len(by_size), max(1, tokens_a_pass // longest))
-        is_like = [sizes[k] >= LIKE * longest or n * longest < SMALL_PASS for n, k in enumerate(by_size[:most])]
-        count = is_like.index(False) if False in is_like else most
-        some, by_size = [lines[number] for number in by_size[:count]], by_size[count:]
+    for together in by_length(sizes, lambda longest: max(1, tokens_a_pass // longest)):
+        some, longest = [lines[number] for number in together], sizes[together[0]]
         cells = np.full((len(some), longest), -1)
         positions = np.zeros((len(some), longest), dtype=np.int64)
         starts = np.zeros((len(some), longest), dtype=np.int64)
-        for number, together in enumerate(some):
+        for number, line_of in enumerate(some):
             place = 0
-            for cell in together:
+            for cell in line_of:
                 start, end = places[1][cell], places[2][places[0][cell]]
                 there = slice(place, place + end - start)
                 cells[number, there], starts[number, there] = cell, start
                 positions[number, there] = np.arange(start, end)
                 place += end - start
         made = (torch.from_numpy(table).to(rows.device) for table in (cells, positions, starts))
-        yield Packed(rows[[together[0] for together in some]], *made)
+        yield Packed(rows[[line_of[0] for line_of in some]], *made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +174,7 @@ class CachedPatching:
                 if cells.heads is not None:
                     heads = torch.arange(given.shape[2], device=given.device)
                     where = changed[:, :, None] & (cells.heads[packed.cells][:, :, None] == heads)
-                resid = self._end(site, packed, mask, past, _exchange(given, where))[is_last]
+                resid = self._end(site, packed, mask, past, _exchange(given, where), is_last)[is_last]
                 logits = self.model.answer_logits(resid, answers[cells.rows[which]])
                 found[place, which] = logits[:, 0] - logits[:, 1]
         return found
@@ -193,16 +186,22 @@ class CachedPatching:
         return self.seen[site][partners]
 
     def _end(
-        self, site: Site, packed: Packed, mask: AttentionMask, past: Sequence[tuple[Tensor, Tensor]], edit: Edit
+        self,
+        site: Site,
+        packed: Packed,
+        mask: AttentionMask,
+        past: Sequence[tuple[Tensor, Tensor]],
+        edit: Edit,
+        ends: Bool[Tensor, "line place"],
     ) -> Float[Tensor, "line place d_model"]:
-        """The last residual stream if the activation at a site is edited."""
+        """The last residual stream at `ends` if the activation at a site is edited."""
         model, start = self.model, Site(site.layer, "resid_pre")
         clean = self.seen[start][packed.rows[:, None], packed.positions]
         entering = edit(clean) if site == start else clean
         edits: dict[Site, Edit] = {start: lambda _: entering}
         if site != start:
             edits[Site(site.layer, "z") if site.part == "pattern" else site] = edit
-        ends: list[Tensor] = []
+        after: list[Tensor] = []
         # For layers that are left out, only the length of the cache is needed.
         cached = [(k, v) if layer >= site.layer else (k[:1], v[:1]) for layer, (k, v) in enumerate(past)]
         model.run_layers(
@@ -210,10 +209,11 @@ class CachedPatching:
             model.make_cache(cached),
             start=site.layer,
             mask=mask,
-            reads={Site(model.n_layers - 1, "resid_post"): ends.append},
+            reads={Site(model.n_layers - 1, "resid_post"): after.append},
             edits=edits,
+            ends=ends,
         )
-        return ends[0]
+        return after[0]
 
 
 def mixed(

@@ -7,7 +7,7 @@ computed again.
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from distractor.errors import ModelError
@@ -60,6 +60,8 @@ class Onward:
         line, place = slots // lines.tokens.shape[1], slots % lines.tokens.shape[1]
         answers = batch.answers.repeat(len(conditions), 1)
         found = torch.zeros(len(edits), len(slots), dtype=model.dtype, device=model.device)
+        is_slot = torch.zeros_like(lines.tokens, dtype=torch.bool)
+        is_slot[line, place] = True
         for copies in torch.arange(len(edits) * len(lines.tokens), device=model.device).split(self._lines_per_pass):
             ends: list[Tensor] = []
             self._run(
@@ -67,6 +69,7 @@ class Onward:
                 model.n_layers,
                 {Site(model.n_layers - 1, "resid_post"): ends.append},
                 {site: value[copies] for site, value in in_lines.items()},
+                is_slot[copies % len(lines.tokens)],
             )
             row, slot = (copies[:, None] % len(lines.tokens) == line).nonzero(as_tuple=True)
             logits = model.answer_logits(ends[0][row, place[slot]], answers[slot])
@@ -102,8 +105,15 @@ class Onward:
             self._run(rows, layer, {Site(layer - 1, "resid_post"): kept.append, **(reads or {})}, {})
         self.resid, self.layer = torch.cat(kept), layer
 
-    def _run(self, rows: Tensor, stop: int, reads: Mapping[Site, Read], edits: Mapping[Site, Tensor]) -> None:
-        """Run some lines from the present layer up to `stop`."""
+    def _run(
+        self,
+        rows: Tensor,
+        stop: int,
+        reads: Mapping[Site, Read],
+        edits: Mapping[Site, Tensor],
+        ends: Bool[Tensor, "row place"] | None = None,
+    ) -> None:
+        """Run some lines from the present layer up to `stop`; `ends` are the places whose last residual stream is needed."""
         start = {} if self.resid is None else {Site(self.layer, "resid_pre"): self.resid[rows]}
         mask = self.lines.mask
         some = None if mask is None else AttentionMask(mask.positions[rows], mask.visible[rows])
@@ -115,6 +125,7 @@ class Onward:
             mask=some,
             reads=reads,
             edits={site: set_to(value) for site, value in {**start, **edits}.items()},
+            ends=ends,
         )
 
 

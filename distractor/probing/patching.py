@@ -27,7 +27,7 @@ from distractor.probing.cached_patching import (
     longest_line_of,
     mixed,
 )
-from distractor.probing.run import Batch, Run
+from distractor.probing.run import Batch, Run, by_length
 from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
 
 
@@ -173,9 +173,8 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
         alike.setdefault((kind, tuple(changes)), []).append(site)
     matters = {"": affected & is_token, "first": differs, "slot": affected & is_last}
     size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
-    for some in torch.arange(len(batch.items), device=model.device).split(size if changes_at else len(batch.items)):
-        if not changes_at:
-            break
+    for items in by_length((2 * batch.lengths).tolist(), lambda _: size) if changes_at else ():
+        some = torch.tensor(items, device=model.device)
         length = int(batch.lengths[some].max())
         cached = CachedPatching.of(
             model,
@@ -246,7 +245,9 @@ def _passes(
     items = torch.arange(len(batch.items), device=model.device)
     items = items if which is None else items[which]
     kept = len(batch.lengths.unique())
-    for some in items.split(max(1, rows_per_pass(batch.tokens.shape[2], kept, model.vocab) // (2 * times))):
+    most = max(1, rows_per_pass(batch.tokens.shape[2], kept, model.vocab) // (2 * times))
+    for rows in by_length((2 * batch.lengths[items]).tolist(), lambda _: most):
+        some = items[rows]
         length = int(batch.lengths[some].max())
         yield _Pass(
             batch, some, rearrange(batch.tokens[:, some, :length], "condition item pos -> (condition item) pos")

@@ -1,6 +1,6 @@
 """Runs aligned prompts through a model, and reads or edits activations."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -108,6 +108,27 @@ def batch(
         answers=torch.tensor([[row.answers[0][0], row.answers[1][0]] for row in table[0]], device=model.device),
         roles=tuple(tuple(row.roles for row in line) for line in table),
     )
+
+
+LIKE = 7 / 8  # the shortest row of a pass has at least this share of the longest, so that little is padding
+SMALL_PASS = 256  # smaller passes than this waste time, and may have rows of any length
+
+
+def by_length(lengths: Sequence[int], most: Callable[[int], int]) -> Iterator[list[int]]:
+    """The numbers of rows that share a pass, the longest first. `most` limits the number of rows by the longest length.
+
+    >>> list(by_length([300, 100, 290], lambda longest: 9))
+    [[0, 2], [1]]
+    """
+    left = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    while left:
+        longest, count = lengths[left[0]], 1
+        while count < min(len(left), most(longest)) and (
+            lengths[left[count]] >= LIKE * longest or count * longest < SMALL_PASS
+        ):
+            count += 1
+        yield left[:count]
+        left = left[count:]
 
 
 @dataclass(frozen=True, eq=False)

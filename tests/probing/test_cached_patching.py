@@ -178,6 +178,17 @@ def test_layers_before_a_change_and_positions_before_it_are_not_run_again(hooked
     assert through([(Site(1, "resid_post"), one) for one in at]) == [-clean, -clean]
 
 
+def test_the_last_mlp_runs_at_the_answer_slot_alone(hooked: Hooked) -> None:
+    model = hooked("llama")
+    run = run_of(model, SWAPPED)
+    seen: list[int] = []
+    inner = model._last_mlp.down_proj
+    handle = inner.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[:2].numel()))
+    patching._cached_gaps(run, [(Site(0, "z", head), None) for head in range(3)])
+    handle.remove()
+    assert sum(seen) == 2 * len(run.batch.items) * (run.batch.tokens.shape[2] + 3), "a clean pass, and three slots each"
+
+
 def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason(
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
