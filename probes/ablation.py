@@ -162,12 +162,12 @@ class Ablation(Knockout):
         import torch
 
         picked = screening.pick(mean_estimates(run, self, kinds, sites))
-        every, own = Replacements(run, self, kinds, by_layer=True), Replacements(run, self, kinds[:1], by_layer=True)
-        largest = sorted(picked.largest[:MOST_COMPARED])
-        compared = torch.stack([every.effects([sites[k]]) for k in largest], 1).double().cpu()
-        of_site = dict(zip(largest, compared[0], strict=True))
-        of_site |= {k: own.effects([sites[k]])[0].double().cpu() for k in picked.measured if k not in of_site}
-        table = torch.stack([of_site[k] for k in picked.measured]).numpy()
+        replacements, largest = Replacements(run, self, kinds, by_layer=True), sorted(picked.largest[:MOST_COMPARED])
+        of_site = {
+            k: replacements.effects([sites[k]], None if k in largest else 1).double().cpu() for k in picked.measured
+        }
+        compared = torch.stack([of_site[k] for k in largest], 1)
+        table = torch.stack([of_site[k][0] for k in picked.measured]).numpy()
         attributes = _attributes(run, self.kind) | {
             "absent": "not measured: its estimated effect is small",
             "screening": picked.report(sites, table.mean(-1).T, _least(run)),

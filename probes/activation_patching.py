@@ -39,7 +39,8 @@ class ActivationPatching(PairProbe):
 
     With `screening`, components of models with many of them are screened by gradients (`AttributionPatching`), and patched
     where the estimate is largest in either direction, and at a random sample of the others. The other components are NaN;
-    the attribute `screening` bounds the effects that were missed.
+    the attribute `screening` bounds the effects that were missed. Patterns are left out beside other parts: a head's `z` has
+    their effect too.
 
     Raises:
         TaskError: no item has a requested role, or the parts are patterns alone and `other` has other lengths.
@@ -70,8 +71,11 @@ class ActivationPatching(PairProbe):
 
         if self.others:
             return self._by_role(run)
-        cells = PatchingMap.of(run, self.parts, self.roles)
-        nodes, picked = cells.nodes, self._picked(cells)
+        outputs = tuple(part for part in self.parts if part != "pattern") or self.parts
+        cells = PatchingMap.of(run, outputs, self.roles)
+        if not self._is_screened(cells):
+            cells = PatchingMap.of(run, self.parts, self.roles)
+        nodes, picked = cells.nodes, self._picked(cells) if self._is_screened(cells) else None
         effects, notes = cells.exact(nodes if picked is None else [nodes[k] for k in picked.measured])
         values, attributes = effects.cpu().numpy(), dict[str, Any](notes)
         if picked is not None:
@@ -101,14 +105,17 @@ class ActivationPatching(PairProbe):
             absent="the item has no token with this role under both conditions",
         )
 
-    def _picked(self, cells: "PatchingMap") -> "Picked | None":
-        """The components to patch; None if all are patched."""
+    def _is_screened(self, cells: "PatchingMap") -> bool:
+        """Whether the model has so many components that only some are patched."""
+        return bool(self.screening and cells.is_of_components and self.screening.is_needed(len(cells.nodes)))
+
+    def _picked(self, cells: "PatchingMap") -> "Picked":
+        """The components to patch."""
         import torch
 
         from distractor.probing.patching import first_order_effects
 
-        if self.screening is None or not (cells.is_of_components and self.screening.is_needed(len(cells.nodes))):
-            return None
+        assert self.screening is not None
         effects = first_order_effects(cells.run.model, cells.run.batch, cells.layers)
         estimates = torch.stack([cells.at(node, effects)[0].mean(-1) for node in cells.nodes], -1)
         return self.screening.pick(estimates.cpu().numpy())

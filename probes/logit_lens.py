@@ -51,15 +51,14 @@ class LogitLens(Probe):
         from distractor.scoring.score import rows_per_pass
 
         shape = run.gap.shape
-        answers = run.batch.answers.repeat(shape[0], 1)
         size = rows_per_pass(1, 1, run.model.vocab)
-        seen = []
         stages = Stream.of(run).stages
-        for resid in stages.values():
-            parts = zip(resid.flatten(0, 1).split(size), answers.split(size), strict=True)
-            with torch.inference_mode():
-                seen.append(torch.cat([run.model.lens_log_probs(rows).gather(1, ids) for rows, ids in parts]))
-        log_probs = torch.stack(seen).reshape(len(stages), *shape, 2).double().cpu().numpy()
+        rows = torch.stack(list(stages.values())).flatten(0, 2)
+        answers = run.batch.answers.repeat(len(stages) * shape[0], 1)
+        parts = zip(rows.split(size), answers.split(size), strict=True)
+        with torch.inference_mode():
+            seen = [run.model.lens_log_probs(some).gather(1, ids) for some, ids in parts]
+        log_probs = torch.cat(seen).reshape(len(stages), *shape, 2).double().cpu().numpy()
         own = run.log_probs.double().cpu().numpy()
         if not np.abs(log_probs[-1] - own).max() <= TOLERANCE[run.model.dtype] * max(1.0, np.abs(own).max()):
             raise ModelError(

@@ -15,7 +15,7 @@ from torch import Tensor
 from distractor.models.model import AttentionMask
 from distractor.probing.run import Batch
 
-LINE_TOKENS = 128  # up to this length of a line, attention is a small part of the cost
+LINE_TOKENS = 256  # the length of a line: attention is a small part of the cost, and lines are filled evenly
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ row is the reverse.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from einops import rearrange, reduce
@@ -92,16 +93,31 @@ def _is_whole_pattern(site: Site) -> bool:
     return site.part == "pattern" and site.head is None
 
 
+_passed: "WeakKeyDictionary[HookedModel, dict[tuple[Part, ...], int]]" = WeakKeyDictionary()
+"""The longest prompt with which cached patching of some parts passed the comparison in a model."""
+
+
 def _why_not_cached(run: Run, parts: Sequence[Part]) -> str:
     """The reason why a model does not support cached patching. Empty if the model supports it.
 
     From its settings, and from a comparison with whole passes on the longest and the shortest item. One comparison has
-    as many copies of a patch as fill the longest line.
+    as many copies of a patch as fill the longest line. A model that passed is compared again only with longer prompts.
     """
-    model, batch = run.model, run.batch
-    longest_line = longest_line_of(int(batch.lengths.max()))
+    model, longest = run.model, int(run.batch.lengths.max())
+    longest_line = longest_line_of(longest)
     if model.shared_length is not None and longest_line > model.shared_length:
         return f"its attention changes beyond {model.shared_length} tokens, and a line can have {longest_line}"
+    passed = _passed.setdefault(model, {})
+    if longest <= passed.get(tuple(parts), 0):
+        return ""
+    if not (why := _difference_from_whole_passes(run, parts)):
+        passed[tuple(parts)] = longest
+    return why
+
+
+def _difference_from_whole_passes(run: Run, parts: Sequence[Part]) -> str:
+    """How cached patching differs from whole passes on the longest and the shortest item; empty if it does not."""
+    model = run.model
     some = shortest_and_longest(run)
     few = some.batch
     differs = (few.tokens[0] != few.tokens[1]) & _is_token(few)

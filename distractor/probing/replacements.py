@@ -139,13 +139,16 @@ class Replacements:
             return [partial(self.of_others.spread, self.of_others.means(own), own.shape[3:])]
         return [partial(torch.zeros, own.shape, dtype=own.dtype, device=own.device)]
 
-    def effects(self, sites: Sequence[Site]) -> "Tensor":
-        """The change of the gap when these sites are knocked out at once: [kind condition item], means over the draws."""
+    def effects(self, sites: Sequence[Site], kinds: int | None = None) -> "Tensor":
+        """The change of the gap when these sites are knocked out at once: [kind condition item], means over the draws.
+
+        `kinds` is the number of kinds that are tried, the first ones; all if None.
+        """
         sites = sorted(sites, key=lambda site: (site.layer, site.part))  # each part of a layer is read once
-        of_sites = zip(*map(self.values, sites), strict=True)
+        of_sites = list(zip(*map(self.values, sites), strict=True))[: sum(self._draws(kinds))]
         edits = [dict(zip(sites, map(self._measured, values), strict=True)) for values in of_sites]
         gaps = self.edited.gaps(edits) if self.edited else self.measured.gaps_again(edits)
-        return self.by_kind(gaps - self.measured.gap)
+        return self.by_kind(gaps - self.measured.gap, kinds)
 
     def effects_of_sets(self, sets: Sequence[Sequence[Site]]) -> "Tensor":
         """The `effects` of each set of sites: [kind set condition item]. For many sets, use `keep_means`."""
@@ -165,12 +168,15 @@ class Replacements:
         """A value in the items in which effects are measured."""
         return value if self.only is None else value[:, self.only]
 
-    def by_kind(self, values: "Tensor") -> "Tensor":
+    def by_kind(self, values: "Tensor", kinds: int | None = None) -> "Tensor":
         """Means over the draws: [kind *rest] from [value *rest]."""
         import torch
 
-        counts = [len(self.drawn) if kind == "resample" else 1 for kind in self.kinds]
-        return torch.stack([drawn.mean(0) for drawn in values.split(counts)])
+        return torch.stack([drawn.mean(0) for drawn in values.split(self._draws(kinds))])
+
+    def _draws(self, kinds: int | None) -> list[int]:
+        """The number of values of each kind."""
+        return [len(self.drawn) if kind == "resample" else 1 for kind in self.kinds[:kinds]]
 
 
 def mean_estimates(

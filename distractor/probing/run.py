@@ -208,11 +208,16 @@ def observe(
     flat = {site: value.flatten(0, 1) for site, value in (edits or {}).items()}
     log_probs: list[Tensor] = []
     seen: dict[Site, list[Tensor]] = {site: [] for site in sites}
-    every_row = torch.arange(len(tokens), device=model.device)
-    for rows in every_row.split(rows_per_pass(tokens.shape[1], len(last.unique()), model.vocab)):
+    at_once = rows_per_pass(tokens.shape[1], len(last.unique()), model.vocab)
+    # What is read at the answer slot has the same shape in passes of any length.
+    is_cut = not flat and all(site.part in slot_parts and site.part != "pattern" for site in seen)
+    lengths = last + 1 if is_cut else torch.full_like(last, tokens.shape[1])
+    passes = [torch.tensor(rows, device=model.device) for rows in by_length(lengths.tolist(), lambda _: at_once)]
+    order = torch.cat(passes).argsort()
+    for rows in passes:
         keep, place = last[rows].unique(return_inverse=True)
         scores = model.log_probs(
-            tokens[rows],
+            tokens[rows, : int(lengths[rows].max())],
             keep,
             reads={s: _keeper(s, values, last[rows] if s.part in slot_parts else None) for s, values in seen.items()},
             edits={site: set_to(value[rows]) for site, value in flat.items()},
@@ -223,10 +228,10 @@ def observe(
         if not values:
             raise ModelError(f"{model.name}: {site} is never reached in this architecture, so it cannot be read")
     split = partial(rearrange, pattern="(condition item) ... -> condition item ...", condition=len(batch.conditions))
-    answered = split(torch.cat(log_probs))
+    answered = split(torch.cat(log_probs)[order])
     refuse_nan(model, batch.items, answered.double().sum(0).cpu().numpy())
     # One site at a time, so that the pieces of a site are freed before the next one is joined.
-    return Run(model, batch, answered, {site: split(torch.cat(seen.pop(site))) for site in list(seen)})
+    return Run(model, batch, answered, {site: split(torch.cat(seen.pop(site))[order]) for site in list(seen)})
 
 
 def _keeper(site: Site, kept: list[Tensor], last: Int[Tensor, " row"] | None) -> Read:

@@ -31,6 +31,12 @@ SWAPPED = (Condition.CONFLICT, Condition.DISTRACTOR_SWAPPED)
 PARTS: tuple[Part, ...] = (*PATCHABLE_PARTS, "resid_post")
 
 
+@pytest.fixture(autouse=True)
+def _compare_again() -> None:
+    """No test relies on a comparison with whole passes in another test."""
+    patching._passed.clear()
+
+
 def get(hooked: Hooked, folder: Path, architecture: str) -> HookedModel:
     if architecture in tiny.ARCHITECTURES:
         return hooked(architecture, "bytes")
@@ -178,6 +184,23 @@ def test_layers_before_a_change_and_positions_before_it_are_not_run_again(hooked
     assert through([(Site(1, "resid_post"), one) for one in at]) == [-clean, -clean]
 
 
+def test_a_model_is_compared_with_whole_passes_once_and_again_for_longer_prompts(
+    hooked: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(hooked("gpt2", "bytes"))
+    short = run.take([int(run.batch.lengths.argmin())])
+    compared: list[int] = []
+
+    def compare(run: Run, parts: object) -> str:
+        compared.append(int(run.batch.lengths.max()))
+        return ""
+
+    monkeypatch.setattr(patching, "_difference_from_whole_passes", compare)
+    for one in (short, short, run, run, short):
+        assert patched_gaps(one, [(Site(0, "z", 1), None)])[1] == ""
+    assert compared == [int(short.batch.lengths.max()), int(run.batch.lengths.max())]
+
+
 def test_the_last_mlp_runs_at_the_answer_slot_alone(hooked: Hooked) -> None:
     model = hooked("llama")
     run = run_of(model, SWAPPED)
@@ -193,8 +216,8 @@ def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason
     hooked: Hooked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = hooked("gpt2")
-    patching = ActivationPatching(parts=("resid_pre", "attn_out"))
-    expected = measure(model, tiny.task(), patching)
+    probe = ActivationPatching(parts=("resid_pre", "attn_out"))
+    expected = measure(model, tiny.task(), probe)
     assert "whole_passes" not in expected.attrs
 
     def refuse(self: HookedModel, mask: Any) -> Any:
@@ -204,8 +227,9 @@ def test_a_model_without_cached_patching_takes_whole_passes_and_gives_the_reason
         return torch.zeros(mask.visible.shape, dtype=self.dtype)[:, None]
 
     for masks, why in ((refuse, "TypeError: forward"), (see_everything, "the logit gaps were off by")):
+        patching._passed.clear()
         monkeypatch.setattr(HookedModel, "_masks", masks)
-        found = measure(model, tiny.task(), patching)
+        found = measure(model, tiny.task(), probe)
         assert found.attrs["whole_passes"].startswith(why)
         np.testing.assert_allclose(found.values, expected.values, atol=1e-12)
 
