@@ -129,13 +129,13 @@ class Ablation(Knockout):
         giving = {item.group for donors in run.donors.values() for item in donors.items}
         can_give = set(self.cue_free_from) <= set(run.donors) and len(giving) > 1
         kinds = (self.kind, *(kind for kind in self.compared if kind != "cue_free" or can_give))
-        is_large = self.screening is not None and self.screening.is_needed(len(every))
+        is_large = (self.screening or Screening()).is_needed(len(every))
         if self.together:
             return self._together(run, self._with_random_sets(every), by_layer=is_large)
         if self.screening is not None and is_large:
             return self._screened(run, self.screening, every, kinds)
         names = list(map(str, every))
-        replacements = Replacements(run, self, kinds)
+        replacements = Replacements(run, self, kinds, by_layer=is_large)
         effects = torch.stack([replacements.effects([site]) for site in every], 1)
         attributes = _attributes(run, self.kind)
         if len(kinds) > 1:

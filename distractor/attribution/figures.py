@@ -75,9 +75,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
             for condition in labels(reading.data, "condition"):
                 colour, marker = colours.CONDITIONS[Condition(condition)], style.MARKERS[Condition(condition)]
                 _line(axes, cells.sel(quantity=quantity, condition=condition), condition, colour, marker)
-            axes.set_xticks(range(len(stages)), [_stage_name(stage) for stage in stages])
-            _thin_labels(axes, len(stages))
-            axes.set_xlabel("after layer, half")
+            _name_stages(axes, stages)
             style.reference_line(axes, neutral)
         left.set(title="Answer if the model stopped there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
@@ -360,9 +358,10 @@ def _finish_maps(
         if "marked" in cells
         else "means over items"
     )
+    grey = f"; grey: {attrs['absent']}" if "absent" in attrs and bool(cells["mean"].isnull().any()) else ""
     # The table beside it has the numbers that a warning has in brackets.
     warning = "\nWarning: " + re.sub(r" \([^)]*\)", "", attrs["warning"]) if attrs.get("warning") else ""
-    style.headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{warning}")
+    style.headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{grey}{warning}")
 
 
 def _example(reading: Reading, condition: str) -> list[tuple[str, str]]:
@@ -407,6 +406,21 @@ def _role_names(reading: Reading, roles: Sequence[str]) -> list[str]:
 def _stage_name(stage: str) -> str:
     layer, _, part = stage.removeprefix("L").partition(".")
     return {"resid_pre": "embed", "resid_mid": f"{layer} attn", "resid_post": f"{layer} MLP"}[part]
+
+
+def _name_stages(axes: "Axes", stages: Sequence[str], most: int = 14) -> None:
+    """Names every stage on the horizontal axis; if there are too many, the embedding and whole layers up to the last."""
+    names = [_stage_name(stage) for stage in stages]
+    if len(stages) <= most:
+        axes.set_xticks(range(len(stages)), names)
+        axes.set_xlabel("after layer, half")
+        _thin_labels(axes, len(stages))
+        return
+    layers = [place for place, name in enumerate(names) if name.endswith("MLP")]
+    shown = [0, *layers[:: -(-(len(layers) + 1) // most) * -1][::-1]]
+    axes.set_xticks(shown, [names[place].removesuffix(" MLP") for place in shown])
+    axes.set_xlabel("after layer")
+    axes.tick_params(axis="x", rotation=0)
 
 
 def _thin_labels(axes: "Axes", count: int, most: int = 14) -> None:

@@ -134,6 +134,8 @@ def _in_brief(results: ProbeResults, shown: "Sequence[tuple[str, Reading, Datase
         where = f"{probe} in {results.short(reading.source.name)}"
         if kind_of(reading.data) == "lens":
             sentences.append(f"{where}: {divergence_sentence(results, reading)}")
+        if screened := reading.data.attrs.get("screening"):
+            sentences.append(f"{where}: {screened['sentence']}.")
         if warning := reading.data.attrs.get("warning"):
             sentences.append(f"Warning, {where}: {warning}")
     return Group(Text("Further readings", style="bold"), *map(Text, sentences), Text(IN_FILES))
@@ -142,7 +144,7 @@ def _in_brief(results: ProbeResults, shown: "Sequence[tuple[str, Reading, Datase
 def behaviour_table(results: ProbeResults) -> Group:
     """Preference in conflict, T and D of each model."""
     table = FittedTable(
-        ("model", "parameters", "preference", "T\nnats", "D\nnats"), drop=("parameters", "T\nnats", "D\nnats"),
+        ("model", "parameters", "preference", "T\nnats", "D\nnats"), drop=("parameters", "preference"),
         all_in="--json has them",
     )  # fmt: skip
     for i, source in enumerate(results.sources):
