@@ -417,7 +417,8 @@ def _name_stages(axes: "Axes", stages: Sequence[str], most: int = 14) -> None:
         _thin_labels(axes, len(stages))
         return
     layers = [place for place, name in enumerate(names) if name.endswith("MLP")]
-    shown = [0, *layers[:: -(-(len(layers) + 1) // most) * -1][::-1]]
+    every = -(-len(layers) // (most - 1))
+    shown = [0, *(place for place in layers[::-every][::-1] if place > 1.5 * every)]  # none beside the embedding
     axes.set_xticks(shown, [names[place].removesuffix(" MLP") for place in shown])
     axes.set_xlabel("after layer")
     axes.tick_params(axis="x", rotation=0)

@@ -120,6 +120,40 @@ def test_labels_of_a_deep_model_are_shown_and_do_not_overlap(component: list[str
     check_page(figure, "components")
 
 
+def test_a_map_says_that_grey_cells_were_not_measured() -> None:
+    component = heads("z")
+    whole = reading(CHANGE, component=component, condition=PAIR)
+    some = whole.data.where(whole.data["component"].isin(component[::7]))
+    some.attrs |= {"absent": "not measured: its estimated effect is small"}
+    screened = Reading(whole.source, stored(some, 10))
+    for one, is_grey in ((whole, False), (screened, True)):
+        results = results_of(ablation=one)
+        figure = draw.components(results, one, means_of(TASK, one.data))
+        title = " ".join(figure.get_suptitle().split())
+        assert ("grey: not measured: its estimated effect is small" in title) == is_grey
+        check_page(figure, "screened components")
+
+
+@pytest.mark.parametrize(("layers", "shown"), [(3, 7), (30, 11), (80, 12)])
+def test_a_lens_names_whole_layers_of_a_deep_model(layers: int, shown: int) -> None:
+    stages = ["L0.resid_pre", *(f"L{n}.{part}" for n in range(layers) for part in ("resid_mid", "resid_post"))]
+    one = reading(
+        {"quantity": "what the model would answer if it stopped there", "unit": "nats; shares", "origin": "logit lens"},
+        quantity=["logit_gap", "distractor_preference"], stage=stages, condition=PAIR,
+    )  # fmt: skip
+    figure = draw.lens(results_of(logit_lens=one), one, means_of(TASK, one.data))
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        names = [label.get_text() for label in axes.get_xticklabels()]
+        assert (names[0], len(names)) == ("embed", shown)
+        assert names[-1] == (f"{layers - 1} MLP" if layers == 3 else str(layers - 1))
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert all(before.x1 <= after.x0 for before, after in pairwise(boxes))
+        steps = {int(b) - int(a) for a, b in pairwise(names[1:])} if layers > 3 else {1}
+        assert len(steps) == 1
+    check_page(figure, "lens")
+
+
 def test_maps_of_a_deep_model_by_role_fit_a_page() -> None:
     parts = ["resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post"]
     layers, roles = [str(layer) for layer in range(LAYERS)], [f"word-{n}" for n in range(12)]
