@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PAIR = (Condition.CONFLICT, Condition.CONGRUENT)
 OUTPUTS = (".z", ".mlp_out")  # components that can be a task's sites
+LEAST_PULL = DELTA_D / 2  # in nats; half of δ_D, so that curves over size or training keep the start of a rise
 SHARE = 0.8  # the chosen sites are the strongest ones that together carry this share of all effects of their sign
 
 Half = Bool[ndarray, " item"]
@@ -130,9 +131,9 @@ def choose(
     With a `pair` (`patching_pair`), sites are chosen by patching between its prompts. Without it, they are chosen by the
     losses of T and D when components are knocked out one at a time.
 
-    A task has no sites if its pull may be below δ_D: by the interval of the pair's gap, which is 2T or 2D, or by that of
-    the sites' losses together. A smaller pull can still differ from 0, and the sites with the largest effects are then
-    noise.
+    A task has no sites if its pull may be below `LEAST_PULL`: by the interval of the pair's gap, which is 2T or 2D, or by
+    that of the sites' losses together. A smaller pull can still differ from 0, and the sites with the largest effects are
+    then noise.
     """
     of_half = [name for name, is_in in zip(groups, half, strict=True) if is_in]
     if pair is not None:
@@ -190,7 +191,7 @@ def _by_patching(patching: Reading, half: Half, groups: Sequence[str]) -> tuple[
     be almost equal. `groups` are those of the half.
     """
     gap = mean_interval(patching.data["pair_gap"].values[half], groups)
-    if not _exceeds(gap, 2 * DELTA_D):
+    if not _exceeds(gap, 2 * LEAST_PULL):
         return ()
     names = [name for name in labels(patching.data, "component") if name.endswith(OUTPUTS)]
     effects = _noising(patching).sel(component=names).values[:, half].mean(-1) * np.sign(gap.mean)
@@ -201,7 +202,7 @@ def _by_loss(names: Sequence[str], lost: Float[ndarray, "component item"], group
     """Components with the largest losses; none if their losses together may be almost 0."""
     chosen = _strongest(names, lost.mean(-1))
     together = lost[[names.index(name) for name in chosen]].sum(0)
-    return chosen if chosen and _exceeds(mean_interval(together, groups), DELTA_D) else ()
+    return chosen if chosen and _exceeds(mean_interval(together, groups), LEAST_PULL) else ()
 
 
 def _exceeds(value: Mean, least: float) -> bool:
