@@ -31,7 +31,7 @@ Hooked = Callable[..., "HookedModel"]
 
 LONG = {
     "test_attribute.py", "test_cli.py", "test_compare.py", "test_docs.py", "test_edited_models.py", "test_format_options.py",
-    "test_fuzz.py", "test_latent_distractor.py", "test_main_job.py", "test_overcoming_calibration.py", "test_resume.py",
+    "test_fuzz.py", "test_main_job.py", "test_overcoming.py", "test_overcoming_calibration.py", "test_resume.py",
 }  # fmt: skip
 """The files that take longest. They come first, so that no worker is left with one while the others have finished."""
 

@@ -1,6 +1,7 @@
 """Searches a stream of training documents for prompts of the evaluation."""
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,13 @@ RESERVED = (Condition.CONFLICT, Condition.CONGRUENT, Condition.DISTRACTOR_SWAPPE
 """Conditions whose prompts are reserved for the evaluation: no stream contains one."""
 
 
+@cache
+def reserved_prompts(task: str) -> tuple[str, ...]:
+    """The prompts of a task that no stream contains, in alphabetical order."""
+    items = TASKS[task]().items
+    return tuple(sorted({text for item in items for condition in RESERVED for text in item.wordings(condition)}))
+
+
 @np.errstate(over="ignore")
 def search(task: str, documents: Stream, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """Search each position of each document for reserved prompts of a task, and return counts.
@@ -22,11 +30,9 @@ def search(task: str, documents: Stream, tokenizer: PreTrainedTokenizerFast) -> 
     Raises:
         ValueError: the stream contains a reserved prompt.
     """
-    prompts = sorted(
-        {wording for item in TASKS[task]().items for condition in RESERVED for wording in item.wordings(condition)}
-    )
+    prompts = reserved_prompts(task)
     by_length: dict[int, set[bytes]] = {}
-    for ids in tokenizer(prompts, add_special_tokens=False)["input_ids"]:
+    for ids in tokenizer(list(prompts), add_special_tokens=False)["input_ids"]:
         by_length.setdefault(len(ids), set()).add(np.array(ids, dtype=np.uint16).tobytes())
     distinct = np.unique(documents.tokens, axis=0)
     first_tokens = {int(np.frombuffer(prompt, dtype=np.uint16)[0]) for same in by_length.values() for prompt in same}
