@@ -2,36 +2,86 @@
 
 import json
 import re
+from itertools import product
+from pathlib import Path
 
 import pytest
+from xarray import DataArray
 
 from distractor.attribution import report
 from distractor.attribution.answer import answers
 from distractor.attribution.ranked_sites import AGAINST, MOST, ON_PATH, SILENCES, WRITES, WRITES_BOTH, WRITES_TRUE
 from distractor.attribution.tables import tables
+from distractor.probing.cells import labels
 from distractor.probing.overcome import how_overcome
-from planted_runs import KINDS, Read
-from shelf import PLANTED
+from distractor.probing.probe_results import ProbeResults
+from networks import ARCHITECTURES, Architecture
+from planted_runs import KINDS, Read, probed
+from shelf import NOISE, PLANTED
 from shown import check_widths, printed
+
+EVERY = [*product(PLANTED, ARCHITECTURES, (0.0, NOISE))]
+
+
+def check_claims(name: str, results: ProbeResults) -> None:
+    """Every site that is named does what was planted, and every site that writes is named."""
+    planted = PLANTED[name]()
+    (overcome,) = how_overcome(results)
+    assert overcome.found.label == planted.answer
+    (answer,) = answers(results, [overcome])
+    does = {site: one.does for one in answer.sites for site in one.sites}
+    said = {kind: {site for site in does if does[site].startswith(kind)} for kind in (WRITES, WRITES_TRUE, WRITES_BOTH)}
+    assert said[WRITES] >= planted.writers & planted.distractor - said[WRITES_BOTH]
+    assert said[WRITES] <= planted.distractor
+    if name != "inversion":
+        assert said[WRITES_TRUE] == planted.writers & planted.true - said[WRITES_BOTH]
+    assert said[WRITES_BOTH] == ({"L1.mlp_out"} if name == "shared_mlp" else set())
+    is_silenced = name.startswith("suppression_by")
+    assert {site for site in does if does[site] == SILENCES} == (planted.suppressors if is_silenced else set())
+    assert {site for site in does if does[site] == AGAINST} == ({"L2H0.z"} if "downstream" in name else set())
+    paths = {site for site in does if does[site].startswith(ON_PATH)}
+    assert paths <= planted.true | planted.distractor | planted.suppressors
+    (strength,) = results.strengths
+    assert set(strength.chosen.true) <= planted.true | planted.distractor | planted.suppressors
+    assert set(strength.chosen.distractor) <= planted.distractor
+    sizes = [abs(one.effect.mean) for one in answer.sites]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) <= MOST
+
+
+def check_separated(effects: DataArray, planted: frozenset[str], others: set[str]) -> None:
+    """Each planted site has a larger effect than each site that does nothing (an AUROC of 1)."""
+    size = abs(effects.mean("item"))
+    of_planted, of_others = (size.sel(component=sorted(sites)).values for sites in (planted, others))
+    assert of_planted.min() > of_others.max()
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_each_ranked_site_does_what_was_planted(name: str, read: Read) -> None:
-    planted, results = PLANTED[name](), read(name)
-    (answer,) = answers(results, how_overcome(results))
-    does = {site: one.does for one in answer.sites for site in one.sites}
-    said = {kind: {site for site in does if does[site].startswith(kind)} for kind in (WRITES, WRITES_TRUE, WRITES_BOTH)}
-    assert said[WRITES] == planted.writers & planted.distractor - said[WRITES_BOTH]
-    if name != "inversion":
-        assert said[WRITES_TRUE] == planted.writers & planted.true - said[WRITES_BOTH]
-    assert said[WRITES_BOTH] == ({"L1.mlp_out"} if name == "shared_mlp" else set())
-    assert {site for site in does if does[site] == SILENCES} == (planted.suppressors if "scores" in name else set())
-    assert {site for site in does if does[site] == AGAINST} == ({"L2H0.z"} if "downstream" in name else set())
-    paths = {site for site in does if does[site].startswith(ON_PATH)}
-    assert paths <= planted.true | planted.distractor | planted.suppressors
-    sizes = [abs(one.effect.mean) for one in answer.sites]
-    assert sizes == sorted(sizes, reverse=True)
-    assert len(sizes) <= MOST
+    check_claims(name, read(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "architecture", "noise"), EVERY)
+def test_every_claim_about_a_planted_model_is_right(
+    name: str, architecture: Architecture, noise: float, tmp_path: Path
+) -> None:
+    planted, results = PLANTED[name](), probed(name, tmp_path, (architecture, noise))
+    check_claims(name, results)
+    (alone,) = results.readings["overcoming"]
+    components = {one for one in labels(alone.data, "component") if "." in one}
+    others = components - planted.sites
+    if planted.distractor:
+        writers = planted.distractor & planted.writers
+        check_separated(alone.data.sel(exchange="transplant", condition="distractor_only"), writers, others)
+    true, swapped = (
+        results.readings[f"head_patching{end}"][0].data.sel(direction="noising").squeeze("pair", drop=True)
+        for end in ("", "/distractor_swapped")
+    )
+    # The fact is the same in both prompts of the true task's pair; a silenced head does nothing in conflict.
+    check_separated(true, planted.true - frozenset({"L0H1.z"} if name == "inversion" else ()), others)
+    if planted.distractor and not name.startswith("suppression_by"):
+        check_separated(swapped, planted.distractor, others)
 
 
 def test_the_sentence_names_the_answer_and_its_sites(read: Read) -> None:

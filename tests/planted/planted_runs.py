@@ -24,10 +24,10 @@ KINDS: dict[str, tuple[Architecture, float]] = {
 }
 
 
-def probed(name: str, folder: Path) -> ProbeResults:
-    """The default probes in the planted model `name`, which is saved in `folder`."""
-    planted = PLANTED[name]()
-    of = source(folder, name, planted, KINDS[name][0], noise=KINDS[name][1])
+def probed(name: str, folder: Path, kind: tuple[Architecture, float] | None = None) -> ProbeResults:
+    """The default probes in the planted model `name`, which is saved in `folder`, of a kind; None: as in `KINDS`."""
+    planted, (architecture, noise) = PLANTED[name](), kind or KINDS[name]
+    of = source(folder, name, planted, architecture, noise=noise)
     probes = {probe: PROBES[probe] for probe in DEFAULT}
     settings = Settings(device="cpu", self_check=False)
     return attribute(planted.task(16), [of], probes, store=Store(folder / "cells"), settings=settings)
