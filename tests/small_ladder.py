@@ -1,5 +1,6 @@
 """A small ladder and a small hub cache: models with random weights that replace the embedded models and Pythia."""
 
+import gc
 import json
 import os
 import signal
@@ -83,6 +84,7 @@ def in_child(action: Callable[[], object]) -> int:
     """Run `action` in a copy of this process; return its exit status, or minus the signal that ended it."""
     sys.stdout.flush()
     sys.stderr.flush()
+    gc.freeze()  # so that the child does not search for garbage in, and thereby copy, all that this process holds
     child = os.fork()
     if not child:
         status = 1
@@ -91,6 +93,7 @@ def in_child(action: Callable[[], object]) -> int:
             status = 0
         finally:
             os._exit(status)
+    gc.unfreeze()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

@@ -692,8 +692,8 @@ def test_seeds_and_step_ranges_of_a_family_file_are_expanded(tmp_path: Path) -> 
         (f"[mine]\nstep = {2**70}\n[mine.models]\na = {{ folder = 'x' }}", f"step: .*{2**63}.*{2**70}"),
         (f"[mine]\nseeds = [{2**64}]\n[mine.models]\na = {{ folder = 'x-{{seed}}' }}", "seeds.0: "),
         (
-            f"[mine]\nseeds = {[*range(1_000_000)]}\n[mine.models]\na = {{ folder = 'x-{{seed}}' }}",
-            "at most 10,000 models.* 1,000,000",
+            f"[mine]\nseeds = {[*range(10_001)]}\n[mine.models]\na = {{ folder = 'x-{{seed}}' }}",
+            "at most 10,000 models.* 10,001",
         ),
         (
             "[mine]\ncheckpoint = '{step}'\nsteps = [{ from = 0, to = 1000000000000, by = 1 }]\n[mine.models]\n"
