@@ -25,6 +25,7 @@ from distractor.statistics.random_sets import ENOUGH
 if TYPE_CHECKING:
     from xarray import DataArray, Dataset
 
+GREEK = "ωκρβ"  # quantities, which no sentence writes with a capital letter
 TOP = 8  # the number of sites, heads or stages in a table
 MAPS = 3  # the largest number of maps side by side
 ALL_IN = "--json and the files in readings/ have them"
@@ -241,8 +242,12 @@ def read_out_table(over: ReadOutOverSize) -> Group:
 
 
 def in_sentence(text: str) -> str:
-    """A clause as a sentence."""
-    return f"{text[:1].upper()}{text[1:]}."
+    """A clause as a sentence.
+
+    >>> in_sentence("it counts"), in_sentence("ω = 0.53")
+    ('It counts.', 'ω = 0.53.')
+    """
+    return f"{text}." if text[:1] in GREEK else f"{text[:1].upper()}{text[1:]}."
 
 
 def reading_table(results: ProbeResults, probe: str, reading: Reading, cells: "Dataset") -> Group:
