@@ -79,6 +79,7 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
         _points(axes, {**named, gap: (result.mean(models, "logit_gap", only), colours.CONDITIONS[only])})
         axes.set_xlabel("nats")
         axes.set_xlim(*_at_least_one_nat(axes.get_xlim()))
+        axes.locator_params(axis="x", nbins=5)
         style.reference_line(axes, 0, vertical=True)
         return
     pulls = [(label, colour, marker, "-", pull, None) for pull, (label, colour, marker) in style.PULL_STYLES.items()]

@@ -211,17 +211,18 @@ def _warnings(result: AblationResult) -> Iterator[str]:
 def _method(result: AblationResult, summary: Mapping[str, Any]) -> str:
     """A paragraph with the numbers of this run, which a paper can quote."""
     task, sizes, seeds = result.task, result.n_params, len(result.sizes[0])
-    span = (
-        f"{sizes[0]:,} parameters"
-        if len(sizes) == 1
-        else f"{len(sizes)} sizes from {sizes[0]:,} to {sizes[-1]:,} parameters"
-    )
+    if len(sizes) > 1:
+        span = f"{counted(len(sizes), 'size')} from {sizes[0]:,} to {sizes[-1]:,} parameters"
+        to = f"models of {span}, {counted(seeds, 'seed')} each"
+    else:
+        name = result.sources[0].name if seeds == 1 else f"{seeds} seeds of {result.size_names[0]}"
+        to = f"{name} ({sizes[0]:,} parameters)"
     shots = f", after {counted(task.format.shots, 'worked example')}" if task.format.shots else ""
     neutral = Condition.NEUTRAL in task.conditions
     gap = "gap(neutral)" if neutral else "0 (labels are balanced)"
     sentences = [
-        f"We posed {summary['items']:,} items of {task.name} ({result.n_groups:,} groups) to models of {span}, "
-        f"{counted(seeds, 'seed')} each, in {result.settings.dtype}. Each item was posed under the conditions "
+        f"We posed {summary['items']:,} items of {task.name} ({result.n_groups:,} groups) to {to}, in "
+        f"{result.settings.dtype}. Each item was posed under the conditions "
         f"{', '.join(task.conditions)}{shots}.",
         "An answer's score is the sum of its tokens' log-probabilities after the prompt. The logit gap is log p(true answer) "
         "− log p(distractor's answer), and preference is p(distractor) / (p(true) + p(distractor)).",
