@@ -82,9 +82,9 @@ def test_every_model_of_the_ladder_that_is_named_exists() -> None:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def program() -> Iterator[Path]:
     """A `distractor` that starts at once."""
-    with warm(tmp_path_factory.mktemp("warm"), environment(), (*STATISTICS, *MODELS)) as path:
+    with warm(environment(), (*STATISTICS, *MODELS)) as path:
         yield path
 
 
@@ -96,14 +96,14 @@ def test_the_commands_of_a_page_print_what_it_shows(page: Path, program: Path, t
 
 @pytest.mark.parametrize("command", ["tasks", "ablate --task none"])
 def test_a_program_that_starts_at_once_does_the_same(command: str, program: Path, tmp_path: Path) -> None:
-    at_once, as_usual = (
+    at_once, ordinary = (
         subprocess.run(["distractor", *command.split()], env=given, cwd=tmp_path, capture_output=True)
         for given in (environment(program.parent), environment())
     )
     assert (at_once.returncode, at_once.stdout, at_once.stderr) == (
-        as_usual.returncode,
-        as_usual.stdout,
-        as_usual.stderr,
+        ordinary.returncode,
+        ordinary.stdout,
+        ordinary.stderr,
     )
 
 

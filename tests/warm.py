@@ -1,11 +1,12 @@
 """A `distractor` that starts at once: each command runs in a copy of a process that has imported the libraries.
 
-A command takes seconds to import them. Its arguments, folder, environment, streams and exit status are those of a command
-that is run as usual.
+A command takes seconds to import them. Its arguments, folder, environment, streams and exit status are those of an
+ordinary command.
 """
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,18 +78,18 @@ sys.exit(server.recv(1)[0])
 
 
 @contextmanager
-def warm(folder: Path, environment: Mapping[str, str], libraries: tuple[str, ...]) -> Iterator[Path]:
-    """The path of the executable, in `folder`; it works within the block. The locale is that of `environment`."""
-    path, client = folder / "socket", folder / "distractor"
-    client.write_text(CLIENT.format(python=sys.executable, path=str(path)), encoding="utf-8")
-    client.chmod(0o755)
-    command = [sys.executable, "-P", "-c", SERVER, str(path), *libraries]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stdout is not None
-            assert server.stdout.readline() == "ready\n"
-            yield client
-        finally:
-            server.kill()
+def warm(environment: Mapping[str, str], libraries: tuple[str, ...]) -> Iterator[Path]:
+    """The path of the program, which works within the block. Its locale is that of `environment`."""
+    with tempfile.TemporaryDirectory() as folder:  # a short path, as sockets need
+        path, client = Path(folder) / "socket", Path(folder) / "distractor"
+        client.write_text(CLIENT.format(python=sys.executable, path=str(path)), encoding="utf-8")
+        client.chmod(0o755)
+        command = [sys.executable, "-P", "-c", SERVER, str(path), *libraries]
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, env=environment, text=True, **streams) as server:
+            try:
+                assert server.stdout is not None
+                assert server.stdout.readline() == "ready\n"
+                yield client
+            finally:
+                server.kill()

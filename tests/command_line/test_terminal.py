@@ -21,9 +21,9 @@ FULL = Path("/dev/full")
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def program() -> Iterator[Path]:
     """A `distractor` that starts at once, in an ASCII locale."""
-    with warm(tmp_path_factory.mktemp("warm"), {**os.environ, **ASCII}, STATISTICS) as path:
+    with warm({**os.environ, **ASCII}, STATISTICS) as path:
         yield path
 
 
