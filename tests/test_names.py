@@ -1,22 +1,16 @@
 """Names that users give are safe to print, and different names give different files."""
 
-import doctest
 from itertools import combinations
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from distractor import names
 from distractor.names import file_name, printable, readable
 
 pytestmark = pytest.mark.quick
 
 PARTS = st.lists(st.text("aB/-.@0ü\n", min_size=1, max_size=6), min_size=2, max_size=2)
-
-
-def test_the_examples_are_right() -> None:
-    assert doctest.testmod(names).failed == 0
 
 
 @given(PARTS, PARTS)

@@ -45,8 +45,9 @@ def prefers_distractor(preference: Float[ndarray, " seed"]) -> Bool[ndarray, " s
 def modes(preference: Float[ndarray, " seed"]) -> Modes:
     """The modes of one size, from each seed's mean preference.
 
-    >>> modes(np.array([0.9, 0.8, 0.2]))
-    Modes(seeds=3, above=2, level_above=0.85, level_below=0.2)
+    >>> import numpy
+    >>> modes(numpy.array([0.9, 0.75, 0.2]))
+    Modes(seeds=3, above=2, level_above=0.825, level_below=0.2)
     """
     is_above = prefers_distractor(preference)
     levels = [float(part.mean()) if len(part) else None for part in (preference[is_above], preference[~is_above])]

@@ -1,14 +1,11 @@
 """Headers are found in any case, under usual names and with units; what could mean two things is refused."""
 
-import doctest
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from distractor.curves import columns, model_size, tasks_report
 from distractor.curves.columns import read_header
 from distractor.curves.curve_file import curve_of, read_curve
 from distractor.curves.model_size import family_in, parse_model
@@ -217,13 +214,6 @@ def test_filters_accept_any_case_and_any_number(tmp_path: Path) -> None:
             expect(read_curve([str(tmp_path / name)], CurveRequest(where=(where,))))
     with pytest.raises(ScalingError, match=r"no row has step = 7; the values are 1000.0"):
         read_curve([str(tmp_path / "t.parquet")], CurveRequest(where=(("step", "7"),)))
-
-
-@pytest.mark.parametrize("module", [columns, model_size, tasks_report])
-def test_examples_in_docstrings_hold(module: ModuleType) -> None:
-    found = doctest.testmod(module)
-    assert found.attempted > 0
-    assert found.failed == 0
 
 
 def test_headers_are_divided_into_name_and_unit() -> None:

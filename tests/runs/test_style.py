@@ -1,25 +1,13 @@
 """Numbers in cells of a map."""
 
-import doctest
 from itertools import pairwise
-from types import ModuleType
 
 import pytest
 from matplotlib.figure import Figure
 
-from distractor.runs import colours, style
-from distractor.runs.page import render
 from distractor.runs.style import in_cell, log_axis
-from distractor.text import format_task
 
 pytestmark = pytest.mark.quick
-
-
-@pytest.mark.parametrize("module", [colours, format_task, render, style])
-def test_the_examples_are_right(module: ModuleType) -> None:
-    tested = doctest.testmod(module)
-    assert tested.attempted
-    assert not tested.failed
 
 
 @pytest.mark.parametrize(
