@@ -11,7 +11,7 @@ from distractor.runs import colours, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH = 6.5  # inches
+WIDTH = 5.0  # inches
 ROW = 0.3  # inches, of a site
 NAMED = 3  # sites of a set that are named
 

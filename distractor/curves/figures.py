@@ -48,6 +48,18 @@ def shape(judged: JudgedCurve) -> Figure:
         return figure
 
 
+def curve_panel(axes: "Axes", judged: JudgedCurve) -> None:
+    """The curve as one panel of a page."""
+    _draw_curve(axes, judged)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+
+
+def published_panel(axes: "Axes", curves: Sequence[Published]) -> None:
+    """Published curves as one panel of a page."""
+    _draw_published(axes, curves)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=7, borderaxespad=0)
+
+
 def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     curve = judged.curve
     x, colour = list(curve.sizes), colours.of_quantity(curve.quantity)

@@ -44,7 +44,12 @@ class JudgedCurve:
     @property
     def sentences(self) -> list[str]:
         """The result at both levels, then the notes."""
-        return [_weights_sentence(self), _models_sentence(self), *self.notes]
+        return [*self.levels, *self.notes]
+
+    @property
+    def levels(self) -> list[str]:
+        """The result for these weights (level 1) and for models like these (level 2)."""
+        return [_weights_sentence(self), _models_sentence(self)]
 
     @property
     def notes(self) -> list[str]:

@@ -38,8 +38,9 @@ def manifest(
 
 
 def write(folder: RunFolder, judged: JudgedCurve) -> dict[str, Any]:
-    """Write figures, the curve's numbers and the summary; return the summary."""
+    """Write figures, the curve's numbers, the page and the summary; return the summary."""
     from distractor.curves import figures as drawing
+    from distractor.curves.page import page as page_of
     from distractor.runs.parts_figure import parts
 
     summary = judged.as_dict()
@@ -50,12 +51,22 @@ def write(folder: RunFolder, judged: JudgedCurve) -> dict[str, Any]:
     seeds = [f"seed{seed}" for seed in judged.curve.seeds]
     rows = [[*(row[name] for name in COLUMNS), *row["seeds"].values()] for row in summary["sizes"]]
     folder.write_csv("curve", [*COLUMNS, *seeds], rows)
+    folder.write_page(page_of(judged, list(figures), folder.manifest))
     folder.write_summary(summary)
     return summary
 
 
 def page(judged: JudgedCurve) -> Group:
     """The curve as a table, the result at both levels, secondary tests and published results."""
+    sentences = (*judged.sentences, *secondary_sentences(judged), *reference_sentences(judged))
+    lines = [Text(sentence) for sentence in sentences]
+    if judged.parts and judged.parts.caution:
+        lines.append(Text(f"Note: {judged.parts.caution}."))
+    return Group(sizes_table(judged), Text(), *lines)
+
+
+def sizes_table(judged: JudgedCurve) -> Group:
+    """The curve as a table."""
     curve = judged.curve
     seeds = len(curve.seeds)
     items = "" if curve.n_items is None else f"{curve.n_items} items in {len(curve.groups)} groups, "
@@ -67,16 +78,12 @@ def page(judged: JudgedCurve) -> Group:
         row = rows[index]
         models = "–" if row["models_low"] is None else _between(row["models_low"], row["models_high"])
         table.add_row(f"{row['size']:,.15g}", number(row["mean"], 3), _between(row["low"], row["high"]), models)
-    lines = [Text(sentence) for sentence in judged.sentences]
-    if len(rows) > MOST_ROWS:
-        lines.insert(0, Text(f"{MOST_ROWS} of {len(rows):,} sizes are shown; curve.csv has all."))
-    lines += [Text(line) for line in (*_secondary(judged), *_references(judged))]
-    if judged.parts and judged.parts.caution:
-        lines.append(Text(f"Note: {judged.parts.caution}."))
-    return Group(Text(title, style="bold"), table, Text(), *lines)
+    all_in = [Text(f"{MOST_ROWS} of {len(rows):,} sizes are shown; curve.csv has all.")] * (len(rows) > MOST_ROWS)
+    return Group(Text(title, style="bold"), table, *all_in)
 
 
-def _secondary(judged: JudgedCurve) -> Iterator[str]:
+def secondary_sentences(judged: JudgedCurve) -> Iterator[str]:
+    """What the secondary tests say."""
     opinion = judged.shape.secondary
     tests = {"two lines": opinion.two_lines, "Lind–Mehlum": opinion.lind_mehlum}
     results = [f"{name}: {test if isinstance(test, str) else _turns(test.turns)}" for name, test in tests.items()]
@@ -90,7 +97,8 @@ def _turns(turns: bool) -> str:
     return "turn" if turns else "no turn"
 
 
-def _references(judged: JudgedCurve) -> Iterator[str]:
+def reference_sentences(judged: JudgedCurve) -> Iterator[str]:
+    """The published curves, and their sources."""
     for curve in judged.references:
         points = ", ".join(f"{point.accuracy:.2f}" for point in curve.points)
         yield f"Published: {curve.title}: {points}."

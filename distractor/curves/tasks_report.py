@@ -18,6 +18,8 @@ LONGEST = 80  # most characters of a folder's name
 
 def write(folder: RunFolder, tasks: JudgedTasks) -> dict[str, Any]:
     """Write one curve into `folder`, or each of several into `tasks/NAME`; return the summary."""
+    from distractor.curves.page import overview
+
     if len(tasks.judged) == 1 and not tasks.left_out:
         return report.write(folder, tasks.judged[0])
     summaries: dict[str, Any] = {}
@@ -33,6 +35,8 @@ def write(folder: RunFolder, tasks: JudgedTasks) -> dict[str, Any]:
         },
         "left_out": list(tasks.left_out),
     }
+    pages = {name: f"tasks/{folder_name(name)}/report.html" for name in summaries}
+    folder.write_page(overview(tasks, _overview_table(tasks), pages, folder.manifest))
     folder.write_summary(summary)
     return summary
 
@@ -42,6 +46,15 @@ def page(tasks: JudgedTasks) -> Group:
     pages = [report.page(judged) for judged in tasks.judged]
     if len(pages) == 1 and not tasks.left_out:
         return pages[0]
+    described = [
+        part
+        for judged, shown in zip(tasks.judged, pages, strict=True)
+        for part in (Text(), Text(f"Task {judged.curve.task}", style="bold"), shown)
+    ]
+    return Group(_overview_table(tasks), *(Text(f"Left out: {reason}.") for reason in tasks.left_out), *described)
+
+
+def _overview_table(tasks: JudgedTasks) -> Group:
     table = FittedTable(
         ("task", "sizes", "label", "p of the turn", "p over tasks", "turn over tasks"),
         drop=("sizes", "turn over tasks", "p over tasks", "p of the turn"), all_in="--json has them",
@@ -50,14 +63,10 @@ def page(tasks: JudgedTasks) -> Group:
     for judged, p, over, turns in rows:
         sizes, shown = str(len(judged.curve.sizes)), "yes" if turns else "no"
         table.add_row(str(judged.curve.task), sizes, judged.shape.label, p_value(p), p_value(over), shown)
-    title = Text(f"{len(pages)} task{'s' * (len(pages) > 1)}; p over tasks is adjusted by Holm", style="bold")
-    left_out = [Text(f"Left out: {reason}.") for reason in tasks.left_out]
-    described = [
-        part
-        for judged, shown in zip(tasks.judged, pages, strict=True)
-        for part in (Text(), Text(f"Task {judged.curve.task}", style="bold"), shown)
-    ]
-    return Group(title, table, *left_out, *described)
+    title = Text(
+        f"{len(tasks.judged)} task{'s' * (len(tasks.judged) > 1)}; p over tasks is adjusted by Holm", style="bold"
+    )
+    return Group(title, table)
 
 
 def folder_name(task: str) -> str:

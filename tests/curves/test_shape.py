@@ -13,15 +13,19 @@ import numpy as np
 import pytest
 
 from distractor.curves import figures as plot
+from distractor.curves import tasks_report
 from distractor.curves.curve_file import Curves, curve_of
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.judge_tasks import judge_tasks
+from distractor.curves.page import page as web_page
 from distractor.curves.published import find_published, known_references, published
 from distractor.curves.report import page
 from distractor.curves.request import CurveRequest
 from distractor.curves.tasks_report import folder_name
 from distractor.errors import ScalingError
+from distractor.runs.folder import RunFolder
 from distractor.runs.item_parts import CAUTION, parts_of
+from distractor.runs.page.render import render_page
 from distractor.runs.parts_figure import parts
 from distractor.runs.tables import console
 from distractor.statistics.composed import compose, composed
@@ -29,6 +33,7 @@ from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import HARNESS_SHARES, NATS, SHARES, judge_means
 from distractor.statistics.sign_flips import holm
 from distractor.text.task import RIGHT, Answer
+from page_outline import Outline
 from shown import check_page, check_widths
 
 SIZES = tuple(1000 * 2**k for k in range(9))
@@ -594,3 +599,36 @@ def test_a_page_of_many_sizes_shows_some_and_names_the_file_with_all(capsys: pyt
     assert (len(rows), rows[0], rows[-1]) == (40, 100, 12_000)
     assert "40 of 120 sizes are shown; curve.csv has all." in printed
     assert len(plot.shape(judged).axes[0].lines[0].get_xdata()) == 120
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_web_page_has_the_shape_first_and_every_size(seeds: int) -> None:
+    judged = judge_curve(curve(U, seeds=seeds), references=["opt"], task="negation_qa")
+    outline = Outline(render_page(web_page(judged, ["shape"], {})))
+    ids = [attributes["id"] for attributes in outline.all("section")]
+    assert ids == ["curve", "tests", "sizes", "warnings", "method"]
+    first, second = judged.levels[:: -1 if seeds > 1 else 1]
+    evidence = "about models like these" if seeds > 1 else "about these weights alone"
+    places = [
+        outline.text.index(text) for text in ("U-shaped", first, second, evidence, "The curve", "Secondary tests")
+    ]
+    assert places == sorted(places)
+    for size, mean in zip(SIZES, judged.mean, strict=True):
+        assert f"{size:,} {mean:.3f}" in outline.text
+    drawn = [str(each["aria-label"]) for each in outline.all("div") if each.get("role") == "img"]
+    assert len(drawn) == 2
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_several_tasks_have_an_overview_that_links_the_page_of_each(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    curves = tuple(replace(curve(shares), task=task) for task, shares in (("a", U), (hostile, RISE)))
+    tasks_report.write(RunFolder(tmp_path), judge_tasks(Curves(curves, ("b: too few sizes",)), judge_curve))
+    html = (tmp_path / "report.html").read_text()
+    outline = Outline(html)
+    assert hostile not in html
+    assert "1 of 2 tasks turn" in outline.texts
+    assert "Left out: b: too few sizes." in outline.text
+    links = [str(link["href"]) for link in outline.all("a") if not str(link["href"]).startswith("#")]
+    assert len(links) == 2
+    assert all((tmp_path / link).is_file() for link in links)

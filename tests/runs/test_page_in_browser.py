@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
@@ -19,10 +20,13 @@ from distractor.ablation.report import write
 from distractor.attribution import report as attribution_report
 from distractor.comparison import report as comparison_report
 from distractor.comparison.compare import compare
+from distractor.curves import report as curve_report
+from distractor.curves.judge_curve import judge_curve
 from distractor.models.source import Source
 from distractor.runs.folder import RunFolder
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
+from distractor.statistics.curve import Curve
 from planted_runs import probed, under_names
 from probes import PROBES
 from simulated_runs import MANIFEST, html_of, many, simulated
@@ -177,7 +181,27 @@ def comparison(folder: Path) -> None:
     comparison_report.write(RunFolder(folder), [result])
 
 
-RUNS = {"attribute": attribution, "compare": comparison}
+def shape(folder: Path) -> None:
+    """The page of a curve of three seeds with published curves and a hostile task."""
+    rng = np.random.default_rng(0)
+    values = np.array([0.5, 0.3, 0.1, 0.6])[:, None] + rng.normal(0, 0.1, (3, 4, 20)).clip(-0.1, 0.1)
+    groups = tuple(f"g{k}" for k in range(20))
+    sizes = (10**6, 10**7, 10**8, 10**9)
+    curve = Curve(
+        "accuracy",
+        "parameters",
+        sizes,
+        (0, 1, 2),
+        values.mean(-1),
+        values=values,
+        groups=groups,
+        n_items=20,
+        task=HOSTILE,
+    )
+    curve_report.write(RunFolder(folder), judge_curve(curve, references=["opt", "gpt3"], task="negation_qa"))
+
+
+RUNS = {"attribute": attribution, "compare": comparison, "shape": shape}
 
 
 @pytest.mark.parametrize("command", RUNS)

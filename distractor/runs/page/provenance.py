@@ -1,12 +1,12 @@
 """The last section of every page: the command, versions and hashes from the manifest, and the files of the run."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from distractor.runs.page.blocks import Facts, Files, Section
 
-ONE_BY_ONE = ("command", "versions", "task", "models", "formats")
+ONE_BY_ONE = ("command", "versions", "task", "models", "formats", "files")
 
 
 def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[Section, ...]:
@@ -16,27 +16,37 @@ def provenance(manifest: Mapping[str, Any], files: Mapping[str, str]) -> tuple[S
     """
     if not manifest:
         return ()
-    tasks = manifest["task"] if isinstance(manifest["task"], list) else [manifest["task"]]
-    facts = {"command": shlex.join(["distractor", *manifest["command"][1:]])}
-    for task in tasks:
-        name = f" {task['name']}" if len(tasks) > 1 else ""
-        facts |= {
-            f"task{name}": f"{task['name']}, {task['items']} items from {task['source']}",
-            f"hash of the task{name}": task["hash"],
-        }
+    facts = {"command": shlex.join(["distractor", *manifest["command"][1:]])} | dict(_tasks(manifest["task"]))
     facts |= {
         name: _text(value) for name, value in manifest.items() if name not in ONE_BY_ONE and value not in (None, [])
     }
     versions = {name: str(version) for name, version in manifest["versions"].items()}
-    models = {model["name"]: model["hash"] for model in manifest["models"]}
-    count = len(models)
-    blocks = (
-        Facts(facts),
-        Facts(versions, folded="Versions"),
-        Facts(models, folded=f"SHA-256 of {'the model' if count == 1 else f'each of the {count:,} models'}"),
-        Files(dict(files)),
+    hashes = {
+        "model": {model["name"]: model["hash"] for model in manifest.get("models", ())},
+        "file": {file["name"]: file["sha256"] for file in manifest.get("files", ())},
+    }
+    folded = (
+        Facts(
+            of_kind,
+            folded=f"SHA-256 of {f'the {kind}' if len(of_kind) == 1 else f'each of the {len(of_kind):,} {kind}s'}",
+        )
+        for kind, of_kind in hashes.items()
+        if of_kind
     )
+    blocks = (Facts(facts), Facts(versions, folded="Versions"), *folded, Files(dict(files)))
     return (Section("source", "Command, versions, hashes", blocks),)
+
+
+def _tasks(tasks: Any) -> Iterator[tuple[str, str]]:
+    """The facts of one task or of several; of a task that is only known by name, its name."""
+    several = tasks if isinstance(tasks, list) else [tasks]
+    for task in several:
+        if isinstance(task, Mapping):
+            name = f" {task['name']}" if len(several) > 1 else ""
+            yield f"task{name}", f"{task['name']}, {task['items']} items from {task['source']}"
+            yield f"hash of the task{name}", task["hash"]
+        elif task:
+            yield "task", str(task)
 
 
 def _text(value: Any) -> str:

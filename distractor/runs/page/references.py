@@ -83,6 +83,24 @@ REFERENCES = {
   pages   = {289--300},
   year    = {1995}
 }""",
+    "simonsohn2018": """\
+@article{simonsohn2018two,
+  title   = {Two Lines: A Valid Alternative to the Invalid Testing of {U}-Shaped Relationships With Quadratic Regressions},
+  author  = {Simonsohn, Uri},
+  journal = {Advances in Methods and Practices in Psychological Science},
+  volume  = {1},
+  pages   = {538--555},
+  year    = {2018}
+}""",
+    "lind2010": """\
+@article{lind2010with,
+  title   = {With or Without {U}? The Appropriate Test for a {U}-Shaped Relationship},
+  author  = {Lind, Jo Thori and Mehlum, Halvor},
+  journal = {Oxford Bulletin of Economics and Statistics},
+  volume  = {72},
+  pages   = {109--118},
+  year    = {2010}
+}""",
     "transformerlens": """\
 @misc{nanda2022transformerlens,
   title        = {{TransformerLens}},
