@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from distractor.models.hooked_model import HookedModel
     from distractor.models.model import Model
+    from planted_runs import Read
 
 Loaded = Callable[..., "Model"]
 Hooked = Callable[..., "HookedModel"]
@@ -101,6 +102,14 @@ def hooked(tiny_folder: Callable[[str, str], Any]) -> Hooked:
         return load(tiny_folder(architecture, tokenizer), device="cpu", dtype=dtype).hooked
 
     return get
+
+
+@pytest.fixture(scope="session")
+def read(tmp_path_factory: pytest.TempPathFactory) -> "Read":
+    """The default probes in a planted model of `planted_runs.KINDS`, read once for all tests."""
+    from planted_runs import probed
+
+    return cache(lambda name: probed(name, tmp_path_factory.mktemp("planted")))
 
 
 @pytest.fixture

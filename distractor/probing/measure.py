@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import xarray as xr
+from torch import Tensor
 from xarray import DataArray
 
 from distractor.errors import EncodeError, ModelError, ProbeError
@@ -12,12 +14,16 @@ from distractor.models.hook_check import check_hooks
 from distractor.models.hooked_model import HookedModel
 from distractor.models.model import Model
 from distractor.probing.probe import Probe
-from distractor.probing.run import Batch, batch, observe
+from distractor.probing.run import Batch, Run, batch, observe
 from distractor.scoring.encode import Encoding, encode
 from distractor.text.task import Condition, Task
 from distractor.text.user_file import user_code
 
 ATTRIBUTES = ("quantity", "unit", "origin")  # attributes that every reading has
+CHECKED_TOKENS = 8  # hooks are checked on the beginning of a prompt, in every layer
+
+_seen: "WeakKeyDictionary[HookedModel, dict[tuple[Condition, ...], tuple[Encoding, Tensor]]]" = WeakKeyDictionary()
+"""The last log-probabilities of a model under some conditions: several probes of one task begin with the same pass."""
 
 
 def measure(model: Model, task: Task, probe: Probe, encoding: Encoding | None = None) -> DataArray:
@@ -49,19 +55,32 @@ def _measure(model: HookedModel, encoding: Encoding, probe: Probe, conditions: t
     module = type(probe).__module__
     with user_code(module, ProbeError):
         sites = probe.sites(model)
-    run = observe(model, prompts, sites, slot_parts=probe.slot_parts)
+    run = (
+        _observed(model, encoding, prompts, every)
+        if not sites
+        else observe(model, prompts, sites, slot_parts=probe.slot_parts)
+    )
     if probe.others:
         beside = {condition: batch(encoding, model, (condition,), every) for condition in probe.others}
         _check_answers(prompts, beside)
         run = replace(run, others={c: observe(model, b, sites, slot_parts=probe.slot_parts) for c, b in beside.items()})
     run = replace(run, donors={c: batch(encoding, model, (c,)) for c in probe.donors if encoding.complete((c,))})
     if probe.writes:
-        check_hooks(model, prompts.tokens[0, :1, : prompts.lengths[0]], probe.writes)
+        check_hooks(model, prompts.tokens[0, :1, : min(int(prompts.lengths[0]), CHECKED_TOKENS)], probe.writes)
     with user_code(module, ProbeError):
         reading = probe(run)
     _check_labels(probe, reading, [item.id for item in prompts.items])
     _check_finite(model, reading)
     return reading
+
+
+def _observed(model: HookedModel, encoding: Encoding, prompts: Batch, conditions: tuple[Condition, ...]) -> Run:
+    """The plain run of some prompts, whose items have all of `conditions`; computed once for an encoding."""
+    seen = _seen.setdefault(model, {})
+    key = (*prompts.conditions, *conditions)
+    if key not in seen or seen[key][0] is not encoding:
+        seen[key] = encoding, observe(model, prompts).log_probs
+    return Run(model, prompts, seen[key][1], seen={})
 
 
 def _check_answers(prompts: Batch, beside: Mapping[Condition, Batch]) -> None:

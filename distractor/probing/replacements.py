@@ -179,6 +179,14 @@ class Replacements:
         return [len(self.drawn) if kind == "resample" else 1 for kind in self.kinds[:kinds]]
 
 
+def _keep_slope(
+    slopes: "dict[Site, Tensor]", shape: tuple[int, ...], site: Site, rows: "Tensor", _: "Tensor", slope: "Tensor"
+) -> None:
+    """Keep the gradient at a site in some rows of a batch of this shape [row pos]; 0 elsewhere."""
+    of_site = slopes.setdefault(site, slope.new_zeros(*shape, *slope.shape[2:]))
+    of_site[rows, : slope.shape[1]] = slope
+
+
 def mean_estimates(
     run: "Run", settings: ReplacementSettings, kinds: Sequence[AblationKind], sites: Sequence[Site]
 ) -> "ndarray":
@@ -196,10 +204,10 @@ def mean_estimates(
     size = run.batch.tokens.numel() * 2 * run.model.d_model
     for layers in torch.arange(run.model.n_layers).split(max(1, VALUES_AT_ONCE // size)):
         here = [part for part in parts if part.layer in layers.tolist()]
-        slopes: dict[Site, list[Tensor]] = {part: [] for part in here}
-        visit_slopes(run.model, run.batch, here, lambda site, _, __, slope, at=slopes: at[site].append(slope))  # type: ignore[misc]
+        slopes: dict[Site, Tensor] = {}
+        visit_slopes(run.model, run.batch, here, partial(_keep_slope, slopes, run.batch.tokens.flatten(0, 1).shape))
         for part in here:
-            slope = torch.cat(slopes.pop(part)).unflatten(0, run.batch.tokens.shape[:2])
+            slope = slopes.pop(part).unflatten(0, run.batch.tokens.shape[:2])
             moved = [((value - replacements.own(part)) * slope).double() for value in replacements.values(part)]
             dims = (1, 2, 4) if part.part == "z" else (1, 2, 3)
             by_value = torch.stack([one.sum(dims) / one.shape[1] for one in moved])

@@ -25,7 +25,7 @@ class Screening:
 
     above: int = 100
     largest: int = 20
-    sample: int = 20
+    sample: int = 15
     seed: int = 0
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Tap
 from distractor.models.site import Site
 from distractor.probing.patching import SLOPES
-from distractor.probing.run import Batch, Run
+from distractor.probing.run import Batch, Run, by_length
 from distractor.scoring.score import refuse_nan, rows_per_pass
 from distractor.text.task import Condition
 
@@ -24,6 +24,8 @@ Visit = Callable[[Site, Int[Tensor, " row"], Tensor, Tensor], None]
 
 def visit_slopes(model: HookedModel, batch: Batch, sites: Sequence[Site], visit: Visit) -> None:
     """Pass the activation and the gradient of the logit gap at each site to `visit`: one forward and one backward pass.
+
+    Rows of similar length are visited together, the longest first; positions behind the longest are left out.
 
     Raises ModelError if a site does not exist or no gradient reaches it, or the model is in half precision.
     """
@@ -43,10 +45,13 @@ def visit_slopes(model: HookedModel, batch: Batch, sites: Sequence[Site], visit:
 
         return watch
 
-    for rows in torch.arange(len(tokens), device=model.device).split(rows_at_once):
+    for together in by_length((last + 1).tolist(), lambda _: rows_at_once):
+        rows = torch.tensor(together, device=model.device)
         keep, place = last[rows].unique(return_inverse=True)
         with torch.enable_grad():
-            log_probs = model.log_probs(tokens[rows], keep, taps={site: tap(site, rows) for site in sites})
+            log_probs = model.log_probs(
+                tokens[rows, : last[rows].max() + 1], keep, taps={site: tap(site, rows) for site in sites}
+            )
             true, distractor = log_probs[torch.arange(len(rows)), place].gather(1, answers[rows]).unbind(-1)
             (true - distractor).sum().backward()
     if missing := [site for site in sites if site not in reached]:
@@ -89,15 +94,14 @@ def _at_slot(
     model: HookedModel, batch: Batch, parts: Sequence[Site]
 ) -> tuple[dict[Site, Float[Tensor, "item *rest"]], dict[Site, Float[Tensor, "item *rest"]]]:
     """The activations at the answer slot under a batch's only condition, and the gradients of the gap there."""
-    values: dict[Site, list[Tensor]] = {part: [] for part in parts}
-    slopes: dict[Site, list[Tensor]] = {part: [] for part in parts}
+    values: dict[Site, Tensor] = {}
+    slopes: dict[Site, Tensor] = {}
 
     def keep(site: Site, rows: Tensor, value: Tensor, gradient: Tensor) -> None:
         every, last = torch.arange(len(rows), device=rows.device), batch.lengths[rows] - 1
-        values[site].append(value[every, last])
-        slopes[site].append(gradient[every, last])
+        for found, here in ((values, value), (slopes, gradient)):
+            of_site = found.setdefault(site, here.new_zeros(len(batch.items), *here.shape[2:]))
+            of_site[rows] = here[every, last]
 
     visit_slopes(model, batch, parts, keep)
-    return {site: torch.cat(rows) for site, rows in values.items()}, {
-        site: torch.cat(rows) for site, rows in slopes.items()
-    }
+    return values, slopes
