@@ -257,7 +257,8 @@ def test_stored_and_newly_read_activations_give_the_same_effects(hooked: Hooked)
     together = batch(encode(tiny.task(), model), model, PAIR)
     for probe in (Ablation(FOLDS), Ablation(FOLDS, together=(Site(1, "z", 2), Site(0, "mlp_out")))):
         assert probe.sites(model) == []
-        testing.assert_identical(probe(observe(model, together)), probe(observe(model, together, EVERY)))
+        # Passes of other sizes round in another way.
+        testing.assert_allclose(probe(observe(model, together)), probe(observe(model, together, EVERY)), atol=1e-10)
 
 
 def test_each_layer_is_read_once(hooked: Hooked, monkeypatch: pytest.MonkeyPatch) -> None:
