@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from distractor.ablation.run import AblationRun
     from distractor.attribution.run import AttributionRun
-    from distractor.comparison.result import ComparisonResult
-    from distractor.curves.judge_curve import JudgedCurve
+    from distractor.comparison.run import ComparisonRun
+    from distractor.curves.run import CurveRun
     from distractor.models.family import Family
     from distractor.models.model import Model
     from distractor.models.source import Source
@@ -90,13 +90,14 @@ def compare(
     items: int = 200,
     store: str | Path = CELLS,
     **settings: Any,
-) -> "ComparisonResult":
+) -> "ComparisonRun":
     """Compare sizes, steps or seeds, the earlier first: `distractor compare`. Raises as `ablate`."""
     from distractor.comparison.compare import compare as run
+    from distractor.comparison.run import ComparisonRun
 
     chosen = _task(task, items)
     sources = _sources(models, chosen.name, mixed=True)
-    return run(chosen, sources, _probes(probes), **_common(store, settings))
+    return ComparisonRun(run(chosen, sources, _probes(probes), **_common(store, settings)))
 
 
 def shape(
@@ -106,7 +107,7 @@ def shape(
     against: str = "parameters",
     where: Sequence[str] = (),
     delta: float | None = None,
-) -> "JudgedCurve":
+) -> "CurveRun":
     """Judge a curve over size that is read from files: `distractor shape`.
 
         distractor.shape("results.csv")
@@ -119,10 +120,11 @@ def shape(
     from distractor.curves.curve_file import read_curve
     from distractor.curves.judge_curve import judge_curve
     from distractor.curves.request import CurveRequest
+    from distractor.curves.run import CurveRun
 
     names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     request = CurveRequest.parse(quantity, against, where, None, mixed_families=False)
-    return judge_curve(read_curve(names, request), delta=delta)
+    return CurveRun(judge_curve(read_curve(names, request), delta=delta))
 
 
 def load(model: "str | Path | Source", *, task: str | None = None, **settings: Any) -> "Model":

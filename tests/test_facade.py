@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 import distractor
 from distractor.errors import ModelError, TaskError
+from distractor.text.task import Condition
 
 MEMBERS = distractor.families()["ladder/negation_qa"].members
 OF_ONE_SEED = [member for member in MEMBERS if member.seed == MEMBERS[0].seed]
@@ -96,13 +97,23 @@ def test_attribute_and_compare_take_names(tmp_path: Path) -> None:
     assert list(read.readings) == ["chance"]
     assert read.readings["chance"].dims[0] == "model"
     compared = distractor.compare(SIZES[1:], "negation_qa", ["chance"], items=12, store=tmp_path, device="cpu")
-    assert len(compared.pairs) == 1
+    assert len(compared.result.pairs) == 1
+    assert len(repr(compared)) < 2000
+    rows = compared.result.pairs[0].rows
+    preference = compared.table.set_index("quantity").loc["distractor_preference in conflict"]
+    assert preference["mean"] == rows["distractor_preference", Condition.CONFLICT].mean
+    assert compared.head.title in compared.report(tmp_path / "compared.html").read_text(encoding="utf-8")
 
 
 def test_a_curve_is_judged_from_a_file(tmp_path: Path) -> None:
     rows = ["size,mean,n", "1M,.5,100", "2M,.1,100", "4M,.9,100"]
     (tmp_path / "means.csv").write_text("\n".join(rows), encoding="utf-8")
-    assert distractor.shape(tmp_path / "means.csv").shape.label_level_1 == "U-shaped"
+    run = distractor.shape(tmp_path / "means.csv")
+    assert run.shape.label_level_1 == "U-shaped"
+    assert run.table["mean"].tolist() == pytest.approx([0.5, 0.1, 0.9])
+    assert "U-shaped" in repr(run)
+    assert len(repr(run).splitlines()) <= 15
+    assert run.head.title in run._repr_html_()
 
 
 def test_families_are_listed() -> None:
