@@ -418,7 +418,7 @@ def _name_stages(axes: "Axes", stages: Sequence[str], most: int = 14) -> None:
         return
     layers = [place for place, name in enumerate(names) if name.endswith("MLP")]
     every = -(-len(layers) // (most - 1))
-    shown = [0, *(place for place in layers[::-every][::-1] if place > 1.5 * every)]  # none beside the embedding
+    shown = [0, *(place for place in layers[::-every][::-1] if place > 2.5 * every)]  # none beside the embedding
     axes.set_xticks(shown, [names[place].removesuffix(" MLP") for place in shown])
     axes.set_xlabel("after layer")
     axes.tick_params(axis="x", rotation=0)

@@ -134,7 +134,7 @@ def test_a_map_says_that_grey_cells_were_not_measured() -> None:
         check_page(figure, "screened components")
 
 
-@pytest.mark.parametrize(("layers", "shown"), [(3, 7), (30, 11), (80, 12)])
+@pytest.mark.parametrize(("layers", "shown"), [(3, 7), (30, 10), (80, 12)])
 def test_a_lens_names_whole_layers_of_a_deep_model(layers: int, shown: int) -> None:
     stages = ["L0.resid_pre", *(f"L{n}.{part}" for n in range(layers) for part in ("resid_mid", "resid_post"))]
     one = reading(
@@ -148,7 +148,7 @@ def test_a_lens_names_whole_layers_of_a_deep_model(layers: int, shown: int) -> N
         assert (names[0], len(names)) == ("embed", shown)
         assert names[-1] == (f"{layers - 1} MLP" if layers == 3 else str(layers - 1))
         boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
-        assert all(before.x1 <= after.x0 for before, after in pairwise(boxes))
+        assert all(before.x1 + 4 < after.x0 for before, after in pairwise(boxes) if layers > 3)
         steps = {int(b) - int(a) for a, b in pairwise(names[1:])} if layers > 3 else {1}
         assert len(steps) == 1
     check_page(figure, "lens")
