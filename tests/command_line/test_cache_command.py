@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from distractor.command_line.running import CELLS
+from distractor.command_line.options import CELLS
 from distractor.scoring.store import DAY, Cell, Key, Store
 from small_ladder import type_in
 

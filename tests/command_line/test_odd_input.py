@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from distractor.command_line.running import CELLS
+from distractor.command_line.options import CELLS
 from small_ladder import type_in
 
 PLAN = ("ablate", "--task", "negation_qa", "--models", "ladder", "--items", "8", "--plan")
