@@ -29,12 +29,15 @@ def rerun(
     Start it where the command was started: paths in the command are relative. The new results go to a folder beside the
     old one.
     """
+    from distractor.errors import StoreError
     from distractor.runs.same_results import compare_results
 
     path = manifest / "manifest.json" if manifest.is_dir() else manifest
     words = _command(path)
     before = path.parent
     after = out or before.with_name(f"{before.name}-rerun")
+    if after.resolve() == before.resolve():
+        raise StoreError(f"{after} is the folder of the run itself; choose another folder with --out")
     with tempfile.TemporaryDirectory() as store:
         computes = ["--store", store] if words[:1] != ["shape"] else []
         again = [sys.executable, "-m", "distractor", *words, "--out", str(after), *computes]

@@ -67,10 +67,9 @@ def compare_results(before: Path, after: Path) -> SameResults:
         for path, label in labels[0].items()
         if labels[1].get(path) != label
     )
-    same_bytes = all(
-        (before / name).read_bytes() == (after / name).read_bytes() for name in files if differences[name] == 0
+    is_equal = differences[where] == 0 and all(
+        (before / name).read_bytes() == (after / name).read_bytes() for name in files
     )
-    is_equal = differences[where] == 0 and same_bytes
     manifests = (_json(folder / "manifest.json") for folder in (before, after))
     return SameResults(is_equal, differences[where], where, other, tuple(_changes(*manifests)))
 
@@ -87,7 +86,7 @@ def _difference(name: str, before: Path, after: Path) -> float:
         numbers = [{path: n for path, n in _leaves(_json(file)) if _is_number(n)} for file in (before, after)]
         if numbers[0].keys() != numbers[1].keys():
             return float("inf")
-        pairs = [np.array(list(one.values()), dtype=float) for one in numbers]
+        pairs = [np.array([one[path] for path in numbers[0]], dtype=float) for one in numbers]
         return _largest(*pairs)
     try:
         first, second = (pq.read_table(file) for file in (before, after))
@@ -136,10 +135,13 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
     for name, sha256 in models[0].items():
         if name in models[1] and models[1][name] != sha256:
             yield f"the files of the model {name}"
-    for path, value in _leaves({name: value for name, value in before.items() if name not in (*OF_MACHINE, "models")}):
-        now = dict(_leaves(after)).get(path)
-        if now != value:
-            yield f"{path} is {now}, and was {value}"
+    was, now = (
+        dict(_leaves({name: value for name, value in one.items() if name not in (*OF_MACHINE, "models")}))
+        for one in (before, after)
+    )
+    for path in dict.fromkeys([*was, *now]):
+        if was.get(path) != now.get(path):
+            yield f"{path} is {now.get(path)}, and was {was.get(path)}"
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -31,6 +31,13 @@ def test_an_unchanged_run_has_the_same_bytes(run: Path, capsys: pytest.CaptureFi
     assert (run.parent / "run-rerun" / "summary.json").read_bytes() == (run / "summary.json").read_bytes()
 
 
+def test_the_folder_of_the_run_itself_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "summary.json").stat().st_mtime_ns
+    assert type_in(["rerun", "run", "--out", "./run"]) == 2
+    assert "the run itself" in " ".join(capsys.readouterr().err.split())
+    assert (run / "summary.json").stat().st_mtime_ns == before
+
+
 def test_one_changed_weight_is_noticed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = next((run.parent / "model").glob("*.safetensors"))
     weights = load_file(path)
