@@ -41,19 +41,22 @@ def ablate(
     *,
     items: int = 200,
     knockout: bool = True,
+    exact: bool = False,
     store: str | Path = CELLS,
     **settings: Any,
 ) -> "AblationRun":
     """Score a task under all conditions on all models, and judge the curves over size: `distractor ablate`.
 
-    `settings` are the fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …). Raises
-    DistractorError if a task or a model does not exist or cannot be used.
+    In models with many heads and MLPs, gradients choose which to knock out; `exact` knocks out all. `settings` are the
+    fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …). Raises DistractorError if a task
+    or a model does not exist or cannot be used.
     """
     from distractor.ablation.ablate import ablate as run
     from distractor.ablation.run import AblationRun
-    from distractor.command_line.lookup import find_probes
+    from distractor.command_line.lookup import find_package
 
-    probe = find_probes(["ablation"])["ablation"].kinds["mean"] if knockout else None
+    screened = find_package("probes").KNOCKOUT
+    probe = None if not knockout else screened.unscreened if exact else screened
     chosen = _task(task, items)
     return AblationRun(run(chosen, _sources(models, chosen.name), knockout=probe, **_common(store, settings)))
 

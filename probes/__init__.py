@@ -40,6 +40,10 @@ PROBES: "dict[str, Probe]" = {
 }
 """Every built-in probe by name, with its default settings."""
 
+KNOCKOUT = Ablation(screening=Screening(above=25, largest=10, sample=10))
+"""What `ablate` knocks out: every component of a small model. In larger ones as many as cost at most about five times the
+scores; `KNOCKOUT.unscreened` knocks out all of them."""
+
 DEFAULT = ("logit_lens", "head_patching", "ablation", "overcoming", "attention")
 """What `attribute` reads if no probe is named: the sites of both tasks, how the distractor is overcome, at which depth the
 answer is settled, and where the heads look."""

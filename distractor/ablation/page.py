@@ -10,17 +10,18 @@ from distractor.ablation.figures import PANELS
 from distractor.ablation.tables import (
     ACCURACIES,
     PREFERENCE,
-    TOP_COMPONENTS,
     VERDICT_EXPLAINED,
     claim_numbers,
+    largest_knockouts,
     mean_alone,
     mean_and_interval,
     mode_sentences,
     notes,
     peak_sentence,
+    screening_sentence,
     turn_sentence,
 )
-from distractor.numbers import counted, with_interval
+from distractor.numbers import counted
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.page.blocks import AnswerCell, Answered, Block, Figure, Page, Quotation, Section, Sentences, Table
 from distractor.runs.page.drawing import drawing
@@ -186,16 +187,17 @@ def _judged(part: ClaimPart) -> AnswerCell:
 
 def _components(summary: Mapping[str, Any]) -> Iterator[Table]:
     for knockout in summary["knockouts"]:
-        effects = knockout["effects"]
-        order = sorted(effects, key=lambda name: -abs(effects[name]["conflict"]["mean"]))[:TOP_COMPONENTS]
-        conditions = list(next(iter(effects.values())))
+        conditions, rows = largest_knockouts(knockout)
+        note = (
+            "Change of the logit gap when the component is replaced by its mean. Negative: the component supports the true "
+            "answer. Positive: it supports the distractor's."
+        )
         yield Table(
-            f"{knockout['model']}: the largest {len(order)} of {len(effects)} effects",
+            f"{knockout['model']}: the largest {len(rows)} of {len(knockout['effects'])} effects",
             ("component", *(f"{condition} (nats)" for condition in conditions)),
-            [(name, *(with_interval(**effects[name][condition]) for condition in conditions)) for name in order],
+            rows,
             frozenset(range(1, len(conditions) + 1)),
-            note="Change of the logit gap when the component is replaced by its mean. Negative: the component supports the "
-            "true answer. Positive: it supports the distractor's.",
+            note=f"{note} {screening_sentence(knockout)}".rstrip(),
         )
 
 
@@ -240,8 +242,11 @@ def _method(result: AblationResult, summary: Mapping[str, Any]) -> str:
             f"{result.verdict.delta_d:g} nats. {result.verdict.sentence}"
         )
     if result.knockouts:
-        sentences.append("Each attention head and MLP was replaced by its mean over items of other groups, in "
-                         f"{' and '.join(reading.source.name for reading in result.knockouts)}.")  # fmt: skip
+        sentences.append(
+            "Attention heads and MLPs were replaced, one at a time, by their mean over items of other groups, in "
+            f"{' and '.join(reading.source.name for reading in result.knockouts)}."
+        )
+        sentences += [f"In {model}, {screening['sentence']}." for model, screening in _screened(summary).items()]
     sentences.append(peak_sentence(result))
     if shape and result.verdict:
         sentences.append(turn_sentence(shape))
@@ -250,7 +255,13 @@ def _method(result: AblationResult, summary: Mapping[str, Any]) -> str:
 
 def _references(result: AblationResult, summary: Mapping[str, Any]) -> list[str]:
     probed = ["transformerlens"] if result.knockouts else []
-    return ["wei2022", "mckenzie2023", *probed, "distractor"]
+    screened = ["kramar2024"] if _screened(summary) else []
+    return ["wei2022", "mckenzie2023", *screened, *probed, "distractor"]
+
+
+def _screened(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """How components were chosen in each model in which not all were knocked out."""
+    return {each["model"]: each["screening"] for each in summary["knockouts"] if "screening" in each}
 
 
 def _files(summary: Mapping[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from distractor.errors import EncodeError, ModelError
 from distractor.models.heads import count_layers_and_heads
 from distractor.models.source import Source
 from distractor.models.weight_files import weight_files
+from distractor.probing.screening import Screening
 from distractor.scoring.keys import score_keys
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Key, Store
@@ -33,6 +34,9 @@ SHARE_SD = 0.5
 """The same for distractor share. It is the largest possible value."""
 
 SEED_SD = 0.05  # assumed standard deviation between seeds of one size: the largest that the calibration covers
+
+
+GRADIENT_PASSES = 3  # a forward and a backward pass, which costs about two
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,19 @@ class Plan:
         return lines
 
 
-def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings, *, knockout: bool) -> Plan:
-    """Count what a run would compute. Models with an unknown number of parameters count as free."""
+def plan(
+    task: Task,
+    sources: Sequence[Source],
+    store: Store,
+    settings: Settings,
+    *,
+    knockout: bool,
+    screening: Screening | None = None,
+) -> Plan:
+    """Count what a run would compute. Models with an unknown number of parameters count as free.
+
+    `screening` says which components are knocked out in models with many; None knocks out all.
+    """
     is_written = task.format.is_written
     item_sd = SHARE_SD if is_written else PREFERENCE_SD
     cells = cached = tokens = 0
@@ -109,8 +124,9 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
         if knockout and not is_written:
             with _readable(source.folder / "config.json"):
                 layers, heads = count_layers_and_heads(source.folder)
+            passes = knockout_passes(layers * (heads + 1), screening)
             pair = sum(list(lengths.values())[:2])
-            knockout_flops = max(knockout_flops, 2.0 * (n_params or 0) * pair * layers * (heads + 1))
+            knockout_flops = max(knockout_flops, 2.0 * (n_params or 0) * pair * passes)
     groups = len({item.group for item in task.items})
     seeds = min(map(len, seeds_of.values()), default=0)
 
@@ -124,6 +140,16 @@ def plan(task: Task, sources: Sequence[Source], store: Store, settings: Settings
         len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, detectable(1), item_sd,
         seeds, level_2, is_written,
     )  # fmt: skip
+
+
+def knockout_passes(components: int, screening: Screening | None) -> float:
+    """Passes over the prompts of a pair of conditions that knock-outs cost in a model with so many components.
+
+    In models with many, a knock-out runs the layers above the component only: half of them, on average.
+    """
+    if screening is not None and screening.is_needed(components):
+        return (screening.largest + screening.sample) / 2 + GRADIENT_PASSES
+    return components / 2 if Screening().is_needed(components) else components
 
 
 def _cells(

@@ -122,7 +122,10 @@ def summary(result: AblationResult) -> dict[str, Any]:
 
 
 def knockout(result: AblationResult, reading: Reading) -> dict[str, Any]:
-    """The mean change of the logit gap (nats) for each ablated component under both conditions, with its interval."""
+    """The mean change of the logit gap (nats) for each ablated component under both conditions, with its interval.
+
+    In a model with many components, `screening` says which were ablated.
+    """
     source = reading.source
     facts = reading.cell.facts
     effects = _effects(groups_of_items(result.task, dict(facts["dims"])["item"]), reading.values, facts)
@@ -133,8 +136,9 @@ def knockout(result: AblationResult, reading: Reading) -> dict[str, Any]:
 def _effects(
     groups: Sequence[str], values: np.ndarray, facts: Mapping[str, Any]
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """The mean of each ablated component's effect under each condition, with its interval."""
-    cells = means_over(groups, labelled(values, facts))
+    """The mean effect of each component that was ablated under each condition, with its interval."""
+    data = labelled(values, facts)
+    cells = means_over(groups, data.isel(component=data.notnull().any(("condition", "item"))))
     return {
         component: {
             c: mean_of(cells.sel(component=component, condition=c))._asdict() for c in labels(cells, "condition")

@@ -168,18 +168,32 @@ def verdict_table(result: AblationResult) -> Group:
 
 def components_table(knockout: Mapping[str, Any]) -> Group:
     """The components whose knock-out changes the logit gap in conflict most, under both conditions."""
+    conditions, rows = largest_knockouts(knockout)
+    table = plain_table("component", *conditions, all_in="--json has them")
+    for row in rows:
+        table.add_row(*row)
+    title = (
+        f"Knock-outs in {knockout['model']} ({knockout['n_params']:,} parameters): change of the logit gap in nats, "
+        f"largest {len(rows)} of {len(knockout['effects'])}"
+    )
+    notes = ["Negative: the component supports the true answer. Positive: it supports the distractor's."]
+    if sentence := screening_sentence(knockout):
+        notes.append(sentence)
+    return Group(Text(title, style="bold"), table, *(Text(note, style="dim") for note in notes))
+
+
+def largest_knockouts(knockout: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The conditions, and the name and effects of each of the components whose knock-out changes the gap in conflict most."""
     effects = knockout["effects"]
     order = sorted(effects, key=lambda name: -abs(effects[name]["conflict"]["mean"]))[:TOP_COMPONENTS]
     conditions = list(next(iter(effects.values())))
-    table = plain_table("component", *conditions, all_in="--json has them")
-    for name in order:
-        table.add_row(name, *(with_interval(**effects[name][condition]) for condition in conditions))
-    title = (
-        f"Knock-outs in {knockout['model']} ({knockout['n_params']:,} parameters): change of the logit gap in nats, "
-        f"largest {len(order)} of {len(effects)}"
-    )
-    explained = "Negative: the component supports the true answer. Positive: it supports the distractor's."
-    return Group(Text(title, style="bold"), table, Text(explained, style="dim"))
+    return conditions, [(name, *(with_interval(**effects[name][c]) for c in conditions)) for name in order]
+
+
+def screening_sentence(knockout: Mapping[str, Any]) -> str:
+    """How the knocked-out components were chosen in a model with many; empty if all were knocked out."""
+    screening = knockout.get("screening")
+    return f"{screening['sentence']}. Knock out all with --exact." if screening else ""
 
 
 def mean_alone(mean: Mean | None) -> str:

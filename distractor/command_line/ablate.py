@@ -34,8 +34,17 @@ def ablate(
     items: Annotated[int, typer.Option(min=1, metavar="N", help="Number of items, in their fixed order.")] = 200,
     data: opt.OfficialFile = None,
     knockout: Annotated[
-        bool, opt.option(opt.METHOD, "Knock out every head and MLP of two models: at the peak, and the largest.")
+        bool, opt.option(opt.METHOD, "Knock out heads and MLPs of two models: at the peak, and the largest.")
     ] = True,
+    exact: Annotated[
+        bool,
+        opt.option(
+            opt.METHOD,
+            "Knock out every head and MLP, however many there are. Default: in models with many, gradients estimate all, and "
+            "the 10 largest and a random sample are knocked out.",
+            "--exact",
+        ),
+    ] = False,
     plan: Annotated[
         bool, opt.option(opt.METHOD, "Print cost and minimum detectable dip; run nothing.", "--plan")
     ] = False,
@@ -137,14 +146,17 @@ def ablate(
     for source in sources:
         for each in tasks:
             refuse_too_many_shots(each.format, source)
+    screened = find_package("probes").KNOCKOUT
+    probe = None if not knockout else screened.unscreened if exact else screened
     if plan:
         for each in tasks:
             if len(tasks) > 1:
                 say(each.format.label, bold=True)
-            for line in plan_run(each, sources, store, settings, knockout=knockout).lines():
+            for line in plan_run(
+                each, sources, store, settings, knockout=knockout, screening=probe and probe.screening
+            ).lines():
                 say(line)
         return
-    probe = find_package("probes").PROBES["ablation"].kinds["mean"] if knockout else None
     is_alone = len(tasks) == 1 and bool(ranked)
     if is_alone:
         from distractor.ablation import report
