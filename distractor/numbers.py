@@ -65,3 +65,19 @@ def shortened(name: str, width: int, start: int | None = None) -> str:
         return name
     start = (width - 1) // 3 if start is None else start
     return f"{name[:start]}…{name[len(name) - (width - 1 - start) :]}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, with two units at most.
+
+    >>> duration(0.4), duration(42.3), duration(95), duration(3700), duration(200_000)
+    ('under 1 s', '42 s', '1 min 35 s', '1 h 1 min', '2 d 7 h')
+    """
+    if seconds < 1:
+        return "under 1 s"
+    left, parts = round(seconds), []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        if left >= size or parts:
+            parts.append((left // size, unit))
+            left %= size
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)

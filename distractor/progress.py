@@ -1,12 +1,12 @@
 """Counts the forward passes and cache hits of a command, which prints them when it ends."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-Advance = Callable[[str], None]  # advances a progress bar by one cell; the argument is the name of the model
+from distractor.work import record_tokens
 
 
 @dataclass
@@ -73,8 +73,9 @@ def time_computation() -> Iterator[RunCounter]:
         outer.notes += counter.notes
 
 
-def record_forward_pass(tokens: int) -> None:
-    """Record one forward pass over this number of tokens."""
+def record_forward_pass(tokens: int, share: float = 1.0) -> None:
+    """Record one forward pass over this number of tokens, through a share of the model; a backward pass counts as two."""
+    record_tokens(tokens * share)
     if counter := _current.get():
         counter.forward_passes += 1
         counter.tokens += tokens

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from distractor.models.site import Part, Site
-from distractor.probing.probe import Probe
+from distractor.probing.probe import GRADIENTS, Probe
 from distractor.probing.replacements import AblationKind, Replacements, mean_estimates
 from distractor.probing.screening import Screening
 from distractor.text.task import Condition
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.models.hooked_model import HookedModel
+    from distractor.probing.probe import Extent
     from distractor.probing.run import Run
 
 MOST_NAMED = 4
@@ -29,6 +30,8 @@ MOST_NAMED = 4
 
 MOST_COMPARED = 8
 """The number of components at which kinds are compared in models that are screened; as many as a table shows."""
+
+ONWARD = 0.6  # of a pass, where passes start at the first layer that changes
 
 LEAST_NATS = 0.01
 """Smaller disagreements are rounding."""
@@ -104,6 +107,20 @@ class Ablation(Knockout):
     def donors(self) -> tuple[Condition, ...]:
         """The conditions whose prompts give values without cues, if they are needed."""
         return self.cue_free_from if "cue_free" in (self.kind, *self.compared) else ()
+
+    def cost(self, extent: "Extent") -> float:
+        """A clean pass, the gradients of screening, and a pass for each component and kind of replacement value.
+
+        In models with many sites, passes start at the component's layer.
+        """
+        pair, screening = extent.under(*self.conditions), self.screening or Screening()
+        is_large = screening.is_needed(extent.sites)
+        kinds = sum(self.draws if kind == "resample" else 1 for kind in (self.kind, *self.compared))
+        knocked_out = (1 + self.random_sets if self.together else extent.sites) * kinds
+        if self.screening is not None and is_large and not self.together:
+            knocked_out = screening.measured + (kinds - 1) * MOST_COMPARED
+            return pair * (1 + GRADIENTS + ONWARD * knocked_out)
+        return pair * (1 + (ONWARD if is_large else 1) * knocked_out)
 
     @property
     def kinds(self) -> "Mapping[str, Ablation]":
@@ -215,6 +232,10 @@ class Compensation(Knockout):
     def donors(self) -> tuple[Condition, ...]:
         """The conditions whose prompts give values without cues, if they are needed."""
         return self.cue_free_from if self.kind == "cue_free" else ()
+
+    def cost(self, extent: "Extent") -> float:
+        """A clean pass, and a pass for each component."""
+        return extent.under(*self.conditions) * (1 + extent.sites)
 
     def sites(self, model: "HookedModel") -> Sequence[Site]:
         """The outputs of all heads, MLPs and attention layers, and the last residual stream."""

@@ -6,7 +6,8 @@ Heimersheim and Nanda 2024, arXiv 2404.15255.
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from distractor.probing.probe import PairProbe
+from distractor.models.site import HEAD_PARTS, has_components
+from distractor.probing.probe import GRADIENTS, PairProbe
 from distractor.probing.screening import Screening
 from distractor.text.task import ALIGNED, Condition
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.probing.patching_map import PatchingMap
+    from distractor.probing.probe import Extent
     from distractor.probing.run import Run
     from distractor.probing.screening import Picked
+
+
+CELL_OF_COMPONENT = 0.5  # of a pass: a patch of a component computes the layers above it
+CELL_OF_STREAM = 0.08  # of a pass: a patch at one position computes the layers above it and the positions behind it
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,19 @@ class ActivationPatching(PairProbe):
     def unscreened(self) -> "ActivationPatching":
         """The same patches of every site."""
         return replace(self, screening=None)
+
+    def cost(self, extent: "Extent") -> float:
+        """A clean pass, the gradients of screening, and half a pass for each patch of a component."""
+        pair = extent.under(*self.conditions, *self.others)
+        if not has_components(self.parts):
+            return pair * (1 + CELL_OF_STREAM * len(self.parts) * extent.layers * extent.length)
+        heads = extent.sites - extent.layers
+        screening = self.screening or Screening()
+        if self.screening is not None and screening.is_needed(extent.sites):
+            return pair * (1 + GRADIENTS + CELL_OF_COMPONENT * screening.measured)
+        return pair * (
+            1 + CELL_OF_COMPONENT * sum(heads if part in HEAD_PARTS else extent.layers for part in self.parts)
+        )
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

@@ -6,8 +6,8 @@ Nanda 2023; AtP*: Kramár et al. 2024, arXiv 2403.00745.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from distractor.models.site import Site
-from distractor.probing.probe import PairProbe
+from distractor.models.site import HEAD_PARTS, Site, has_components
+from distractor.probing.probe import GRADIENTS, PairProbe
 
 # Stored readings are found by a probe's settings alone, so slow imports wait until a probe is called.
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.probing.patching_map import PatchingMap
+    from distractor.probing.probe import Extent
     from distractor.probing.run import Run
+
+
+CELL_OF_COMPONENT, CELL_OF_STREAM = 0.5, 0.08  # of a pass, for each exact patch: see `ActivationPatching.cost`
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,15 @@ class AttributionPatching(PairProbe):
     through_softmax: bool = True
     grad_drop: bool = True
     seed: int = 0
+
+    def cost(self, extent: "Extent") -> float:
+        """Gradients, one more backward pass for each layer that is dropped, and exact patches as a check."""
+        pair, heads = extent.under(*self.conditions), extent.sites - extent.layers
+        backward = GRADIENTS + (GRADIENTS - 1) * extent.layers * self.grad_drop
+        if has_components(self.parts):
+            cells = sum(heads if part in HEAD_PARTS else extent.layers for part in self.parts)
+            return pair * (1 + backward + CELL_OF_COMPONENT * cells)
+        return pair * (1 + backward + CELL_OF_STREAM * len(self.parts) * extent.layers * extent.length)
 
     def __call__(self, run: "Run") -> "DataArray":
         """Estimates of the change of each item's gap at all cells, and exact changes at the checked cells."""

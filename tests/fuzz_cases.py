@@ -130,7 +130,9 @@ def _in_child(make: Callable[[], bytes]) -> bytes:
 
 
 def _content(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("stdout", "stderr"))
+    paths = (
+        path for path in folder.rglob("*") if path.is_file() and path.name not in ("stdout", "stderr", "progress.log")
+    )
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths if "models" not in path.parts[-4:]}
 
 

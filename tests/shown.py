@@ -94,5 +94,7 @@ def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
 
 
 def files(below: Path) -> list[str]:
-    """All files below a folder, by their paths in it."""
-    return sorted(str(path.relative_to(below)) for path in below.rglob("*") if path.is_file())
+    """All files of a run, by their paths in its folder; slow runs also leave the log of their progress."""
+    return sorted(
+        str(path.relative_to(below)) for path in below.rglob("*") if path.is_file() and path.name != folder.LOG
+    )

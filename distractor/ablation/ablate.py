@@ -13,8 +13,7 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
-from distractor.probing.readings import Reading, read_probe
-from distractor.progress import Advance
+from distractor.probing.readings import KNOCKOUTS, Reading, read_probe
 from distractor.scoring.behaviour import (
     PER_CONDITION,
     PULLS,
@@ -47,6 +46,7 @@ from distractor.statistics.standard_errors import effective_groups
 from distractor.statistics.verdict import Evidence, Verdict, verdict
 from distractor.statistics.weighting import weighting_notes
 from distractor.text.task import Condition, Task
+from distractor.work import stage
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -123,7 +123,6 @@ def ablate(
     store: Store,
     settings: Settings | None = None,
     knockout: "Probe | None" = None,
-    advance: Advance = lambda _: None,
 ) -> AblationResult:
     """Score `task` under all conditions on all models, judge the curves over size, and knock out components.
 
@@ -140,11 +139,12 @@ def ablate(
             "use ablate_written"
         )
     refuse_several_steps(sources)
-    scores = sweep(task, sources, store, settings, advance)
+    scores = sweep(task, sources, store, settings)
     scores = sorted(scores, key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     complete = complete_items(task, scores)
     if not complete.any():
         raise ScalingError(NO_COMPLETE_ITEM.format(task=task.name))
+    stage("judging the curves")
     shapes: dict[str, Shape] = {}
     judged, unjudged = None, None
     try:
@@ -167,8 +167,7 @@ def ablate(
     knockouts = []
     if knockout is not None:
         for source in peak_and_largest(task, scores, complete):
-            knockouts.append(read_probe(task, source, knockout, store, settings))
-            advance(source.name)
+            knockouts.append(read_probe(task, source, knockout, store, settings, KNOCKOUTS))
     return AblationResult(task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts))
 
 

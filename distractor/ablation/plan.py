@@ -1,31 +1,26 @@
 """Computes `distractor ablate --plan`: cells, tokens, FLOPs and the minimum detectable dip, without loading a model."""
 
-import json
-import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from distractor.errors import EncodeError, ModelError
-from distractor.models.heads import count_layers_and_heads
+from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
-from distractor.models.weight_files import weight_files
-from distractor.probing.screening import Screening
-from distractor.scoring.keys import score_keys
+from distractor.probing.readings import KNOCKOUTS
+from distractor.probing.steps import extent_of
+from distractor.scoring.prompt_tokens import CountTokens, TokenCounter, estimate_tokens
 from distractor.scoring.settings import Settings
-from distractor.scoring.store import Key, Store
-from distractor.scoring.written_answers import gap_keys, text_keys
+from distractor.scoring.steps import score_steps
+from distractor.scoring.store import Store
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.intervals import MIN_SEEDS
 from distractor.statistics.power import smallest_detectable_dip
-from distractor.text.task import Condition, Task
+from distractor.text.task import Task
+from distractor.work import Step
 
-BUFFER = re.compile(r"\.(?:attn|attention)\.(?:bias|masked_bias)$|\.inv_freq$")
-"""Causal masks and rotary frequencies, which older checkpoints store with the weights; they do not count as parameters.
-"""
+if TYPE_CHECKING:
+    from distractor.probing.probe import Probe
 
 PREFERENCE_SD = 0.25
 """Assumed standard deviation of preference between item groups: typical for a few items in each group."""
@@ -34,9 +29,6 @@ SHARE_SD = 0.5
 """The same for distractor share. It is the largest possible value."""
 
 SEED_SD = 0.05  # assumed standard deviation between seeds of one size: the largest that the calibration covers
-
-
-GRADIENT_PASSES = 3  # a forward and a backward pass, which costs about two
 
 
 @dataclass(frozen=True)
@@ -92,41 +84,39 @@ class Plan:
         return lines
 
 
-def plan(
+def run_steps(
     task: Task,
     sources: Sequence[Source],
+    knockout: "Probe | None",
     store: Store,
     settings: Settings,
-    *,
-    knockout: bool,
-    screening: Screening | None = None,
-) -> Plan:
-    """Count what a run would compute. Models with an unknown number of parameters count as free.
+    count: CountTokens = estimate_tokens,
+) -> list[Step]:
+    """The steps of `ablate` or `ablate_written`, for its progress and its plan.
 
-    `screening` says which components are knocked out in models with many; None knocks out all.
+    Knock-outs are those in the largest model, twice: in the model at the peak they cost at most the same.
     """
+    steps = list(score_steps(task, sources, store, settings, count))
+    if knockout is not None and not task.format.is_written:
+        largest = max(sources, key=parameters_of)
+        cost, n_params = knockout.cost(extent_of(task, largest, count)), parameters_of(largest)
+        models = min(2, len({parameters_of(source) for source in sources}))
+        steps += [Step("", KNOCKOUTS, cost, n_params, len(task.items), kind="probe") for _ in range(models)]
+    return steps
+
+
+def plan(
+    task: Task, sources: Sequence[Source], store: Store, settings: Settings, *, knockout: "Probe | None" = None
+) -> Plan:
+    """Count what a run would compute."""
     is_written = task.format.is_written
     item_sd = SHARE_SD if is_written else PREFERENCE_SD
-    cells = cached = tokens = 0
-    flops = knockout_flops = 0.0
+    steps = run_steps(task, sources, knockout, store, settings, TokenCounter())
+    scored = [step for step in steps if step.kind != "probe"]
+    missing = [step for step in scored if not step.is_cached]
     seeds_of: dict[int | Path, set[int | None]] = {}
     for source in sources:
-        n_params = source.n_params or count_parameters(source.folder)
-        seeds_of.setdefault(n_params or source.folder, set()).add(source.seed)
-        lengths = _count_tokens(task, source)
-        for key, length in _cells(task, source, settings, lengths):
-            cells += 1
-            if store.has(key):
-                cached += 1
-            else:
-                tokens += length
-                flops += 2.0 * (n_params or 0) * length
-        if knockout and not is_written:
-            with _readable(source.folder / "config.json"):
-                layers, heads = count_layers_and_heads(source.folder)
-            passes = knockout_passes(layers * (heads + 1), screening)
-            pair = sum(list(lengths.values())[:2])
-            knockout_flops = max(knockout_flops, 2.0 * (n_params or 0) * pair * passes)
+        seeds_of.setdefault(parameters_of(source) or source.folder, set()).add(source.seed)
     groups = len({item.group for item in task.items})
     seeds = min(map(len, seeds_of.values()), default=0)
 
@@ -137,83 +127,20 @@ def plan(
 
     level_2 = detectable(seeds) if seeds >= MIN_SEEDS else None
     return Plan(
-        len(sources), len(task.items), groups, cells, cached, tokens, flops, knockout_flops, detectable(1), item_sd,
-        seeds, level_2, is_written,
-    )  # fmt: skip
-
-
-def knockout_passes(components: int, screening: Screening | None) -> float:
-    """Passes over the prompts of a pair of conditions that knock-outs cost in a model with so many components.
-
-    In models with many, a knock-out runs the layers above the component only: half of them, on average.
-    """
-    if screening is not None and screening.is_needed(components):
-        return (screening.largest + screening.sample) / 2 + GRADIENT_PASSES
-    return components / 2 if Screening().is_needed(components) else components
-
-
-def _cells(
-    task: Task, source: Source, settings: Settings, lengths: Mapping[Condition, int]
-) -> Iterator[tuple[Key, int]]:
-    """A model's cells and the tokens of each; `lengths` counts the tokens of all prompts under each condition."""
-    if not task.format.is_written:
-        yield from ((key, lengths[c]) for c, key in score_keys(task, source, settings).items())
-        return
-    # The last written token is never an input.
-    written = task.format.max_tokens - 1
-    longest = {c: lengths[c] + written * sum(c in item.prompts for item in task.items) for c in task.conditions}
-    yield from ((key, longest[c]) for c, key in text_keys(task, source, settings).items())
-    yield from ((key, 2 * longest[c]) for c, key in gap_keys(task, source, settings).items())
-
-
-def count_parameters(folder: Path) -> int | None:
-    """Parameters in a folder's safetensors weights (tied ones once), from the files' headers; None for other weights."""
-    files = [path for path in weight_files(folder) if path.suffix == ".safetensors"]
-    total = 0
-    for path in files:
-        with _readable(path), path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > path.stat().st_size:
-                raise ValueError("its header is cut off")
-            header: dict[str, Any] = json.loads(file.read(length))
-            shapes = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
-        total += sum(math.prod(shape) for name, shape in shapes.items() if not BUFFER.search(name))
-    return total if files else None
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise ModelError(f"{path} cannot be read ({error}); copy or download the model's files again") from error
-
-
-def _count_tokens(task: Task, source: Source) -> dict[Condition, int]:
-    """Tokens of all prompts under each condition. Without a tokenizer.json, four characters count as one token."""
-    path = source.tokenizer_folder / "tokenizer.json"
-    texts = {c: [item.prompts[c] for item in task.items if c in item.prompts] for c in task.conditions}
-    if not path.is_file():
-        return {c: sum(map(len, prompts)) // 4 for c, prompts in texts.items()}
-    from tokenizers import Tokenizer
-
-    with _readable(path):
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    unknown = getattr(tokenizer.model, "unk_token", None)
-    counts = {}
-    for condition, prompts in texts.items():
-        encodings = tokenizer.encode_batch(prompts)
-        counts[condition] = sum(len(encoding.ids) for encoding in encodings)
-        for text, encoding in zip(prompts, encodings, strict=True):
-            if unknown not in encoding.tokens:
-                continue
-            for token, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True):
-                if token == unknown and text[start:end].strip() != unknown:
-                    raise EncodeError(
-                        f"{source.name}: its tokenizer has no token for {text[start:end]!r} (in {condition.value} of "
-                        f"{task.name}); use a model whose vocabulary covers the task's text"
-                    )
-    return counts
+        models=len(sources),
+        items=len(task.items),
+        groups=groups,
+        cells=len(scored),
+        cached=len(scored) - len(missing),
+        tokens=round(sum(step.tokens for step in missing)),
+        flops=sum(step.flops for step in missing),
+        knockout_flops=sum(step.flops for step in steps if step.kind == "probe"),
+        dip=detectable(1),
+        item_sd=item_sd,
+        seeds=seeds,
+        dip_level_2=level_2,
+        is_written=is_written,
+    )
 
 
 def _flops(count: float) -> str:

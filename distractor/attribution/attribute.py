@@ -8,17 +8,20 @@ import numpy as np
 from distractor.models.source import Source
 from distractor.probing.cells import groups_of, labels
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.read_probes import check_request, count_readings, measures_strengths, read_probes
+from distractor.probing.read_probes import check_request, measures_strengths, read_probes
 from distractor.probing.readings import Reading
+from distractor.probing.steps import reading_steps
 from distractor.probing.strengths import PAIR
-from distractor.progress import Advance
+from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
 from distractor.scoring.settings import Settings
+from distractor.scoring.steps import score_steps
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.statistics.divergence import Divergence, divergence
 from distractor.statistics.intervals import group_means, number_groups
 from distractor.statistics.random_sets import ENOUGH
 from distractor.text.task import Task
+from distractor.work import Step
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -32,7 +35,6 @@ def attribute(
     store: Store,
     settings: Settings | None = None,
     forgive: bool = False,
-    advance: Advance = lambda _: None,
 ) -> ProbeResults:
     """Read named `probes` in each model on the items of `task`, together with the model's behaviour.
 
@@ -47,15 +49,21 @@ def attribute(
     """
     settings = settings or Settings()
     check_request(task, settings, halved=measures_strengths(task, sources, probes))
-    scores = sweep(task, sources, store, settings, advance)
-    return read_probes(
-        task, scores, probes, store=store, settings=settings, forgive=forgive, random_sets=ENOUGH, advance=advance
-    )
+    scores = sweep(task, sources, store, settings)
+    return read_probes(task, scores, probes, store=store, settings=settings, forgive=forgive, random_sets=ENOUGH)
 
 
-def count(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]") -> int:
-    """The number of times `attribute` calls `advance`."""
-    return len(sources) * len(task.conditions) + count_readings(task, sources, probes)
+def run_steps(
+    task: Task,
+    sources: Sequence[Source],
+    probes: "Mapping[str, Probe]",
+    store: Store,
+    settings: Settings,
+    count: CountTokens = estimate_tokens,
+) -> list[Step]:
+    """The steps of `attribute`, for its progress and its plan."""
+    readings = reading_steps(task, sources, probes, store, settings, count, random_sets=ENOUGH)
+    return [*score_steps(task, sources, store, settings, count), *readings]
 
 
 def divergence_of(results: ProbeResults, reading: Reading) -> Divergence | None:

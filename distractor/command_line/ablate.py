@@ -9,8 +9,9 @@ import typer
 
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_package, find_task, ladder_task
+from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, progress_bar, run_folder
+from distractor.command_line.running import print_json, run_folder
 from distractor.command_line.terminal import say
 from distractor.runs.tables import console
 
@@ -119,6 +120,7 @@ def ablate(
     """Run a task under every condition on models of many sizes; judge whether a distractor task explains the curve."""
     from distractor.ablation.ablate import ablate as run_ablation
     from distractor.ablation.plan import plan as plan_run
+    from distractor.ablation.plan import run_steps
     from distractor.models.families import find_models
     from distractor.runs.folder import run_hash
     from distractor.runs.manifest import run_manifest
@@ -152,9 +154,7 @@ def ablate(
         for each in tasks:
             if len(tasks) > 1:
                 say(each.format.label, bold=True)
-            for line in plan_run(
-                each, sources, store, settings, knockout=knockout, screening=probe and probe.screening
-            ).lines():
+            for line in plan_run(each, sources, store, settings, knockout=probe).lines():
                 say(line)
         return
     is_alone = len(tasks) == 1 and bool(ranked)
@@ -167,18 +167,19 @@ def ablate(
         from distractor.ablation.written.answers import ablate_written
 
         manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
-    steps = len(sources) * sum(len(each.conditions) for each in tasks) + 2 * len(ranked) * (probe is not None)
     remembered = store.folder / "statistics" / f"{run_hash(manifest)[:16]}.pickle"
     with remembering(remembered):
         with run_folder(store, out, f"ablate-{plain.name}", manifest) as folder:
-            with progress_bar(steps) as advance:
+            steps = (step for each in tasks for step in run_steps(each, sources, probe, store, settings))
+            with show_progress(lambda: steps, folder) as shown:
                 results: list[Any] = [
-                    run_ablation(each, sources, store=store, settings=settings, knockout=probe, advance=advance)
+                    run_ablation(each, sources, store=store, settings=settings, knockout=probe)
                     if each in ranked
-                    else ablate_written(each, sources, store=store, settings=settings, advance=advance)
+                    else ablate_written(each, sources, store=store, settings=settings)
                     for each in tasks
                 ]
-            summary = report.write(folder, results[0]) if is_alone else format_report.write(folder, results)
+                shown.stage(FINAL_STAGE)
+                summary = report.write(folder, results[0]) if is_alone else format_report.write(folder, results)
         if as_json:
             print_json(summary)
         elif is_alone:

@@ -2,14 +2,16 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task, must_work
+from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, print_tables, progress_bar, run_folder
+from distractor.command_line.running import print_json, print_tables, run_folder
 
 app = typer.Typer()
 
@@ -54,7 +56,7 @@ def attribute(
     """Find where in models, and in the prompt, the answers come from: figures and tables of the top sites."""
     from distractor.attribution import report
     from distractor.attribution.attribute import attribute as run_probes
-    from distractor.attribution.attribute import count
+    from distractor.attribution.attribute import run_steps
     from distractor.attribution.tables import tables
     from distractor.models.families import find_models
     from distractor.probing.read_probes import check_request, measures_strengths
@@ -68,11 +70,10 @@ def attribute(
     check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(chosen, sources, probes))
     store = Store(computing.store)
     manifest = report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=heads)
-    with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder:
-        with progress_bar(count(chosen, sources, probes)) as advance:
-            result = run_probes(
-                chosen, sources, probes, store=store, settings=settings, forgive=not must_work(probe), advance=advance
-            )
+    steps = partial(run_steps, chosen, sources, probes, store, settings)
+    with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder, show_progress(steps, folder) as shown:
+        result = run_probes(chosen, sources, probes, store=store, settings=settings, forgive=not must_work(probe))
+        shown.stage(FINAL_STAGE)
         summary = report.write(folder, result, item=item, heads=heads, most=None if probe else report.FIGURES)
     if as_json:
         print_json(summary)

@@ -10,8 +10,9 @@ import typer
 
 from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task
+from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, print_tables, progress_bar, run_folder
+from distractor.command_line.running import print_json, print_tables, run_folder
 from distractor.errors import ModelError, TaskError
 
 app = typer.Typer()
@@ -55,7 +56,7 @@ def compare(
 ) -> None:
     """Compare checkpoints (sizes, steps, seeds, before and after tuning): what changed beyond noise, and where."""
     from distractor.comparison import report
-    from distractor.comparison.compare import PROBES, check_models, check_probes, count_steps, is_halved, over_tasks
+    from distractor.comparison.compare import PROBES, check_models, check_probes, is_halved, over_tasks, run_steps
     from distractor.comparison.compare import compare as run_comparison
     from distractor.comparison.tables import tables
     from distractor.models.families import find_models
@@ -85,15 +86,15 @@ def compare(
     store = Store(computing.store)
     manifest = report.manifest(tasks, sources, settings, probes, sys.argv)
     with run_folder(store, out, f"compare-{'+'.join(chosen.name for chosen in tasks)}", manifest) as folder:
-        with progress_bar(sum(count_steps(chosen, sources, probes) for chosen in tasks)) as advance:
+        steps = (step for chosen in tasks for step in run_steps(chosen, sources, probes, store, settings))
+        with show_progress(lambda: steps, folder) as shown:
             each = [
-                run_comparison(
-                    chosen, sources, probes, store=store, settings=settings, forgive=not probe, advance=advance
-                )
+                run_comparison(chosen, sources, probes, store=store, settings=settings, forgive=not probe)
                 for chosen in tasks
             ]
-        comparisons = list(over_tasks(each))
-        summary = report.write(folder, comparisons)
+            shown.stage(FINAL_STAGE)
+            comparisons = list(over_tasks(each))
+            summary = report.write(folder, comparisons)
     if as_json:
         print_json(summary)
     else:

@@ -1,14 +1,20 @@
 """`distractor shape`: judges the shape of a curve over size from a table or from evaluation logs."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distractor.command_line.options import AsJson, Out, hidden_option, option
+from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json
 from distractor.runs.tables import console
+from distractor.work import Step, computing, working_on
+
+if TYPE_CHECKING:
+    from distractor.curves.judge_curve import JudgedCurve
+    from distractor.statistics.curve import Curve
 
 app = typer.Typer()
 
@@ -90,16 +96,24 @@ def shape(
     request = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)
     references = [name.strip() for names in reference or () for name in names.split(",")]
     parts = parse_parts(by)
-    tasks = judge_tasks(
-        read_curves(files, request),
-        lambda curve: judge_curve(curve, delta=delta, references=references, task=task, by=parts),
-    )
     paths = paths_of(files, against)
-    names = ", ".join(str(judged.curve.task) for judged in tasks.judged if judged.curve.task)
-    settings = {"delta": tasks.judged[0].delta, "references": references, "task": task or names or None, "by": by}
-    manifest = report.manifest(files, paths, request, settings, sys.argv)
-    with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
-        summary = tasks_report.write(folder, tasks)
+    curves = read_curves(files, request)
+
+    def judge(curve: "Curve") -> "JudgedCurve":
+        with working_on(curve.task or paths[0].name, "judging"):
+            computing()
+            return judge_curve(curve, delta=delta, references=references, task=task, by=parts)
+
+    steps = [Step(curve.task or paths[0].name, "judging", curve.means.size, 0) for curve in curves.curves]
+    with show_progress(lambda: steps, noun="task") as shown:
+        tasks = judge_tasks(curves, judge)
+        names = ", ".join(str(judged.curve.task) for judged in tasks.judged if judged.curve.task)
+        settings = {"delta": tasks.judged[0].delta, "references": references, "task": task or names or None, "by": by}
+        manifest = report.manifest(files, paths, request, settings, sys.argv)
+        with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
+            shown.log_to(folder)
+            shown.stage(FINAL_STAGE)
+            summary = tasks_report.write(folder, tasks)
     if as_json:
         print_json(summary)
         return

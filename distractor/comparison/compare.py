@@ -25,10 +25,13 @@ from distractor.models.same_weights import same_weights
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.read_probes import check_request, count_readings, read_probes
+from distractor.probing.read_probes import check_request, read_probes
+from distractor.probing.readings import FOREIGN_SITES
+from distractor.probing.steps import knockout_steps, reading_steps
 from distractor.probing.strengths import PAIR, Strength, estimated_strength, first_half, patching_pair
-from distractor.progress import Advance
+from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
 from distractor.scoring.settings import Settings
+from distractor.scoring.steps import score_steps
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.statistics.changes import changes
@@ -36,6 +39,7 @@ from distractor.statistics.group_values import count_items
 from distractor.statistics.sign_flips import holm
 from distractor.statistics.standard_errors import effective_groups
 from distractor.text.task import Condition, Task
+from distractor.work import Step, skip
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -55,7 +59,6 @@ def compare(
     store: Store,
     settings: Settings | None = None,
     forgive: bool = False,
-    advance: Advance = lambda _: None,
 ) -> ComparisonResult:
     """Compare models on the items of `task`, in the order of `sources`: behaviour, and with `probes` their sites.
 
@@ -76,7 +79,7 @@ def compare(
     probes = {name: probe.unscreened for name, probe in probes.items()}
     if probes:
         check_request(task, settings, halved=is_halved(probes))
-    scores = tuple(sweep(task, sources, store, settings, advance))
+    scores = tuple(sweep(task, sources, store, settings))
     sides, followed = sides_of([one.source for one in scores])
     result = ComparisonResult(task, settings, scores, sides)
     if result.n_groups < 2:
@@ -85,8 +88,10 @@ def compare(
             "every condition; at least 2 groups are needed: take more items, or compare fewer models"
         )
     if probes:
-        result = _probed(result, probes, store, forgive, advance)
-    pairs = [_pair(result, *pair, probes, store, advance) for pair in pairs_of(len(sides))]
+        result = _probed(result, probes, store, forgive)
+    pairs = [_pair(result, *pair, probes, store) for pair in pairs_of(len(sides))]
+    for one in scores:
+        skip(one.source.name, FOREIGN_SITES)
     training = [_training(result, name, models) for name, models in followed.items()]
     return replace(result, pairs=tuple(pairs), training=tuple(training))
 
@@ -135,27 +140,40 @@ def is_halved(probes: "Mapping[str, Probe]") -> bool:
     return not {"ablation", "head_attribution_patching"}.isdisjoint(probes)
 
 
-def count_steps(task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]") -> int:
-    """The number of times `compare` calls `advance`."""
-    steps = len(sources) * len(task.conditions)
-    if probes:
-        steps += sum(count_readings(task, [source], probes, measure_strengths=True) for source in sources)
-        steps += len(pairs_of(len(sides_of(sources)[0])))
+def run_steps(
+    task: Task,
+    sources: Sequence[Source],
+    probes: "Mapping[str, Probe]",
+    store: Store,
+    settings: Settings,
+    count: CountTokens = estimate_tokens,
+) -> list[Step]:
+    """The steps of `compare`, for its progress and its plan."""
+    steps = list(score_steps(task, sources, store, settings, count))
+    own = _own_kinds(probes)
+    steps += reading_steps(task, sources, own, store, settings, count, measure_strengths=bool(own))
+    if "ablation" in own:
+        members = [side.members for side in sides_of(sources)[0]]
+        for pair in pairs_of(len(members)):
+            both = [sources[members[side][0]] for side in pair]
+            steps += knockout_steps(task, both, own["ablation"], count, FOREIGN_SITES)
     return steps
 
 
-def _probed(
-    result: ComparisonResult, probes: "Mapping[str, Probe]", store: Store, forgive: bool, advance: Advance
-) -> ComparisonResult:
+def _own_kinds(probes: "Mapping[str, Probe]") -> "dict[str, Probe]":
+    """The probes of every site, each with its own kind of replacement value."""
+    return {name: next(iter(probe.kinds.values()), probe).unscreened for name, probe in probes.items()}
+
+
+def _probed(result: ComparisonResult, probes: "Mapping[str, Probe]", store: Store, forgive: bool) -> ComparisonResult:
     """Reads the probes in each model, each with its own kind of replacement value, and the strength of its sites."""
-    probes = {name: next(iter(probe.kinds.values()), probe) for name, probe in probes.items()}
+    probes = _own_kinds(probes)
     probe_results: list[ProbeResults | None] = []
     refused: dict[tuple[str, str], str] = {}
     for scores in result.scores:
         try:
             read = read_probes(
                 result.task, [scores], probes, store=store, settings=result.settings, forgive=forgive, measure_strengths=True,
-                advance=advance,
             )  # fmt: skip
         except DistractorError as error:
             if not forgive or isinstance(error, StoreError):
@@ -180,9 +198,7 @@ def _strength(read: ProbeResults) -> Strength | None:
     return estimated_strength(pair[0].source, pair, first_half(groups, read.task.items), groups)
 
 
-def _pair(
-    result: ComparisonResult, first: int, second: int, probes: "Mapping[str, Probe]", store: Store, advance: Advance
-) -> Pair:
+def _pair(result: ComparisonResult, first: int, second: int, probes: "Mapping[str, Probe]", store: Store) -> Pair:
     """Compares two sides in behaviour and, with probes, in their sites."""
     sides = result.sides[first], result.sides[second]
     sources = [[result.scores[model].source for model in side.members] for side in sides]
@@ -202,9 +218,7 @@ def _pair(
     if len({result.groups[item] for item in np.flatnonzero(used)}) >= 2:
         paths = judge(*strengths, counted=[False] * len(PATHS))
         pair = replace(pair, paths=dict(zip(PATHS, paths, strict=True)))
-    pair = _with_sites(result, pair, probes, store)
-    advance(f"{sides[0].name}, {sides[1].name}")
-    return pair
+    return _with_sites(result, pair, probes, store)
 
 
 def _switched(result: ComparisonResult, first: int, second: int) -> tuple[SwitchedItem, ...]:

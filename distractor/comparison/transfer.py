@@ -13,7 +13,7 @@ from distractor.comparison.result import ComparisonResult, Transfer
 from distractor.comparison.steps import PATHS
 from distractor.models.site import site_of
 from distractor.probing.cells import groups_of, labels
-from distractor.probing.readings import Reader
+from distractor.probing.readings import CHOSEN_SITES, FOREIGN_SITES, Reader
 from distractor.probing.strengths import first_half, held_out, losses, pair_effects
 from distractor.scoring.store import Store
 from distractor.statistics.changes import changes
@@ -47,7 +47,8 @@ def transfers(
     knocked_out = partial(_loss, reader, ablation, held_out(groups, half), ~half)
     transferred = []
     for task, path in enumerate(PATHS):
-        own_loss, loss = (knocked_out(sites[task], task) for sites in (own_sites, foreign))
+        own_loss = knocked_out(own_sites[task], task, CHOSEN_SITES)
+        loss = knocked_out(foreign[task], task, FOREIGN_SITES)
         change = changes(own_loss[None, None], loss[None, None], kept, counted=[False])[0]
         foreign_mean, own_mean = (mean_interval(values, kept) for values in (loss, own_loss))
         names = _label(result, giver), _label(result, receiver)
@@ -62,13 +63,17 @@ def _loss(
     is_measured: Bool[ndarray, " item"],
     names: Sequence[str],
     task: int,
+    called: str,
 ) -> Float[ndarray, " half"]:
-    """The loss of T (`task` 0) or D per item when components are knocked out together; 0 without components."""
+    """The loss of T (`task` 0) or D per item when components are knocked out together; 0 without components.
+
+    `called` is its name in progress.
+    """
     if not names:
         return np.zeros(int(is_measured.sum()))
     knockout = ablation.knock_out([site_of(name) for name in names], groups=groups)
     assert knockout is not None
-    reading = reader.read(knockout)
+    reading = reader.read(knockout, called)
     return losses(pair_effects(reading)[0][:, is_measured])[task]
 
 

@@ -160,7 +160,7 @@ class HookedModel(Model):
             raise ValueError("one pass cannot both read and write the pattern of a layer")
         if any(site.part in ("pattern", "resid_mid") for site in taps):
             raise ValueError("gradients at pattern and resid_mid are not available")
-        record_forward_pass(tokens.numel())
+        record_forward_pass(tokens.numel(), 3 if taps else 1)
         can_restrict = (reads_at_keep or not reads) and not (edits or taps)
         restricted = self._restrict_last_mlp(keep, tokens.shape[1]) if can_restrict else contextlib.nullcontext()
         with self._arithmetic(), restricted, self.bridge.hooks(fwd_hooks=self._hooks(reads, edits, taps)):
@@ -200,7 +200,8 @@ class HookedModel(Model):
         blocks = list(self.bridge.blocks)
         left_out = blocks[:start] + (blocks[stop:] if stop is not None else [])
         nothing = torch.empty(0, dtype=torch.long, device=self.device)
-        record_forward_pass(tokens.numel())
+        layers = (self.n_layers if stop is None else stop) - start
+        record_forward_pass(tokens.numel(), layers / self.n_layers)
         restricted = contextlib.nullcontext() if ends is None else self._restrict_last_mlp(ends, tokens.shape[1])
         with (
             self._arithmetic(),

@@ -16,6 +16,30 @@ if TYPE_CHECKING:
     from distractor.probing.run import Run
 
 
+GRADIENTS = 3  # passes that a forward and a backward pass together take
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What the cost of a probe depends on: the tokens of all prompts under each condition, and the number of items, of
+    sites (heads and MLPs) and of layers.
+    """
+
+    tokens: Mapping[Condition, float]
+    items: int
+    sites: int
+    layers: int
+
+    def under(self, *conditions: Condition) -> float:
+        """The tokens of all prompts under these conditions."""
+        return float(sum(self.tokens.get(condition, 0) for condition in conditions))
+
+    @property
+    def length(self) -> float:
+        """The mean number of tokens of a prompt."""
+        return self.under(*self.tokens) / max(1, self.items * len(self.tokens))
+
+
 @runtime_checkable
 class Probe(Protocol):
     """Reads a run. A probe is a frozen dataclass whose fields are its settings; it does not load, print, plot or save.
@@ -82,6 +106,13 @@ class Probe(Protocol):
         items of other groups need not be measured: they may be NaN.
         """
         return None
+
+    def cost(self, extent: "Extent") -> float:
+        """About how many tokens pass through the whole model; a backward pass counts as two passes.
+
+        Plans and progress take the time of a probe from it.
+        """
+        return extent.under(*self.conditions, *self.others)
 
     @abstractmethod
     def __call__(self, run: "Run") -> "DataArray":

@@ -9,13 +9,13 @@ from distractor.models.site import site_of
 from distractor.models.source import Source
 from distractor.probing.cells import groups_of, labels
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.readings import Reader, Reading
+from distractor.probing.readings import CHOSEN_SITES, Reader, Reading
 from distractor.probing.strengths import Strength, choose, first_half, held_out, patching_pair, strength
-from distractor.progress import Advance
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores
 from distractor.text.task import Task
+from distractor.work import skip
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -34,15 +34,14 @@ def read_probes(
     forgive: bool = False,
     measure_strengths: bool | None = None,
     random_sets: int = 0,
-    advance: Advance = lambda _: None,
 ) -> ProbeResults:
     """Read probes as `attribute`, in models that are scored already. Call `check_request` first.
 
     The strength of sites is measured together with that of up to `random_sets` random sets.
     """
     scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
-    knockout = _knockout(task, [one.source for one in scores], probes, measure_strengths)
-    variants = _variants(task, probes)
+    knockout = knockout_of(task, [one.source for one in scores], probes, measure_strengths)
+    variants = variants_of(task, probes)
     readings: dict[str, list[Reading]] = {name: [] for name in variants}
     refused: dict[tuple[str, str], str] = {}
     strengths: list[Strength] = []
@@ -50,12 +49,11 @@ def read_probes(
         reader = Reader(task, one.source, store, settings)
         for name, probe in variants.items():
             try:
-                readings[name].append(reader.read(probe))
+                readings[name].append(reader.read(probe, name))
             except DistractorError as error:
                 if not forgive or isinstance(error, StoreError):
                     raise
                 refused[name, one.source.name] = str(error)
-            advance(one.source.name)
         if knockout is not None:
             of_model = {
                 name: reading
@@ -64,7 +62,7 @@ def read_probes(
                 if reading.source.name == one.source.name
             }
             strengths += _strengths(of_model, knockout, probes[knockout], reader, random_sets)
-            advance(one.source.name)
+            skip(one.source.name, CHOSEN_SITES)
     complete = {name: tuple(of_probe) for name, of_probe in readings.items() if of_probe}
     if not complete:
         raise ModelError("no probe could be read: " + "; ".join(dict.fromkeys(refused.values())))
@@ -110,17 +108,10 @@ def measures_strengths(
 
     By default it does if a probe knocks out sites, except in a single model on items of fewer than four groups.
     """
-    return _knockout(task, sources, probes, measure_strengths) is not None
+    return knockout_of(task, sources, probes, measure_strengths) is not None
 
 
-def count_readings(
-    task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", *, measure_strengths: bool | None = None
-) -> int:
-    """The number of times that `read_probes` calls `advance`."""
-    return len(sources) * (len(_variants(task, probes)) + measures_strengths(task, sources, probes, measure_strengths))
-
-
-def _knockout(
+def knockout_of(
     task: Task, sources: Sequence[Source], probes: "Mapping[str, Probe]", measure_strengths: bool | None
 ) -> str | None:
     """The name of the first probe that knocks out sites together, if strengths are measured."""
@@ -146,11 +137,11 @@ def _strengths(
     without = []
     for names in chosen:
         probe = knockout.knock_out([site_of(component) for component in names], random_sets, held_out(groups, half))
-        without.append(reader.read(probe) if names and probe is not None else None)
+        without.append(reader.read(probe, CHOSEN_SITES) if names and probe is not None else None)
     return [strength(single.source, chosen, half, groups, *without)]
 
 
-def _variants(task: Task, probes: "Mapping[str, Probe]") -> "dict[str, Probe]":
+def variants_of(task: Task, probes: "Mapping[str, Probe]") -> "dict[str, Probe]":
     """The probes with one entry for each pair of conditions that they compare."""
     return {
         f"{name}{suffix}": variant

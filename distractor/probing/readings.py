@@ -16,6 +16,7 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
 from distractor.text.user_file import code_hash
+from distractor.work import expect_tokens
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 READING = 8
 """Version of how probes read and how readings are stored. Raise it whenever either changes stored numbers or labels."""
+
+
+KNOCKOUTS = "knock-outs"
+CHOSEN_SITES = "chosen sites"
+FOREIGN_SITES = "sites of the other model"
+"""What progress calls readings that are not those of a named probe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,28 +77,32 @@ def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) ->
     return {**cell_key(probe.posed(task), source, settings), "reading": READING, "probe": probe_identity(probe)}
 
 
-def read_probe(task: Task, source: Source, probe: "Probe", store: Store, settings: Settings) -> Reading:
+def read_probe(task: Task, source: Source, probe: "Probe", store: Store, settings: Settings, name: str) -> Reading:
     """A probe's reading in a model, computed only if the store lacks it. Raises as `Reader.read`."""
-    return Reader(task, source, store, settings).read(probe)
+    return Reader(task, source, store, settings).read(probe, name)
 
 
 class Reader(LazyModel):
     """Reads one model with several probes. It loads the model once, and only if the store lacks a reading."""
 
-    def read(self, probe: "Probe") -> Reading:
-        """A probe's reading, computed only if the store lacks it.
+    def read(self, probe: "Probe", name: str) -> Reading:
+        """A probe's reading, computed only if the store lacks it. `name` is its name in progress.
 
         Raises:
             ModelError, EncodeError, StoreError: as in `sweep`; or the probe does not work in this model.
             ProbeError: the reading lacks labels or attributes.
         """
         key = probe_key(self.task, self.source, probe, self.settings)
-        cell = self.cell(key, partial(self._measure, probe))
+        cell = self.cell(key, partial(self._measure, probe), name)
         return Reading(replace(self.source, n_params=cell.facts["n_params"]), cell)
 
     def _measure(self, probe: "Probe") -> Cell:
         from distractor.probing.measure import measure
+        from distractor.probing.probe import Extent
 
+        tokens = {c: sum(len(row.prompt) for row in rows if row) for c, rows in self.encoding.rows.items()}
+        model = self.model.hooked
+        expect_tokens(probe.cost(Extent(tokens, len(self.task.items), len(model.components), model.n_layers)))
         return stored(measure(self.model, self.task, probe, self.encoding), self.model.n_params)
 
 

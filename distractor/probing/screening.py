@@ -31,9 +31,14 @@ class Screening:
     def __str__(self) -> str:
         return f"above {self.above} sites, the {self.largest} largest estimates and {self.sample} random sites"
 
+    @property
+    def measured(self) -> int:
+        """The number of sites that are measured in a screened model."""
+        return self.largest + self.sample
+
     def is_needed(self, sites: int) -> bool:
         """Whether a model with this number of sites is screened."""
-        return sites > max(self.above, self.largest + self.sample)
+        return sites > max(self.above, self.measured)
 
     def pick(self, estimates: "Float[ndarray, 'view site']") -> "Picked":
         """Pick the sites to measure from the mean estimate of each site in one or more views, in nats.

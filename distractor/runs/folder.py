@@ -1,4 +1,4 @@
-"""The folder of a run: its manifest, tables, readings, figures and summary, each written in one step."""
+"""The folder of a run: its manifest, tables, readings, figures and summary, each written in one step; and its progress."""
 
 import hashlib
 import io
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 FIGURE_KINDS = ("png", "svg")
 DPI = 150
 PAGE = "report.html"
+LOG = "progress.log"  # how far the run is; no part of its results
 HEAD = 1000  # bytes of a page that hold the hash of its content
 ORIGIN = ("command", "date", "machine", "commit", "versions")
 """Where and when a run was made. A run that was repeated has the same hash."""
-SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv", "html")
+SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv", "html", "log")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class RunFolder:
         for name, figure in figures.items():
             for kind, content in render(figure).items():
                 write_bytes(self.path / "figures" / f"{name}.{kind}", content)
+
+    def log(self, line: str) -> None:
+        """Append a line to `progress.log`. A run does not fail because its progress cannot be written."""
+        with suppress(OSError), ((self.inside or self).path / LOG).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write `summary.json`. Write it last: it marks the run as finished."""
@@ -206,7 +212,8 @@ def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterat
         yield RunFolder(path)
     except DistractorError:
         with suppress(OSError):
-            if [file.name for file in path.iterdir()] == ["manifest.json"]:
+            if {file.name for file in path.iterdir()} <= {"manifest.json", LOG}:
+                (path / LOG).unlink(missing_ok=True)
                 (path / "manifest.json").unlink()
                 path.rmdir()
         raise

@@ -17,6 +17,7 @@ from distractor.models.model import Model
 from distractor.scoring.encode import Tokens
 from distractor.scoring.score import rows_per_pass
 from distractor.text.task import Item
+from distractor.work import record_share
 
 End = Literal["stop", "eos", "limit"]  # a stop string, the EOS token, or the length limit
 STOPS = ("\n\n", "\nQuestion:")  # end an answer: a blank line, which also separates worked examples, or a new question
@@ -57,17 +58,26 @@ def generate(
         size = rows_per_pass(length + max_tokens, 1, model.vocab, batch_size)
         for start in range(0, len(indices), size):
             batch = indices[start : start + size]
+            share = len(texts) / len(prompts), len(batch) / len(prompts)
             generated = _generate(
-                model, [items[i] for i in batch], [prompts[i] for i in batch], max_tokens, tuple(stops)
+                model, [items[i] for i in batch], [prompts[i] for i in batch], max_tokens, tuple(stops), share
             )
             texts.update(zip(batch, generated, strict=True))
     return [texts[index] for index in range(len(prompts))]
 
 
 def _generate(
-    model: Model, items: list[Item], prompts: list[Tokens], max_tokens: int, stops: tuple[str, ...]
+    model: Model,
+    items: list[Item],
+    prompts: list[Tokens],
+    max_tokens: int,
+    stops: tuple[str, ...],
+    share: tuple[float, float],
 ) -> list[Generated]:
-    """Continue prompts of one length; a row leaves the batch as soon as its text ends."""
+    """Continue prompts of one length; a row leaves the batch as soon as its text ends.
+
+    `share` is the share of all texts that are done, and that of these.
+    """
     ends = model.end_tokens
     rows: list[list[int]] = [[] for _ in prompts]
     done: dict[int, Generated] = {}
@@ -93,6 +103,8 @@ def _generate(
             if end is not None:
                 done[row] = Generated(tuple(rows[row]), text[: min(matches, default=None)], end)
         left = [index for index, row in enumerate(running) if row not in done]
+        written = len(done) + len(left) * max(map(len, rows)) / max_tokens
+        record_share(share[0] + share[1] * written / len(prompts))
         kept = left if len(left) < len(running) else None
         running = [running[index] for index in left]
         step = chosen[left][:, None]

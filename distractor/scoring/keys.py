@@ -6,9 +6,15 @@ from distractor.models.source import Source
 from distractor.scoring.settings import Settings
 from distractor.scoring.shot_limits import refuse_too_many_shots
 from distractor.scoring.store import Key
+from distractor.text.format import Format
 from distractor.text.task import Condition, Task
 
 SCORER = 2  # version of the scoring rule; increase it when scores change, which a golden test detects
+
+
+def cell_name(task: Task, condition: Condition) -> str:
+    """What progress calls a cell: its condition, and the format unless prompts are bare."""
+    return condition.value if task.format == Format() else f"{condition.value} ({task.format.label})"
 
 
 def score_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:

@@ -10,6 +10,7 @@ from distractor.scoring.half_precision import HALF, half_precision_record
 from distractor.scoring.settings import Settings, load_model
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
+from distractor.work import computing, loading, working_on
 
 if TYPE_CHECKING:
     from distractor.models.model import Model
@@ -48,11 +49,20 @@ class LazyModel:
         """What half precision changes (see `half_precision_record`); None in float32 and float64."""
         return half_precision_record(self) if self.settings.dtype in HALF else None
 
-    def cell(self, key: Key, compute: Callable[[], Cell]) -> Cell:
-        """The cell of `key`; computes it if the store lacks it. Task and model are named for `distractor cache`."""
+    def cell(self, key: Key, compute: Callable[[], Cell], what: str) -> Cell:
+        """The cell of `key`; computes it if the store lacks it. Task and model are named for `distractor cache`.
+
+        `what` is its name in progress.
+        """
+
+        def load() -> None:
+            loading()
+            _ = self.encoding
 
         def compute_named() -> Cell:
+            computing()
             cell = compute()
             return Cell(cell.table, {**cell.facts, "task": self.task.name, "model": self.source.name})
 
-        return self.store.get_or_compute(key, lambda: self.encoding, compute_named)
+        with working_on(self.source.name, what):
+            return self.store.get_or_compute(key, load, compute_named)

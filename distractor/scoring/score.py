@@ -24,6 +24,7 @@ from distractor.scoring.prefix_sharing import (
     to_tensors,
 )
 from distractor.text.task import Item
+from distractor.work import record_share
 
 TOKENS_PER_PASS = 4_096
 LOGITS_PER_PASS = 2**25
@@ -60,8 +61,9 @@ def score_all(
     is_shown = is_shown.reshape(len(rows), -1 if rows else 1).T[:, :, None]
     log_probs = np.where(is_shown, np.zeros(2), np.nan)
     for start in range(0, len(rows), ITEMS_AT_ONCE):
-        chunk = slice(start, start + ITEMS_AT_ONCE)
-        _add_log_probs(model, rows[chunk], batch_size, log_probs[:, chunk])
+        chunk = slice(start, min(start + ITEMS_AT_ONCE, len(rows)))
+        part = start / len(rows), chunk.stop / len(rows)
+        _add_log_probs(model, rows[chunk], batch_size, log_probs[:, chunk], part)
     by_item = rearrange(np.where(is_shown, log_probs, 0), "condition item answer -> item (condition answer)")
     refuse_nan(model, items, by_item)
     return log_probs
@@ -72,16 +74,22 @@ def _add_log_probs(
     rows: Sequence[Sequence[Encoded | None]],
     batch_size: int | None,
     log_probs: Float[np.ndarray, "condition item answer=2"],
+    part: tuple[float, float],
 ) -> None:
-    """Add the log-probability of every answer token to `log_probs`, in place."""
+    """Add the log-probability of every answer token to `log_probs`, in place; `part` is the start and end of these rows in
+    the result.
+    """
     (sequences, batched), packed = _layouts(tuple(map(tuple, rows)), model.vocab, batch_size, model.shared_length)
     if packed and not why_no_prefix_sharing(model, [sequence for _, sequence in packed[0]]):
         sequences, batched = packed
+    done, total = 0, sum(len(sequence.tokens) for _, sequence in sequences)
     for indices in batched:
         batch = [sequences[index] for index in indices]
         for (item, sequence), values in zip(batch, _run(model, [sequence for _, sequence in batch]), strict=True):
             for (condition, answer, _), value in zip(sequence.all_targets, values, strict=True):
                 log_probs[condition, item, answer] += value
+        done += sum(len(sequence.tokens) for _, sequence in batch)
+        record_share(part[0] + (part[1] - part[0]) * done / total)
 
 
 Layout = tuple[Sequence[tuple[int, PackedSequence]], Sequence[Sequence[int]]]

@@ -10,8 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from distractor.models.source import Source
-from distractor.progress import Advance
-from distractor.scoring.keys import score_keys
+from distractor.scoring.keys import cell_name, score_keys
 from distractor.scoring.lazy_model import LazyModel
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Store
@@ -41,9 +40,7 @@ class Scores:
     prompts: Mapping[Condition, Mapping[str, str]] = field(default_factory=dict)
 
 
-def sweep(
-    task: Task, sources: Iterable[Source], store: Store, settings: Settings, advance: Advance = lambda _: None
-) -> list[Scores]:
+def sweep(task: Task, sources: Iterable[Source], store: Store, settings: Settings) -> list[Scores]:
     """Score every model under every condition, and compute only what the store lacks.
 
     Raises:
@@ -52,10 +49,10 @@ def sweep(
         StoreError: results cannot be read or saved.
     """
     encodings: dict[tuple[Any, ...], Encoding] = {}
-    return [_score(LazyModel(task, source, store, settings, encodings), advance) for source in sources]
+    return [_score(LazyModel(task, source, store, settings, encodings)) for source in sources]
 
 
-def _score(lazy: LazyModel, advance: Advance) -> Scores:
+def _score(lazy: LazyModel) -> Scores:
     """Score one model under every condition."""
 
     @cache
@@ -67,8 +64,7 @@ def _score(lazy: LazyModel, advance: Advance) -> Scores:
         # All conditions share their worked examples, so they are scored together. This includes conditions that are in
         # the store, so that batches do not depend on the store.
         together = score_together if lazy.task.format.shots else None
-        cells[condition] = lazy.cell(key, partial(_cell, lazy, condition, together))
-        advance(lazy.source.name)
+        cells[condition] = lazy.cell(key, partial(_cell, lazy, condition, together), cell_name(lazy.task, condition))
     return _gather(lazy.task, lazy.source, cells)
 
 

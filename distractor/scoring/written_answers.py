@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.models.source import Source
-from distractor.progress import Advance
-from distractor.scoring.keys import score_keys
+from distractor.scoring.keys import cell_name, score_keys
 from distractor.scoring.lazy_model import LazyModel
 from distractor.scoring.reply import read_answer
 from distractor.scoring.settings import Settings
@@ -83,20 +82,24 @@ def gap_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, 
     return {c: {**keys[c], "behind": "reasoning"} for c, other in OTHER_REASONING.items() if {c, other} <= set(keys)}
 
 
+def gap_name(task: Task, condition: Condition) -> str:
+    """What progress calls the cell of the gaps after the reasoning."""
+    return f"{cell_name(task, condition)} after the reasoning"
+
+
 class TextGenerator(LazyModel):
     """Generates the texts of one model."""
 
-    def replies(self, advance: Advance) -> Replies:
+    def replies(self) -> Replies:
         """All texts and gaps of the model; computes what the store lacks."""
         keys = text_keys(self.task, self.source, self.settings)
         cells = {}
         for condition, key in keys.items():
-            cells[condition] = self.cell(key, partial(self._generate, condition))
-            advance(self.source.name)
+            cells[condition] = self.cell(key, partial(self._generate, condition), cell_name(self.task, condition))
         gaps = {name: np.full((len(keys), len(self.task.items)), np.nan) for name in ("own", "swapped")}
         index = {item.id: k for k, item in enumerate(self.task.items)}
         for condition, key in gap_keys(self.task, self.source, self.settings).items():
-            table = self.cell(key, partial(self._gaps, condition, cells)).table
+            table = self.cell(key, partial(self._gaps, condition, cells), gap_name(self.task, condition)).table
             items = [index[name] for name in table["item"].to_pylist()]
             for name, values in gaps.items():
                 values[self.task.conditions.index(condition), items] = table[name].to_numpy()

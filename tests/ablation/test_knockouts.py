@@ -104,6 +104,6 @@ def test_small_models_are_not_screened(tmp_path: Path) -> None:
 
 def test_the_plan_counts_the_components_that_are_knocked_out(deep: Source, tmp_path: Path) -> None:
     task, store = small_ladder.task(), Store(tmp_path)
-    default = plan(task, [deep], store, CPU, knockout=True, screening=KNOCKOUT.screening)
-    exact = plan(task, [deep], store, CPU, knockout=True)
+    default = plan(task, [deep], store, CPU, knockout=KNOCKOUT)
+    exact = plan(task, [deep], store, CPU, knockout=KNOCKOUT.unscreened)
     assert default.knockout_flops < 5 * default.flops < exact.knockout_flops

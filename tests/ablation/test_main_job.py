@@ -18,6 +18,7 @@ import pytest
 
 from distractor.models.families import LADDER
 from pages import ROOT, Ran, check_shown, environment, run_page
+from shown import files
 
 COMMAND = ["ablate", "--task", "negation_qa"]
 SPY = """
@@ -169,12 +170,12 @@ def test_log_probabilities_are_those_of_the_plain_model(job: Job) -> None:
 
 
 def test_a_second_run_is_faster_imports_no_torch_and_writes_the_same_bytes(job: Job) -> None:
-    files = sorted(path for path in job.folder.rglob("*") if path.is_file())
-    before = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    paths = [job.folder / name for name in files(job.folder)]
+    before = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     again = run(job.home)
     assert again.stdout == job.stdout
     assert again.stderr.splitlines()[-1] == "IMPORTED"
-    assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files} == before
+    assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths} == before
     assert again.seconds < job.seconds
 
 

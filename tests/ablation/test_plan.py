@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM
 
 import small_ladder
 import tiny
-from distractor.ablation.plan import SEED_SD, count_parameters, plan
+from distractor.ablation.plan import SEED_SD, plan
 from distractor.ablation.written.answers import ablate_written
 from distractor.errors import EncodeError, ModelError
 from distractor.models import families
 from distractor.models import load as load_module
 from distractor.models.families import find_models
+from distractor.models.parameters import count_parameters
 from distractor.models.source import Source
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -26,6 +27,7 @@ from distractor.statistics.power import smallest_detectable_dip
 from distractor.text.format import Format, Scoring
 from distractor.text.format_task import format_task
 from distractor.text.task import Task
+from probes.ablation import Ablation
 from small_ladder import CELLS, ITEMS
 
 CPU = Settings(device="cpu")
@@ -48,10 +50,10 @@ def test_a_plan_counts_the_cells_and_tokens_of_the_run(
     task, store = small_ladder.task(), Store(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
-        before = plan(task, sources, store, CPU, knockout=True)
+        before = plan(task, sources, store, CPU, knockout=Ablation())
     assert not [*tmp_path.iterdir()]
     scores = sweep(task, sources, store, CPU)
-    after = plan(task, sources, store, CPU, knockout=True)
+    after = plan(task, sources, store, CPU, knockout=Ablation())
     assert (before.models, before.items, before.groups) == (3, ITEMS, ITEMS)
     assert (before.cells, before.cached, after.cached) == (CELLS, 0, CELLS)
     assert (before.tokens, after.tokens) == (sum(each.tokens for each in scores), 0)
@@ -64,9 +66,9 @@ def test_a_plan_counts_the_cells_and_tokens_of_the_run(
 def test_cells_on_disk_are_not_planned(sources: tuple[Source, ...], tmp_path: Path) -> None:
     task, store = small_ladder.task(), Store(tmp_path)
     sweep(task, sources[:1], store, CPU)
-    rest = plan(task, sources, store, CPU, knockout=False)
+    rest = plan(task, sources, store, CPU)
     assert rest.cached == small_ladder.CONDITIONS
-    assert rest.tokens == plan(task, sources[1:], store, CPU, knockout=False).tokens
+    assert rest.tokens == plan(task, sources[1:], store, CPU).tokens
 
 
 @pytest.mark.parametrize("scoring", ["generate", "cot"])
@@ -76,16 +78,16 @@ def test_a_plan_of_written_answers_is_an_upper_limit(
     task, store = format_task(small_ladder.task(), Format(scoring, limit=3)), Store(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(load_module, "load", lambda *_, **__: pytest.fail("a model was loaded"))
-        before = plan(task, sources, store, CPU, knockout=True)
+        before = plan(task, sources, store, CPU, knockout=Ablation())
     assert not [*tmp_path.iterdir()]
     result = ablate_written(task, sources, store=store, settings=CPU)
-    after = plan(task, sources, store, CPU, knockout=True)
+    after = plan(task, sources, store, CPU, knockout=Ablation())
     cells = [*tmp_path.rglob("*.parquet")]
     assert (before.cells, before.cached) == (len(cells), 0)
     assert (after.cached, after.tokens, after.flops) == (len(cells), 0, 0)
 
     def ranked(task: Task) -> int:
-        return plan(task, sources, Store(tmp_path / "none"), CPU, knockout=False).tokens
+        return plan(task, sources, Store(tmp_path / "none"), CPU).tokens
 
     bare = small_ladder.task()
     pair = replace(
@@ -100,7 +102,7 @@ def test_a_plan_of_written_answers_is_an_upper_limit(
     assert before.knockout_flops == 0
     assert any("distractor share" in line for line in before.lines())
     assert any(re.search(f"tokens: +at most {before.tokens:,}", line) for line in before.lines())
-    assert before.dip > plan(small_ladder.task(), sources, store, CPU, knockout=False).dip  # type: ignore[operator]
+    assert before.dip > plan(small_ladder.task(), sources, store, CPU).dip  # type: ignore[operator]
 
 
 def _column(path: Path, name: str) -> list[str]:
@@ -111,10 +113,10 @@ def _column(path: Path, name: str) -> list[str]:
 def test_three_seeds_of_each_size_add_the_minimum_detectable_dip_of_level_2(
     sources: tuple[Source, ...], tmp_path: Path
 ) -> None:
-    one = plan(small_ladder.task(), sources, Store(tmp_path), CPU, knockout=False)
+    one = plan(small_ladder.task(), sources, Store(tmp_path), CPU)
     assert one.dip_level_2 is None
     seeds = [replace(source, seed=seed) for source in sources for seed in range(4)][1:]  # one size has only three seeds
-    several = plan(small_ladder.task(), seeds, Store(tmp_path), CPU, knockout=False)
+    several = plan(small_ladder.task(), seeds, Store(tmp_path), CPU)
     assert (several.seeds, several.dip) == (3, one.dip)
     assert several.dip_level_2 == smallest_detectable_dip(3, 3, ITEMS, item_sd=several.item_sd, seed_sd=SEED_SD)
     assert re.search(rf"level 2.* {several.dip_level_2:.2f}; 3 seeds", several.lines()[-1])
@@ -122,7 +124,7 @@ def test_three_seeds_of_each_size_add_the_minimum_detectable_dip_of_level_2(
 
 
 def test_two_sizes_have_no_detectable_dip(sources: tuple[Source, ...], tmp_path: Path) -> None:
-    two = plan(small_ladder.task(), sources[:2], Store(tmp_path), CPU, knockout=False)
+    two = plan(small_ladder.task(), sources[:2], Store(tmp_path), CPU)
     assert two.dip is None
     assert "3 sizes" in two.lines()[-1]
     assert two.knockout_flops == 0
@@ -153,7 +155,10 @@ def test_a_plan_refuses_a_text_that_the_run_refuses(sources: tuple[Source, ...],
     task = small_ladder.task()
     strange = replace(task.items[0], prompts={c: f"{text} Zebras" for c, text in task.items[0].prompts.items()})
     changed, store = replace(task, items=(*task.items[1:], strange)), Store(tmp_path)
-    for ask in (lambda: plan(changed, sources, store, CPU, knockout=True), lambda: sweep(changed, sources, store, CPU)):
+    for ask in (
+        lambda: plan(changed, sources, store, CPU, knockout=Ablation()),
+        lambda: sweep(changed, sources, store, CPU),
+    ):
         with pytest.raises(EncodeError, match=r"ladder/.*no token for 'Zebras'"):
             ask()
 
@@ -177,4 +182,4 @@ def test_a_damaged_file_is_named_in_a_plan(name: str, ladder: Path, tmp_path: Pa
     folder = shutil.copytree(ladder / "negation_qa/8x2/seed0", tmp_path / "m")
     (folder / name).write_text("{")
     with pytest.raises(ModelError, match=f"{name} cannot be read"):
-        plan(small_ladder.task(), find_models([str(folder)]), Store(tmp_path / "cells"), CPU, knockout=True)
+        plan(small_ladder.task(), find_models([str(folder)]), Store(tmp_path / "cells"), CPU, knockout=Ablation())

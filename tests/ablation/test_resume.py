@@ -23,7 +23,7 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Condition
 from ordinary_user import as_ordinary_user, make_read_only
-from shown import leave_undrawn
+from shown import files, leave_undrawn
 from small_ladder import CELLS, COMMAND, die, in_child, type_in
 
 KNOCKOUTS = 2
@@ -174,7 +174,7 @@ def test_a_run_killed_while_it_writes_a_file_continues_to_the_same_bytes(
 
 def test_the_kills_hit_the_files_they_name(done: Path) -> None:
     assert len(list((done / "runs/.cells").rglob("*.parquet"))) == CELLS + KNOCKOUTS
-    assert len([p for p in (done / "out").rglob("*") if p.is_file()]) == FILES["summary"] - CELLS - KNOCKOUTS
+    assert len(files(done / "out")) == FILES["summary"] - CELLS - KNOCKOUTS
 
 
 def test_a_repeated_command_loads_no_model(

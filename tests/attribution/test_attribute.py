@@ -15,7 +15,7 @@ from xarray import DataArray, full_like
 import wired
 from distractor.attribution import figures as draw
 from distractor.attribution import report
-from distractor.attribution.attribute import attribute, count
+from distractor.attribution.attribute import attribute, run_steps
 from distractor.attribution.size_trends import mean_over_models
 from distractor.attribution.tables import tables, top
 from distractor.errors import ModelError
@@ -29,6 +29,7 @@ from distractor.scoring.store import Store
 from distractor.statistics.group_values import group_values
 from distractor.statistics.intervals import interval_of_models, mean_interval
 from distractor.text.task import Condition
+from distractor.work import Work, follow
 from probes import PROBES
 from probes.ablation import Ablation
 from shown import check_page, check_widths, printed
@@ -50,9 +51,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> ProbeResults:
         wired.source(folder, "large", at=1, layers=2, first=1.0, second=2.0),
         wired.source(folder, "small", first=2.0, second=0.5),
     ]
-    steps: list[str] = []
-    read = attribute(TASK, sources, READ, store=Store(folder / "cells"), settings=CPU, advance=steps.append)
-    assert len(steps) == count(TASK, sources, READ)
+    store = Store(folder / "cells")
+    with follow(Work(run_steps(TASK, sources, READ, store, CPU))) as work:
+        read = attribute(TASK, sources, READ, store=store, settings=CPU)
+    assert work.left == []
+    assert work.models == (2, 2)
     return read
 
 

@@ -18,6 +18,7 @@ import small_ladder
 import tiny
 from distractor.models import families
 from distractor.models import load as load_module
+from shown import files
 from small_ladder import CELLS, COMMAND, type_in
 from tasks import TASKS
 
@@ -45,10 +46,6 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
 def script(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command in a new process."""
     return subprocess.run([SCRIPT, *command], capture_output=True, text=True, env={**os.environ, **env})
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def refused(captured: Any, *words: str) -> None:

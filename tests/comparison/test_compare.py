@@ -17,7 +17,7 @@ import wired
 from distractor.comparison import report as compare_report
 from distractor.comparison import tables as compare_table
 from distractor.comparison.compare import PROBES as COMPARED
-from distractor.comparison.compare import compare, count_steps, is_halved, over_tasks
+from distractor.comparison.compare import compare, is_halved, over_tasks, run_steps
 from distractor.comparison.matching import blocks_of, carried
 from distractor.comparison.page import page
 from distractor.comparison.result import ComparisonResult
@@ -34,6 +34,7 @@ from distractor.runs.page.render import render_page
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.text.task import Condition
+from distractor.work import Work, follow
 from page_outline import Outline
 from probes import PROBES
 from probes.ablation import Ablation
@@ -68,9 +69,10 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[ComparisonResult,
         wired.source(folder, "strong", first=1.0, second=2.0),
         wired.source(folder, "weak", first=1.0, second=0.5),
     ]
-    done: list[str] = []
-    result = compare(TASK, sources, BOTH, store=Store(folder / "cells"), settings=CPU, advance=done.append)
-    assert len(done) == count_steps(TASK, sources, BOTH)
+    store = Store(folder / "cells")
+    with follow(Work(run_steps(TASK, sources, BOTH, store, CPU))) as work:
+        result = compare(TASK, sources, BOTH, store=store, settings=CPU)
+    assert work.left == []
     return result, folder
 
 
@@ -181,14 +183,14 @@ def test_tables_fit_every_width(planted: tuple[ComparisonResult, Path]) -> None:
 
 def test_progress_counts_every_step_once_even_if_a_probe_fails(tmp_path: Path) -> None:
     sources = [wired.source(tmp_path, "one", second=1.0), wired.source(tmp_path, "two", second=2.0)]
-    of_each = len(TASK.conditions) + 2  # ablation of each component, then of the chosen sites
-    assert count_steps(TASK, sources, ALONE) == 2 * of_each + 1
-    done: list[str] = []
+    of_each = len(TASK.conditions) + 1 + 2 + 2  # ablation of each component, of chosen sites, and of the other model's
     probes = {**ALONE, "refusing": Refusing()}
     store = Store(tmp_path / "cells")
-    result = compare(TASK, sources, probes, store=store, settings=CPU, forgive=True, advance=done.append)
+    assert len(run_steps(TASK, sources, ALONE, store, CPU)) == 2 * of_each
+    with follow(Work(run_steps(TASK, sources, probes, store, CPU))) as work:
+        result = compare(TASK, sources, probes, store=store, settings=CPU, forgive=True)
     assert set(result.refused) == {("refusing", "one"), ("refusing", "two")}
-    assert len(done) == count_steps(TASK, sources, probes) == 2 * (of_each + 1) + 1
+    assert (len(work.steps), work.left) == (2 * (of_each + 1), [])
 
 
 def test_figures_stay_on_their_page(planted: tuple[ComparisonResult, Path]) -> None:

@@ -112,7 +112,7 @@ def test_behaviour_is_the_mean_over_complete_items() -> None:
 
 def test_a_reading_is_stored_under_its_probe_and_holds_a_row_for_each_value(tmp_path: Path) -> None:
     task, source, store = wired.task(2), wired.source(tmp_path, "one"), Store(tmp_path / "cells")
-    reading = read_probe(task, source, Ablation(), store, CPU)
+    reading = read_probe(task, source, Ablation(), store, CPU, "ablation")
     assert store.has(probe_key(task, source, Ablation(), CPU))
     assert probe_identity(Ablation()) == repr(Ablation())
     table = reading.table.to_pandas()

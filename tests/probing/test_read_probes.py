@@ -29,7 +29,7 @@ def test_a_stored_reading_equals_a_fresh_one(tmp_path: Path) -> None:
     loaded = load_module.load(source.folder, name=source.name, device="cpu").hooked
     reader = Reader(TASK, source, Store(tmp_path / "cells"), CPU)
     for name in ("logit_lens", "attention", "linear_probe", "direct_attribution_by_role"):
-        fresh, stored = measure(loaded, TASK, PROBES[name]), reader.read(PROBES[name])
+        fresh, stored = measure(loaded, TASK, PROBES[name]), reader.read(PROBES[name], name)
         testing.assert_allclose(stored.data, fresh, atol=1e-5)
         assert (stored.data.name, stored.data.attrs) == (fresh.name, fresh.attrs)
         row = stored.table.slice(stored.table.num_rows // 2, 1).to_pylist()[0]
@@ -44,7 +44,7 @@ def test_a_model_is_loaded_once_for_all_probes(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(load_module, "load", lambda folder, **more: loads.append(folder) or load(folder, **more))
     reader = Reader(TASK, wired.source(tmp_path, "one"), Store(tmp_path / "cells"), CPU)
     for name in ("logit_lens", "direct_attribution", "attention"):
-        reader.read(PROBES[name])
+        reader.read(PROBES[name], name)
     assert len(loads) == 1
 
 

@@ -16,7 +16,6 @@ from numpy import ndarray
 from distractor.ablation.ablate import NO_COMPLETE_ITEM
 from distractor.errors import ScalingError
 from distractor.models.source import Source
-from distractor.progress import Advance
 from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, TaskResult, refuse_several_steps
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -199,7 +198,6 @@ def ablate_written(
     *,
     store: Store,
     settings: Settings | None = None,
-    advance: Advance = lambda _: None,
 ) -> WrittenResult:
     """Let every model write its answer to every item under every condition. Only what the store lacks is computed.
 
@@ -215,7 +213,7 @@ def ablate_written(
             f"the prompts of {task.name} have the format {task.format.scoring}, in which models write nothing; use ablate"
         )
     refuse_several_steps(sources)
-    replies = [TextGenerator(task, source, store, settings).replies(advance) for source in sources]
+    replies = [TextGenerator(task, source, store, settings).replies() for source in sources]
     replies.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     result = WrittenResult(task, settings, tuple(replies))
     if not result.complete.any():

@@ -1,0 +1,33 @@
+"""The steps of scoring or writing: one for each cell of each model, with its tokens."""
+
+from collections.abc import Iterator, Sequence
+
+from distractor.models.parameters import parameters_of
+from distractor.models.source import Source
+from distractor.scoring.keys import cell_name, score_keys
+from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
+from distractor.scoring.settings import Settings
+from distractor.scoring.store import Store
+from distractor.scoring.written_answers import gap_keys, gap_name, text_keys
+from distractor.text.task import Task
+from distractor.work import Step
+
+
+def score_steps(
+    task: Task, sources: Sequence[Source], store: Store, settings: Settings, count: CountTokens = estimate_tokens
+) -> Iterator[Step]:
+    """The steps of `sweep`, or of `ablate_written` if models write; the tokens of a text that is written are a limit."""
+    for source in sources:
+        n_params, lengths = parameters_of(source), count(task, source)
+        shown = {c: sum(c in item.prompts for item in task.items) for c in task.conditions}
+
+        if not task.format.is_written:
+            for c, key in score_keys(task, source, settings).items():
+                yield Step(source.name, cell_name(task, c), lengths[c], n_params, shown[c], store.has(key))
+            continue
+        # The last written token is never an input.
+        longest = {c: lengths[c] + (task.format.max_tokens - 1) * shown[c] for c in task.conditions}
+        for c, key in text_keys(task, source, settings).items():
+            yield Step(source.name, cell_name(task, c), longest[c], n_params, shown[c], store.has(key), "write")
+        for c, key in gap_keys(task, source, settings).items():
+            yield Step(source.name, gap_name(task, c), 2 * longest[c], n_params, shown[c], store.has(key))
