@@ -118,7 +118,7 @@ class Work:
             now.work += self.step.work * self.share
         if not now.work:
             return None
-        loads = self._loads[1:] or self._loads
+        loads = self._loads[1:]
         left = (
             sum(loads) / len(loads) * len({step.model for step in self.left if step.model != self.model})
             if loads

@@ -31,7 +31,7 @@ MOST_NAMED = 4
 MOST_COMPARED = 8
 """The number of components at which kinds are compared in models that are screened; as many as a table shows."""
 
-ONWARD = 0.6  # of a pass, where passes start at the first layer that changes
+ONWARD = 0.5  # of a pass, where passes start at the first layer that changes
 
 LEAST_NATS = 0.01
 """Smaller disagreements are rounding."""

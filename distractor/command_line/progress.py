@@ -154,11 +154,11 @@ def _bar() -> Iterator[Show]:
     from distractor.runs.tables import console
 
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=16),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}", markup=False),
+        TextColumn("{task.fields[left]:<20}", markup=False),
+        TextColumn("{task.description}", markup=False),
     )
     bar, started = Progress(*columns, console=console(stderr=True), transient=True), time.monotonic()
     row = bar.add_task("", total=1.0, left="")

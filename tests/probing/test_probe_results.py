@@ -12,14 +12,16 @@ import tiny
 import wired
 from distractor.models.source import Source
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.read_probes import count_readings, measures_strengths, read_probes
+from distractor.probing.read_probes import measures_strengths, read_probes
 from distractor.probing.readings import Reading, probe_identity, probe_key, read_probe, stored
+from distractor.probing.steps import reading_steps
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
 from distractor.statistics.effects import judge
 from distractor.statistics.intervals import mean_interval
 from distractor.text.task import Condition
+from distractor.work import Step
 from probes.ablation import Ablation
 from probes.activation_patching import ActivationPatching
 
@@ -134,9 +136,9 @@ def test_the_heads_that_were_wired_for_each_task_carry_its_pull(tmp_path: Path) 
     assert summary["distractor"]["low"] == strength.mean("distractor").low
 
 
-def test_knocking_out_the_sites_together_counts_as_one_more_reading(tmp_path: Path) -> None:
+def test_knocking_out_the_sites_of_both_tasks_together_is_two_more_steps(tmp_path: Path) -> None:
     task = wired.task(8)
-    sources = [Source("f", str(k), tmp_path, n_params=k) for k in range(3)]
+    sources = [wired.source(tmp_path, str(k)) for k in range(3)]
     probes = {"ablation": Ablation(), "patching": ActivationPatching(parts=("z",))}
     n_variants = len(probes["patching"].variants(task.conditions))
     assert measures_strengths(task, sources, probes, True)
@@ -144,5 +146,10 @@ def test_knocking_out_the_sites_together_counts_as_one_more_reading(tmp_path: Pa
     assert not measures_strengths(wired.task(3), sources[:1], probes)
     assert not measures_strengths(task, sources, probes, False)
     assert not measures_strengths(task, sources, {"patching": probes["patching"]}, None)
-    assert count_readings(task, sources, probes, measure_strengths=True) == 3 * (2 + n_variants)
-    assert count_readings(task, sources, probes, measure_strengths=False) == 3 * (1 + n_variants)
+
+    def steps(*, measure_strengths: bool) -> list[Step]:
+        store = Store(tmp_path / "cells")
+        return list(reading_steps(task, sources, probes, store, CPU, measure_strengths=measure_strengths))
+
+    assert len(steps(measure_strengths=True)) == 3 * (1 + 2 + n_variants)
+    assert len(steps(measure_strengths=False)) == 3 * (1 + n_variants)
