@@ -75,7 +75,8 @@ def duration(seconds: float) -> str:
     """
     if seconds < 1:
         return "under 1 s"
-    left, parts = round(seconds), []
+    left = round(seconds)
+    parts: list[tuple[int, str]] = []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
         if left >= size or parts:
             parts.append((left // size, unit))
