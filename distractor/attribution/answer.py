@@ -14,13 +14,14 @@ from distractor.attribution.ranked_sites import (
     ranked_sites,
 )
 from distractor.numbers import with_interval
-from distractor.probing.overcome import ModelOvercome
+from distractor.probing.overcome import ModelOvercome, SizeOvercome
 from distractor.probing.probe_results import ProbeResults
 from distractor.runs.style import short_site
-from distractor.statistics.overcoming import IN_WORDS
+from distractor.statistics.overcoming import IN_WORDS, Overcome
 from distractor.text.task import Condition
 
 MOST_NAMED = 3  # the largest number of sites of a kind that the sentence names
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,23 @@ class ModelAnswer:
             "sentence": self.sentence,
             "sites": [site.as_dict() for site in self.sites],
         }
+
+
+def in_a_word(found: Overcome) -> str:
+    """How a size or a model overcomes the distractor; "not yet" where the distractor's answer still wins."""
+    return f"{found.label}; not yet" if found.cautions else found.label
+
+
+def at_largest(results: ProbeResults, sizes: Sequence[SizeOvercome]) -> SizeOvercome | None:
+    """The answer over seeds, if it is of the largest size."""
+    return next((one for one in sizes[-1:] if one.size == results.size_names[-1]), None)
+
+
+def label(largest: SizeOvercome | None, found: Sequence[ModelAnswer]) -> str:
+    """The answer of a run in a word: that of the largest size over seeds, else of the largest model that has one."""
+    if largest:
+        return in_a_word(largest.found)
+    return found[-1].label if found else NOT_MEASURED
 
 
 def answers(results: ProbeResults, models: Sequence[ModelOvercome]) -> list[ModelAnswer]:

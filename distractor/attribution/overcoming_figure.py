@@ -146,9 +146,14 @@ def _key(points: Sequence[AtSize]) -> str:
     key = [f"whiskers: 95 % over {', or '.join(sorted(over, reverse=True))}"]
     if any(point.seeds for point in points):
         key.append("dots: single seeds")
-    if any(_beyond(one.of(share)) for point in points for one in (point, *point.seeds) for share in SHARES):
+    if goes_on(points):
         key.append("triangles: the interval goes on")
     return "; ".join(key)
+
+
+def goes_on(points: Sequence[AtSize]) -> bool:
+    """Whether an interval of a share is longer than the axis, so that it ends in a triangle."""
+    return any(_beyond(one.of(share)) for point in points for one in (point, *point.seeds) for share in SHARES)
 
 
 def _beyond(mean: Mean | None) -> bool:

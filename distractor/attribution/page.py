@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
-from distractor.attribution.answer import ModelAnswer, answers
+from distractor.attribution.answer import ModelAnswer, answers, at_largest, in_a_word, label
 from distractor.attribution.method import method, references
 from distractor.attribution.overcome_over_size import SHARES, over_size
-from distractor.attribution.overcoming_figure import forces_panel, shares_panel
+from distractor.attribution.overcoming_figure import forces_panel, goes_on, shares_panel
 from distractor.attribution.ranked_figure import ranked_chart, size_of
 from distractor.attribution.read_out import read_out_over_size
 from distractor.attribution.tables import (
@@ -42,7 +42,7 @@ FIGURES = {
     "across": "the strength of each task's sites over size",
     "overcoming_over_size": "how the distractor is overcome over size, with the answer for each size",
 }
-NOT_MEASURED = "not measured"
+WIDE = 60  # characters of the numbers in a row; above it, intervals are set below their means
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +62,19 @@ class Found:
         return over_sizes(self.results, self.models)
 
     @cached_property
+    def answers(self) -> list[ModelAnswer]:
+        """The answer for each model that has one, the largest last."""
+        return answers(self.results, self.models)
+
+    @property
     def answer(self) -> ModelAnswer | None:
         """The answer for the largest model that has one."""
-        return next(reversed(answers(self.results, self.models)), None)
+        return self.answers[-1] if self.answers else None
 
     @cached_property
     def at_largest(self) -> SizeOvercome | None:
         """The answer over seeds, if it is of the largest size."""
-        return next((one for one in self.sizes[-1:] if one.size == self.results.size_names[-1]), None)
+        return at_largest(self.results, self.sizes)
 
 
 def page(results: ProbeResults, summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> Page:
@@ -104,7 +109,7 @@ def _head(found: Found) -> Page:
             f"distractor attribute: {int(results.complete.sum()):,} items in {results.n_groups:,} groups, "
             f"{count} model{'s' * (count != 1)}"
         ),
-        label=_label(found),
+        label=label(found.at_largest, found.answers),
         sentences=_sentences(found),
         evidence=evidence(results.sources, 2 if found.at_largest else 1),
     )
@@ -117,24 +122,14 @@ def _title(results: ProbeResults) -> str:
     return f"How the distractor is overcome: {where}{form}"
 
 
-def _label(found: Found) -> str:
-    if found.at_largest:
-        return _how(found.at_largest.found)
-    return found.answer.label if found.answer else NOT_MEASURED
-
-
-def _how(found: Overcome) -> str:
-    return f"{found.label}; not yet" if found.cautions else found.label
-
-
 def _sentences(found: Found) -> tuple[str, ...]:
     """The answer for the largest size and the largest model, and the model's behaviour."""
     results = found.results
     sentences = []
     if one := found.at_largest:
-        sentences.append(f"{one.size}, over seeds: {_how(one.found)}. {in_sentence(one.found.reason)}")
+        sentences.append(f"{one.size}, over seeds: {in_a_word(one.found)}. {in_sentence(one.found.reason)}")
     if found.answer:
-        is_the_same = found.at_largest and _how(found.at_largest.found) == found.answer.label
+        is_the_same = found.at_largest and in_a_word(found.at_largest.found) == found.answer.label
         does = f"In {results.short(found.answer.model)}, {found.answer.does}" if found.answer.does else ""
         sentences.append(does if is_the_same else found.answer.sentence)
     elif not found.at_largest:
@@ -164,7 +159,7 @@ def _overcome(found: Found) -> Iterator[Block]:
         of_shares = (
             " ω: what sites of the distractor's task alone write in conflict, as a share of what they write in "
             "distractor_only. κ: the same of what counts. ρ: the same of what sites of both tasks write. Grey: the whole "
-            "interval must be inside one of these bounds. Triangles: the interval goes on."
+            "interval must be inside one of these bounds." + " Triangles: the interval goes on." * goes_on(points)
         )
         yield Figure(
             "The forces over model size" + ", and what is left of the distractor's effect in conflict" * has_shares,
@@ -183,11 +178,15 @@ def _overcome(found: Found) -> Iterator[Block]:
 
 
 def _overcome_table(caption: str, rows: Sequence[tuple[str, Overcome]], *, folded: bool = False) -> Table:
-    cells = []
-    for name, found in rows:
-        means = (found.alone, found.omega, found.kappa, found.rho, found.beta)
-        numbers = ("–" if mean is None else with_interval(*mean) for mean in means)
-        cells.append((name, _how(found), *numbers, in_sentence(found.reason)))
+    means = [(found.alone, found.omega, found.kappa, found.rho, found.beta) for _, found in rows]
+    numbers = [["–" if mean is None else with_interval(*mean) for mean in row] for row in means]
+    if sum(max(map(len, column)) for column in zip(*numbers, strict=True)) > WIDE:
+        numbers = [[text.replace(" [", "\n[") for text in row] for row in numbers]
+    cells = [
+        (name, in_a_word(found), *row, in_sentence(found.reason))
+        for (name, found), row in zip(rows, numbers, strict=True)
+    ]
+    not_yet = " Not yet: the distractor's answer still wins in conflict." * any(found.cautions for _, found in rows)
     return Table(
         caption,
         ("model", "overcome by", "alone\nnats", "ω", "κ", "ρ", "β", "why"),
@@ -196,8 +195,7 @@ def _overcome_table(caption: str, rows: Sequence[tuple[str, Overcome]], *, folde
         sentences=frozenset({7}),
         note="alone: what the distractor's cue alone does. ω: the share of it that the sites of the distractor's task alone "
         "still write in conflict; κ: the share that still counts; ρ: the share that sites of both tasks still write; β: D as "
-        "a share of alone. Sites are chosen on half of the groups and measured on the other half. Not yet: the distractor's "
-        "answer still wins in conflict.",
+        "a share of alone. Sites are chosen on half of the groups and measured on the other half." + not_yet,
         folded=folded,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from distractor.attribution.answer import ModelAnswer, answers
+from distractor.attribution.answer import ModelAnswer, answers, in_a_word
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.read_out import ReadOutOverSize, read_out_over_size
 from distractor.attribution.size_trends import order_sentences
@@ -187,7 +187,7 @@ def overcoming_table(results: ProbeResults, models: Sequence[ModelOvercome]) -> 
     rows = [(one.size, one.found) for one in sizes] or [(results.short(one.source.name), one.found) for one in models]
     for name, found in rows:
         numbers = ("–" if mean is None else with_interval(*mean) for mean in (found.alone, found.omega, found.kappa))
-        table.add_row(name, *numbers, f"{found.label}; not yet" if found.cautions else found.label)
+        table.add_row(name, *numbers, in_a_word(found))
     level = "over seeds" if sizes else "these weights"
     title = f"How the distractor is overcome, {level} (sites chosen on half of the groups, measured on the other half)"
     legend = (

@@ -18,6 +18,25 @@ class AnswerCell:
 
 
 @dataclass(frozen=True)
+class LinkCell:
+    """A cell of a table that leads to a file: `href` is a path beside the page, as it stands in a link."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class SizeCell:
+    """A cell of a table that is sorted by a number."""
+
+    text: str
+    value: float
+
+
+Cell = AnswerCell | LinkCell | SizeCell | str
+
+
+@dataclass(frozen=True)
 class Block:
     """A piece of a section. `template` names the file that shows it."""
 
@@ -48,17 +67,18 @@ class Table(Block):
     """A table whose first column names its rows.
 
     Columns in `numbers` (by index) are set to the right, those in `sentences` are wide enough for text. With `folded`, only
-    the caption shows until a reader opens it.
+    the caption shows until a reader opens it. With `sortable`, a reader can sort it by each column.
     """
 
     template = "table.html"
     caption: str
     headings: Sequence[str]
-    rows: Sequence[Sequence[AnswerCell | str]]
+    rows: Sequence[Sequence[Cell]]
     numbers: frozenset[int] = frozenset()
     sentences: frozenset[int] = frozenset()
     note: str = ""
     folded: bool = False
+    sortable: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,12 @@ class ItemTable(Block):
     first: str = "with the lowest gap"
     file: str = "results.parquet"
     note: str = ""
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups of the rows, to choose one; none if each row has its own."""
+        groups = {row.group for row in self.rows}
+        return sorted(groups) if 1 < len(groups) < len(self.rows) else []
 
 
 @dataclass(frozen=True)
