@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from distractor.attribution.answer import answers
+from distractor.attribution.answer import answers, at_largest, label
 from distractor.attribution.attribute import divergence_of
 from distractor.attribution.overcome_over_size import over_size, readings_of
 from distractor.attribution.ranked_sites import ranked_sites
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from xarray import Dataset
 
     from distractor.probing.probe import Probe
+    from distractor.runs.page.blocks import Page
 
 DRAWN_MODELS = 3
 """The largest number of models that all get figures; of more, only the model at the peak of preference and the largest
@@ -87,17 +88,22 @@ def write(
         ModelError: a model lacks one of the heads.
         TaskError: the item was not read.
     """
-    from distractor.attribution.page import page
-
-    drawn = figures(results, item=item, heads=heads, most=most)
     for probe, readings in results.readings.items():
         for reading in readings:
             folder.write_reading(file_name(probe, reading.source.name), reading.table)
-    folder.write_figures(drawn)
-    content = summary(results) | {"figures": {"names": list(drawn)}}
-    folder.write_page(page(results, content, folder.manifest))
+    content = summary(results)
+    draw = partial(figures, results, item=item, heads=heads, most=most)
+    shown = results.task.fingerprint(), repr((item, list(heads), most))
+    content["figures"] = folder.keep_figures(content, draw, *shown)
+    folder.keep_page(partial(_page, folder, results, content), content["figures"]["drawn_from"])
     folder.write_summary(content)
     return content
+
+
+def _page(folder: RunFolder, results: ProbeResults, content: Mapping[str, Any]) -> "Page":
+    from distractor.attribution.page import page
+
+    return page(results, content, folder.manifest)
 
 
 def figures(
@@ -224,7 +230,9 @@ def _check_heads_of(model: str, heads: Sequence[str], known: Sequence[str]) -> N
 def summary(results: ProbeResults) -> dict[str, Any]:
     """The content of summary.json and of `--json`: the answers, behaviour, and top sites or curves of each reading."""
     models = how_overcome(results)
+    found, largest = answers(results, models), at_largest(results, over_sizes(results, models))
     return {
+        "label": label(largest, found),
         "task": results.task.name,
         "items": int(results.complete.sum()),
         "groups": results.n_groups,
@@ -232,7 +240,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
         "models": [
             {
                 "model": source.name,
-                **{name: getattr(source, name) for name in ("n_params", "seed", "step")},
+                **{name: getattr(source, name) for name in ("family", "n_params", "seed", "step")},
                 **{quantity: mean and mean._asdict() for (quantity, _), mean in results.summary_means(i).items()},
             }
             for i, source in enumerate(results.sources)
@@ -246,7 +254,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
             for each in results.strengths
         ],
         "overcoming": _overcoming(results, models),
-        "answers": [answer.as_dict() for answer in answers(results, models)],
+        "answers": [answer.as_dict() for answer in found],
         "read_out": (over := read_out_over_size(results)) and over.as_dict(),
         "mixture": results.mixture or None,
         "first": {

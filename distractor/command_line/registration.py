@@ -2,7 +2,9 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import Field, fields, is_dataclass
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -16,6 +18,18 @@ from distractor.progress import count_run
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_is_inner: ContextVar[bool] = ContextVar("is_inner", default=False)
+
+
+@contextmanager
+def inner_commands() -> Iterator[None]:
+    """Commands in this block are run by another command: they raise their errors, and their counts become its own."""
+    token = _is_inner.set(True)
+    try:
+        yield
+    finally:
+        _is_inner.reset(token)
 
 
 def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -37,6 +51,8 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
             del values["help_all"]
             for group, options in groups.items():
                 values[group] = options(**{field.name: values.pop(field.name) for field in fields(options)})
+            if _is_inner.get():
+                return function(**values)  # type: ignore[call-arg]
             try:
                 with count_run() as counter:
                     result: R = function(**values)  # type: ignore[call-arg]

@@ -1,15 +1,15 @@
 """`distractor rerun`: runs a manifest again without stored results, and says whether the numbers are the same."""
 
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from distractor.command_line import options as opt
+from distractor.command_line.earlier_command import command_words
 from distractor.command_line.registration import command
 from distractor.command_line.terminal import say
 
@@ -33,7 +33,7 @@ def rerun(
     from distractor.runs.same_results import compare_results
 
     path = manifest / "manifest.json" if manifest.is_dir() else manifest
-    words = _command(path)
+    words = command_words(path, DROPPED)
     before = path.parent
     after = out or before.with_name(f"{before.name}-rerun")
     if after.resolve() == before.resolve():
@@ -49,25 +49,3 @@ def rerun(
         say(sentence)
     if not result.match:
         raise typer.Exit(1)
-
-
-def _command(path: Path) -> list[str]:
-    """The words of a manifest's command, without the program and the options in `DROPPED`."""
-    from distractor.errors import StoreError
-
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-        _, *words = content["command"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise StoreError(
-            f"{path} is no manifest of a run ({type(error).__name__}); name the manifest.json in a run's folder"
-        ) from error
-    kept: list[str] = []
-    words = list(map(str, words))
-    while words:
-        name, _, value = (word := words.pop(0)).partition("=")
-        if name not in DROPPED:
-            kept.append(word)
-        elif not value:
-            del words[: DROPPED[name]]
-    return kept

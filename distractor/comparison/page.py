@@ -72,7 +72,7 @@ def head(results: Sequence[ComparisonResult]) -> Page:
     return Page(
         title=_title(results),
         about=f"distractor compare: {'; '.join(of_items)}, {len(first.sides)} sides",
-        label=_label(results),
+        label=label(results),
         sentences=tuple(_lead(results)),
         evidence=evidence(first.sources, level),
     )
@@ -90,7 +90,7 @@ def _names(result: ComparisonResult, pair: Pair) -> str:
     return " → ".join(result.short(result.sides[side].name) for side in (pair.first, pair.second))
 
 
-def _label(results: Sequence[ComparisonResult]) -> str:
+def label(results: Sequence[ComparisonResult]) -> str:
     """In a word whether preference changed, by the call of the primary row."""
     calls = [pair.rows[PRIMARY].call for result in results for pair in result.pairs]
     if len(set(calls)) == 1:

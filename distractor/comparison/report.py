@@ -1,12 +1,13 @@
 """Writes a comparison to the folder of a run: readings, figures, page and summary."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from distractor.comparison import figures as draw
 from distractor.comparison.map_changes import MapChange
-from distractor.comparison.page import page
+from distractor.comparison.page import label, page
 from distractor.comparison.result import ComparisonResult, Pair, QuantityKey, SwitchedItem, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from distractor.probing.probe import Probe
+    from distractor.runs.page.blocks import Page
 
 TOP_SITES = 20  # the number of sites of a map in the summary, changed sites and largest differences first
 
@@ -52,12 +54,20 @@ def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, A
         )
         for name, reading in readings:
             folder.write_reading(file_name(result.task.name, name, reading.source.name), reading.table)
-    drawn = {name: figure for result in results for name, figure in figures(result).items()}
-    folder.write_figures(drawn)
-    folder.write_page(page(results, list(drawn), folder.manifest))
     content = summary(results)
+    tasks = [result.task.fingerprint() for result in results]
+    content["figures"] = folder.keep_figures(content, partial(_draw, results), *tasks)
+    folder.keep_page(partial(_page, folder, results, content), content["figures"]["drawn_from"])
     folder.write_summary(content)
     return content
+
+
+def _draw(results: Sequence[ComparisonResult]) -> "dict[str, Figure]":
+    return {name: figure for result in results for name, figure in figures(result).items()}
+
+
+def _page(folder: RunFolder, results: Sequence[ComparisonResult], content: Mapping[str, Any]) -> "Page":
+    return page(results, content["figures"]["names"], folder.manifest)
 
 
 def figures(result: ComparisonResult) -> "dict[str, Figure]":
@@ -77,7 +87,7 @@ def figures(result: ComparisonResult) -> "dict[str, Figure]":
 
 def summary(results: Sequence[ComparisonResult]) -> dict[str, Any]:
     """The content of summary.json and of `--json`, task by task."""
-    return {"tasks": {result.task.name: _task(result) for result in results}}
+    return {"label": label(results), "tasks": {result.task.name: _task(result) for result in results}}
 
 
 def row_name(row: QuantityKey) -> str:

@@ -1,9 +1,10 @@
 """Writes the run folder of `distractor shape` and formats its table and sentences for the terminal."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group
@@ -16,6 +17,11 @@ from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import origin, plain_settings
 from distractor.runs.tables import FittedTable
 from distractor.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from distractor.runs.page.blocks import Page
 
 MOST_ROWS = 40  # of the table for the terminal
 COLUMNS = ("size", "mean", "low", "high", "models_low", "models_high")
@@ -39,21 +45,30 @@ def manifest(
 
 def write(folder: RunFolder, judged: JudgedCurve) -> dict[str, Any]:
     """Write figures, the curve's numbers, the page and the summary; return the summary."""
-    from distractor.curves import figures as drawing
-    from distractor.curves.page import page as page_of
-    from distractor.runs.parts_figure import parts
-
     summary = judged.as_dict()
-    figures = {"shape": drawing.shape(judged)}
-    if judged.parts:
-        figures["parts"] = parts(judged.curve, judged.parts)
-    folder.write_figures(figures)
     seeds = [f"seed{seed}" for seed in judged.curve.seeds]
     rows = [[*(row[name] for name in COLUMNS), *row["seeds"].values()] for row in summary["sizes"]]
     folder.write_csv("curve", [*COLUMNS, *seeds], rows)
-    folder.write_page(page_of(judged, list(figures), folder.manifest))
+    summary["figures"] = folder.keep_figures(summary, partial(_draw, judged))
+    folder.keep_page(partial(_page, folder, judged, summary), summary["figures"]["drawn_from"])
     folder.write_summary(summary)
     return summary
+
+
+def _draw(judged: JudgedCurve) -> "dict[str, Figure]":
+    from distractor.curves import figures as plot
+    from distractor.runs.parts_figure import parts
+
+    figures = {"shape": plot.shape(judged)}
+    if judged.parts:
+        figures["parts"] = parts(judged.curve, judged.parts)
+    return figures
+
+
+def _page(folder: RunFolder, judged: JudgedCurve, summary: Mapping[str, Any]) -> "Page":
+    from distractor.curves.page import page as page_of
+
+    return page_of(judged, summary["figures"]["names"], folder.manifest)
 
 
 def page(judged: JudgedCurve) -> Group:

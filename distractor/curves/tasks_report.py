@@ -1,19 +1,16 @@
 """Writes and formats the judgement of several tasks: one overview, and a subfolder and a page for each task."""
 
-import hashlib
-import re
 from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
 from distractor.curves import report
+from distractor.curves.folder_name import folder_name
 from distractor.curves.judge_tasks import JudgedTasks
 from distractor.numbers import p_value
 from distractor.runs.folder import RunFolder
 from distractor.runs.tables import FittedTable
-
-LONGEST = 80  # most characters of a folder's name
 
 
 def write(folder: RunFolder, tasks: JudgedTasks) -> dict[str, Any]:
@@ -67,13 +64,3 @@ def _overview_table(tasks: JudgedTasks) -> Group:
         f"{len(tasks.judged)} task{'s' * (len(tasks.judged) > 1)}; p over tasks is adjusted by Holm", style="bold"
     )
     return Group(title, table)
-
-
-def folder_name(task: str) -> str:
-    """A folder name for a task; a name with other characters, or a long one, ends with its hash.
-
-    >>> folder_name("arc_easy"), folder_name("../a")
-    ('arc_easy', 'a-61b4c98b')
-    """
-    plain = re.sub(r"[^\w.-]+", "-", task, flags=re.ASCII).strip(".-")[:LONGEST]
-    return plain if plain == task else f"{plain}-{hashlib.sha256(task.encode()).hexdigest()[:8]}".strip("-")

@@ -8,7 +8,8 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,19 @@ ORIGIN = ("command", "date", "machine", "commit", "versions")
 """Where and when a run was made. A run that was repeated has the same hash."""
 SUFFIXES = (*FIGURE_KINDS, "parquet", "json", "csv", "html", "log")
 
+OpenAgain = Callable[[Mapping[str, Any]], "RunFolder"]
+_open_again: ContextVar[OpenAgain | None] = ContextVar("open_again", default=None)
+
+
+@contextmanager
+def opening_again(open_again: OpenAgain) -> Iterator[None]:
+    """In this block, `open_run` gives what `open_again` makes of the manifest, and writes no manifest."""
+    token = _open_again.set(open_again)
+    try:
+        yield
+    finally:
+        _open_again.reset(token)
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -44,7 +58,7 @@ class RunFolder:
 
     def subfolder(self, name: str) -> "RunFolder":
         """A folder inside this one, with its own tables, figures and summary."""
-        return RunFolder(self.path / name, self.inside or self)
+        return replace(self, path=self.path / name, inside=self.inside or self)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -97,28 +111,28 @@ class RunFolder:
         """Write `summary.json`. Write it last: it marks the run as finished."""
         write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
 
-    def keep_figures(self, summary: Mapping[str, Any], draw: "Callable[[], Mapping[str, Figure]]") -> dict[str, Any]:
+    def keep_figures(
+        self, summary: Mapping[str, Any], draw: "Callable[[], Mapping[str, Figure]]", *drawn_from: str
+    ) -> dict[str, Any]:
         """Draw the figures of a run, unless the same code drew them from the same numbers; return their record.
 
-        Drawing takes seconds. The record is the entry `figures` of the summary, by which figures are known again.
+        Drawing takes seconds. The numbers are those of the summary and of all tables; `drawn_from` are texts that also
+        decide the figures. The record is the entry `figures` of the summary, by which figures are known again.
         """
-        drawn_from = self._figures_hash(summary)
-        names = self._drawn_figures(drawn_from)
+        content = self._figures_hash(summary, drawn_from)
+        names = self._drawn_figures(content)
         if names is None:
             figures = draw()
             self.write_figures(figures)
             names = list(figures)
-        return self._record_figures(names, drawn_from)
+        return self._record_figures(names, content)
 
     def keep_page(self, make: "Callable[[], Page]", *made_from: str) -> None:
         """Write `report.html`, unless the folder has the page of the same content.
 
         `made_from` are texts that decide the content together with the manifest, such as hashes.
         """
-        from distractor.runs.page.render import templates_hash
-
-        parts = [*(text.encode() for text in (*made_from, templates_hash())), self._manifest_bytes]
-        content = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+        content = self._page_hash(made_from)
         if not self._has_page(content):
             self.write_page(make(), content)
 
@@ -128,12 +142,19 @@ class RunFolder:
 
         write_text(self.path / PAGE, render_page(page, made_from))
 
-    def _figures_hash(self, summary: Mapping[str, Any]) -> str:
+    def _page_hash(self, made_from: Sequence[str]) -> str:
+        """Hash of everything that decides a run's page: its content, the templates and the manifest."""
+        from distractor.runs.page.render import templates_hash
+
+        parts = [*(text.encode() for text in (*made_from, templates_hash())), self._manifest_bytes]
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
+
+    def _figures_hash(self, summary: Mapping[str, Any], drawn_from: Sequence[str]) -> str:
         """Hash of everything that decides a run's figures: summary, tables, matplotlib and the code of this package."""
         from importlib.metadata import version
 
-        digest = hashlib.sha256(json.dumps(summary, sort_keys=True).encode())
-        for path in sorted([*self.path.glob("*.parquet"), *Path(__file__).parents[1].rglob("*.py")]):
+        digest = hashlib.sha256(json.dumps([summary, *drawn_from], sort_keys=True).encode())
+        for path in sorted([*self.path.rglob("*.parquet"), *Path(__file__).parents[1].rglob("*.py")]):
             digest.update(path.read_bytes())
         digest.update(version("matplotlib").encode())
         return digest.hexdigest()[:16]
@@ -202,8 +223,11 @@ def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterat
     """Open a run's folder and write its manifest; `out` is `runs/<name>-<hash>` by default.
 
     A folder of the same run, finished or not, is used again. A run that fails before it writes a result removes it.
-    Raises StoreError if the folder holds another run or other files, or cannot be written.
+    Raises StoreError if the folder holds another run or other files, or cannot be written. See also `opening_again`.
     """
+    if open_again := _open_again.get():
+        yield open_again(manifest)
+        return
     path = out or Path("runs") / f"{readable(name)}-{run_hash(manifest)[:8]}"
     _refuse_other_content(path, manifest)
     _check_writable(path)

@@ -5,9 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distractor.errors import StoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CLOSE = 1e-5
 """The largest accepted difference of two numbers, relative to numbers above 1. Other machines round otherwise."""
@@ -60,48 +63,68 @@ def compare_results(before: Path, after: Path) -> SameResults:
     files = [*dict.fromkeys([*names[0], *names[1]]), "summary.json"]
     differences = {name: _difference(name, before / name, after / name) for name in files}
     where = max(differences, key=lambda name: differences[name])
-    summaries = [_json(folder / "summary.json") for folder in (before, after)]
-    labels = [{path: value for path, value in _leaves(one) if path.endswith("label")} for one in summaries]
-    other = tuple(
-        f"{path} is {labels[1].get(path)!r}, and was {label!r}"
-        for path, label in labels[0].items()
-        if labels[1].get(path) != label
-    )
+    summaries = [read_json(folder / "summary.json") for folder in (before, after)]
+    other = tuple(other_labels(*summaries))
     is_equal = differences[where] == 0 and all(
         (before / name).read_bytes() == (after / name).read_bytes() for name in files
     )
-    manifests = (_json(folder / "manifest.json") for folder in (before, after))
-    return SameResults(is_equal, differences[where], where, other, tuple(_changes(*manifests)))
+    manifests = (read_json(folder / "manifest.json") for folder in (before, after))
+    return SameResults(is_equal, differences[where], where, other, tuple(changes(*manifests)))
+
+
+def other_labels(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """The verdicts and other labels of a summary that differ in another one."""
+    labels = [{path: value for path, value in _leaves(one) if path.endswith("label")} for one in (before, after)]
+    for path, label in labels[0].items():
+        if labels[1].get(path) != label:
+            yield f"{path} is {labels[1].get(path)!r}, and was {label!r}"
 
 
 def _difference(name: str, before: Path, after: Path) -> float:
     """The largest difference between two numbers of a file, above 1 relative to the earlier one; infinite for other rows."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     if not (before.is_file() and after.is_file()):
         return float("inf")
     if name == "summary.json":
-        numbers = [{path: n for path, n in _leaves(_json(file)) if _is_number(n)} for file in (before, after)]
-        if numbers[0].keys() != numbers[1].keys():
-            return float("inf")
-        pairs = [np.array([one[path] for path in numbers[0]], dtype=float) for one in numbers]
-        return _largest(*pairs)
-    try:
-        first, second = (pq.read_table(file) for file in (before, after))
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{name} cannot be read ({error}); the folder of the run is damaged") from error
-    if first.column_names != second.column_names or first.num_rows != second.num_rows:
+        return difference_of_summaries(*(read_json(file) for file in (before, after)))
+    return difference_of_tables(*(_read_table(file) for file in (before, after)))
+
+
+def difference_of_summaries(before: Mapping[str, Any], after: Mapping[str, Any], *, gained: bool = False) -> float:
+    """The same for two summaries. With `gained`, the later one may have more numbers."""
+    import numpy as np
+
+    numbers = [{path: n for path, n in _leaves(one) if _is_number(n)} for one in (before, after)]
+    if gained:
+        numbers[1] = {path: n for path, n in numbers[1].items() if path in numbers[0]}
+    if numbers[0].keys() != numbers[1].keys():
+        return float("inf")
+    return _largest(*(np.array([one[path] for path in numbers[0]], dtype=float) for one in numbers))
+
+
+def difference_of_tables(before: "pa.Table", after: "pa.Table") -> float:
+    """The same for two tables."""
+    import pyarrow as pa
+
+    if before.column_names != after.column_names or before.num_rows != after.num_rows:
         return float("inf")
     largest = 0.0
-    for column in first.column_names:
-        one, two = first[column], second[column]
+    for column in before.column_names:
+        one, two = before[column], after[column]
         if pa.types.is_floating(one.type):
             largest = max(largest, _largest(one.to_numpy(), two.to_numpy()))
         elif one.to_pylist() != two.to_pylist():
             return float("inf")
     return largest
+
+
+def _read_table(path: Path) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path.name} cannot be read ({error}); the folder of the run is damaged") from error
 
 
 def _largest(before: Any, after: Any) -> float:
@@ -129,7 +152,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """What differs between two manifests, models by name."""
     models = [{model["name"]: model["hash"] for model in one.get("models", ())} for one in (before, after)]
     for name, sha256 in models[0].items():
@@ -144,7 +167,8 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
             yield f"{path} is {now.get(path)}, and was {was.get(path)}"
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run. Raises StoreError if there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 
 Key = Mapping[str, Any]  # everything that decides a cell's numbers; its values can be written as JSON
 DAY = 86_400.0
+
+_only_stored: ContextVar[bool] = ContextVar("only_stored", default=False)
+
+
+@contextmanager
+def only_stored() -> Iterator[None]:
+    """Compute nothing in this block: a result that is missing or damaged raises StoreError, and no model is loaded."""
+    token = _only_stored.set(True)
+    try:
+        yield
+    finally:
+        _only_stored.reset(token)
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ class Store:
 
     def get_or_compute(self, key: Key, load: Callable[[], object], compute: Callable[[], Cell]) -> Cell:
         """Read a cell, after computing and saving it if it is missing or damaged. `load` prepares the model, outside the
-        cell's cost (`passes`). Only a computed cell needs a folder that can be written.
+        cell's cost (`passes`). Only a computed cell needs a folder that can be written. See also `only_stored`.
         """
         if self.has(key):
             try:
@@ -100,6 +113,8 @@ class Store:
             else:
                 record_cache_hit(cell.facts.get("passes", 0), self.path(key))
                 return cell
+        if _only_stored.get():
+            raise StoreError(f"a result is missing or damaged in {self.folder}, and only a model could give it again")
         self.check_writable()
         load()
         with time_computation() as counter:

@@ -1,7 +1,7 @@
 """Prompt formats, which decide whether scaling is inverse, U-shaped or positive (Wei, Tay and Le 2022)."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from distractor.errors import TaskError
@@ -111,6 +111,16 @@ class Format:
         }
         limit = {"limit": self.max_tokens} if self.is_written else {}
         return {"format": self.scoring, "shots": self.shots, **record, **limit}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Format":
+        """The format of a record, which may hold more than `as_dict` writes. Raises KeyError if it names no format.
+
+        >>> Format.from_dict({"format": "generate", "shots": 1, "limit": 24, "hash": "5f"}).label
+        'generate, 1 shot'
+        """
+        own = {each.name: record[each.name] for each in fields(cls) if each.name in record}
+        return cls(record["format"], **own).plain()
 
 
 def parse_formats(names: Iterable[str], shots: int | None = None, **settings: Any) -> tuple[Format, ...]:

@@ -15,13 +15,13 @@ import pytest
 from distractor.curves import figures as plot
 from distractor.curves import tasks_report
 from distractor.curves.curve_file import Curves, curve_of
+from distractor.curves.folder_name import folder_name
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.judge_tasks import judge_tasks
 from distractor.curves.page import page as web_page
 from distractor.curves.published import find_published, known_references, published
 from distractor.curves.report import page
 from distractor.curves.request import CurveRequest
-from distractor.curves.tasks_report import folder_name
 from distractor.errors import ScalingError
 from distractor.runs.folder import RunFolder
 from distractor.runs.item_parts import CAUTION, parts_of

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 import wired
 from distractor.ablation.report import write
 from distractor.attribution import report as attribution_report
+from distractor.command_line.report import INDEX
 from distractor.comparison import report as comparison_report
 from distractor.comparison.compare import compare
 from distractor.curves import report as curve_report
@@ -30,6 +31,7 @@ from distractor.statistics.curve import Curve
 from planted_runs import probed, under_names
 from probes import PROBES
 from simulated_runs import MANIFEST, html_of, many, simulated
+from small_ladder import type_in
 
 HOSTILE = "<script>alert(1)</script>"
 CHROMIUM = shutil.which("chromium")
@@ -50,6 +52,13 @@ TOO_WIDE = """
 SHOWN = """
 () => [...document.querySelectorAll("table.items tbody tr")].filter((row) => !row.hidden)
   .map((row) => [...row.cells].map((cell) => cell.textContent))
+"""
+UNSEEN = """
+() => [...document.querySelectorAll("details :is(table, pre, dl)")].filter((element) => !element.checkVisibility()).length
+"""
+SCROLLING = """
+() => [...document.querySelectorAll(".scroll")].filter((element) => element.scrollWidth > element.clientWidth)
+  .map((element) => element.getAttribute("aria-label"))
 """
 LOADED = "() => performance.getEntriesByType('navigation')[0].domComplete / 1000"
 OVERLAPPING = """
@@ -89,7 +98,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a run whose names are hostile, with the other files of its folder."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
-    write(RunFolder(folder), simulated([0.5, 0.7, 0.8, 0.3], hostile=HOSTILE))
+    ablation(folder)
     return folder / "report.html"
 
 
@@ -215,8 +224,82 @@ def test_pages_of_other_commands_fit_and_are_accessible(browser: Browser, comman
         check(opened, report, width)
         check_access(opened)
         check_links(opened, report)
+        if width == 1280 and command == "attribute":
+            assert opened.page.evaluate(SCROLLING) == []
         opened.page.screenshot(path=tmp_path / f"{width}-{scheme}.png", full_page=True)
         context.close()
+
+
+def many_runs(home: Path) -> Path:
+    """The index of a run of each command with hostile names, a run in a strange folder, an unfinished and a damaged one."""
+    for command, write_run in {"ablate": ablation, **RUNS}.items():
+        folder = home / command
+        folder.mkdir()
+        manifest = MANIFEST | {"command": ["distractor", command], "date": "2026-12-01", "format": "rank", "shots": 0}
+        (folder / "manifest.json").write_text(json.dumps(manifest | {"files": [{"name": HOSTILE, "sha256": "0" * 64}]}))
+        write_run(folder)
+    shutil.copytree(home / "shape", home / "a:b" / "<script>alert(1)<!-- ü#%")
+    for name in ("unfinished", "damaged"):
+        shutil.copytree(home / "compare", home / name)
+    (home / "unfinished/summary.json").unlink()
+    (home / "damaged/summary.json").write_text("{")
+    assert type_in(["report", str(home), "--index-only"]) == 0
+    return home / INDEX
+
+
+def ablation(folder: Path) -> None:
+    """The page of a run whose names are hostile, with two items in each group."""
+    result = simulated([0.5, 0.7, 0.8, 0.3], hostile=HOSTILE)
+    items = result.task.items
+    paired = tuple(replace(item, group=items[k - k % 2].group) for k, item in enumerate(items))
+    write(RunFolder(folder), replace(result, task=replace(result.task, items=paired)))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The index in a folder that was moved after it was written."""
+    home = many_runs(tmp_path_factory.mktemp("runs")).parent
+    return Path(shutil.move(home, home.with_name("moved"))) / INDEX
+
+
+@views
+def test_an_index_fits_is_accessible_and_leads_to_every_page(
+    browser: Browser, index: Path, width: int, scheme: str, tmp_path: Path
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    opened = open_page(context, index)
+    check(opened, index, width)
+    check_access(opened)
+    check_links(opened, index, 6)
+    rows = opened.page.evaluate(
+        "() => [...document.querySelectorAll('table.sortable tbody tr')].map((r) => r.innerText)"
+    )
+    assert len(rows) == len(RUNS) + 4
+    assert sum("unfinished" in row for row in rows) == sum("damaged: summary.json" in row for row in rows) == 1
+    assert sum(HOSTILE in row for row in rows) == len(RUNS) + 2
+    opened.page.screenshot(path=tmp_path / f"{width}-{scheme}.png", full_page=True)
+    opened.page.get_by_role("link", name="a:b/").click()
+    assert opened.requests[-1] == (index.parent / "a:b" / "<script>alert(1)<!-- ü#%" / "report.html").as_uri()
+    context.close()
+
+
+def test_an_index_is_sorted_and_is_whole_without_javascript(browser: Browser, index: Path) -> None:
+    context = browser.new_context()
+    page = open_page(context, index).page
+    heading = page.get_by_role("columnheader", name="command")
+    commands = "() => [...document.querySelectorAll('table.sortable tbody tr')].map((row) => row.cells[2].textContent)"
+    before = page.evaluate(commands)
+    heading.get_by_role("button").click()
+    assert page.evaluate(commands) == sorted(before) != before
+    page.get_by_role("columnheader", name="peak").get_by_role("button").click(click_count=2)
+    assert page.evaluate(commands)[:2] == ["attribute", "ablate"]  # of which alone the peak is known
+    context.close()
+
+    context = browser.new_context(java_script_enabled=False)
+    page = open_page(context, index).page
+    assert page.locator("table.sortable tbody tr").count() == len(before)
+    assert page.locator("button").count() == 0
+    context.close()
 
 
 def test_the_table_of_items_is_sorted_and_filtered(opened: Opened) -> None:
@@ -242,17 +325,25 @@ def test_the_table_of_items_is_sorted_and_filtered(opened: Opened) -> None:
     assert page.locator("output").inner_text() == f"{len(changed)} of {len(every)} items"
 
     page.get_by_label("Show").select_option(label="all items")
-    group = every[0][-1]
-    page.get_by_label("Group, item or words").fill(group.upper())
-    shown = page.evaluate(SHOWN)
-    assert {row[0] for row in shown} >= {row[0] for row in every if row[-1] == group}
-    assert len(shown) < len(every)
+    groups = [row[-1] for row in every]
+    group = max(groups, key=groups.count)
+    assert page.get_by_label("Group").locator("option").count() == 1 + len(set(groups))
+    page.get_by_label("Group").select_option(label=group)
+    of_group = page.evaluate(SHOWN)
+    assert [row[-1] for row in of_group] == [group] * groups.count(group)
+
+    page.get_by_label("Item or words").fill(of_group[0][0].upper())
+    assert page.evaluate(SHOWN) == of_group[:1]
 
 
-def test_a_page_fits_paper_and_prints_at_most_fifty_items(browser: Browser, report: Path) -> None:
+def test_a_page_fits_paper_and_prints_folded_tables_and_at_most_fifty_items(browser: Browser, report: Path) -> None:
     context = browser.new_context(viewport={"width": 680, "height": 900})  # A4 within margins of 1.5 cm
     page = open_page(context, report).page
+    folded = page.locator("details :is(table, pre, dl)")
+    assert folded.count() > 3
+    assert page.evaluate(UNSEEN) == folded.count()
     page.emulate_media(media="print")
+    assert page.evaluate(UNSEEN) == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
     assert page.locator("table.items tbody tr:visible").count() == 50
     assert page.get_by_text("On paper: the first 50.").is_visible()
@@ -266,10 +357,10 @@ def test_links_lead_somewhere(opened: Opened, report: Path) -> None:
     assert opened.page.url == report.as_uri() + inside[-1]
 
 
-def check_links(opened: Opened, report: Path) -> list[str]:
+def check_links(opened: Opened, report: Path, fewest: int = 9) -> list[str]:
     """Checks that each link leads to a place of the page or to a file of the run; returns the former."""
     links = [link.get_attribute("href") or "" for link in opened.page.query_selector_all("a")]
-    assert len(links) > 8
+    assert len(links) >= fewest
     inside = [link for link in links if link.startswith("#")]
     assert all(opened.page.locator(link).count() == 1 for link in inside)
     assert all((report.parent / unquote(link)).is_file() for link in set(links) - set(inside))
