@@ -54,10 +54,11 @@ def _named(item: Item, hostile: str) -> Item:
     return replace(item.map_prompts(lambda prompt: f"{prompt}{hostile}\x1b[2J"), **names)
 
 
-def many(items: int) -> AblationResult:
-    """A run without a verdict on many items in groups of three, of three sizes."""
+def many(items: int, more: str = "") -> AblationResult:
+    """A run without a verdict on many items in groups of three, of three sizes. All prompts begin with `more`."""
     task = TASKS["negation_qa"]().take(1)
-    texts = tuple(replace(task.items[0], id=f"{i}", group=f"{i // 3}") for i in range(items))
+    item = task.items[0].map_prompts(lambda prompt: more + prompt)
+    texts = tuple(replace(item, id=f"{i}", group=f"{i // 3}") for i in range(items))
     task = Task(task.name, task.question, texts, task.source)
     rng = np.random.default_rng(0)
     scores = [

@@ -12,7 +12,6 @@ from numpy import ndarray
 from distractor.attribution.overcome_over_size import AtSize
 from distractor.numbers import shortened
 from distractor.runs import colours, style
-from distractor.statistics.intervals import Mean
 from distractor.statistics.overcoming import NEAR_0, NEGATIVE, POSITIVE
 from distractor.text.task import Condition
 
@@ -152,12 +151,11 @@ def _key(points: Sequence[AtSize]) -> str:
 
 
 def goes_on(points: Sequence[AtSize]) -> bool:
-    """Whether an interval of a share is longer than the axis, so that it ends in a triangle."""
-    return any(_beyond(one.of(share)) for point in points for one in (point, *point.seeds) for share in SHARES)
-
-
-def _beyond(mean: Mean | None) -> bool:
-    return mean is not None and (mean.low < LIMITS[0] or mean.high > LIMITS[1])
+    """Whether a triangle is drawn: an interval of a share, or a seed's mean, is beyond the axis."""
+    means = [mean for point in points for share in SHARES if (mean := point.of(share))]
+    seeds = [mean for point in points for seed in point.seeds for share in SHARES if (mean := seed.of(share))]
+    ends = [end for mean in means for end in (mean.low, mean.high)] + [mean.mean for mean in seeds]
+    return any(not LIMITS[0] <= end <= LIMITS[1] for end in ends)
 
 
 def _series(

@@ -201,3 +201,14 @@ def strengths_of(results: ProbeResults) -> tuple[Strength, ...]:
     """The same sites and losses in each model."""
     sites, loss = ChosenSites(("L0H1.z",), ("L0H0.z",)), np.arange(len(results.task.items), dtype=float)
     return tuple(Strength(source, sites, results.groups, loss, loss) for source in results.sources)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("mean", "goes_on"), [(1.0, False), (3.0, True)])
+def test_triangles_are_named_only_where_one_is_drawn(mean: float, goes_on: bool) -> None:
+    """A seed is a dot without an interval, so only its mean can be beyond the axis."""
+    points = [at(size, omega=Mean(1, 0.5, 1.5), seeds=(at(size, omega=Mean(mean, -3, 4)),)) for size in (1_000, 4_000)]
+    figure = overcoming_over_size("tiny", points)
+    shares, black = panels(figure)[2], SHARES["omega"][1]
+    assert bool(drawn(shares, "^", black) + drawn(shares, "v", black)) == goes_on
+    assert ("triangles" in figure.get_suptitle()) == goes_on
