@@ -75,6 +75,9 @@ class PageFolder(RunFolder):
     def write_figures(self, figures: "Mapping[str, Figure]") -> None:
         """Leave the figures as they are."""
 
+    def log(self, line: str) -> None:
+        """Leave `progress.log` as it is."""
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Check the numbers and labels of a summary against `summary.json`; it may have gained some."""
         before = read_json(path := self.path / "summary.json")

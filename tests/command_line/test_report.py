@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import small_ladder
+from distractor.command_line import progress
 from distractor.models import families
 from distractor.models import load as load_module
 from distractor.runs.folder import RunFolder
@@ -56,6 +57,7 @@ def home(made: Path, ladder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path / "home")
     monkeypatch.setattr(families, "LADDER", ladder)
     leave_undrawn(monkeypatch)
+    monkeypatch.setattr(progress, "QUICK", 0.0)  # so that progress is shown at once
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded or a figure was drawn")
@@ -95,7 +97,7 @@ def test_lost_pages_come_back_with_the_same_bytes_and_nothing_else_changes(home:
 def test_one_run_gets_its_page_and_no_index(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("runs/shape/report.html").unlink()
     assert type_in(["report", "runs/shape"]) == 0
-    assert said(capsys) == "runs/shape/report.html"
+    assert capsys.readouterr().out == "runs/shape/report.html\n"
     assert not list(home.rglob("index.html"))
 
 
