@@ -40,7 +40,7 @@ PROBES: "dict[str, Probe]" = {
 }
 """Every built-in probe by name, with its default settings."""
 
-KNOCKOUT = Ablation(screening=Screening(above=25, largest=10, sample=10))
+KNOCKOUT = Ablation(screening=Screening(above=25, largest=10, sample=5))
 """What `ablate` knocks out: every component of a small model. In larger ones as many as cost at most about five times the
 scores; `KNOCKOUT.unscreened` knocks out all of them."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from distractor.ablation.bare import bare_accuracy
 from distractor.errors import ScalingError
 from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
@@ -59,13 +60,15 @@ CONSTANT_SHARE = 0.95  # a model that gives the same answer to more than this sh
 class AblationResult(TaskScores):
     """Scores of all models (smallest first), the shape of each quantity over size, the verdict and the knock-outs.
 
-    `unjudged` gives the reason if there is no verdict.
+    `unjudged` gives the reason if there is no verdict. `bare` is the accuracy of the largest models without worked examples
+    (see `bare_accuracy`).
     """
 
     shapes: Mapping[str, Shape]
     verdict: Verdict | None
     unjudged: str | None = None
     knockouts: tuple[Reading, ...] = ()
+    bare: Float[ndarray, " item"] | None = None
 
     @cached_property
     def weighting(self) -> tuple[str, ...]:
@@ -168,7 +171,8 @@ def ablate(
     if knockout is not None:
         for source in peak_and_largest(task, scores, complete):
             knockouts.append(read_probe(task, source, knockout, store, settings, KNOCKOUTS))
-    return AblationResult(task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts))
+    bare = bare_accuracy(task, [each.source for each in scores], store, settings)
+    return AblationResult(task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts), bare)
 
 
 NO_COMPLETE_ITEM = "no item of {task} was shown to every model under every condition, so models cannot be compared"

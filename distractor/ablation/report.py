@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distractor.ablation.ablate import AblationResult, composed_of, constant_answer, seed_modes
+from distractor.ablation.bare import without_examples
 from distractor.names import file_name
 from distractor.probing.cells import groups_of_items, labels, mean_of, means_over
 from distractor.probing.readings import Reading, labelled
@@ -116,6 +117,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "sizes": [_size(result, models) for models in result.sizes],
         "shape": {name: shape.as_dict() for name, shape in result.shapes.items()},
         "composed": composed.as_dict() if composed else None,
+        "without_examples": bare.as_dict() if (bare := without_examples(result)) else None,
         "verdict": result.verdict.as_dict() if result.verdict else unjudged,
         "knockouts": [knockout(result, reading) for reading in result.knockouts],
     }

@@ -13,6 +13,7 @@ from distractor.ablation.ablate import (
     seed_levels,
     seed_modes,
 )
+from distractor.ablation.bare import bare_sentence
 from distractor.numbers import interval_against, number, number_against, p_value, with_interval
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
@@ -121,6 +122,8 @@ def notes(result: AblationResult) -> Iterator[str]:
     if result.mixture_caution:
         yield result.mixture_caution
     if sentence := shot_caution(task.name, task.format, result.scores[0].source):
+        yield sentence
+    if sentence := bare_sentence(result):
         yield sentence
     for reason, names in task.left_out.items():
         yield f"Omitted from the task ({reason}): {', '.join(names)}."

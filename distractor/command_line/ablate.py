@@ -68,7 +68,10 @@ def ablate(
     shots: Annotated[
         int | None,
         opt.option(
-            opt.PROMPT_FORMAT, "Worked examples before each question. Default: 0 for rank, else 1.", min=0, metavar="N"
+            opt.PROMPT_FORMAT,
+            "Worked examples before each question. Default: 0 for rank alone, else 1.",
+            min=0,
+            metavar="N",
         ),
     ] = None,
     shot_kind: Annotated[
@@ -232,6 +235,6 @@ def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dic
             _print_result(result, summary["by_format"][result.task.format.label], subfolder)
         terminal.print()
     terminal.print(FormatsTable([format_curve(result) for result in results]))
-    for sentence in summary["sentences"]:
+    for sentence in (*summary["lead"], *summary["sentences"]):
         terminal.print(sentence)
     terminal.print(f"\nFormats side by side: {folder}", soft_wrap=True)

@@ -40,8 +40,15 @@ class Scores:
     prompts: Mapping[Condition, Mapping[str, str]] = field(default_factory=dict)
 
 
-def sweep(task: Task, sources: Iterable[Source], store: Store, settings: Settings) -> list[Scores]:
-    """Score every model under every condition, and compute only what the store lacks.
+def sweep(
+    task: Task,
+    sources: Iterable[Source],
+    store: Store,
+    settings: Settings,
+    *,
+    only: Sequence[Condition] | None = None,
+) -> list[Scores]:
+    """Score every model under every condition, or `only` under some, and compute only what the store lacks.
 
     Raises:
         ModelError: a model cannot be loaded or trusted.
@@ -49,22 +56,25 @@ def sweep(task: Task, sources: Iterable[Source], store: Store, settings: Setting
         StoreError: results cannot be read or saved.
     """
     encodings: dict[tuple[Any, ...], Encoding] = {}
-    return [_score(LazyModel(task, source, store, settings, encodings)) for source in sources]
+    asked = task.conditions if only is None else only
+    return [_score(LazyModel(task, source, store, settings, encodings), asked) for source in sources]
 
 
-def _score(lazy: LazyModel) -> Scores:
-    """Score one model under every condition."""
+def _score(lazy: LazyModel, conditions: Sequence[Condition]) -> Scores:
+    """Score one model under some conditions."""
 
     @cache
     def score_together() -> ndarray:
         return _log_probs(lazy, lazy.task.conditions)
 
     cells = {}
-    for condition, key in score_keys(lazy.task, lazy.source, lazy.settings).items():
+    keys = score_keys(lazy.task, lazy.source, lazy.settings)
+    for condition in conditions:
         # All conditions share their worked examples, so they are scored together. This includes conditions that are in
         # the store, so that batches do not depend on the store.
         together = score_together if lazy.task.format.shots else None
-        cells[condition] = lazy.cell(key, partial(_cell, lazy, condition, together), cell_name(lazy.task, condition))
+        name = cell_name(lazy.task, condition)
+        cells[condition] = lazy.cell(keys[condition], partial(_cell, lazy, condition, together), name)
     return _gather(lazy.task, lazy.source, cells)
 
 
@@ -104,14 +114,16 @@ def _cell(lazy: LazyModel, condition: Condition, score_together: Callable[[], nd
 
 
 def _gather(task: Task, source: Source, cells: Mapping[Condition, Cell]) -> Scores:
-    """Combine the cells of all conditions of one model."""
+    """Combine the cells of one model; log-probabilities under other conditions are NaN."""
     index = {item.id: k for k, item in enumerate(task.items)}
     log_probs = np.full((len(task.conditions), len(task.items), 2), np.nan)
     prompts = {}
-    for c, (condition, cell) in enumerate(cells.items()):
+    for condition, cell in cells.items():
         columns = cell.table.to_pydict()
         rows = [index[name] for name in columns["item"]]
-        log_probs[c, rows] = np.transpose([columns["log_prob_true"], columns["log_prob_distractor"]])
+        log_probs[task.conditions.index(condition), rows] = np.transpose(
+            [columns["log_prob_true"], columns["log_prob_distractor"]]
+        )
         if "prompt" in columns:
             prompts[condition] = dict(zip(columns["item"], columns["prompt"], strict=True))
     facts = next(iter(cells.values())).facts

@@ -14,7 +14,9 @@ ExampleKind = Literal["congruent", "conflict", "mixed"]  # shown by worked examp
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 SHOT_KINDS: tuple[ExampleKind, ...] = get_args(ExampleKind)
 
-DEFAULT_SHOTS = {"rank": 0, "generate": 1, "cot": 1}  # prompts of the paper have at least one, most of the prize none
+DEFAULT_SHOTS = {"rank": 0, "generate": 1, "cot": 1}
+"""Worked examples of a format alone: prompts of the paper have at least one, most of the prize none. Several formats have
+the same number by default."""
 DEFAULT_LIMIT = {"rank": 0, "generate": 24, "cot": 96}  # default number of tokens that a model may write
 
 
@@ -126,16 +128,18 @@ class Format:
 def parse_formats(names: Iterable[str], shots: int | None = None, **settings: Any) -> tuple[Format, ...]:
     """Return the formats of names such as `rank`, `generate:2` or `rank,cot:1`, in order and without repeats.
 
-    A name may give its number of shots after a colon. Otherwise it is `shots`, or the default of that format. Each
-    format takes the `settings` that apply to it.
+    A name may give its number of shots after a colon. Otherwise it is `shots`, or the largest number or default of all
+    formats: the number of examples alone can change a result. Each format takes the `settings` that apply to it.
 
     >>> [form.label for form in parse_formats(["rank,generate", "cot:2"])]
-    ['rank', 'generate, 1 shot', 'cot, 2 shots']
+    ['rank, 2 shots', 'generate, 2 shots', 'cot, 2 shots']
+    >>> [form.label for form in parse_formats(["rank"])], [form.label for form in parse_formats(["rank:0,generate"])]
+    (['rank'], ['rank', 'generate, 1 shot'])
 
     Raises:
         TaskError: a name is not a format.
     """
-    formats = []
+    named: list[tuple[Scoring, int | None]] = []
     for name in (part.strip() for text in names for part in text.split(",")):
         scoring, has_count, count = name.partition(":")
         if scoring not in SCORINGS:
@@ -144,7 +148,10 @@ def parse_formats(names: Iterable[str], shots: int | None = None, **settings: An
             )
         if has_count and not (count.isascii() and count.isdecimal() and len(count) < 10):
             raise TaskError(f"{name!r}: write the number of shots after the colon, as in {scoring}:2")
-        default = DEFAULT_SHOTS[scoring] if shots is None else shots
-        own = {key: value for key, value in settings.items() if scoring != "rank" or key != "limit"}
-        formats.append(Format(scoring, shots=int(count) if has_count else default, **own).plain())
+        named.append((scoring, int(count) if has_count else None))
+    common = max(DEFAULT_SHOTS[scoring] if own is None else own for scoring, own in named) if shots is None else shots
+    formats = []
+    for scoring, own in named:
+        applying = {key: value for key, value in settings.items() if scoring != "rank" or key != "limit"}
+        formats.append(Format(scoring, shots=common if own is None else own, **applying).plain())
     return tuple(dict.fromkeys(formats))

@@ -45,7 +45,10 @@ def format_task(task: Task, form: Format, pool: Task | None = None) -> Task:
     def with_shots(count: int) -> Task:
         return format_task(task, replace(form, shots=count), pool)
 
-    return replace(plain, items=items, layout=layout, format=form, with_shots=with_shots, with_options=None)
+    def bare() -> Task:
+        return format_task(task, replace(form, scoring="rank", shots=0, limit=None), pool)
+
+    return replace(plain, items=items, layout=layout, format=form, with_shots=with_shots, bare=bare, with_options=None)
 
 
 def chat_turns(prompt: str) -> Iterator[tuple[str, str]]:

@@ -121,8 +121,8 @@ class Task:
 
     The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
     `closing` ends an answered prompt. `format` is the current format. `with_options` returns the task with or without
-    its answers in the prompts; `with_shots` returns it with another number of worked examples. `cue_alone` returns the task
-    with other `distractor_only` prompts, see `with_cue_alone`.
+    its answers in the prompts; `with_shots` returns it with another number of worked examples, and `bare` for ranking without
+    any. `cue_alone` returns the task with other `distractor_only` prompts, see `with_cue_alone`.
     """
 
     name: str
@@ -140,6 +140,7 @@ class Task:
     with_options: "Callable[[bool], Task] | None" = field(default=None, compare=False, repr=False)
     format: Format = field(default_factory=Format)
     with_shots: "Callable[[int], Task] | None" = field(default=None, compare=False, repr=False)
+    bare: "Callable[[], Task] | None" = field(default=None, compare=False, repr=False)
     cue_alone: "Callable[[], Task] | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

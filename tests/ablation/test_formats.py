@@ -150,7 +150,7 @@ def test_the_page_of_formats_warns_of_unequal_shots_first_and_links_to_each_form
     caution = outline.text.index(
         "Caution: the formats differ in the number of worked examples (generate, 1 shot 1, cot 0)"
     )
-    assert caution < outline.text.index("Shape in conflict over size")
+    assert caution < outline.text.index("The shape over size")
     assert {"generate-1-shot/report.html", "cot/report.html"} <= {link["href"] for link in outline.all("a")}
     assert all(sentence in outline.text for sentence in dip_sentences(results))
     assert len(outline.all("svg")) == 3

@@ -74,7 +74,7 @@ def test_knock_outs_cost_at_most_five_times_the_scores(deep: Source, tmp_path: P
 def test_the_measured_effects_are_those_of_the_whole_sweep(deep: Source, tmp_path: Path) -> None:
     few, every = (summary(run(deep, tmp_path, probe))["knockouts"][0] for probe in (KNOCKOUT, KNOCKOUT.unscreened))
     assert len(every["effects"]) == LAYERS * (HEADS + 1)
-    assert len(few["effects"]) == 20
+    assert len(few["effects"]) == 15
     for name, by_condition in few["effects"].items():
         for condition, mean in by_condition.items():
             assert mean == pytest.approx(every["effects"][name][condition], abs=1e-5)
@@ -86,7 +86,7 @@ def test_table_and_page_say_what_was_not_knocked_out(deep: Source, tmp_path: Pat
     knockout = summary(result)["knockouts"][0]
     said = f"{LAYERS * (HEADS + 1)} sites were screened by gradients"
     table = printed([components_table(knockout)])
-    assert "largest 8 of 20" in table
+    assert "largest 8 of 15" in table
     assert said in table
     assert "--exact" in table
     html = render_page(page(result, {"figures": {"names": []}} | summary(result), {}))

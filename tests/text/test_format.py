@@ -18,7 +18,7 @@ def test_settings_without_effect_make_no_other_format() -> None:
 
 
 def test_formats_are_parsed_from_names_without_repeats() -> None:
-    assert parse_formats(["rank,generate", "cot:0"]) == (Format(), Format("generate", 1), Format("cot", 0))
+    assert parse_formats(["rank:0,generate", "cot:0"]) == (Format(), Format("generate", 1), Format("cot", 0))
     formats = parse_formats(["rank", "generate", "rank"], 2, limit=9)
     assert formats == (Format("rank", 2), Format("generate", 2, limit=9))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from distractor.ablation.figures import draw_curve
 from distractor.ablation.formats.curve import FormatCurve, FormatResult
 from distractor.ablation.formats.figures import draw_quantity
+from distractor.ablation.formats.lead import lead
 from distractor.ablation.tables import mean_alone, mean_and_interval
 from distractor.numbers import counted
 from distractor.runs import colours, style
@@ -41,8 +42,8 @@ def page(
     return Page(
         title=f"{task} in {counted(len(curves), 'prompt format')}",
         about=f"distractor ablate: {items}, {counted(len(results[0].sizes), 'size')}",
-        label="Formats side by side" if len(curves) > 1 else f"Shape: {labels[0]}",
-        sentences=tuple(_lead(curves)),
+        label=_label(labels),
+        sentences=tuple(lead(results, curves)),
         evidence=evidence(results[0].sources, level),
         warnings=len(warnings),
         sections=(
@@ -57,13 +58,10 @@ def page(
     )
 
 
-def _lead(curves: Sequence[FormatCurve]) -> Iterator[str]:
-    """Whether shots differ, which alone can turn a result; then the shapes."""
-    if len({curve.form.shots for curve in curves}) > 1:
-        shots = ", ".join(f"{curve.form.label} {curve.form.shots}" for curve in curves)
-        yield f"Caution: the formats differ in the number of worked examples ({shots}), which alone can change the result."
-    shapes = "; ".join(f"{curve.form.label}: {curve.label}" for curve in curves)
-    yield f"Shape in conflict over size, of preference (rank) or of the distractor share (written): {shapes}."
+def _label(labels: Sequence[str]) -> str:
+    if len(set(labels)) > 1:
+        return "The shape differs between formats"
+    return f"{'Same shape in every format' if len(labels) > 1 else 'Shape'}: {labels[0]}"
 
 
 def _formats(curves: Sequence[FormatCurve]) -> Iterator[Block]:
@@ -120,5 +118,5 @@ def _method(results: Sequence[FormatResult], curves: Sequence[FormatCurve]) -> s
         f"{counted(len(curves), 'prompt format')} "
         f"({'; '.join(curve.form.label for curve in curves)}). Where answers are ranked, distractor preference compares the "
         "probabilities of the two answers. Where models write, the distractor share counts the texts with an answer. "
-        f"{' '.join(_lead(curves))}"
+        f"{' '.join(lead(results, curves))}"
     )

@@ -8,6 +8,7 @@ from distractor.ablation import report
 from distractor.ablation.ablate import AblationResult
 from distractor.ablation.formats.curve import FormatCurve, FormatResult, format_curve, part_accuracy, task_parts
 from distractor.ablation.formats.dip import dip_sentences
+from distractor.ablation.formats.lead import lead
 from distractor.ablation.written import report as written_report
 from distractor.models.source import Source
 from distractor.runs.folder import RunFolder
@@ -54,6 +55,7 @@ def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
         "task": results[0].task.name,
         "formats": [curve.as_dict() for curve in curves],
         "parts": {part: _part(results, part) for part in task_parts(results[0].task)},
+        "lead": list(lead(results, curves)),
         "sentences": dip_sentences(results),
         "by_format": summaries,
     }

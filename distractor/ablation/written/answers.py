@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.ablation.ablate import NO_COMPLETE_ITEM
+from distractor.ablation.bare import bare_accuracy
 from distractor.errors import ScalingError
 from distractor.models.source import Source
 from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, TaskResult, refuse_several_steps
@@ -57,9 +58,10 @@ class JudgedShare:
 
 @dataclass(frozen=True, eq=False)
 class WrittenResult(TaskResult):
-    """The replies of all models, smallest first."""
+    """The replies of all models, smallest first. `bare` is as in `AblationResult`."""
 
     replies: tuple[Replies, ...]
+    bare: Float[ndarray, " item"] | None = None
 
     @cached_property
     def complete(self) -> Bool[ndarray, " item"]:
@@ -215,7 +217,8 @@ def ablate_written(
     refuse_several_steps(sources)
     replies = [TextGenerator(task, source, store, settings).replies() for source in sources]
     replies.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
-    result = WrittenResult(task, settings, tuple(replies))
+    bare = bare_accuracy(task, [each.source for each in replies], store, settings)
+    result = WrittenResult(task, settings, tuple(replies), bare)
     if not result.complete.any():
         raise ScalingError(NO_COMPLETE_ITEM.format(task=task.name))
     return result

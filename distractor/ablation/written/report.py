@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distractor.ablation.bare import without_examples
 from distractor.ablation.written.answers import SHARES, WrittenResult
 from distractor.runs.folder import RunFolder
 from distractor.runs.precision import precision_caution
@@ -57,6 +58,7 @@ def summary(result: WrittenResult) -> dict[str, Any]:
         "items": int(result.complete.sum()),
         "groups": result.n_groups,
         "format": task.format.as_dict(),
+        "without_examples": bare.as_dict() if (bare := without_examples(result)) else None,
         "hint": task.format.hint,
         "caution": [each for each in (task.caution, sentence) if each],
         "dtype": result.settings.dtype,

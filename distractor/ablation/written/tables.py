@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from rich.console import Group
 
+from distractor.ablation.bare import bare_sentence
 from distractor.ablation.tables import ALL_IN, caption, mean_alone, mean_and_interval
 from distractor.ablation.written.answers import MIN_PARSED, WrittenResult
 from distractor.runs.precision import precision_caution
@@ -62,6 +63,8 @@ def written_notes(result: WrittenResult) -> Iterator[str]:
     if result.mixture_caution:
         yield result.mixture_caution
     if sentence := shot_caution(task.name, task.format, result.sources[0]):
+        yield sentence
+    if sentence := bare_sentence(result):
         yield sentence
     if task.format.scoring == "cot":
         yield (
