@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from distractor.ablation.formats.curve import FormatResult
 
 
+def bare_task(task: Task) -> Task | None:
+    """The same items for ranking without worked examples; None if the format of `task` has none."""
+    return task.bare() if task.format.shots and task.bare else None
+
+
 def bare_accuracy(
     task: Task, sources: Sequence[Source], store: Store, settings: Settings
 ) -> Float[ndarray, " item"] | None:
@@ -29,9 +34,10 @@ def bare_accuracy(
     It is a mean over the seeds of the largest of `sources`, and NaN for items that are not shown. None if the format of
     `task` has no worked examples. Raises as `sweep`.
     """
-    if not task.format.shots or task.bare is None:
+    bare = bare_task(task)
+    if bare is None:
         return None
-    bare, largest = task.bare(), [sources[model] for model in group_by_size(sources)[-1]]
+    largest = [sources[model] for model in group_by_size(sources)[-1]]
     scores = sweep(bare, largest, store, settings, only=[Condition.CONFLICT])
     row = bare.conditions.index(Condition.CONFLICT)
     accuracy: ndarray = np.mean([values_of(bare, each).by_condition["accuracy"][row] for each in scores], axis=0)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distractor.ablation.bare import bare_task
 from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 from distractor.probing.readings import KNOCKOUTS
 from distractor.probing.steps import extent_of
+from distractor.scoring.keys import cell_name
 from distractor.scoring.prompt_tokens import CountTokens, TokenCounter, estimate_tokens
 from distractor.scoring.settings import Settings
 from distractor.scoring.steps import score_steps
@@ -16,7 +18,7 @@ from distractor.scoring.store import Store
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.intervals import MIN_SEEDS
 from distractor.statistics.power import smallest_detectable_dip
-from distractor.text.task import Task
+from distractor.text.task import Condition, Task
 from distractor.work import Step
 
 if TYPE_CHECKING:
@@ -97,6 +99,11 @@ def run_steps(
     Knock-outs are those in the largest model, twice: in the model at the peak they cost at most the same.
     """
     steps = list(score_steps(task, sources, store, settings, count))
+    if bare := bare_task(task):
+        most = max(map(parameters_of, sources))
+        largest = [source for source in sources if parameters_of(source) == most]
+        of_bare = score_steps(bare, largest, store, settings, count)
+        steps += [step for step in of_bare if step.what == cell_name(bare, Condition.CONFLICT)]
     if knockout is not None and not task.format.is_written:
         largest = max(sources, key=parameters_of)
         cost, n_params = knockout.cost(extent_of(task, largest, count)), parameters_of(largest)

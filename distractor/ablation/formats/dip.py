@@ -94,9 +94,9 @@ def flattening_sentences(dips: Mapping[Format, Dip | None]) -> list[str]:
     sentences = []
     for form in (each for each in dips if each.scoring == "cot"):
         references = [
-            each for each in dips if each.scoring == "generate" and (each.shots, each.kind) == (form.shots, form.kind)
+            each for each in dips if each.scoring != "cot" and (each.shots, each.kind) == (form.shots, form.kind)
         ]
-        references += [each for each in dips if each.scoring == "rank" and not each.shots]
+        references += [each for each in dips if each.scoring == "rank" and not each.shots and form.shots]
         sentences += [f"{form.label} against {each.label}: {_compared(dips[form], dips[each])}." for each in references]
     return sentences
 
