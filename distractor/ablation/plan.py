@@ -96,13 +96,13 @@ def run_steps(
 ) -> list[Step]:
     """The steps of `ablate` or `ablate_written`, for its progress and its plan.
 
-    Knock-outs are those in the largest model, twice: in the model at the peak they cost at most the same.
+    Knock-outs are those in the biggest model, twice: in the model at the peak they cost at most the same.
     """
     steps = list(score_steps(task, sources, store, settings, count))
     if bare := bare_task(task):
         most = max(map(parameters_of, sources))
-        largest = [source for source in sources if parameters_of(source) == most]
-        of_bare = score_steps(bare, largest, store, settings, count)
+        biggest = [source for source in sources if parameters_of(source) == most]
+        of_bare = score_steps(bare, biggest, store, settings, count)
         steps += [step for step in of_bare if step.what == cell_name(bare, Condition.CONFLICT)]
     if knockout is not None and not task.format.is_written:
         largest = max(sources, key=parameters_of)
