@@ -46,8 +46,12 @@ def parse_size(text: str) -> tuple[Size, int | None] | None:
 
 
 @lru_cache  # a table has many rows and few sizes
-def parse_model(text: str, axis: str = "parameters", unit: str = "") -> tuple[Size, int | None]:
+def parse_model(
+    text: str, axis: str = "parameters", unit: str = "", *, is_count: bool = False
+) -> tuple[Size, int | None]:
     """The place on `axis` and the seed of a model; `unit` is the one in the header of the column.
+
+    With `is_count`, a small number is a number of parameters; otherwise it may be one without its unit.
 
     Raises ValueError, with the rest of a sentence for the user, if `text` has no size, several, or one without a unit.
 
@@ -70,7 +74,7 @@ def parse_model(text: str, axis: str = "parameters", unit: str = "") -> tuple[Si
         raise ValueError(f"is {text!r}, but its header says {UNIT_WORDS[unit]}; use one unit")
     if unit and not own:
         size = _exact(size * UNITS[unit])
-    if axis == "parameters" and not own and not FEWEST <= size <= MOST:
+    if axis == "parameters" and not own and not is_count and not FEWEST <= size <= MOST:
         raise ValueError(
             f"is {text}, which would be {size:,.15g} parameters; does it mean billions? Write {text}B (M for millions, K for "
             'thousands), or name the column "size (B)"'

@@ -6,6 +6,7 @@ from distractor.curves.cells import is_empty, number_of, texts
 from distractor.curves.columns import find, unit_of
 from distractor.curves.model_size import UNITS, family_in, parse_model
 from distractor.errors import ScalingError
+from distractor.runs.results_table import COLUMNS
 from distractor.text.rows import value_text
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ def models_of(table: "DataFrame", size_column: str, axis: str) -> "DataFrame":
     unit = unit_of(size_column)
     if unit not in UNITS:
         raise ScalingError(f"the column {size_column} holds sizes, which are no percentages; rename it")
+    is_own = set(COLUMNS) <= set(table.columns)  # a table that `distractor ablate` wrote
     sizes, seeds = [], []
     given_seeds = table["seed"] if "seed" in table else [None] * len(table)
     for place, text, given in zip(table.index, texts(table[size_column]), given_seeds, strict=True):
         try:
-            size, seed = parse_model(text, axis, unit)
+            size, seed = parse_model(text, axis, unit, is_count=is_own)
         except ValueError as error:
             raise ScalingError(f"{place}: column {size_column} {error}") from error
         column_seed = _seed(given, place)

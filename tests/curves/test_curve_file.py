@@ -15,6 +15,7 @@ from distractor.curves.curve_file import curve_of, read_curve, read_curves
 from distractor.curves.model_size import parse_size
 from distractor.curves.request import CurveRequest
 from distractor.errors import DistractorError, ScalingError
+from distractor.runs.results_table import COLUMNS
 
 pytestmark = pytest.mark.quick
 
@@ -281,6 +282,16 @@ def test_the_table_that_ablate_writes_is_read_at_conflict() -> None:
     assert (pull.quantity, pull.condition) == ("true_pull", None)
     neutral = curve_of(rows, CurveRequest("accuracy", where=(("condition", "neutral"),)))
     assert (neutral.n_items, neutral.condition) == (6, "neutral")
+
+
+def test_parameter_counts_of_that_table_are_never_asked_about() -> None:
+    """The smallest embedded models have a few hundred parameters. In other tables, 216 may mean millions."""
+    sizes = {1000: 216, 2000: 800, 4000: 70_000}
+    other = [{**row, "n_params": sizes[row.pop("size")]} for row in items(quantity="accuracy", condition="conflict")]
+    own = [{**dict.fromkeys(COLUMNS), **row} for row in other]
+    assert curve_of(own, CurveRequest("accuracy")).sizes == (216, 800, 70_000)
+    with pytest.raises(ScalingError, match="does it mean billions"):
+        curve_of(other, CurveRequest("accuracy"))
 
 
 # Logs
