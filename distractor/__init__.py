@@ -39,7 +39,7 @@ def ablate(
     task: "str | Task",
     models: "Names" = "ladder",
     *,
-    items: int = 200,
+    items: int | None = None,
     knockout: bool = True,
     exact: bool = False,
     store: str | Path = CELLS,
@@ -47,9 +47,9 @@ def ablate(
 ) -> "AblationRun":
     """Score a task under all conditions on all models, and judge the curves over size: `distractor ablate`.
 
-    In models with many heads and MLPs, gradients choose which to knock out; `exact` knocks out all. `settings` are the
-    fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …). Raises DistractorError if a task
-    or a model does not exist or cannot be used.
+    There are 200 `items` by default, or all rows of a file. In models with many heads and MLPs, gradients choose which to
+    knock out; `exact` knocks out all. `settings` are the fields of `distractor.scoring.settings.Settings` (`device`,
+    `dtype`, `batch_size`, …). Raises DistractorError if a task or a model does not exist or cannot be used.
     """
     from distractor.ablation.ablate import ablate as run
     from distractor.ablation.run import AblationRun
@@ -66,7 +66,7 @@ def attribute(
     models: "Names",
     probes: "Sequence[str] | Mapping[str, Probe] | None" = None,
     *,
-    items: int = 200,
+    items: int | None = None,
     store: str | Path = CELLS,
     **settings: Any,
 ) -> "AttributionRun":
@@ -90,7 +90,7 @@ def compare(
     task: "str | Task",
     probes: "Sequence[str] | Mapping[str, Probe]" = ("ablation", "head_patching"),
     *,
-    items: int = 200,
+    items: int | None = None,
     store: str | Path = CELLS,
     **settings: Any,
 ) -> "ComparisonRun":
@@ -146,7 +146,11 @@ def load(model: "str | Path | Source", *, task: str | None = None, **settings: A
 
 
 def probe(
-    model: "str | Path | Source | Model", task: "str | Task", name: "str | Probe" = "ablation", *, items: int = 200
+    model: "str | Path | Source | Model",
+    task: "str | Task",
+    name: "str | Probe" = "ablation",
+    *,
+    items: int | None = None,
 ) -> "DataArray":
     """What one probe reads in one model, as an `xarray.DataArray`. Raises as `ablate`."""
     from distractor.models.model import Model
@@ -163,7 +167,7 @@ def prompts(
     model: "str | Path | Source | Model",
     conditions: str | Sequence[str] = "conflict",
     *,
-    items: int = 200,
+    items: int | None = None,
 ) -> "Batch":
     """The prompts of a task as a model gets them, for work with plain TransformerLens.
 
@@ -205,7 +209,7 @@ def families() -> "Mapping[str, Family]":
     return known_families()
 
 
-def _task(task: "str | Task", items: int) -> "Task":
+def _task(task: "str | Task", items: int | None) -> "Task":
     from distractor.command_line.lookup import find_task
 
     return find_task(task, None, items) if isinstance(task, str) else task

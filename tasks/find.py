@@ -13,11 +13,15 @@ from .prize.release import identify
 DATA_SUFFIXES = (".jsonl", ".json", ".csv")
 
 
-def find_task(name: str, data: Path | None = None, items: int | None = None) -> Task:
+DEFAULT_ITEMS = 200
+"""The number of items of a task without a file that commands use."""
+
+
+def find_task(name: str, data: Path | None = None, items: int | None = None, default: int | None = None) -> Task:
     """Return the task `name` with at most `items` items; `data` is its official file.
 
-    The name of a built-in task never means a file. All rows of a file are used, whatever `items` is: they are not in
-    random order, so the first rows would not be a sample.
+    Without `items`, a task in Python has its first `default` items, and a file all rows. The rows of a file are not in random
+    order, so `items` draws a random sample, which is always the same. The name of a built-in task never means a file.
 
     Raises:
         TaskError: no task has this name, or its file is not valid.
@@ -26,18 +30,23 @@ def find_task(name: str, data: Path | None = None, items: int | None = None) -> 
         if _is_file_name(name) and name not in prize.NAMES:
             known = ", ".join(prize.NAMES)
             raise TaskError(f"{name!r} has its own items; use --data only with a task of an official file: {known}")
-        return prize.read(name, prize.locate(name, data))
+        return _sample(prize.read(name, prize.locate(name, data)), items)
     if name in TASKS:
         task = TASKS[name]()
     elif name in prize.NAMES:
-        return prize.read(name, prize.locate(name))
+        return _sample(prize.read(name, prize.locate(name)), items)
     elif IN_PYTHON.fullmatch(name):
         task = own.from_python(name)
     elif _is_file_name(name):
-        return _from_data(Path(name).expanduser())
+        return _sample(_from_data(Path(name).expanduser()), items)
     else:
         raise TaskError(f"unknown task {name!r}: {_nearest(name)}{_hint(name)}")
-    return task if items is None else task.take(items)
+    count = default if items is None else items
+    return task if count is None else task.take(count)
+
+
+def _sample(task: Task, items: int | None) -> Task:
+    return task if items is None else task.sample(items)
 
 
 def _is_file_name(name: str) -> bool:

@@ -103,6 +103,7 @@ def test_attribute_and_compare_take_names(tmp_path: Path) -> None:
     preference = compared.table.set_index("quantity").loc["distractor_preference in conflict"]
     assert preference["mean"] == rows["distractor_preference", Condition.CONFLICT].mean
     assert compared.head.title in compared.report(tmp_path / "compared.html").read_text(encoding="utf-8")
+    assert list(compared.readings["chance"]["model"].values) == [source.name for source in compared.result.sources]
 
 
 def test_a_curve_is_judged_from_a_file(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def run_steps(
 ) -> list[Step]:
     """The steps of `ablate` or `ablate_written`, for its progress and its plan.
 
-    Knock-outs are those in the biggest model, twice: in the model at the peak they cost at most the same.
+    Knock-outs are those in the largest model, twice: in the model at the peak they cost at most the same.
     """
     steps = list(score_steps(task, sources, store, settings, count))
     if bare := bare_task(task):

@@ -32,7 +32,7 @@ app = typer.Typer()
 def ablate(
     *,
     task: opt.TaskName,
-    items: Annotated[int, typer.Option(min=1, metavar="N", help="Number of items, in their fixed order.")] = 200,
+    items: Annotated[int | None, typer.Option(min=1, **opt.ITEMS)] = None,
     data: opt.OfficialFile = None,
     knockout: Annotated[
         bool, opt.option(opt.METHOD, "Knock out heads and MLPs of two models: at the peak, and the largest.")
@@ -138,7 +138,7 @@ def ablate(
         chat=chat, limit=limit,
     )  # fmt: skip
     plain = find_task(task, data, items)
-    example_pool = find_task(task, data) if any(each.shots for each in formats) else plain
+    example_pool = find_task(task, data, whole=True) if any(each.shots for each in formats) else plain
     tasks = [format_task(plain, each, example_pool) for each in formats]
     ranked = [each for each in tasks if not each.format.is_written]
     knockout = knockout and bool(ranked)

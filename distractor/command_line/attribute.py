@@ -34,7 +34,7 @@ def attribute(
             "logit_lens, head_patching, ablation, overcoming and attention, with at most 8 figures.",
         ),
     ] = None,
-    items: opt.ItemCount = 200,
+    items: opt.ItemCount = None,
     item: Annotated[
         str | None, typer.Option(metavar="ID", help="Also draw the attribution of this item, next to the mean.")
     ] = None,

@@ -47,7 +47,7 @@ def compare(
         ),
     ] = None,
     mechanism: Annotated[bool, opt.option(opt.METHOD, "Compare sites too, not only behaviour.")] = True,
-    items: opt.ItemCount = 200,
+    items: opt.ItemCount = None,
     data: opt.OfficialFile = None,
     offline: opt.Offline = False,
     computing: opt.Computing,

@@ -30,13 +30,16 @@ def find_package(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def find_task(name: str, data: Path | None = None, items: int | None = None) -> "Task":
+def find_task(name: str, data: Path | None = None, items: int | None = None, *, whole: bool = False) -> "Task":
     """Find a task by name or path, with `data` as its official file; at most `items` of its items.
+
+    Without `items`, it has the default number, or with `whole` all.
 
     Raises:
         TaskError: no task has this name, or its file is damaged.
     """
-    return find_package("tasks.find").find_task(name, data, items)
+    found = find_package("tasks.find")
+    return found.find_task(name, data, items, None if whole else found.DEFAULT_ITEMS)
 
 
 def ladder_task(task: "Task", data: Path | None) -> str:
@@ -49,7 +52,7 @@ def draw_task(name: str, seed: int) -> "Task":
     tasks = find_package("tasks").TASKS
     if name in tasks:
         return tasks[name](seed=seed)
-    task = find_task(name)
+    task = find_task(name, whole=True)
     if seed:
         raise TaskError(f"the items of {name!r} are fixed, so a seed changes nothing; leave --seed out")
     return task

@@ -62,7 +62,11 @@ class YesNo(StrEnum):
 TASK: dict[str, Any] = {"metavar": "TASK", "help": "Task name (`distractor tasks`), a data file, or path.py:NAME."}
 TaskName = Annotated[str, typer.Option(**TASK)]
 TaskArgument = Annotated[str, typer.Argument(**TASK)]
-ItemCount = Annotated[int, typer.Option(min=2, metavar="N", help="Number of items, in their fixed order.")]
+ITEMS: dict[str, Any] = {
+    "metavar": "N",
+    "help": "Number of items: the first, or of a file random rows. Default: 200, of a file all.",
+}
+ItemCount = Annotated[int | None, typer.Option(min=2, **ITEMS)]
 ItemSeed = Annotated[int, typer.Option(min=0, metavar="N", help="Random seed for the items (runs use 0).")]
 
 OfficialFile = Annotated[

@@ -1,16 +1,19 @@
 """A run of `distractor compare` as Python shows it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distractor.comparison import page, report
 from distractor.comparison.result import ComparisonResult
+from distractor.probing.readings import Reading, over_models
 from distractor.runs.finished_run import FinishedRun
 from distractor.runs.page.blocks import Page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
+    from xarray import DataArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +39,15 @@ class ComparisonRun(FinishedRun):
             for quantity, change in pair["behaviour"].items()
         ]
         return pd.DataFrame(rows)
+
+    @property
+    def readings(self) -> "Mapping[str, DataArray]":
+        """What each probe read, with the dim `model` first; models whose sites could not be read are left out."""
+        read: dict[str, list[Reading]] = {}
+        for results in self.result.probe_results:
+            for name, readings in (results.readings if results else {}).items():
+                read.setdefault(name, []).extend(readings)
+        return {name: over_models(readings) for name, readings in read.items()}
 
     @property
     def head(self) -> Page:

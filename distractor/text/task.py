@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property
+from random import Random
 
 from distractor.errors import TaskError
 from distractor.text.format import Format
@@ -166,6 +167,13 @@ class Task:
         if count < 1:
             raise TaskError(f"asked for {count} items; ask for at least 1")
         return replace(self, items=self.items[:count])
+
+    def sample(self, count: int) -> "Task":
+        """Return the task with `count` random items, always the same, in their order; with all if it has fewer."""
+        if count < 1:
+            raise TaskError(f"asked for {count} items; ask for at least 1")
+        chosen = sorted(Random(0).sample(range(len(self.items)), min(count, len(self.items))))
+        return replace(self, items=tuple(self.items[index] for index in chosen))
 
     def with_cue_alone(self) -> "Task":
         """Return the task whose `distractor_only` differs from `neutral` by the distractor's cue alone, if there is one.

@@ -93,10 +93,17 @@ def test_without_a_group_column_each_row_is_its_own_group() -> None:
     assert task.conditions == (Condition.CONFLICT,)
 
 
-def test_all_rows_of_a_file_are_used_for_any_number_of_items() -> None:
-    path = as_jsonl(Path("mine.jsonl"), rows_of(tiny.task()))
-    assert len(find_task(str(path), items=2).items) == len(tiny.task().items)
-    assert len(find_task("negation_qa", items=2).items) == 2
+def test_a_number_of_items_of_a_file_is_a_random_sample_of_its_rows() -> None:
+    path = str(as_jsonl(Path("mine.jsonl"), rows_of(tiny.task())))
+    every = find_task(path, default=2).items
+    assert len(every) == len(tiny.task().items)
+    chosen = find_task(path, items=6).items
+    assert chosen == find_task(path, items=6).items
+    assert chosen == tuple(item for item in every if item in chosen)
+    assert len(chosen) == 6
+    assert chosen != every[:6]
+    assert find_task(path, items=1000).items == every
+    assert [len(find_task("negation_qa", items=n, default=3).items) for n in (2, None)] == [2, 3]
 
 
 def test_a_file_with_the_name_of_a_task_is_another_task() -> None:
@@ -289,7 +296,8 @@ NEGATED = [question("Ice is not", 0), question("Fire isn't", 1), question("Snow 
 def test_an_official_file_is_found_in_every_folder(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = fake(monkeypatch, NEGATED, folder)
     given = path if folder == "other" else Path(path.name)
-    assert len(find_task("negation_qa", given, items=1).items) == 3
+    assert len(find_task("negation_qa", given, default=1).items) == 3
+    assert len(find_task("negation_qa", given, items=2).items) == 2
     if folder != "other":
         assert len(find_task("negation_qa.both_orders").items) == 6
         assert len(find_task("neqa").items) == 4
