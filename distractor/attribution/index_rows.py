@@ -1,9 +1,8 @@
 """The line of a run of `distractor attribute` in the index of many runs."""
 
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from distractor.models.source import NO_FAMILY
 from distractor.runs.index.row import IndexRow, models_text, peak_of
@@ -17,7 +16,7 @@ def rows(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterator[In
     for model in summary["models"]:
         if model["n_params"] and model["distractor_preference"]:
             by_size.setdefault(model["n_params"], []).append(model["distractor_preference"]["mean"])
-    peak = peak_of((in_units(size), size, float(np.mean(means))) for size, means in by_size.items())
+    peak = peak_of((in_units(size), size, fmean(means)) for size, means in by_size.items())
     models = models_text(
         (model.get("family", NO_FAMILY) for model in summary["models"]),
         [model["model"] for model in summary["models"]],

@@ -11,6 +11,8 @@ from typing import Any
 from distractor.command_line.registration import inner_commands
 from distractor.errors import DistractorError, StoreError
 
+WITH_PAGES = ("ablate", "attribute", "compare", "shape")
+
 
 def command_words(path: Path, dropped: Mapping[str, int]) -> list[str]:
     """The words of a manifest's command, without the program and the `dropped` options (how many words follow each).
@@ -51,8 +53,10 @@ def write_pages_again(folder: Path, store: Path | None = None) -> list[Path]:
     from distractor.scoring.store import only_stored
 
     words = command_words(folder / "manifest.json", {"--out": 1, "--json": 0, **({"--store": 1} if store else {})})
+    if not words or words[0] not in WITH_PAGES:
+        raise StoreError(f"{folder}: its command is none of {', '.join(WITH_PAGES)}, so it has no page")
     more = ["--json", "--out", str(folder)]
-    if words[:1] != ["shape"]:
+    if words[0] != "shape":
         more += ["--offline", *(["--store", str(store)] if store else [])]
     try:
         with only_stored(), inner_commands(), redirect_stdout(io.StringIO()), only_pages(folder) as pages:

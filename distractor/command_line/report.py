@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distractor.runs.index.row import Rows
 
 app = typer.Typer()
+INDEX = "index.html"
 
 
 @command(app, "distractor report runs/ablate-negation_qa-1a2b3c4d", "distractor report runs")
@@ -73,9 +74,6 @@ def report(
         say(str(home / INDEX))
     if has_failed:
         raise typer.Exit(2)
-
-
-INDEX = "index.html"
 
 
 def _write_pages(run: "FoundRun", store: Path | None) -> list[Path]:

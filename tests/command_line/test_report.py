@@ -142,6 +142,17 @@ def change_models(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+def add_option(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["command"].append("--of-another-version")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def change_command(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"command": ["distractor", "cache", "prune", "--all"]}))
+
+
 def lose_table(folder: Path) -> None:
     next((folder / "readings").iterdir()).unlink()
 
@@ -153,6 +164,8 @@ def lose_table(folder: Path) -> None:
         (change_number, "has other numbers"),
         (change_label, "has another label"),
         (change_models, "another run now: the files of the model"),
+        (add_option, "does not accept the options of its command"),
+        (change_command, "its command is none of ablate, attribute, compare, shape"),
         (lose_table, "cannot be read"),
     ],
 )

@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from distractor.ablation.index_rows import rows as of_ablation
+from distractor.attribution.index_rows import rows as of_attribution
+from distractor.comparison.index_rows import rows as of_comparison
+from distractor.curves.index_rows import rows as of_shape
 from distractor.runs.index.found import FoundRun
 from distractor.runs.index.page import index_page
-from distractor.runs.index.row import IndexRow, models_text, peak_of
+from distractor.runs.index.row import IndexRow, Rows, models_text, peak_of
 from distractor.runs.page.blocks import AnswerCell, LinkCell, Page, SizeCell, Table
+from distractor.runs.page.render import render_page
 
 
 def index(home: Path, *rows: IndexRow) -> Page:
@@ -86,3 +91,70 @@ def test_models_are_named_in_few_words(families: list[str], names: list[str], te
 def test_the_peak_is_the_first_highest_of_several_sizes() -> None:
     assert peak_of([("s", 1, 0.5), ("m", 2, 0.9), ("l", 3, 0.9), ("x", 4, None)]) == ("m", 2)
     assert peak_of([("s", 1, 0.5), ("m", 2, None)]) is None
+
+
+def damaged(content: Any, wrong: Any) -> Iterator[Any]:
+    """The content with one value at a time replaced by a wrong one; of a list, only its first values."""
+    yield wrong
+    for key in list(content) if isinstance(content, dict) else range(min(1, len(content))) if content else ():
+        if isinstance(content[key], dict | list) and content[key]:
+            for inner in damaged(content[key], wrong):
+                yield {**content, key: inner} if isinstance(content, dict) else [inner, *content[1:]]
+        else:
+            yield {**content, key: wrong} if isinstance(content, dict) else [wrong, *content[1:]]
+
+
+SUMMARIES: dict[str, tuple[Rows, dict[str, Any]]] = {
+    "ablate": (
+        of_ablation,
+        {
+            "task": "t",
+            "format": {"format": "rank", "shots": 0},
+            "models": [{"family": "f"}, {"family": "f"}],
+            "sizes": [
+                {"model": "s", "n_params": 10, "distractor_preference": {"mean": 0.5}},
+                {"model": "l", "n_params": 20, "distractor_preference": {"mean": 0.7}},
+            ],
+            "verdict": {"label": "supported"},
+        },
+    ),
+    "attribute": (
+        of_attribution,
+        {
+            "task": "t",
+            "label": "override",
+            "models": [{"model": "m", "family": "f", "n_params": 10, "distractor_preference": {"mean": 0.5}}],
+        },
+    ),
+    "compare": (
+        of_comparison,
+        {"label": "changed", "tasks": {"t": {"format": {"format": "rank", "shots": 0}, "sides": [{"name": "a"}]}}},
+    ),
+    "shape": (
+        of_shape,
+        {
+            "task": "t",
+            "quantity": "distractor_preference",
+            "against": "parameters",
+            "families": ["f"],
+            "sizes": [{"size": 10, "mean": 0.5}, {"size": 20, "mean": 0.7}],
+            "shape": {"label": "U-shaped"},
+        },
+    ),
+}
+OF_RUN = {"models": [{"name": "f/s"}, {"name": "f/l"}], "files": [{"name": "x.csv"}], "format": "rank", "shots": 0}
+
+
+@pytest.mark.parametrize("command", SUMMARIES)
+def test_a_summary_with_a_wrong_value_never_ends_the_index(command: str, tmp_path: Path) -> None:
+    rows_of, summary = SUMMARIES[command]
+    manifest = {"command": ["distractor", command], "date": "2026-12-01", **OF_RUN}
+    runs = [FoundRun(tmp_path, manifest, summary)]
+    for wrong in (None, "<x>", [], {}, -1, float("nan"), [[1]]):
+        runs += [FoundRun(tmp_path, manifest, one) for one in damaged(summary, wrong) if isinstance(one, dict)]
+        runs += [FoundRun(tmp_path, one, summary) for one in damaged(manifest, wrong) if isinstance(one, dict)]
+    page = index_page(runs, tmp_path, {command: rows_of})
+    assert render_page(page)
+    rows = tables(page)[0].rows
+    assert not str(rows[0][1]).startswith("AnswerCell(text='damaged")
+    assert any(str(row[1]).startswith("AnswerCell(text='damaged") for row in rows)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
+from distractor.errors import DistractorError
 from distractor.numbers import counted
 from distractor.runs.index.found import FoundRun
 from distractor.runs.index.row import IndexRow, Rows
@@ -50,7 +51,7 @@ def _lines(run: FoundRun, rows_of: Mapping[str, Rows]) -> Iterator[Line]:
     try:
         for row in list(rows_of[run.command](run.manifest, run.summary)):
             yield run, row
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, DistractorError):
         yield FoundRun(run.path, run.manifest, problem=f"damaged: summary.json is not that of {run.command}"), None
 
 

@@ -28,6 +28,13 @@ class IndexRow:
     page: str = PAGE
     is_verdict: bool = False
 
+    def __post_init__(self) -> None:
+        names = (self.task, self.models, self.form, self.label, *(self.peak[:1] if self.peak else ()))
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("a name is no text")
+        if self.peak and not isinstance(self.peak[1], int):
+            raise TypeError("parameters are no whole number")
+
     @property
     def answered(self) -> Answered:
         """Which colour the label has."""
