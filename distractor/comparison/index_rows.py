@@ -9,7 +9,7 @@ from distractor.text.format import Format
 
 def rows(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterator[IndexRow]:
     """One line for all tasks: whether preference changed. The sides are named in their order."""
-    first = next(iter(summary["tasks"].values()), {})  # none: the summary is damaged
+    first: Mapping[str, Any] = next(iter(summary["tasks"].values()), {})  # none: the summary is damaged
     names = [side["name"] for side in first["sides"]]
     family = names[0].rpartition("/")[0] + "/"
     if all(name.startswith(family) for name in names):
