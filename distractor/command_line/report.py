@@ -40,8 +40,7 @@ def report(
 ) -> None:
     """Write each run's report.html again from stored results, and an index.html over several runs. No model is loaded.
 
-    Start it where the commands were started: paths in them are relative. A page is refused if a number would change or a
-    result is no longer stored; exit status 2.
+    Start it where the commands were started. A page is refused (exit status 2) if a number would change.
     """
     from distractor.files import write_text
     from distractor.runs.index.found import UNFINISHED, find_runs, is_run

@@ -114,7 +114,10 @@ class Store:
                 record_cache_hit(cell.facts.get("passes", 0), self.path(key))
                 return cell
         if _only_stored.get():
-            raise StoreError(f"a result is missing or damaged in {self.folder}, and only a model could give it again")
+            raise StoreError(
+                f"a result is missing or damaged in {self.folder} (--store names another folder), and only a model could give "
+                "it again"
+            )
         self.check_writable()
         load()
         with time_computation() as counter:
