@@ -115,8 +115,8 @@ class Store:
                 return cell
         if _only_stored.get():
             raise StoreError(
-                f"a result is missing or damaged in {self.folder} (--store names another folder), and only a model could give "
-                "it again"
+                f"a result is missing or damaged in {self.folder} (--store names another folder), and only a model could "
+                "give it again"
             )
         self.check_writable()
         load()
