@@ -10,7 +10,6 @@ from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 from distractor.probing.readings import KNOCKOUTS
 from distractor.probing.steps import extent_of
-from distractor.scoring.keys import cell_name
 from distractor.scoring.prompt_tokens import CountTokens, TokenCounter, estimate_tokens
 from distractor.scoring.settings import Settings
 from distractor.scoring.steps import score_steps
@@ -102,8 +101,7 @@ def run_steps(
     if bare := bare_task(task):
         most = max(map(parameters_of, sources))
         biggest = [source for source in sources if parameters_of(source) == most]
-        of_bare = score_steps(bare, biggest, store, settings, count)
-        steps += [step for step in of_bare if step.what == cell_name(bare, Condition.CONFLICT)]
+        steps += score_steps(bare, biggest, store, settings, count, only=[Condition.CONFLICT])
     if knockout is not None and not task.format.is_written:
         largest = max(sources, key=parameters_of)
         cost, n_params = knockout.cost(extent_of(task, largest, count)), parameters_of(largest)

@@ -1,4 +1,4 @@
-"""`distractor tasks`: lists the tasks, shows their items, exports them."""
+"""`distractor tasks`: lists the tasks, shows, checks and exports their items."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from distractor.command_line import check
 from distractor.command_line.lookup import draw_task, find_package
 from distractor.command_line.options import ItemSeed, TaskArgument
 from distractor.command_line.registration import ListingGroup, command, example_text
@@ -15,10 +16,11 @@ from distractor.runs.tables import console
 app = typer.Typer(
     name="tasks",
     cls=ListingGroup,
-    help="List the tasks, show the items of one, or export it.",
+    help="List the tasks, show the items of one, check it, or export it.",
     epilog=example_text(
         "distractor tasks",
         "distractor tasks show negation_qa",
+        "distractor tasks check negation_qa",
         "distractor tasks export negation_qa --out negation_qa.jsonl",
     ),
     rich_markup_mode="rich",
@@ -95,3 +97,6 @@ def export(
         return
     write_rows(chosen, out, force=force)
     say(f"{out}: {len(chosen.items):,} rows of {chosen.name}, one for each conflict prompt")
+
+
+app.add_typer(check.app)

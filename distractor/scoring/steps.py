@@ -9,12 +9,18 @@ from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.written_answers import gap_keys, gap_name, text_keys
-from distractor.text.task import Task
+from distractor.text.task import Condition, Task
 from distractor.work import Step
 
 
 def score_steps(
-    task: Task, sources: Sequence[Source], store: Store, settings: Settings, count: CountTokens = estimate_tokens
+    task: Task,
+    sources: Sequence[Source],
+    store: Store,
+    settings: Settings,
+    count: CountTokens = estimate_tokens,
+    *,
+    only: Sequence[Condition] | None = None,
 ) -> Iterator[Step]:
     """The steps of `sweep`, or of `ablate_written` if models write; the tokens of a text that is written are a limit."""
     for source in sources:
@@ -22,8 +28,9 @@ def score_steps(
         shown = {c: sum(c in item.prompts for item in task.items) for c in task.conditions}
 
         if not task.format.is_written:
-            for c, key in score_keys(task, source, settings).items():
-                yield Step(source.name, cell_name(task, c), lengths[c], n_params, shown[c], store.has(key))
+            keys = score_keys(task, source, settings)
+            for c in task.conditions if only is None else only:
+                yield Step(source.name, cell_name(task, c), lengths[c], n_params, shown[c], store.has(keys[c]))
             continue
         # The last written token is never an input.
         longest = {c: lengths[c] + (task.format.max_tokens - 1) * shown[c] for c in task.conditions}

@@ -1,0 +1,1 @@
+"""`distractor tasks check`: is a task sound? Balance, duplicates, lengths, alignment, and what its surface gives away."""
