@@ -53,8 +53,12 @@ def check_page(figure: Any, name: str) -> None:
     assert height < 20, name
 
 
+COUNTS = (1, 2, 3, 11, 154)
+"""The numbers of points, sizes, steps or sites for which each figure is checked."""
+
+
 def check_texts(figure: Figure, name: str = "") -> None:
-    """Checks that no two texts of a figure overlap, and that none is cut at its edges."""
+    """Checks that no two texts (ticks, titles, labels, legends, notes) overlap, and that none is cut at the edges."""
     figure.draw_without_rendering()
     page, beyond = figure.bbox, _beyond_their_axes(figure)
     boxes = [
@@ -72,9 +76,11 @@ def check_texts(figure: Figure, name: str = "") -> None:
 
 
 def _beyond_their_axes(figure: Figure) -> set[int]:
-    """Labels of ticks beyond the limits of their axis, which matplotlib keeps but does not draw, by `id`."""
+    """Labels of ticks that matplotlib keeps but does not draw, by `id`: beyond the limits of their axis, or of no axis."""
     beyond = set()
     for axes in figure.axes:
+        if not axes.axison:
+            beyond |= {id(text) for axis in (axes.xaxis, axes.yaxis) for text in axis.findobj(Text)}
         for axis, low, high in ((axes.xaxis, *axes.bbox.intervalx), (axes.yaxis, *axes.bbox.intervaly)):
             for text in axis.get_ticklabels(which="both"):
                 box = text.get_window_extent()

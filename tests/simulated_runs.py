@@ -67,15 +67,15 @@ def many(items: int, more: str = "") -> AblationResult:
     return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
 
 
-def hand_made(gaps: list[list[float]], sizes: list[int] | None = None) -> AblationResult:
-    """A run of one seed with these logit gaps in `conflict` [size item], and 0 under all other conditions."""
+def hand_made(gaps: list[list[float]], sizes: list[int] | None = None, seeds: int = 1) -> AblationResult:
+    """A run of equal seeds with these logit gaps in `conflict` [size item], and 0 under all other conditions."""
     task = TASKS["negation_qa"]().take(len(gaps[0]))
     conflict = task.conditions.index(Condition.CONFLICT)
     scores = []
     for k, row in enumerate(gaps):
         log_probs = np.full((len(task.conditions), len(row), 2), -5.0)
         log_probs[conflict, :, 0] += row
-        scores.append(oracles.scored(task, log_probs, sizes[k] if sizes else 10 * 2**k))
+        scores += [oracles.scored(task, log_probs, sizes[k] if sizes else 10 * 2**k, seed) for seed in range(seeds)]
     return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
 
 

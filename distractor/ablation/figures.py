@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from distractor.ablation.ablate import AblationResult, SizeCurves, composed_of
 from distractor.errors import ScalingError
+from distractor.numbers import shortened
 from distractor.runs import colours, style
 from distractor.runs.coverage import coverage_shares
 from distractor.runs.head_map import MAP_STYLE, colour_bar, colour_limit, draw_head_map, head_grid, layer_height
@@ -22,6 +23,8 @@ from distractor.text.task import Condition
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+BESIDE = 0.012  # the step from one condition to the next, as a share of the axis
+
 
 def curves(result: AblationResult) -> Figure:
     """The headline: preference in `conflict` over size, and beside it T, D and the gap in `distractor_only`."""
@@ -32,9 +35,10 @@ def curves(result: AblationResult) -> Figure:
         judged = f"{result.verdict.sentence}\n" if result.verdict else ""
         shares = coverage_shares(result)
         low = f"\nlow coverage in conflict: {shares}" if shares else ""
-        seeds = "; dots: single seeds" * (len(result.sizes[0]) > 1)
-        whiskers = "whiskers" if len(result.sizes) == 1 else "bands"
-        style.headline(figure, f"{result.title}\n{judged}{whiskers}: {result.interval_name}{seeds}{low}")
+        seeds = f"; dots: {style.SEEDS}" * (len(result.sizes[0]) > 1)
+        is_one = len(result.sizes) == 1
+        whiskers, size = ("whiskers", f": {result.size_names[0]}") if is_one else ("bands", "")
+        style.headline(figure, f"{result.title}{size}\n{judged}{whiskers}: {result.interval_name}{seeds}{low}")
         return figure
 
 
@@ -44,14 +48,9 @@ def preference_panel(axes: "Axes", result: AblationResult) -> None:
     A single size has no curve; then preference under each condition is drawn.
     """
     if len(result.sizes) == 1:
-        points = {
-            condition.value: (
-                result.mean(result.sizes[0], "distractor_preference", condition),
-                colours.CONDITIONS[condition],
-            )
-            for condition in result.task.conditions
-        }
-        _points(axes, points)
+        quantity = "distractor_preference"
+        rows = {c.value: (quantity, c, colours.CONDITIONS[c]) for c in result.task.conditions}
+        _points(axes, result, rows)
         axes.set(xlim=(-0.03, 1.03), xlabel="preference for the distractor's answer")
         style.reference_line(axes, 0.5, vertical=True)
         return
@@ -59,7 +58,7 @@ def preference_panel(axes: "Axes", result: AblationResult) -> None:
     label = f"conflict, mean of {seeds} seeds" if seeds > 1 else "conflict"
     means = [result.mean(models, "distractor_preference", Condition.CONFLICT) for models in result.sizes]
     draw_curve(axes, result.n_params, means, label, colours.INK, style.MARKERS[Condition.CONFLICT])
-    _seed_dots(axes, result, "distractor_preference", Condition.CONFLICT, colours.INK, "single seeds")
+    _seed_dots(axes, result, "distractor_preference", Condition.CONFLICT, colours.INK, style.SEEDS)
     shape = result.shapes.get("distractor_preference")
     if shape and shape.label == "inverted-U":
         _turning_range(axes, shape, result.n_params)
@@ -74,11 +73,10 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
     only = Condition.DISTRACTOR_ONLY
     gap = "gap in distractor_only"
     if len(result.sizes) == 1:
-        (models,) = result.sizes
-        named = {label: (result.mean(models, pull), colour) for pull, (label, colour, _) in style.PULL_STYLES.items()}
-        _points(axes, {**named, gap: (result.mean(models, "logit_gap", only), colours.CONDITIONS[only])})
+        named = {label: (pull, None, colour) for pull, (label, colour, _) in style.PULL_STYLES.items()}
+        _points(axes, result, {**named, gap: ("logit_gap", only, colours.CONDITIONS[only])})
         axes.set_xlabel("nats")
-        axes.set_xlim(*_at_least_one_nat(axes.get_xlim()))
+        style.nat_axis(axes, horizontal=True)
         axes.locator_params(axis="x", nbins=5)
         style.reference_line(axes, 0, vertical=True)
         return
@@ -90,7 +88,7 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
         _seed_dots(axes, result, quantity, condition, colour)
     style.log_axis(axes, result.n_params, "parameters")
     axes.set(title="Pulls, and the distractor task alone", ylabel="nats")
-    axes.set_ylim(*_at_least_one_nat(axes.get_ylim()))
+    style.nat_axis(axes)
     style.reference_line(axes, 0)
     style.legend_inside(axes)
 
@@ -106,19 +104,20 @@ def conditions(result: AblationResult) -> Figure | None:
         figure = Figure(figsize=(10, 4.1), layout="constrained")
         left, right = figure.subplots(1, 2)
         for axes, quantity in ((left, "distractor_preference"), (right, "accuracy")):
-            for condition in result.task.conditions:
-                _condition_curve(axes, result, quantity, condition)
+            for place, condition in enumerate(result.task.conditions):
+                beside = place - (len(result.task.conditions) - 1) / 2 if len(result.sizes) <= style.FEW_SIZES else None
+                _condition_curve(axes, result, quantity, condition, beside)
             style.log_axis(axes, result.n_params, "parameters")
             style.share_axis(axes)
         left.set(title="Distractor preference", ylabel="distractor preference")
         right.set(title="Accuracy", ylabel="accuracy")
         style.legend_below(figure, [left])
-        dots = "; dots: single seeds in conflict" * (len(result.sizes[0]) > 1)
-        style.headline(figure, f"{result.title}: every condition over size\nbands: {result.interval_name}{dots}")
+        bands = "whiskers" if len(result.sizes) <= style.FEW_SIZES else "bands"
+        style.headline(figure, f"{result.title}: every condition over size\n{bands}: {result.interval_name}")
         return figure
 
 
-def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
+def components(result: AblationResult, knockouts: Sequence[Mapping[str, Any]]) -> Figure:
     """The change of the logit gap when each head or MLP is ablated: a column for each model, a row for each condition."""
     conditions = list(next(iter(knockouts[0]["effects"].values())))
     effects = [knockout["effects"] for knockout in knockouts]
@@ -126,23 +125,30 @@ def components(knockouts: Sequence[Mapping[str, Any]]) -> Figure:
         [head_grid(list(of), np.array([cell[condition]["mean"] for cell in of.values()])) for of in effects]
         for condition in conditions
     ]
-    n_columns = max(len(grid.columns) for grid in grids[0])
     n_layers = max(len(grid.values) for grid in grids[0])
     height = layer_height(n_layers, 0.38)
-    size = (max(6.5, 1.6 + len(knockouts) * 0.55 * n_columns), 1.4 + len(conditions) * (0.9 + height * n_layers))
+    columns = [max(4, len(grid.columns)) for grid in grids[0]]  # the name of a model needs some width
+    width = 1.8 + 0.5 * len(columns) + 0.36 * sum(columns)
+    size = (max(6.5, width), 1.4 + len(conditions) * (0.9 + height * n_layers))
     with mpl.rc_context(MAP_STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(len(conditions), len(knockouts), squeeze=False)
+        panels = figure.subplots(len(conditions), len(knockouts), squeeze=False, width_ratios=columns)
         limit = colour_limit([grid.values for row in grids for grid in row])
-        for row, condition in enumerate(conditions):
-            for axes, grid, knockout in zip(panels[row], grids[row], knockouts, strict=True):
-                title = f"{knockout['model']}, {condition}"
+        names = [
+            shortened(result.short(knockout["model"]), max(16, 6 * n))
+            for knockout, n in zip(knockouts, columns, strict=True)
+        ]
+        for condition, row, of_condition in zip(conditions, panels, grids, strict=True):
+            for axes, grid, name in zip(row, of_condition, names, strict=True):
+                title = name if condition == conditions[0] else ""
                 image = draw_head_map(axes, grid, limit, title, height, supports=-1)
+                axes.set_ylabel("")
+            row[0].set_ylabel(f"{condition}\nlayer")
         colour_bar(figure, image, panels, "change of the logit gap (nats)")
-        figure.suptitle(
-            "Effect of ablating each head and MLP (activation replaced by its mean)\n"
+        style.headline(
+            figure,
+            f"{result.title}: effect of ablating each head and MLP (activation replaced by its mean)\n"
             "below 0 (blue): the component supports the true answer; above 0 (orange): the distractor's",
-            fontsize=10,
         )
         return figure
 
@@ -161,6 +167,7 @@ def by_difficulty(result: AblationResult) -> Figure | None:
             values.mean(-1),
             values=values,
             counts=tables.counts,
+            task=result.task.name,
         )
         return parts(curve, parts_of(curve, "difficulty"))
     except ScalingError:
@@ -171,9 +178,9 @@ def distractor_alone(result: AblationResult) -> Figure | None:
     """Accuracy over size in `conflict` and in `distractor_only`, after figure 5 of Wei, Tay and Le (2022).
 
     If `true_only` is a negation curve, the composed prediction of Zhang et al. is drawn as well. None if the task has no
-    `distractor_only`.
+    `distractor_only`, and for a single size.
     """
-    if Condition.DISTRACTOR_ONLY not in result.task.conditions:
+    if Condition.DISTRACTOR_ONLY not in result.task.conditions or len(result.sizes) == 1:
         return None
     with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(7.2, 4.0), layout="constrained")
@@ -186,11 +193,10 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         style.log_axis(axes, result.n_params, "parameters")
         axes.set_ylabel("accuracy")
         style.share_axis(axes)
-        dots = "; dots: single seeds in conflict" * (len(result.sizes[0]) > 1)
         style.headline(
             figure,
-            f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: {result.interval_name}"
-            f"{dots}; the two tasks may interact, so this is not a pure ablation)",
+            f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: {result.interval_name}; "
+            "the two tasks may interact, so this is not a pure ablation)",
         )
         style.legend_below(figure, [axes], 2)
         return figure
@@ -213,20 +219,41 @@ def draw_curve(
         )
 
 
-def _condition_curve(axes: "Axes", result: AblationResult, quantity: str, condition: Condition) -> None:
-    """Draw a quantity under one condition over size; in `conflict` with a dot for each seed."""
+def _condition_curve(
+    axes: "Axes", result: AblationResult, quantity: str, condition: Condition, beside: float | None = None
+) -> None:
+    """Draw a quantity under one condition over size; in `conflict` with a dot for each seed.
+
+    With `beside`, the interval is a whisker, so many steps beside the size: the bands of few sizes would hide each other.
+    """
     means = [result.mean(models, quantity, condition) for models in result.sizes]
-    draw_curve(axes, result.n_params, means, condition.value, colours.CONDITIONS[condition], style.MARKERS[condition])
+    colour, marker = colours.CONDITIONS[condition], style.MARKERS[condition]
+    if beside is not None:
+        defined = [(size, *mean) for size, mean in zip(result.n_params, means, strict=True) if mean is not None]
+        if defined:
+            sizes, mean, low, high = np.transpose(defined)
+            sizes = sizes * (max(result.n_params) / min(result.n_params)) ** (beside * BESIDE)
+            errors = np.maximum([mean - low, high - mean], 0)  # rounding may put the mean outside
+            axes.errorbar(sizes, mean, errors, color=colour, marker=marker, ms=4, lw=1.4, label=condition.value)
+    else:
+        draw_curve(axes, result.n_params, means, condition.value, colour, marker)
     if condition is Condition.CONFLICT:
-        _seed_dots(axes, result, quantity, condition, colours.INK)
+        _seed_dots(axes, result, quantity, condition, colours.INK, f"{style.SEEDS} in conflict", beside)
 
 
 def _seed_dots(
-    axes: "Axes", result: AblationResult, quantity: str, condition: Condition | None, colour: str, label: str = ""
+    axes: "Axes",
+    result: AblationResult,
+    quantity: str,
+    condition: Condition | None,
+    colour: str,
+    label: str = "",
+    beside: float | None = None,
 ) -> None:
     if len(result.sizes[0]) > 1:
+        moved = (max(result.n_params) / min(result.n_params)) ** ((beside or 0) * BESIDE)
         dots = [
-            (size, mean.mean)
+            (size * moved, mean.mean)
             for size, models in zip(result.n_params, result.sizes, strict=True)
             for model in models
             if (mean := result.mean([model], quantity, condition))
@@ -241,16 +268,18 @@ def _turning_range(axes: "Axes", shape: Shape, sizes: Sequence[int]) -> None:
     axes.axvspan(middles[first - 1], middles[last], 0, 0.025, color=colours.NEUTRAL, lw=0, label="turning range")
 
 
-def _points(axes: "Axes", means: Mapping[str, tuple[Mean | None, str]]) -> None:
-    """One row for each defined mean, with its interval as a whisker."""
-    defined = {name: (mean, colour) for name, (mean, colour) in means.items() if mean is not None}
-    for row, (mean, colour) in enumerate(defined.values()):
+def _points(axes: "Axes", result: AblationResult, rows: Mapping[str, tuple[str, Condition | None, str]]) -> None:
+    """For a single size, one row for each quantity under a condition: its mean with a whisker, and a dot for each seed."""
+    (models,) = result.sizes
+    means = {name: result.mean(models, quantity, condition) for name, (quantity, condition, _) in rows.items()}
+    defined = {name: mean for name, mean in means.items() if mean is not None}
+    for row, (name, mean) in enumerate(defined.items()):
+        quantity, condition, colour = rows[name]
         axes.plot([mean.low, mean.high], [row, row], color=colour, lw=1.4)
         axes.plot(mean.mean, row, "o", color=colour, ms=6)
+        if len(models) > 1:
+            seeds = [result.mean([model], quantity, condition) for model in models]
+            values = [seed.mean for seed in seeds if seed is not None]
+            axes.plot(values, [row + 0.2] * len(values), ".", ms=3, color=colour)
     axes.set_yticks(range(len(defined)), list(defined))
     axes.set_ylim(max(len(defined), 1) - 0.5, -0.5)
-
-
-def _at_least_one_nat(limits: tuple[float, float]) -> tuple[float, float]:
-    """Limits of an axis in nats that reach at least from -1 to 1, so that noise looks like nothing."""
-    return min(limits[0], -1.0), max(limits[1], 1.0)

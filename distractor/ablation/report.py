@@ -53,7 +53,7 @@ def _draw(result: AblationResult, content: Mapping[str, Any]) -> "dict[str, Figu
         if figure := draw(result):
             figures[draw.__name__] = figure
     if content["knockouts"]:
-        figures["components"] = plot.components(content["knockouts"])
+        figures["components"] = plot.components(result, content["knockouts"])
     for figure in figures.values():
         style.extend_headline(figure, precision_caution([result]))
     return figures

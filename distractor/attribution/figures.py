@@ -8,7 +8,6 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import NullFormatter
 from numpy import ndarray
 
 from distractor.attribution.attribute import divergence_of
@@ -40,6 +39,7 @@ from distractor.runs.head_map import (
     head_grid,
     layer_height,
     name_layers,
+    shared_width,
 )
 from distractor.text.task import Condition
 
@@ -77,6 +77,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
                 _line(axes, cells.sel(quantity=quantity, condition=condition), condition, colour, marker)
             _name_stages(axes, stages)
             style.reference_line(axes, neutral)
+        style.nat_axis(left)
         left.set(title="Answer if the model stopped there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
         where = divergence_of(results, reading)
@@ -116,9 +117,10 @@ def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Fig
         size = (max(6.0, columns * width), 1.3 + rows * (0.75 + height * n_layers))
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        limit = colour_limit([grid.values for grid in grids])
-        for axes, grid, title, sign in zip(panels, grids, _titles(names), supports, strict=False):
-            image = draw_head_map(axes, grid, limit, title, height, supports=sign)
+        limit = colour_limit([grid.values for grid in grids], reading.data.attrs["unit"])
+        drawn = zip(panels, grids, _titles(names), supports, shared_width(grids), strict=False)
+        for axes, grid, title, sign, of_map in drawn:
+            image = draw_head_map(axes, grid, limit, title, height, supports=sign, width=of_map)
             _thin_labels(axes, len(grid.columns), 40)
         for axes in panels[len(grids) :]:
             axes.set_axis_off()
@@ -140,7 +142,7 @@ def positions(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figu
         size = (max(7.0, 1.6 + len(outer) * (0.5 + 0.16 * n_roles)), 2.6 + len(parts) * (0.35 + height * n_layers))
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(parts), len(outer), squeeze=False, sharex=True, sharey=True)
-        limit = colour_limit([cells["mean"].sel(names).values for names in outer])
+        limit = colour_limit([cells["mean"].sel(names).values for names in outer], reading.data.attrs["unit"])
         for row, part in zip(grid, parts, strict=True):
             for axes, names in zip(row, outer, strict=True):
                 one = cells.sel({**names, **({"part": part} if part else {})}).transpose("layer", "role")
@@ -166,7 +168,7 @@ def sources(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure
         figsize = (max(7.0, 1.4 + len(maps) * (0.7 + 0.21 * n_roles)), 2.2 + 0.22 * len(chosen))
         figure = Figure(figsize=figsize, layout="constrained")
         panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
-        limit = colour_limit([one["mean"].values for _, one in maps])
+        limit = colour_limit([one["mean"].values for _, one in maps], reading.data.attrs["unit"])
         for axes, title, (outer, one) in zip(panels, _titles([outer for outer, _ in maps]), maps, strict=True):
             sign = supported(reading.data, outer)
             image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, supports=sign, numbers=False)
@@ -297,11 +299,11 @@ def across(results: ProbeResults) -> Figure:
             for pull, (label, colour, marker) in style.PULL_STYLES.items():
                 _curve_over_size(axes, results, pull, of_sites, label, colour, marker)
             style.reference_line(axes, 0)
-            axes.set(xscale="log", xlabel="parameters")
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            style.log_axis(axes, [source.n_params or 1 for source in results.sources], "parameters")
+        style.nat_axis(left)
         left.set(title="Lost when its sites are knocked out", ylabel="nats")
         right.set_title("Behaviour")
-        right.legend(loc="best")
+        style.legend_inside(right)
         style.headline(
             figure,
             f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size "
@@ -323,10 +325,14 @@ def _curve_over_size(
     sizes = {models: results.scores[models[0]].source.n_params or 1 for models in by_size}
     means = [*np.array([*by_size.values()]).reshape(-1, 3).T]
     style.line_with_band(axes, [*sizes.values()], means, label, colour, marker)
-    for models in by_size:
-        for model in models if len(models) > 1 else ():
-            if mean := mean_over_models(results, [model], pull, of_sites=of_sites):
-                axes.plot(sizes[models], mean.mean, ".", ms=3, color=colour)
+    dots = [
+        (sizes[models], mean.mean)
+        for models in by_size
+        for model in models
+        if len(models) > 1 and (mean := mean_over_models(results, [model], pull, of_sites=of_sites))
+    ]
+    if dots:
+        axes.plot(*zip(*dots, strict=True), ".", ms=3, color=colour, label=style.SEEDS)
 
 
 def _line(axes: "Axes", cells: "Dataset", label: str, colour: str, marker: str, dashes: str = "-") -> None:

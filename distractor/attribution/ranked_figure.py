@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 WIDTH = 5.0  # inches
 ROW = 0.3  # inches, of a site
-NAMED = 3  # sites of a set that are named
+NAMED = 2  # sites of a set that are named
 
 KINDS = {
     "for the distractor's answer": ((WRITES, ON_PATH[1]), colours.DISTRACTOR, "o"),
@@ -49,5 +49,5 @@ def ranked_chart(axes: "Axes", sites: Sequence[RankedSite]) -> None:
 
 
 def _name(one: RankedSite) -> str:
-    more = [f"{len(one.sites) - NAMED} more"] if len(one.sites) > NAMED else []
-    return "\n".join([*map(style.short_site, one.sites[:NAMED]), *more])
+    more = f" and {len(one.sites) - NAMED} more" if len(one.sites) > NAMED else ""
+    return ", ".join(map(style.short_site, one.sites[:NAMED])) + more

@@ -1,5 +1,6 @@
 """Figures of a comparison: behaviour and its differences, effects of sites, strength of the two paths, training."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ TITLES = {
     "distractor_preference": "distractor preference",
     "accuracy": "accuracy",
     "logit_gap": "logit gap (nats)",
-    "true_pull": "T",
-    "distractor_pull": "D",
+    "true_pull": "true pull T",
+    "distractor_pull": "distractor pull D",
 }
 
 PANELS = ("distractor_preference", "accuracy", "logit_gap")
@@ -31,6 +32,8 @@ CHANGED, UNCHANGED = colours.MARKED, colours.NEUTRAL
 
 NAMED = 6  # the number of sites that are named in a scatter of two models
 BARS = 12  # the number of sites with a bar, those that changed most
+LEAST_ROWS = 8  # the height of a map's panels, in bars
+LETTER, LINE = 0.065, 0.11  # inches, of a site's name
 
 
 def behaviour(result: ComparisonResult) -> Figure:
@@ -43,17 +46,19 @@ def behaviour(result: ComparisonResult) -> Figure:
     """
     with mpl.rc_context(style.STYLE):
         panels = [name for name in PANELS if any(row[0] == name for row in result.rows)]
-        n_conditions = len({row[1] for row in result.rows if row[1]})
+        pulls = [row for row in result.rows if not row[1]]
+        conditions = list(dict.fromkeys(_row_name(row) for row in result.rows if row[1]))
+        names = [*conditions, *map(_row_name, pulls)]
         heights = [
-            1.0 + n_conditions * (0.14 + 0.07 * len(result.sides)),
-            0.9 + (n_conditions + 2) * (0.16 + 0.1 * len(result.pairs)),
+            1.0 + len(conditions) * (0.14 + 0.07 * len(result.sides)),
+            0.9 + len(names) * (0.16 + 0.1 * len(result.pairs)),
         ]
         figure = Figure(figsize=(10, 1.3 + sum(heights)), layout="constrained")
-        grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=heights)
+        grid = figure.subplots(2, len(panels), squeeze=False, height_ratios=heights, sharey="row")
         for above, below, quantity in zip(*grid, panels, strict=True):
             rows = [row for row in result.rows if row[0] == quantity]
-            _levels(above, result, rows)
-            _differences(below, result, rows + [row for row in result.rows if not row[1]] * (quantity == "logit_gap"))
+            _levels(above, result, rows, conditions)
+            _differences(below, result, rows + pulls * (quantity == "logit_gap"), names)
         style.legend_below(figure, list(grid[:, 0]), 3)
         style.headline(
             figure,
@@ -72,13 +77,13 @@ def panel_size(result: ComparisonResult) -> tuple[float, float]:
 
 def levels_panel(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
     """Each side's mean of one quantity under each condition, as one panel of a page."""
-    _levels(axes, result, rows)
+    _levels(axes, result, rows, list(map(_row_name, rows)))
     _legend_above(axes)
 
 
 def changes_panel(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
     """Each pair's difference of one quantity under each condition, as one panel of a page."""
-    _differences(axes, result, rows)
+    _differences(axes, result, rows, list(map(_row_name, rows)))
     _legend_above(axes)
 
 
@@ -93,12 +98,16 @@ def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapCh
     """For each map of a probe: effects in one model against the other, and the sites that changed most."""
     with mpl.rc_context(style.STYLE):
         bars = min(BARS, max(len(one.sites) for one in maps))
-        figure = Figure(figsize=(8.6, 0.6 + len(maps) * (1.5 + 0.17 * bars)), layout="constrained")
+        rows = max(bars, LEAST_ROWS)
+        figure = Figure(figsize=(8.6, 0.6 + len(maps) * (1.5 + 0.17 * rows)), layout="constrained")
         grid = figure.subplots(len(maps), 2, squeeze=False, width_ratios=[1, 1.15])
+        for right in grid[1:, 1]:
+            right.sharex(grid[0, 1])
         first, second = (result.sides[side].name for side in (pair.first, pair.second))
         for (left, right), one in zip(grid, maps, strict=True):
-            _scatter(left, one, result.short(first), result.short(second))
+            _scatter(left, one, result.short(first), result.short(second), (3.2, 0.6 + 0.17 * rows))
             _changes(right, one, bars)
+        style.nat_axis(grid[0, 1], style.LEAST_EFFECT, horizontal=True)
         style.headline(
             figure,
             f"{result.task.name}, {probe}: effects of sites in {first} and {second} (green: changed, 5 % false discoveries "
@@ -111,7 +120,7 @@ def paths(result: ComparisonResult) -> Figure:
     """The strength of both tasks' sites on each side, and the loss when sites of one model are knocked out in the other."""
     with mpl.rc_context(style.STYLE):
         transfers = [transfer for pair in result.pairs for transfer in pair.transfers]
-        height = 1.6 + max(0.36 * len(result.sides), 0.36 * len(transfers), 1.4)
+        height = 1.9 + max(0.36 * len(result.sides), 0.36 * len(transfers), 1.4)
         figure = Figure(figsize=(9, height), layout="constrained")
         left, *others = figure.subplots(1, 1 + bool(transfers), squeeze=False)[0]
         for (label, colour, marker), task, shift in zip(
@@ -124,7 +133,8 @@ def paths(result: ComparisonResult) -> Figure:
                         name = label.replace("pull", "path") if y == i == 0 else None
                         _interval(left, strength.mean(task), at, colour, marker, name)
         names = [shortened(result.short(side.name), 24) for side in result.sides]
-        _finish_rows(left, names, title="Lost with its own sites, one point per seed", xlabel="nats", fontsize=9)
+        seeds = ", one point per seed" if any(len(side.members) > 1 for side in result.sides) else ""
+        _finish_rows(left, names, title=f"Lost with its own sites{seeds}", xlabel="nats")
         for right in others:
             names = []
             for y, transfer in enumerate(transfers):
@@ -132,11 +142,15 @@ def paths(result: ComparisonResult) -> Figure:
                 _, colour, marker = style.PULL_STYLES["true_pull" if is_true else "distractor_pull"]
                 _interval(right, transfer.own, y + 0.14, UNCHANGED, marker, "own sites" if y == 0 else None)
                 _interval(right, transfer.foreign, y - 0.14, colour, marker, None)
-                models = (shortened(result.short(name), 16) for name in (transfer.found_in, transfer.knocked_out_in))
-                names.append(f"{' in '.join(models)}, {'T' if is_true else 'D'}")
-            _finish_rows(right, names, title="Sites of one model, knocked out in the other", xlabel="nats")
+                found_in, other = (
+                    shortened(result.short(name), 24) for name in (transfer.found_in, transfer.knocked_out_in)
+                )
+                names.append(f"{'T' if is_true else 'D'}: {found_in}\nin {other}")
+            _finish_rows(right, names, title="Lost with sites of the other model", xlabel="nats")
         for axes in (left, *others):
-            axes.legend(loc="best", fontsize=8)
+            style.nat_axis(axes, horizontal=True)
+            axes.set_title(textwrap.fill(axes.get_title(), 36 if not others else 24), fontsize=9)
+        style.legend_below(figure, [left, *others])
         style.headline(
             figure,
             f"{result.title}: the true path (T) and the distractor's path (D); sites chosen on half of the item groups, "
@@ -164,54 +178,56 @@ def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
             for pull, (label, colour, marker) in style.PULL_STYLES.items():
                 _curve(axes, curves, pull.replace("pull", kind), label.replace("pull", kind), colour, marker)
             style.reference_line(axes, 0)
+            style.nat_axis(axes)
             axes.set(title=f"The two {kind}s", ylabel="nats" if kind == "pull" else "nats lost without its sites")
         for axes in (behaviour, *others):
             style.log_axis(axes, curves.steps, "training step")
             if min(curves.steps) <= 0:
                 axes.set_xlim(left=-0.15 * sorted(curves.steps)[1])
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(loc="best", fontsize=8)
+            style.legend_inside(axes, fontsize=8)
         n_seeds = len(curves.seeds)
-        bands = f"bands: {curves.interval_name}" + (
-            f"; mean of {n_seeds} seeds, dots: each seed" if n_seeds > 1 else ""
-        )
+        bands = f"bands: {curves.interval_name}" + (f"; mean of {n_seeds} seeds" if n_seeds > 1 else "")
         style.headline(figure, f"{result.task.name}: {curves.name} along training ({bands})")
         style.footnote(figure, curves.sentences())
         return figure
 
 
-def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
-    """Each side's mean of one quantity, a row per condition."""
+def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey], names: Sequence[str]) -> None:
+    """Each side's mean of one quantity under each condition, in the rows of these names."""
     for side, shift in enumerate(_shifts(len(result.sides), 0.5)):
         colour, marker = (
             colours.SERIES[side % len(colours.SERIES)],
             style.SERIES_MARKERS[side % len(style.SERIES_MARKERS)],
         )
-        for y, row in enumerate(rows):
-            label = shortened(result.short(result.sides[side].name), 30) if y == 0 else None
-            _interval(axes, result.level(side, row), y + shift, colour, marker, label)
+        for row in rows:
+            label = shortened(result.short(result.sides[side].name), 30) if row == rows[0] else None
+            _interval(axes, result.level(side, row), names.index(_row_name(row)) + shift, colour, marker, label)
     is_gap = rows[0][0] == "logit_gap"
-    _finish_rows(axes, _row_names(rows), reference=0 if is_gap else 0.5, title=TITLES[rows[0][0]])
-    if not is_gap:
+    _finish_rows(axes, names, reference=0 if is_gap else 0.5, title=TITLES[rows[0][0]])
+    if is_gap:
+        style.nat_axis(axes, horizontal=True)
+    else:
         axes.set_xlim(-0.03, 1.03)
 
 
-def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
-    """Each pair's difference, a row per condition, on grey bars for item noise."""
+def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey], names: Sequence[str]) -> None:
+    """Each pair's difference under each condition, in the rows of these names, on grey bars for item noise."""
     axes.use_sticky_edges = False  # keeps the widest bar off the frame
     n_pairs = len(result.pairs)
     for i, (pair, shift) in enumerate(zip(result.pairs, _shifts(n_pairs, 0.7), strict=True)):
         name = " → ".join(shortened(result.short(result.sides[side].name), 22) for side in (pair.first, pair.second))
-        colour = colours.SERIES[i % len(colours.SERIES)]
-        for y, row in enumerate(rows):
-            change = pair.rows[row]
+        colour = colours.SERIES[(len(result.sides) + i) % len(colours.SERIES)]  # a change has not the colour of a side
+        for row in rows:
+            change, y = pair.rows[row], names.index(_row_name(row))
             width = 2 * change.by_chance
             axes.barh(y + shift, width, left=-change.by_chance, height=0.5 / n_pairs, color=colours.PALE)
             mean = change.mean, change.low, change.high
-            label = name if y == 0 else None
+            label = name if row == rows[0] else None
             _interval(axes, mean, y + shift, colour, "o", label, filled=change.is_beyond_items)
     is_gap = rows[0][0] == "logit_gap"
-    _finish_rows(axes, _row_names(rows), xlabel="change (nats)" if is_gap else f"change of {TITLES[rows[0][0]]}")
+    _finish_rows(axes, names, xlabel="change (nats)" if is_gap else f"change of {TITLES[rows[0][0]]}")
+    if is_gap:
+        style.nat_axis(axes, horizontal=True)
 
 
 def _shifts(count: int, width: float) -> list[float]:
@@ -219,8 +235,9 @@ def _shifts(count: int, width: float) -> list[float]:
     return [width * (i - (count - 1) / 2) / max(count, 2) for i in range(count)]
 
 
-def _row_names(rows: Sequence[QuantityKey]) -> list[str]:
-    return [TITLES[quantity] if condition is None else condition.value for quantity, condition in rows]
+def _row_name(row: QuantityKey) -> str:
+    quantity, condition = row
+    return TITLES[quantity] if condition is None else condition.value
 
 
 def _finish_rows(
@@ -250,30 +267,54 @@ def _interval(
     axes.plot([middle], [y], marker=marker, ms=4.5, color=colour, markerfacecolor=face, ls="", label=label, zorder=3)
 
 
-def _scatter(axes: "Axes", one: MapChange, first: str, second: str) -> None:
+def _scatter(axes: "Axes", one: MapChange, first: str, second: str, size: tuple[float, float]) -> None:
+    """Effects in one model against the other, in a panel of this size in inches."""
     known = ~np.isnan(one.first) & ~np.isnan(one.second)
     effects = np.array([one.first[known], one.second[known]])
-    low, high = float(min(effects.min(), 0)), float(max(effects.max(), 0))
-    margin = 0.06 * ((high - low) or 1.0)
-    axes.plot([low - margin, high + margin], [low - margin, high + margin], color=colours.INK, lw=0.8, ls=":", zorder=0)
+    low, high = float(min(effects.min(), -style.LEAST_EFFECT)), float(max(effects.max(), style.LEAST_EFFECT))
+    margin = 0.06 * (high - low)
+    ends = low - margin, high + margin
+    axes.plot(ends, ends, color=colours.INK, lw=0.8, ls=":", zorder=0)
+    axes.set(xlim=ends, ylim=ends)
     for is_marked, colour in ((False, UNCHANGED), (True, CHANGED)):
         shown = known & (one.is_marked == is_marked)
         axes.plot(one.first[shown], one.second[shown], "o", ms=4, color=colour)
-    labels: list[tuple[str, float, float]] = []
-    for i in [int(i) for i in one.order if one.is_marked[i]][:NAMED]:
-        x, y = float(one.first[i]), float(one.second[i])
-        near = {side for side, a, b in labels if abs(x - a) < 4 * margin and abs(y - b) < margin}
-        side = next((side for side in ("left", "right") if side not in near), None)
-        if side is None:
-            continue  # no space; its bar has the name
-        labels.append((side, x, y))
-        axes.annotate(
-            style.short_site(one.sites[i]), (x, y), (5 if side == "left" else -5, 0), textcoords="offset points", fontsize=7,
-            ha=side, va="center",
-        )  # fmt: skip
-    axes.set(xlabel=f"{shortened(first, 36)} (nats)", ylabel=f"{shortened(second, 26)} (nats)")
+    named = [int(i) for i in one.order if one.is_marked[i]][:NAMED]
+    points = [(float(one.first[i]), float(one.second[i])) for i in named]
+    names = [style.short_site(one.sites[i]) for i in named]
+    for name, point, side in zip(names, points, _sides(names, points, ends, size), strict=True):
+        if side is not None:
+            axes.annotate(
+                name, point, (5 * side, 0), textcoords="offset points", fontsize=7, ha="left" if side > 0 else "right",
+                va="center",
+            )  # fmt: skip
+    axes.set(xlabel=f"{shortened(first, 36)} (nats)", ylabel=f"{shortened(second, 24)}\n(nats)")
     correlation = "" if np.isnan(one.rank_correlation) else f": rank correlation {one.rank_correlation:.2f}"
     axes.set_title(f"{one.name}{correlation}", fontsize=9)
+
+
+def _sides(
+    names: Sequence[str], points: Sequence[tuple[float, float]], ends: tuple[float, float], size: tuple[float, float]
+) -> list[int | None]:
+    """On which side of its point each name is written, 1 (right) or -1 (left), in a square of this size in inches.
+
+    None if the name would lie on another or beyond the panel; its bar has the name.
+    """
+    inches = np.array(size) / (ends[1] - ends[0])
+    taken: list[tuple[float, float, float]] = []
+    sides: list[int | None] = []
+    for name, point in zip(names, points, strict=True):
+        x, y = (np.array(point) - ends[0]) * inches
+        found = None
+        for side in (1, -1):
+            left, right = sorted((x, x + side * (0.08 + LETTER * len(name))))
+            is_inside = left >= 0 and right <= size[0]
+            if is_inside and all(abs(y - b) > LINE or left > end or right < start for start, end, b in taken):
+                taken.append((left, right, y))
+                found = side
+                break
+        sides.append(found)
+    return sides
 
 
 def _changes(axes: "Axes", one: MapChange, bars: int) -> None:
@@ -293,4 +334,4 @@ def _curve(axes: "Axes", curves: TrainingCurves, quantity: str, label: str, colo
     style.line_with_band(axes, curves.steps, curves.means(quantity), label, colour, marker)
     if len(curves.seeds) > 1:
         for seed in curves.curves[quantity]:
-            axes.plot(curves.steps, seed.mean(-1), ".", ms=2.5, color=colour, alpha=0.7)
+            axes.plot(curves.steps, seed.mean(-1), ".", ms=2.5, color=colour, alpha=0.7, label=style.SEEDS)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Group
 
-from distractor.curves.figures import curve_panel, published_panel
+from distractor.curves.figures import INTERVAL, curve_panel, on_other_axes, on_same_axis, published_panel
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.judge_tasks import JudgedTasks
 from distractor.curves.report import reference_sentences, secondary_sentences, sizes_table
@@ -81,20 +81,22 @@ def _evidence(judged: JudgedCurve) -> str:
 def _curve(judged: JudgedCurve) -> Iterator[Block]:
     curve = judged.curve
     over = f"{quantity_title(curve.quantity)} over {AXIS_TITLES[curve.axis]}"
-    drawings = [drawing("curve", f"{over}: {judged.shape.label}.", partial(curve_panel, judged=judged))]
-    for known in (True, False):
-        published = [one for one in judged.references if one.sizes_known is known]
-        if published:
-            size = PANEL[0], PANEL[1] + 0.2 * len(published)
-            shows = "; ".join(one.title for one in published)
-            name = f"published-{'sizes' if known else 'ranks'}"
-            drawings.append(drawing(name, shows, partial(published_panel, curves=published), size))
+    same = on_same_axis(judged)
+    size = PANEL[0], PANEL[1] + 0.35 * len(same)
+    shows = "; ".join([f"{over}: {judged.shape.label}", *(one.title for one in same)])
+    drawings = [drawing("curve", f"{shows}.", partial(curve_panel, judged=judged), size)]
+    for published in on_other_axes(judged):
+        size = PANEL[0], PANEL[1] + 0.2 * len(published)
+        shows = "; ".join(one.title for one in published)
+        name = f"published-{'sizes' if published[0].sizes_known else 'ranks'}"
+        drawings.append(drawing(name, shows, partial(published_panel, curves=published), size))
     bars = " Bars: models like these (level 2)." if judged.shape.models else ""
     dots = " Dots: single seeds." if len(curve.seeds) > 1 else ""
+    references = f" Published curves: {INTERVAL}." if judged.references else ""
     yield Figure(
         f"{over[:1].upper()}{over[1:]}: {judged.shape.label}",
         tuple(drawings),
-        f"Band: 95 %, these weights (level 1).{bars}{dots} Grey: where the curve may turn.",
+        f"Band: 95 %, these weights (level 1).{bars}{dots} Grey: where the curve may turn.{references}",
     )
 
 

@@ -15,10 +15,11 @@ from numpy import ndarray
 
 from distractor.models.site import SITE_NAME
 from distractor.runs import colours
-from distractor.runs.style import STYLE, in_cell
+from distractor.runs.style import LEAST_EFFECT, STYLE, in_cell
 
 MAP_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "font.size": 8}
-ANSWERS = LinearSegmentedColormap.from_list("answers", colours.ANSWERS, N=257)  # the middle is white
+ANSWERS = LinearSegmentedColormap.from_list("answers", colours.ANSWERS, N=257).with_extremes(bad=colours.MISSING)
+"""The middle is white."""
 MAP_HEIGHT = 4.5  # inches
 LABEL_HEIGHT = 0.14  # inches
 MAX_NUMBERS = 120  # a map with more cells than this shows colours only, without numbers
@@ -74,25 +75,50 @@ def draw_heat_map(
     `supports` is 1 if positive values support the true answer, and -1 if they support the distractor's (`supported`).
     Missing cells are grey. Returns the image, for `colour_bar`.
     """
-    axes.set_facecolor(colours.MISSING)
     image = axes.imshow(supports * values, cmap=ANSWERS, vmin=-limit, vmax=limit, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if numbers and values.size <= MAX_NUMBERS and not np.isnan(value):
-            axes.text(column, row, in_cell(value, limit), ha="center", va="center", fontsize=6.5)
+            ink = readable_on(tuple(image.to_rgba(supports * value)))
+            axes.text(column, row, in_cell(value, limit), ha="center", va="center", fontsize=6.5, color=ink)
         if framed is not None and framed[row, column]:
             axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, ec=colours.INK, lw=1.1))
     return image
 
 
-def draw_head_map(axes: Axes, grid: HeadGrid, limit: float, title: str, height: float, *, supports: int) -> Any:
+def readable_on(background: Sequence[float]) -> str:
+    """The colour of text on a background (red, green, blue, from 0 to 1) with the larger contrast: dark or light.
+
+    >>> readable_on((1, 1, 1)) == colours.INK, readable_on((0, 0, 0.4)) == colours.PAPER
+    (True, True)
+    """
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in background[:3])
+    return colours.INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else colours.PAPER
+
+
+def shared_width(grids: Sequence[HeadGrid]) -> list[float]:
+    """The width of each map in its own columns, so that heads and MLPs of maps below each other are in line.
+
+    A map without MLPs gets an empty column if another map has them; a column of query heads that share keys and values is
+    as wide as these.
+    """
+    n_heads = [len(grid.columns) - (grid.columns[-1] == "MLP") for grid in grids]
+    has_mlp = any(grid.columns[-1] == "MLP" for grid in grids)
+    most = max(n_heads)
+    return [count * (1 + has_mlp / most) if count else 1.0 for count in n_heads]
+
+
+def draw_head_map(
+    axes: Axes, grid: HeadGrid, limit: float, title: str, height: float, *, supports: int, width: float | None = None
+) -> Any:
     """Draw a grid of heads and MLPs, with its layers and columns named; rows have this height in inches.
 
-    Returns the image, for `colour_bar`.
+    `width` is in columns, if the map has to be in line with others (`shared_width`). Returns the image, for `colour_bar`.
     """
     image = draw_heat_map(axes, grid.values, grid.framed, limit, supports=supports)
     axes.set(title=title, ylabel="layer")
     name_layers(axes, len(grid.values), height)
     axes.set_xticks(range(len(grid.columns)), grid.columns)
+    axes.set_xlim(-0.5, (width or len(grid.columns)) - 0.5)
     return image
 
 
@@ -118,6 +144,10 @@ def name_layers(axes: Axes, n_layers: int, height: float) -> None:
     axes.set_yticks(range(0, n_layers, -int(-LABEL_HEIGHT // height)))
 
 
-def colour_limit(tables: Sequence[Float[ndarray, "..."]]) -> float:
-    """The largest absolute value in all tables, so that several maps share one colour scale; 1 if there is none."""
-    return max((float(np.nanmax(np.abs(table))) for table in tables if not np.isnan(table).all()), default=1.0) or 1.0
+def colour_limit(tables: Sequence[Float[ndarray, "..."]], unit: str = "nats") -> float:
+    """The largest absolute value in all tables, so that several maps share one colour scale; 1 if there is none.
+
+    At least `LEAST_EFFECT` in nats, so that noise is pale.
+    """
+    largest = max((float(np.nanmax(np.abs(table))) for table in tables if not np.isnan(table).all()), default=1.0)
+    return max(largest, LEAST_EFFECT) if unit == "nats" else largest or 1.0

@@ -10,7 +10,8 @@ from numpy import ndarray
 from distractor.errors import ScalingError
 from distractor.statistics.curve import Curve
 from distractor.statistics.group_values import unweigh, weigh
-from distractor.statistics.shape_test import HARNESS_SHARES
+from distractor.statistics.intervals import MIN_SEEDS, Limits, interval, interval_of_models
+from distractor.statistics.shape_test import HARNESS_SHARES, SHARES
 from distractor.text.task import RIGHT, Answer
 
 PartsBy = Literal["group", "difficulty"]
@@ -34,19 +35,27 @@ CAUTION = (
 
 @dataclass(frozen=True, eq=False)
 class ItemParts:
-    """The mean of each part of the items over sizes, with its standard error over groups (None if a part is one group)."""
+    """The mean of each part of the items over sizes, with its 95 % interval of `level` (None if a part is one group).
+
+    The level is that of the whole curve: 2, over seeds and item groups, with three seeds or more; else 1, over item groups.
+    """
 
     cut: PartsBy
     names: tuple[str, ...]
     means: Float[ndarray, "part size"]
-    errors: Float[ndarray, "part size"] | None
+    low: Float[ndarray, "part size"] | None
+    high: Float[ndarray, "part size"] | None
+    level: int
     caution: str | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
-        means = dict(zip(self.names, self.means.tolist(), strict=True))
-        errors = None if self.errors is None else dict(zip(self.names, self.errors.tolist(), strict=True))
-        return {"cut": self.cut, "caution": self.caution, "parts": means, "standard_errors": errors}
+
+        def by_name(table: Float[ndarray, "part size"] | None) -> dict[str, list[float]] | None:
+            return None if table is None else dict(zip(self.names, table.tolist(), strict=True))
+
+        ends = {"low": by_name(self.low), "high": by_name(self.high)}
+        return {"cut": self.cut, "caution": self.caution, "level": self.level, "parts": by_name(self.means), **ends}
 
 
 def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
@@ -57,8 +66,10 @@ def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
     """
     if curve.values is None:
         raise ScalingError("a table of means cannot be cut by group or difficulty; give a table of items")
-    n_sizes, n_groups = curve.values.shape[1:]
+    n_seeds, n_sizes, n_groups = curve.values.shape
+    level = 2 if n_seeds >= MIN_SEEDS else 1
     counts = np.ones(n_groups) if curve.counts is None else curve.counts
+    of_seeds = unweigh(curve.values, counts)
     values = unweigh(curve.values.mean(0), counts)
     if cut == "group":
         if n_groups > MOST_GROUPS:
@@ -66,7 +77,7 @@ def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
                 f"{n_groups} groups are too many for one figure (at most {MOST_GROUPS}); name a coarser column with "
                 "--group, or cut by difficulty"
             )
-        return ItemParts("group", curve.groups, values.T, None, None)
+        return ItemParts("group", curve.groups, values.T, None, None, level, None)
     sign = _sign_of_ease(curve)
     if n_groups < 2 * len(THIRDS):
         raise ScalingError(f"thirds by difficulty need at least {2 * len(THIRDS)} groups of items, got {n_groups}")
@@ -76,10 +87,20 @@ def parts_of(curve: Curve, cut: PartsBy) -> ItemParts:
     order = np.argsort(np.argsort(sign * others, axis=-1, kind="stable"), axis=-1)
     third = order * len(THIRDS) // n_groups
     members = [[third[k] == part for k in range(n_sizes)] for part in range(len(THIRDS))]
-    parts = [[weigh(values[k, used], counts[used]) for k, used in enumerate(row)] for row in members]
-    means = np.array([[part.mean() for part in row] for row in parts])
-    errors = np.array([[part.std(ddof=1) / np.sqrt(len(part)) for part in row] for row in parts])
-    return ItemParts("difficulty", THIRDS, means, errors, CAUTION)
+    limits = (0.0, 1.0) if curve.quantity in SHARES else None
+    parts = [[weigh(of_seeds[:, k, used], counts[used]) for k, used in enumerate(row)] for row in members]
+    means, low, high = np.array([[_interval(part, limits) for part in row] for row in parts]).transpose(2, 0, 1)
+    return ItemParts("difficulty", THIRDS, means, low, high, level, CAUTION)
+
+
+def _interval(values: Float[ndarray, "seed group"], limits: Limits) -> tuple[float, float, float]:
+    """The mean of one part at one size with its interval."""
+    if len(values) >= MIN_SEEDS:
+        ends = interval_of_models(values[:, None], limits=limits)
+    else:
+        ends = interval(values.mean(0)[None], limits=limits)
+    mean, low, high = (float(end[0]) for end in ends)
+    return mean, low, high
 
 
 def _sign_of_ease(curve: Curve) -> int:

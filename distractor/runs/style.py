@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from distractor.numbers import number
 from distractor.runs import colours
@@ -24,11 +24,19 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
-    "legend.frameon": False,
+    "legend.frameon": True,  # no frame is drawn, but lines behind the text are pale
+    "legend.edgecolor": "none",
+    "legend.facecolor": colours.PAPER,
+    "legend.framealpha": 0.8,
+    "legend.fancybox": False,
     "svg.hashsalt": "distractor",
     "svg.fonttype": "none",
 }
 LETTERS_PER_INCH = 13  # how many letters of a figure's title fit one inch
+FEW_SIZES = 4  # so many sizes have a tick each, if they are apart
+APART = 0.25  # of the axis
+LEAST_EFFECT = 0.5  # nats; scales of sites' effects reach at least as far on both sides
+SEEDS = "single seeds"  # the name of dots in a legend
 
 QUANTITY_TITLES = {
     "distractor_preference": "distractor preference",
@@ -84,19 +92,32 @@ def in_units(value: float) -> str:
 def log_axis(axes: Axes, sizes: Sequence[float], label: str) -> None:
     """Make the x axis logarithmic, and linear below the first step if there is a step 0. Short axes get few tick labels.
 
-    Values read 70M or 1B; those of more than 1,000T, such as FLOPs, are powers of ten.
+    Few sizes have a tick each. Values read 70M or 1B; those of more than 1,000T, such as FLOPs, are powers of ten.
     """
     axes.set_xlabel(label)
+    in_words = FuncFormatter(lambda value, _: in_units(value))
     if min(sizes) <= 0:
-        axes.set_xscale("symlog", linthresh=sorted(sizes)[1])
+        first = sorted(sizes)[1]
+        decades = max(1, int(np.ceil(np.log10(max(sizes) / first))))
+        every = -(-decades // 4)
+        axes.set_xscale("symlog", linthresh=first)
+        ticks = [10.0**power for power in range(int(np.ceil(np.log10(first))), int(np.log10(max(sizes))) + 1, every)]
+        axes.set_xticks([0, *ticks], ["0", *map(in_units, ticks)])
         return
     axes.set_xscale("log")
-    decades = np.log10(max(sizes) / min(sizes))
+    places = np.log10(np.unique(sizes))
+    decades = places[-1] - places[0]
+    if len(places) == 1:
+        axes.set_xlim(sizes[0] / 3, sizes[0] * 3)
+    if len(places) <= FEW_SIZES and max(sizes) < 1e15 and np.diff(places).min(initial=decades) >= APART * decades:
+        axes.set_xticks(sorted(set(sizes)), [in_units(size) for size in sorted(set(sizes))])
+        axes.xaxis.set_minor_locator(NullLocator())
+        return
     if decades < 4:
-        close = (1, 2, 3, 5, 7) if 0 < decades < 0.7 else (1, 2, 5)
+        close = (1, 2, 3, 5, 7) if decades < 0.7 else (1, 2, 5)
         axes.xaxis.set_major_locator(LogLocator(subs=close if decades < 2 else (1, 3)))
     if max(sizes) < 1e15:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: in_units(value)))
+        axes.xaxis.set_major_formatter(in_words)
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
@@ -125,19 +146,30 @@ def share_axis(axes: "Axes") -> None:
     reference_line(axes, 0.5)
 
 
+def nat_axis(axes: Axes, least: float = 1.0, *, horizontal: bool = False) -> None:
+    """Extend the limits of an axis in nats to at least -`least` to `least`, so that noise looks like nothing."""
+    low, high = axes.get_xlim() if horizontal else axes.get_ylim()
+    (axes.set_xlim if horizontal else axes.set_ylim)(min(low, -least), max(high, least))
+
+
 def legend_inside(axes: Axes, **options: Any) -> None:
     """A legend inside a panel, if the panel has anything to name."""
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(**{"loc": "best", **options})
+    if entries := _entries([axes]):
+        axes.legend(list(entries.values()), list(entries), **{"loc": "best", **options})
 
 
 def legend_below(figure: Figure, panels: "Sequence[Axes]", columns: int = 8) -> None:
-    """One legend below the figure, with each label of the panels once."""
-    entries = {
-        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    columns = max(1, min(columns, len(entries)))
+    """One legend below the figure, of at most so many columns, and as many as fit its width."""
+    entries = _entries(panels)
+    widest = 0.7 + max(map(len, entries), default=0) / LETTERS_PER_INCH
+    columns = max(1, min(columns, len(entries), int(figure.get_figwidth() / widest)))
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+
+
+def _entries(panels: "Sequence[Axes]") -> dict[str, Any]:
+    """Each label of the panels once, with what it names; seeds come last."""
+    named = [pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    return {label: handle for handle, label in sorted(named, key=lambda pair: pair[1].startswith(SEEDS))}
 
 
 def footnote(figure: Figure, sentences: Sequence[str]) -> None:

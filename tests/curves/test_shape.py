@@ -437,6 +437,9 @@ def test_the_command_prints_both_levels_and_leaves_numbers_and_figures(
     assert "Published: GPT-3, zero-shot: 0.54, 0.54, 0.36, 0.33." in shown
     for name in ("summary.json", "curve.csv", "manifest.json", "figures/shape.png", "figures/parts.svg"):
         assert (tmp_path / "out" / name).stat().st_size
+    assert type_in(*command, "--figures", "none") == 0
+    assert not [*(tmp_path / "out/figures").iterdir()]
+    capsys.readouterr()
     assert type_in(*command, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads((tmp_path / "out/summary.json").read_text())
@@ -603,7 +606,7 @@ def test_a_page_of_many_sizes_shows_some_and_names_the_file_with_all(capsys: pyt
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_the_web_page_has_the_shape_first_and_every_size(seeds: int) -> None:
-    judged = judge_curve(curve(U, seeds=seeds), references=["opt"], task="negation_qa")
+    judged = judge_curve(curve(U, seeds=seeds), references=["opt", "gpt3"], task="negation_qa")
     outline = Outline(render_page(web_page(judged, ["shape"], {})))
     ids = [attributes["id"] for attributes in outline.all("section")]
     assert ids == ["curve", "tests", "sizes", "warnings", "method"]
@@ -616,7 +619,9 @@ def test_the_web_page_has_the_shape_first_and_every_size(seeds: int) -> None:
     for size, mean in zip(SIZES, judged.mean, strict=True):
         assert f"{size:,} {mean:.3f}" in outline.text
     drawn = [str(each["aria-label"]) for each in outline.all("div") if each.get("role") == "img"]
-    assert len(drawn) == 2
+    on_axis, by_rank = drawn
+    assert "OPT" in on_axis
+    assert "GPT-3" in by_rank
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -75,6 +75,7 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
         figure = Figure(figsize=(2.7 * columns, 0.9 + 2.2 * rows), layout="constrained")
         panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
         for axes, name in zip(panels, names, strict=False):
+            log_axis(axes, results[0].n_params, "")
             for index, result in enumerate(results):
                 means = zip(result.n_params, part_accuracy(result, name), strict=True)
                 defined = [(size, *mean) for size, mean in means if mean is not None]
@@ -87,11 +88,11 @@ def by_part(results: Sequence[FormatResult]) -> Figure | None:
                                   ms=3.5, lw=1.2, elinewidth=0.6, label=result.task.format.label)  # fmt: skip
             axes.set_title(name.replace("_", " "), fontsize=8.5)
             share_axis(axes)
-            log_axis(axes, results[0].n_params, axes.get_xlabel())
         for axes in panels[len(names) :]:
             axes.set_axis_off()
         for axes in panels[max(0, len(names) - columns) : len(names)]:
             axes.set_xlabel("parameters")
+            axes.tick_params(labelbottom=True)  # also above an empty place of the last row
         legend_below(figure, figure.axes, 4)
         figure.supylabel("accuracy in conflict", fontsize=9)
         intervals = INTERVALS[results[0].interval_level]

@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 from distractor.ablation.figures import draw_curve
 from distractor.ablation.written.answers import WrittenResult
 from distractor.runs import colours
-from distractor.runs.style import MARKERS, STYLE, legend_below, legend_inside, log_axis, reference_line, share_axis
+from distractor.runs.style import (
+    MARKERS,
+    STYLE,
+    headline,
+    legend_below,
+    legend_inside,
+    log_axis,
+    nat_axis,
+    reference_line,
+    share_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +38,13 @@ def curves(result: WrittenResult) -> Figure:
     with mpl.rc_context(STYLE):
         drawn = panels(result)
         figure = Figure(figsize=(13 if len(drawn) > len(SHOWN) else 10, 4.1), layout="constrained")
-        all_axes = list(figure.subplots(1, len(drawn)))
+        all_axes = list(figure.subplots(1, len(drawn), sharex=True))
         for axes, draw in zip(all_axes, drawn.values(), strict=True):
             draw(axes)
         legend_below(figure, [all_axes[list(drawn).index("parsed")]])
-        title = f"{result.task.name} over model size, {result.task.format.label} (bands: {result.interval_name})"
-        figure.suptitle(title, fontsize=10)
+        headline(
+            figure, f"{result.task.name} over model size, {result.task.format.label} (bands: {result.interval_name})"
+        )
         return figure
 
 
@@ -62,6 +73,7 @@ def _follows(axes: "Axes", result: WrittenResult) -> None:
     follows = [result.follows(models) for models in result.sizes]
     for name, (label, colour, marker) in EFFECTS.items():
         draw_curve(axes, result.n_params, [each[name] for each in follows], label, colour, marker)
+    nat_axis(axes)
     reference_line(axes, 0)
     log_axis(axes, result.n_params, "parameters")
     axes.set(title="What the answer follows", ylabel="change of the logit gap (nats)")
