@@ -12,6 +12,7 @@ from distractor.names import file_name
 from distractor.probing.cells import groups_of_items, labels, mean_of, means_over
 from distractor.probing.readings import Reading, labelled
 from distractor.runs.coverage import coverage_record
+from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.precision import precision_caution
 from distractor.runs.results_table import ModelValues, results_table
@@ -27,15 +28,24 @@ if TYPE_CHECKING:
     from distractor.runs.page.blocks import Page
 
 
-def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
-    """Write all files of a run and return the summary."""
+FIGURES = ("curves", "conditions", "distractor_alone", "components")
+"""The figures of the main set, the headline figure first. `all` also draws `FURTHER`."""
+FURTHER = ("by_difficulty",)
+
+
+def write(
+    folder: RunFolder, result: AblationResult, figures: FigureSet = FigureSet.MAIN, most: int = MOST
+) -> dict[str, Any]:
+    """Write all files of a run and return the summary; the main set of figures has at most `most`."""
     content = summary(result)
     folder.write_table("results", results(result))
     if any(scores.prompts for scores in result.scores):
         folder.write_table("prompts", prompts(result))
     for reading in result.knockouts:
         folder.write_reading(file_name("ablation", reading.source.name), reading.table)
-    content["figures"] = folder.keep_figures(content, partial(_draw, result, content))
+    main = [name for name in FIGURES if name != "components" or content["knockouts"]]
+    choice = choose(figures, main, FURTHER, most)
+    content["figures"] = folder.keep_figures(content, choice, partial(_draw, result, content))
     content["results_sha256"] = folder.hash_of("results")
     folder.keep_page(
         partial(_page, folder, result, content), content["figures"]["drawn_from"], result.task.fingerprint()
@@ -44,19 +54,16 @@ def write(folder: RunFolder, result: AblationResult) -> dict[str, Any]:
     return content
 
 
-def _draw(result: AblationResult, content: Mapping[str, Any]) -> "dict[str, Figure]":
+def _draw(result: AblationResult, content: Mapping[str, Any], name: str) -> "Figure | None":
     from distractor.ablation import figures as plot
     from distractor.runs import style
 
-    figures = {"curves": plot.curves(result)}
-    for draw in (plot.conditions, plot.distractor_alone, plot.by_difficulty):
-        if figure := draw(result):
-            figures[draw.__name__] = figure
-    if content["knockouts"]:
-        figures["components"] = plot.components(result, content["knockouts"])
-    for figure in figures.values():
+    figure: Figure | None = (
+        plot.components(result, content["knockouts"]) if name == "components" else getattr(plot, name)(result)
+    )
+    if figure is not None:
         style.extend_headline(figure, precision_caution([result]))
-    return figures
+    return figure
 
 
 def _page(folder: RunFolder, result: AblationResult, content: Mapping[str, Any]) -> "Page":

@@ -24,6 +24,7 @@ from distractor.probing.overcome import ModelOvercome, how_overcome, over_sizes
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.runs.coverage import coverage_record
+from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import plain_settings, run_manifest
 from distractor.scoring.behaviour import model_at_several_steps
@@ -44,14 +45,14 @@ do.
 """
 
 FIGURES = 8
-"""The largest number of figures if no probe is named."""
+"""The most figures of the main set."""
 
 FIRST = (
-    "across", "overcoming_over_size", "logit_lens", "head_patching", "head_patching/distractor_swapped", "attention",
+    "logit_lens", "head_patching", "head_patching/distractor_swapped", "attention",
     "ablation", "waterfall", "activation_patching", "activation_patching/distractor_swapped", "linear_probe",
     "direct_attribution_by_role",
 )  # fmt: skip
-"""The probes, and further figures, that are drawn first; all other probes follow."""
+"""The probes whose figures come first; all other probes follow."""
 
 
 def manifest(
@@ -74,27 +75,30 @@ def manifest(
 def write(
     folder: RunFolder,
     results: ProbeResults,
+    figures: FigureSet = FigureSet.MAIN,
     *,
     item: str | None = None,
     heads: Sequence[str] = (),
-    most: int | None = None,
+    is_named: bool = False,
 ) -> dict[str, Any]:
     """Write readings, figures, page and summary, each file completely or not at all; returns the summary.
 
-    `item` names an item that is drawn alone, `heads` the heads (`L1H0`) whose attention is drawn, and `most` the largest
-    number of figures (`figures`).
+    `item` names an item that is drawn alone, and `heads` the heads (`L1H0`) whose attention is drawn. If the user named the
+    probes (`is_named`), the main set also has figures of `chance` and of readings that failed their self-check.
 
     Raises:
         ModelError: a model lacks one of the heads.
         TaskError: the item was not read.
     """
+    plans = plan_figures(results, item=item, heads=heads)
     for probe, readings in results.readings.items():
         for reading in readings:
             folder.write_reading(file_name(probe, reading.source.name), reading.table)
     content = summary(results)
-    draw = partial(figures, results, item=item, heads=heads, most=most)
-    shown = results.task.fingerprint(), repr((item, list(heads), most))
-    content["figures"] = folder.keep_figures(content, draw, *shown)
+    main = [name for name, plan in plans.items() if plan.is_sound or is_named]
+    choice = choose(figures, main, [name for name in plans if name not in main], FIGURES)
+    shown = results.task.fingerprint(), repr((item, list(heads)))
+    content["figures"] = folder.keep_figures(content, choice, lambda name: plans[name].draw(), *shown)
     folder.keep_page(partial(_page, folder, results, content), content["figures"]["drawn_from"])
     folder.write_summary(content)
     return content
@@ -106,30 +110,34 @@ def _page(folder: RunFolder, results: ProbeResults, content: Mapping[str, Any]) 
     return page(results, content, folder.manifest)
 
 
-def figures(
-    results: ProbeResults, *, item: str | None = None, heads: Sequence[str] = (), most: int | None = None
-) -> "dict[str, Figure]":
-    """All figures, by file name.
+def plan_figures(
+    results: ProbeResults, *, item: str | None = None, heads: Sequence[str] = ()
+) -> "dict[str, FigurePlan]":
+    """All figures before they are drawn, by file name, in the order in which the main set takes them.
 
-    With `most`, only so many, in the order of `FIRST`, the largest model first, and none of `chance` or of a reading that
-    failed its self-check. What `item` and `heads` ask for is drawn first.
+    First what `item` and `heads` ask for, then curves over size, then the largest model, in the order of `FIRST`, then the
+    others. Figures of `chance` and of a reading that failed its self-check come last.
     """
-    plans = list(_plans(results, item, heads))
-    if most is not None:
-        plans = sorted((plan for plan in plans if plan.is_sound), key=lambda plan: plan.rank)[:most]
-    return {plan.name: plan.draw() for plan in plans}
+    plans = sorted(_plans(results, item, heads), key=lambda plan: (not plan.is_sound, plan.rank))
+    return {plan.name: plan for plan in plans}
 
 
-class _Plan(NamedTuple):
-    """A figure before it is drawn: the place of its probe and of its model, and whether it may be drawn by default."""
+ASKED, OVER_SIZE, OF_MODEL = range(3)
+"""Kinds of figures, in their order."""
+
+
+class FigurePlan(NamedTuple):
+    """A figure before it is drawn: its kind, the place of its model and of its probe, and whether it is no control and no
+    failed estimate.
+    """
 
     name: str
-    rank: tuple[int, int]
+    rank: tuple[int, int, int]
     is_sound: bool
     draw: "Callable[[], Figure]"
 
 
-def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Iterator[_Plan]:
+def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Iterator[FigurePlan]:
     from distractor.attribution import figures as draw
 
     drawn_kinds = ("lens", "components", "positions", "sources", "decoding")  # each has a function of this name
@@ -137,10 +145,9 @@ def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Ite
     is_one_step = model_at_several_steps(results.sources) is None
     is_over_size = is_one_step and len({source.n_params for source in results.sources}) > 1
     if results.strengths and len(results.strengths) == len(results.scores) and is_over_size:
-        yield _Plan("across", (FIRST.index("across"), 0), True, partial(draw.across, results))
+        yield FigurePlan("across", (OVER_SIZE, 0, 0), True, partial(draw.across, results))
     if is_over_size and len({reading.source.n_params for reading in readings_of(results)}) > 1:
-        rank = FIRST.index("overcoming_over_size"), 0
-        yield _Plan("overcoming_over_size", rank, True, partial(_overcoming_over_size, results))
+        yield FigurePlan("overcoming_over_size", (OVER_SIZE, 0, 1), True, partial(_overcoming_over_size, results))
     for probe, readings in results.readings.items():
         for reading, cells in zip(readings, results.cells[probe], strict=True):
             model, kind = reading.source.name, kind_of(reading.data)
@@ -150,24 +157,28 @@ def _plans(results: ProbeResults, item: str | None, heads: Sequence[str]) -> Ite
             has_failed = bool(reading.attributes.get("warning")) and "replacements" not in reading.attributes
             is_sound = probe != "chance" and not has_failed
             which = len(models) - models.index(model)
-            of_probe = FIRST.index(probe) if probe in FIRST else len(FIRST)
+            rank = OF_MODEL, which, _place(probe)
             if kind in drawn_kinds:
                 figure = partial(getattr(draw, kind), results, reading, cells)
-                yield _Plan(file_name(probe, model), (of_probe, which), is_sound, figure)
+                yield FigurePlan(file_name(probe, model), rank, is_sound, figure)
             if kind == "attention" and "token" in reading.data.coords:
                 known = [name.removesuffix(".pattern") for name in labels(reading.data, "component")]
                 _check_heads_of(model, heads, known)
                 shown = heads or heads_of_interest(results, reading, draw.HEADS)
                 figure = partial(draw.attention, results, reading, cells, shown)
-                yield _Plan(file_name(probe, model), (-1 if heads else of_probe, which), is_sound, figure)
+                asked = (ASKED, which, 0) if heads else rank
+                yield FigurePlan(file_name(probe, model), asked, is_sound, figure)
             if probe == "direct_attribution":
-                rank = FIRST.index("waterfall"), which
-                yield _Plan(
-                    file_name("waterfall", model), rank, is_sound, partial(draw.waterfall, results, reading, cells)
-                )
+                figure = partial(draw.waterfall, results, reading, cells)
+                of_waterfall = OF_MODEL, which, _place("waterfall")
+                yield FigurePlan(file_name("waterfall", model), of_waterfall, is_sound, figure)
                 if item is not None:
-                    of_item = partial(draw.waterfall, results, reading, cells, item)
-                    yield _Plan(file_name("waterfall_of_one_item", model), (-1, which), is_sound, of_item)
+                    figure = partial(draw.waterfall, results, reading, cells, item)
+                    yield FigurePlan(file_name("waterfall_of_one_item", model), (ASKED, which, 0), is_sound, figure)
+
+
+def _place(probe: str) -> int:
+    return FIRST.index(probe) if probe in FIRST else len(FIRST)
 
 
 def _overcoming_over_size(results: ProbeResults) -> "Figure":

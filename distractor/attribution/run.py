@@ -74,7 +74,7 @@ class AttributionRun(FinishedRun):
         """
         from distractor.errors import ProbeError
 
-        drawn = report.figures(self.result, most=1)
-        if not drawn:
+        plans = report.plan_figures(self.result)
+        if not plans:
             raise ProbeError(f"{', '.join(self.result.readings)} of this run have no figure; read further probes")
-        return next(iter(drawn.values()))
+        return next(iter(plans.values())).draw()

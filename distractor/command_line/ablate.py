@@ -11,8 +11,9 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_package, find_task, ladder_task
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, run_folder
+from distractor.command_line.running import folder_line, print_json, run_folder
 from distractor.command_line.terminal import say
+from distractor.runs.figure_set import FigureSet
 from distractor.runs.tables import console
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def ablate(
         int | None,
         opt.hidden_option(opt.COMPUTING, "Prompts in a batch. Default: depends on their length.", min=1, metavar="N"),
     ] = None,
+    figures: opt.Figures = FigureSet.MAIN,
     out: opt.Out = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -182,7 +184,10 @@ def ablate(
                     for each in tasks
                 ]
                 shown.stage(FINAL_STAGE)
-                summary = report.write(folder, results[0]) if is_alone else format_report.write(folder, results)
+                if is_alone:
+                    summary = report.write(folder, results[0], figures)
+                else:
+                    summary = format_report.write(folder, results, figures)
         if as_json:
             print_json(summary)
         elif is_alone:
@@ -214,7 +219,7 @@ def _print_result(result: "AblationResult", summary: dict[str, Any], folder: Pat
     for knockout in summary["knockouts"]:
         terminal.print()
         terminal.print(components_table(knockout))
-    terminal.print(f"\nResults, figures and summary: {folder}", soft_wrap=True)
+    terminal.print(f"\n{folder_line('Results, figures and summary', folder, summary['figures'])}", soft_wrap=True)
 
 
 def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dict[str, Any], folder: Path) -> None:

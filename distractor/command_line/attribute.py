@@ -12,6 +12,7 @@ from distractor.command_line.lookup import find_probes, find_task, ladder_task, 
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json, print_tables, run_folder
+from distractor.runs.figure_set import FigureSet
 
 app = typer.Typer()
 
@@ -31,7 +32,7 @@ def attribute(
         typer.Option(
             metavar="PROBE",
             help="Probe name (`distractor probes`), your own as path.py:NAME, or all; repeatable. Default: "
-            "logit_lens, head_patching, ablation, overcoming and attention, with at most 8 figures.",
+            "logit_lens, head_patching, ablation, overcoming and attention.",
         ),
     ] = None,
     items: opt.ItemCount = None,
@@ -50,6 +51,7 @@ def attribute(
     offline: opt.Offline = False,
     mixed_families: opt.MixedFamilies = False,
     computing: opt.Computing,
+    figures: opt.Figures = FigureSet.MAIN,
     out: opt.Out = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -74,8 +76,8 @@ def attribute(
     with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder, show_progress(steps, folder) as shown:
         result = run_probes(chosen, sources, probes, store=store, settings=settings, forgive=not must_work(probe))
         shown.stage(FINAL_STAGE)
-        summary = report.write(folder, result, item=item, heads=heads, most=None if probe else report.FIGURES)
+        summary = report.write(folder, result, figures, item=item, heads=heads, is_named=bool(probe))
     if as_json:
         print_json(summary)
     else:
-        print_tables(tables(result, brief=not probe), folder.path)
+        print_tables(tables(result, brief=not probe), folder.path, summary["figures"])

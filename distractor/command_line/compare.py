@@ -14,6 +14,7 @@ from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json, print_tables, run_folder
 from distractor.errors import ModelError, TaskError
+from distractor.runs.figure_set import FigureSet
 
 app = typer.Typer()
 
@@ -51,6 +52,7 @@ def compare(
     data: opt.OfficialFile = None,
     offline: opt.Offline = False,
     computing: opt.Computing,
+    figures: opt.Figures = FigureSet.MAIN,
     out: opt.Out = None,
     as_json: opt.AsJson = False,
 ) -> None:
@@ -94,8 +96,8 @@ def compare(
             ]
             shown.stage(FINAL_STAGE)
             comparisons = list(over_tasks(each))
-            summary = report.write(folder, comparisons)
+            summary = report.write(folder, comparisons, figures)
     if as_json:
         print_json(summary)
     else:
-        print_tables(chain.from_iterable(map(tables, comparisons)), folder.path)
+        print_tables(chain.from_iterable(map(tables, comparisons)), folder.path, summary["figures"])

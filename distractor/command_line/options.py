@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distractor.runs.figure_set import FigureSet
+
 if TYPE_CHECKING:
     from distractor.scoring.settings import Settings
 
@@ -79,6 +81,10 @@ MixedFamilies = Annotated[
     bool, hidden_option(MODELS, "Judge one curve over different architectures or tokenizers.", "--mixed-families")
 ]
 Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
+Figures = Annotated[
+    FigureSet,
+    option(OUTPUT, "Draw the main figures, all, or none."),
+]
 AsJson = Annotated[bool, option(OUTPUT, "Print only the summary, as JSON.", "--json")]
 
 

@@ -1,7 +1,7 @@
 """Shared by commands that compute: the store, the run's folder and the printed summary."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +25,20 @@ def run_folder(store: "Store", out: Path | None, name: str, manifest: dict[str, 
         yield folder
 
 
-def print_tables(tables: "Iterable[RenderableType]", folder: Path) -> None:
-    """Print tables and the folder of a run."""
+def print_tables(tables: "Iterable[RenderableType]", folder: Path, figures: Mapping[str, Any]) -> None:
+    """Print tables and the folder of a run; `figures` is the entry of the summary."""
     from distractor.runs.tables import console
 
     terminal = console()
     for table in tables:
         terminal.print(table)
         terminal.print()
-    terminal.print(f"Readings, figures and summary: {folder}", soft_wrap=True)
+    terminal.print(folder_line("Readings, figures and summary", folder, figures), soft_wrap=True)
+
+
+def folder_line(what: str, folder: Path, figures: Mapping[str, Any]) -> str:
+    """Where the results are, and how to get the figures that were left out."""
+    return f"{what}: {folder}" + " (more figures: --figures all)" * bool(figures["left_out"])
 
 
 def print_json(summary: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distractor.command_line.options import AsJson, Out, hidden_option, option
+from distractor.command_line.options import AsJson, Figures, Out, hidden_option, option
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json
+from distractor.runs.figure_set import FigureSet
 from distractor.runs.tables import console
 from distractor.work import Step, computing, working_on
 
@@ -76,6 +77,7 @@ def shape(
     task: Annotated[
         str | None, option(COMPARISON, "Task of the published results. Default: the table's task.", metavar="TASK")
     ] = None,
+    figures: Figures = FigureSet.MAIN,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -113,7 +115,7 @@ def shape(
         with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
             shown.log_to(folder)
             shown.stage(FINAL_STAGE)
-            summary = tasks_report.write(folder, tasks)
+            summary = tasks_report.write(folder, tasks, figures)
     if as_json:
         print_json(summary)
         return

@@ -1,8 +1,8 @@
 """Writes a comparison to the folder of a run: readings, figures, page and summary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from distractor.comparison import figures as draw
@@ -14,6 +14,7 @@ from distractor.models.source import Source
 from distractor.names import file_name
 from distractor.numbers import finite_or_none
 from distractor.runs.coverage import coverage_record
+from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import plain_settings, run_manifest
 from distractor.scoring.settings import Settings
@@ -42,7 +43,9 @@ def manifest(
     return {**first, "job": "compare", "task": [one["task"] for one in (first, *others)], "probe": settings_of}
 
 
-def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, Any]:
+def write(
+    folder: RunFolder, results: Sequence[ComparisonResult], figures: FigureSet = FigureSet.MAIN
+) -> dict[str, Any]:
     """Write readings and figures of each task, page and summary, each file completely or not at all; returns the summary."""
     for result in results:
         readings = (
@@ -56,32 +59,37 @@ def write(folder: RunFolder, results: Sequence[ComparisonResult]) -> dict[str, A
             folder.write_reading(file_name(result.task.name, name, reading.source.name), reading.table)
     content = summary(results)
     tasks = [result.task.fingerprint() for result in results]
-    content["figures"] = folder.keep_figures(content, partial(_draw, results), *tasks)
+    plans = plan_figures(results)
+    choice = choose(figures, list(plans))
+    content["figures"] = folder.keep_figures(content, choice, lambda name: plans[name](), *tasks)
     folder.keep_page(partial(_page, folder, results, content), content["figures"]["drawn_from"])
     folder.write_summary(content)
     return content
-
-
-def _draw(results: Sequence[ComparisonResult]) -> "dict[str, Figure]":
-    return {name: figure for result in results for name, figure in figures(result).items()}
 
 
 def _page(folder: RunFolder, results: Sequence[ComparisonResult], content: Mapping[str, Any]) -> "Page":
     return page(results, content["figures"]["names"], folder.manifest)
 
 
-def figures(result: ComparisonResult) -> "dict[str, Figure]":
-    """All figures, by file name."""
+def plan_figures(results: Sequence[ComparisonResult]) -> "dict[str, Callable[[], Figure]]":
+    """How each figure is drawn, by file name: all headline figures, then the next figure of each task, and so on."""
+    of_tasks = [list(_plans(result).items()) for result in results]
+    return {name: draw for each in zip_longest(*of_tasks) for named in each if named for name, draw in [named]}
+
+
+def _plans(result: ComparisonResult) -> "dict[str, Callable[[], Figure]]":
     task = result.task.name
-    drawn = {file_name(task, "behaviour"): draw.behaviour(result)} if result.pairs else {}
+    drawn: dict[str, Callable[[], Figure]] = {}
+    if result.pairs:
+        drawn[file_name(task, "behaviour")] = partial(draw.behaviour, result)
+    for curves in result.training:
+        drawn[file_name(task, "training", curves.name)] = partial(draw.training, result, curves)
+    if any(pair.paths for pair in result.pairs):
+        drawn[file_name(task, "paths")] = partial(draw.paths, result)
     for i, pair in enumerate(result.pairs):
         number = [str(i + 1)] if len(result.pairs) > 1 else []
         for probe, maps in pair.maps_by_probe.items():
-            drawn[file_name(task, "sites", *number, probe)] = draw.sites(result, pair, probe, maps)
-    if any(pair.paths for pair in result.pairs):
-        drawn[file_name(task, "paths")] = draw.paths(result)
-    for curves in result.training:
-        drawn[file_name(task, "training", curves.name)] = draw.training(result, curves)
+            drawn[file_name(task, "sites", *number, probe)] = partial(draw.sites, result, pair, probe, maps)
     return drawn
 
 

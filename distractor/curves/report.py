@@ -13,6 +13,7 @@ from rich.text import Text
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.request import CurveRequest
 from distractor.numbers import number
+from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import origin, plain_settings
 from distractor.runs.tables import FittedTable
@@ -43,26 +44,27 @@ def manifest(
     }
 
 
-def write(folder: RunFolder, judged: JudgedCurve) -> dict[str, Any]:
+def write(folder: RunFolder, judged: JudgedCurve, figures: FigureSet = FigureSet.MAIN) -> dict[str, Any]:
     """Write figures, the curve's numbers, the page and the summary; return the summary."""
     summary = judged.as_dict()
     seeds = [f"seed{seed}" for seed in judged.curve.seeds]
     rows = [[*(row[name] for name in COLUMNS), *row["seeds"].values()] for row in summary["sizes"]]
     folder.write_csv("curve", [*COLUMNS, *seeds], rows)
-    summary["figures"] = folder.keep_figures(summary, partial(_draw, judged))
+    choice = choose(figures, ["shape", *["parts"] * (judged.parts is not None)])
+    summary["figures"] = folder.keep_figures(summary, choice, partial(_draw, judged))
     folder.keep_page(partial(_page, folder, judged, summary), summary["figures"]["drawn_from"])
     folder.write_summary(summary)
     return summary
 
 
-def _draw(judged: JudgedCurve) -> "dict[str, Figure]":
+def _draw(judged: JudgedCurve, name: str) -> "Figure":
     from distractor.curves import figures as plot
     from distractor.runs.parts_figure import parts
 
-    figures = {"shape": plot.shape(judged)}
-    if judged.parts:
-        figures["parts"] = parts(judged.curve, judged.parts)
-    return figures
+    if name == "shape":
+        return plot.shape(judged)
+    assert judged.parts is not None
+    return parts(judged.curve, judged.parts)
 
 
 def _page(folder: RunFolder, judged: JudgedCurve, summary: Mapping[str, Any]) -> "Page":

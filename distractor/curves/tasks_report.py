@@ -9,20 +9,21 @@ from distractor.curves import report
 from distractor.curves.folder_name import folder_name
 from distractor.curves.judge_tasks import JudgedTasks
 from distractor.numbers import p_value
+from distractor.runs.figure_set import FigureSet
 from distractor.runs.folder import RunFolder
 from distractor.runs.tables import FittedTable
 
 
-def write(folder: RunFolder, tasks: JudgedTasks) -> dict[str, Any]:
+def write(folder: RunFolder, tasks: JudgedTasks, figures: FigureSet = FigureSet.MAIN) -> dict[str, Any]:
     """Write one curve into `folder`, or each of several into `tasks/NAME`; return the summary."""
     from distractor.curves.page import overview
 
     if len(tasks.judged) == 1 and not tasks.left_out:
-        return report.write(folder, tasks.judged[0])
+        return report.write(folder, tasks.judged[0], figures)
     summaries: dict[str, Any] = {}
     for judged in tasks.judged:
         name = str(judged.curve.task)
-        summaries[name] = report.write(folder.subfolder("tasks").subfolder(folder_name(name)), judged)
+        summaries[name] = report.write(folder.subfolder("tasks").subfolder(folder_name(name)), judged, figures)
     turns = zip(tasks.p, tasks.p_over_tasks, tasks.turns_over_tasks, strict=True)
     summary = {
         "tasks": summaries,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from distractor.errors import DistractorError, StoreError
 from distractor.files import parquet_bytes, write_bytes, write_text
 from distractor.names import printable, readable
+from distractor.runs.figure_set import FigureChoice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,10 +98,16 @@ class RunFolder:
         write_text(self.path / f"{name}.csv", buffer.getvalue())
 
     def write_figures(self, figures: "Mapping[str, Figure]") -> None:
-        """Write each figure as `figures/<name>.png` and `.svg`. The same figure always gives the same bytes."""
+        """Write each figure as `figures/<name>.png` and `.svg`, and remove others that the last summary lists.
+
+        The same figure always gives the same bytes.
+        """
         for name, figure in figures.items():
             for kind, content in render(figure).items():
                 write_bytes(self.path / "figures" / f"{name}.{kind}", content)
+        for name in set(self._last_figures.get("names", ())) - set(figures):
+            for file in self._files_of([name]):
+                file.unlink(missing_ok=True)
 
     def log(self, line: str) -> None:
         """Append a line to `progress.log`. A run does not fail because its progress cannot be written."""
@@ -112,20 +119,26 @@ class RunFolder:
         write_text(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
 
     def keep_figures(
-        self, summary: Mapping[str, Any], draw: "Callable[[], Mapping[str, Figure]]", *drawn_from: str
+        self,
+        summary: Mapping[str, Any],
+        choice: FigureChoice,
+        draw: "Callable[[str], Figure | None]",
+        *drawn_from: str,
     ) -> dict[str, Any]:
-        """Draw the figures of a run, unless the same code drew them from the same numbers; return their record.
+        """Draw the chosen figures of a run, unless the same code drew them from the same numbers; return their record.
 
-        Drawing takes seconds. The numbers are those of the summary and of all tables; `drawn_from` are texts that also
-        decide the figures. The record is the entry `figures` of the summary, by which figures are known again.
+        `draw` gives None for a figure that does not exist. Drawing takes seconds. The numbers are those of the summary and
+        of all tables; `drawn_from` are texts that also decide the figures. The record is the entry `figures` of the
+        summary, by which figures are known again.
         """
-        content = self._figures_hash(summary, drawn_from)
-        names = self._drawn_figures(content)
-        if names is None:
-            figures = draw()
+        content, last = self._figures_hash(summary, choice, drawn_from), self._last_figures
+        names: list[str] = last.get("names", [])
+        if last.get("drawn_from") != content or last.get("sha256") != self._files_hash(names):
+            figures = {name: figure for name in choice.names if (figure := draw(name)) is not None}
             self.write_figures(figures)
             names = list(figures)
-        return self._record_figures(names, content)
+        record = {"set": choice.which.value, "names": names, "left_out": list(choice.left_out)}
+        return {**record, "drawn_from": content, "sha256": self._files_hash(names)}
 
     def keep_page(self, make: "Callable[[], Page]", *made_from: str) -> None:
         """Write `report.html`, unless the folder has the page of the same content.
@@ -149,30 +162,37 @@ class RunFolder:
         parts = [*(text.encode() for text in (*made_from, templates_hash())), self._manifest_bytes]
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
-    def _figures_hash(self, summary: Mapping[str, Any], drawn_from: Sequence[str]) -> str:
-        """Hash of everything that decides a run's figures: summary, tables, matplotlib and the code of this package."""
+    def _figures_hash(self, summary: Mapping[str, Any], choice: FigureChoice, drawn_from: Sequence[str]) -> str:
+        """Hash of all that decides a run's figures: summary, tables, choice, matplotlib and the code of this package."""
         from importlib.metadata import version
 
-        digest = hashlib.sha256(json.dumps([summary, *drawn_from], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([summary, str(choice), *drawn_from], sort_keys=True).encode())
         for path in sorted([*self.path.rglob("*.parquet"), *Path(__file__).parents[1].rglob("*.py")]):
             digest.update(path.read_bytes())
         digest.update(version("matplotlib").encode())
         return digest.hexdigest()[:16]
 
-    def _record_figures(self, names: Sequence[str], figures_hash: str) -> dict[str, Any]:
-        """The part of a summary by which `_drawn_figures` knows the figures again. Raises OSError if one is missing."""
-        files = [self.path / "figures" / f"{name}.{kind}" for name in names for kind in FIGURE_KINDS]
-        content = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
-        return {"names": list(names), "drawn_from": figures_hash, "sha256": content.hexdigest()}
+    def _files_of(self, figures: Sequence[str]) -> list[Path]:
+        return [self.path / "figures" / f"{name}.{kind}" for name in figures for kind in FIGURE_KINDS]
 
-    def _drawn_figures(self, figures_hash: str) -> list[str] | None:
-        """Names of the figures if the last summary lists them under the same `figures_hash` and they are unchanged."""
+    def _files_hash(self, names: Sequence[str]) -> str | None:
+        """The hash of all files of these figures; None if one is missing."""
+        try:
+            hashes = [hashlib.sha256(file.read_bytes()).digest() for file in self._files_of(names)]
+        except OSError:
+            return None
+        return hashlib.sha256(b"".join(hashes)).hexdigest()
+
+    @property
+    def _last_figures(self) -> dict[str, Any]:
+        """What the last summary says of the figures; empty if there is none."""
         try:
             figures = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))["figures"]
-            names: list[str] = figures["names"]
-            return names if names and figures == self._record_figures(names, figures_hash) else None
+            names = figures["names"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
-            return None
+            return {}
+        is_known = isinstance(names, list) and all(isinstance(name, str) and Path(name).name == name for name in names)
+        return figures if is_known else {}
 
     def _has_page(self, content: str) -> bool:
         """Whether the folder has the page of this content, whose hash is in its head."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distractor.errors import StoreError
 from distractor.files import parquet_bytes, read_parquet, write_text
+from distractor.runs.figure_set import FigureChoice
 from distractor.runs.folder import ORIGIN, PAGE, RunFolder, opening_again
 from distractor.runs.same_results import (
     CLOSE,
@@ -87,12 +88,16 @@ class PageFolder(RunFolder):
         self._check(path, difference_of_summaries(before, after, gained=True))
 
     def keep_figures(
-        self, summary: Mapping[str, Any], draw: "Callable[[], Mapping[str, Figure]]", *drawn_from: str
+        self,
+        summary: Mapping[str, Any],
+        choice: FigureChoice,
+        draw: "Callable[[str], Figure | None]",
+        *drawn_from: str,
     ) -> dict[str, Any]:
         """The record of the figures that the folder has."""
         record = read_json(self.path / "summary.json").get("figures") or {}
         names = [name for name in record.get("names", ()) if (self.path / "figures" / f"{name}.svg").is_file()]
-        return {"drawn_from": "", **record, "names": names}
+        return {"drawn_from": "", "left_out": [], **record, "names": names}
 
     def keep_page(self, make: "Callable[[], Page]", *made_from: str) -> None:
         """Collect the page, also if it has not changed."""

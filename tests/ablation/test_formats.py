@@ -120,7 +120,7 @@ def test_parts_are_drawn_if_rounding_puts_a_mean_outside_its_interval(monkeypatc
 
 
 def written_page(result: WrittenResult) -> Outline:
-    return Outline(render_page(page_of_written(result, {})))
+    return Outline(render_page(page_of_written(result, [], {})))
 
 
 def test_the_page_of_a_written_format_has_its_share_and_every_text() -> None:
@@ -146,7 +146,7 @@ def test_the_page_of_formats_warns_of_unequal_shots_first_and_links_to_each_form
         over_sizes(many_items(60, form), [0.1, 0.5, 0.9], [1] * 3) for form in (Format("generate", 1), Format("cot"))
     ]
     curves = [format_curve(result) for result in results]
-    outline = Outline(render_page(page_of_formats(results, curves, dip_sentences(results), MANIFEST)))
+    outline = Outline(render_page(page_of_formats(results, curves, dip_sentences(results), ["formats"], MANIFEST)))
     caution = outline.text.index(
         "Caution: the formats differ in the number of worked examples (generate, 1 shot 1, cot 0)"
     )

@@ -34,8 +34,8 @@ FILES = {
     "knock-out": CELLS + 2,
     "results": CELLS + 4,
     "reading": 23,
-    "page": 35,
-    "summary": 36,
+    "page": 33,
+    "summary": 34,
 }
 """The number of the file, in writing order from 1, during which a run is killed."""
 

@@ -188,7 +188,8 @@ def test_shares_at_a_limit_have_intervals_that_reach_inwards(results: ProbeResul
 def drawn(results: ProbeResults) -> Mapping[str, Any]:
     """All figures of the larger model."""
     of_large = {name: readings[1:] for name, readings in results.readings.items()}
-    return report.figures(replace(results, readings=of_large), item=TASK.items[3].id)
+    plans = report.plan_figures(replace(results, readings=of_large), item=TASK.items[3].id)
+    return {name: plan.draw() for name, plan in plans.items()}
 
 
 def test_every_reading_has_a_figure_that_fits_its_page(results: ProbeResults, drawn: Mapping[str, Any]) -> None:
@@ -207,7 +208,7 @@ def test_steps_are_not_drawn_as_seeds(results: ProbeResults) -> None:
     )
     ablation = zip(results.readings["ablation"], scores, strict=True)
     readings = {"ablation": tuple(replace(reading, source=one.source) for reading, one in ablation)}
-    assert "across" not in report.figures(replace(results, scores=scores, readings=readings))
+    assert "across" not in report.plan_figures(replace(results, scores=scores, readings=readings))
 
 
 def test_marked_cells_are_framed(results: ProbeResults, drawn: Mapping[str, Any]) -> None:
@@ -358,7 +359,8 @@ def test_without_congruent_prompts_other_probes_are_still_read(tmp_path: Path) -
     assert "logit_lens" in read.readings
     assert "congruent" in read.refused["ablation", "one"]
     json.dumps(report.summary(read), allow_nan=False)
-    report.figures(read)
+    for plan in report.plan_figures(read).values():
+        plan.draw()
 
 
 def test_of_many_models_one_must_have_the_head_and_unknown_models_pass(
@@ -377,4 +379,4 @@ def test_of_many_models_one_must_have_the_head_and_unknown_models_pass(
 def test_a_head_that_a_drawn_model_lacks_is_refused(results: ProbeResults) -> None:
     of_small = replace(results, readings={"attention": results.readings["attention"][:1]})
     with pytest.raises(ModelError, match="small has no head L1H0; it has L0H0 to L0H3"):
-        report.figures(of_small, heads=["L1H0"])
+        report.plan_figures(of_small, heads=["L1H0"])

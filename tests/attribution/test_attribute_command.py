@@ -86,3 +86,5 @@ def test_a_run_writes_readings_figures_and_summary_and_repeats_from_the_cache(
     for name in ("manifest.json", "report.html"):  # hold the command as typed
         before.pop(name)
     assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
+    assert type_in([*command, "--figures", "none"]) == 0
+    assert not [name for name in files(tmp_path / "out") if name.startswith("figures/")]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from xarray import DataArray
 import tiny
 from distractor.attribution import figures as draw
 from distractor.attribution import report
+from distractor.attribution.report import FigurePlan
 from distractor.models.source import Source
 from distractor.probing.cells import means_of
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading, stored
 from distractor.runs import colours
 from distractor.runs.colours import CONDITIONS
+from distractor.runs.figure_set import FigureSet
+from distractor.runs.folder import RunFolder
+from distractor.runs.page.blocks import Page
 from distractor.scoring.settings import Settings
 from distractor.text.task import Condition
 from probes import PROBES
@@ -182,8 +187,8 @@ def test_a_waterfall_has_blue_steps_to_the_true_answer_and_orange_ones_to_the_di
     assert "the distractor's (orange)" in " ".join(figure.get_suptitle().split())
 
 
-def test_without_named_probes_few_figures_are_drawn_and_no_control_and_no_failed_estimate(
-    monkeypatch: pytest.MonkeyPatch,
+def test_the_main_figures_are_few_and_have_no_control_and_no_failed_estimate_unless_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     names = [name for name in PROBES if name != "attention"] + ["head_patching__distractor_swapped"]
     failed = {"head_attribution_patching": {**CHANGE, "warning": "the estimate disagrees with exact patching"}}
@@ -192,13 +197,29 @@ def test_without_named_probes_few_figures_are_drawn_and_no_control_and_no_failed
     monkeypatch.setattr(ProbeResults, "cells_of", lambda _, one: means_of(TASK, one.data))
     monkeypatch.setattr(report, "drawn_models", lambda _: ["deep"])
     left_out = {"chance-deep", "head_attribution_patching-deep"}
-    every = report.figures(results)
+    every = list(report.plan_figures(results))
     assert set(every) == {f"{name.replace('__', '.')}-deep" for name in (*names, "waterfall")}
-    few = list(report.figures(results, most=report.FIGURES))
     first = ("logit_lens", "head_patching", "head_patching.distractor_swapped", "ablation")
-    assert few[:4] == [f"{name}-deep" for name in first]
-    assert len(few) == report.FIGURES == 8
-    assert not left_out & set(few)
-    sound = report.figures(results, most=100)
-    assert set(every) - set(sound) == left_out
-    assert list(report.figures(results, item=ITEMS[0], most=1)) == ["waterfall_of_one_item-deep"]
+    assert every[:4] == [f"{name}-deep" for name in first]
+    assert set(every[-2:]) == left_out
+    assert next(iter(report.plan_figures(results, item=ITEMS[0]))) == "waterfall_of_one_item-deep"
+
+    monkeypatch.setattr(report, "summary", lambda _: {})
+    monkeypatch.setattr(
+        "distractor.attribution.page.page",
+        lambda *_: Page(title="", about="", label="", sentences=(), evidence="", warnings=0, sections=()),
+    )
+    monkeypatch.setattr(report, "FIGURES", 2)
+    monkeypatch.setattr(FigurePlan, "draw", lambda _: Figure(figsize=(1, 1)))
+
+    def drawn(results: ProbeResults, which: FigureSet, *, is_named: bool = False) -> list[str]:
+        names: list[str] = report.write(RunFolder(tmp_path), results, which, is_named=is_named)["figures"]["names"]
+        assert {file.stem for file in (tmp_path / "figures").glob("*")} == set(names)
+        return names
+
+    assert drawn(results, FigureSet.ALL) == every
+    assert drawn(results, FigureSet.MAIN) == every[:2]
+    assert drawn(results, FigureSet.NONE) == []
+    chance = replace(results, readings={"chance": results.readings["chance"]})
+    assert drawn(chance, FigureSet.MAIN) == []
+    assert drawn(chance, FigureSet.MAIN, is_named=True) == ["chance-deep"]

@@ -144,7 +144,7 @@ def test_the_figure_shows_what_the_summary_says(results: ProbeResults, seeds: in
     assert [(one["size"], one["label"]) for one in entries] == [
         (name if seeds > 1 else f"{name}/seed0", "override") for name in ("small", "large")
     ]
-    figure = report.figures(made, most=1)["overcoming_over_size"]
+    figure = next(iter(report.plan_figures(made).values())).draw()
     check_page(figure, "over_size")
     pulls, alone, shares, names = panels(figure)
     marks = [(shares, share, *SHARES[share][1:]) for share in ("omega", "kappa")]
@@ -181,20 +181,20 @@ def test_one_size_and_steps_have_no_figure_over_size(results: ProbeResults) -> N
     small = replace(
         results, scores=results.scores[:SEEDS], readings={"overcoming": results.readings["overcoming"][:SEEDS]}
     )
-    assert report.figures(small) == {}
-    assert report.figures(replace(small, strengths=strengths_of(small))) == {}
+    assert report.plan_figures(small) == {}
+    assert report.plan_figures(replace(small, strengths=strengths_of(small))) == {}
     source = results.sources[0]
     steps = [
         replace(scores, source=replace(source, step=step, is_final=False))
         for step, scores in enumerate(results.scores[::SEEDS])
     ]
     readings = [replace(one, source=s.source) for one, s in zip(results.readings["overcoming"], steps, strict=False)]
-    assert report.figures(replace(results, scores=tuple(steps), readings={"overcoming": tuple(readings)})) == {}
+    assert report.plan_figures(replace(results, scores=tuple(steps), readings={"overcoming": tuple(readings)})) == {}
 
 
 def test_it_comes_right_after_the_sites_over_size(results: ProbeResults) -> None:
-    drawn_first = report.figures(replace(results, strengths=strengths_of(results)), most=2)
-    assert list(drawn_first) == ["across", "overcoming_over_size"]
+    drawn_first = list(report.plan_figures(replace(results, strengths=strengths_of(results))))[:2]
+    assert drawn_first == ["across", "overcoming_over_size"]
 
 
 def strengths_of(results: ProbeResults) -> tuple[Strength, ...]:

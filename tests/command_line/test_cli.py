@@ -270,9 +270,19 @@ def test_a_run_prints_numbers_on_stdout_and_progress_on_stderr(
     assert (tmp_path / "out/figures/curves.svg").read_bytes() == before["figures/curves.svg"]
     shown = capsys.readouterr()
     assert "Verdict" in shown.out
-    assert shown.out.splitlines()[-1].endswith(": out")
+    assert shown.out.splitlines()[-1].endswith(": out (more figures: --figures all)")
     assert all(size in shown.out for size in small_ladder.SIZES)
     assert "Verdict" not in shown.err
+
+    # The choice of figures does not make another run.
+    page = (tmp_path / "out/report.html").read_text()
+    assert type_in([*command, "--figures", "none"]) == 0
+    assert not [name for name in files(tmp_path / "out") if name.startswith("figures/")]
+    assert "figures/curves.svg" in page
+    assert "figures/curves.svg" not in (tmp_path / "out/report.html").read_text()
+    capsys.readouterr()
+    assert type_in([*command, "--figures", "few"]) == 2
+    assert "one of 'main'" in capsys.readouterr().err
 
 
 def test_a_users_files_named_like_our_packages_change_nothing(tmp_path: Path) -> None:

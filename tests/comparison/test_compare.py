@@ -194,7 +194,7 @@ def test_progress_counts_every_step_once_even_if_a_probe_fails(tmp_path: Path) -
 
 
 def test_figures_stay_on_their_page(planted: tuple[ComparisonResult, Path]) -> None:
-    drawn = compare_report.figures(planted[0])
+    drawn = {name: draw() for name, draw in compare_report.plan_figures([planted[0]]).items()}
     names = [
         f"{planted[0].task.name}-{kind}" for kind in ("behaviour", "paths", "sites-ablation", "sites-head_patching")
     ]
@@ -321,7 +321,7 @@ def test_along_training_the_path_that_moved_first_is_named(tmp_path: Path, monke
     monkeypatch.setattr(compare_table, "STEPS", 4)
     assert "(4 steps shown; all are in summary.json)" in " ".join(printed(tables(result)).split())
     assert "the true path moves after the distractor's path" in text
-    check_page(compare_report.figures(result)["wired-training-wired-m"], "training")
+    check_page(compare_report.plan_figures([result])["wired-training-wired-m"](), "training")
 
 
 def test_two_steps_of_one_run_are_two_sides_and_match_by_name(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_names_in_figures_leave_out_the_family_that_all_models_share(tmp_path: P
     ):
         result = compared(tmp_path, sources, {})
         assert f"wired: {first.name} → " in printed(tables(result))
-        figure = compare_report.figures(result)["wired-behaviour"]
+        figure = compare_report.plan_figures([result])["wired-behaviour"]()
         check_page(figure, "behaviour")
         assert ("in ladder/quote_repetition" in figure.get_suptitle()) == (second in sources)
         shown = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -491,6 +491,8 @@ def test_a_run_leaves_readings_figures_and_summary_and_gives_the_same_bytes_agai
     for name in ("manifest.json", "report.html"):  # hold the command as typed
         before.pop(name)
     assert {name: (tmp_path / "out" / name).read_bytes() for name in before} == before
+    assert type_in([*command, "--figures", "none"]) == 0
+    assert not [name for name in files(tmp_path / "out") if name.startswith("figures/")]
 
 
 @pytest.mark.usefixtures("_here")

@@ -178,7 +178,8 @@ def test_attribute_warns_in_table_figure_and_summary(tmp_path: Path) -> None:
     results = attribute(planted.task(GROUPS), sources, probes, store=store, settings=settings)
     warning = "the effect depends on the replacement values: L0H3.z in conflict (mean 0.00, zero -2.00, cue-free -2.00)"
     assert f"Warning: {warning}" in " ".join(printed(tables(results)).split())
-    (figure,) = report.figures(results, most=report.FIGURES).values()
+    (plan,) = report.plan_figures(results).values()
+    figure = plan.draw()
     short = re.sub(r" \([^)]*\)", "", warning)  # without the numbers
     assert f"Warning: {short}" in " ".join(figure.get_suptitle().split())
     assert report.summary(results)["readings"]["ablation"][0]["warning"].startswith(warning)

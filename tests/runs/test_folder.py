@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from distractor.errors import ModelError, StoreError
 from distractor.names import printable
+from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder, check_out, open_run, run_hash
 from ordinary_user import as_ordinary_user
 
@@ -70,13 +71,14 @@ def test_equal_figures_have_equal_bytes(tmp_path: Path) -> None:
 def test_figures_are_drawn_again_only_if_something_they_show_has_changed(tmp_path: Path) -> None:
     folder, drawn = RunFolder(tmp_path), []
 
-    def is_drawn(summary: dict[str, int]) -> bool:
-        def draw() -> dict[str, Figure]:
-            drawn.append(1)
-            return {"f": Figure(figsize=(1, 1))}
+    def is_drawn(summary: dict[str, int], which: FigureSet = FigureSet.MAIN) -> bool:
+        def draw(name: str) -> Figure:
+            drawn.append(name)
+            return Figure(figsize=(1, 1))
 
         before = len(drawn)
-        folder.write_summary({**summary, "figures": folder.keep_figures(summary, draw)})
+        choice = choose(which, ["f"], ["g"])
+        folder.write_summary({**summary, "figures": folder.keep_figures(summary, choice, draw)})
         return len(drawn) > before
 
     folder.write_table("results", TABLE)
@@ -93,6 +95,33 @@ def test_figures_are_drawn_again_only_if_something_they_show_has_changed(tmp_pat
     assert not is_drawn({"a": 2})
     (tmp_path / "figures/f.svg").unlink()
     assert is_drawn({"a": 2})
+    assert is_drawn({"a": 2}, FigureSet.ALL)
+    assert (tmp_path / "figures/g.png").is_file()
+    assert not is_drawn({"a": 2}, FigureSet.ALL)
+    (tmp_path / "figures/mine.png").touch()
+    assert is_drawn({"a": 2})
+    assert files(tmp_path / "figures") == {"f.png", "f.svg", "mine.png"}
+    assert not is_drawn({"a": 2}, FigureSet.NONE)
+    assert files(tmp_path / "figures") == {"mine.png"}
+
+
+@pytest.mark.parametrize("names", [["../kept"], [3], "f", None, [["f"]]])
+def test_a_damaged_list_of_figures_removes_nothing(tmp_path: Path, names: object) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / "kept.png").touch()
+    folder.write_summary({"figures": {"names": names}})
+    folder.keep_figures({}, choose(FigureSet.NONE, ["f"]), lambda _: None)
+    assert files(tmp_path) == {"kept.png", "summary.json"}
+
+
+def test_the_main_figures_are_the_first_and_a_figure_may_turn_out_not_to_exist(tmp_path: Path) -> None:
+    main, more = ["a", "b", "c"], ["d"]
+    shown = {which: choose(which, main, more, most=2).names for which in FigureSet}
+    assert shown == {FigureSet.MAIN: ("a", "b"), FigureSet.ALL: ("a", "b", "c", "d"), FigureSet.NONE: ()}
+    record = RunFolder(tmp_path).keep_figures(
+        {}, choose(FigureSet.MAIN, main, more), lambda name: None if name == "b" else Figure(figsize=(1, 1))
+    )
+    assert (record["set"], record["names"], record["left_out"]) == ("main", ["a", "c"], ["d"])
 
 
 @pytest.mark.parametrize("name", ["$x$ and $y", "$\\frac$", "$", "\x1b[31m\x07", "中文", "[red]", "a&b<c"])

@@ -24,6 +24,7 @@ from distractor.comparison.compare import compare
 from distractor.curves import report as curve_report
 from distractor.curves.judge_curve import judge_curve
 from distractor.models.source import Source
+from distractor.runs.figure_set import FigureSet
 from distractor.runs.folder import RunFolder
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -174,7 +175,8 @@ def attribution(folder: Path) -> None:
         for k in range(3)
     ]
     results = under_names(probed("mlp", folder / "model"), sources)
-    attribution_report.write(RunFolder(folder), replace(results, refused={(f"p{HOSTILE}", "m"): HOSTILE}), most=1)
+    refused = replace(results, refused={(f"p{HOSTILE}", "m"): HOSTILE})
+    attribution_report.write(RunFolder(folder), refused, FigureSet.NONE)
 
 
 def comparison(folder: Path) -> None:

@@ -22,14 +22,17 @@ from distractor.text.task import Condition
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FIGURES = {"formats": "all formats in one figure", "parts": "accuracy on each part of the task"}
+
 
 def page(
     results: Sequence[FormatResult],
     curves: Sequence[FormatCurve],
     sentences: Sequence[str],
+    figures: Sequence[str],
     manifest: Mapping[str, Any],
 ) -> Page:
-    """The page of all formats side by side; `sentences` say how deep each dip is."""
+    """The page of all formats side by side; `sentences` say how deep each dip is, `figures` names the run's own."""
     task, items = results[0].task.name, counted(int(results[0].complete.sum()), "item")
     warnings = tuple(f"{curve.form.label}: {curve.why}." for curve in curves if curve.why)
     labels = [curve.label for curve in curves]
@@ -37,7 +40,7 @@ def page(
     files = {
         **{f"{curve.form.slug}/report.html": f"the page of {curve.form.label}" for curve in curves},
         "summary.json": "the curves of all formats and their comparison",
-        "figures/formats.svg": "all formats in one figure",
+        **{f"figures/{name}.svg": FIGURES[name] for name in figures},
     }
     return Page(
         title=f"{task} in {counted(len(curves), 'prompt format')}",

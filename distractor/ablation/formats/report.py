@@ -11,6 +11,7 @@ from distractor.ablation.formats.dip import dip_sentences
 from distractor.ablation.formats.lead import lead
 from distractor.ablation.written import report as written_report
 from distractor.models.source import Source
+from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import run_manifest
 from distractor.runs.precision import precision_caution
@@ -41,15 +42,22 @@ def manifest(
     return {**content, "writer": WRITER, "formats": formats}
 
 
-def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
-    """Write each format's results into its own folder, then the comparison of formats. Returns the summary."""
+FIGURES = ("formats", "parts")
+
+
+def write(folder: RunFolder, results: Sequence[FormatResult], figures: FigureSet = FigureSet.MAIN) -> dict[str, Any]:
+    """Write each format's results into its own folder, then the comparison of formats. Returns the summary.
+
+    The main set of figures has those of the comparison, and the headline figure of as many formats as `MOST` allows.
+    """
     summaries = {}
-    for result in results:
+    for place, result in enumerate(results):
         form = result.task.format
+        subfolder, most = folder.subfolder(form.slug), int(place < MOST - len(FIGURES))
         if isinstance(result, AblationResult):
-            summaries[form.label] = report.write(folder.subfolder(form.slug), result)
+            summaries[form.label] = report.write(subfolder, result, figures, most)
         else:
-            summaries[form.label] = written_report.write(folder.subfolder(form.slug), result)
+            summaries[form.label] = written_report.write(subfolder, result, figures, most)
     curves = [format_curve(result) for result in results]
     content: dict[str, Any] = {
         "task": results[0].task.name,
@@ -59,22 +67,20 @@ def write(folder: RunFolder, results: Sequence[FormatResult]) -> dict[str, Any]:
         "sentences": dip_sentences(results),
         "by_format": summaries,
     }
-    content["figures"] = folder.keep_figures(content, partial(_draw, results, curves))
+    content["figures"] = folder.keep_figures(content, choose(figures, FIGURES), partial(_draw, results, curves))
     folder.keep_page(partial(_page, folder, results, curves, content), content["figures"]["drawn_from"])
     folder.write_summary(content)
     return content
 
 
-def _draw(results: Sequence[FormatResult], curves: Sequence[FormatCurve]) -> "dict[str, Figure]":
+def _draw(results: Sequence[FormatResult], curves: Sequence[FormatCurve], name: str) -> "Figure | None":
     from distractor.ablation.formats import figures as plot
     from distractor.runs.style import extend_headline
 
-    figures = {"formats": plot.formats(curves, results[0].task.name)}
-    if (figure := plot.by_part(results)) is not None:
-        figures["parts"] = figure
-    for figure in figures.values():
+    figure = plot.formats(curves, results[0].task.name) if name == "formats" else plot.by_part(results)
+    if figure is not None:
         extend_headline(figure, precision_caution(results))
-    return figures
+    return figure
 
 
 def _page(
@@ -82,7 +88,7 @@ def _page(
 ) -> "Page":
     from distractor.ablation.formats.page import page
 
-    return page(results, curves, content["sentences"], folder.manifest)
+    return page(results, curves, content["sentences"], content["figures"]["names"], folder.manifest)
 
 
 def _part(results: Sequence[FormatResult], part: str) -> dict[str, Any]:

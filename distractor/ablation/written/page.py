@@ -1,6 +1,6 @@
 """What the page of one format with written answers says: the curve of the share, its numbers, and every text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,12 +28,11 @@ FILES = {
     "summary.json": "every mean with its interval, the shape, and texts without an answer",
     "texts.parquet": "every prompt and text, the answer read from it, and why it has none",
     "results.parquet": "one row per model, condition, item and quantity",
-    "figures/curves.svg": "the figure above in one file",
 }
 
 
-def page(result: WrittenResult, manifest: Mapping[str, Any]) -> Page:
-    """The page of one format in which models write their answers."""
+def page(result: WrittenResult, figures: Sequence[str], manifest: Mapping[str, Any]) -> Page:
+    """The page of one format in which models write their answers, with the names of its `figures`."""
     notes = tuple(written_notes(result))
     judged = result.judged
     level = None if judged.shape is None else 2 if judged.shape.models else 1
@@ -49,7 +48,7 @@ def page(result: WrittenResult, manifest: Mapping[str, Any]) -> Page:
             Section("items", "All items and texts", (_texts(result),)),
             Section("warnings", "Notes and warnings", (Sentences(notes, is_list=True),)),
             Section("method", "Method, to quote", (Quotation(_method(result), bibtex("wei2022", "distractor")),)),
-            *provenance(manifest, FILES),
+            *provenance(manifest, FILES | {f"figures/{name}.svg": "the figure above in one file" for name in figures}),
         ),
     )
 

@@ -1,6 +1,7 @@
 """Writes the run folder of one format with written answers: texts, results, the figure and summary.json."""
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from distractor.ablation.bare import without_examples
 from distractor.ablation.written.answers import SHARES, WrittenResult
+from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.precision import precision_caution
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
@@ -22,31 +24,35 @@ if TYPE_CHECKING:
     from distractor.runs.page.blocks import Page
 
 
-def write(folder: RunFolder, result: WrittenResult) -> dict[str, Any]:
-    """Write all files of one format and return the summary."""
+def write(
+    folder: RunFolder, result: WrittenResult, figures: FigureSet = FigureSet.MAIN, most: int = MOST
+) -> dict[str, Any]:
+    """Write all files of one format and return the summary; the main set of figures has at most `most`."""
     content = summary(result)
     folder.write_table("texts", texts(result))
     folder.write_table("results", results(result))
-    content["figures"] = folder.keep_figures(content, partial(_draw, result))
+    content["figures"] = folder.keep_figures(content, choose(figures, ["curves"], most=most), partial(_draw, result))
     content["results_sha256"] = folder.hash_of("results")
-    folder.keep_page(partial(_page, folder, result), content["figures"]["drawn_from"], result.task.fingerprint())
+    folder.keep_page(
+        partial(_page, folder, result, content), content["figures"]["drawn_from"], result.task.fingerprint()
+    )
     folder.write_summary(content)
     return content
 
 
-def _draw(result: WrittenResult) -> "dict[str, Figure]":
+def _draw(result: WrittenResult, _: str) -> "Figure":
     from distractor.ablation.written.figures import curves
     from distractor.runs.style import extend_headline
 
     figure = curves(result)
     extend_headline(figure, precision_caution([result]))
-    return {"curves": figure}
+    return figure
 
 
-def _page(folder: RunFolder, result: WrittenResult) -> "Page":
+def _page(folder: RunFolder, result: WrittenResult, content: Mapping[str, Any]) -> "Page":
     from distractor.ablation.written.page import page
 
-    return page(result, folder.manifest)
+    return page(result, content["figures"]["names"], folder.manifest)
 
 
 def summary(result: WrittenResult) -> dict[str, Any]:
