@@ -210,12 +210,13 @@ def draw_curve(
     colour: str,
     marker: str,
     line: str = "-",
+    alpha: float = 0.18,
 ) -> None:
     """Draw means with their intervals as a band; sizes without a mean are skipped."""
     defined = {size: mean for size, mean in zip(sizes, means, strict=True) if mean is not None}
     if defined:
         style.line_with_band(
-            axes, list(defined), list(zip(*defined.values(), strict=True)), label, colour, marker, line
+            axes, list(defined), list(zip(*defined.values(), strict=True)), label, colour, marker, line, alpha
         )
 
 
@@ -236,7 +237,7 @@ def _condition_curve(
             errors = np.maximum([mean - low, high - mean], 0)  # rounding may put the mean outside
             axes.errorbar(sizes, mean, errors, color=colour, marker=marker, ms=4, lw=1.4, label=condition.value)
     else:
-        draw_curve(axes, result.n_params, means, condition.value, colour, marker)
+        draw_curve(axes, result.n_params, means, condition.value, colour, marker, alpha=style.MANY_BANDS)
     if condition is Condition.CONFLICT:
         _seed_dots(axes, result, quantity, condition, colours.INK, f"{style.SEEDS} in conflict", beside)
 

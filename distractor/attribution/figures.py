@@ -337,7 +337,7 @@ def _curve_over_size(
 
 def _line(axes: "Axes", cells: "Dataset", label: str, colour: str, marker: str, dashes: str = "-") -> None:
     mean = [cells[name].values for name in ("mean", "low", "high")]
-    style.line_with_band(axes, range(len(mean[0])), mean, label, colour, marker, dashes)
+    style.line_with_band(axes, range(len(mean[0])), mean, label, colour, marker, dashes, style.MANY_BANDS)
 
 
 def _framed(cells: "Dataset") -> ndarray | None:

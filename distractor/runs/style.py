@@ -36,6 +36,7 @@ LETTERS_PER_INCH = 13  # how many letters of a figure's title fit one inch
 FEW_SIZES = 4  # so many sizes have a tick each, if they are apart
 APART = 0.25  # of the axis
 LEAST_EFFECT = 0.5  # nats; scales of sites' effects reach at least as far on both sides
+MANY_BANDS = 0.09  # how opaque the bands of many curves in one panel are
 SEEDS = "single seeds"  # the name of dots in a legend
 
 QUANTITY_TITLES = {
@@ -127,12 +128,19 @@ def in_cell(value: float, reach: float) -> str:
 
 
 def line_with_band(
-    axes: Axes, x: Sequence[float], mean: Sequence[Any], label: str | None, colour: str, marker: str, style: str = "-"
+    axes: Axes,
+    x: Sequence[float],
+    mean: Sequence[Any],
+    label: str | None,
+    colour: str,
+    marker: str,
+    style: str = "-",
+    alpha: float = 0.18,
 ) -> None:
     """A line of means with a band for their intervals; `mean` is (mean, low, high), each one value per `x`."""
     middle, low, high = mean
     axes.plot(x, middle, color=colour, marker=marker, ms=4, lw=1.4, ls=style, label=label)
-    axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+    axes.fill_between(x, low, high, color=colour, alpha=alpha, lw=0)
 
 
 def reference_line(axes: Axes, value: float, *, vertical: bool = False) -> None:

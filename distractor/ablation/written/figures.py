@@ -11,6 +11,7 @@ from distractor.ablation.figures import draw_curve
 from distractor.ablation.written.answers import WrittenResult
 from distractor.runs import colours
 from distractor.runs.style import (
+    MANY_BANDS,
     MARKERS,
     STYLE,
     headline,
@@ -60,7 +61,7 @@ def _share(axes: "Axes", result: WrittenResult, quantity: str) -> None:
     """A share under every condition over size."""
     for c in result.task.conditions:
         means = [result.mean(models, quantity, c) for models in result.sizes]
-        draw_curve(axes, result.n_params, means, c.value, colours.CONDITIONS[c], MARKERS[c])
+        draw_curve(axes, result.n_params, means, c.value, colours.CONDITIONS[c], MARKERS[c], alpha=MANY_BANDS)
     share_axis(axes)
     log_axis(axes, result.n_params, "parameters")
     title, label = SHOWN[quantity]
