@@ -93,6 +93,11 @@ def test_the_peak_is_the_first_highest_of_several_sizes() -> None:
     assert peak_of([("s", 1, 0.5), ("m", 2, None)]) is None
 
 
+@pytest.mark.parametrize(("models", "is_control"), [("ladder", True), ("ladder/a/4x1/seed0", True), ("opt", False)])
+def test_embedded_models_are_called_a_control(models: str, is_control: bool, tmp_path: Path) -> None:
+    assert ("positive control" in index(tmp_path, row("a", models, "supported")).evidence) == is_control
+
+
 def damaged(content: Any, wrong: Any) -> Iterator[Any]:
     """The content with one value at a time replaced by a wrong one; of a list, only its first values."""
     yield wrong

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from distractor.errors import DistractorError
+from distractor.models.source import EMBEDDED
 from distractor.numbers import counted
 from distractor.runs.index.found import FoundRun
 from distractor.runs.index.row import IndexRow, Rows
@@ -14,6 +15,7 @@ from distractor.runs.page.blocks import AnswerCell, Cell, LinkCell, Page, Sectio
 
 HEADINGS = ("run", "result", "command", "task", "models", "format", "peak of preference\n(parameters)", "date (UTC)")
 EVIDENCE = "Each result is about the models and items of its own run; the run's page says what it is evidence for."
+CONTROL = f" Results of the family {EMBEDDED} are a positive control: no evidence about pretrained models."
 Line = tuple[FoundRun, IndexRow | None]
 
 
@@ -33,12 +35,13 @@ def index_page(runs: Sequence[FoundRun], home: Path, rows_of: Mapping[str, Rows]
         *([Section("verdicts", "Verdicts by task and models", tuple(grid))] if grid else []),
     ]
     tasks = {row.task for _, row in found}
+    has_control = any(row.models.partition("/")[0] == EMBEDDED for _, row in found)
     return Page(
         title=f"Runs in the folder {home.name}",
         about=f"distractor report: {counted(len(runs), 'run')}, {counted(len(tasks), 'task')}",
         label=", ".join(f"{n} {label}" for label, n in verdicts.items()) or counted(len(runs), "run"),
         sentences=tuple(unusable),
-        evidence=EVIDENCE,
+        evidence=EVIDENCE + CONTROL * has_control,
         sections=tuple(sections),
     )
 
