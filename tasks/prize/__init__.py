@@ -11,7 +11,7 @@ from distractor.errors import TaskError, nearest
 from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row, read_rows
-from . import hindsight, neqa, quotes, redefine
+from . import hindsight, memo, neqa, patterns, quotes, redefine
 from .release import BY_NAME, FILES, ReleaseFile, difference, find, hash_of, identify
 
 __all__ = ["NAMES", "derived_from", "describe", "locate", "read"]
@@ -27,6 +27,9 @@ DERIVED: dict[str, tuple[str, Derive]] = {
     "hindsight_neglect.verbs_swapped": ("hindsight-neglect", hindsight.verbs_swapped),
     "quote_repetition": ("resisting-correction", quotes.repeated),
     "redefine_math": ("redefine", redefine.redefined),
+    "memo_trap": ("memo-trap", memo.sayings),
+    "memo_trap.word_in_opening": ("memo-trap", memo.word_in_opening),
+    "pattern_matching": ("pattern-matching-suppression", patterns.suppressed),
 }
 """{task: (the release's name of its file, the rule)}. A dot separates the name of a variant."""
 

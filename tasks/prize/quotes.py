@@ -43,6 +43,7 @@ def repeated(rows: Sequence[Row], source: str) -> Task:
         question="Is an altered famous quote completed with its original ending?",
         items=tuple(items),
         source=source,
+        starts_at_chance=False,
         left_out={"the prompt does not start an earlier sentence again": tuple(left_out)} if left_out else {},
     )
 

@@ -187,7 +187,7 @@ def test_a_file_of_200_megabytes_is_refused_in_little_memory_and_time(
         ("notes.txt", "neither a data file"),
         ("negation", "task 'negation': did you mean negation_qa?"),
         ("negation_qa.swapped", "did you mean negation_qa.options_swapped"),
-        ("memo_trap", "did you mean memo-trap?"),
+        ("memo_tarp", "did you mean memo_trap?"),
         ("memo-trap", "there is no file memo-trap_classification.jsonl here"),
         ("neqa", "https://github.com/inverse-scaling/prize"),
     ],
