@@ -95,6 +95,7 @@ def quote_repetition(seed: int = 0, options: bool = False) -> Task:
         question="Is an altered famous quote completed with its original ending?",
         items=tuple(_with_options(item, index // 2 % 2 == 0) for index, item in enumerate(items)) if options else items,
         source="tasks/quotes.py",
+        starts_at_chance=False,
         layout=OFFERED_LAYOUT if options else LAYOUT,
         lead="\nThe answer is",
         closing=".",

@@ -293,5 +293,6 @@ class SizeCurves:
             preference_true_only=get(("distractor_preference", Condition.TRUE_ONLY)),
             accuracy_distractor_only=get(("accuracy", Condition.DISTRACTOR_ONLY)),
             true_only_is_pure=task.true_only_is_pure,
+            starts_at_chance=task.starts_at_chance,
             n_effective=self.n_effective,
         )

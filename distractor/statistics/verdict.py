@@ -53,6 +53,7 @@ PARTS = {
     "distractor_only_above_chance": "accuracy in distractor_only",
     "true_over_distractor_at_top": "T − D at the largest size",
     "from_chance": "smallest size: preference",
+    "distractor_only_from_chance": "smallest size: accuracy in distractor_only",
     "to_mastery": "largest size: accuracy",
 }
 """Each part of the claim in words, as in the printed table."""
@@ -69,8 +70,9 @@ class Evidence:
 
     `preference` (for the distractor's answer) and `accuracy` are in `conflict`; the pulls T and D are in nats. None means
     that the condition was not run. `true_only_is_pure`: the task's `true_only` shows the true task without the distractor
-    cue. In negation_qa it does not, and only `neutral` is a control without the cue. `n_effective` is the effective
-    number of groups, if they differ in size (see `effective_groups`).
+    cue. In negation_qa it does not, and only `neutral` is a control without the cue. `starts_at_chance`: small models are at
+    chance in `conflict`. Where they copy, a range begins early enough if the smallest size is at chance in
+    `distractor_only`. `n_effective` is the effective number of groups, if they differ in size (see `effective_groups`).
     """
 
     sizes: tuple[Size, ...]
@@ -82,6 +84,7 @@ class Evidence:
     preference_true_only: SameGroupMeans | None = None
     accuracy_distractor_only: SameGroupMeans | None = None
     true_only_is_pure: bool = True
+    starts_at_chance: bool = True
     n_effective: float | None = None
 
     def __post_init__(self) -> None:
@@ -211,8 +214,9 @@ class Rule:
     """The constants of the rule, which are fixed before a run and recorded with it.
 
     δ (probability) and δ_D (nats) are the smallest rise and pull of interest. A range runs "from chance" if the
-    interval of the smallest size's preference is within `chance_margin` of `chance`, and "to mastery" if the interval
-    of the largest size's accuracy is above `mastery`. (Near chance, a gap of .01 nats can make accuracy 0 or 1.)
+    interval of the smallest size's preference (`Evidence.starts_at_chance`) or accuracy in `distractor_only` is within
+    `chance_margin` of `chance`, and "to mastery" if the interval of the largest size's accuracy is above `mastery`. (Near
+    chance, a gap of .01 nats can make accuracy 0 or 1.)
     """
 
     delta: float = DELTA
@@ -300,7 +304,11 @@ def _parts(evidence: Evidence, level: Level, at: int, at_peak: AtPeak, at_size: 
     overtakes = at_size(evidence.true_pull - evidence.distractor_pull, last, False)
     add("true_over_distractor_at_top", Above(0), overtakes, "T − D, in nats,", top)
     near = Within(rule.chance - rule.chance_margin, rule.chance + rule.chance_margin)
-    add("from_chance", near, at_size(evidence.preference, 0, True), "preference", bottom)
+    if evidence.starts_at_chance:
+        add("from_chance", near, at_size(evidence.preference, 0, True), "preference", bottom)
+    else:
+        first = None if alone is None else at_size(alone, 0, True)
+        add("distractor_only_from_chance", near, first, "accuracy in distractor_only", bottom)
     add("to_mastery", Above(rule.mastery), at_size(evidence.accuracy, last, True), "accuracy in conflict", top)
     return parts
 
@@ -324,13 +332,14 @@ def _call(parts: list[ClaimPart], level: Level, rule: Rule) -> Call:
     """The label by the rule, and the reason."""
     by_name = {part.name: part for part in parts}
     holds = {name: part.holds for name, part in by_name.items()}
+    starts = holds["from_chance" if "from_chance" in holds else "distractor_only_from_chance"]
     size = by_name["distractor_pull_at_peak"].number
     controls = [part for name, part in by_name.items() if name.startswith("more_than_") and part.number is not None]
     too_early = Call("undetermined", "the range ends before recovery", "end", "before recovery")
     contradicts = "contradict", "the hypothesis"
     if holds["rise_and_fall"] is False:
         none = f"no rise and fall of {rule.delta:g}"
-        if holds["from_chance"] is True and holds["to_mastery"] is True:
+        if starts is True and holds["to_mastery"] is True:
             return Call("contradicted", f"{none} from chance to {rule.mastery:g} accuracy", *contradicts)
         if holds["to_mastery"] is True:
             why = "but the range does not clearly start at chance"

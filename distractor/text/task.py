@@ -117,7 +117,8 @@ class Task:
     `layout` is a regular expression that matches every prompt. Its named groups are the *roles* of the prompt's parts
     (`cue`, `first`, …); roles match positions between prompts. `true_only_is_pure` says that `true_only` contains
     nothing of the distractor task and can serve as a control. `distractor_only_is_pure` says that `distractor_only` differs
-    from `neutral` by the distractor's cue alone. `left_out` lists source rows that gave no item:
+    from `neutral` by the distractor's cue alone. `starts_at_chance` is False where small models copy: they are right in
+    `conflict` before they know the distractor task. `left_out` lists source rows that gave no item:
     {reason: names}. `caution` is a sentence that every report of this task repeats.
 
     The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
@@ -134,6 +135,7 @@ class Task:
     right: Mapping[Condition, Answer | None] = field(default_factory=lambda: RIGHT)
     true_only_is_pure: bool = True
     distractor_only_is_pure: bool = True
+    starts_at_chance: bool = True
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     caution: str = ""
     lead: str = " The answer is"

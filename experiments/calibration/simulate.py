@@ -138,6 +138,14 @@ def _late(x: ndarray) -> ndarray:
     return 7.0 * _sigmoid(18 * (x - 0.72))
 
 
+COPYING = 4.5  # nats: small models that copy are right nearly always
+
+
+def _copied(x: ndarray) -> ndarray:
+    """What small models that copy add to T."""
+    return COPYING * _sigmoid(40 * (0.15 - x))
+
+
 def _swell(x: ndarray) -> ndarray:
     return 2.0 * np.exp(-(((x - 0.45) / 0.15) ** 2))
 
@@ -152,13 +160,20 @@ WORLDS = {
     "monotone": "contradicted",
     "chance throughout": "undetermined",
     "truncated range": "undetermined",
+    "copying, distractor": "supported",
+    "copying, monotone": "contradicted",
+    "copying, starts at the peak": "undetermined",
+    "copying, starts after recovery": "undetermined",
 }
 """The right label of each world.
 
 In "incapacity everywhere" the dip is as deep without the distractor cue. In "faint distractor" a label prior makes the dip,
 and the distractor pull is .12 nats, below δ_D. In "hardly more than without" it is .3 nats, which adds less than δ to the
-effect of a stronger prior.
+effect of a stronger prior. In the worlds of copying, the smallest models are right because they copy
+(`Evidence.starts_at_chance` is False).
 """
+
+STARTS = {"copying, starts at the peak": 0.5, "copying, starts after recovery": 0.85}  # x at the smallest size
 
 FAINT = {"faint distractor": (0.12, 1.0), "hardly more than without": (0.3, 1.75)}  # pull in nats, prior
 
@@ -182,9 +197,15 @@ def planted(
     zero = np.zeros_like(x)
     if world == "truncated range":
         x = 0.55 * x
+    start = STARTS.get(world, 0.0)
+    x = start + (1 - start) * x
+    is_copying = world.startswith("copying")
     pull_true = {"inverted cue": _late(x) - _swell(x), "chance throughout": zero}.get(world, _late(x))
+    if is_copying:
+        pull_true = pull_true + (COPYING if world == "copying, monotone" else _copied(x))
     faint, prior = FAINT.get(world, (0.0, 1.0))
-    pull_distractor = _early(x) if world in ("distractor", "truncated range") else faint * _early(x) / 2
+    has_distractor = world in ("distractor", "truncated range") or (is_copying and world != "copying, monotone")
+    pull_distractor = _early(x) if has_distractor else faint * _early(x) / 2
     bias = prior * _swell(x) if world in ("label prior", "incapacity everywhere", *FAINT) else zero
 
     def vary(pull: ndarray) -> ndarray:
@@ -216,4 +237,5 @@ def planted(
         preference_neutral=by_group(_sigmoid(-neutral)) if measured else None,
         preference_true_only=by_group(_sigmoid(-true_only)),
         accuracy_distractor_only=by_group((alone < 0).astype(float)),
+        starts_at_chance=not is_copying,
     )

@@ -286,3 +286,17 @@ def test_evidence_that_does_not_match_is_refused() -> None:
     broken[1, 2, 3] = np.nan
     with pytest.raises(ScalingError, match=r"distractor_pull at seed 1, size 5,120 \(index 2\), group 3 is nan"):
         replace(full, distractor_pull=broken)
+
+
+@pytest.mark.parametrize("name", [name for name in WORLDS if name.startswith("copying")])
+def test_where_small_models_copy_the_range_begins_at_chance_on_the_distractor_alone(name: str) -> None:
+    """Preference is low in the smallest models of every such world, and after recovery: it cannot tell them apart."""
+    evidence = world(name, groups=200)
+    found = judged(evidence)
+    assert found.label == WORLDS[name]
+    parts = holds(found, 2)
+    assert "from_chance" not in parts
+    assert parts["distractor_only_from_chance"] is (not name.startswith("copying, starts"))
+    if name == "copying, monotone":
+        assert judged(replace(evidence, starts_at_chance=True)).label == "undetermined"
+        assert judged(replace(evidence, accuracy_distractor_only=None)).label == "undetermined"
