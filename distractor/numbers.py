@@ -82,3 +82,15 @@ def duration(seconds: float) -> str:
             parts.append((left // size, unit))
             left %= size
     return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def flop(count: float) -> str:
+    """A number of floating-point operations in words.
+
+    >>> flop(0), flop(999), flop(2.5e9)
+    ('nothing', '999 FLOP', '2.5 GFLOP')
+    """
+    for power, name in ((15, "PFLOP"), (12, "TFLOP"), (9, "GFLOP"), (6, "MFLOP")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {name}"
+    return "nothing" if count == 0 else f"{count:.0f} FLOP"

@@ -1,7 +1,7 @@
 """What a command computes: its steps, how far the present one is, and the time left."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -196,6 +196,12 @@ class Work:
         if step is not None:
             self._remove(step)
 
+    def add(self, steps: Sequence[Step]) -> None:
+        """More steps are needed."""
+        self.steps = [*self.steps, *steps]
+        self.left = [*self.left, *(step for step in steps if not step.is_cached)]
+        self._models |= {step.model for step in self.left if step.model}
+
     def skip(self, model: str, what: str) -> None:
         """A step is not needed after all."""
         for step in [step for step in self.left if (step.model, step.what) == (model, what)]:
@@ -277,6 +283,12 @@ def skip(model: str, what: str) -> None:
     """A step is not needed."""
     if work := _current.get():
         work.skip(model, what)
+
+
+def add_steps(steps: Iterable[Step]) -> None:
+    """More steps are needed than were planned."""
+    if work := _current.get():
+        work.add(list(steps))
 
 
 def stage(what: str) -> None:

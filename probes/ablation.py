@@ -132,6 +132,10 @@ class Ablation(Knockout):
         """The same ablation of every component."""
         return replace(self, screening=None)
 
+    def screened(self, screening: Screening) -> "Ablation":
+        """The same ablation with this screening."""
+        return replace(self, screening=screening)
+
     def knock_out(self, sites: Sequence[Site], random_sets: int = 0, groups: Sequence[str] = ()) -> "Ablation":
         """The same ablation of these sites together, with its own kind of replacement value."""
         return replace(self, together=tuple(sites), random_sets=random_sets, groups=tuple(groups), compared=())
@@ -176,24 +180,26 @@ class Ablation(Knockout):
         self, run: "Run", screening: Screening, sites: Sequence[Site], kinds: Sequence[AblationKind]
     ) -> "DataArray":
         """The effects of the sites that screening picks."""
+        import numpy as np
         import torch
 
-        picked = screening.pick(mean_estimates(run, self, kinds, sites))
+        picked, names = screening.pick(mean_estimates(run, self, kinds, sites), sites), list(map(str, sites))
+        attributes = _attributes(run, self.kind) | {"absent": "not measured: its estimated effect is small"}
+        if picked.are_only_estimated:
+            nothing = picked.spread(np.zeros((0, *run.gap.shape)))
+            estimates = {"estimates": picked.estimates.tolist()}
+            return run.reading("ablation", nothing, {"component": names}, **attributes, **estimates)
         replacements, largest = Replacements(run, self, kinds, by_layer=True), sorted(picked.largest[:MOST_COMPARED])
         of_site = {
             k: replacements.effects([sites[k]], None if k in largest else 1).double().cpu() for k in picked.measured
         }
         compared = torch.stack([of_site[k] for k in largest], 1)
         table = torch.stack([of_site[k][0] for k in picked.measured]).numpy()
-        attributes = _attributes(run, self.kind) | {
-            "absent": "not measured: its estimated effect is small",
-            "screening": picked.report(sites, table.mean(-1).T, _least(run)),
-        }
+        attributes["screening"] = picked.report(sites, table.mean(-1).T, _least(run))
         if len(kinds) > 1:
-            names = [str(sites[k]) for k in largest]
             tables = dict(zip(kinds, compared.numpy(), strict=True))
-            attributes |= _comparison(run, names, self.kind, tables)
-        return run.reading("ablation", picked.spread(table), {"component": list(map(str, sites))}, **attributes)
+            attributes |= _comparison(run, [names[k] for k in largest], self.kind, tables)
+        return run.reading("ablation", picked.spread(table), {"component": names}, **attributes)
 
     def _with_random_sets(self, every: Sequence[Site]) -> list[tuple[Site, ...]]:
         import numpy as np

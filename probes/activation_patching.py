@@ -55,6 +55,10 @@ class ActivationPatching(PairProbe):
 
     screening: Screening | None = None
 
+    def screened(self, screening: Screening) -> "ActivationPatching":
+        """The same patches with this screening."""
+        return replace(self, screening=screening)
+
     @property
     def unscreened(self) -> "ActivationPatching":
         """The same patches of every site."""
@@ -85,6 +89,8 @@ class ActivationPatching(PairProbe):
 
     def __call__(self, run: "Run") -> "DataArray":
         """The change of each item's gap, site by site."""
+        import numpy as np
+
         from distractor.probing.patching_map import PatchingMap
         from distractor.statistics.agreement import SMALL
 
@@ -95,6 +101,16 @@ class ActivationPatching(PairProbe):
         if not self._is_screened(cells):
             cells = PatchingMap.of(run, self.parts, self.roles)
         nodes, picked = cells.nodes, self._picked(cells) if self._is_screened(cells) else None
+        if picked is not None and picked.are_only_estimated:
+            nothing = picked.spread(np.zeros((0, 2, len(run.batch.items))))
+            return cells.reading(
+                nothing,
+                {},
+                name="activation_patching",
+                origin=f"gradients of {run.model.name}",
+                absent="not measured",
+                estimates=picked.estimates.tolist(),
+            )
         effects, notes = cells.exact(nodes if picked is None else [nodes[k] for k in picked.measured])
         values, attributes = effects.cpu().numpy(), dict[str, Any](notes)
         if picked is not None:
@@ -137,4 +153,4 @@ class ActivationPatching(PairProbe):
         assert self.screening is not None
         effects = first_order_effects(cells.run.model, cells.run.batch, cells.layers)
         estimates = torch.stack([cells.at(node, effects)[0].mean(-1) for node in cells.nodes], -1)
-        return self.screening.pick(estimates.cpu().numpy())
+        return self.screening.pick(estimates.cpu().numpy(), [site for site, _ in cells.nodes])

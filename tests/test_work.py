@@ -7,7 +7,18 @@ import pytest
 
 from distractor.command_line.progress import ProgressLines, Shown
 from distractor.runs.folder import LOG, RunFolder
-from distractor.work import Event, Step, Work, expect_tokens, follow, record_share, record_tokens, stage, working_on
+from distractor.work import (
+    Event,
+    Step,
+    Work,
+    add_steps,
+    expect_tokens,
+    follow,
+    record_share,
+    record_tokens,
+    stage,
+    working_on,
+)
 
 pytestmark = pytest.mark.quick
 LARGE = 10_000_000.0  # parameters, so many that the fixed cost of small models does not count
@@ -206,3 +217,15 @@ def test_lines_before_the_folder_is_known_are_logged_too(tmp_path: Path) -> None
     logged = (tmp_path / LOG).read_text().splitlines()
     assert len(logged) == 2
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  figures", logged[1])
+
+
+def test_more_steps_may_be_needed() -> None:
+    clock = Clock()
+    first, second = steps_of(1)
+    with follow(Work([first], clock=clock)) as work:
+        compute(work, clock, first, 2.0)
+        assert (work.fraction, work.models) == (1, (1, 1))
+        add_steps([second])
+        assert (work.fraction, work.seconds_left, work.models) == (0.5, 2, (0, 1))
+        compute(work, clock, second, 2.0)
+        assert (work.done, work.left) == (2, [])

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from distractor.ablation.bare import bare_task
 from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
+from distractor.numbers import flop
 from distractor.probing.readings import KNOCKOUTS
 from distractor.probing.steps import extent_of
-from distractor.scoring.prompt_tokens import CountTokens, TokenCounter, estimate_tokens
+from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
 from distractor.scoring.settings import Settings
 from distractor.scoring.steps import score_steps
 from distractor.scoring.store import Store
@@ -37,8 +38,8 @@ class Plan:
     """The amount of computation of a run, and the minimum detectable dip.
 
     A cell is one model under one condition; `cached` cells are in the store. `tokens` and `flops` (2 × parameters ×
-    tokens) count the cells that are not cached. `knockout_flops` is the cost of the knock-outs in the largest model;
-    those in the model at the peak cost at most the same. `dip` is the smallest fall and rise that level 1 detects with
+    tokens) count the cells that are not cached. `knockout_flops` is the cost of the knock-outs (`run_steps`).
+    `dip` is the smallest fall and rise that level 1 detects with
     power 0.8 if item groups vary by `item_sd`. `dip_level_2` is the minimum detectable dip at level 2 if seeds vary by
     `SEED_SD`; it needs three seeds of every size.
 
@@ -65,14 +66,14 @@ class Plan:
         """The plan in words, for the terminal."""
         quantity, limit = ("distractor share", "at most ") if self.is_written else ("distractor preference", "")
         content = (
-            "texts" if self.is_written else f"scores, {_flops(self.knockout_flops)} for knock-outs that are not cached"
+            "texts" if self.is_written else f"scores, {flop(self.knockout_flops)} for knock-outs that are not cached"
         )
         lines = [
             f"models:    {self.models}",
             f"items:     {self.items} in {self.groups} groups",
             f"cells:     {self.cells} ({self.cached} cached)",
             f"tokens:    {limit}{self.tokens:,}",
-            f"cost:      {limit}{_flops(self.flops)} for {content}",
+            f"cost:      {limit}{flop(self.flops)} for {content}",
         ]
         if self.dip is None:
             return [*lines, f"minimum detectable dip: not defined, a curve needs at least {MIN_SIZES} sizes"]
@@ -95,7 +96,7 @@ def run_steps(
 ) -> list[Step]:
     """The steps of `ablate` or `ablate_written`, for its progress and its plan.
 
-    Knock-outs are those in the largest model, twice: in the model at the peak they cost at most the same.
+    Knock-outs are those in the largest model, and in one of the middle size: the one at the peak is not known yet.
     """
     steps = list(score_steps(task, sources, store, settings, count))
     if bare := bare_task(task):
@@ -103,20 +104,17 @@ def run_steps(
         biggest = [source for source in sources if parameters_of(source) == most]
         steps += score_steps(bare, biggest, store, settings, count, only=[Condition.CONFLICT])
     if knockout is not None and not task.format.is_written:
-        largest = max(sources, key=parameters_of)
-        cost, n_params = knockout.cost(extent_of(task, largest, count)), parameters_of(largest)
-        models = min(2, len({parameters_of(source) for source in sources}))
-        steps += [Step("", KNOCKOUTS, cost, n_params, len(task.items), kind="probe") for _ in range(models)]
+        by_size = sorted({parameters_of(source): source for source in sources}.items())
+        for n_params, source in dict([by_size[len(by_size) // 2], by_size[-1]]).items():
+            cost = knockout.cost(extent_of(task, source, count))
+            steps.append(Step("", KNOCKOUTS, cost, n_params, len(task.items), kind="probe"))
     return steps
 
 
-def plan(
-    task: Task, sources: Sequence[Source], store: Store, settings: Settings, *, knockout: "Probe | None" = None
-) -> Plan:
-    """Count what a run would compute."""
+def plan(task: Task, sources: Sequence[Source], steps: Sequence[Step]) -> Plan:
+    """Count what the steps of a run (`run_steps`) compute, and what the run can detect."""
     is_written = task.format.is_written
     item_sd = SHARE_SD if is_written else PREFERENCE_SD
-    steps = run_steps(task, sources, knockout, store, settings, TokenCounter())
     scored = [step for step in steps if step.kind != "probe"]
     missing = [step for step in scored if not step.is_cached]
     seeds_of: dict[int | Path, set[int | None]] = {}
@@ -146,10 +144,3 @@ def plan(
         dip_level_2=level_2,
         is_written=is_written,
     )
-
-
-def _flops(count: float) -> str:
-    for power, name in ((15, "PFLOP"), (12, "TFLOP"), (9, "GFLOP"), (6, "MFLOP")):
-        if count >= 10**power:
-            return f"{count / 10**power:.1f} {name}"
-    return "nothing" if count == 0 else f"{count:.0f} FLOP"

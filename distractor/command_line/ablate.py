@@ -11,10 +11,11 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_package, find_task, ladder_task
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import folder_line, print_json, run_folder
+from distractor.command_line.running import folder_line, print_json, print_plan, run_folder
 from distractor.command_line.terminal import say
 from distractor.runs.figure_set import FigureSet
 from distractor.runs.tables import console
+from distractor.work import Step
 
 if TYPE_CHECKING:
     from distractor.ablation.ablate import AblationResult
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from distractor.text.task import Task
 
 app = typer.Typer()
+FIGURES_DRAWN = 9  # with those of the page; for the time in a plan
 
 
 @command(
@@ -48,7 +50,12 @@ def ablate(
         ),
     ] = False,
     plan: Annotated[
-        bool, opt.option(opt.METHOD, "Print cost and minimum detectable dip; run nothing.", "--plan")
+        bool,
+        opt.option(
+            opt.METHOD,
+            "Print time, memory, cost and minimum detectable dip, measured in some seconds; run nothing.",
+            "--plan",
+        ),
     ] = False,
     models: Annotated[
         list[str] | None,
@@ -129,6 +136,7 @@ def ablate(
     from distractor.models.families import find_models
     from distractor.runs.folder import run_hash
     from distractor.runs.manifest import run_manifest
+    from distractor.scoring.prompt_tokens import TokenCounter
     from distractor.scoring.shot_limits import refuse_too_many_shots
     from distractor.scoring.store import Store
     from distractor.statistics.remember import remembering
@@ -147,7 +155,7 @@ def ablate(
     if knockout and (reason := _why_no_knockout(ranked[0])):
         knockout = False
         say(f"Nothing is knocked out: {reason}.", err=True)
-    sources = find_models(models or ["ladder"], task=ladder_task(plain, data), offline=offline or plan)
+    sources = find_models(models or ["ladder"], task=ladder_task(plain, data), offline=offline, is_planned=plan)
     settings = replace(computing.settings(batch_size), mixed_families=mixed_families)
     store = Store(computing.store)
     for source in sources:
@@ -156,11 +164,15 @@ def ablate(
     screened = find_package("probes").KNOCKOUT
     probe = None if not knockout else screened.unscreened if exact else screened
     if plan:
+        count, planned = TokenCounter(), list[Step]()
         for each in tasks:
             if len(tasks) > 1:
                 say(each.format.label, bold=True)
-            for line in plan_run(each, sources, store, settings, knockout=probe).lines():
+            of_task = run_steps(each, sources, probe, store, settings, count)
+            planned += of_task
+            for line in plan_run(each, sources, of_task).lines():
                 say(line)
+        print_plan(planned, tasks, sources, settings, FIGURES_DRAWN * len(tasks), is_long=False)
         return
     is_alone = len(tasks) == 1 and bool(ranked)
     if is_alone:

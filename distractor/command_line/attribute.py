@@ -11,10 +11,11 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task, must_work
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, print_tables, run_folder
+from distractor.command_line.running import print_json, print_plan, print_tables, run_folder
 from distractor.runs.figure_set import FigureSet
 
 app = typer.Typer()
+CHARTS = 4  # on the page, beside figures; for the time in a plan
 
 
 @command(
@@ -47,6 +48,7 @@ def attribute(
             "effects.",
         ),
     ] = None,
+    plan: opt.Plan = False,
     data: opt.OfficialFile = None,
     offline: opt.Offline = False,
     mixed_families: opt.MixedFamilies = False,
@@ -62,17 +64,21 @@ def attribute(
     from distractor.attribution.tables import tables
     from distractor.models.families import find_models
     from distractor.probing.read_probes import check_request, measures_strengths
+    from distractor.scoring.prompt_tokens import TokenCounter
     from distractor.scoring.store import Store
 
     chosen = find_task(task, data, items)
     probes = find_probes(probe)
-    sources = find_models(models, task=ladder_task(chosen, data), offline=offline)
+    sources = find_models(models, task=ladder_task(chosen, data), offline=offline, is_planned=plan)
     settings = replace(computing.settings(), mixed_families=mixed_families)
     heads = head or ()
     check_request(chosen, settings, item=item, heads=heads, halved=measures_strengths(chosen, sources, probes))
     store = Store(computing.store)
-    manifest = report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=heads)
     steps = partial(run_steps, chosen, sources, probes, store, settings)
+    if plan:
+        print_plan(steps(TokenCounter()), [chosen], sources, settings, report.FIGURES + CHARTS)
+        return
+    manifest = report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=heads)
     with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder, show_progress(steps, folder) as shown:
         result = run_probes(chosen, sources, probes, store=store, settings=settings, forgive=not must_work(probe))
         shown.stage(FINAL_STAGE)

@@ -12,11 +12,12 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, print_tables, run_folder
+from distractor.command_line.running import print_json, print_plan, print_tables, run_folder
 from distractor.errors import ModelError, TaskError
 from distractor.runs.figure_set import FigureSet
 
 app = typer.Typer()
+FIGURES_DRAWN = 5  # with those of the page; for the time in a plan
 
 
 @command(
@@ -48,6 +49,16 @@ def compare(
         ),
     ] = None,
     mechanism: Annotated[bool, opt.option(opt.METHOD, "Compare sites too, not only behaviour.")] = True,
+    plan: opt.Plan = False,
+    exact: Annotated[
+        bool,
+        opt.option(
+            opt.METHOD,
+            "Measure every site. Default: in models with many, gradients estimate all, and the largest, edited ones and a "
+            "random sample are measured.",
+            "--exact",
+        ),
+    ] = False,
     items: opt.ItemCount = None,
     data: opt.OfficialFile = None,
     offline: opt.Offline = False,
@@ -64,6 +75,7 @@ def compare(
     from distractor.models.families import find_models
     from distractor.models.source import EMBEDDED
     from distractor.probing.read_probes import check_request
+    from distractor.scoring.prompt_tokens import TokenCounter
     from distractor.scoring.store import Store
 
     if repeated := [name for name, count in Counter(models).items() if count > 1]:
@@ -75,21 +87,29 @@ def compare(
     if repeated := [name for name, count in Counter(each.name for each in tasks).items() if count > 1]:
         raise TaskError(f"two tasks are called {repeated[0]!r}; rename one of the files")
     probes = find_probes(probe or list(PROBES)) if mechanism else {}
+    if exact:
+        probes = {name: one.unscreened for name, one in probes.items()}
     check_probes(probes)
     if len(tasks) > 1 and (embedded := [name for name in models if re.match(rf"{EMBEDDED}(?![^/@])", name)]):
         raise ModelError(
             f"{embedded[0]!r}: embedded models know the words of one task only; compare the tasks one by one"
         )
-    sources = find_models(models, task=ladder_task(tasks[0], data), offline=offline, mixed=True)
-    check_models(sources)
+    sources = find_models(models, task=ladder_task(tasks[0], data), offline=offline, mixed=True, is_planned=plan)
+    if not any(source.is_missing for source in sources):
+        check_models(sources)
     settings = computing.settings()
     for chosen in tasks if probes else ():
         check_request(chosen, settings, halved=is_halved(probes))
     store = Store(computing.store)
+    if plan:
+        count = TokenCounter()
+        steps = [step for chosen in tasks for step in run_steps(chosen, sources, probes, store, settings, count)]
+        print_plan(steps, tasks, sources, settings, FIGURES_DRAWN * len(tasks))
+        return
     manifest = report.manifest(tasks, sources, settings, probes, sys.argv)
     with run_folder(store, out, f"compare-{'+'.join(chosen.name for chosen in tasks)}", manifest) as folder:
-        steps = (step for chosen in tasks for step in run_steps(chosen, sources, probes, store, settings))
-        with show_progress(lambda: steps, folder) as shown:
+        listed = (step for chosen in tasks for step in run_steps(chosen, sources, probes, store, settings))
+        with show_progress(lambda: listed, folder) as shown:
             each = [
                 run_comparison(chosen, sources, probes, store=store, settings=settings, forgive=not probe)
                 for chosen in tasks

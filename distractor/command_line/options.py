@@ -80,6 +80,10 @@ Offline = Annotated[bool, hidden_option(MODELS, "Never use the network.", "--off
 MixedFamilies = Annotated[
     bool, hidden_option(MODELS, "Judge one curve over different architectures or tokenizers.", "--mixed-families")
 ]
+Plan = Annotated[
+    bool,
+    option(METHOD, "Print time, each part's share, memory and cost, measured in some seconds; run nothing.", "--plan"),
+]
 Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
 Figures = Annotated[
     FigureSet,

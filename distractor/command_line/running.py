@@ -1,7 +1,7 @@
 """Shared by commands that compute: the store, the run's folder and the printed summary."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,12 @@ from distractor.command_line.terminal import say
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from distractor.models.source import Source
     from distractor.runs.folder import RunFolder
+    from distractor.scoring.settings import Settings
     from distractor.scoring.store import Store
+    from distractor.text.task import Task
+    from distractor.work import Step
 
 
 @contextmanager
@@ -39,6 +43,22 @@ def print_tables(tables: "Iterable[RenderableType]", folder: Path, figures: Mapp
 def folder_line(what: str, folder: Path, figures: Mapping[str, Any]) -> str:
     """Where the results are, and how to get the figures that were left out."""
     return f"{what}: {folder}" + " (more figures: --figures all)" * bool(figures["left_out"])
+
+
+def print_plan(
+    steps: "Sequence[Step]",
+    tasks: "Sequence[Task]",
+    sources: "Sequence[Source]",
+    settings: "Settings",
+    figures: int,
+    *,
+    is_long: bool = True,
+) -> None:
+    """Measure this machine and print what a run costs: time, the most costly part, memory; if long, also each part's time."""
+    from distractor.runs.plan.cost import cost_of
+
+    for line in cost_of(steps, tasks, sources, settings, figures).lines(is_long=is_long):
+        say(line)
 
 
 def print_json(summary: dict[str, Any]) -> None:

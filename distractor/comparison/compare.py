@@ -16,6 +16,7 @@ from numpy import ndarray
 from distractor.comparison.map_changes import MapChange, map_changes
 from distractor.comparison.matching import MIN_LAYERS, depth_correlation, match_of
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, QuantityKey, SwitchedItem
+from distractor.comparison.screening import ESTIMATES, is_screened, only, own_kinds, screenings
 from distractor.comparison.sides import model_key, pairs_of, sides_of
 from distractor.comparison.steps import MIN_STEPS, PATHS, TrainingCurves, curve
 from distractor.comparison.transfer import transfers
@@ -27,6 +28,7 @@ from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.read_probes import check_request, read_probes
 from distractor.probing.readings import FOREIGN_SITES
+from distractor.probing.screening import Screening, SharedScreening
 from distractor.probing.steps import knockout_steps, reading_steps
 from distractor.probing.strengths import PAIR, Strength, estimated_strength, first_half, patching_pair
 from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
@@ -39,7 +41,7 @@ from distractor.statistics.group_values import count_items
 from distractor.statistics.sign_flips import holm
 from distractor.statistics.standard_errors import effective_groups
 from distractor.text.task import Condition, Task
-from distractor.work import Step, skip
+from distractor.work import Step, add_steps, skip
 
 if TYPE_CHECKING:
     from distractor.probing.probe import Probe
@@ -75,8 +77,6 @@ def compare(
     settings = settings or Settings()
     check_models(sources)
     check_probes(probes)
-    # Screening would measure other sites in each model.
-    probes = {name: probe.unscreened for name, probe in probes.items()}
     if probes:
         check_request(task, settings, halved=is_halved(probes))
     scores = tuple(sweep(task, sources, store, settings))
@@ -150,8 +150,15 @@ def run_steps(
 ) -> list[Step]:
     """The steps of `compare`, for its progress and its plan."""
     steps = list(score_steps(task, sources, store, settings, count))
-    own = _own_kinds(probes)
-    steps += reading_steps(task, sources, own, store, settings, count, measure_strengths=bool(own))
+    own = own_kinds(probes)
+    for source in sources:
+        screened = [name for name, probe in probes.items() if is_screened(source, probe)]
+        read = dict(own)
+        for name in screened:
+            read[name] = own[name].screened(probes[name].screening or Screening())
+        estimated = {ESTIMATES + name: probes[name].screened(SharedScreening()) for name in screened}
+        steps += reading_steps(task, [source], estimated, store, settings, count, measure_strengths=False)
+        steps += reading_steps(task, [source], read, store, settings, count, measure_strengths=bool(own))
     if "ablation" in own:
         members = [side.members for side in sides_of(sources)[0]]
         for pair in pairs_of(len(members)):
@@ -160,21 +167,24 @@ def run_steps(
     return steps
 
 
-def _own_kinds(probes: "Mapping[str, Probe]") -> "dict[str, Probe]":
-    """The probes of every site, each with its own kind of replacement value."""
-    return {name: next(iter(probe.kinds.values()), probe).unscreened for name, probe in probes.items()}
-
-
 def _probed(result: ComparisonResult, probes: "Mapping[str, Probe]", store: Store, forgive: bool) -> ComparisonResult:
     """Reads the probes in each model, each with its own kind of replacement value, and the strength of its sites."""
-    probes = _own_kinds(probes)
+    sources = [scores.source for scores in result.scores]
+    screened = screenings(result.task, sources, probes, store, result.settings)
+    own = own_kinds(probes)
     probe_results: list[ProbeResults | None] = []
     refused: dict[tuple[str, str], str] = {}
-    for scores in result.scores:
+    for model, scores in enumerate(result.scores):
         try:
             read = read_probes(
-                result.task, [scores], probes, store=store, settings=result.settings, forgive=forgive, measure_strengths=True,
-            )  # fmt: skip
+                result.task,
+                [scores],
+                _with_screening(own, model, screened),
+                store=store,
+                settings=result.settings,
+                forgive=forgive,
+                measure_strengths=True,
+            )
         except DistractorError as error:
             if not forgive or isinstance(error, StoreError):
                 raise
@@ -184,7 +194,19 @@ def _probed(result: ComparisonResult, probes: "Mapping[str, Probe]", store: Stor
             refused |= read.refused
             probe_results.append(read)
     strengths = [None if read is None else _strength(read) for read in probe_results]
-    return replace(result, probe_results=tuple(probe_results), strengths=tuple(strengths), refused=refused)
+    return replace(
+        result, probe_results=tuple(probe_results), strengths=tuple(strengths), refused=refused, screened=screened
+    )
+
+
+def _with_screening(
+    probes: "Mapping[str, Probe]", model: int, screened: Mapping[tuple[int, str], Screening]
+) -> "dict[str, Probe]":
+    """The probes as they are read in one model."""
+    return {
+        name: probe.screened(screened[model, name]) if (model, name) in screened else probe
+        for name, probe in probes.items()
+    }
 
 
 def _strength(read: ProbeResults) -> Strength | None:
@@ -244,12 +266,11 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
     maps = _maps(first, second, of_one_run)
     same = [same_weights(*(result.scores[model].source.folder for model in models)) for models in of_one_run]
     pair = replace(pair, match=match, maps=maps, same_weights=frozenset.intersection(*same) if same else frozenset())
-    if pair.edited and not pair.edited_changes:
-        others = {
-            f"{name}_{kind}": one for name, probe in probes.items() for kind, one in list(probe.kinds.items())[1:]
-        }
-        again = {model: _read(result, model, others, store) for way in of_one_run for model in way} if others else {}
-        further = tuple(one for one in again.values() if one is not None)
+    if pair.edited and not pair.edited_changes:  # a mean may hide what they do
+        models_of_run = dict.fromkeys(model for way in of_one_run for model in way)
+        read_again = ((model, _read_other_kinds(result, model, probes, pair.edited, store)) for model in models_of_run)
+        again = {model: one for model, one in read_again if one is not None}
+        further = tuple(again.values())
         pair = replace(pair, maps={**maps, **_maps(again, again, of_one_run)}, further=further)
     if "ablation" not in read.readings or "ablation" not in other.readings:
         return replace(pair, no_transfer="no component was knocked out, because `ablation` was not read")
@@ -261,7 +282,9 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
         depths = {c.value: depth_correlation(*ablations, {"condition": c.value}) for c in PAIR}
         pair = replace(pair, depths=depths)
     both_ways = [way for a, b in matched for way in ((a, b), (b, a))]
-    moved = [move for a, b in both_ways for move in transfers(result, a, b, match, probes["ablation"], store)]
+    moved = [
+        move for a, b in both_ways for move in transfers(result, a, b, match, own_kinds(probes)["ablation"], store)
+    ]
     return replace(pair, transfers=tuple(moved))
 
 
@@ -280,11 +303,27 @@ def _maps(
     }
 
 
-def _read(result: ComparisonResult, model: int, probes: "Mapping[str, Probe]", store: Store) -> ProbeResults | None:
-    """Further probes in a model; None if all fail."""
+def _read_other_kinds(
+    result: ComparisonResult, model: int, probes: "Mapping[str, Probe]", edited: frozenset[str], store: Store
+) -> ProbeResults | None:
+    """The probes with their other kinds of replacement values in a model; None if there are none, or all fail.
+
+    In a screened model, `edited` sites and a few others are measured.
+    """
+    few = {key: only(screening, edited) for key, screening in result.screened.items()}
+    further = {
+        f"{name}_{kind}": one
+        for name, probe in probes.items()
+        for kind in list(probe.kinds)[1:]
+        for one in _with_screening({name: probe.kinds[kind]}, model, few).values()
+    }
+    if not further:
+        return None
+    source, settings = result.scores[model].source, result.settings
+    add_steps(reading_steps(result.task, [source], further, store, settings, measure_strengths=False))
     try:
         return read_probes(
-            result.task, [result.scores[model]], probes, store=store, settings=result.settings, forgive=True,
+            result.task, [result.scores[model]], further, store=store, settings=result.settings, forgive=True,
             measure_strengths=False,
         )  # fmt: skip
     except ModelError:

@@ -75,7 +75,8 @@ def depth_correlation(first: Reading, second: Reading, outer: Mapping[str, str])
 
 def depth_profile(reading: Reading, outer: Mapping[str, str]) -> dict[str, Float[ndarray, " layer"]]:
     """The summed mean effects of each layer's heads, and of its MLP, in one map; by kind of site."""
-    means = np.nanmean(reading.data.sel(outer).transpose("component", "item").values, -1)
+    values = reading.data.sel(outer).transpose("component", "item").values
+    means = np.nan_to_num(values).mean(-1)  # sites that were not measured have small effects
     sites = [site_of(name) for name in labels(reading.data, "component")]
     n = 1 + max(site.layer for site in sites)
     profile: dict[str, ndarray] = {}

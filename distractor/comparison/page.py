@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from distractor.comparison.figures import changes_panel, levels_panel, panel_size
+from distractor.comparison.measured_sites import measured_sites
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair
 from distractor.comparison.tables import (
     behaviour_table,
@@ -162,6 +163,8 @@ def _sites(result: ComparisonResult) -> Iterator[Block]:
         printed = [paths_table(result, pair)] if pair.paths else []
         printed += [maps_table(probe, maps) for probe, maps in pair.maps_by_probe.items()]
         blocks = [block for group in printed for block in as_blocks(group, folded=len(result.pairs) > MOST_PAIRS)]
+        if measured := measured_sites(result, pair):
+            blocks.append(Sentences(tuple(measured)))
         if sentences := transferred(result, pair):
             blocks.insert(bool(pair.paths), Sentences(tuple(sentences), is_list=True))
         yield from blocks if len(result.pairs) == 1 else (_of_pair(block, _names(result, pair)) for block in blocks)
@@ -219,6 +222,8 @@ def _method(results: Sequence[ComparisonResult]) -> Iterator[str]:
             f"Effects of sites were measured by {' and '.join(probes)}. Sites of each task were chosen on half of the item "
             "groups and measured on the other half."
         )
+    if measured := [text for one in results for pair in one.pairs for text in measured_sites(one, pair)[:-1]]:
+        yield from dict.fromkeys(measured)
     if any(pair.maps for one in results for pair in one.pairs):
         yield (
             "A site changed if its difference passes Benjamini and Hochberg's procedure at 5 % and reaches 5 % of the gap."
@@ -235,7 +240,8 @@ def _probes(results: Sequence[ComparisonResult]) -> list[str]:
 def _references(results: Sequence[ComparisonResult]) -> list[str]:
     probes = _probes(results)
     cited = [name for probe in probes for name in CITED.get(probe, ())]
-    sites = ["benjamini1995", "transformerlens"] if probes else []
+    screened = ["kramar2024"] if any(one.screened for one in results) else []
+    sites = [*screened, "benjamini1995", "transformerlens"] if probes else []
     return list(dict.fromkeys(("wei2022", *cited, *sites, "distractor")))
 
 

@@ -16,6 +16,7 @@ from distractor.comparison.steps import PATHS, TrainingCurves
 from distractor.models.same_weights import owner
 from distractor.probing.cells import labels
 from distractor.probing.probe_results import ProbeResults
+from distractor.probing.screening import Screening
 from distractor.probing.strengths import Strength, first_half
 from distractor.scoring.behaviour import PER_CONDITION, PULLS, TaskScores, quantity_limits
 from distractor.statistics.changes import Change, halves_differ
@@ -142,6 +143,7 @@ class ComparisonResult(TaskScores):
     probe_results: tuple[ProbeResults | None, ...] = ()
     strengths: tuple[Strength | None, ...] = ()
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    screened: Mapping[tuple[int, str], Screening] = field(default_factory=dict)
 
     @cached_property
     def rows(self) -> tuple[QuantityKey, ...]:

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from distractor.comparison.map_changes import MapChange
+from distractor.comparison.measured_sites import measured_sites
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import number, p_value, shortened, with_interval
@@ -77,6 +78,8 @@ def tables(result: ComparisonResult) -> Iterator[Group | Text]:
             yield paths_table(result, pair)
         for probe, maps in pair.maps_by_probe.items():
             yield maps_table(probe, maps)
+        if sentences := measured_sites(result, pair):
+            yield Text(" ".join(sentences))
     for curves in result.training:
         yield training_table(curves)
     for (probe, model), why in result.refused.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distractor.errors import ModelError, nearest
 from distractor.models.family import Family, Member
-from distractor.models.snapshot import check_model_folder, find_snapshot
+from distractor.models.snapshot import Network, cached_folder, check_model_folder, find_snapshot, missing_folder
 from distractor.models.source import EMBEDDED, NO_FAMILY, Source
 from distractor.names import printable
 
@@ -21,7 +21,12 @@ PUBLIC = Path(__file__).parent / "families.toml"
 
 
 def find_models(
-    names: Sequence[str], *, task: str | None = None, offline: bool = False, mixed: bool = False
+    names: Sequence[str],
+    *,
+    task: str | None = None,
+    offline: bool = False,
+    mixed: bool = False,
+    is_planned: bool = False,
 ) -> tuple[Source, ...]:
     """Find the models that `names` refer to, each once.
 
@@ -34,12 +39,14 @@ def find_models(
     - a hub id (`owner/name[@revision]`).
 
     Folders and hub ids together count as one family. A name that looks like a path never counts as a hub id. The network
-    is used only for a hub id that is not in the cache, and only unless `offline`.
+    is used only for a hub id that is not in the cache, and only unless `offline`. If it `is_planned` only, models of a
+    family may be missing (`Source.is_missing`), and nothing is downloaded.
 
     Raises:
         ModelError: a name matches no model, or the models belong to several families and `mixed` is False.
     """
-    sources = list(dict.fromkeys(source for name in names for source in _find(name, task, offline=offline)))
+    network: Network = "plan" if is_planned else "never" if offline else "use"
+    sources = list(dict.fromkeys(source for name in names for source in _find(name, task, network)))
     mixture = list(dict.fromkeys(source.family for source in sources))
     if len(mixture) > 1 and not mixed:
         listed = " and ".join("other models" if family == NO_FAMILY else family for family in mixture)
@@ -137,7 +144,7 @@ def embedded_ladder(task: str) -> Family:
         raise ModelError(f"the embedded ladder in {home} is damaged ({error}); install the package again") from error
 
 
-def _find(name: str, task: str | None, *, offline: bool) -> tuple[Source, ...]:
+def _find(name: str, task: str | None, network: Network) -> tuple[Source, ...]:
     """Find the models that one name refers to."""
     first = re.split("[/@]", name)[0]
     if first in (EMBEDDED, *public_families()):
@@ -147,11 +154,11 @@ def _find(name: str, task: str | None, *, offline: bool) -> tuple[Source, ...]:
                 "family, run from another folder"
             )
         if first == EMBEDDED:
-            return _find_embedded(name, task, offline=offline)
-        return public_families()[first].select(name.removeprefix(first), offline=offline)
+            return _find_embedded(name, task, network)
+        return public_families()[first].select(name.removeprefix(first), network)
     family_file = re.match(r"(.*?\.toml)(?=[/@]|$)(.*)", name, re.DOTALL)
     if family_file and Path(family_file[1]).expanduser().is_file():
-        return read_family(Path(family_file[1]).expanduser()).select(family_file[2], offline=offline)
+        return read_family(Path(family_file[1]).expanduser()).select(family_file[2], network)
     first, *rest = name.rstrip("/").split("/")
     path = Path(name).expanduser()
     if name and path.is_dir():
@@ -171,22 +178,27 @@ def _find(name: str, task: str | None, *, offline: bool) -> tuple[Source, ...]:
         known = nearest(name, [EMBEDDED, *public_families()])
         raise ModelError(f"no model is called {name!r}: {known}; name a folder by its path, a hub id as owner/name")
     hub_id, _, revision = name.partition("@")
+    if network == "plan" and cached_folder(hub_id, revision or None) is None:
+        members = (member for family in public_families().values() for member in family.members)
+        n_params = next((member.n_params for member in members if member.location == hub_id), None)
+        if n_params is not None:
+            return (Source(NO_FAMILY, printable(name), missing_folder(hub_id), n_params=n_params),)
     missing = f"{hub_id!r} is not a folder, and this hub id is not in the cache"
-    return (_folder_source(find_snapshot(hub_id, revision or None, missing, offline=offline), name),)
+    return (_folder_source(find_snapshot(hub_id, revision or None, missing, network), name),)
 
 
-def _find_embedded(name: str, task: str | None, *, offline: bool) -> tuple[Source, ...]:
+def _find_embedded(name: str, task: str | None, network: Network) -> tuple[Source, ...]:
     """Find models of an embedded ladder: that of the task in the name, otherwise that of `task`."""
     selector = name.removeprefix(EMBEDDED)
     named = re.split("[/@]", selector.removeprefix("/"))[0]
     rest = selector.removeprefix(f"/{named}")
     tasks = embedded_tasks()
     if named in tasks:
-        return embedded_ladder(named).select(rest, called=f"{EMBEDDED}/{named}", offline=offline)
+        return embedded_ladder(named).select(rest, network, called=f"{EMBEDDED}/{named}")
     if close := difflib.get_close_matches(named, tasks, n=1):
         raise ModelError(f"no model is called {name!r}: did you mean {EMBEDDED}/{close[0]}{rest}?")
     if task in tasks:
-        return embedded_ladder(task).select(selector, called=EMBEDDED, offline=offline)
+        return embedded_ladder(task).select(selector, network, called=EMBEDDED)
     if task is None:
         full = " or ".join(f"{EMBEDDED}/{known}{selector}" for known in tasks)
         raise ModelError(f"{name!r}: each task has embedded models of its own; write {full}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import ModelError, nearest
-from distractor.models.snapshot import check_model_folder, find_snapshot
+from distractor.models.snapshot import Network, cached_folder, check_model_folder, find_snapshot, missing_folder
 from distractor.models.source import EMBEDDED, ShotCounts, Source
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")  # a tokenizer has one of these
@@ -79,7 +79,7 @@ class Family:
         """Whether the family is installed with this package."""
         return self.name.startswith(f"{EMBEDDED}/")
 
-    def select(self, selector: str, *, offline: bool, called: str | None = None) -> tuple[Source, ...]:
+    def select(self, selector: str, network: Network, *, called: str | None = None) -> tuple[Source, ...]:
         """Select models by the text after the family's name: empty, `/80x2` or `/80x2/seed0`, optionally with `@step`.
 
         No step means the final models, `@all` every kept step and the final model; a numbered step skips models that do
@@ -96,9 +96,9 @@ class Family:
             hint = f"; to use the folder of this name, write ./{requested}" if Path(requested).is_dir() else ""
             raise ModelError(f"no model is called {requested!r}: {nearest(requested, known)}{hint}")
         if not at:
-            return tuple(self._source(member, None, offline=offline) for member in members)
+            return tuple(self._source(member, None, network) for member in members)
         chosen = self._select_steps(members, f"{called}{selector}", step)
-        return tuple(self._source(member, number, offline=offline) for member, number in chosen)
+        return tuple(self._source(member, number, network) for member, number in chosen)
 
     def _select_steps(self, members: list[Member], requested: str, step: str) -> Iterator[tuple[Member, int | None]]:
         """Yield each model with each selected step; None is the final step."""
@@ -125,8 +125,8 @@ class Family:
             elif step != "all" and int(step) in member.steps:
                 yield member, int(step)
 
-    def _source(self, member: Member, step: int | None, *, offline: bool) -> Source:
-        """Locate a model at a step; None is the final step."""
+    def _source(self, member: Member, step: int | None, network: Network) -> Source:
+        """Locate a model at a step; None is the final step. In a plan, it may be missing if its size is known."""
         revision = None
         if step is not None and self.checkpoint is not None:
             revision = self.checkpoint.replace("{step}", str(step)).replace("{seed}", str(member.seed))
@@ -139,7 +139,12 @@ class Family:
                 check_model_folder(folder)
         else:
             hub_id = f"{member.location}@{revision}" if revision else member.location
-            folder = find_snapshot(member.location, revision, f"{hub_id} is not in the cache", offline=offline)
+            is_missing = network == "plan" and member.n_params and cached_folder(member.location, revision) is None
+            folder = (
+                missing_folder(member.location)
+                if is_missing
+                else find_snapshot(member.location, revision, f"{hub_id} is not in the cache", network)
+            )
         tokens = member.tokens
         if step is not None:
             tokens = None if self.tokens_a_step is None else self.tokens_a_step * step

@@ -17,6 +17,15 @@ def count_layers_and_heads(folder: Path) -> tuple[int, int]:
     return layers, heads
 
 
+def usual_layers_and_heads(n_params: int) -> tuple[int, int]:
+    """The usual number of layers, and of heads per layer, of a model of this size, for a plan without its config.
+
+    Widths are about 100 times the number of layers, a layer has 12 weights for each pair of dimensions, and a head has 64.
+    """
+    layers = max(1, round((n_params / 120_000) ** (1 / 3)))
+    return layers, max(1, round(100 * layers / 64))
+
+
 def head_names(source: Source) -> tuple[str, ...]:
     """Name every head as `L0H1`, from the first layer on; empty if the config does not state their number."""
     try:

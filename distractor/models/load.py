@@ -90,6 +90,13 @@ def load(
         ) from error
 
 
+def import_transformers() -> None:
+    """Import what the first load would import, which takes seconds."""
+    import transformers
+
+    _ = transformers.AutoTokenizer, transformers.AutoModelForCausalLM
+
+
 def load_network(
     folder: Path, *, name: str, dtype: torch.dtype, device_map: str | None = None, trust_remote_code: bool = False
 ) -> Any:

@@ -1,11 +1,20 @@
 """Model folders: which files one needs, and where the hub's cache keeps it, downloaded if necessary."""
 
 from pathlib import Path
+from typing import Literal
 
 from distractor.errors import ModelError, first_line
 from distractor.models import hub
 from distractor.models.source import TEXT_FILES
 from distractor.models.weight_files import PRECEDENCE, weight_files
+
+Network = Literal["use", "never", "plan"]
+"""Whether models may be downloaded: if they are missing, never, or not for a plan, which can do without a known model."""
+
+
+def missing_folder(hub_id: str) -> Path:
+    """A folder that does not exist, for a model that is not downloaded."""
+    return Path("/not downloaded") / hub_id
 
 
 def check_model_folder(path: Path) -> None:
@@ -45,14 +54,14 @@ def cached_folder(hub_id: str, revision: str | None = None) -> Path | None:
     return None if _missing_file(folder) else folder
 
 
-def find_snapshot(hub_id: str, revision: str | None, missing: str, *, offline: bool) -> Path:
+def find_snapshot(hub_id: str, revision: str | None, missing: str, network: Network) -> Path:
     """Return the folder of the hub's cache that holds a model; download the model if it is not there.
 
     Raises ModelError, which begins with `missing`, if a download is needed and is forbidden or fails.
     """
     if folder := cached_folder(hub_id, revision):
         return folder
-    if offline or hub.is_forbidden():
+    if network != "use" or hub.is_forbidden():
         raise ModelError(f"{missing}; downloads are forbidden (--offline, --plan or HF_HUB_OFFLINE)")
     if not hub.is_reachable():
         raise ModelError(f"{missing}; the Hugging Face hub cannot be reached: connect, or give a local folder")

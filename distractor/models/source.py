@@ -57,6 +57,11 @@ class Source:
         """The folder that holds the tokenizer."""
         return self.tokenizer or self.folder
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the model is not downloaded."""
+        return not self.folder.is_dir()
+
     def fingerprint(self) -> str:
         """Return a hash of the files that decide what the model computes. Raises ModelError if one cannot be read."""
         try:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from distractor.models.hooked_model import HookedModel
     from distractor.probing.run import Run
+    from distractor.probing.screening import Screening
 
 
 GRADIENTS = 3  # passes that a forward and a backward pass together take
@@ -95,8 +96,19 @@ class Probe(Protocol):
         return {}
 
     @property
+    def screening(self) -> "Screening | None":
+        """Which sites are measured in models with many; None if all are."""
+        return None
+
+    @property
     def unscreened(self) -> "Probe":
         """The same probe, which measures every site also in models with many sites."""
+        return self
+
+    def screened(self, screening: "Screening") -> "Probe":
+        """The same probe with this screening, if it can screen sites. With a `SharedScreening` that names no site, nothing
+        is measured, and the attribute `estimates` [view][site] holds the mean estimates.
+        """
         return self
 
     def knock_out(self, sites: Sequence[Site], random_sets: int = 0, groups: Sequence[str] = ()) -> "Probe | None":

@@ -40,10 +40,10 @@ class Screening:
         """Whether a model with this number of sites is screened."""
         return sites > max(self.above, self.measured)
 
-    def pick(self, estimates: "Float[ndarray, 'view site']") -> "Picked":
+    def pick(self, estimates: "Float[ndarray, 'view site']", sites: Sequence[object] = ()) -> "Picked":
         """Pick the sites to measure from the mean estimate of each site in one or more views, in nats.
 
-        Each view, such as a condition, names its largest sites in turn.
+        Each view, such as a condition, names its largest sites in turn. `sites` are the names.
         """
         import numpy as np
 
@@ -53,6 +53,31 @@ class Screening:
         rng = np.random.default_rng(self.seed)
         sampled = rng.choice(others, min(self.sample, len(others)), replace=False)
         return Picked(estimates, tuple(largest), tuple(sorted(sampled.tolist())))
+
+
+@dataclass(frozen=True)
+class SharedScreening(Screening):
+    """The sites that are measured are named, so that several models have the same ones: `named`, and a random `sampled`.
+
+    Without any, sites are only estimated.
+    """
+
+    named: tuple[str, ...] = ()
+    sampled: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> int:
+        """The number of sites that are measured."""
+        return len(self.named) + len(self.sampled)
+
+    def is_needed(self, sites: int) -> bool:
+        """Whether a model with this number of sites is screened: always."""
+        return True
+
+    def pick(self, estimates: "Float[ndarray, 'view site']", sites: Sequence[object] = ()) -> "Picked":
+        """The named sites."""
+        place = {str(site): k for k, site in enumerate(sites)}
+        return Picked(estimates, *(tuple(place[name] for name in names) for names in (self.named, self.sampled)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +93,12 @@ class Picked:
         """The numbers of all measured sites, ascending."""
         import numpy as np
 
-        return np.sort(np.array([*self.largest, *self.sampled]))
+        return np.sort(np.array([*self.largest, *self.sampled], dtype=int))
+
+    @property
+    def are_only_estimated(self) -> bool:
+        """Whether no site is measured."""
+        return not (self.largest or self.sampled)
 
     def spread(self, values: "Float[ndarray, 'measured *rest']") -> "Float[ndarray, 'site *rest']":
         """Values of all sites, NaN for those that are not measured."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from distractor.models.heads import count_layers_and_heads
+from distractor.models.heads import count_layers_and_heads, usual_layers_and_heads
 from distractor.models.parameters import parameters_of, readable
 from distractor.models.site import Site
 from distractor.models.source import Source
@@ -36,7 +36,7 @@ def reading_steps(
     for source in sources:
         extent, n_params = extent_of(task, source, count), parameters_of(source)
         for name, probe in variants_of(task, probes).items():
-            is_cached = store.has(probe_key(task, source, probe, settings))
+            is_cached = not source.is_missing and store.has(probe_key(task, source, probe, settings))
             yield Step(source.name, name, probe.cost(extent), n_params, len(task.items), is_cached, "probe")
         if knockout is not None:
             yield from knockout_steps(task, [source], probes[knockout], count, CHOSEN_SITES, random_sets)
@@ -57,6 +57,18 @@ def knockout_steps(
 
 def extent_of(task: Task, source: Source, count: CountTokens = estimate_tokens) -> Extent:
     """What the cost of a probe depends on, for a model that is not loaded."""
-    with readable(source.folder / "config.json"):
-        layers, heads = count_layers_and_heads(source.folder)
+    layers, heads = _layers_and_heads(source)
     return Extent(count(task, source), len(task.items), layers * (heads + 1), layers)
+
+
+def count_sites(source: Source) -> int:
+    """The number of heads and MLPs of a model that is not loaded."""
+    layers, heads = _layers_and_heads(source)
+    return layers * (heads + 1)
+
+
+def _layers_and_heads(source: Source) -> tuple[int, int]:
+    if source.is_missing:
+        return usual_layers_and_heads(parameters_of(source))
+    with readable(source.folder / "config.json"):
+        return count_layers_and_heads(source.folder)

@@ -8,7 +8,7 @@ from distractor.scoring.keys import cell_name, score_keys
 from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.written_answers import gap_keys, gap_name, text_keys
+from distractor.scoring.written_answers import gap_conditions, gap_keys, gap_name, text_keys
 from distractor.text.task import Condition, Task
 from distractor.work import Step
 
@@ -28,13 +28,18 @@ def score_steps(
         shown = {c: sum(c in item.prompts for item in task.items) for c in task.conditions}
 
         if not task.format.is_written:
-            keys = score_keys(task, source, settings)
+            cached = {} if source.is_missing else score_keys(task, source, settings)
             for c in task.conditions if only is None else only:
-                yield Step(source.name, cell_name(task, c), lengths[c], n_params, shown[c], store.has(keys[c]))
+                is_cached = c in cached and store.has(cached[c])
+                yield Step(source.name, cell_name(task, c), lengths[c], n_params, shown[c], is_cached)
             continue
         # The last written token is never an input.
         longest = {c: lengths[c] + (task.format.max_tokens - 1) * shown[c] for c in task.conditions}
-        for c, key in text_keys(task, source, settings).items():
-            yield Step(source.name, cell_name(task, c), longest[c], n_params, shown[c], store.has(key), "write")
-        for c, key in gap_keys(task, source, settings).items():
-            yield Step(source.name, gap_name(task, c), 2 * longest[c], n_params, shown[c], store.has(key))
+        cached = {} if source.is_missing else text_keys(task, source, settings)
+        for c in task.conditions:
+            is_cached = c in cached and store.has(cached[c])
+            yield Step(source.name, cell_name(task, c), longest[c], n_params, shown[c], is_cached, "write")
+        cached = {} if source.is_missing else gap_keys(task, source, settings)
+        for c in gap_conditions(task):
+            is_cached = c in cached and store.has(cached[c])
+            yield Step(source.name, gap_name(task, c), 2 * longest[c], n_params, shown[c], is_cached)

@@ -76,10 +76,15 @@ def text_keys(task: Task, source: Source, settings: Settings) -> dict[Condition,
 
 def gap_keys(task: Task, source: Source, settings: Settings) -> dict[Condition, Key]:
     """The keys of the gaps after the reasoning. Only chains of thought have them, for `conflict` and `congruent`."""
-    if task.format.scoring != "cot":
-        return {}
     keys = text_keys(task, source, settings)
-    return {c: {**keys[c], "behind": "reasoning"} for c, other in OTHER_REASONING.items() if {c, other} <= set(keys)}
+    return {c: {**keys[c], "behind": "reasoning"} for c in gap_conditions(task)}
+
+
+def gap_conditions(task: Task) -> list[Condition]:
+    """The conditions with gaps after the reasoning."""
+    if task.format.scoring != "cot":
+        return []
+    return [c for c, other in OTHER_REASONING.items() if {c, other} <= set(task.conditions)]
 
 
 def gap_name(task: Task, condition: Condition) -> str:

@@ -16,13 +16,14 @@ import small_ladder
 import tiny
 from distractor.ablation.ablate import AblationResult, ablate
 from distractor.ablation.page import page
-from distractor.ablation.plan import plan
+from distractor.ablation.plan import plan, run_steps
 from distractor.ablation.report import summary
 from distractor.ablation.tables import components_table
 from distractor.models.families import find_models
 from distractor.models.source import Source
 from distractor.probing.probe import Probe
 from distractor.runs.page.render import render_page
+from distractor.scoring.prompt_tokens import TokenCounter
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from probes import KNOCKOUT
@@ -104,6 +105,8 @@ def test_small_models_are_not_screened(tmp_path: Path) -> None:
 
 def test_the_plan_counts_the_components_that_are_knocked_out(deep: Source, tmp_path: Path) -> None:
     task, store = small_ladder.task(), Store(tmp_path)
-    default = plan(task, [deep], store, CPU, knockout=KNOCKOUT)
-    exact = plan(task, [deep], store, CPU, knockout=KNOCKOUT.unscreened)
+    default, exact = (
+        plan(task, [deep], run_steps(task, [deep], probe, store, CPU, TokenCounter()))
+        for probe in (KNOCKOUT, KNOCKOUT.unscreened)
+    )
     assert default.knockout_flops < 5 * default.flops < exact.knockout_flops

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from transformers import AutoModelForCausalLM
 
 import small_ladder
 import tiny
-from distractor.ablation.plan import SEED_SD, plan
+from distractor.ablation.plan import SEED_SD, Plan, run_steps
+from distractor.ablation.plan import plan as plan_steps
 from distractor.ablation.written.answers import ablate_written
 from distractor.errors import EncodeError, ModelError
 from distractor.models import families
@@ -19,6 +21,8 @@ from distractor.models import load as load_module
 from distractor.models.families import find_models
 from distractor.models.parameters import count_parameters
 from distractor.models.source import Source
+from distractor.probing.probe import Probe
+from distractor.scoring.prompt_tokens import TokenCounter
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
@@ -31,6 +35,12 @@ from probes.ablation import Ablation
 from small_ladder import CELLS, ITEMS
 
 CPU = Settings(device="cpu")
+
+
+def plan(
+    task: Task, sources: Sequence[Source], store: Store, settings: Settings, *, knockout: Probe | None = None
+) -> Plan:
+    return plan_steps(task, sources, run_steps(task, sources, knockout, store, settings, TokenCounter()))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What `--plan` says about the cost of a run: time, memory, and the most costly part."""
