@@ -53,7 +53,7 @@ def ablate(
         bool,
         opt.option(
             opt.METHOD,
-            "Print time, memory, cost and minimum detectable dip, measured in some seconds; run nothing.",
+            "Print time, memory, cost and minimum detectable dip; run nothing.",
             "--plan",
         ),
     ] = False,
