@@ -44,8 +44,7 @@ def ablate(
         bool,
         opt.option(
             opt.METHOD,
-            "Knock out every head and MLP, however many there are. Default: in models with many, gradients estimate all, and "
-            "the 10 largest and a random sample are knocked out.",
+            "Knock out every head and MLP. Default: in models with many, the 10 largest by gradients, and some at random.",
             "--exact",
         ),
     ] = False,

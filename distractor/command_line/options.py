@@ -85,10 +85,7 @@ Plan = Annotated[
     option(METHOD, "Print time, each part's share, memory and cost, measured in some seconds; run nothing.", "--plan"),
 ]
 Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
-Figures = Annotated[
-    FigureSet,
-    option(OUTPUT, "Draw the main figures, all, or none."),
-]
+Figures = Annotated[FigureSet, option(OUTPUT, "Figures to draw: main, all or none.", metavar="SET")]
 AsJson = Annotated[bool, option(OUTPUT, "Print only the summary, as JSON.", "--json")]
 
 
