@@ -219,10 +219,10 @@ def _words(text: str) -> int:
 
 
 def _twins(task: Task) -> Finding:
-    """Items whose rarer words are mostly those of an item of another group, in the same order."""
+    """Items whose numbers and rarer words are mostly those of an item of another group, in the same order."""
     words = [WORD.findall(item.prompts[Condition.CONFLICT].lower()) for item in task.items]
     count_of = Counter(word for each in words for word in set(each))
-    rare = [[word for word in each if count_of[word] <= len(words) / 4] for each in words]
+    rare = [[word for word in each if word[0].isdigit() or count_of[word] <= len(words) / 4] for each in words]
     holders: dict[str, list[int]] = {}
     for index, each in enumerate(rare):
         for word in set(each):
@@ -241,7 +241,7 @@ def _twins(task: Task) -> Finding:
     return Finding(
         "near-identical across groups",
         found,
-        f"{counted(len(twins), 'item')} have most of their rarer words in common with an item of another group ({names}); "
+        f"{counted(len(twins), 'item')} have nearly all numbers and rarer words of an item of another group ({names}); "
         "intervals would be too narrow, so put such items into one group",
     )
 
