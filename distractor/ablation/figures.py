@@ -76,7 +76,7 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
         named = {label: (pull, None, colour) for pull, (label, colour, _) in style.PULL_STYLES.items()}
         _points(axes, result, {**named, gap: ("logit_gap", only, colours.CONDITIONS[only])})
         axes.set_xlabel("nats")
-        style.nat_axis(axes, horizontal=True)
+        style.widen_to(axes, horizontal=True)
         axes.locator_params(axis="x", nbins=5)
         style.reference_line(axes, 0, vertical=True)
         return
@@ -88,7 +88,7 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
         _seed_dots(axes, result, quantity, condition, colour)
     style.log_axis(axes, result.n_params, "parameters")
     axes.set(title="Pulls, and the distractor task alone", ylabel="nats")
-    style.nat_axis(axes)
+    style.widen_to(axes)
     style.reference_line(axes, 0)
     style.legend_inside(axes)
 
@@ -113,7 +113,11 @@ def conditions(result: AblationResult) -> Figure | None:
         right.set(title="Accuracy", ylabel="accuracy")
         style.legend_below(figure, [left])
         bands = "whiskers" if len(result.sizes) <= style.FEW_SIZES else "bands"
-        style.headline(figure, f"{result.title}: every condition over size\n{bands}: {result.interval_name}")
+        style.headline(
+            figure,
+            f"{result.title}: every condition over size\nIf a distractor task is overcome, conflict turns and "
+            f"distractor_only goes on to the distractor's answer.\n{bands}: {result.interval_name}",
+        )
         return figure
 
 
@@ -143,6 +147,7 @@ def components(result: AblationResult, knockouts: Sequence[Mapping[str, Any]]) -
                 title = name if condition == conditions[0] else ""
                 image = draw_head_map(axes, grid, limit, title, height, supports=-1)
                 axes.set_ylabel("")
+                axes.set_ylim(n_layers - 0.5, -0.5)  # layers of models of other depth are in line
             row[0].set_ylabel(f"{condition}\nlayer")
         colour_bar(figure, image, panels, "change of the logit gap (nats)")
         style.headline(
@@ -195,8 +200,9 @@ def distractor_alone(result: AblationResult) -> Figure | None:
         style.share_axis(axes)
         style.headline(
             figure,
-            f"{result.task.name}: accuracy in conflict and on the distractor task alone\n(bands: {result.interval_name}; "
-            "the two tasks may interact, so this is not a pure ablation)",
+            f"{result.task.name}: accuracy in conflict and on the distractor task alone\nA distractor task is learned before "
+            "it is overcome: distractor_only is right where conflict is wrong.\n"
+            f"bands: {result.interval_name}; the two tasks may interact, so this is not a pure ablation",
         )
         style.legend_below(figure, [axes], 2)
         return figure

@@ -77,7 +77,7 @@ def lens(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure:
                 _line(axes, cells.sel(quantity=quantity, condition=condition), condition, colour, marker)
             _name_stages(axes, stages)
             style.reference_line(axes, neutral)
-        style.nat_axis(left)
+        style.widen_to(left)
         left.set(title="Answer if the model stopped there", ylabel="logit gap (nats)")
         right.set(title="Preference for the distractor's answer", ylabel="distractor preference", ylim=(-0.03, 1.03))
         where = divergence_of(results, reading)
@@ -300,14 +300,15 @@ def across(results: ProbeResults) -> Figure:
                 _curve_over_size(axes, results, pull, of_sites, label, colour, marker)
             style.reference_line(axes, 0)
             style.log_axis(axes, [source.n_params or 1 for source in results.sources], "parameters")
-        style.nat_axis(left)
+        style.widen_to(left)
         left.set(title="Lost when its sites are knocked out", ylabel="nats")
         right.set_title("Behaviour")
         style.legend_inside(right)
         style.headline(
             figure,
-            f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size "
-            f"(chosen on half of the item groups, measured on the other half; bands: {results.interval_name})",
+            f"{results.task.name}: the sites of the true task (T) and of the distractor task (D) over size\nIf the true task "
+            "overrides the distractor task, D comes first and T passes it later, in sites as in behaviour.\nsites: chosen on "
+            f"half of the item groups, measured on the other half; bands: {results.interval_name}",
         )
         style.footnote(figure, order_sentences(results))
         return figure

@@ -64,8 +64,8 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
         shares.set(ylabel="share of the effect\nin distractor_only")
         style.log_axis(shares, sizes, "parameters")
         shares.tick_params(labelbottom=True)
-        style.nat_axis(pulls)
-        style.nat_axis(alone)
+        style.widen_to(pulls)
+        style.widen_to(alone)
         for axes in (pulls, alone, shares):
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
@@ -87,7 +87,7 @@ def overcoming_over_size(title: str, points: Sequence[AtSize]) -> Figure:
 def forces_panel(axes: "Axes", points: Sequence[AtSize]) -> None:
     """T, D and the gap in `distractor_only` over size, in nats, as one panel of a page."""
     _one_panel(axes, points, draw_pulls, draw_alone)
-    style.nat_axis(axes)
+    style.widen_to(axes)
     axes.set_ylabel("nats")
 
 

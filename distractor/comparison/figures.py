@@ -32,6 +32,7 @@ CHANGED, UNCHANGED = colours.MARKED, colours.NEUTRAL
 
 NAMED = 6  # the number of sites that are named in a scatter of two models
 BARS = 12  # the number of sites with a bar, those that changed most
+LEAST_CHANGE = 0.25  # of preference and accuracy; axes reach at least as far on both sides
 LEAST_ROWS = 8  # the height of a map's panels, in bars
 LETTER, LINE = 0.065, 0.11  # inches, of a site's name
 
@@ -107,7 +108,7 @@ def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapCh
         for (left, right), one in zip(grid, maps, strict=True):
             _scatter(left, one, result.short(first), result.short(second), (3.2, 0.6 + 0.17 * rows))
             _changes(right, one, bars)
-        style.nat_axis(grid[0, 1], style.LEAST_EFFECT, horizontal=True)
+        style.widen_to(grid[0, 1], style.LEAST_EFFECT, horizontal=True)
         style.headline(
             figure,
             f"{result.task.name}, {probe}: effects of sites in {first} and {second} (green: changed, 5 % false discoveries "
@@ -148,7 +149,8 @@ def paths(result: ComparisonResult) -> Figure:
                 names.append(f"{'T' if is_true else 'D'}: {found_in}\nin {other}")
             _finish_rows(right, names, title="Lost with sites of the other model", xlabel="nats")
         for axes in (left, *others):
-            style.nat_axis(axes, horizontal=True)
+            style.widen_to(axes, horizontal=True)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_title(textwrap.fill(axes.get_title(), 36 if not others else 24), fontsize=9)
         style.legend_below(figure, [left, *others])
         style.headline(
@@ -178,7 +180,7 @@ def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
             for pull, (label, colour, marker) in style.PULL_STYLES.items():
                 _curve(axes, curves, pull.replace("pull", kind), label.replace("pull", kind), colour, marker)
             style.reference_line(axes, 0)
-            style.nat_axis(axes)
+            style.widen_to(axes)
             axes.set(title=f"The two {kind}s", ylabel="nats" if kind == "pull" else "nats lost without its sites")
         for axes in (behaviour, *others):
             style.log_axis(axes, curves.steps, "training step")
@@ -205,7 +207,7 @@ def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey],
     is_gap = rows[0][0] == "logit_gap"
     _finish_rows(axes, names, reference=0 if is_gap else 0.5, title=TITLES[rows[0][0]])
     if is_gap:
-        style.nat_axis(axes, horizontal=True)
+        style.widen_to(axes, horizontal=True)
     else:
         axes.set_xlim(-0.03, 1.03)
 
@@ -226,8 +228,8 @@ def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[Quantity
             _interval(axes, mean, y + shift, colour, "o", label, filled=change.is_beyond_items)
     is_gap = rows[0][0] == "logit_gap"
     _finish_rows(axes, names, xlabel="change (nats)" if is_gap else f"change of {TITLES[rows[0][0]]}")
-    if is_gap:
-        style.nat_axis(axes, horizontal=True)
+    style.widen_to(axes, 1.0 if is_gap else LEAST_CHANGE, horizontal=True)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _shifts(count: int, width: float) -> list[float]:

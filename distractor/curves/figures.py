@@ -105,7 +105,7 @@ def _draw_curve(axes: "Axes", judged: JudgedCurve) -> None:
     else:
         style.reference_line(axes, 0)
     if curve.quantity in NATS:
-        style.nat_axis(axes)
+        style.widen_to(axes)
     level = judged.shape.models or judged.shape.weights[0]
     has_one_label = judged.shape.models is not None or len(judged.shape.weights) == 1
     if has_one_label and level.label in ("U-shaped", "inverted-U", "undetermined") and level.turn.turning_set:

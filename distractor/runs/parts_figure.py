@@ -30,7 +30,7 @@ def parts(curve: Curve, item_parts: ItemParts) -> Figure:
         if curve.quantity in SHARES:
             style.share_axis(axes)
         elif curve.quantity in NATS:
-            style.nat_axis(axes)
+            style.widen_to(axes)
             style.reference_line(axes, 0)
         bands = f" (bands: {INTERVALS[item_parts.level]})" if item_parts.low is not None else ""
         of_task = f"{curve.task}: " if curve.task else ""

@@ -154,8 +154,8 @@ def share_axis(axes: "Axes") -> None:
     reference_line(axes, 0.5)
 
 
-def nat_axis(axes: Axes, least: float = 1.0, *, horizontal: bool = False) -> None:
-    """Extend the limits of an axis in nats to at least -`least` to `least`, so that noise looks like nothing."""
+def widen_to(axes: Axes, least: float = 1.0, *, horizontal: bool = False) -> None:
+    """Extend the limits of an axis, in nats by default, to at least -`least` to `least`, so that noise looks like nothing."""
     low, high = axes.get_xlim() if horizontal else axes.get_ylim()
     (axes.set_xlim if horizontal else axes.set_ylim)(min(low, -least), max(high, least))
 

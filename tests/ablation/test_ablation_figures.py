@@ -65,7 +65,9 @@ def test_maps_of_knockouts_can_be_read(models: list[tuple[int, int]], name: str)
         }
         for index, (layers, heads) in enumerate(models)
     ]
-    check_texts(plot.components(hand_made([GAPS]), knockouts))
+    figure = plot.components(hand_made([GAPS]), knockouts)
+    check_texts(figure)
+    assert len({axes.get_ylim() for axes in figure.axes[: 2 * len(models)]}) == 1, "layers are in line"
 
 
 def written_in(form: str, count: int) -> WrittenResult:

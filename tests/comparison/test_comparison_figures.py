@@ -109,6 +109,17 @@ def test_sites_can_be_read(count: int, names: str) -> None:
     check_texts(plot.sites(one, one.pairs[0], "head_patching", maps))
 
 
+def test_changes_within_noise_are_not_zoomed() -> None:
+    one = result(SHORT, 2)
+    small = Change(0.001, -0.001, 0.003, 0.5, 0.5, 0.002)
+    pair = replace(one.pairs[0], rows=dict.fromkeys(one.rows, small))
+    *shares, gap = plot.behaviour(replace(one, pairs=(pair,))).axes[3:]
+    for axes, least in ((shares[0], 0.25), (shares[1], 0.25), (gap, 1)):
+        low, high = axes.get_xlim()
+        assert low <= -least
+        assert high >= least
+
+
 def test_effects_within_noise_are_not_zoomed() -> None:
     one = result(SHORT, 2)
     for axes in plot.sites(one, one.pairs[0], "ablation", [change(11, 0.001), change(3, 0.001)]).axes:

@@ -18,9 +18,9 @@ from distractor.runs.style import (
     legend_below,
     legend_inside,
     log_axis,
-    nat_axis,
     reference_line,
     share_axis,
+    widen_to,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _follows(axes: "Axes", result: WrittenResult) -> None:
     follows = [result.follows(models) for models in result.sizes]
     for name, (label, colour, marker) in EFFECTS.items():
         draw_curve(axes, result.n_params, [each[name] for each in follows], label, colour, marker)
-    nat_axis(axes)
+    widen_to(axes)
     reference_line(axes, 0)
     log_axis(axes, result.n_params, "parameters")
     axes.set(title="What the answer follows", ylabel="change of the logit gap (nats)")
