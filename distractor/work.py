@@ -81,7 +81,7 @@ class Work:
         self._started: float | None = None  # when the present step began to be computed, with loading
         self._running: float | None = None  # likewise, without loading
         self._expected = self._ran = 0.0
-        self._factor: dict[str, float] = {}  # by the name of the step: tokens that it took, relative to those expected
+        self.taken: dict[str, float] = {}  # by the name of the step: tokens that it took, relative to those expected
 
     @property
     def done(self) -> int:
@@ -162,7 +162,7 @@ class Work:
 
     def expect(self, tokens: float) -> None:
         """Measure the share of the present step by its tokens: about so many pass through the whole model."""
-        self._expected = tokens * self._factor.get(self.what, 1.0)
+        self._expected = tokens * self.taken.get(self.what, 1.0)
 
     def ran(self, tokens: float) -> None:
         """Tokens passed through the model."""
@@ -191,7 +191,7 @@ class Work:
                 spent.seconds += self.clock() - self._running
                 spent.work += step.work
             if self._expected and self._ran:
-                self._factor[step.what] = self._factor.get(step.what, 1.0) * self._ran / self._expected
+                self.taken[step.what] = self.taken.get(step.what, 1.0) * self._ran / self._expected
         self._started = self._running = None
         if step is not None:
             self._remove(step)

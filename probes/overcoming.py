@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from distractor.models.site import Part, Site
-from distractor.probing.probe import Probe
+from distractor.probing.probe import GRADIENTS, Probe
 from distractor.probing.screening import Screening
 from distractor.text.task import Condition, Task
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from distractor.models.hooked_model import HookedModel
     from distractor.probing.joint_choice import JointOf
+    from distractor.probing.probe import Extent
     from distractor.probing.run import Batch, Run
     from distractor.probing.screening import Picked
     from distractor.probing.strengths import Half
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ALONE, TRUE = Condition.DISTRACTOR_ONLY, Condition.TRUE_ONLY
 PAIR = Condition.CONFLICT, Condition.CONGRUENT
 CONFLICT = 2  # the number of the condition `conflict` in a reading
+OBSERVED = 4  # times that each prompt runs
+CHOOSING = 12  # tokens of an item for each candidate, while sites are chosen together
 LEAST = 0.05  # a site with a smaller share of the effect of all sites is not looked at
 
 
@@ -72,6 +75,17 @@ class Overcoming(Probe):
     others: ClassVar[tuple[Condition, ...]] = (ALONE, TRUE, Condition.CONFLICT, Condition.CONGRUENT)
     writes: ClassVar[tuple[Part, ...]] = ("z", "mlp_out")
     slot_parts: ClassVar[tuple[Part, ...]] = ("resid_post",)
+
+    def cost(self, extent: "Extent") -> float:
+        """All prompts a few times, gradients, and one token for each transplant; without the test of latent sites.
+
+        A transplant computes the layers above its site, in small passes.
+        """
+        prompts = extent.under(*self.conditions, *self.others)
+        is_screened = self.screening is not None and self.screening.is_needed(extent.sites)
+        gradients = GRADIENTS * extent.under(*self.conditions, ALONE) if is_screened else 0
+        measured = self.screening.measured if is_screened and self.screening else extent.sites
+        return OBSERVED * prompts + gradients + extent.items * (3 * measured + CHOOSING * self.candidates)
 
     def posed(self, task: Task) -> Task:
         """The task whose `distractor_only` differs from `neutral` by the distractor's cue alone, if there is one."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xarray import DataArray
 
     from distractor.models.hooked_model import HookedModel
+    from distractor.probing.probe import Extent
     from distractor.probing.run import Run
 
 
@@ -53,6 +54,10 @@ class PathPatching(Probe):
     def conditions(self) -> tuple[Condition, ...]:
         """The pair."""
         return Condition.CONFLICT, self.other
+
+    def cost(self, extent: "Extent") -> float:
+        """Clean passes, and a part of a pass for each path."""
+        return extent.under(*self.conditions) * (2 + 0.3 * extent.sites * len(self.receivers))
 
     @property
     def writes(self) -> tuple[Part, ...]:

@@ -7,6 +7,12 @@ from distractor.probing.cells import labels
 from distractor.probing.screening import SharedScreening
 from distractor.statistics.agreement import most_left
 
+CHOSEN = (
+    "Gradients chose the sites that were measured in each model: those with the largest estimates or differences of "
+    "estimates, edited ones, and others at random."
+)
+EXACT = "Measure every site with --exact."
+
 
 def measured_sites(result: ComparisonResult, pair: Pair) -> list[str]:
     """Which sites of a screened pair were measured, and how many others may have changed; empty if all were measured."""
@@ -21,9 +27,7 @@ def measured_sites(result: ComparisonResult, pair: Pair) -> list[str]:
         changed = {one.sites[i] for one in maps for i in np.flatnonzero(one.is_marked)}
         hits, left = len(changed & set(screening.sampled)), every - screening.measured
         sentences.append(
-            f"{name}: {every} sites were screened by gradients, and {screening.measured} were measured in each model: those "
-            f"with the largest estimates or differences, edited ones, and {sample} others at random. Of the random ones, "
-            f"{hits} changed, so at most {most_left(hits, sample, left + sample)} of the {left} sites that were not measured "
-            "did (95 % bound)."
+            f"{name}: {screening.measured} of {every} sites. Of the {sample} at random, {hits} changed, so at most "
+            f"{most_left(hits, sample, left + sample)} of the {left} that were not measured did (95 % bound)."
         )
-    return [*sentences, "Measure every site with --exact."] if sentences else []
+    return [CHOSEN, *sentences, EXACT] if sentences else []

@@ -222,7 +222,7 @@ def _method(results: Sequence[ComparisonResult]) -> Iterator[str]:
             f"Effects of sites were measured by {' and '.join(probes)}. Sites of each task were chosen on half of the item "
             "groups and measured on the other half."
         )
-    if measured := [text for one in results for pair in one.pairs for text in measured_sites(one, pair)[:-1]]:
+    if measured := [text for one in results for pair in one.pairs for text in measured_sites(one, pair)[:2]]:
         yield from dict.fromkeys(measured)
     if any(pair.maps for one in results for pair in one.pairs):
         yield (

@@ -96,11 +96,12 @@ def test_both_models_have_the_same_sites_and_the_page_says_which(
         assert len(one.sampled) <= FEW.sample
     (pair,) = screened.pairs
     sentences = measured_sites(screened, pair)
-    assert sentences[0].startswith(f"ablation: {SITES} sites were screened by gradients")
+    assert "Gradients chose" in sentences[0]
+    assert f" of {SITES} sites. Of the " in sentences[1]
     assert "--exact" in sentences[-1]
     assert measured_sites(every, every.pairs[0]) == []
     html = render_page(page([screened], (), {}))
-    assert "sites were screened by gradients" in html
+    assert "Gradients chose the sites" in html
 
 
 def test_models_of_separate_runs_are_screened_alone(tmp_path: Path) -> None:

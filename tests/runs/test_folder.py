@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from distractor.errors import ModelError, StoreError
 from distractor.names import printable
 from distractor.runs.figure_set import FigureSet, choose
-from distractor.runs.folder import RunFolder, check_out, open_run, run_hash
+from distractor.runs.folder import LOG, RunFolder, check_out, open_run, run_hash
 from ordinary_user import as_ordinary_user
 
 pytestmark = pytest.mark.quick
@@ -200,6 +200,26 @@ def test_a_failed_run_leaves_its_folder_only_if_it_holds_results(tmp_path: Path)
                 folder.write_summary({})
             raise ModelError("no such model")
         assert (tmp_path / name).exists() == left
+
+
+def test_a_log_of_progress_is_no_result(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def fail() -> None:
+        with open_run(out, "x", MANIFEST) as folder:
+            folder.subfolder("rank").log("12:00 half")
+            raise StoreError("no")
+
+    with pytest.raises(StoreError):
+        fail()
+    assert not out.exists()
+    for _ in range(2):  # the folder of the same run is used again, and its log goes on
+        with open_run(out, "x", MANIFEST) as folder:
+            folder.log("12:00 half")
+    assert (out / LOG).read_text() == 2 * "12:00 half\n"
+    (out / LOG).unlink()
+    (out / LOG).mkdir()
+    folder.log("a log that cannot be written stops no run")
 
 
 def test_a_folder_of_the_same_run_is_used_again(tmp_path: Path) -> None:
