@@ -108,9 +108,7 @@ def components(results: ProbeResults, reading: Reading, cells: "Dataset") -> Fig
                 supports.append(supported(reading.data, outer))
     n_layers, n_columns = grids[0].values.shape[0], max(grid.values.shape[1] for grid in grids)
     width = 1.3 + 0.33 * n_columns
-    fitting = max(1, int(PAGE_WIDTH / width))
-    per_row = len(grids) // len(families) if len(families) > 1 else min(2, len(grids))
-    columns = max(n for n in range(1, fitting + 1) if per_row % n == 0)
+    columns = _beside_each_other(len(grids) // len(families) if len(families) > 1 else min(2, len(grids)), width)
     rows = -(-len(grids) // columns)
     with mpl.rc_context(MAP_STYLE):
         height = layer_height(n_layers, 0.3)
@@ -137,22 +135,28 @@ def positions(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figu
     outer.sort(key=lambda names: names.get("direction") == "denoising")
     parts = labels(cells, "part") or [""]
     n_layers, n_roles = cells.sizes["layer"], cells.sizes["role"]
+    width = 0.5 + 0.16 * n_roles
+    columns = _beside_each_other(len(outer), width)
+    blocks = len(outer) // columns  # maps below each other
     with mpl.rc_context(MAP_STYLE):
         height = layer_height(n_layers, 0.2, share=0.5)
-        size = (max(7.0, 1.6 + len(outer) * (0.5 + 0.16 * n_roles)), 2.6 + len(parts) * (0.35 + height * n_layers))
+        size = (max(7.0, 1.6 + columns * width), 2.3 + blocks * (0.3 + len(parts) * (0.35 + height * n_layers)))
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(parts), len(outer), squeeze=False, sharex=True, sharey=True)
+        grid = figure.subplots(blocks * len(parts), columns, squeeze=False, sharex=True, sharey=True)
         limit = colour_limit([cells["mean"].sel(names).values for names in outer], reading.data.attrs["unit"])
-        for row, part in zip(grid, parts, strict=True):
-            for axes, names in zip(row, outer, strict=True):
+        titles = _titles(outer)
+        for place, row in enumerate(grid):
+            block, of_block = divmod(place, len(parts))
+            part = parts[of_block]
+            for axes, index in zip(row, range(block * columns, (block + 1) * columns), strict=True):
+                names = outer[index]
                 one = cells.sel({**names, **({"part": part} if part else {})}).transpose("layer", "role")
                 sign = supported(reading.data, names)
                 image = draw_heat_map(axes, one["mean"].values, _framed(one), limit, supports=sign, numbers=False)
                 name_layers(axes, n_layers, height)
                 axes.set_xticks(range(n_roles), _role_names(reading, labels(cells, "role")), rotation=90)
+                axes.set_title(titles[index] if of_block == 0 else "")
             row[0].set_ylabel(f"{part}\nlayer")
-        for axes, title in zip(grid[0], _titles(outer), strict=True):
-            axes.set_title(title)
         _finish_maps(figure, image, grid, results, reading, cells, aspect=40)
         return figure
 
@@ -164,10 +168,13 @@ def sources(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure
     chosen = [heads[i] for i in sorted(np.argsort(-size, kind="stable")[: 2 * BARS])]
     maps = list(maps_of(cells.sel(component=chosen).transpose(..., "component", "role")))
     n_roles = cells.sizes["role"]
+    width = 0.7 + 0.21 * n_roles
+    columns = _beside_each_other(len(maps), width)
+    rows = len(maps) // columns
     with mpl.rc_context(MAP_STYLE):
-        figsize = (max(7.0, 1.4 + len(maps) * (0.7 + 0.21 * n_roles)), 2.2 + 0.22 * len(chosen))
+        figsize = (max(7.0, 1.4 + columns * width), 1.9 + rows * (0.3 + 0.22 * len(chosen)))
         figure = Figure(figsize=figsize, layout="constrained")
-        panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
         limit = colour_limit([one["mean"].values for _, one in maps], reading.data.attrs["unit"])
         for axes, title, (outer, one) in zip(panels, _titles([outer for outer, _ in maps]), maps, strict=True):
             sign = supported(reading.data, outer)
@@ -177,6 +184,12 @@ def sources(results: ProbeResults, reading: Reading, cells: "Dataset") -> Figure
             axes.set_title(title)
         _finish_maps(figure, image, panels, results, reading, cells)
         return figure
+
+
+def _beside_each_other(count: int, width: float) -> int:
+    """How many of so many maps of this width in inches are beside each other, so that rows are full and fit a page."""
+    fitting = max(1, int(PAGE_WIDTH / width))
+    return max(n for n in range(1, fitting + 1) if count % n == 0)
 
 
 def waterfall(results: ProbeResults, reading: Reading, cells: "Dataset", item: str | None = None) -> Figure:
