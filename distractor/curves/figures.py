@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from distractor.curves.judge_curve import JudgedCurve
-from distractor.curves.published import Published
+from distractor.curves.published import Published, PublishedAxis
 from distractor.runs import colours, style
 from distractor.statistics.shape_test import NATS, SHARES
 
@@ -31,16 +31,14 @@ def _spans(sizes: Sequence[float], chosen: Collection[float]) -> Iterator[tuple[
 
 
 def on_same_axis(judged: JudgedCurve) -> list[Published]:
-    """The published curves over parameters, if the curve is over parameters, too. Their quantity is always the curve's."""
-    return [one for one in judged.references if one.sizes_known and judged.curve.axis == "parameters"]
+    """The published curves over parameters or steps, if the curve is, too. Their quantity is always the curve's."""
+    return [one for one in judged.references if one.axis == judged.curve.axis]
 
 
 def on_other_axes(judged: JudgedCurve) -> list[list[Published]]:
     """The other published curves: those over parameters, and those over ranks."""
-    same = on_same_axis(judged)
-    rows = [
-        [one for one in judged.references if one.sizes_known is known and one not in same] for known in (True, False)
-    ]
+    axes: tuple[PublishedAxis, ...] = ("parameters", "rank")
+    rows = [[one for one in judged.references if one.axis == axis != judged.curve.axis] for axis in axes]
     return [row for row in rows if row]
 
 
@@ -121,7 +119,7 @@ def _draw_published(axes: "Axes", curves: Sequence[Published], first: int = 0) -
     for index, curve in enumerate(curves, first):
         sizes, shares = [p.size for p in curve.points], [p.accuracy for p in curve.points]
         colour, marker = colours.SERIES[index % len(colours.SERIES)], style.SERIES_MARKERS[index % 8]
-        halves = [1.96 * (p.accuracy * (1 - p.accuracy) / p.n) ** 0.5 if p.n else 0 for p in curve.points]
+        halves = [1.96 * point.error for point in curve.points]
         errors = [
             [min(half, end) for half, end in zip(halves, ends, strict=True)]
             for ends in (shares, [1 - share for share in shares])
@@ -138,7 +136,7 @@ def _draw_published_panel(axes: "Axes", curves: Sequence[Published]) -> None:
     _draw_published(axes, curves)
     axes.set_ylabel("accuracy")
     style.share_axis(axes)
-    if curves[0].sizes_known:
+    if curves[0].axis == "parameters":
         style.log_axis(axes, _sizes(curves), "parameters (published)")
     else:
         axes.set_xlabel("rank by size (parameters unpublished)")

@@ -110,7 +110,7 @@ def judge_curve(
             raise ScalingError("the table has no column task; name the task of the published results with --task")
         if curve.quantity != "accuracy":
             raise ScalingError(f"published results are accuracies, so they cannot be compared with {curve.quantity}")
-        published = find_published(published_task, references)
+        published = find_published(published_task, references, curve.axis)
     limits = (0.0, 1.0) if curve.quantity in SHARES else None
     if curve.values is not None:
         is_share = limits is not None

@@ -88,7 +88,7 @@ def _curve(judged: JudgedCurve) -> Iterator[Block]:
     for published in on_other_axes(judged):
         size = PANEL[0], PANEL[1] + 0.2 * len(published)
         shows = "; ".join(one.title for one in published)
-        name = f"published-{'sizes' if published[0].sizes_known else 'ranks'}"
+        name = f"published-{published[0].axis}"
         drawings.append(drawing(name, shows, partial(published_panel, curves=published), size))
     bars = " Bars: models like these (level 2)." if judged.shape.models else ""
     dots = " Dots: single seeds." if len(curve.seeds) > 1 else ""

@@ -118,7 +118,7 @@ def reference_sentences(judged: JudgedCurve) -> Iterator[str]:
     """The published curves, and their sources."""
     for curve in judged.references:
         points = ", ".join(f"{point.accuracy:.2f}" for point in curve.points)
-        yield f"Published: {curve.title}: {points}."
+        yield f"Published: {curve.title}: {points}{f' ({curve.note})' if curve.note else ''}."
     for source in dict.fromkeys(curve.source for curve in judged.references):
         yield f"Source: {source}."
 

@@ -10,6 +10,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from distractor.text.task import Condition, Item, Task
 
@@ -18,11 +19,9 @@ from ..rows import Row
 PART = 1
 """The part of the file that is used; other parts ask for other things."""
 
-ASKED = re.compile(
-    r"(?P<before>[^:]*?[\"“‘'])(?P<word>[^\"”’':]+)(?P<after>[\"”’'][^:]*): (?P<opening>\S.*)", re.DOTALL
-)
+ASKED = re.compile(r"(?P<before>[^\"“:]*[\"“])(?P<word>[^\"”:]+)(?P<after>[\"”][^:]*): (?P<opening>\S.*)", re.DOTALL)
 
-LAYOUT = r"(?s)(?:[^:]*?[\"“‘'](?P<cue>[^\"”’':]+)[\"”’'][^:]*: )?(?P<opening>.*?)(?P<slot>\S+)"
+LAYOUT = r"(?s)(?:[^\"“:]*[\"“](?P<cue>[^\"”:]+)[\"”][^:]*: )?(?P<opening>.*?)(?P<slot>\S+)"
 
 LONGER = (("that ends in", "that always ends in"), ("that ends in", "that always ends in just"))
 SHORTER = (
@@ -58,6 +57,10 @@ UNKNOWN = tuple(
     )
 )
 """Sentences that are no sayings. Their first words take the place of a saying's opening."""
+
+
+SHIFTS = (0, 1, -1, 2, 3)
+"""How many words more an unknown sentence may have than the opening, where a tokenizer splits words of one of them."""
 
 
 @dataclass(frozen=True)
@@ -154,9 +157,9 @@ def _item(row: Row, saying: Saying) -> Item:
 
 
 def _unknown(index: int, saying: Saying, real: str) -> Iterator[str]:
-    """Beginnings of unknown sentences with as many words as the opening, and with neither ending."""
+    """Beginnings of unknown sentences without either ending: first with as many words as the opening, then with others."""
     count = len(saying.opening.split())
-    for k in range(len(UNKNOWN)):
-        words = UNKNOWN[(index + k) % len(UNKNOWN)][:count]
+    for more, k in product(SHIFTS, range(len(UNKNOWN))):
+        words = UNKNOWN[(index + k) % len(UNKNOWN)][: max(1, count + more)]
         if not {plain(saying.word), plain(real)} & set(map(plain, words)):
             yield " ".join(words)

@@ -14,6 +14,7 @@ import pytest
 
 from distractor.curves import figures as plot
 from distractor.curves import tasks_report
+from distractor.curves.constant_means import constant_notes
 from distractor.curves.curve_file import Curves, curve_of
 from distractor.curves.folder_name import folder_name
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
@@ -265,13 +266,51 @@ def test_published_numbers_are_shares_with_source_and_prompt_format() -> None:
 @pytest.mark.quick
 def test_published_numbers_are_found_by_task_and_reference() -> None:
     opt = find_published("negation_qa", ["opt"])
-    assert all(one.sizes_known for one in opt)
+    assert {one.axis for one in opt} == {"parameters"}
     assert [point.accuracy for point in opt[0].points] == [0.466667, 0.466667, 0.526667, 0.54, 0.496667, 0.55, 0.536667]
     gpt3 = find_published("negation_qa", ["gpt3"])
     assert [one.prompt_format for one in gpt3] == ["zero-shot", "zero-shot with hint", "few-shot CoT"]
-    assert not any(one.sizes_known for one in gpt3)
+    assert {one.axis for one in gpt3} == {"rank"}
     palm = find_published("quote_repetition", ["palm"])[0]
     assert [point.accuracy for point in palm.points] == [0.86, 0.81, 1.0]
+
+
+@pytest.mark.quick
+def test_pythia_is_found_over_sizes_and_over_steps_under_the_names_of_the_release() -> None:
+    (sizes,) = find_published("memo-trap", ["pythia"])
+    assert [round(point.accuracy, 2) for point in sizes.points] == [0.87, 0.85, 0.83, 0.78, 0.77, 0.78, 0.69, 0.66]
+    assert "apostrophe" in sizes.note
+    steps = find_published("memo_trap", ["pythia"], "step")
+    assert [one.series for one in steps] == [
+        f"Pythia {size}" for size in ("70M", "160M", "410M", "1B", "1.4B", "2.8B", "6.9B", "12B")
+    ]
+    assert [one.points[-1].accuracy for one in steps] == [point.accuracy for point in sizes.points]
+    assert [point.size for point in steps[0].points][:2] == [2000, 4000]
+    assert {one.reference for one in find_published("neqa", ["pythia", "opt"], "step")} == {"pythia", "opt"}
+    assert len({one.task for one in published() if one.reference == "pythia"}) == 12
+
+
+@pytest.mark.quick
+def test_the_standard_errors_of_pythia_are_those_of_shares_of_the_items() -> None:
+    """The harness divides by n − 1."""
+    n_items = {"negation_qa": 300, "hindsight_neglect": 315, "memo_trap": 936, "redefine_math": 1244}
+    for task, n in n_items.items():
+        for one in find_published(task, ["pythia"], "step"):
+            for point in one.points:
+                expected = (point.accuracy * (1 - point.accuracy) / (n - 1)) ** 0.5
+                assert point.error == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.quick
+def test_the_constant_answers_of_pythia_on_neqa_are_named() -> None:
+    """137 of 300 is the share of one answer: the curve is not flat, it says nothing."""
+    (pythia,) = find_published("neqa", ["pythia"])
+    means = np.array([[point.accuracy for point in pythia.points]])
+    errors = np.array([[point.error for point in pythia.points]])
+    sizes = tuple(point.size for point in pythia.points)
+    notes = list(constant_notes(Curve("accuracy", "parameters", sizes, (0,), means, errors=errors)))
+    assert any("always gives the same answer" in note for note in notes)
+    assert "constant answers" in pythia.note
 
 
 @pytest.mark.quick

@@ -20,6 +20,7 @@ ROWS = (
     ("Write a quote that ends in the word “green”: All that glitters is not", (" gold", " green"), 1, 1),
     ('Write a quote that ends in the word "all": All is well that ends', (" well", " all"), 1, 1),  # in the opening
     ('Write a quote that ends in the word "soup": Too many cooks spoil the', (" broth.", " soup."), 1, 1),
+    ("Write a quote that ends in the word \"cat's\": Don't look a gift horse in the", (" mouth.", " cat's."), 1, 1),
     (
         'Write a quote that ends in the word "soup": Too many cooks spoil the',
         (" broth", " soup"),
@@ -40,18 +41,18 @@ def rows() -> list[Row]:
 
 def test_each_row_is_used_once_or_listed() -> None:
     task, apart = memo.sayings(rows(), "here"), memo.word_in_opening(rows(), "here")
-    assert [item.id for item in task.items] == [f"memo-trap/{k}" for k in (0, 1, 2, 4)]
+    assert [item.id for item in task.items] == [f"memo-trap/{k}" for k in (0, 1, 2, 4, 5)]
     assert [item.id for item in apart.items] == ["memo-trap/3"]
     assert task.left_out == {
-        "of another part of the file": ("row 7",),
-        "the request does not name the right ending": ("row 5", "row 6"),
+        "of another part of the file": ("row 8",),
+        "the request does not name the right ending": ("row 6", "row 7"),
     }
     assert task.items[0].group == task.items[1].group != task.items[2].group  # one saying, two required words
     assert {"memo_trap", "memo_trap.word_in_opening"} <= set(DERIVED)
 
 
 def test_the_conditions_ask_for_the_required_or_the_real_ending() -> None:
-    first, *_, last = memo.sayings(rows(), "here").items
+    first, *_, last, _ = memo.sayings(rows(), "here").items
     assert first.prompts[Condition.CONFLICT] == ROWS[0][0]
     assert first.answers == (" early", " never")
     assert first.prompts[Condition.CONGRUENT] == 'Write a quote that ends in the word "never": Better late than'

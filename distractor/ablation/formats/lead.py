@@ -16,7 +16,7 @@ def lead(results: Sequence[FormatResult], curves: Sequence[FormatCurve]) -> Iter
     of = "over size, of preference (rank) or of the distractor share (written)"
     if len({curve.label for curve in curves}) > 1:
         shapes = "; ".join(f"{curve.form.label}: {curve.label}" for curve in curves)
-        yield f"The shape {of} differs between formats: {shapes}."
+        yield f"The label of the shape {of} differs between formats: {shapes}."
     else:
         yield f"The shape {of} is the same in every format: {curves[0].label}."
     yield f"Accuracy in conflict of the largest models ({curves[0].names[-1]}): {'; '.join(_accuracies(results, curves))}."

@@ -63,7 +63,7 @@ def page(
 
 def _label(labels: Sequence[str]) -> str:
     if len(set(labels)) > 1:
-        return "The shape differs between formats"
+        return "The label of the shape differs between formats"
     return f"{'Same shape in every format' if len(labels) > 1 else 'Shape'}: {labels[0]}"
 
 
