@@ -49,7 +49,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[ComparisonResult
     (source,) = find_models(["ladder/80x2/seed780"], task="negation_qa")
     shutil.copytree(source.folder, folder / "plain")
     sources = [*find_models([str(folder / "plain")]), edited(folder, source)]
-    task, store = TASKS["negation_qa"]().take(32), Store(folder / "cells")
+    task, store = TASKS["negation_qa"]().take(20), Store(folder / "cells")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(map_changes, "SPLITS", 2)
         every = compare(task, sources, EVERY, store=store, settings=CPU)

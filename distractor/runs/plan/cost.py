@@ -71,7 +71,8 @@ class Cost:
         """The cost in words, for the terminal; if long, with FLOP and each part's time."""
         if not self.steps:
             return [f"time:      about {duration(self.seconds)}; every result is in the cache"]
-        lines = [f"time:      about {duration(self.seconds)} on this machine ({self._measured})"]
+        limit = "at most " if any(step.kind == "write" for step in self.steps) else "about "  # texts may end earlier
+        lines = [f"time:      {limit}{duration(self.seconds)} on this machine ({self._measured})"]
         if is_long:
             flops = sum(step.flops for step in self.steps)
             lines.append(f"cost:      {flop(flops)} for {counted(len(self.steps), 'result')} that are not cached")
