@@ -380,7 +380,7 @@ def _finish_maps(
     )
     grey = f"; grey: {attrs['absent']}" if "absent" in attrs and bool(cells["mean"].isnull().any()) else ""
     # The table beside it has the numbers that a warning has in brackets.
-    warning = "\nWarning: " + re.sub(r" \([^)]*\)", "", attrs["warning"]) if attrs.get("warning") else ""
+    warning = "\nWarning: " + re.sub(r" \([^)]*\d[^)]*\)", "", attrs["warning"]) if attrs.get("warning") else ""
     style.headline(figure, f"{_model_and_task(results, reading)}: {method}; {framed}{grey}{warning}")
 
 

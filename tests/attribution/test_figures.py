@@ -139,6 +139,16 @@ def test_a_map_says_that_grey_cells_were_not_measured() -> None:
         check_page(figure, "screened components")
 
 
+def test_a_warning_in_a_title_has_its_words_and_no_numbers() -> None:
+    warning = (
+        "the estimate disagrees with exact patching: gradient (noising) at z; L0H0.z in conflict (mean 0.1, zero 2)"
+    )
+    one = reading({**CHANGE, "warning": warning}, component=heads("z")[:4], condition=PAIR)
+    figure = draw.components(results_of(ablation=one), one, means_of(TASK, one.data))
+    title = " ".join(figure.get_suptitle().split())
+    assert title.endswith("exact patching: gradient (noising) at z; L0H0.z in conflict")
+
+
 @pytest.mark.parametrize(("layers", "shown"), [(3, 7), (30, 10), (80, 12)])
 def test_a_lens_names_whole_layers_of_a_deep_model(layers: int, shown: int) -> None:
     stages = ["L0.resid_pre", *(f"L{n}.{part}" for n in range(layers) for part in ("resid_mid", "resid_post"))]
