@@ -71,9 +71,11 @@ def behaviour(result: ComparisonResult) -> Figure:
 
 
 def panel_size(result: ComparisonResult) -> tuple[float, float]:
-    """The size of one panel of a page in inches."""
+    """The size of one panel of a page in inches, with its legend."""
     rows = sum(row[0] == PANELS[0] for row in result.rows)
-    return 5.0, 1.4 + rows * (0.25 + 0.1 * max(len(result.sides), len(result.pairs)))
+    legends = [names for names in (_side_names(result), _pair_names(result)) if names]
+    lines = max((-(-len(names) // _legend_columns(names)) for names in legends), default=0)
+    return 5.0, 1.2 + rows * (0.25 + 0.1 * max(len(result.sides), len(result.pairs))) + 0.19 * lines
 
 
 def levels_panel(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey]) -> None:
@@ -89,10 +91,32 @@ def changes_panel(axes: "Axes", result: ComparisonResult, rows: Sequence[Quantit
 
 
 def _legend_above(axes: "Axes") -> None:
-    entries = axes.get_legend_handles_labels()[0]
+    names = axes.get_legend_handles_labels()[1]
     title = axes.get_title()
     axes.set(title="", xlabel=axes.get_xlabel() or title)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=1 if len(entries) < 4 else 2, borderaxespad=0)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=_legend_columns(names),
+        borderaxespad=0,
+        fontsize=8,
+        labelspacing=0.3,
+    )
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """Two columns if they fit above a panel of a page, and are needed."""
+    fits = 0.5 + LETTER * max(map(len, names), default=0) < 1.8
+    return 2 if fits and len(names) > 3 else 1
+
+
+def _side_names(result: ComparisonResult) -> list[str]:
+    return [shortened(result.short(side.name), 30) for side in result.sides]
+
+
+def _pair_names(result: ComparisonResult) -> list[str]:
+    names = [shortened(result.short(side.name), 22) for side in result.sides]
+    return [f"{names[pair.first]} → {names[pair.second]}" for pair in result.pairs]
 
 
 def sites(result: ComparisonResult, pair: Pair, probe: str, maps: Sequence[MapChange]) -> Figure:
@@ -196,13 +220,14 @@ def training(result: ComparisonResult, curves: TrainingCurves) -> Figure:
 
 def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey], names: Sequence[str]) -> None:
     """Each side's mean of one quantity under each condition, in the rows of these names."""
+    names_of_sides = _side_names(result)
     for side, shift in enumerate(_shifts(len(result.sides), 0.5)):
         colour, marker = (
             colours.SERIES[side % len(colours.SERIES)],
             style.SERIES_MARKERS[side % len(style.SERIES_MARKERS)],
         )
         for row in rows:
-            label = shortened(result.short(result.sides[side].name), 30) if row == rows[0] else None
+            label = names_of_sides[side] if row == rows[0] else None
             _interval(axes, result.level(side, row), names.index(_row_name(row)) + shift, colour, marker, label)
     is_gap = rows[0][0] == "logit_gap"
     _finish_rows(axes, names, reference=0 if is_gap else 0.5, title=TITLES[rows[0][0]])
@@ -215,16 +240,15 @@ def _levels(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey],
 def _differences(axes: "Axes", result: ComparisonResult, rows: Sequence[QuantityKey], names: Sequence[str]) -> None:
     """Each pair's difference under each condition, in the rows of these names, on grey bars for item noise."""
     axes.use_sticky_edges = False  # keeps the widest bar off the frame
-    n_pairs = len(result.pairs)
+    n_pairs, names_of_pairs = len(result.pairs), _pair_names(result)
     for i, (pair, shift) in enumerate(zip(result.pairs, _shifts(n_pairs, 0.7), strict=True)):
-        name = " → ".join(shortened(result.short(result.sides[side].name), 22) for side in (pair.first, pair.second))
         colour = colours.SERIES[(len(result.sides) + i) % len(colours.SERIES)]  # a change has not the colour of a side
         for row in rows:
             change, y = pair.rows[row], names.index(_row_name(row))
             width = 2 * change.by_chance
             axes.barh(y + shift, width, left=-change.by_chance, height=0.5 / n_pairs, color=colours.PALE)
             mean = change.mean, change.low, change.high
-            label = name if row == rows[0] else None
+            label = names_of_pairs[i] if row == rows[0] else None
             _interval(axes, mean, y + shift, colour, "o", label, filled=change.is_beyond_items)
     is_gap = rows[0][0] == "logit_gap"
     _finish_rows(axes, names, xlabel="change (nats)" if is_gap else f"change of {TITLES[rows[0][0]]}")

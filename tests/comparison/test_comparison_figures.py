@@ -1,11 +1,14 @@
 """The figures of `distractor compare` can be read for any number of sides, sites and steps."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import oracles
 from distractor.comparison import figures as plot
@@ -86,6 +89,18 @@ def test_behaviour_and_paths_can_be_read(names: str, sides: int, seeds: int) -> 
     check_texts(plot.behaviour(result(names, sides, seeds)))
     check_texts(plot.paths(result(names, sides, seeds)))
     check_texts(plot.paths(result(names, sides, seeds, transfers=True)))
+
+
+@pytest.mark.parametrize("names", [SHORT, STEP, LONG])
+@pytest.mark.parametrize("sides", [2, 3, 11])
+@pytest.mark.parametrize("draw", [plot.levels_panel, plot.changes_panel])
+def test_panels_of_a_page_can_be_read(names: str, sides: int, draw: Callable[..., None]) -> None:
+    one = result(names, sides)
+    for quantity in plot.PANELS:
+        with mpl.rc_context(style.STYLE):
+            figure = Figure(figsize=plot.panel_size(one), layout="constrained")
+            draw(figure.subplots(), one, [row for row in one.rows if row[0] == quantity])
+        check_texts(figure)
 
 
 def test_rows_of_behaviour_are_in_line_and_a_change_has_another_colour_than_the_sides() -> None:
