@@ -156,7 +156,7 @@ def run_steps(
         read = dict(own)
         for name in screened:
             read[name] = own[name].screened(probes[name].screening or Screening())
-        estimated = {ESTIMATES + name: probes[name].screened(SharedScreening()) for name in screened}
+        estimated = {ESTIMATES + name: own[name].screened(SharedScreening()) for name in screened}
         steps += reading_steps(task, [source], estimated, store, settings, count, measure_strengths=False)
         steps += reading_steps(task, [source], read, store, settings, count, measure_strengths=bool(own))
     if "ablation" in own:

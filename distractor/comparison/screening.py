@@ -52,15 +52,19 @@ def screenings(
     A model that no probe can be read in has a screening of its own, and is refused when its sites are measured.
     """
     chosen: dict[tuple[int, str], Screening] = {}
+    own = own_kinds(probes)
     for name, probe in probes.items():
         large = [model for model, source in enumerate(sources) if is_screened(source, probe)]
+        screening = probe.screening or Screening()
         for together in _runs(sources, large):
             try:
-                shared: Screening = _shared(task, [sources[model] for model in together], name, probe, store, settings)
+                shared: Screening = _shared(
+                    task, [sources[model] for model in together], name, own[name], screening, store, settings
+                )
             except StoreError:
                 raise
             except DistractorError:
-                shared = probe.screening or Screening()
+                shared = screening
             chosen |= {(model, name): shared for model in together}
     return chosen
 
@@ -87,7 +91,13 @@ def _runs(sources: Sequence[Source], models: Sequence[int]) -> list[list[int]]:
 
 
 def _shared(
-    task: Task, sources: Sequence[Source], name: str, probe: "Probe", store: Store, settings: Settings
+    task: Task,
+    sources: Sequence[Source],
+    name: str,
+    probe: "Probe",
+    screening: Screening,
+    store: Store,
+    settings: Settings,
 ) -> SharedScreening:
     """The sites of one probe that are measured in some models."""
     estimating = variants_of(task, {ESTIMATES + name: probe.screened(SharedScreening())})
@@ -97,7 +107,6 @@ def _shared(
     differences = [of_model - views[0] for of_model in views[1:]]
     every = np.concatenate([*differences, *views])
     edited = _edited(sources, sites)
-    screening = probe.screening or Screening()
     picked = screening.pick(every)
     size = np.where(edited, np.abs(every).max(0), -1)
     named = [k for k in np.argsort(-size, kind="stable")[: screening.largest].tolist() if edited[k]]
