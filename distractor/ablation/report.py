@@ -14,7 +14,7 @@ from distractor.probing.readings import Reading, labelled
 from distractor.runs.coverage import coverage_record
 from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
-from distractor.runs.precision import precision_caution
+from distractor.runs.precision import half_precision_caution, precision_caution, quantisation_caution
 from distractor.runs.results_table import ModelValues, results_table
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
 from distractor.statistics.intervals import MIN_SEEDS
@@ -118,7 +118,8 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "mixture": result.mixture or None,
         "low_coverage": coverage_record(result),
         "dtype": result.settings.dtype,
-        "half_precision": precision_caution([result]),
+        "half_precision": half_precision_caution([result]),
+        "quantised": quantisation_caution(result.sources),
         "format": task.format.as_dict(),
         "models": [_model(result, model) for model in range(len(result.scores))],
         "sizes": [_size(result, models) for models in result.sizes],

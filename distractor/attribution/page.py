@@ -34,6 +34,7 @@ from distractor.runs.page.items import shown_items
 from distractor.runs.page.printed import as_blocks
 from distractor.runs.page.provenance import provenance
 from distractor.runs.page.references import bibtex
+from distractor.runs.precision import precision_caution
 from distractor.runs.style import short_site
 from distractor.statistics.overcoming import Overcome
 from distractor.text.format import Format
@@ -248,7 +249,8 @@ def _readings(results: ProbeResults) -> Iterator[Block]:
 
 def _warnings(found: Found) -> Iterator[str]:
     results = found.results
-    yield from filter(None, (coverage_caution(results), results.mixture_caution, results.task.caution))
+    cautions = (coverage_caution(results), precision_caution([results]), results.mixture_caution, results.task.caution)
+    yield from filter(None, cautions)
     for model in found.models[-1:]:
         yield from (f"{results.short(model.source.name)}: {in_sentence(caution)}" for caution in model.cautions)
     for probe, readings in results.readings.items():

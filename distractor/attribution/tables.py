@@ -18,6 +18,7 @@ from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import Reading
 from distractor.probing.strengths import Strength
 from distractor.runs.coverage import coverage_caution
+from distractor.runs.precision import precision_caution
 from distractor.runs.style import short_site
 from distractor.runs.tables import FittedTable, plain_table
 from distractor.statistics.random_sets import ENOUGH
@@ -99,7 +100,8 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
 def _title(results: ProbeResults) -> Iterator[Text]:
     counts = f"{int(results.complete.sum())} items in {results.n_groups} groups"
     yield Text(f"{results.title}: {counts} (means with 95 % intervals over item groups, level 1)", style="bold")
-    yield from (Text(sentence) for sentence in (coverage_caution(results), results.mixture_caution) if sentence)
+    cautions = (coverage_caution(results), precision_caution([results]), results.mixture_caution)
+    yield from (Text(sentence) for sentence in cautions if sentence)
 
 
 def answer_table(results: ProbeResults, answer: ModelAnswer) -> Group:

@@ -33,7 +33,8 @@ def compare(
         typer.Argument(
             metavar="MODEL",
             help="At least two models, the earlier first: family/size\\[/seedK]\\[@step], @all for every step, a folder, "
-            "or a hub id owner/name\\[@revision]. A size includes all its seeds. A single size compares its seeds.",
+            "a .gguf file, a hub id owner/name\\[@revision], or BASE+ADAPTER_FOLDER. A size includes all its seeds. A single "
+            "size compares its seeds.",
         ),
     ],
     task: Annotated[

@@ -51,7 +51,7 @@ def family_table(family: Family) -> Group:
             "–" if member.final_step is None else f"{member.final_step:,}",
             str(len(member.available_steps) or "–"),
             *[loss] * bool(losses),
-            "yes" if is_here(member) else "no",
+            "yes" if is_here(family, member) else "no",
             "embedded" if family.is_embedded else str(member.location),
         )
     lines: list[RenderableType] = [
@@ -68,11 +68,12 @@ def family_table(family: Family) -> Group:
     return Group(*lines)
 
 
-def is_here(member: Member) -> bool:
+def is_here(family: Family, member: Member) -> bool:
     """Whether the final model is on this machine."""
-    return (
-        member.location.is_dir() if not isinstance(member.location, str) else cached_folder(member.location) is not None
-    )
+    revision = family.revision(member, None)
+    if isinstance(member.location, str):
+        return cached_folder(member.location, revision) is not None
+    return (member.location / revision if revision else member.location).exists()
 
 
 def _large(count: int) -> str:

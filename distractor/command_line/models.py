@@ -24,7 +24,10 @@ def list_families() -> None:
 
     terminal = console()
     terminal.print(families_table(known_families().values()))
-    terminal.print("\nOther models: a folder, a hub id owner/name[@revision], or your own family in a .toml file.")
+    terminal.print(
+        "\nOther models: a folder, a .gguf file, a hub id owner/name[@revision], one of these with an adapter "
+        "(BASE+ADAPTER_FOLDER), or your own family in a .toml file."
+    )
 
 
 @command(app, "distractor models show ladder/negation_qa", "distractor models show my_family.toml")

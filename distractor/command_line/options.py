@@ -23,7 +23,7 @@ CELLS = Path("runs/.cells")  # the store of results that all runs share
 
 MODEL_HELP = (
     "A family (`distractor models`), or part of it: ladder (the task's embedded models), ladder/80x2, pythia/70m@1000; "
-    "a folder; a hub id owner/name\\[@revision]; a family file (.toml). Repeatable."
+    "a folder; a .gguf file; a hub id owner/name\\[@revision]; BASE+ADAPTER_FOLDER; a family file (.toml). Repeatable."
 )
 
 

@@ -120,7 +120,7 @@ def check_models(sources: Sequence[Source]) -> None:
     for i, j in combinations(range(len(sources)), 2):
         if hashes[i] == hashes[j]:
             raise ModelError(
-                f"{sources[i].name} ({sources[i].folder}) and {sources[j].name} ({sources[j].folder}) are the same model, "
+                f"{sources[i].name} ({sources[i].place}) and {sources[j].name} ({sources[j].place}) are the same model, "
                 "weight by weight; name each model once"
             )
 
@@ -264,7 +264,7 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
     read, other = first[matched[0][0]], second[matched[0][1]]
     match = match_of(read, other, same_run=bool(of_one_run))
     maps = _maps(first, second, of_one_run)
-    same = [same_weights(*(result.scores[model].source.folder for model in models)) for models in of_one_run]
+    same = [same_weights(*(result.scores[model].source for model in models)) for models in of_one_run]
     pair = replace(pair, match=match, maps=maps, same_weights=frozenset.intersection(*same) if same else frozenset())
     if pair.edited and not pair.edited_changes:  # a mean may hide what they do
         models_of_run = dict.fromkeys(model for way in of_one_run for model in way)

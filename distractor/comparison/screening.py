@@ -125,6 +125,6 @@ def _estimates(reading: Reading) -> Float[ndarray, "view site"]:
 
 def _edited(sources: Sequence[Source], sites: Sequence[str]) -> ndarray:
     """Which sites have other weights in some model, if others have the same weights in all."""
-    same = [same_weights(sources[0].folder, source.folder) for source in sources[1:]]
+    same = [same_weights(sources[0], source) for source in sources[1:]]
     kept = frozenset.intersection(*same) if same else frozenset()
     return np.array([bool(kept) and owner(site) not in kept for site in sites])

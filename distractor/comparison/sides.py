@@ -46,7 +46,7 @@ def sides_of(sources: Sequence[Source]) -> tuple[tuple[Side, ...], dict[str, tup
     names = [_side_name(sources, positions) for positions in members.values()]
     count = Counter(names)
     sides = (
-        Side(str(sources[positions[0]].folder) if count[name] > 1 else name, tuple(positions))
+        Side(sources[positions[0]].place if count[name] > 1 else name, tuple(positions))
         for name, positions in zip(names, members.values(), strict=True)
     )
     return tuple(sides), followed
@@ -61,7 +61,7 @@ def model_key(source: Source) -> tuple[Any, ...]:
     """What the seeds and steps of one model share. A folder without seed and step is a separate model."""
     has_seed_or_step = source.seed is not None or source.step is not None
     model = source.model if source.step is None else source.model.partition("@")[0]
-    return source.family, model, None if has_seed_or_step else source.folder
+    return source.family, model, None if has_seed_or_step else source.place
 
 
 def _base_name(source: Source) -> str:

@@ -13,6 +13,7 @@ from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, Transf
 from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import number, p_value, shortened, with_interval
 from distractor.runs.coverage import coverage_caution
+from distractor.runs.precision import precision_caution
 from distractor.runs.tables import WIDTH, FittedTable, plain_table
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition, Item
@@ -69,6 +70,8 @@ def tables(result: ComparisonResult) -> Iterator[Group | Text]:
     """Yields behaviour and sites of each pair, then curves along training, then what could not be read."""
     if sentence := coverage_caution(result):
         yield Text(f"{result.task.name}: {sentence}")
+    if sentence := precision_caution([result]):
+        yield Text(sentence)
     for pair in result.pairs:
         yield behaviour_table(result, pair)
         yield Group(*map(Text, verdict(result, pair)))

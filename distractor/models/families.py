@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from distractor.errors import ModelError, nearest
+from distractor.models.adapter import check_adapter
 from distractor.models.family import Family, Member
+from distractor.models.gguf_file import is_gguf
 from distractor.models.snapshot import Network, cached_folder, check_model_folder, find_snapshot, missing_folder
 from distractor.models.source import EMBEDDED, NO_FAMILY, Source
 from distractor.names import printable
@@ -36,7 +38,9 @@ def find_models(
     - the embedded ladder of `task` (`ladder`) or of another task (`ladder/TASK`), or a part of it in the same way,
     - a .toml file that describes a family, or a part of that family in the same way,
     - a folder,
-    - a hub id (`owner/name[@revision]`).
+    - a GGUF file,
+    - a hub id (`owner/name[@revision]`),
+    - one of these that means one model, and an adapter's folder: `base+folder`.
 
     Folders and hub ids together count as one family. A name that looks like a path never counts as a hub id. The network
     is used only for a hub id that is not in the cache, and only unless `offline`. If it `is_planned` only, models of a
@@ -54,7 +58,7 @@ def find_models(
     # Full paths distinguish folders of the same name.
     count = Counter(source.name for source in sources)
     return tuple(
-        replace(source, model=printable(str(source.folder)))
+        replace(source, model=printable(source.place))
         if source.family == NO_FAMILY and count[source.name] > 1
         else source
         for source in sources
@@ -146,6 +150,8 @@ def embedded_ladder(task: str) -> Family:
 
 def _find(name: str, task: str | None, network: Network) -> tuple[Source, ...]:
     """Find the models that one name refers to."""
+    if "+" in name and not Path(name).expanduser().exists():
+        return (_find_adapted(name, task, network),)
     first = re.split("[/@]", name)[0]
     if first in (EMBEDDED, *public_families()):
         if (Path(name) / "config.json").is_file():
@@ -161,11 +167,14 @@ def _find(name: str, task: str | None, network: Network) -> tuple[Source, ...]:
         return read_family(Path(family_file[1]).expanduser()).select(family_file[2], network)
     first, *rest = name.rstrip("/").split("/")
     path = Path(name).expanduser()
-    if name and path.is_dir():
+    if name and (path.is_dir() or (is_gguf(path) and path.is_file())):
         return (_folder_source(path.resolve(), path.resolve().name),)
+    if is_gguf(path):
+        raise ModelError(f"no file is called {name!r}; expected a GGUF file (it is never looked up on the hub)")
     if name and path.exists():
         raise ModelError(
-            f"{name!r} is a file; expected a whole model folder written by `save_pretrained`, or a family's .toml file"
+            f"{name!r} is a file; expected a whole model folder written by `save_pretrained`, a .gguf file, or a family's "
+            ".toml file"
         )
     if name[:1] in tuple("./~") or name[-1:] == "/" or "\\" in name or len(rest) > 1 or (rest and Path(first).exists()):
         raise ModelError(
@@ -185,6 +194,26 @@ def _find(name: str, task: str | None, network: Network) -> tuple[Source, ...]:
             return (Source(NO_FAMILY, printable(name), missing_folder(hub_id), n_params=n_params),)
     missing = f"{hub_id!r} is not a folder, and this hub id is not in the cache"
     return (_folder_source(find_snapshot(hub_id, revision or None, missing, network), name),)
+
+
+def _find_adapted(name: str, task: str | None, network: Network) -> Source:
+    """Find a base model and the adapter after its last +, whose folder is never looked up on the hub."""
+    base, _, folder = name.rpartition("+")
+    adapter = Path(folder).expanduser().resolve()
+    check_adapter(adapter)
+    sources = _find(base, task, network)
+    if len(sources) != 1 or sources[0].adapter is not None:
+        what = f"{base} means {len(sources)} models" if len(sources) != 1 else "it names two adapters"
+        raise ModelError(f"{name!r}: expected one base model and one adapter, but {what}")
+    (source,) = sources
+    return Source(
+        family=NO_FAMILY,
+        model=printable(f"{source.name}+{adapter.name}"),
+        folder=source.folder,
+        tokenizer=source.tokenizer,
+        n_params=source.n_params,
+        adapter=adapter,
+    )
 
 
 def _find_embedded(name: str, task: str | None, network: Network) -> tuple[Source, ...]:

@@ -45,13 +45,15 @@ class Family:
     """Models that differ only in size, seed and training step, smallest first.
 
     `checkpoint` names the revision of a hub id, or the subfolder of a folder, that holds a step (`step{step}`).
-    `tokens_a_step` is None if the number of tokens varies between steps.
+    `final` names in the same way where the final models are; None is the bare id, or the folder itself. `tokens_a_step` is
+    None if the number of tokens varies between steps.
     """
 
     name: str
     members: tuple[Member, ...]
     about: str = ""
     checkpoint: str | None = None
+    final: str | None = None
     tokens_a_step: int | None = None
     held_out: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False)
     shots: ShotCounts | None = field(default=None, compare=False)
@@ -71,7 +73,7 @@ class Family:
                 place = entry.get("id", entry.get("folder")).replace("{seed}", str(seed))
                 location = place if "id" in entry else (folder / Path(place).expanduser()).resolve()
                 members.append(Member(model, location, seed, entry.get("n_params"), tokens, tuple(steps), final_step))
-        keys = {"about", "checkpoint", "tokens_a_step", "held_out", "shots"} & table.keys()
+        keys = {"about", "checkpoint", "final", "tokens_a_step", "held_out", "shots"} & table.keys()
         return cls(name, tuple(members), **{key: table[key] for key in keys})
 
     @property
@@ -125,11 +127,14 @@ class Family:
             elif step != "all" and int(step) in member.steps:
                 yield member, int(step)
 
+    def revision(self, member: Member, step: int | None) -> str | None:
+        """The revision or subfolder that holds a step of a model; None is the final step, or the bare id or folder."""
+        name = self.final if step is None else self.checkpoint
+        return None if name is None else name.replace("{step}", str(step)).replace("{seed}", str(member.seed))
+
     def _source(self, member: Member, step: int | None, network: Network) -> Source:
         """Locate a model at a step; None is the final step. In a plan, it may be missing if its size is known."""
-        revision = None
-        if step is not None and self.checkpoint is not None:
-            revision = self.checkpoint.replace("{step}", str(step)).replace("{seed}", str(member.seed))
+        revision = self.revision(member, step)
         tokenizer = None
         if isinstance(member.location, Path):
             folder = member.location / revision if revision else member.location

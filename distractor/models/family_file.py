@@ -78,7 +78,8 @@ class ModelTable(_Table):
 
 
 class FamilyTable(_Table):
-    """A family. `step` is the final training step; `checkpoint` names the revision or the subfolder of a step.
+    """A family. `step` is the final training step; `checkpoint` names the revision or the subfolder of a step, and `final`
+    those of the final models, if they are not under the bare id or in the folder itself.
 
     `held_out` names a JSON file with the item groups of each task that training never showed in conflict. `shots` names
     one with the numbers of worked examples in training.
@@ -86,6 +87,7 @@ class FamilyTable(_Table):
 
     about: Text = ""
     checkpoint: Text | None = None
+    final: Text | None = None
     steps: Steps = []
     step: Count | None = None
     tokens: Count | None = None

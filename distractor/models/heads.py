@@ -1,18 +1,29 @@
-"""Reads the numbers of layers and heads from a model's config.json, without loading weights."""
+"""Reads sizes of a model from its config.json or the header of its GGUF file, without loading weights."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from distractor.files import read_file
+from distractor.models.gguf_file import is_gguf, read_header
 from distractor.models.source import Source
 
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")  # keys of different architectures
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")  # likewise
 
 
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """The configuration of a language model. Raises what reading a damaged config raises, ModelError for a GGUF file."""
+    if is_gguf(folder):
+        return read_header(folder).config
+    config = json.loads(read_file(folder / "config.json"))
+    return dict(config.get("text_config") or config)
+
+
 def count_layers_and_heads(folder: Path) -> tuple[int, int]:
     """Return the number of layers and of heads per layer, 0 if unknown. Raises what reading a damaged config raises."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config = config.get("text_config") or config
+    config = read_config(folder)
     layers, heads = (next((int(config[name]) for name in names if name in config), 0) for names in (LAYERS, HEADS))
     return layers, heads
 

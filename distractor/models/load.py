@@ -1,4 +1,4 @@
-"""Loads a model folder with its tokenizer."""
+"""Loads a model folder or a GGUF file, with its tokenizer."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,13 @@ from typing import Any
 import torch
 
 from distractor.errors import ModelError, first_line
+from distractor.models.adapter import merge_adapter
 from distractor.models.device import pick_device
+from distractor.models.gguf_file import is_gguf, load_gguf, read_header
 from distractor.models.limits import context_length
 from distractor.models.loading_report import refuse_adapter, refuse_incomplete, refuse_keys, unconverted_keys
 from distractor.models.memory import free_memory, loaded_networks, quiet_transformers
-from distractor.models.model import Model
+from distractor.models.model import WEIGHT_TREATMENT, Model
 from distractor.models.remote_code import refuse_foreign_code
 from distractor.models.self_check import self_check as check
 from distractor.models.self_check import set_attention
@@ -25,6 +27,7 @@ def load(
     *,
     name: str | None = None,
     tokenizer: Path | None = None,
+    adapter: Path | None = None,
     device: str = "auto",
     dtype: str = "float32",
     device_map: str | None = None,
@@ -32,9 +35,10 @@ def load(
     self_check: bool = False,
     trust_remote_code: bool = False,
 ) -> Model:
-    """Load a folder written by `save_pretrained`, without using the network.
+    """Load a folder written by `save_pretrained`, or a GGUF file, without using the network.
 
-    `tokenizer` is the folder of the tokenizer, by default the same one. `device_map` spreads a large model over all
+    `tokenizer` is the folder of the tokenizer, by default the same one. `adapter` is the folder of an adapter of peft,
+    which is merged into the weights. `device_map` spreads a large model over all
     devices. For `bos`, see `as_model`. `self_check` compares scores with plain transformers first (see `self_check`).
     `trust_remote_code` runs Python files of the folder if its configuration names them.
     Attention is eager unless the self-check finds that this differs from the default of transformers.
@@ -42,11 +46,9 @@ def load(
     Raises ModelError if the folder holds no readable model or tokenizer, its weights do not fill the model, the device is
     not available, the folder needs its own code and is not trusted, or the self-check fails.
     """
-    from transformers import AutoTokenizer
-
     name = name or str(folder)
     expected = "expected a folder written by `save_pretrained`, with config.json, weights and tokenizer"
-    for path in (folder, tokenizer or folder):
+    for path in [each for each in (folder, tokenizer or folder) if not is_gguf(each)]:
         if not path.is_dir():  # transformers would take the path for a hub id
             raise ModelError(f"no folder {path}; {expected}")
     if dtype not in DTYPES:
@@ -62,12 +64,15 @@ def load(
     free_memory()
     with quiet_transformers():
         try:
-            words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True, **trust)
-            words.init_kwargs.update(trust)  # TransformerLens loads the tokenizer again with these
-            if len(words) <= len(words.added_tokens_decoder):  # an empty tokenizer, made because the file is missing
-                raise FileNotFoundError("it has no tokenizer")
-            network = load_network(folder, name=name, dtype=DTYPES[dtype], device_map=device_map, **trust)
+            if is_gguf(folder):
+                expected = "expected a GGUF file of an architecture that transformers reads"
+                words, network = _load_gguf(folder, name, DTYPES[dtype], device_map)
+            else:
+                words = _load_tokenizer(tokenizer or folder, **trust)
+                network = load_network(folder, name=name, dtype=DTYPES[dtype], device_map=device_map, **trust)
             network = network if device_map else network.to(place)
+            if adapter is not None:
+                network = merge_adapter(network, adapter, name=name)
         except ModelError:
             raise
         # A damaged file raises the error of its reader: pickle, safetensors, json or a configuration class.
@@ -78,7 +83,7 @@ def load(
                     "allow them with --trust-remote-code"
                 ) from error
             raise ModelError(f"{name}: cannot load a model from {folder} ({first_line(error)}); {expected}") from error
-    model = as_model(network, words, name=name, bos=bos)
+    model = replace(as_model(network, words, name=name, bos=bos), weights=_treatment(folder, adapter))
     try:
         if self_check:
             return replace(model, check=check(model))
@@ -88,6 +93,13 @@ def load(
         raise ModelError(
             f"{name}: the model is loaded but cannot run as {dtype} on {place} ({first_line(error)})"
         ) from error
+
+
+def _treatment(folder: Path, adapter: Path | None) -> str:
+    """How weights are changed before use: see `Model.weights`."""
+    changes = [read_header(folder).treatment] if is_gguf(folder) else []
+    changes += ["adapter merged"] if adapter else []
+    return ", ".join([*changes, "then nothing folded or centred"]) if changes else WEIGHT_TREATMENT
 
 
 def import_transformers() -> None:
@@ -120,6 +132,26 @@ def load_network(
     refuse_incomplete(name, report)
     loaded_networks.add(network)
     return network.eval().requires_grad_(False)
+
+
+def _load_gguf(path: Path, name: str, dtype: torch.dtype, device_map: str | None) -> tuple[Any, Any]:
+    """Load the tokenizer and the network of a GGUF file."""
+    tokenizer, network, report = load_gguf(
+        path, name=name, dtype=dtype, device_map=device_map, ignore_mismatched_sizes=True
+    )
+    refuse_incomplete(name, report)
+    loaded_networks.add(network)
+    return tokenizer, network.eval().requires_grad_(False)
+
+
+def _load_tokenizer(folder: Path, *, trust_remote_code: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    tokenizer.init_kwargs.update(trust_remote_code=trust_remote_code)  # TransformerLens loads it again with these
+    if len(tokenizer) <= len(tokenizer.added_tokens_decoder):  # an empty tokenizer, made because the file is missing
+        raise FileNotFoundError("it has no tokenizer")
+    return tokenizer
 
 
 def as_model(network: Any, tokenizer: Any, *, name: str, bos: bool | None = None) -> Model:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import ModelError
+from distractor.models.adapter import CONFIG, WEIGHTS
 
 SHOWN = 4  # keys of each kind that a message names
 
@@ -15,23 +16,22 @@ MASKS = re.compile(
 )
 """Keys of older checkpoints that hold no weights: attention masks, rotary frequencies, positions, a format version."""
 
-ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-
 HINTS: Mapping[str, str] = {
     "_orig_mod.": "they were saved from a compiled model: save the model inside it",
     "module.": "they were saved from a parallel wrapper: save the model inside it",
     "_scale_inv": "FP8 weights need their quantization_config in config.json",
-    "lora_": "merge the adapter into the weights (`merge_and_unload` of peft)",
+    "lora_": "they belong to an adapter: name it as BASE+ADAPTER_FOLDER",
 }
 """The likely cause, by a part of an unexpected key."""
 
 
 def refuse_adapter(name: str, folder: Path) -> None:
     """Raise ModelError if adapter files are beside the weights; transformers applies them only if peft is installed."""
-    if found := [file for file in ADAPTERS if (folder / file).exists()]:
+    if found := [file for file in (CONFIG, *WEIGHTS) if (folder / file).exists()]:
         raise ModelError(
-            f"{name}: {folder} holds an adapter ({found[0]}), which is applied only where peft is installed; merge it into "
-            "the weights (`merge_and_unload` of peft) and save the model, or remove the adapter's files to use the base model"
+            f"{name}: {folder} holds an adapter ({found[0]}) beside the weights, which is applied only where peft is "
+            f"installed; move the adapter's files into a folder of their own, then name {folder} (without the adapter) or "
+            f"{folder}+ADAPTER_FOLDER (with it, merged)"
         )
 
 

@@ -7,8 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from distractor.errors import ModelError
 from distractor.files import read_file
 from distractor.models.families import public_families
+from distractor.models.gguf_file import is_gguf, read_header
+from distractor.models.heads import read_config
 from distractor.models.source import Source
 
 TOKENIZER_PARTS = ("model", "normalizer", "pre_tokenizer", "post_processor")  # these decide the tokens of a text
@@ -22,7 +25,11 @@ def mixture(sources: Sequence[Source]) -> str:
     """
     own = [source for source in sources if not source.is_embedded and source.family not in public_families()]
     kinds = _groups(own, lambda source: _architecture(source.folder))
-    tokenizers = _groups(own, lambda source: _tokenizer(source.tokenizer_folder))
+    # A vocabulary is written differently in a GGUF file, so files are compared with files, and folders with folders.
+    files, folders = ([source for source in own if is_gguf(source.folder) == is_file] for is_file in (True, False))
+    tokenizers = max(
+        (_groups(some, lambda each: _tokenizer(each.tokenizer_folder)) for some in (files, folders)), key=len
+    )
     differences = []
     if len(kinds) > 1:
         differences.append(f"architecture ({'; '.join(f'{kind}: {_names(of)}' for kind, of in kinds.items())})")
@@ -37,7 +44,7 @@ def _groups(sources: Sequence[Source], key: Callable[[Source], str]) -> dict[str
     for source in sources:
         try:
             name = key(source)
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError, ModelError):
             continue
         if name:
             groups.setdefault(name, []).append(source)
@@ -50,13 +57,14 @@ def _names(sources: Sequence[Source]) -> str:
 
 
 def _architecture(folder: Path) -> str:
-    config = json.loads(read_file(folder / "config.json"))
-    return str((config.get("text_config") or config).get("model_type") or "")
+    return str(read_config(folder).get("model_type") or "")
 
 
 def _tokenizer(folder: Path) -> str:
     """A hash of what decides the tokens of a text, however the file is written."""
     path = folder / "tokenizer.json"
+    if is_gguf(folder):
+        return read_header(folder).tokenizer
     if path.is_file():
         stat = path.stat()
         return _hash_tokenizer(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)

@@ -45,7 +45,8 @@ class Model:
     """A loaded model: its tokenizer, its sizes, and its forward passes.
 
     `network` is the model of transformers. `bos` is the token before every prompt. `n_params` counts every parameter
-    once. `check` is None without a self-check. Activations are read and edited in `hooked`.
+    once. `check` is None without a self-check. `weights` says how weights were changed before use. Activations are read
+    and edited in `hooked`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Model:
     context: int | None
     bos: int | None
     check: SelfCheck | None = None
+    weights: str = WEIGHT_TREATMENT
 
     @cached_property
     def hooked(self) -> "HookedModel":
@@ -79,7 +81,7 @@ class Model:
         name, tokenize = self.tokenizer.convert_ids_to_tokens, partial(self.tokenizer, add_special_tokens=False)
         special = [token for token in self.tokenizer("a").input_ids if token not in tokenize("a").input_ids]
         return {
-            "weights": WEIGHT_TREATMENT,
+            "weights": self.weights,
             "attention": self.attention,
             "bos": None if self.bos is None else name(self.bos),
             "left_out": [name(token) for token in special if token != self.bos],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import ModelError
+from distractor.models.gguf_file import is_gguf, read_header
 from distractor.models.source import Source
 from distractor.models.weight_files import weight_files
 
@@ -18,7 +19,9 @@ BUFFER = re.compile(r"\.(?:attn|attention)\.(?:bias|masked_bias)$|\.inv_freq$")
 
 
 def count_parameters(folder: Path) -> int | None:
-    """Parameters in a folder's safetensors weights (tied ones once), from the files' headers; None for other weights."""
+    """Parameters in a folder's safetensors weights or in a GGUF file (tied ones once), from the headers; None for others."""
+    if is_gguf(folder):
+        return read_header(folder).n_params
     files = [path for path in weight_files(folder) if path.suffix == ".safetensors"]
     total = 0
     for path in files:

@@ -53,14 +53,20 @@ def _correlation(first: Path, second: Path) -> float:
 
 def tensors(folder: Path) -> Iterator[tuple[str, WeightTensor]]:
     """Yield the tensors named in the headers of safetensors weights. Reading headers needs no torch."""
-    for path in (path for path in weight_files(folder) if path.suffix == ".safetensors"):
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                start, end = entry["data_offsets"]
-                yield name, (path, entry["dtype"], tuple(entry["shape"]), 8 + length + start, end - start)
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            yield from stored_tensors(path)
+
+
+def stored_tensors(path: Path) -> Iterator[tuple[str, WeightTensor]]:
+    """Yield the tensors named in the header of a safetensors file."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, end = entry["data_offsets"]
+            yield name, (path, entry["dtype"], tuple(entry["shape"]), 8 + length + start, end - start)
 
 
 def _matrices(folder: Path) -> Iterator[tuple[str, WeightTensor]]:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from distractor.errors import ModelError, first_line
 from distractor.models import hub
+from distractor.models.adapter import base_of, is_adapter
+from distractor.models.gguf_file import SUFFIX, is_gguf, read_header
 from distractor.models.source import TEXT_FILES
 from distractor.models.weight_files import PRECEDENCE, weight_files
 
@@ -18,10 +20,22 @@ def missing_folder(hub_id: str) -> Path:
 
 
 def check_model_folder(path: Path) -> None:
-    """Raise ModelError if a folder holds no complete model, and name the missing file."""
+    """Raise ModelError if a folder, or a GGUF file, holds no complete model, and name what is missing."""
+    if is_gguf(path):
+        read_header(path)
+        return
     if not path.is_dir():
         raise ModelError(f"no folder {path}; expected a model folder written by `save_pretrained`")
+    if _missing_file(path) and is_adapter(path):
+        raise ModelError(
+            f"{path} holds an adapter without its base model; name both: --models {base_of(path)}+{path} (the base is a "
+            "folder or a hub id)"
+        )
     if missing := _missing_file(path):
+        if inside := sorted(path.glob(f"*{SUFFIX}")):
+            raise ModelError(
+                f"{path} is no model folder, but it holds a GGUF file; name the file: --models {inside[0]}"
+            )
         files = ", ".join(sorted(file.name for file in path.iterdir())[:5]) or "no files"
         raise ModelError(
             f"{path} is not a model folder: it lacks {missing} and has {files}; expected config.json, weights "

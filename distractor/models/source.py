@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from distractor.errors import ModelError
+from distractor.models.adapter import adapter_files
 from distractor.models.remote_code import code_files
 from distractor.models.weight_files import weight_files
 
@@ -20,11 +21,12 @@ ShotCounts = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class Source:
-    """The folder of a model and its position in a family.
+    """The folder of a model, or its GGUF file, and its position in a family.
 
     `tokens` counts the training tokens up to `step`. A checkpoint (`is_final` False) may have its tokenizer in another
     folder. `held_out` names, for each task, the item groups whose conflict was kept out of training. `shots` gives the
-    longest run of worked examples in the training data of each task. None means unknown.
+    longest run of worked examples in the training data of each task. `adapter` is the folder of an adapter that is merged
+    into the model. None means unknown.
     """
 
     family: str
@@ -38,6 +40,7 @@ class Source:
     is_final: bool = True
     tokenizer: Path | None = None
     shots: ShotCounts | None = field(default=None, compare=False)
+    adapter: Path | None = None
 
     @property
     def name(self) -> str:
@@ -58,9 +61,14 @@ class Source:
         return self.tokenizer or self.folder
 
     @property
+    def place(self) -> str:
+        """Where the model is: its folder or file, with the folder of its adapter."""
+        return str(self.folder) if self.adapter is None else f"{self.folder}+{self.adapter}"
+
+    @property
     def is_missing(self) -> bool:
         """Whether the model is not downloaded."""
-        return not self.folder.is_dir()
+        return not self.folder.exists()
 
     def fingerprint(self) -> str:
         """Return a hash of the files that decide what the model computes. Raises ModelError if one cannot be read."""
@@ -74,6 +82,7 @@ class Source:
             hashed = sorted(
                 {path for path in {*weights, *texts, *code} if path.is_file() and path.name != "training.json"}
             )
+            hashed += adapter_files(self.adapter) if self.adapter else []
             stats = [(path, path.stat()) for path in hashed]
             return _hash_files(
                 tuple((path, self._label(path), stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
@@ -83,6 +92,8 @@ class Source:
 
     def _label(self, path: Path) -> str:
         """The name of a file in its folder: `model.safetensors`, `shards/1.safetensors`."""
+        if self.adapter and path.parent == self.adapter:
+            return f"adapter/{path.name}"
         folder = self.folder if path.is_relative_to(self.folder) else self.tokenizer_folder
         return path.relative_to(folder).as_posix()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from distractor.errors import ModelError
 from distractor.files import read_file
+from distractor.models.gguf_file import is_gguf
 
 PRECEDENCE = (
     "model.safetensors",
@@ -18,11 +19,13 @@ PRECEDENCE = (
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files with the weights that transformers loads; they may be missing, as may all of them.
+    """The files with the weights that transformers loads; they may be missing, as may all of them. A GGUF file is one.
 
     Raises ModelError if an index cannot be read or names a file outside the folder. A link inside the folder may lead
     outside: the hub's cache consists of such links.
     """
+    if is_gguf(folder):
+        return [folder]
     explicit = _read(folder / "config.json").get("transformers_weights")
     names = [explicit] if isinstance(explicit, str) else [name for name in PRECEDENCE if (folder / name).is_file()]
     if not names:

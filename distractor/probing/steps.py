@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from distractor.models.gguf_file import is_gguf
 from distractor.models.heads import count_layers_and_heads, usual_layers_and_heads
 from distractor.models.parameters import parameters_of, readable
 from distractor.models.site import Site
@@ -70,5 +71,5 @@ def count_sites(source: Source) -> int:
 def _layers_and_heads(source: Source) -> tuple[int, int]:
     if source.is_missing:
         return usual_layers_and_heads(parameters_of(source))
-    with readable(source.folder / "config.json"):
+    with readable(source.folder if is_gguf(source.folder) else source.folder / "config.json"):
         return count_layers_and_heads(source.folder)

@@ -1,8 +1,10 @@
-"""Half precision in words: the type, and how far logit gaps are from those in float32."""
+"""Precision in words: the type of half precision, how far gaps are from float32, and dequantised weights."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distractor.models.gguf_file import is_gguf, read_header
+from distractor.models.source import Source
 from distractor.numbers import number
 from distractor.scoring.behaviour import TaskResult
 
@@ -10,6 +12,23 @@ UNKNOWN = {"not_measured": "results of an earlier version"}
 
 
 def precision_caution(results: Sequence[TaskResult]) -> str | None:
+    """Sentences about half precision and about dequantised weights; None without either."""
+    sentences = (half_precision_caution(results), quantisation_caution([s for r in results for s in r.sources]))
+    return " ".join(filter(None, sentences)) or None
+
+
+def quantisation_caution(sources: Sequence[Source]) -> str | None:
+    """A sentence about models whose weights are read from quantised GGUF files; None if there are none."""
+    headers = {source.name: read_header(source.folder) for source in sources if is_gguf(source.folder)}
+    treatments: dict[str, list[str]] = {}
+    for name, header in headers.items():
+        if header.is_quantised:
+            treatments.setdefault(header.treatment, []).append(name)
+    parts = [f"{', '.join(sorted(names))}, {treatment}" for treatment, names in sorted(treatments.items())]
+    return f"Quantised weights: {'; '.join(parts)}." if parts else None
+
+
+def half_precision_caution(results: Sequence[TaskResult]) -> str | None:
     """A sentence about results in half precision; None for float32 and float64."""
     if not any(result.is_half_precision for result in results):
         return None

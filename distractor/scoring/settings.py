@@ -62,6 +62,7 @@ def load_model(source: Source, settings: Settings) -> "Model":
         source.folder,
         name=source.name,
         tokenizer=source.tokenizer,
+        adapter=source.adapter,
         device=settings.device,
         dtype=settings.dtype,
         device_map=settings.device_map,

@@ -130,15 +130,15 @@ def test_readings_with_other_replacement_values_are_written(compared: Compared, 
 def test_layers_with_equal_weights_are_found(tmp_path: Path) -> None:
     every = {f"L{layer}.{part}" for layer in range(3) for part in ("attn", "mlp")}
     for architecture in ARCHITECTURES:
-        before, after = (one.folder for one in sides(tmp_path / architecture, "mlp", architecture))
+        before, after = sides(tmp_path / architecture, "mlp", architecture)
         assert same_weights(before, after) == every - {"L1.mlp"}
         assert same_weights(before, before) == every
 
 
 def test_a_changed_norm_counts_for_both_parts_of_its_layer(tmp_path: Path) -> None:
-    before, after = (one.folder for one in sides(tmp_path, "mlp", "llama"))
-    weights = load_file(before / "model.safetensors")
+    before, after = sides(tmp_path, "mlp", "llama")
+    weights = load_file(before.folder / "model.safetensors")
     name = "model.layers.2.input_layernorm.weight"
     weights[name] = weights[name] + np.float32(1e-6)
-    save_file(weights, after / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, after.folder / "model.safetensors", metadata={"format": "pt"})
     assert same_weights(before, after) == {f"L{layer}.{part}" for layer in range(2) for part in ("attn", "mlp")}

@@ -32,7 +32,8 @@ pytestmark = pytest.mark.quick
 
 LADDERS = ("ladder/negation_qa", "ladder/redefine_math")
 FAMILIES = (
-    "pythia", "pythia-deduped", "polypythias", "gpt2", "opt", "qwen2.5", "qwen3", "llama-3", "gemma-3", "olmo-2",
+    "pythia", "pythia-deduped", "polypythias", "parc", "gpt2", "opt", "qwen2.5", "qwen3", "llama-3", "gemma-3", "olmo-2",
+    "smollm2", "olmo-3", "qwen3.5",
 )  # fmt: skip
 
 
@@ -511,6 +512,31 @@ def test_pythia_keeps_154_steps() -> None:
     assert {m.location for m in public_families()["polypythias"].members if m.model == "70m"} == {
         f"EleutherAI/pythia-70m-seed{seed}" for seed in range(1, 10)
     }
+
+
+def test_the_final_models_of_polypythias_are_a_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def find(hub_id: str, revision: str | None, *_: object) -> Path:
+        asked.append((hub_id, revision))
+        return Path(hub_id)
+
+    monkeypatch.setattr("distractor.models.family.find_snapshot", find)
+    (final,) = found("polypythias/14m/seed1")
+    assert (final.name, final.step, final.is_final) == ("polypythias/14m/seed1", 143_000, True)
+    found("polypythias/14m/seed1@1000")
+    found("parc/160m/seed5")
+    assert asked == [
+        ("EleutherAI/pythia-14m-seed1", "step143000"),
+        ("EleutherAI/pythia-14m-seed1", "step1000"),
+        ("jmichaelov/parc-pythia-seed5", None),
+    ]
+
+
+def test_parc_was_trained_on_two_billion_tokens() -> None:
+    family = public_families()["parc"]
+    assert len(family.members) == 6
+    assert {member.tokens for member in family.members} == {2_097_152_000}
 
 
 @pytest.mark.parametrize(

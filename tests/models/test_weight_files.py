@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import tiny
-from distractor.ablation.plan import count_parameters
 from distractor.errors import ModelError
 from distractor.models.families import find_models
 from distractor.models.load import load
+from distractor.models.parameters import count_parameters
 from distractor.models.snapshot import check_model_folder
 from distractor.models.weight_files import weight_files
 

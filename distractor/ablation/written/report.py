@@ -11,7 +11,7 @@ from distractor.ablation.bare import without_examples
 from distractor.ablation.written.answers import SHARES, WrittenResult
 from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
-from distractor.runs.precision import precision_caution
+from distractor.runs.precision import half_precision_caution, precision_caution, quantisation_caution
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
 from distractor.scoring.shot_limits import caution
 from distractor.scoring.written_answers import Text
@@ -68,7 +68,8 @@ def summary(result: WrittenResult) -> dict[str, Any]:
         "hint": task.format.hint,
         "caution": [each for each in (task.caution, sentence) if each],
         "dtype": result.settings.dtype,
-        "half_precision": precision_caution([result]),
+        "half_precision": half_precision_caution([result]),
+        "quantised": quantisation_caution(result.sources),
         "mixture": result.mixture or None,
         "models": [_model(result, model) for model in range(len(result.replies))],
         "shape": {

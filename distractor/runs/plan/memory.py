@@ -1,13 +1,12 @@
 """The memory that a run needs: weights, and the activations of its largest pass."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distractor.models.heads import HEADS, LAYERS, usual_layers_and_heads
+from distractor.models.heads import HEADS, LAYERS, read_config, usual_layers_and_heads
 from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 from distractor.scoring.settings import Settings
@@ -63,8 +62,7 @@ def memory_of(source: Source, settings: Settings, length: float, *, has_probes: 
 
 def _config(source: Source) -> Mapping[str, Any]:
     try:
-        config = json.loads((source.folder / "config.json").read_text(encoding="utf-8"))
-        return dict(config.get("text_config") or config)
+        return read_config(source.folder)
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
 
