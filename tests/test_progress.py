@@ -1,5 +1,6 @@
 """Commands report their forward passes, their cache hits and the passes that these saved."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import small_ladder
 import tiny
 from conftest import Hooked
 from distractor import progress
+from distractor.command_line import progress as shown_progress
 from distractor.models import families
 from distractor.models.model import Model
 from distractor.probing import patching
@@ -100,3 +102,52 @@ def test_a_second_run_reads_every_result_from_the_cache(
             passes += re.findall(r"([\d,]+) forward passes", line)
         computed, saved = passes
         assert computed == saved, command
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A command whose progress is shown at once, as if it took long."""
+    monkeypatch.setattr(families, "LADDER", small_ladder.make(tmp_path / "ladder"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shown_progress, "QUICK", 0.0)
+    monkeypatch.setattr(shown_progress, "EVERY", 0.0)
+    return [*COMMAND, "--json", "--device", "cpu", "--out", "out"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_lines_and_the_log_name_model_condition_rate_and_time_left(
+    slow: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert type_in(slow) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["models"]
+    *lines, counted = err.strip().splitlines()
+    assert counted.startswith("Ran ")
+    assert all(line.isprintable() for line in lines)
+    assert re.search(
+        r"^ladder/negation_qa/8x1/seed0: conflict, [\d.]+ items/s; \d+ of 20 results, \d+ %, .* left$", err, re.M
+    )
+    assert "ladder/negation_qa/8x2/seed0: finished in " in err
+    assert "8x2/seed0: knock-outs" in err
+    assert lines[-2] == "figures and page"
+    logged = (tmp_path / "out/progress.log").read_text().splitlines()
+    assert [line.partition("  ")[2] for line in logged] == lines
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in logged)
+    assert type_in(slow) == 0  # the same run is read from the cache, and its log goes on
+    assert len((tmp_path / "out/progress.log").read_text().splitlines()) > len(logged)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_terminal_shows_a_bar_and_the_log_has_the_lines(
+    slow: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    assert type_in(slow) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["models"]
+    assert "\x1b[" in err
+    assert "figures and page" in err
+    assert "items/s; " not in err  # no lines
+    assert "items/s; " in (tmp_path / "out/progress.log").read_text()
