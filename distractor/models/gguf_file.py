@@ -42,7 +42,7 @@ CONFIG = {
 
 
 @dataclass(frozen=True)
-class Header:
+class GgufHeader:
     """What a GGUF file says of its model: sizes in the words of config.json, the types of its weight matrices, the most
     common one first, and a hash of its vocabulary and merges.
     """
@@ -70,7 +70,7 @@ def is_gguf(path: Path) -> bool:
     return path.suffix.lower() == SUFFIX
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> GgufHeader:
     """Read the header of a file, and check that all its weights are there.
 
     Raises:
@@ -92,7 +92,7 @@ def read_header(path: Path) -> Header:
 
 
 @cache
-def _read(path: Path, *stamp: int) -> Header:
+def _read(path: Path, *stamp: int) -> GgufHeader:
     """The stamp (inode, size, time of change) makes the cache read a file again after a change."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -103,7 +103,7 @@ def _read(path: Path, *stamp: int) -> Header:
         ) from error
 
 
-def _parse(content: mmap.mmap) -> Header:
+def _parse(content: mmap.mmap) -> GgufHeader:
     """The header of an open file. Raises ValueError and others if it is damaged."""
     reader = _Reader(content, len(MAGIC))
     (version,) = reader.take("I")
@@ -132,7 +132,7 @@ def _parse(content: mmap.mmap) -> Header:
     for tensor in weights:
         sizes[tensor.type.name] += tensor.size if len(tensor.shape) > 1 else 0
     scaling = entries.get(f"{architecture}.rope.scaling.type", "none")
-    return Header(
+    return GgufHeader(
         config={"model_type": architecture, **{key: value for key, value in config.items() if isinstance(value, int)}},
         n_params=sum(tensor.size for tensor in weights),
         types=tuple(name for name, size in sizes.most_common() if size),
@@ -257,7 +257,7 @@ def load_gguf(path: Path, *, name: str, **settings: Any) -> tuple[Any, Any, Mapp
     return tokenizer, network, report
 
 
-def _refuse_partly_read(name: str, header: Header, network: Any) -> None:
+def _refuse_partly_read(name: str, header: GgufHeader, network: Any) -> None:
     if header.scales_rotary and _rope_type(network.config) == "default":
         raise ModelError(
             f"{name}: the GGUF file scales its rotary positions, which transformers' reader leaves out; use the model's "

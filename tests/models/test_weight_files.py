@@ -141,3 +141,43 @@ def test_only_names_that_transformers_loads_are_weights(folder: Path) -> None:
     (source,) = find_models([str(folder)])
     assert [path.name for path in weight_files(source.folder)] == ["other.safetensors"]
     assert load(folder, device="cpu").n_params == count_parameters(folder)
+
+
+@pytest.mark.parametrize("names", [("pytorch_model.bin",), ("pytorch_model-1-of-2.bin", "pytorch_model-2-of-2.bin")])
+def test_bin_weights_whole_or_in_shards_give_the_same_log_probabilities(folder: Path, names: tuple[str, ...]) -> None:
+    tokens, keep = torch.arange(8)[None], torch.arange(8)
+    expected = load(folder, device="cpu").log_probs(tokens, keep)
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    place = {key: names[k % len(names)] for k, key in enumerate(weights)}
+    for name in names:
+        torch.save({key: value for key, value in weights.items() if place[key] == name}, folder / name)
+    if len(names) > 1:
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": place}))
+    (source,) = find_models([str(folder)])
+    torch.testing.assert_close(load(source.folder, device="cpu", self_check=True).log_probs(tokens, keep), expected)
+    before = source.fingerprint()
+    first = next(iter(weights))
+    torch.save(
+        {key: value + (key == first) for key, value in weights.items() if place[key] == names[0]}, folder / names[0]
+    )
+    assert source.fingerprint() != before
+
+
+def test_a_missing_shard_of_bin_weights_is_named(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-1-of-1.bin"}}))
+    with pytest.raises(ModelError, match=r"it lacks pytorch_model-1-of-1\.bin"):
+        find_models([str(folder)])
+
+
+def test_bin_weights_that_would_run_code_are_refused(folder: Path) -> None:
+    class Harm:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (folder / "ran",)
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"model.norm.weight": Harm()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot load a model"):
+        load(folder, device="cpu")
+    assert not (folder / "ran").exists()
