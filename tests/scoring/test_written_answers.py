@@ -53,7 +53,7 @@ def test_texts_are_generated_once_and_read_from_the_store_again(
     source = Source("models", "m", tiny.save(tmp_path / "m", tiny.ARCHITECTURES["gpt2"], words))
     task = format_task(tiny.task().take(4), Format("generate", limit=2))
     generator = TextGenerator(task, source, Store(tmp_path / "cells"), CPU)
-    replies = generator.replies(lambda _: None)
+    replies = generator.replies()
     assert replies.source.n_params == generator.model.n_params
     assert replies.shown.all()
     for k, condition in enumerate(task.conditions):
@@ -63,7 +63,7 @@ def test_texts_are_generated_once_and_read_from_the_store_again(
         kinds = [read_answer(text.text, item.answers).given for text, item in zip(texts, task.items, strict=True)]
         assert_array_equal([index if index < 2 else np.nan for index in replies.given[k]], np.array(kinds, dtype=float))
     monkeypatch.setattr(lazy_model, "load_model", None)
-    again = TextGenerator(task, source, Store(tmp_path / "cells"), CPU).replies(lambda _: None)
+    again = TextGenerator(task, source, Store(tmp_path / "cells"), CPU).replies()
     assert (again.texts, again.source) == (replies.texts, replies.source)
 
 
