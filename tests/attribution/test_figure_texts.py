@@ -34,7 +34,8 @@ TASK = tiny.task()
 ITEMS = [item.id for item in TASK.items]
 PAIR = ["conflict", "congruent"]
 CHANGE = {"quantity": "change of the logit gap", "unit": "nats", "origin": "activation patching of deep"}
-NAMES = ["m", "an-organisation/a-model-with-a-long-name-70b-instruct"]
+LONG = "an-organisation/a-model-with-a-long-name-70b-instruct"
+NAMES = ["m", LONG]
 LARGE = pytest.mark.slow
 SHAPES = [(1, 1), (2, 2), (3, 11), (11, 14), (30, 9), pytest.param(80, 64, marks=LARGE)]
 """Layers and heads of the models that are drawn; 11 layers of 14 heads have 154 sites."""
@@ -66,17 +67,16 @@ def stages(layers: int) -> list[str]:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 11, 77])  # 77 layers have 154 half layers
-@pytest.mark.parametrize("name", NAMES)
-def test_the_lens_and_linear_probes_can_be_read(layers: int, name: str) -> None:
+def test_the_lens_and_linear_probes_can_be_read(layers: int) -> None:
     attrs = {"quantity": "gap", "unit": "nats; shares", "origin": "logit lens"}
-    lens = reading(attrs, name, quantity=["logit_gap", "distractor_preference"], stage=stages(layers), condition=PAIR)
+    lens = reading(attrs, LONG, quantity=["logit_gap", "distractor_preference"], stage=stages(layers), condition=PAIR)
     check_texts(draw.lens(results_of(lens), lens, means_of(TASK, lens.data)))
-    small = reading(attrs, name, 1e-3, quantity=["logit_gap", "distractor_preference"], stage=stages(2), condition=PAIR)
+    small = reading(attrs, LONG, 1e-3, quantity=["logit_gap", "distractor_preference"], stage=stages(2), condition=PAIR)
     low, high = draw.lens(results_of(small), small, means_of(TASK, small.data)).axes[0].get_ylim()
     assert low <= -1 < 1 <= high
     probes = reading(
         {"quantity": "accuracy", "unit": "share", "origin": "linear probe"},
-        name,
+        LONG,
         label=list(draw.LABELS),
         control=list(draw.CONTROLS),
         stage=[stage for stage in stages(layers) if not stage.endswith("mid")],
@@ -111,34 +111,31 @@ def test_a_column_of_shared_keys_is_as_wide_as_its_heads() -> None:
     assert right[0] == pytest.approx(right[1], abs=1)
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("layers", "roles"),
     [(1, 1), (2, 3), (3, 11), pytest.param(30, 20, marks=LARGE), pytest.param(80, 40, marks=LARGE)],
 )
-def test_maps_over_the_prompt_can_be_read(layers: int, roles: int, name: str) -> None:
+def test_maps_over_the_prompt_can_be_read(layers: int, roles: int) -> None:
     parts = ["resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post"]
     role = [f"before second_letter-{n}" for n in range(roles)]
     names = {"direction": ["noising", "denoising"], "part": parts, "layer": [str(n) for n in range(layers)]}
-    one = reading(CHANGE, name, pair=["conflict/congruent"], **names, role=role)
+    one = reading(CHANGE, LONG, pair=["conflict/congruent"], **names, role=role)
     check_texts(draw.positions(results_of(one), one, means_of(TASK, one.data)))
-    one = reading(CHANGE, name, condition=PAIR, component=sites(layers, 4), role=role)
+    one = reading(CHANGE, LONG, condition=PAIR, component=sites(layers, 4), role=role)
     check_texts(draw.sources(results_of(one), one, means_of(TASK, one.data)))
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", COUNTS)
-def test_a_waterfall_can_be_read(count: int, name: str) -> None:
+def test_a_waterfall_can_be_read(count: int) -> None:
     component = ["embed", *sites(1 + count // 16, 16)][:count]
-    one = reading(CHANGE, name, component=component, condition=PAIR)
+    one = reading(CHANGE, LONG, component=component, condition=PAIR)
     check_texts(draw.waterfall(results_of(one), one, means_of(TASK, one.data)))
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("words", COUNTS)
-def test_attention_on_a_prompt_can_be_read(words: int, name: str) -> None:
+def test_attention_on_a_prompt_can_be_read(words: int) -> None:
     role = [f"word-{n}" for n in range(words)]
-    one = reading(CHANGE, name, component=["L0H0.pattern", "L0H1.pattern"], role=role, condition=PAIR)
+    one = reading(CHANGE, LONG, component=["L0H0.pattern", "L0H1.pattern"], role=role, condition=PAIR)
     where = ("condition", "role")
     tokens = [[f"{'w' * (1 + n % 9)}" + "\n" * (n % 40 == 39) for n in range(words)] for _ in PAIR]
     places = [list(range(words)) for _ in PAIR]
