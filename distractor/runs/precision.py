@@ -19,13 +19,22 @@ def precision_caution(results: Sequence[TaskResult]) -> str | None:
 
 def quantisation_caution(sources: Sequence[Source]) -> str | None:
     """A sentence about models whose weights are read from quantised GGUF files; None if there are none."""
-    headers = {source.name: read_header(source.folder) for source in sources if is_gguf(source.folder)}
-    treatments: dict[str, list[str]] = {}
-    for name, header in headers.items():
+    names: dict[str, set[str]] = {}
+    for source in (source for source in sources if is_gguf(source.folder)):
+        header = read_header(source.folder)
         if header.is_quantised:
-            treatments.setdefault(header.treatment, []).append(name)
-    parts = [f"{', '.join(sorted(names))}, {treatment}" for treatment, names in sorted(treatments.items())]
-    return f"Quantised weights: {'; '.join(parts)}." if parts else None
+            names.setdefault(header.treatment, set()).add(source.name)
+    if not names:
+        return None
+    everywhere = len(names) == 1 and len(*names.values()) == len({source.name for source in sources})
+    parts = [
+        treatment if everywhere else f"{treatment} in {_some(sorted(of))}" for treatment, of in sorted(names.items())
+    ]
+    return f"Quantised weights: {'; '.join(parts)}."
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def half_precision_caution(results: Sequence[TaskResult]) -> str | None:

