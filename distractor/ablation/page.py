@@ -193,7 +193,7 @@ def _components(summary: Mapping[str, Any]) -> Iterator[Table]:
             "answer. Positive: it supports the distractor's."
         )
         yield Table(
-            f"{knockout['model']}: the largest {len(rows)} of {len(knockout['effects'])} effects",
+            f"{knockout['model']}: the largest {len(rows)} of {len(knockout['effects'])} effects in conflict",
             ("component", *(f"{condition} (nats)" for condition in conditions)),
             rows,
             frozenset(range(1, len(conditions) + 1)),

@@ -177,7 +177,7 @@ def components_table(knockout: Mapping[str, Any]) -> Group:
         table.add_row(*row)
     title = (
         f"Knock-outs in {knockout['model']} ({knockout['n_params']:,} parameters): change of the logit gap in nats, "
-        f"largest {len(rows)} of {len(knockout['effects'])}"
+        f"largest {len(rows)} of {len(knockout['effects'])} in conflict"
     )
     notes = ["Negative: the component supports the true answer. Positive: it supports the distractor's."]
     if sentence := screening_sentence(knockout):

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from distractor.command_line.terminal import say
 from distractor.errors import TaskError
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def find_task(name: str, data: Path | None = None, items: int | None = None, *, 
         TaskError: no task has this name, or its file is damaged.
     """
     found = find_package("tasks.find")
-    return found.find_task(name, data, items, None if whole else found.DEFAULT_ITEMS)
+    task: Task = found.find_task(name, data, items, None if whole else found.DEFAULT_ITEMS)
+    if items is not None and len(task.items) < items:
+        say(f"{task.name} has {len(task.items):,} items; all are used.", err=True)
+    return task
 
 
 def ladder_task(task: "Task", data: Path | None) -> str:

@@ -37,6 +37,8 @@ def list_tasks() -> None:
         say(name, bold=True)
         for line in (task.question, *summary_lines(task)):
             say(f"  {line}")
+    official = ", ".join(find_package("tasks.prize").DERIVED)
+    console().print(f"\nTasks of official files (--data FILE; `distractor data`): {official}")
 
 
 @command(app, "distractor tasks show negation_qa", "distractor tasks show negation_qa --items 30 --seed 1")

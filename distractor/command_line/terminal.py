@@ -30,10 +30,15 @@ def say(text: str, *, err: bool = False, bold: bool = False) -> None:
 
 
 def print_error(error: BaseException) -> None:
-    """Print one message on stderr. If stdout cannot be written, drop what it still holds."""
+    """Print one message on stderr. If stdout cannot be written, drop what it still holds.
+
+    A reader such as `head` that closes the pipe is no error, so it gets no message.
+    """
     if isinstance(error, OSError) and error.filename is None:
         with suppress(OSError, ValueError, AttributeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return
     with suppress(OSError):
         typer.secho("Error: ", fg="red", bold=True, file=sys.stderr, nl=False)
         say(_message(error), err=True)

@@ -104,7 +104,9 @@ def main_changes(result: ComparisonResult, pair: Pair) -> list[str]:
     halves = [(first, result.halves[pair.first]), (second, result.halves[pair.second])]
     shares = [f"{share:.1%} of splits of {name}" for name, share in halves if share is not None]
     if shares:
-        lines.append(f"Null check: random item halves differ in {' and '.join(shares)} (nominal 5 %).")
+        lines.append(
+            f"Null check: two random halves of a side's items differ in {' and '.join(shares)}; 5 % is expected."
+        )
     if pair.changed_most is not None:
         probe, one, i = pair.changed_most
         lines.append(

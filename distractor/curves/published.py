@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from distractor.errors import ScalingError
+from distractor.errors import ScalingError, nearest
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -164,6 +164,9 @@ def find_published(task: str, references: Sequence[str], axis: str = "parameters
     with_steps = {curve.reference for curve in of_task if curve.axis == "step" == axis}
     curves = [curve for curve in of_task if (curve.axis == "step") is (curve.reference in with_steps)]
     missing = [name for name in references if name not in {curve.reference for curve in curves}]
+    known = {curve.reference for curve in published()}
+    if unknown := [name for name in missing if name not in known]:
+        raise ScalingError(f"there are no published results of {unknown[0]!r}: {nearest(unknown[0], known)}")
     if missing:
         raise ScalingError(
             f"there are no published results of {', '.join(missing)} for the task {task}; choose from {known_references()}"

@@ -44,6 +44,9 @@ class SameResults:
         if self.same_bytes:
             yield "The results match: every table and the summary have the same bytes."
         elif self.match:
+            if not self.largest:
+                yield "The results match: every number is equal."
+                return
             yield f"The results match: the largest difference of two numbers is {self.largest:.1e} (accepted: {CLOSE:.0e})."
         elif isfinite(self.largest):
             yield f"The results do not match: numbers differ by up to {self.largest:.2g} in {self.where}."

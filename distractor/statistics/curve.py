@@ -96,7 +96,9 @@ def check_sizes(n_sizes: int, sizes: Sizes, name: str) -> None:
     if n_sizes != len(sizes):
         raise ScalingError(f"{name} hold {n_sizes} sizes, but {len(sizes)} sizes were named")
     if n_sizes < MIN_SIZES:
-        raise ScalingError(f"a shape needs at least {MIN_SIZES} sizes, better 8; got {n_sizes}. Add models in between")
+        raise ScalingError(
+            f"a shape needs at least {MIN_SIZES} sizes, better 8; got {n_sizes}. Add smaller or larger models"
+        )
     if not 0 <= sizes[0] < np.inf:
         raise ScalingError(f"sizes are positive numbers (a training step may be 0); got {sizes[0]:,.15g}")
     for before, after in pairwise(sizes):

@@ -67,6 +67,7 @@ def test_every_task_is_listed_with_question_size_and_conditions(capsys: pytest.C
             f"  {task.question}\n  {len(task.items):,} items in {groups:,} groups, from {task.source}"
         )
         assert f"  conditions: {', '.join(task.conditions)}\n" in entry
+    assert "memo_trap.word_in_opening" in shown.partition("official files")[2]
 
 
 # Items under all conditions

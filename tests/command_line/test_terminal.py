@@ -101,10 +101,10 @@ def test_a_full_stdout_is_one_message(run: Run, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", [["tasks", "show", "negation_qa", "--items", "300"], ["models", "show", "ladder"]])
-def test_a_closed_pipe_is_one_message(run: Run, command: list[str]) -> None:
+def test_a_closed_pipe_ends_the_command_without_a_message(run: Run, command: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
     done = run(*command, stdout=write)
     os.close(write)
     assert done.returncode == 2
-    assert done.stderr.decode("ascii").splitlines() == ["Error: the output cannot be written (Broken pipe)"]
+    assert done.stderr == b""

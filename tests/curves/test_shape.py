@@ -317,6 +317,8 @@ def test_the_constant_answers_of_pythia_on_neqa_are_named() -> None:
 def test_missing_published_results_name_the_known_ones() -> None:
     with pytest.raises(ScalingError, match=r"palm for the task redefine_math; .*opt"):
         find_published("redefine_math", ["opt", "palm"])
+    with pytest.raises(ScalingError, match=r"'pithia': did you mean pythia"):
+        find_published("redefine_math", ["pithia"])
     assert "negation_qa: gpt2, opt, gpt3" in known_references()
     with pytest.raises(ScalingError, match="--task"):
         judge_curve(curve(U), references=["opt"])

@@ -119,7 +119,9 @@ def all_items(result: TaskScores) -> ItemTable:
     filters = {f"wrong-{k}": f"wrong in {name}" for k, name in enumerate(names)}
     is_marked = {f"wrong-{k}": wrong[k] for k in range(len(names))}
     said = ", ".join(f"{int(row.sum()):,} in {name}" for row, name in zip(wrong, names, strict=True))
-    caption = f"Wrong (the distractor's answer wins in conflict): {said}, of {len(sizes.items):,} items."
+    seeds = max(map(len, result.sizes))
+    mean = f", by the gap averaged over {seeds} seeds" if seeds > 1 else ""
+    caption = f"Wrong (the distractor's answer wins in conflict{mean}): {said}, of {len(sizes.items):,} items."
     if len(names) > 1:
         filters["changed"] = f"changed sides from {names[0]} to {names[1]}"
         is_marked["changed"] = wrong[0] != wrong[1]
