@@ -101,8 +101,8 @@ def run_steps(
     steps = list(score_steps(task, sources, store, settings, count))
     if bare := bare_task(task):
         most = max(map(parameters_of, sources))
-        biggest = [source for source in sources if parameters_of(source) == most]
-        steps += score_steps(bare, biggest, store, settings, count, only=[Condition.CONFLICT])
+        of_largest_size = [source for source in sources if parameters_of(source) == most]
+        steps += score_steps(bare, of_largest_size, store, settings, count, only=[Condition.CONFLICT])
     if knockout is not None and not task.format.is_written:
         by_size = sorted({parameters_of(source): source for source in sources}.items())
         for n_params, source in dict([by_size[len(by_size) // 2], by_size[-1]]).items():

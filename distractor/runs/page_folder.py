@@ -77,7 +77,7 @@ class PageFolder(RunFolder):
         """Leave the figures as they are."""
 
     def log(self, line: str) -> None:
-        """Leave `progress.log` as it is."""
+        """Leave `progress.log` unchanged."""
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Check the numbers and labels of a summary against `summary.json`; it may have gained some."""

@@ -108,7 +108,7 @@ def _task(rows: Sequence[Row], source: str, name: str, *, names_word: bool) -> T
     }
     return Task(
         name=name,
-        question="Is a saying completed as it is known, although another ending is asked for?",
+        question="Does a saying get its usual ending although another one is asked for?",
         items=tuple(items),
         source=source,
         layout=LAYOUT,
