@@ -3,7 +3,8 @@
     prompt,classes,answer_index,distractor_only,group
     "Say the other word than yes:","[' no', ' yes']",0,"Say yes:",yes
 
-The right class is the true answer, and the other class is the distractor answer.
+The right class is the true answer, and the other class is the distractor answer. In rows with more than two classes, a
+column `distractor_index` names the distractor's; the others are not scored.
 """
 
 import difflib
@@ -17,7 +18,7 @@ from distractor.names import printable
 from distractor.text.task import Condition, Item, Task, check_text
 from distractor.text.user_file import user_value
 
-from .rows import Row, read_rows
+from .rows import DISTRACTOR_INDEX, Row, read_rows
 
 CONDITIONS = tuple(c for c in Condition if c is not Condition.CONFLICT)
 """Optional columns with the prompts of the other conditions; the column `prompt` holds the prompts of `conflict`."""
@@ -42,7 +43,9 @@ def from_data(path: Path, name: str | None = None) -> Task:
     groups = [_group(path, row, name) for row in rows]
     return Task(
         name=name,
-        question="Is the other class preferred to the right one?",
+        question="Is the distractor's class preferred to the right one?"
+        if any(len(row.classes) > 2 for row in rows)
+        else "Is the other class preferred to the right one?",
         items=tuple(
             Item(
                 id=f"{name}/{row.index}",
@@ -50,6 +53,7 @@ def from_data(path: Path, name: str | None = None) -> Task:
                 true=row.true,
                 distractor=row.distractor,
                 prompts={Condition.CONFLICT: row.prompt} | {c: row.more[c] for c in CONDITIONS if _has(row, c)},
+                more_answers=len(row.classes) - 2,
             )
             for row, group in zip(rows, groups, strict=True)
         ),
@@ -83,7 +87,7 @@ def _check_columns(path: Path, rows: list[Row]) -> None:
     first = {column: row.line for row in reversed(rows) for column in row.more if column not in known}
     for column, line in first.items():
         # A misspelt condition would be ignored silently.
-        if close := difflib.get_close_matches(column, known, n=1, cutoff=0.8):
+        if close := difflib.get_close_matches(column, (*known, DISTRACTOR_INDEX), n=1, cutoff=0.8):
             raise TaskError(f"{path}, line {line}: unknown column {column!r}; did you mean {close[0]}?")
     for row in rows:
         where = f"{path}, line {row.line}"

@@ -114,7 +114,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "weighting": list(result.weighting),
         "dropped": dropped,
         "left_out": {reason: list(names) for reason, names in task.left_out.items()},
-        "caution": task.caution,
+        "caution": " ".join(task.cautions),
         "mixture": result.mixture or None,
         "low_coverage": coverage_record(result),
         "dtype": result.settings.dtype,

@@ -115,8 +115,7 @@ def caption(result: TaskResult, cells: str) -> Text:
 def notes(result: AblationResult) -> Iterator[str]:
     """Cautions about the numbers: the task's own, omitted items, unequal groups, and models that give one answer."""
     task = result.task
-    if task.caution:
-        yield task.caution
+    yield from task.cautions
     if half := precision_caution([result]):
         yield half
     if result.mixture_caution:

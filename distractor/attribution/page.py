@@ -249,7 +249,12 @@ def _readings(results: ProbeResults) -> Iterator[Block]:
 
 def _warnings(found: Found) -> Iterator[str]:
     results = found.results
-    cautions = (coverage_caution(results), precision_caution([results]), results.mixture_caution, results.task.caution)
+    cautions = (
+        coverage_caution(results),
+        precision_caution([results]),
+        results.mixture_caution,
+        *results.task.cautions,
+    )
     yield from filter(None, cautions)
     for model in found.models[-1:]:
         yield from (f"{results.short(model.source.name)}: {in_sentence(caution)}" for caution in model.cautions)

@@ -33,10 +33,11 @@ TOKEN = re.compile(r"\n|[^\S\n]+|\w+|[^\w\s]")
 
 
 def summary_lines(task: Task) -> Iterator[str]:
-    """Yield lines with a task's size, source and conditions."""
+    """Yield lines with a task's size, source, conditions and cautions."""
     groups = len({item.group for item in task.items})
     yield f"{len(task.items):,} items in {groups:,} groups, from {task.source}"
     yield f"conditions: {', '.join(task.conditions)}"
+    yield from task.cautions
 
 
 def item_table(task: Task, item: Item) -> Group:

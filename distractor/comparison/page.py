@@ -190,8 +190,7 @@ def _warnings(results: Sequence[ComparisonResult]) -> Iterator[str]:
     for result in results:
         if sentence := coverage_caution(result):
             yield f"{result.task.name}: {sentence}"
-        if result.task.caution:
-            yield result.task.caution
+        yield from result.task.cautions
         yield from (f"{probe} was skipped for {model}: {why}" for (probe, model), why in result.refused.items())
 
 

@@ -69,6 +69,7 @@ class Item:
     `true` and `distractor` continue the prompt directly, with a space where one is needed. `group` is the unit of
     resampling: items about the same fact share one. `rewordings` are alternative prompts for the aligned conditions;
     the first as long as `conflict` is used. `reasons` is the reasoning of a worked example, up to "The answer is".
+    `more_answers` counts further answers that the source offers: they are not scored, so their probability is lost coverage.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Item:
     prompts: Mapping[Condition, str]
     rewordings: Mapping[Condition, tuple[str, ...]] = field(default_factory=dict)
     reasons: Mapping[Condition, str] = field(default_factory=dict)
+    more_answers: int = 0
 
     def __post_init__(self) -> None:
         for name in ("id", "group", "true", "distractor"):
@@ -163,6 +165,19 @@ class Task:
     def conditions(self) -> tuple[Condition, ...]:
         """The conditions of at least one item, in the order of `Condition`."""
         return tuple(c for c in Condition if any(c in item.prompts for item in self.items))
+
+    @cached_property
+    def cautions(self) -> tuple[str, ...]:
+        """The task's own caution, and how many of its items have answers that are not scored."""
+        own = (self.caution,) if self.caution else ()
+        if not (count := sum(item.more_answers > 0 for item in self.items)):
+            return own
+        most = 2 + max(item.more_answers for item in self.items)
+        return (
+            *own,
+            f"{count:,} of {len(self.items):,} items have more than two answers (up to {most}): the right one and the "
+            "distractor's are scored, and the probability of the others is lost coverage.",
+        )
 
     def take(self, count: int) -> "Task":
         """Return the task with its first `count` items, or with all if it has fewer."""

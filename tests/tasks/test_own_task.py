@@ -120,12 +120,22 @@ def test_distractor_swapped_may_have_gaps() -> None:
     assert Condition.DISTRACTOR_SWAPPED not in second.prompts
 
 
+def test_of_more_than_two_classes_a_column_names_the_distractors() -> None:
+    rows = [plain(classes="[' no', ' maybe', ' yes']", distractor_index=2), plain(prompt="another")]
+    task = find_task(str(as_jsonl(Path("mine.jsonl"), rows)))
+    assert [item.answers for item in task.items] == [(" no", " yes"), (" no", " yes")]
+    assert [item.more_answers for item in task.items] == [1, 0]
+    assert "1 of 2 items have more than two answers (up to 3)" in task.cautions[0]
+
+
 # Mistakes: one message with file and line, exit status 2, nothing written
 
 MISTAKES = {
     "a missing column": ('{"prompt": "x", "answer_index": 0}', "mine.jsonl, line 2: missing: classes"),
     "a misspelt condition": (plain(prompt="x", congruant="y"), "line 2: .*'congruant'; did you mean congruent"),
     "a misspelt group": (plain(prompt="x", groups="y"), "line 2: .*'groups'; did you mean group"),
+    "a misspelt distractor_index": (plain(prompt="x", distractr_index=1), "did you mean distractor_index"),
+    "no distractor": (plain(prompt="x", classes="[' a', ' b', ' c']"), "line 2: 3 classes.*column distractor_index"),
     "a gap": (plain(prompt="x", neutral="y"), "mine.jsonl, line 1: neutral .*line 2"),
     "no text": (plain(prompt="x", neutral=[1]), r"mine.jsonl, line 2: neutral is \[1\]; .*text"),
     "a list for a group": (plain(prompt="x", group=[1]), "mine.jsonl, line 1: group is empty|group is"),

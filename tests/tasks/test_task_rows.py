@@ -44,10 +44,17 @@ def test_a_row_has_two_classes_and_all_other_columns(tmp_path: Path) -> None:
         ({"classes": "[' A', "}, "classes is .*list"),
         ({"classes": "[str(1), ' B']"}, "classes is .*list"),
         ({"classes": "[' A'" + ", ' B'" * 10_000 + "]"}, "classes is .{,80}; .*list"),
-        ({"classes": "[]"}, "two different"),
-        ({"classes": "[' A']"}, "two different"),
-        ({"classes": "[' A', ' A']"}, "two different"),
-        ({"classes": "[' A', ' B', ' C']"}, "two different"),
+        ({"classes": "[]"}, "at least two"),
+        ({"classes": "[' A']"}, "at least two"),
+        ({"classes": "[' A', ' A']"}, "each only once"),
+        ({"classes": "[' A', ' B', ' A']"}, "each only once"),
+        ({"classes": "[' A', ' B', ' C']"}, "3 classes.*column distractor_index"),
+        ({"classes": "[' A', ' B', ' C']", "distractor_index": 0}, "distractor_index is 0.*answer_index"),
+        ({"classes": "[' A', ' B', ' C']", "distractor_index": 3}, "distractor_index is 3; .*0 to 2"),
+        ({"classes": "[' A', ' B', ' C']", "distractor_index": "B"}, "distractor_index is 'B'; .*0 to 2"),
+        ({"classes": "[' A', ' B', ' C']", "distractor_index": 1.0}, "distractor_index is 1.0; .*0 to 2"),
+        ({"distractor_index": 0}, "distractor_index is 0.*answer_index"),
+        ({"classes": "[' A', ' B', ' C']", "answer_index": 3}, "answer_index is 3; .*0 to 2"),
         ({"answer_index": 2}, "answer_index is 2; .*0 or 1"),
         ({"answer_index": -1}, "answer_index is -1; .*0 or 1"),
         ({"answer_index": "A"}, "answer_index is 'A'; .*0 or 1"),
@@ -62,6 +69,17 @@ def test_a_wrong_value_is_named_with_its_line(changes: dict[str, Any], facts: st
     with pytest.raises(TaskError, match=f"rows.jsonl, line 2: .*{facts}") as refused:
         read_rows(path)
     assert len(str(refused.value)) < 400
+
+
+def test_a_row_with_more_than_two_classes_names_its_distractor(tmp_path: Path) -> None:
+    more = row(classes="[' a', ' b', ' c']", answer_index=1, distractor_index=2)
+    (first, second) = read_rows(write(tmp_path / "rows.jsonl", more, row(prompt="x", distractor_index=1)))
+    assert (first.true, first.distractor, first.more) == (" b", " c", {})
+    assert (second.true, second.distractor) == (" no", " yes")
+    (tmp_path / "a.csv").write_text(
+        "prompt,classes,answer_index,distractor_index\nx,\"[' A', ' B', ' C']\",1,2\ny,\"[' A', ' B']\",1,\n"
+    )
+    assert [(row.true, row.distractor) for row in read_rows(tmp_path / "a.csv")] == [(" B", " C"), (" B", " A")]
 
 
 @pytest.mark.parametrize(

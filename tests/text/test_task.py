@@ -28,6 +28,18 @@ def test_invalid_items_and_tasks_are_refused() -> None:
         replace(task, items=(task.items[0], task.items[0]))
 
 
+def test_answers_that_are_not_scored_are_counted_in_a_caution() -> None:
+    task = replace(tiny.task().take(4), caution="A caution.")
+    assert task.cautions == ("A caution.",)
+    with_more = with_first_item(task, more_answers=3)
+    assert with_more.fingerprint() == task.fingerprint()
+    first, more = with_more.cautions
+    assert first == "A caution."
+    assert more.startswith("1 of 4 items have more than two answers (up to 5): ")
+    assert more.endswith("lost coverage.")
+    assert replace(with_more, items=with_more.items[1:]).cautions == ("A caution.",)
+
+
 def test_take_returns_the_first_items_and_at_most_all() -> None:
     task = tiny.task()
     assert task.take(3).items == task.items[:3]

@@ -66,7 +66,7 @@ def summary(result: WrittenResult) -> dict[str, Any]:
         "format": task.format.as_dict(),
         "without_examples": bare.as_dict() if (bare := without_examples(result)) else None,
         "hint": task.format.hint,
-        "caution": [each for each in (task.caution, sentence) if each],
+        "caution": [each for each in (*task.cautions, sentence) if each],
         "dtype": result.settings.dtype,
         "half_precision": half_precision_caution([result]),
         "quantised": quantisation_caution(result.sources),

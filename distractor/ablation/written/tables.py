@@ -56,8 +56,7 @@ def written_notes(result: WrittenResult) -> Iterator[str]:
         "Distractor share: share of the texts with an answer that give the distractor's answer. It differs from distractor "
         "preference, which compares probabilities."
     )
-    if task.caution:
-        yield task.caution
+    yield from task.cautions
     if half := precision_caution([result]):
         yield half
     if result.mixture_caution:
