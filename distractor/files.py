@@ -39,7 +39,7 @@ def replace_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
         part.replace(path)
-    except OSError:
+    except BaseException:  # also an interruption
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise

@@ -7,8 +7,7 @@ from distractor.errors import TaskError, nearest
 from distractor.text.task import Task
 from distractor.text.user_file import IN_PYTHON
 
-from . import TASKS, own, prize
-from .prize.release import identify
+from . import TASKS, bigbench, official, own, prize
 
 DATA_SUFFIXES = (".jsonl", ".json", ".csv")
 
@@ -27,14 +26,14 @@ def find_task(name: str, data: Path | None = None, items: int | None = None, def
         TaskError: no task has this name, or its file is not valid.
     """
     if data is not None:
-        if _is_file_name(name) and name not in prize.NAMES:
+        if _is_file_name(name) and name not in official.NAMES:
             known = ", ".join(prize.NAMES)
             raise TaskError(f"{name!r} has its own items; use --data only with a task of an official file: {known}")
-        return _sample(prize.read(name, prize.locate(name, data)), items)
+        return _sample(official.read(name, data), items)
     if name in TASKS:
         task = TASKS[name]()
-    elif name in prize.NAMES:
-        return _sample(prize.read(name, prize.locate(name)), items)
+    elif name in official.NAMES:
+        return _sample(official.read(name), items)
     elif IN_PYTHON.fullmatch(name):
         task = own.from_python(name)
     elif _is_file_name(name):
@@ -58,14 +57,10 @@ def _from_data(path: Path) -> Task:
     """Read a user's own data file; an official file is refused with the option that it needs."""
     if path.suffix == ".py":
         raise TaskError(f"{path} is a Python file; write path.py:NAME, with the name of a task in it")
-    official = identify(path) if path.is_file() else None
-    if official is not None:
-        raise TaskError(
-            f"{path} is the official {official.file}; use `--data {path}` with --task "
-            f"{' or '.join(prize.derived_from(official)) or '(none: the file has no classes)'}"
-        )
+    if path.is_file() and (usage := official.how_to_use(path)):
+        raise TaskError(usage)
     # Tables could not tell two tasks of one name apart.
-    name = f"{path.stem}.own" if path.stem in {*TASKS, *prize.NAMES} else None
+    name = f"{path.stem}.own" if path.stem in {*TASKS, *official.NAMES} else None
     return own.from_data(path, name)
 
 
@@ -73,7 +68,8 @@ def _nearest(name: str) -> str:
     """Suggest names: those of the release for small misspellings, variants only if the name has a dot."""
     if close := difflib.get_close_matches(name, prize.PLAIN, n=1, cutoff=0.8):
         return f"did you mean {close[0]}?"
-    return nearest(name, {*TASKS, *(known for known in prize.DERIVED if "." in name or "." not in known)})
+    derived = (*prize.DERIVED, *bigbench.NAMES)
+    return nearest(name, {*TASKS, *(known for known in derived if "." in name or "." not in known)})
 
 
 def _hint(name: str) -> str:

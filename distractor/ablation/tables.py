@@ -26,6 +26,7 @@ from distractor.statistics.modes import prefers_distractor
 from distractor.statistics.shape_test import Shape
 from distractor.statistics.verdict import PARTS, ClaimPart
 from distractor.text.format import Format
+from distractor.text.rows import names_text
 from distractor.text.task import Condition
 
 TOP_COMPONENTS = 8
@@ -125,7 +126,7 @@ def notes(result: AblationResult) -> Iterator[str]:
     if sentence := bare_sentence(result):
         yield sentence
     for reason, names in task.left_out.items():
-        yield f"Omitted from the task ({reason}): {', '.join(names)}."
+        yield f"Omitted from the task ({reason}): {names_text(names)}."
     for condition in task.conditions:
         if count := max(scores.dropped[condition] for scores in result.scores):
             what = "items" if condition is Condition.CONGRUENT else f"{condition} prompts"

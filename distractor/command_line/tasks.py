@@ -38,7 +38,9 @@ def list_tasks() -> None:
         for line in (task.question, *summary_lines(task)):
             say(f"  {line}")
     official = ", ".join(find_package("tasks.prize").DERIVED)
+    big_bench = ", ".join(find_package("tasks.bigbench").NAMES)
     console().print(f"\nTasks of official files (--data FILE; `distractor data`): {official}")
+    console().print(f"\nTasks of BIG-bench (`distractor data add bigbench-1.0.0.tar.gz`): {big_bench}")
 
 
 @command(app, "distractor tasks show negation_qa", "distractor tasks show negation_qa --items 30 --seed 1")

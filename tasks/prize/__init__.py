@@ -3,16 +3,17 @@
 Their text is not part of this repository, as the organisers wish. McKenzie et al. 2023 (arXiv 2306.09479), CC BY 4.0.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from distractor.errors import TaskError, nearest
 from distractor.text.task import Condition, Item, Task
 
+from ..copies import hash_of
+from ..counts import counts
 from ..rows import Row, read_rows
 from . import hindsight, memo, neqa, patterns, quotes, redefine
-from .release import BY_NAME, FILES, ReleaseFile, difference, find, hash_of, identify
+from .release import BY_NAME, FILES, ReleaseFile, difference, find, identify
 
 __all__ = ["NAMES", "derived_from", "describe", "locate", "read"]
 
@@ -149,14 +150,7 @@ def describe(path: Path) -> tuple[bool, list[str]]:
     rows = read_rows(path, unique=False)
     for task in derived_from(official):
         try:
-            lines.append(f"  --task {task}: {_counts(derive(task, rows, official.file))}")
+            lines.append(f"  --task {task}: {counts(derive(task, rows, official.file))}")
         except TaskError as error:
             lines.append(f"  {error}")
     return True, lines
-
-
-def _counts(task: Task) -> str:
-    """The number of items under each condition, and of rows left out."""
-    count = Counter(condition for item in task.items for condition in item.prompts)
-    items = f"{len(task.items)} items ({', '.join(f'{c} {count[c]}' for c in task.conditions)})"
-    return "; ".join([items, *(f"{len(names)} left out: {reason}" for reason, names in task.left_out.items())])

@@ -5,7 +5,6 @@ The copies are in the folder DISTRACTOR_DATA, or in the cache folder of `distrac
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 from distractor.errors import TableError, TaskError
 
+from .. import copies
+from ..copies import hash_of
 from ..rows import read_rows
 
 ADDRESS = "https://github.com/inverse-scaling/prize/tree/main/data-release"  # the address of the published files
@@ -99,15 +100,12 @@ BY_HASH: Mapping[str, ReleaseFile] = {file.sha256: file for file in FILES}
 
 def folders() -> tuple[Path, ...]:
     """The folders to search for official files: DISTRACTOR_DATA, then the user's cache folder."""
-    data = os.environ.get("DISTRACTOR_DATA")
-    return *((Path(data).expanduser(),) if data else ()), cache_folder()
+    return copies.folders(cache_folder())
 
 
 def cache_folder() -> Path:
     """The folder in which `distractor data get` saves files."""
-    import platformdirs
-
-    return platformdirs.user_cache_path("distractor", appauthor=False) / "inverse_scaling"
+    return copies.cache_folder("inverse_scaling")
 
 
 def find(file: str) -> Path:
@@ -116,28 +114,12 @@ def find(file: str) -> Path:
     Raises:
         TaskError: no folder contains it.
     """
-    for folder in folders():
-        if (folder / file).is_file():
-            return folder / file
+    if path := copies.find(file, folders()):
+        return path
     raise TaskError(
         f"there is no file {file} here, nor in {' and '.join(map(str, folders()))}; get it with `distractor data get`, or "
         f"from {ADDRESS}, and set DISTRACTOR_DATA to its folder"
     )
-
-
-def hash_of(path: Path) -> tuple[int, str]:
-    """Return size in bytes and SHA-256.
-
-    Raises:
-        TaskError: the file does not exist, or cannot be read.
-    """
-    if not path.is_file():
-        raise TaskError(f"there is no file {path}; give your copy of an official file of the prize")
-    try:
-        with path.open("rb") as file:
-            return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise TaskError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
 
 
 def identify(path: Path) -> ReleaseFile | None:

@@ -68,6 +68,7 @@ def test_every_task_is_listed_with_question_size_and_conditions(capsys: pytest.C
         )
         assert f"  conditions: {', '.join(task.conditions)}\n" in entry
     assert "memo_trap.word_in_opening" in shown.partition("official files")[2]
+    assert "modified_arithmetic.subtraction" in shown.partition("BIG-bench")[2]
 
 
 # Items under all conditions
