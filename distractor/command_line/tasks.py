@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from distractor.command_line import check
+from distractor.command_line import check, contamination
 from distractor.command_line.lookup import draw_task, find_package
 from distractor.command_line.options import ItemSeed, TaskArgument
 from distractor.command_line.registration import ListingGroup, command, example_text
@@ -21,6 +21,7 @@ app = typer.Typer(
         "distractor tasks",
         "distractor tasks show negation_qa",
         "distractor tasks check negation_qa",
+        "distractor tasks contamination negation_qa --models smollm2",
         "distractor tasks export negation_qa --out negation_qa.jsonl",
     ),
     rich_markup_mode="rich",
@@ -104,3 +105,4 @@ def export(
 
 
 app.add_typer(check.app)
+app.add_typer(contamination.app)

@@ -121,7 +121,8 @@ class Task:
     nothing of the distractor task and can serve as a control. `distractor_only_is_pure` says that `distractor_only` differs
     from `neutral` by the distractor's cue alone. `starts_at_chance` is False where small models copy: they are right in
     `conflict` before they know the distractor task. `left_out` lists source rows that gave no item:
-    {reason: names}. `caution` is a sentence that every report of this task repeats.
+    {reason: names}. `caution` is a sentence that every report of this task repeats. `official` is the release's name of
+    the file of the Inverse Scaling Prize that the rows come from; empty for all other tasks.
 
     The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
     `closing` ends an answered prompt. `format` is the current format. `with_options` returns the task with or without
@@ -140,6 +141,7 @@ class Task:
     starts_at_chance: bool = True
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     caution: str = ""
+    official: str = ""
     lead: str = " The answer is"
     closing: str = ""
     with_options: "Callable[[bool], Task] | None" = field(default=None, compare=False, repr=False)

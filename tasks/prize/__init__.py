@@ -4,6 +4,7 @@ Their text is not part of this repository, as the organisers wish. McKenzie et a
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from distractor.errors import TaskError, nearest
@@ -34,6 +35,9 @@ DERIVED: dict[str, tuple[str, Derive]] = {
 }
 """{task: (the release's name of its file, the rule)}. A dot separates the name of a variant."""
 
+BASE = {name: task for task, (name, _) in reversed(DERIVED.items()) if "." not in task}
+"""{the release's name of a file: its task without a variant}."""
+
 PLAIN = tuple(file.name for file in FILES if file.is_classification)
 """The release's own names, under which a file is scored unchanged, with `conflict` only."""
 
@@ -61,7 +65,7 @@ def read(task: str, path: Path) -> Task:
             f"{path} is not the official {expected.file}: {difference(path, expected)}; use the unchanged file of the "
             "release (or `--task FILE` for a file of your own)"
         )
-    return derive(task, rows, f"{path.name} (official release)")
+    return replace(derive(task, rows, f"{path.name} (official release)"), official=expected.name)
 
 
 def derive(task: str, rows: Sequence[Row], source: str) -> Task:

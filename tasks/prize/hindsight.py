@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from distractor.errors import TaskError
 from distractor.text.task import Condition, Item, Task
 
 from ..rows import Row
@@ -172,12 +173,13 @@ def verbs_swapped(rows: Sequence[Row], source: str) -> Task:
 
 def parse_row(row: Row) -> BetRow | str:
     """Return the parsed row, or the reason why the rules do not fit it."""
-    end = row.prompt.rfind("Question: ")
-    query = QUERY.fullmatch(row.prompt, end) if end >= 0 else None
-    shots = list(SHOT.finditer(row.prompt, 0, end)) if query else []
-    if query is None or row.classes != (" Y", " N"):
+    try:
+        shots, query = split_prompt(row.prompt)
+    except TaskError:
         return "not bets of the usual form"
-    parsed = BetRow(row, tuple(_bet(shot) for shot in shots), _bet(query))
+    if row.classes != (" Y", " N"):
+        return "not bets of the usual form"
+    parsed = BetRow(row, shots_in(shots), query)
     if any({*bet.verbs} != {"losing", "earning"} for bet in (*parsed.shots, parsed.query)):
         return "not bets of the usual form"
     # Writing the row again must give the same text: so parsing missed nothing, and the answers of the shots are right.
@@ -186,6 +188,20 @@ def parse_row(row: Row) -> BetRow | str:
     if row.true != f" {parsed.query.by_value}" or row.distractor != f" {parsed.query.by_outcome}":
         return "the outcome does not contradict the expected value"
     return parsed
+
+
+def split_prompt(prompt: str) -> tuple[str, OfficialBet]:
+    """Split a prompt into the text before its question, and the bet of its question. Raises TaskError for other texts."""
+    end = max(prompt.rfind("Question: "), 0)
+    query = QUERY.fullmatch(prompt, end)
+    if query is None:
+        raise TaskError("the prompt does not end with a question about a bet")
+    return prompt[:end], _bet(query)
+
+
+def shots_in(text: str) -> tuple[OfficialBet, ...]:
+    """The bets of the worked examples in a text."""
+    return tuple(_bet(shot) for shot in SHOT.finditer(text))
 
 
 def _bet(match: re.Match[str]) -> OfficialBet:

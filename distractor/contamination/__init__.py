@@ -1,0 +1,1 @@
+"""`distractor tasks contamination`: does a model know the official rows? Fresh items and next words beside them."""
