@@ -16,6 +16,7 @@ from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.precision import half_precision_caution, precision_caution, quantisation_caution
 from distractor.runs.results_table import ModelValues, results_table
+from distractor.runs.training_data import training_data_record
 from distractor.scoring.behaviour import PER_CONDITION, PULLS
 from distractor.statistics.intervals import MIN_SEEDS
 from distractor.statistics.remember import remembered
@@ -120,6 +121,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "dtype": result.settings.dtype,
         "half_precision": half_precision_caution([result]),
         "quantised": quantisation_caution(result.sources),
+        "training_data": training_data_record(task, result.sources),
         "format": task.format.as_dict(),
         "models": [_model(result, model) for model in range(len(result.scores))],
         "sizes": [_size(result, models) for models in result.sizes],

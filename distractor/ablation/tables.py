@@ -18,6 +18,7 @@ from distractor.numbers import interval_against, number, number_against, p_value
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
 from distractor.runs.tables import FittedTable, plain_table
+from distractor.runs.training_data import training_data_caution
 from distractor.scoring.behaviour import TaskResult, models_at_peak
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.statistics.curve import peak
@@ -117,6 +118,8 @@ def notes(result: AblationResult) -> Iterator[str]:
     """Cautions about the numbers: the task's own, omitted items, unequal groups, and models that give one answer."""
     task = result.task
     yield from task.cautions
+    if sentence := training_data_caution(task, result.sources):
+        yield sentence
     if half := precision_caution([result]):
         yield half
     if result.mixture_caution:

@@ -36,6 +36,7 @@ from distractor.runs.page.provenance import provenance
 from distractor.runs.page.references import bibtex
 from distractor.runs.precision import precision_caution
 from distractor.runs.style import short_site
+from distractor.runs.training_data import training_data_caution
 from distractor.statistics.overcoming import Overcome
 from distractor.text.format import Format
 
@@ -250,6 +251,7 @@ def _readings(results: ProbeResults) -> Iterator[Block]:
 def _warnings(found: Found) -> Iterator[str]:
     results = found.results
     cautions = (
+        training_data_caution(results.task, results.sources),
         coverage_caution(results),
         precision_caution([results]),
         results.mixture_caution,

@@ -27,6 +27,7 @@ from distractor.runs.coverage import coverage_record
 from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import plain_settings, run_manifest
+from distractor.runs.training_data import training_data_record
 from distractor.scoring.behaviour import model_at_several_steps
 from distractor.scoring.settings import Settings
 from distractor.statistics.curve import peak
@@ -248,6 +249,7 @@ def summary(results: ProbeResults) -> dict[str, Any]:
         "items": int(results.complete.sum()),
         "groups": results.n_groups,
         "low_coverage": coverage_record(results),
+        "training_data": training_data_record(results.task, results.sources),
         "models": [
             {
                 "model": source.name,

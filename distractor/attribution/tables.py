@@ -21,6 +21,7 @@ from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
 from distractor.runs.style import short_site
 from distractor.runs.tables import FittedTable, plain_table
+from distractor.runs.training_data import training_data_caution
 from distractor.statistics.random_sets import ENOUGH
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def divergence_sentence(results: ProbeResults, reading: Reading) -> str:
 def _title(results: ProbeResults) -> Iterator[Text]:
     counts = f"{int(results.complete.sum())} items in {results.n_groups} groups"
     yield Text(f"{results.title}: {counts} (means with 95 % intervals over item groups, level 1)", style="bold")
-    cautions = (coverage_caution(results), precision_caution([results]), results.mixture_caution)
+    seen = training_data_caution(results.task, results.sources)
+    cautions = (seen, coverage_caution(results), precision_caution([results]), results.mixture_caution)
     yield from (Text(sentence) for sentence in cautions if sentence)
 
 

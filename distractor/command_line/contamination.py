@@ -27,9 +27,14 @@ KNOWN = 1  # exit status if a model knows the rows
 )
 def contamination(
     *,
-    task: opt.TaskArgument,
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="negation_qa or hindsight_neglect; other official files get no label.")
+    ],
     models: Annotated[list[str], opt.option(opt.MODELS, opt.MODEL_HELP, metavar="MODEL")],
-    data: opt.OfficialFile = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The official file. Default: searched in DISTRACTOR_DATA and in the cache."),
+    ] = None,
     items: Annotated[
         int | None, typer.Option(min=2, metavar="N", help="Use this number of random rows. Default: all.")
     ] = None,
@@ -43,7 +48,7 @@ def contamination(
     The exit status is 0 if no model knows them, 1 if one does, and 2 if the file or a model cannot be read.
     """
     from distractor.contamination import report
-    from distractor.contamination.judge import change_over_size, judge
+    from distractor.contamination.judge import EXCLUDED_LEAD, change_over_size, judge
     from distractor.contamination.measure import Rows, measure, steps_of
     from distractor.models.families import find_models
     from distractor.runs.training_data import training_data_caution, training_data_record
@@ -63,15 +68,17 @@ def contamination(
         lines.append(f"{official.name}: no label: no fresh items.")
     else:
         complete = find_package("tasks.prize.completion").completions
-        both = [Rows.of(each, complete(each)) for each in (official, fresh)]
+        completions = [complete(each) for each in (official, fresh)]
+        both = [Rows(each.items, after.items) for each, after in zip((official, fresh), completions, strict=True)]
         store, settings = Store(computing.store), computing.settings()
-        with show_progress(lambda: steps_of(both, sources, store, settings)):
-            (sources, ours), (_, new) = (measure(rows, sources, store, settings) for rows in both)
-        judged, change = judge(sources, ours, new), change_over_size(sources, ours, new)
+        with show_progress(lambda: steps_of(official, both, sources, store, settings)):
+            measured, values = measure(official, both, sources, store, settings)
+        ours, new = zip(*values, strict=True)
+        judged, change = judge(measured, ours, new), change_over_size(measured, ours, new)
         summary |= {
             "fresh_rows": len(fresh.items),
-            "excluded_lead": report.EXCLUDED_LEAD,
-            "note": both[0].completions.caution or None,
+            "excluded_lead": EXCLUDED_LEAD,
+            "note": completions[0].caution or None,
             "models": [model.as_dict() for model in judged],
             "change_over_size": change
             and {"smallest": change[0].name, "largest": change[1].name, "accuracy": change[2].as_dict()},
@@ -80,8 +87,15 @@ def contamination(
             f"{official.name}: {len(official.items)} official and {len(fresh.items)} fresh rows "
             "(95 % intervals over item groups)"
         )
-        lines = [title, "", report.next_words_table(judged), report.NEXT_WORDS_EXPLAINED, "", report.answers_table(judged)]
-        lines += [report.ANSWERS_EXPLAINED, "", *filter(None, [caution, both[0].completions.caution])]
+        lines = [
+            title,
+            "",
+            report.next_words_table(judged),
+            report.NEXT_WORDS_EXPLAINED,
+            "",
+            report.answers_table(judged),
+        ]
+        lines += [report.ANSWERS_EXPLAINED, "", *filter(None, [caution, completions[0].caution])]
         lines += report.conclusions(judged, change)
     if as_json:
         print_json(summary)

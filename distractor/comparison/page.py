@@ -26,6 +26,7 @@ from distractor.runs.page.printed import as_blocks
 from distractor.runs.page.provenance import provenance
 from distractor.runs.page.references import bibtex
 from distractor.runs.precision import precision_caution
+from distractor.runs.training_data import training_data_caution
 from distractor.statistics.intervals import MIN_SEEDS
 
 MOST_PAIRS = 5  # pairs in the first sentences, and with unfolded tables
@@ -188,6 +189,8 @@ def _warnings(results: Sequence[ComparisonResult]) -> Iterator[str]:
     if sentence := precision_caution(results):
         yield sentence
     for result in results:
+        if sentence := training_data_caution(result.task, result.sources):
+            yield f"{result.task.name}: {sentence}"
         if sentence := coverage_caution(result):
             yield f"{result.task.name}: {sentence}"
         yield from result.task.cautions

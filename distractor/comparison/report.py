@@ -17,6 +17,7 @@ from distractor.runs.coverage import coverage_record
 from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import plain_settings, run_manifest
+from distractor.runs.training_data import training_data_record
 from distractor.scoring.settings import Settings
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition, Item, Task
@@ -108,6 +109,7 @@ def _task(result: ComparisonResult) -> dict[str, Any]:
         "items": int(result.complete.sum()),
         "groups": result.n_groups,
         "low_coverage": coverage_record(result),
+        "training_data": training_data_record(result.task, result.sources),
         "format": result.task.format.as_dict(),
         "sides": [_side(result, side) for side in range(len(result.sides))],
         "pairs": [_pair(result, pair) for pair in result.pairs],

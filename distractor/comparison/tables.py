@@ -15,6 +15,7 @@ from distractor.numbers import number, p_value, shortened, with_interval
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
 from distractor.runs.tables import WIDTH, FittedTable, plain_table
+from distractor.runs.training_data import training_data_caution
 from distractor.statistics.changes import Change
 from distractor.text.task import Condition, Item
 
@@ -68,6 +69,8 @@ HEADINGS = {
 
 def tables(result: ComparisonResult) -> Iterator[Group | Text]:
     """Yields behaviour and sites of each pair, then curves along training, then what could not be read."""
+    if sentence := training_data_caution(result.task, result.sources):
+        yield Text(f"{result.task.name}: {sentence}")
     if sentence := coverage_caution(result):
         yield Text(f"{result.task.name}: {sentence}")
     if sentence := precision_caution([result]):

@@ -42,7 +42,8 @@ class Judged:
     """One model. `order_lead` is in nats; `p` is the sign-flip p-value of its official mean, `p_holm` that over models.
 
     `accuracy` and `gap` (nats) are by condition. `is_next` has the shares of rows whose greedy continuation is the row's
-    own, and the one in the other order: (official, exchanged, fresh, fresh exchanged).
+    own, and the one in the other order: (official, exchanged, fresh, fresh exchanged). `constant` is the answer to almost all
+    official rows, if there is one.
     """
 
     source: Source
@@ -52,6 +53,7 @@ class Judged:
     p: float
     p_holm: float
     is_next: tuple[float, float, float, float]
+    constant: str | None = None
 
     @property
     def knows(self) -> Knows:
@@ -73,6 +75,7 @@ class Judged:
             "n_params": self.source.n_params,
             "knows_official_order": self.knows,
             "order_lead": {**self.order_lead.as_dict(), "p": self.p, "p_holm": self.p_holm},
+            "constant_answer": self.constant,
             "greedy_next_words": dict(zip(names, self.is_next, strict=True)),
             "accuracy": {condition.value: compared.as_dict() for condition, compared in self.accuracy.items()},
             "gap_of_right_answer": {condition.value: compared.as_dict() for condition, compared in self.gap.items()},
@@ -91,6 +94,7 @@ def judge(sources: Sequence[Source], official: Sequence[RowValues], fresh: Seque
             p=p,
             p_holm=p_holm,
             is_next=(*np.nanmean(ours.is_next, axis=1).tolist(), *np.nanmean(new.is_next, axis=1).tolist()),
+            constant=ours.constant,
         )
         for source, ours, new, p, p_holm in zip(sources, official, fresh, p_values, holm(p_values), strict=True)
     ]

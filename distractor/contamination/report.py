@@ -9,16 +9,19 @@ from distractor.runs.tables import FittedTable
 from distractor.statistics.standard_errors import ALPHA
 from distractor.text.task import Condition
 
-OFFICIAL, FRESH, BY_CHANCE = "official\nnats", "fresh\nnats", "p"
+OFFICIAL, FRESH, BY_CHANCE = "official\nnats", "fresh\nnats", "official\np"
 GREEDY, GREEDY_OTHER = "greedy,\nrow's order", "greedy,\nother order"
-NEXT_WORDS = ("model", OFFICIAL, FRESH, "official − fresh\nnats", BY_CHANCE, GREEDY, GREEDY_OTHER, "knows\nthe rows")
-ANSWERS = ("model", "condition", "accuracy\nofficial", "accuracy\nfresh", "accuracy\nofficial − fresh", "gap, nats\nofficial − fresh")  # fmt: skip
+NEXT_WORDS = ("model", OFFICIAL, BY_CHANCE, FRESH, "official − fresh\nnats", GREEDY, GREEDY_OTHER, "knows\nthe rows")
+ANSWERS = (
+    "model", "condition", "accuracy\nofficial", "accuracy\nfresh", "accuracy\nofficial − fresh",
+    "gap, nats\nofficial − fresh",
+)  # fmt: skip
 
 NEXT_WORDS_EXPLAINED = (
-    "Next words: log p(the row's two parts in its order) − log p(in the other order), after the beginning of the row. A model "
-    "that never saw the rows cannot know this order, so official − fresh is 0. yes: above 0 beyond its 95 % interval, and the "
-    f"official mean has p < {ALPHA:g} (sign flips, Holm over models); no: {EXCLUDED_LEAD:.2f} nats are excluded (the order of the "
-    "row twice as likely); unclear: neither. greedy: share of official rows where the most likely next words are these."
+    "Next words: log p(two parts of the row in its order) − log p(in the other order), after the beginning of the row. A "
+    "model that never saw the rows cannot know this order: official − fresh is 0. yes: the interval is above 0, and the "
+    f"official mean has p < {ALPHA:g} (sign flips, Holm over models). no: {EXCLUDED_LEAD:.2f} nats are excluded (the row's "
+    "order twice as likely). unclear: neither. greedy: share of official rows whose most likely next words are these."
 )
 ANSWERS_EXPLAINED = (
     "Answers: official and fresh rows differ in difficulty, so a difference alone is no evidence of contamination. The "
@@ -34,9 +37,9 @@ def next_words_table(judged: Sequence[Judged]) -> FittedTable:
         table.add_row(
             model.source.name,
             number(lead.official.mean),
+            p_value(model.p_holm),
             number(lead.fresh.mean),
             with_interval(*lead.difference),
-            p_value(model.p_holm),
             number(official),
             number(exchanged),
             model.knows,
@@ -73,6 +76,9 @@ def conclusions(judged: Sequence[Judged], change: tuple[Source, Source, Compared
         yield f"{_some(free)}: no sign that the rows are known; a lead of {EXCLUDED_LEAD:.2f} nats is excluded."
     if unclear := names["unclear"]:
         yield f"{_some(unclear)}: unclear; the interval is too wide, so use more rows."
+    for model in judged:
+        if model.constant is not None:
+            yield f"{model.source.name} answers {model.constant} to almost all rows, so its accuracy shows nothing."
     if change:
         small, large, compared = change
         yield (

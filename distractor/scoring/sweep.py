@@ -57,11 +57,11 @@ def sweep(
     """
     encodings: dict[tuple[Any, ...], Encoding] = {}
     asked = task.conditions if only is None else only
-    return [_score(LazyModel(task, source, store, settings, encodings), asked) for source in sources]
+    return [score_model(LazyModel(task, source, store, settings, encodings), asked) for source in sources]
 
 
-def _score(lazy: LazyModel, conditions: Sequence[Condition]) -> Scores:
-    """Score one model under some conditions."""
+def score_model(lazy: LazyModel, conditions: Sequence[Condition]) -> Scores:
+    """Score one model under some conditions, as `sweep`."""
 
     @cache
     def score_together() -> ndarray:

@@ -59,4 +59,6 @@ def _exchangeable(item: Item, prompt: str) -> tuple[tuple[int, int], tuple[int, 
         return options.span("first"), options.span("second")
     if bet := hindsight.QUERY.fullmatch(prompt, max(prompt.rfind("Question: "), 0)):
         return (bet.start("odds_1"), bet.end("amount_1")), (bet.start("odds_2"), bet.end("amount_2"))
-    raise TaskError(f"item {item.id}: the prompt has neither two options nor two branches of a bet, whose order is random")
+    raise TaskError(
+        f"item {item.id}: the prompt has neither two options nor two branches of a bet, whose order is random"
+    )

@@ -82,8 +82,8 @@ def _draw(rng: Random, queries: list[OfficialBet], names: list[str], *, is_right
 
 def _by_odds(bet: OfficialBet) -> tuple[Odds, Amounts]:
     """The odds and the amounts of a bet, those of the likelier branch first."""
-    order = 1 if bet.odds[0] > bet.odds[1] else -1
-    return bet.odds[::order], bet.amounts[::order]
+    first, second = (0, 1) if bet.odds[0] > bet.odds[1] else (1, 0)
+    return (bet.odds[first], bet.odds[second]), (bet.amounts[first], bet.amounts[second])
 
 
 def _content(bet: OfficialBet) -> frozenset[tuple[int, str, int]]:

@@ -16,7 +16,7 @@ NEGATION = re.compile(r" not\b|n't")
 # An affirming word is the cue only if no negation follows, because some questions contain both.
 AFFIRMED = rf"(?:{'|'.join(AFFIRMING)})\b(?![^\n]* not\b|[^\n]*n't)"
 LAYOUT = (
-    rf".*?\nQuestion: (?:(?P<before>.*?)(?P<cue> not\b|n't|{AFFIRMED})(?P<after>.*?)|(?P<question>.*?))"
+    rf".*?\nQuestion: (?:(?P<opening>.*?)(?P<cue> not\b|n't|{AFFIRMED})(?P<ending>.*?)|(?P<question>.*?))"
     r"\nA\. (?P<first>.*?)\nB\. (?P<second>.*?)\nAnswer(?P<slot>:)"
 )
 

@@ -13,6 +13,8 @@ import pytest
 
 import tiny
 from distractor.errors import TaskError
+from distractor.text.format import Format
+from distractor.text.format_task import format_task
 from distractor.text.task import Condition, Task
 from tasks import prize
 from tasks.prize import hindsight, neqa, quotes, redefine, release
@@ -86,6 +88,13 @@ def test_questions_without_exactly_one_negation_are_left_out_and_listed(asked: s
     task = made(ROWS[0], row(asked), write=write)
     assert [item.id for item in task.items] == ["neqa/0"]
     assert list(task.left_out.values()) == [("row 1",)]
+
+
+@pytest.mark.parametrize("form", ["rank", "generate"])
+def test_rows_can_follow_worked_examples(form: str, write: Write) -> None:
+    written = format_task(made(*ROWS, write=write), Format(scoring=form, shots=1))
+    (item, *_) = written.items
+    assert {"cue", "first", "second"} <= set(written.roles(item.prompts[Condition.CONFLICT]))
 
 
 def test_the_cue_is_the_negation_or_the_affirming_word(write: Write) -> None:

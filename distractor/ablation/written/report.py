@@ -13,6 +13,7 @@ from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.precision import half_precision_caution, precision_caution, quantisation_caution
 from distractor.runs.results_table import COLUMNS, ModelValues, is_held_out, model_columns, results_table
+from distractor.runs.training_data import training_data_record
 from distractor.scoring.shot_limits import caution
 from distractor.scoring.written_answers import Text
 from distractor.text.task import Condition
@@ -70,6 +71,7 @@ def summary(result: WrittenResult) -> dict[str, Any]:
         "dtype": result.settings.dtype,
         "half_precision": half_precision_caution([result]),
         "quantised": quantisation_caution(result.sources),
+        "training_data": training_data_record(task, result.sources),
         "mixture": result.mixture or None,
         "models": [_model(result, model) for model in range(len(result.replies))],
         "shape": {

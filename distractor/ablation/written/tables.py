@@ -9,6 +9,7 @@ from distractor.ablation.tables import ALL_IN, caption, mean_alone, mean_and_int
 from distractor.ablation.written.answers import MIN_PARSED, WrittenResult
 from distractor.runs.precision import precision_caution
 from distractor.runs.tables import FittedTable
+from distractor.runs.training_data import training_data_caution
 from distractor.scoring.shot_limits import caution as shot_caution
 from distractor.text.task import Condition
 
@@ -57,6 +58,8 @@ def written_notes(result: WrittenResult) -> Iterator[str]:
         "preference, which compares probabilities."
     )
     yield from task.cautions
+    if sentence := training_data_caution(task, result.sources):
+        yield sentence
     if half := precision_caution([result]):
         yield half
     if result.mixture_caution:
