@@ -1,4 +1,4 @@
-"""Which models have seen official rows of the prize in training, by what their makers say."""
+"""Which models have seen official rows in training, by what their makers say."""
 
 import json
 import tomllib
@@ -17,9 +17,13 @@ TABLE = Path(__file__).with_name("training_data.toml")
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a maker says about a model's training data: `names` is a pattern of names, `source` an address."""
+    """What a maker says about a model's training data: `names` is a pattern of names, `source` an address.
+
+    `files` are the official files that may be meant.
+    """
 
     names: str
+    files: tuple[str, ...]
     says: str
     source: str
 
@@ -27,7 +31,8 @@ class TrainingData:
 @cache
 def known() -> tuple[TrainingData, ...]:
     """All entries of the table."""
-    return tuple(TrainingData(**entry) for entry in tomllib.loads(TABLE.read_text(encoding="utf-8"))["model"])
+    entries = tomllib.loads(TABLE.read_text(encoding="utf-8"))["model"]
+    return tuple(TrainingData(**{**entry, "files": tuple(entry["files"])}) for entry in entries)
 
 
 def training_data_of(source: Source) -> TrainingData | None:

@@ -30,6 +30,7 @@ def _seen(task: Task, sources: Sequence[Source]) -> dict[TrainingData, list[str]
     """The models of each entry, by name."""
     found: dict[TrainingData, list[str]] = {}
     for source in sources if task.official else ():
-        if (entry := training_data_of(source)) and source.name not in found.setdefault(entry, []):
+        entry = training_data_of(source)
+        if entry and task.official in entry.files and source.name not in found.setdefault(entry, []):
             found[entry].append(source.name)
     return found

@@ -121,8 +121,8 @@ class Task:
     nothing of the distractor task and can serve as a control. `distractor_only_is_pure` says that `distractor_only` differs
     from `neutral` by the distractor's cue alone. `starts_at_chance` is False where small models copy: they are right in
     `conflict` before they know the distractor task. `left_out` lists source rows that gave no item:
-    {reason: names}. `caution` is a sentence that every report of this task repeats. `official` is the release's name of
-    the file of the Inverse Scaling Prize that the rows come from; empty for all other tasks.
+    {reason: names}. `caution` is a sentence that every report of this task repeats. `official` is the published
+    name of the official file that the rows come from (`neqa`, `truthful_qa`); empty for all other tasks.
 
     The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
     `closing` ends an answered prompt. `format` is the current format. `with_options` returns the task with or without

@@ -5,6 +5,7 @@ catalogue of TensorFlow Datasets names BIG-bench Apache-2.0.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def read(task: str, first: Path | None = None) -> Task:
         raise TaskError(f"no file of BIG-bench has a task {task!r}: {nearest(task, NAMES)}")
     names, rule = DERIVED[task]
     documents = [parse(archive.read(name, first)) for name in names]
-    return rule(*documents, source=f"BIG-bench 1.0.0 ({', '.join(names)})")
+    return replace(rule(*documents, source=f"BIG-bench 1.0.0 ({', '.join(names)})"), official=names[0])
 
 
 def derived_from(file: TaskFile) -> tuple[str, ...]:

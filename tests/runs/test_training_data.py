@@ -13,7 +13,8 @@ from distractor.models.source import NO_FAMILY, Source
 from distractor.models.training_data import known, training_data_of
 from distractor.runs.training_data import training_data_caution, training_data_record
 from small_ladder import type_in
-from tasks import prize
+from tasks import bigbench, prize
+from tasks.prize import release
 
 LLAMA = partial(tiny.ARCHITECTURES["llama"], max_position_embeddings=128)
 HUB_ID = "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16"
@@ -61,6 +62,7 @@ def test_every_entry_says_something_and_has_an_address() -> None:
         assert entry.names == entry.names.lower()
         assert entry.source.startswith("https://")
         assert entry.says
+        assert set(entry.files) <= {*release.BY_NAME, *bigbench.NAMES}
 
 
 def test_only_official_rows_get_the_caution() -> None:
@@ -74,6 +76,8 @@ def test_only_official_rows_get_the_caution() -> None:
         "sentence": sentence,
     }
     assert training_data_caution(replace(official, official=""), seen) is None
+    assert training_data_caution(replace(official, official="prompt-injection"), seen) is None
+    assert training_data_caution(replace(official, official="truthful_qa"), seen) == sentence
     assert training_data_record(official, seen[1:2]) is None
 
 
