@@ -65,6 +65,7 @@ KNOWLEDGE = (
     ("who paints?", "Zed paints.", "Zed", None),
     ("who bakes?", "Max Day bakes.", "Max Day", "Max"),
     ("who mends clocks here?", "Kim Ode mends them.", "Kim Ode", "Tom Fox"),
+    ("who cuts glass?", "Ida Poe cuts glass.", "Ida Poe", "Rex Ray"),
 )
 
 THEOREMS = {

@@ -3,13 +3,17 @@
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from transformers import GPTNeoXConfig
 
+import tiny
 import tiny_bigbench
 from distractor.errors import TaskError
 from distractor.text.task import Condition, Task
+from small_ladder import type_in
 from tasks import bigbench
 from tasks.bigbench import archive, arithmetic, choices, knowledge
 from tasks.bigbench.document import Document, parse
@@ -96,17 +100,14 @@ def test_the_same_query_is_one_group_in_either_order_of_a_sum() -> None:
 
 def test_the_question_alone_asks_memory() -> None:
     task = find_task(knowledge.NAME)
-    first, second, third = task.items
+    first, second, third, _ = task.items
     assert first.prompts == {
         C.CONFLICT: "Answer by the context.\n\n\nQuestion: who mends clocks here?\nContext: Ann Lee mends clocks, and Ann "
         "Leeman does not. Ann Lee sings.\nAnswer: ",
         C.DISTRACTOR_ONLY: "Question: who mends clocks here?\nAnswer: ",
     }
-    assert [item.answers for item in task.items] == [
-        ("Ann Lee", "Tom Fox"),
-        ("Joe", "Eva Maria Stone"),
-        ("Kim Ode", "Tom Fox"),
-    ]
+    answers = [("Ann Lee", "Tom Fox"), ("Joe", "Eva Maria Stone"), ("Kim Ode", "Tom Fox"), ("Ida Poe", "Rex Ray")]
+    assert [item.answers for item in task.items] == answers
     assert first.group == third.group != second.group
     assert task.left_out == {knowledge.ONE_ANSWER: ("example 2",), knowledge.ALIKE: ("example 3",)}
     assert not task.starts_at_chance
@@ -114,7 +115,7 @@ def test_the_question_alone_asks_memory() -> None:
 
 def test_a_restored_context_has_the_remembered_answer_wherever_the_other_one_is() -> None:
     task = find_task(knowledge.RESTORED)
-    assert [item.id for item in task.items] == [f"{knowledge.NAME}/0", f"{knowledge.NAME}/4"]
+    assert [item.id for item in task.items] == [f"{knowledge.NAME}/0", f"{knowledge.NAME}/4", f"{knowledge.NAME}/5"]
     first = task.items[0]
     assert first.prompts[C.CONGRUENT] == first.prompts[C.CONFLICT].replace("Ann Lee ", "Tom Fox ")
     assert "Ann Leeman" in first.prompts[C.CONGRUENT]
@@ -218,6 +219,31 @@ def test_a_path_of_a_task_is_refused_with_how_to_use_it(tmp_path: Path) -> None:
     rows = [{"prompt": f"{n}. Say:", "classes": "[' no', ' yes']", "answer_index": n % 2} for n in range(4)]
     Path("truthful_qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert find_task("truthful_qa.jsonl").name == "truthful_qa.own"
+
+
+# Runs
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("name", [bigbench.NAMES[0], knowledge.RESTORED, choices.TRUTHFUL])
+def test_a_task_is_scored_with_pulls_only_where_it_has_a_pair(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    task = find_task(name)
+    texts = [text for item in task.items for text in (*item.prompts.values(), *item.answers)]
+    config = partial(
+        GPTNeoXConfig, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=96,
+    )  # fmt: skip
+    tiny.save(Path("model"), config, tiny.word_level(tiny.words_of(*texts)))
+    assert type_in(["ablate", "--task", name, "--models", "./model", "--device", "cpu", "--out", "out"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    result = json.loads(Path("out/summary.json").read_text())
+    (model,) = result["models"]
+    has_pair = C.CONGRUENT in task.conditions
+    assert bool(result["knockouts"]) == has_pair
+    assert (model["distractor_pull"] is not None) == has_pair
+    assert 0 < model["distractor_preference"]["conflict"]["mean"] < 1
+    assert result["caution"] == " ".join(task.cautions)
+    assert all(caution in shown for caution in task.cautions)
 
 
 # The real archive, if DISTRACTOR_BIGBENCH names it
