@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from distractor.models.source import Source
     from distractor.probing.probe import Probe
     from distractor.probing.run import Batch
+    from distractor.published.curves import Published
     from distractor.text.task import Task
 
     Names = str | Path | Source | Sequence[str | Path | Source]
@@ -42,23 +43,27 @@ def ablate(
     items: int | None = None,
     knockout: bool = True,
     exact: bool = False,
+    reference: str | Sequence[str] = (),
     store: str | Path = CELLS,
     **settings: Any,
 ) -> "AblationRun":
     """Score a task under all conditions on all models, and judge the curves over size: `distractor ablate`.
 
     There are 200 `items` by default, or all rows of a file. In models with many heads and MLPs, gradients choose which to
-    knock out; `exact` knocks out all. `settings` are the fields of `distractor.scoring.settings.Settings` (`device`,
-    `dtype`, `batch_size`, …). Raises DistractorError if a task or a model does not exist or cannot be used.
+    knock out; `exact` knocks out all. `reference` names published curves to draw (`pythia`, `opt`, …). `settings` are the
+    fields of `distractor.scoring.settings.Settings` (`device`, `dtype`, `batch_size`, …). Raises DistractorError if a task,
+    a model or a reference does not exist or cannot be used.
     """
     from distractor.ablation.ablate import ablate as run
     from distractor.ablation.run import AblationRun
     from distractor.command_line.lookup import find_package
 
+    chosen = _task(task, items)
+    published = _published(chosen.name, reference)
     screened = find_package("probes").KNOCKOUT
     probe = None if not knockout else screened.unscreened if exact else screened
-    chosen = _task(task, items)
-    return AblationRun(run(chosen, _sources(models, chosen.name), knockout=probe, **_common(store, settings)))
+    sources = _sources(models, chosen.name)
+    return AblationRun(run(chosen, sources, knockout=probe, published=published, **_common(store, settings)))
 
 
 def attribute(
@@ -110,6 +115,8 @@ def shape(
     against: str = "parameters",
     where: Sequence[str] = (),
     delta: float | None = None,
+    reference: str | Sequence[str] = (),
+    task: str | None = None,
 ) -> "CurveRun":
     """Judge a curve over size that is read from files: `distractor shape`.
 
@@ -117,17 +124,20 @@ def shape(
         distractor.shape(glob("results_*.json"), quantity="acc_norm", where=["task=arc_easy"])
 
     A table with one row for each item or mean, or one column for each size; or, for each model, a results
-    file or a log of lm-evaluation-harness (`docs/curves.md` lists the columns). Raises ScalingError if the files hold no
+    file or a log of lm-evaluation-harness (`docs/curves.md` lists the columns). `reference` names published curves
+    (`pythia`, `opt`, …) of the table's task, or of `task`. Raises ScalingError if the files hold no
     curve, or several tasks: then choose one by `where`.
     """
     from distractor.curves.curve_file import read_curve
     from distractor.curves.judge_curve import judge_curve
     from distractor.curves.request import CurveRequest
     from distractor.curves.run import CurveRun
+    from distractor.published.curves import parse_references
 
     names = [str(file) for file in ([files] if isinstance(files, str | Path) else files)]
     request = CurveRequest.parse(quantity, against, where, None, mixed_families=False)
-    return CurveRun(judge_curve(read_curve(names, request), delta=delta))
+    chosen = parse_references([reference] if isinstance(reference, str) else reference)
+    return CurveRun(judge_curve(read_curve(names, request), delta=delta, references=chosen, task=task))
 
 
 def load(model: "str | Path | Source", *, task: str | None = None, **settings: Any) -> "Model":
@@ -213,6 +223,13 @@ def _task(task: "str | Task", items: int | None) -> "Task":
     from distractor.command_line.lookup import find_task
 
     return find_task(task, None, items) if isinstance(task, str) else task
+
+
+def _published(task: str, reference: str | Sequence[str]) -> "tuple[Published, ...]":
+    from distractor.published.curves import find_published, parse_references
+
+    names = parse_references([reference] if isinstance(reference, str) else reference)
+    return find_published(task, names) if names else ()
 
 
 def _sources(models: "Names", task: str | None, *, mixed: bool = False) -> "tuple[Source, ...]":

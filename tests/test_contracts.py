@@ -49,7 +49,7 @@ VIOLATIONS = {
         "distractor/scoring/store.py",
         "def late() -> None:\n    from distractor.probing import run",
     ),
-    "a command imports another": ("distractor/ablation/plan.py", "from distractor.curves import published"),
+    "a command imports another": ("distractor/ablation/plan.py", "from distractor.curves import judge_curve"),
     "chapters of one layer import each other": ("distractor/models/device.py", "import distractor.text.task"),
     "a base module imports a chapter": ("distractor/numbers.py", "from distractor.text import task"),
     "errors import anything": ("distractor/errors.py", "from distractor import numbers"),

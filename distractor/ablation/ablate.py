@@ -15,6 +15,7 @@ from distractor.errors import ScalingError
 from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
 from distractor.probing.readings import KNOCKOUTS, Reading, read_probe
+from distractor.published.curves import Published
 from distractor.scoring.behaviour import (
     PER_CONDITION,
     PULLS,
@@ -61,7 +62,7 @@ class AblationResult(TaskScores):
     """Scores of all models (smallest first), the shape of each quantity over size, the verdict and the knock-outs.
 
     `unjudged` gives the reason if there is no verdict. `bare` is the accuracy of the largest models without worked examples
-    (see `bare_accuracy`).
+    (see `bare_accuracy`). `published` are the curves of other models that the user asked for.
     """
 
     shapes: Mapping[str, Shape]
@@ -69,6 +70,7 @@ class AblationResult(TaskScores):
     unjudged: str | None = None
     knockouts: tuple[Reading, ...] = ()
     bare: Float[ndarray, " item"] | None = None
+    published: tuple[Published, ...] = ()
 
     @cached_property
     def weighting(self) -> tuple[str, ...]:
@@ -126,11 +128,12 @@ def ablate(
     store: Store,
     settings: Settings | None = None,
     knockout: "Probe | None" = None,
+    published: Sequence[Published] = (),
 ) -> AblationResult:
     """Score `task` under all conditions on all models, judge the curves over size, and knock out components.
 
     `knockout` is a probe that measures the effect of each component. It runs on the models of `peak_and_largest`. Results
-    are kept in `store` and reused.
+    are kept in `store` and reused. `published` curves are kept beside the result (see `find_published`).
 
     Raises:
         DistractorError: a model, the task's text or the store is invalid.
@@ -172,7 +175,9 @@ def ablate(
         for source in peak_and_largest(task, scores, complete):
             knockouts.append(read_probe(task, source, knockout, store, settings, KNOCKOUTS))
     bare = bare_accuracy(task, [each.source for each in scores], store, settings)
-    return AblationResult(task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts), bare)
+    return AblationResult(
+        task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts), bare, tuple(published)
+    )
 
 
 NO_COMPLETE_ITEM = "no item of {task} was shown to every model under every condition, so models cannot be compared"

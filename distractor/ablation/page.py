@@ -7,6 +7,7 @@ from typing import Any
 
 from distractor.ablation.ablate import AblationResult
 from distractor.ablation.figures import PANELS
+from distractor.ablation.published_figure import section
 from distractor.ablation.tables import (
     ACCURACIES,
     PREFERENCE,
@@ -22,6 +23,7 @@ from distractor.ablation.tables import (
     turn_sentence,
 )
 from distractor.numbers import counted
+from distractor.published.tables import bibtex_keys
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.page.blocks import AnswerCell, Answered, Block, Figure, Page, Quotation, Section, Sentences, Table
 from distractor.runs.page.drawing import drawing
@@ -36,6 +38,7 @@ from distractor.text.task import Condition
 
 FIGURES = {
     "curves": "the figure above in one file",
+    "published": "accuracy in conflict with published accuracies",
     "conditions": "preference and accuracy under every condition",
     "distractor_alone": "accuracy in conflict and on the distractor task alone",
     "by_difficulty": "preference by difficulty of the items",
@@ -65,6 +68,7 @@ def page(result: AblationResult, summary: Mapping[str, Any], manifest: Mapping[s
     warnings = tuple(_warnings(result))
     sections = [
         Section("curve", "Over size" if len(result.sizes) > 1 else "One size", tuple(_curve(result))),
+        *section(result),
         *([Section("claim", "Each part of the claim", (_claim(result),))] if result.verdict else []),
         *(
             [Section("components", "Knocked-out components", tuple(_components(summary)))]
@@ -256,7 +260,8 @@ def _method(result: AblationResult, summary: Mapping[str, Any]) -> str:
 def _references(result: AblationResult, summary: Mapping[str, Any]) -> list[str]:
     probed = ["transformerlens"] if result.knockouts else []
     screened = ["kramar2024"] if _screened(summary) else []
-    return ["wei2022", "mckenzie2023", *screened, *probed, "distractor"]
+    cited = ["wei2022", "mckenzie2023", *bibtex_keys(result.published), *screened, *probed, "distractor"]
+    return list(dict.fromkeys(cited))
 
 
 def _screened(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

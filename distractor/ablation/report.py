@@ -8,6 +8,7 @@ import numpy as np
 
 from distractor.ablation.ablate import AblationResult, composed_of, constant_answer, seed_modes
 from distractor.ablation.bare import without_examples
+from distractor.ablation.references import references
 from distractor.names import file_name
 from distractor.probing.cells import groups_of_items, labels, mean_of, means_over
 from distractor.probing.readings import Reading, labelled
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from distractor.runs.page.blocks import Page
 
 
-FIGURES = ("curves", "conditions", "distractor_alone", "components")
+FIGURES = ("curves", "published", "conditions", "distractor_alone", "components")
 """The figures of the main set, the headline figure first. `all` also draws `FURTHER`."""
 FURTHER = ("by_difficulty",)
 
@@ -44,7 +45,8 @@ def write(
         folder.write_table("prompts", prompts(result))
     for reading in result.knockouts:
         folder.write_reading(file_name("ablation", reading.source.name), reading.table)
-    main = [name for name in FIGURES if name != "components" or content["knockouts"]]
+    is_drawn = {"components": bool(content["knockouts"]), "published": bool(result.published)}
+    main = [name for name in FIGURES if is_drawn.get(name, True)]
     choice = choose(figures, main, FURTHER, most)
     content["figures"] = folder.keep_figures(content, choice, partial(_draw, result, content))
     content["results_sha256"] = folder.hash_of("results")
@@ -57,11 +59,16 @@ def write(
 
 def _draw(result: AblationResult, content: Mapping[str, Any], name: str) -> "Figure | None":
     from distractor.ablation import figures as plot
+    from distractor.ablation.published_figure import published
     from distractor.runs import style
 
-    figure: Figure | None = (
-        plot.components(result, content["knockouts"]) if name == "components" else getattr(plot, name)(result)
-    )
+    figure: Figure | None
+    if name == "components":
+        figure = plot.components(result, content["knockouts"])
+    elif name == "published":
+        figure = published(result)
+    else:
+        figure = getattr(plot, name)(result)
     if figure is not None:
         style.extend_headline(figure, precision_caution([result]))
     return figure
@@ -130,6 +137,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "without_examples": bare.as_dict() if (bare := without_examples(result)) else None,
         "verdict": result.verdict.as_dict() if result.verdict else unjudged,
         "knockouts": [knockout(result, reading) for reading in result.knockouts],
+        "references": references(result).as_dict(),
     }
 
 

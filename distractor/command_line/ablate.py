@@ -18,6 +18,8 @@ from distractor.runs.tables import console
 from distractor.work import Step
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from distractor.ablation.ablate import AblationResult
     from distractor.ablation.written.answers import WrittenResult
     from distractor.text.task import Task
@@ -31,6 +33,7 @@ FIGURES_DRAWN = 9  # with those of the page; for the time in a plan
     "distractor ablate --task negation_qa",
     "distractor ablate --task negation_qa --models path/to/model --json",
     "distractor ablate --task negation_qa --format rank,generate,cot",
+    "distractor ablate --task neqa --models pythia --reference pythia,opt",
 )
 def ablate(
     *,
@@ -124,6 +127,7 @@ def ablate(
         int | None,
         opt.hidden_option(opt.COMPUTING, "Prompts in a batch. Default: depends on their length.", min=1, metavar="N"),
     ] = None,
+    reference: opt.Reference = None,
     figures: opt.Figures = FigureSet.MAIN,
     out: opt.Out = None,
     as_json: opt.AsJson = False,
@@ -133,6 +137,7 @@ def ablate(
     from distractor.ablation.plan import plan as plan_run
     from distractor.ablation.plan import run_steps
     from distractor.models.families import find_models
+    from distractor.published.curves import find_published, parse_references
     from distractor.runs.folder import run_hash
     from distractor.runs.manifest import run_manifest
     from distractor.scoring.prompt_tokens import TokenCounter
@@ -147,6 +152,8 @@ def ablate(
         chat=chat, limit=limit,
     )  # fmt: skip
     plain = find_task(task, data, items)
+    references = parse_references(reference or ())
+    published = find_published(plain.name, references) if references else ()
     example_pool = find_task(task, data, whole=True) if any(each.shots for each in formats) else plain
     tasks = [format_task(plain, each, example_pool) for each in formats]
     ranked = [each for each in tasks if not each.format.is_written]
@@ -183,15 +190,16 @@ def ablate(
         from distractor.ablation.written.answers import ablate_written
 
         manifest = format_report.manifest(plain, tasks, sources, settings, probe, sys.argv)
+    manifest |= {"references": list(references)} if references else {}
     remembered = store.folder / "statistics" / f"{run_hash(manifest)[:16]}.pickle"
     with remembering(remembered):
         with run_folder(store, out, f"ablate-{plain.name}", manifest) as folder:
             steps = (step for each in tasks for step in run_steps(each, sources, probe, store, settings))
             with show_progress(lambda: steps, folder) as shown:
                 results: list[Any] = [
-                    run_ablation(each, sources, store=store, settings=settings, knockout=probe)
+                    run_ablation(each, sources, store=store, settings=settings, knockout=probe, published=published)
                     if each in ranked
-                    else ablate_written(each, sources, store=store, settings=settings)
+                    else ablate_written(each, sources, store=store, settings=settings, published=published)
                     for each in tasks
                 ]
                 shown.stage(FINAL_STAGE)
@@ -230,7 +238,17 @@ def _print_result(result: "AblationResult", summary: dict[str, Any], folder: Pat
     for knockout in summary["knockouts"]:
         terminal.print()
         terminal.print(components_table(knockout))
+    _print_published(terminal, result)
     terminal.print(f"\n{folder_line('Results, figures and summary', folder, summary['figures'])}", soft_wrap=True)
+
+
+def _print_published(terminal: "Console", result: "AblationResult | WrittenResult") -> None:
+    from distractor.ablation.references import references
+    from distractor.published.tables import published_table
+
+    if result.published:
+        terminal.print()
+        terminal.print(published_table(references(result)))
 
 
 def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dict[str, Any], folder: Path) -> None:
@@ -246,6 +264,7 @@ def _print_formats(results: "list[AblationResult | WrittenResult]", summary: dic
             terminal.print(written_table(result))
             for note in written_notes(result):
                 terminal.print(note)
+            _print_published(terminal, result)
             terminal.print(f"\nTexts, values, figure and summary: {subfolder}", soft_wrap=True)
         else:
             _print_result(result, summary["by_format"][result.task.format.label], subfolder)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MODELS = "Models"
 PROMPT_FORMAT = "Prompt format"
 METHOD = "Method"
+PUBLISHED = "Published results"
 COMPUTING = "Computing"
 OUTPUT = "Output"
 """Titles of the help panels. Options without a panel are shown first, under `Options`."""
@@ -83,6 +84,14 @@ MixedFamilies = Annotated[
 Plan = Annotated[
     bool,
     option(METHOD, "Print time, each part's share, memory and cost, measured in some seconds; run nothing.", "--plan"),
+]
+Reference = Annotated[
+    list[str] | None,
+    option(
+        PUBLISHED,
+        "Draw published accuracies too: pythia, opt, palm, gpt3, …; an unknown name lists them. Repeatable.",
+        metavar="NAME",
+    ),
 ]
 Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
 Figures = Annotated[FigureSet, option(OUTPUT, "Figures to draw: main, all or none.", metavar="SET")]

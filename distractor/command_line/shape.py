@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distractor.command_line.options import AsJson, Figures, Out, hidden_option, option
+from distractor.command_line.options import PUBLISHED, AsJson, Figures, Out, Reference, hidden_option, option
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ROWS = "Rows of the table"
-COMPARISON = "Published results"
 
 
 @command(
@@ -70,12 +69,9 @@ def shape(
     mixed_families: Annotated[
         bool, hidden_option(ROWS, "Allow several families in one curve.", "--mixed-families")
     ] = False,
-    reference: Annotated[
-        list[str] | None,
-        option(COMPARISON, "Draw published results too: opt, gpt3, palm, …. Repeatable.", metavar="NAME"),
-    ] = None,
+    reference: Reference = None,
     task: Annotated[
-        str | None, option(COMPARISON, "Task of the published results. Default: the table's task.", metavar="TASK")
+        str | None, option(PUBLISHED, "Task of the published results. Default: the table's task.", metavar="TASK")
     ] = None,
     figures: Figures = FigureSet.MAIN,
     out: Out = None,
@@ -92,11 +88,12 @@ def shape(
     from distractor.curves.judge_tasks import judge_tasks
     from distractor.curves.request import CurveRequest
     from distractor.curves.results_files import paths_of
+    from distractor.published.curves import parse_references
     from distractor.runs.folder import check_out, open_run
 
     check_out(out)
     request = CurveRequest.parse(quantity, against, where or (), group, mixed_families=mixed_families)
-    references = [name.strip() for names in reference or () for name in names.split(",")]
+    references = parse_references(reference or ())
     parts = parse_parts(by)
     paths = paths_of(files, against)
     curves = read_curves(files, request)
@@ -110,7 +107,12 @@ def shape(
     with show_progress(lambda: steps, noun="task") as shown:
         tasks = judge_tasks(curves, judge)
         names = ", ".join(str(judged.curve.task) for judged in tasks.judged if judged.curve.task)
-        settings = {"delta": tasks.judged[0].delta, "references": references, "task": task or names or None, "by": by}
+        settings = {
+            "delta": tasks.judged[0].delta,
+            "references": list(references),
+            "task": task or names or None,
+            "by": by,
+        }
         manifest = report.manifest(files, paths, request, settings, sys.argv)
         with open_run(out, f"shape-{paths[0].stem}", manifest) as folder:
             shown.log_to(folder)

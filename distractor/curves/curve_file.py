@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from distractor.curves.cells import only_value, quantity_values, texts, values_of
+from distractor.curves.cells import number_of, only_value, quantity_values, texts, values_of
 from distractor.curves.choose import choose_quantity, keep_rows, refuse_mixtures, size_column
 from distractor.curves.columns import ITEM, find, with_usual_names
 from distractor.curves.constant_means import constant_notes
@@ -18,6 +18,7 @@ from distractor.curves.results_files import read_files, table_of
 from distractor.curves.row_models import models_of, with_families
 from distractor.curves.wide_table import lengthen
 from distractor.errors import ScalingError
+from distractor.numbers import finite_or_none
 from distractor.statistics.curve import Curve, check_sizes
 from distractor.text.rows import names_text
 
@@ -111,6 +112,8 @@ def _curve(table: "DataFrame", quantity: str, value_column: str, request: CurveR
         "families": tuple(sorted(values_of(table, "family"))),
         "task": only_value(table, "task"),
         "condition": only_value(table, "condition"),
+        "scoring": only_value(table, "format"),
+        "shots": _count(only_value(table, "shots")),
         "sizes": tuple(sorted(set(models["size"]))),
         "seeds": tuple(sorted(set(models["seed"]))),
     }
@@ -120,3 +123,9 @@ def _curve(table: "DataFrame", quantity: str, value_column: str, request: CurveR
     else:
         curve = curve_of_items(table, models, item_column, values, request.group, fixed)
     return replace(curve, notes=(*notes, *curve.notes))
+
+
+def _count(text: str | None) -> int | None:
+    """A whole number in any notation; None if it is none."""
+    number = None if text is None else finite_or_none(number_of(text))
+    return int(number) if number is not None and number == int(number) else None

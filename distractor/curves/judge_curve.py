@@ -8,14 +8,17 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from distractor.curves.published import Published, find_published
 from distractor.errors import ScalingError
+from distractor.models.source import EMBEDDED
 from distractor.numbers import p_value
+from distractor.published.curves import find_published
+from distractor.published.placement import NO_REFERENCES, OwnCurve, References
 from distractor.runs.item_parts import ItemParts, PartsBy, parts_of
 from distractor.statistics.curve import Curve
 from distractor.statistics.intervals import interval, interval_of_models, interval_of_seed_means
 from distractor.statistics.shape_test import SHARES, Level, Shape, delta_of, judge, judge_means, seeds_in_words
 from distractor.statistics.weighting import weighting_notes
+from distractor.text.format import SCORINGS, Format
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class JudgedCurve:
     high: Float[ndarray, " size"]
     models_low: Float[ndarray, " size"] | None = None
     models_high: Float[ndarray, " size"] | None = None
-    references: tuple[Published, ...] = ()
+    references: References = NO_REFERENCES
     parts: ItemParts | None = None
 
     @property
@@ -81,7 +84,7 @@ class JudgedCurve:
             "shape": self.shape.as_dict(),
             "sentences": self.sentences,
             "notes": list(curve.notes),
-            "references": [reference.as_dict() for reference in self.references],
+            "references": self.references.as_dict(),
             "parts": self.parts.as_dict() if self.parts else None,
         }
 
@@ -103,14 +106,7 @@ def judge_curve(
     smallest = delta if delta is not None else delta_of(curve.quantity)
     if not 0 < smallest < np.inf:
         raise ScalingError(f"δ, the smallest difference of interest, must be finite and above 0, not {smallest:g}")
-    published: tuple[Published, ...] = ()
-    if references:
-        published_task = task or curve.task
-        if published_task is None:
-            raise ScalingError("the table has no column task; name the task of the published results with --task")
-        if curve.quantity != "accuracy":
-            raise ScalingError(f"published results are accuracies, so they cannot be compared with {curve.quantity}")
-        published = find_published(published_task, references, curve.axis)
+    published = _references(curve, references, task)
     limits = (0.0, 1.0) if curve.quantity in SHARES else None
     if curve.values is not None:
         is_share = limits is not None
@@ -133,6 +129,36 @@ def judge_curve(
         weighting = weighting_notes(curve.values, curve.counts, curve.sizes, delta=smallest)
         curve = replace(curve, notes=(*curve.notes, *weighting))
     return JudgedCurve(curve, shape, smallest, low, high, models_low, models_high, published, parts)
+
+
+def _references(curve: Curve, names: Sequence[str], task: str | None) -> References:
+    """The published curves of `names` for the task, or for that of the table."""
+    own = OwnCurve(
+        curve.quantity,
+        curve.axis,
+        curve.condition,
+        form_of(curve),
+        "other" if is_embedded(curve) else "unknown",
+        curve.n_items,
+    )
+    if not names:
+        return References(own)
+    published_task = task or curve.task
+    if published_task is None:
+        raise ScalingError("the table has no column task; name the task of the published results with --task")
+    return References(own, find_published(published_task, names, curve.axis))
+
+
+def form_of(curve: Curve) -> Format | None:
+    """The prompt format of a curve; None if the table does not name it. Worked examples alone name one that ranks."""
+    if curve.scoring in SCORINGS:
+        return Format(curve.scoring, curve.shots or 0)
+    return Format("rank", curve.shots) if curve.scoring is None and curve.shots else None
+
+
+def is_embedded(curve: Curve) -> bool:
+    """Whether all models are embedded ones, whose items are our own."""
+    return bool(curve.families) and all(family.partition("/")[0] == EMBEDDED for family in curve.families)
 
 
 def parse_parts(text: str | None) -> PartsBy | None:

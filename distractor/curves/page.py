@@ -6,11 +6,12 @@ from typing import Any
 
 from rich.console import Group
 
-from distractor.curves.figures import INTERVAL, curve_panel, on_other_axes, on_same_axis, published_panel
-from distractor.curves.judge_curve import JudgedCurve
+from distractor.curves.figures import curve_panel
+from distractor.curves.judge_curve import JudgedCurve, is_embedded
 from distractor.curves.judge_tasks import JudgedTasks
-from distractor.curves.report import reference_sentences, secondary_sentences, sizes_table
-from distractor.models.source import EMBEDDED as LADDER
+from distractor.curves.report import secondary_sentences, sizes_table
+from distractor.published.figures import panel_drawings, source_line
+from distractor.published.tables import bibtex_keys, page_table
 from distractor.runs.page.blocks import Block, Figure, Files, Page, Quotation, Section, Sentences
 from distractor.runs.page.drawing import PANEL, drawing
 from distractor.runs.page.evidence import BY_LEVEL, EMBEDDED
@@ -72,8 +73,7 @@ def overview(tasks: JudgedTasks, table: Group, pages: Mapping[str, str], manifes
 
 
 def _evidence(judged: JudgedCurve) -> str:
-    families = judged.curve.families
-    if families and all(family.partition("/")[0] == LADDER for family in families):
+    if is_embedded(judged.curve):
         return EMBEDDED
     return BY_LEVEL[2 if judged.shape.models else 1]
 
@@ -81,29 +81,26 @@ def _evidence(judged: JudgedCurve) -> str:
 def _curve(judged: JudgedCurve) -> Iterator[Block]:
     curve = judged.curve
     over = f"{quantity_title(curve.quantity)} over {AXIS_TITLES[curve.axis]}"
-    same = on_same_axis(judged)
+    same = judged.references.same
     size = PANEL[0], PANEL[1] + 0.35 * len(same)
     shows = "; ".join([f"{over}: {judged.shape.label}", *(one.title for one in same)])
-    drawings = [drawing("curve", f"{shows}.", partial(curve_panel, judged=judged), size)]
-    for published in on_other_axes(judged):
-        size = PANEL[0], PANEL[1] + 0.2 * len(published)
-        shows = "; ".join(one.title for one in published)
-        name = f"published-{published[0].axis}"
-        drawings.append(drawing(name, shows, partial(published_panel, curves=published), size))
+    own = drawing("curve", f"{shows}.", partial(curve_panel, judged=judged), size)
     bars = " Bars: models like these (level 2)." if judged.shape.models else ""
     dots = " Dots: single seeds." if len(curve.seeds) > 1 else ""
-    references = f" Published curves: {INTERVAL}." if judged.references else ""
+    line = source_line(judged.references)
+    references = f" {line[:1].upper()}{line[1:]}." if line else ""
     yield Figure(
         f"{over[:1].upper()}{over[1:]}: {judged.shape.label}",
-        tuple(drawings),
+        (own, *panel_drawings(judged.references)),
         f"Band: 95 %, these weights (level 1).{bars}{dots} Grey: where the curve may turn.{references}",
     )
+    if judged.references:
+        yield page_table(judged.references)
 
 
 def _found(judged: JudgedCurve) -> Iterator[str]:
     yield from judged.levels
     yield from secondary_sentences(judged)
-    yield from reference_sentences(judged)
 
 
 def _warnings(judged: JudgedCurve) -> Iterator[str]:
@@ -123,4 +120,6 @@ def _method(judged: JudgedCurve) -> Quotation:
         f"The shape was judged at {judged.shape.method}, with δ = {judged.delta:g}.",
         *judged.levels,
     ]
-    return Quotation(" ".join(sentences), bibtex("wei2022", "mckenzie2023", "simonsohn2018", "lind2010", "distractor"))
+    published = bibtex_keys(judged.references.curves)
+    cited = "wei2022", "mckenzie2023", *published, "simonsohn2018", "lind2010", "distractor"
+    return Quotation(" ".join(sentences), bibtex(*dict.fromkeys(cited)))

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from distractor.curves.judge_curve import JudgedCurve
 from distractor.curves.request import CurveRequest
 from distractor.numbers import number
+from distractor.published.tables import published_table
 from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder
 from distractor.runs.manifest import origin, plain_settings
@@ -75,11 +76,12 @@ def _page(folder: RunFolder, judged: JudgedCurve, summary: Mapping[str, Any]) ->
 
 def page(judged: JudgedCurve) -> Group:
     """The curve as a table, the result at both levels, secondary tests and published results."""
-    sentences = (*judged.sentences, *secondary_sentences(judged), *reference_sentences(judged))
+    sentences = (*judged.sentences, *secondary_sentences(judged))
     lines = [Text(sentence) for sentence in sentences]
     if judged.parts and judged.parts.caution:
         lines.append(Text(f"Note: {judged.parts.caution}."))
-    return Group(sizes_table(judged), Text(), *lines)
+    published: list[RenderableType] = [Text(), published_table(judged.references)] if judged.references else []
+    return Group(sizes_table(judged), Text(), *lines, *published)
 
 
 def sizes_table(judged: JudgedCurve) -> Group:
@@ -112,15 +114,6 @@ def secondary_sentences(judged: JudgedCurve) -> Iterator[str]:
 
 def _turns(turns: bool) -> str:
     return "turn" if turns else "no turn"
-
-
-def reference_sentences(judged: JudgedCurve) -> Iterator[str]:
-    """The published curves, and their sources."""
-    for curve in judged.references:
-        points = ", ".join(f"{point.accuracy:.2f}" for point in curve.points)
-        yield f"Published: {curve.title}: {points}{f' ({curve.note})' if curve.note else ''}."
-    for source in dict.fromkeys(curve.source for curve in judged.references):
-        yield f"Source: {source}."
 
 
 def _between(low: float, high: float) -> str:

@@ -27,7 +27,8 @@ class Curve:
     `values` [seed size group] are group values (see `group_values`) of groups with `counts` items (None: equally many).
     They are None where only `means` and `errors` [seed size] are known. `left_out` is the number of items that a seed
     lacks at all sizes, `missing` the number of other values that some model lacks. `notes` are warnings for the reader
-    (constant responders). `condition` is the condition of the items, if the table names it.
+    (constant responders). `condition` is the condition of the items, `scoring` and `shots` are their prompt format, if the
+    table names them.
     """
 
     quantity: str
@@ -46,6 +47,8 @@ class Curve:
     task: str | None = None
     notes: tuple[str, ...] = ()
     condition: str | None = None
+    scoring: str | None = None
+    shots: int | None = None
 
     @property
     def n_effective(self) -> float | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distractor.curves.published import Published, published
+from distractor.published.curves import Published, published
 from distractor.statistics.shape_test import Shape, judge_means
 from experiments.markdown import markdown_table
 

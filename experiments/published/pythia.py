@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from distractor.curves.constant_means import constant_notes
-from distractor.curves.published import Published, published
+from distractor.published.curves import Published, published
 from distractor.statistics.curve import Curve
 from distractor.statistics.shape_test import judge_means
 from experiments.markdown import markdown_table

@@ -7,7 +7,7 @@ import pytest
 
 from distractor.curves import figures as plot
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
-from distractor.curves.published import find_published
+from distractor.published.curves import find_published
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.curve import Curve

@@ -20,10 +20,10 @@ from distractor.curves.folder_name import folder_name
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.curves.judge_tasks import judge_tasks
 from distractor.curves.page import page as web_page
-from distractor.curves.published import find_published, known_references, published
 from distractor.curves.report import page
 from distractor.curves.request import CurveRequest
 from distractor.errors import ScalingError
+from distractor.published.curves import find_published, known_references, published
 from distractor.runs.folder import RunFolder
 from distractor.runs.item_parts import CAUTION, parts_of
 from distractor.runs.page.render import render_page

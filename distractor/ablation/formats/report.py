@@ -48,12 +48,13 @@ FIGURES = ("formats", "parts")
 def write(folder: RunFolder, results: Sequence[FormatResult], figures: FigureSet = FigureSet.MAIN) -> dict[str, Any]:
     """Write each format's results into its own folder, then the comparison of formats. Returns the summary.
 
-    The main set of figures has those of the comparison, and the headline figure of as many formats as `MOST` allows.
+    The main set of figures has those of the comparison, and the headline figure of as many formats as `MOST` allows,
+    and that with published curves.
     """
     summaries = {}
     for place, result in enumerate(results):
         form = result.task.format
-        subfolder, most = folder.subfolder(form.slug), int(place < MOST - len(FIGURES))
+        subfolder, most = folder.subfolder(form.slug), int(place < MOST - len(FIGURES)) + bool(result.published)
         if isinstance(result, AblationResult):
             summaries[form.label] = report.write(subfolder, result, figures, most)
         else:

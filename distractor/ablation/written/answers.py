@@ -17,6 +17,7 @@ from distractor.ablation.ablate import NO_COMPLETE_ITEM
 from distractor.ablation.bare import bare_accuracy
 from distractor.errors import ScalingError
 from distractor.models.source import Source
+from distractor.published.curves import Published
 from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, TaskResult, refuse_several_steps
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -58,10 +59,11 @@ class JudgedShare:
 
 @dataclass(frozen=True, eq=False)
 class WrittenResult(TaskResult):
-    """The replies of all models, smallest first. `bare` is as in `AblationResult`."""
+    """The replies of all models, smallest first. `bare` and `published` are as in `AblationResult`."""
 
     replies: tuple[Replies, ...]
     bare: Float[ndarray, " item"] | None = None
+    published: tuple[Published, ...] = ()
 
     @cached_property
     def complete(self) -> Bool[ndarray, " item"]:
@@ -200,6 +202,7 @@ def ablate_written(
     *,
     store: Store,
     settings: Settings | None = None,
+    published: Sequence[Published] = (),
 ) -> WrittenResult:
     """Let every model write its answer to every item under every condition. Only what the store lacks is computed.
 
@@ -218,7 +221,7 @@ def ablate_written(
     replies = [TextGenerator(task, source, store, settings).replies() for source in sources]
     replies.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     bare = bare_accuracy(task, [each.source for each in replies], store, settings)
-    result = WrittenResult(task, settings, tuple(replies), bare)
+    result = WrittenResult(task, settings, tuple(replies), bare, tuple(published))
     if not result.complete.any():
         raise ScalingError(NO_COMPLETE_ITEM.format(task=task.name))
     return result

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from distractor.ablation.published_figure import section
 from distractor.ablation.tables import mean_alone, mean_and_interval
 from distractor.ablation.written.answers import WrittenResult
 from distractor.ablation.written.figures import SHOWN, panels
 from distractor.ablation.written.tables import written_notes
 from distractor.models.source import Source
 from distractor.numbers import counted
+from distractor.published.tables import bibtex_keys
 from distractor.runs import style
 from distractor.runs.page.blocks import Block, Figure, ItemRow, ItemTable, Page, Quotation, Section, Sentences, Table
 from distractor.runs.page.drawing import drawing
@@ -31,10 +33,14 @@ FILES = {
 }
 
 
+FIGURES = {"curves": "the figure above in one file", "published": "accuracy in conflict with published accuracies"}
+
+
 def page(result: WrittenResult, figures: Sequence[str], manifest: Mapping[str, Any]) -> Page:
     """The page of one format in which models write their answers, with the names of its `figures`."""
     notes = tuple(written_notes(result))
     judged = result.judged
+    cited = "wei2022", *bibtex_keys(result.published), "distractor"
     level = None if judged.shape is None else 2 if judged.shape.models else 1
     return Page(
         title=f"{result.task.name}, {result.task.format.label}",
@@ -45,10 +51,20 @@ def page(result: WrittenResult, figures: Sequence[str], manifest: Mapping[str, A
         warnings=len(notes),
         sections=(
             Section("curve", "Over size", tuple(_curve(result))),
+            *section(result),
             Section("items", "All items and texts", (_texts(result),)),
             Section("warnings", "Notes and warnings", (Sentences(notes, is_list=True),)),
-            Section("method", "Method, to quote", (Quotation(_method(result), bibtex("wei2022", "distractor")),)),
-            *provenance(manifest, FILES | {f"figures/{name}.svg": "the figure above in one file" for name in figures}),
+            Section(
+                "method",
+                "Method, to quote",
+                (
+                    Quotation(
+                        _method(result),
+                        bibtex(*dict.fromkeys(cited)),
+                    ),
+                ),
+            ),
+            *provenance(manifest, FILES | {f"figures/{name}.svg": FIGURES[name] for name in figures}),
         ),
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distractor.ablation.bare import without_examples
+from distractor.ablation.references import references
 from distractor.ablation.written.answers import SHARES, WrittenResult
 from distractor.runs.figure_set import MOST, FigureSet, choose
 from distractor.runs.folder import RunFolder
@@ -32,7 +33,8 @@ def write(
     content = summary(result)
     folder.write_table("texts", texts(result))
     folder.write_table("results", results(result))
-    content["figures"] = folder.keep_figures(content, choose(figures, ["curves"], most=most), partial(_draw, result))
+    names = ["curves", *["published"] * bool(result.published)]
+    content["figures"] = folder.keep_figures(content, choose(figures, names, most=most), partial(_draw, result))
     content["results_sha256"] = folder.hash_of("results")
     folder.keep_page(
         partial(_page, folder, result, content), content["figures"]["drawn_from"], result.task.fingerprint()
@@ -41,11 +43,12 @@ def write(
     return content
 
 
-def _draw(result: WrittenResult, _: str) -> "Figure":
+def _draw(result: WrittenResult, name: str) -> "Figure":
+    from distractor.ablation.published_figure import published
     from distractor.ablation.written.figures import curves
     from distractor.runs.style import extend_headline
 
-    figure = curves(result)
+    figure = published(result) if name == "published" else curves(result)
     extend_headline(figure, precision_caution([result]))
     return figure
 
@@ -82,6 +85,7 @@ def summary(result: WrittenResult) -> dict[str, Any]:
         },
         "without_answer": result.examples(),
         "another_answer": result.examples("another"),
+        "references": references(result).as_dict(),
     }
 
 

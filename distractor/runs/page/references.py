@@ -18,6 +18,22 @@ REFERENCES = {
   year    = {2023},
   note    = {arXiv:2306.09479}
 }""",
+    "michaelov2023": """\
+@inproceedings{michaelov2023emergent,
+  title     = {Emergent Inabilities? {I}nverse Scaling Over the Course of Pretraining},
+  author    = {Michaelov, James A. and Bergen, Benjamin K.},
+  booktitle = {Findings of the Association for Computational Linguistics: EMNLP 2023},
+  year      = {2023},
+  note      = {arXiv:2305.14681}
+}""",
+    "zhang2023": """\
+@inproceedings{zhang2023beyond,
+  title     = {Beyond Positive Scaling: How Negation Impacts Scaling Trends of Language Models},
+  author    = {Zhang, Yuhui and Yasunaga, Michihiro and Zhou, Zhengping and HaoChen, Jeff Z. and Zou, James and others},
+  booktitle = {Findings of the Association for Computational Linguistics: ACL 2023},
+  year      = {2023},
+  note      = {arXiv:2305.17311}
+}""",
     "wang2022": """\
 @article{wang2022interpretability,
   title   = {Interpretability in the Wild: a Circuit for Indirect Object Identification in {GPT-2} small},

@@ -4,10 +4,12 @@ The shape of a task's curve depends on its prompt, so every curve has a prompt f
 parameter count; their sizes are ranks. Every number was read at its source.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from distractor.errors import ScalingError, nearest
@@ -24,14 +26,13 @@ PYTHIA = Path(__file__).parent / "pythia.csv"
 PYTHIA_SOURCE = (
     "Michaelov and Bergen 2023, arXiv 2305.14681, their results at github.com/jmichaelov/emergent-inabilities (MIT)"
 )
-PYTHIA_FORMAT = "rank classification of the prize's prompts as they are"
+PRIZE_FORMAT = "rank classification of the prize's prompts as they are"
+"""Zero-shot: the classes are ranked by their log-probability, and nothing is added to the prompts of the file."""
 ONE_SEED = "one seed of each size"
 CUT_CLASSES = "classes with an apostrophe were cut there, so such rows were scored otherwise than in the prize"
-PYTHIA_NOTES = {
-    "negation_qa": "most accuracies are within one item of 137 of 300, the share of one answer: constant answers",
-    "memo_trap": CUT_CLASSES,
-    "quote_repetition": CUT_CLASSES,
-}
+PYTHIA_NOTES = {"memo_trap": CUT_CLASSES, "quote_repetition": CUT_CLASSES}
+NO_SHARE = ("truthfulqa_mc2",)
+"""Tasks whose accuracy is no share of right items."""
 
 PublishedAxis = Literal["parameters", "rank", "step"]
 
@@ -56,17 +57,24 @@ class Point:
 
     @property
     def error(self) -> float:
-        """The standard error, as published or over `n` items; 0 if unknown."""
+        """The standard error, as published or over `n` items; 0 if unknown.
+
+        Over items, one right and one wrong item are added (Agresti and Caffo 2000), so that 0 and 1 have an error, too.
+        """
         if self.stderr is not None:
             return self.stderr
-        return float((self.accuracy * (1 - self.accuracy) / self.n) ** 0.5) if self.n else 0.0
+        if not self.n:
+            return 0.0
+        eased = (self.accuracy * self.n + 1) / (self.n + 2)
+        return float((eased * (1 - eased) / (self.n + 2)) ** 0.5)
 
 
 @dataclass(frozen=True)
 class Published:
     """One published curve, smallest model or earliest step first. `axis` says what sizes are; ranks start at 0.
 
-    `authors_label` is the shape that the authors named by eye from few points; it is not ground truth.
+    `authors_label` is the shape that the authors named by eye from few points; it is not ground truth. `file` names the
+    prize's file where it is an earlier one than that of the release.
     """
 
     task: str
@@ -78,11 +86,42 @@ class Published:
     authors_label: str | None
     source: str
     note: str
+    file: str = ""
 
     @property
     def title(self) -> str:
-        """Title for a legend."""
+        """The series and its prompt format."""
         return f"{self.series}, {self.prompt_format}"
+
+    @property
+    def legend(self) -> str:
+        """The title, without the format of the prize, which most curves have."""
+        rest = self.prompt_format.removeprefix(PRIZE_FORMAT).removeprefix(", ")
+        return f"{self.series}, {rest}" if rest else self.series
+
+    @property
+    def is_prize_format(self) -> bool:
+        """Whether the prompts are those of the prize's file, and the classes were ranked."""
+        return self.prompt_format.startswith(PRIZE_FORMAT)
+
+    @property
+    def authors(self) -> str:
+        """The source in a few words.
+
+        >>> find_published("quote_repetition", ["palm"])[0].authors
+        'Wei, Tay and Le 2022'
+        """
+        return re.split(r", (?:arXiv|inverse|pull)", self.source)[0]
+
+    @property
+    def n_items(self) -> int | None:
+        """The number of items, as published or from the standard errors (p (1 − p) / (n − 1), as in the harness)."""
+        if self.task in NO_SHARE:
+            return None
+        if known := [point.n for point in self.points if point.n]:
+            return known[0]
+        errors = [(p.accuracy * (1 - p.accuracy), p.stderr) for p in self.points if p.stderr]
+        return round(median(spread / error**2 for spread, error in errors) + 1) if errors else None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for summary.json."""
@@ -109,14 +148,17 @@ def _pythia() -> "Iterator[Published]":
         common: dict[str, Any] = {
             "task": str(task),
             "reference": "pythia",
-            "prompt_format": PYTHIA_FORMAT,
+            "prompt_format": PRIZE_FORMAT,
             "authors_label": None,
             "source": PYTHIA_SOURCE,
             "note": "; ".join([*([PYTHIA_NOTES[str(task)]] if task in PYTHIA_NOTES else []), ONE_SEED]),
         }
         last = rows[rows["step"] == rows["step"].max()]
         yield Published(
-            series="Pythia", axis="parameters", points=tuple(_points(last["model"], last["n_params"], last)), **common
+            series=f"Pythia at step {rows['step'].max():,}",
+            axis="parameters",
+            points=tuple(_points(last["model"], last["n_params"], last)),
+            **common,
         )
         for model, of_model in rows.groupby("model", sort=False):
             steps = of_model["step"]
@@ -149,29 +191,47 @@ def _curve(rows: "DataFrame") -> Published:
         authors_label=first["authors_label"] if isinstance(first["authors_label"], str) else None,
         source=first["source"],
         note="; ".join(rows["note"].dropna().unique()),
+        file=first["file"] if isinstance(first["file"], str) else "",
     )
 
 
 def find_published(task: str, references: Sequence[str], axis: str = "parameters") -> tuple[Published, ...]:
-    """The published curves of `references` on `task`: over training steps for an `axis` of steps, else over sizes.
+    """The published curves of `references`, in this order, on `task`: over steps for an `axis` of steps, else over sizes.
 
-    A reference without curves over steps has those over sizes in both cases. Raises ScalingError if one has none.
+    A variant of a task, such as `negation_qa.options_swapped`, has the curves of the task. A reference without curves over
+    steps has those over sizes in both cases. Raises ScalingError if one has none.
     """
-    plain = task.replace("-", "_")
-    of_task = [
-        curve for curve in published() if curve.task == OFFICIAL.get(plain, plain) and curve.reference in references
-    ]
+    known = {curve.reference for curve in published()}
+    if unknown := [name for name in references if name not in known]:
+        raise ScalingError(f"there are no published results of {unknown[0]!r}: {nearest(unknown[0], known)}")
+    name = official_name(task)
+    of_task = [curve for curve in published() if curve.task == name and curve.reference in references]
     with_steps = {curve.reference for curve in of_task if curve.axis == "step" == axis}
     curves = [curve for curve in of_task if (curve.axis == "step") is (curve.reference in with_steps)]
-    missing = [name for name in references if name not in {curve.reference for curve in curves}]
-    known = {curve.reference for curve in published()}
-    if unknown := [name for name in missing if name not in known]:
-        raise ScalingError(f"there are no published results of {unknown[0]!r}: {nearest(unknown[0], known)}")
-    if missing:
+    if missing := [name for name in references if name not in {curve.reference for curve in curves}]:
         raise ScalingError(
             f"there are no published results of {', '.join(missing)} for the task {task}; choose from {known_references()}"
         )
-    return tuple(curves)
+    return tuple(sorted(curves, key=lambda curve: references.index(curve.reference)))
+
+
+def official_name(task: str) -> str:
+    """The name of a task in `published`, from its name here or in the release.
+
+    >>> official_name("neqa"), official_name("negation_qa.both_orders"), official_name("memo-trap")
+    ('negation_qa', 'negation_qa', 'memo_trap')
+    """
+    plain = task.partition(".")[0].replace("-", "_")
+    return OFFICIAL.get(plain, plain)
+
+
+def parse_references(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of an option that may be repeated or hold several names.
+
+    >>> parse_references(["opt, pythia", "opt"])
+    ('opt', 'pythia')
+    """
+    return tuple(dict.fromkeys(name for text in names for part in text.split(",") if (name := part.strip())))
 
 
 def known_references() -> str:

@@ -1,0 +1,1 @@
+"""Published accuracies of other models, under a user's own curve."""
