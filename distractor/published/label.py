@@ -1,17 +1,19 @@
 """Our label of a published curve, judged at level 1 from its means and errors, and the caveats of its numbers."""
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 
-from distractor.published.curves import Published
+from distractor.published.curves import Published, published
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.shape_test import judge_means
 
 CONSTANT = "constant answers"
 """The label of models that always give the same answer. Their curve is not flat: it says nothing about the task."""
 FEWEST_POINTS = 5  # fewer accuracies may agree by chance
+END = 0.05  # an accuracy so near 0 or 1 is that of a model that is always wrong or right
 WITHIN = 1.5  # items; an accuracy may miss the share of one answer by one item
 
 
@@ -31,17 +33,19 @@ def label(curve: Published) -> str | None:
 def constant_share(curve: Published) -> tuple[int, int] | None:
     """The number of right items that most accuracies are within one item of, and how many are; None if there is none.
 
-    A model that always gives the same answer is right on the items with that answer, so its accuracy is their share.
+    A model that always gives the same answer is right on the items with that answer, so its accuracy is their share: the
+    most frequent number of right items in all curves of the reference on this task.
     """
     n = curve.n_items
     if n is None or len(curve.points) < FEWEST_POINTS:
         return None
-    right = np.array([point.accuracy * n for point in curve.points])
-    inner = right[(right > WITHIN) & (right < n - WITHIN)]
-    counts = {round(one): int((abs(right - round(one)) < WITHIN).sum()) for one in inner}
-    # Of equal counts, the number that most accuracies have exactly.
-    best = max(counts, key=lambda one: (counts[one], (abs(right - one) < 0.5).sum()), default=0)
-    return (best, counts[best]) if best and counts[best] > len(right) / 2 else None
+    alike = [one for one in published() if (one.task, one.reference) == (curve.task, curve.reference)]
+    right = Counter(round(point.accuracy * n) for one in alike for point in one.points)
+    share = max(
+        (count for count in right if END * n < count < (1 - END) * n), key=lambda count: right[count], default=0
+    )
+    near = sum(abs(point.accuracy * n - share) < WITHIN for point in curve.points)
+    return (share, near) if share and near > len(curve.points) / 2 else None
 
 
 def caveats(curve: Published) -> Iterator[str]:

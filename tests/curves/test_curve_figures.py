@@ -8,6 +8,7 @@ import pytest
 from distractor.curves import figures as plot
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
 from distractor.published.curves import find_published
+from distractor.published.placement import OwnCurve, References
 from distractor.runs.item_parts import parts_of
 from distractor.runs.parts_figure import parts
 from distractor.statistics.curve import Curve
@@ -42,20 +43,21 @@ def test_curves_can_be_read(count: int, quantity: str, axis: str) -> None:
     [["opt"], ["gpt3"], ["opt", "gpt3"], ["gpt2", "opt", "gpt3", "gpt3-text", "cohere", "jurassic", "gpt3-parts"]],
 )
 def test_published_curves_can_be_read(names: list[str]) -> None:
-    found = replace(judged(4), references=find_published("negation_qa", names))
+    found = replace(judged(4), references=References(OwnCurve(), find_published("negation_qa", names)))
     figure = plot.shape(found)
     check_texts(figure, str(names))
-    same = plot.on_same_axis(found)
+    same = found.references.same
     legend = figure.axes[0].get_legend()
     assert legend is not None
     shown = {" ".join(text.get_text().split()) for text in legend.get_texts()}
-    assert {one.title for one in same} <= shown
-    assert len(same) + sum(map(len, plot.on_other_axes(found))) == len(found.references)
+    assert {one.legend for one in same} <= shown
+    assert len(same) + sum(len(panel.curves) for panel in found.references.panels) == len(found.references.curves)
     assert figure.axes[0].get_xlim()[1] >= max([1e9, *(p.size for one in same for p in one.points)])
 
 
 def test_published_curves_over_parameters_have_their_own_panel_if_the_curve_is_over_steps() -> None:
-    found = replace(judged(4, axis="step"), references=find_published("negation_qa", ["opt"]))
+    own = OwnCurve(axis="step")
+    found = replace(judged(4, axis="step"), references=References(own, find_published("negation_qa", ["opt"])))
     figure = plot.shape(found)
     check_texts(figure)
     assert [axes.get_xlabel() for axes in figure.axes] == ["training step", "parameters (published)"]

@@ -14,7 +14,6 @@ import pytest
 
 from distractor.curves import figures as plot
 from distractor.curves import tasks_report
-from distractor.curves.constant_means import constant_notes
 from distractor.curves.curve_file import Curves, curve_of
 from distractor.curves.folder_name import folder_name
 from distractor.curves.judge_curve import JudgedCurve, judge_curve
@@ -23,7 +22,7 @@ from distractor.curves.page import page as web_page
 from distractor.curves.report import page
 from distractor.curves.request import CurveRequest
 from distractor.errors import ScalingError
-from distractor.published.curves import find_published, known_references, published
+from distractor.published.curves import published
 from distractor.runs.folder import RunFolder
 from distractor.runs.item_parts import CAUTION, parts_of
 from distractor.runs.page.render import render_page
@@ -253,77 +252,47 @@ def test_items_that_cannot_be_divided_are_refused() -> None:
 
 
 @pytest.mark.quick
-def test_published_numbers_are_shares_with_source_and_prompt_format() -> None:
-    curves = published()
-    assert len({(c.task, c.reference, c.series, c.prompt_format) for c in curves}) == len(curves)
-    for one in curves:
-        assert one.source
-        assert one.prompt_format
-        assert len({point.size for point in one.points}) == len(one.points)
-        assert all(0 <= point.accuracy <= 1 for point in one.points)
-
-
-@pytest.mark.quick
-def test_published_numbers_are_found_by_task_and_reference() -> None:
-    opt = find_published("negation_qa", ["opt"])
-    assert {one.axis for one in opt} == {"parameters"}
-    assert [point.accuracy for point in opt[0].points] == [0.466667, 0.466667, 0.526667, 0.54, 0.496667, 0.55, 0.536667]
-    gpt3 = find_published("negation_qa", ["gpt3"])
-    assert [one.prompt_format for one in gpt3] == ["zero-shot", "zero-shot with hint", "few-shot CoT"]
-    assert {one.axis for one in gpt3} == {"rank"}
-    palm = find_published("quote_repetition", ["palm"])[0]
-    assert [point.accuracy for point in palm.points] == [0.86, 0.81, 1.0]
-
-
-@pytest.mark.quick
-def test_pythia_is_found_over_sizes_and_over_steps_under_the_names_of_the_release() -> None:
-    (sizes,) = find_published("memo-trap", ["pythia"])
-    assert [round(point.accuracy, 2) for point in sizes.points] == [0.87, 0.85, 0.83, 0.78, 0.77, 0.78, 0.69, 0.66]
-    assert "apostrophe" in sizes.note
-    steps = find_published("memo_trap", ["pythia"], "step")
-    assert [one.series for one in steps] == [
-        f"Pythia {size}" for size in ("70M", "160M", "410M", "1B", "1.4B", "2.8B", "6.9B", "12B")
-    ]
-    assert [one.points[-1].accuracy for one in steps] == [point.accuracy for point in sizes.points]
-    assert [point.size for point in steps[0].points][:2] == [2000, 4000]
-    assert {one.reference for one in find_published("neqa", ["pythia", "opt"], "step")} == {"pythia", "opt"}
-    assert len({one.task for one in published() if one.reference == "pythia"}) == 12
-
-
-@pytest.mark.quick
-def test_the_standard_errors_of_pythia_are_those_of_shares_of_the_items() -> None:
-    """The harness divides by n − 1."""
-    n_items = {"negation_qa": 300, "hindsight_neglect": 315, "memo_trap": 936, "redefine_math": 1244}
-    for task, n in n_items.items():
-        for one in find_published(task, ["pythia"], "step"):
-            for point in one.points:
-                expected = (point.accuracy * (1 - point.accuracy) / (n - 1)) ** 0.5
-                assert point.error == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.quick
-def test_the_constant_answers_of_pythia_on_neqa_are_named() -> None:
-    """137 of 300 is the share of one answer: the curve is not flat, it says nothing."""
-    (pythia,) = find_published("neqa", ["pythia"])
-    means = np.array([[point.accuracy for point in pythia.points]])
-    errors = np.array([[point.error for point in pythia.points]])
-    sizes = tuple(point.size for point in pythia.points)
-    notes = list(constant_notes(Curve("accuracy", "parameters", sizes, (0,), means, errors=errors)))
-    assert any("always gives the same answer" in note for note in notes)
-    assert "constant answers" in pythia.note
-
-
-@pytest.mark.quick
-def test_missing_published_results_name_the_known_ones() -> None:
-    with pytest.raises(ScalingError, match=r"palm for the task redefine_math; .*opt"):
-        find_published("redefine_math", ["opt", "palm"])
-    with pytest.raises(ScalingError, match=r"'pithia': did you mean pythia"):
-        find_published("redefine_math", ["pithia"])
-    assert "negation_qa: gpt2, opt, gpt3" in known_references()
+def test_published_curves_need_a_task_that_has_them() -> None:
     with pytest.raises(ScalingError, match="--task"):
         judge_curve(curve(U), references=["opt"])
-    with pytest.raises(ScalingError, match="true_pull"):
-        judge_curve(curve(U, quantity="true_pull"), references=["opt"], task="negation_qa")
+    with pytest.raises(ScalingError, match=r"palm for the task redefine_math; .*opt"):
+        judge_curve(curve(U), references=["opt", "palm"], task="redefine_math")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("own", "reason"),
+    [
+        ({"quantity": "true_pull"}, "these are accuracies, yours is true pull T (nats)"),
+        ({"scoring": "rank", "shots": 2}, "your prompt format is rank, 2 shots"),
+        ({"shots": 5}, "your prompt format is rank, 5 shots"),
+        ({"scoring": "generate"}, "your prompt format is generate"),
+        ({"condition": "distractor_only"}, "your condition is distractor_only"),
+        ({"families": ("ladder/negation_qa",)}, "your items are not the prize's"),
+        ({"axis": "step"}, "these are over parameters, yours is over training step"),
+        ({}, None),
+        ({"scoring": "rank", "shots": 0, "condition": "conflict"}, None),
+        ({"shots": 0}, None),
+    ],
+)
+def test_published_curves_are_on_the_axes_only_where_what_is_known_of_the_curve_agrees(
+    own: dict[str, Any], reason: str | None
+) -> None:
+    found = judge_curve(replace(curve(U), **own), references=["opt"], task="negation_qa").references
+    if reason is None:
+        assert (found.same, found.panels) == (found.curves, ())
+        assert "The file does not say how your prompts were written and scored." in " ".join(found.sentences)
+    else:
+        assert found.same == ()
+        assert [panel.why.startswith(f"Apart from your curve: {reason}") for panel in found.panels] == [True]
+
+
+@pytest.mark.quick
+def test_the_prompt_format_of_a_curve_is_that_of_the_table() -> None:
+    rows = [{"size": size, "item": item, "value": 1} for size in ("70M", "1B", "3B") for item in "ab"]
+    own = [{"format": "rank", "shots": "2.0"}, {"n_shot": 3}, {}]
+    found = [curve_of([row | extra for row in rows], CurveRequest()) for extra in own]
+    assert [(each.scoring, each.shots) for each in found] == [("rank", 2), (None, 3), (None, None)]
 
 
 def labelled() -> dict[str, str]:
@@ -475,7 +444,7 @@ def test_the_command_prints_both_levels_and_leaves_numbers_and_figures(
     assert "Models like these (level 2): U-shaped" in shown
     assert "Secondary tests: two lines:" in shown
     assert ("Caution: on curves that rise to a plateau" in shown) == ("two lines: too few" not in shown)
-    assert "Published: GPT-3, zero-shot: 0.54, 0.54, 0.36, 0.33." in shown
+    assert "GPT-3, zero-shot ada 0.54, babbage 0.54," in shown
     for name in ("summary.json", "curve.csv", "manifest.json", "figures/shape.png", "figures/parts.svg"):
         assert (tmp_path / "out" / name).stat().st_size
     assert type_in(*command, "--figures", "none") == 0
