@@ -79,7 +79,7 @@ def page() -> str:
         labels[label(over_size)] += 1
         accuracy = " ".join(f"{100 * point.accuracy:.0f}" for point in over_size.points)
         training = ", ".join(f"{count} {name}" for name, count in over_steps.most_common())
-        rows.append([f"`{task}`", accuracy, label(over_size), training, *tests])
+        rows.append([f"`{task}`", accuracy, str(label(over_size)), training, *tests])
     of_neqa = [curve for curve in curves if curve.task == "negation_qa" and curve.axis == "step"]
     accuracies = [point.accuracy for curve in of_neqa for point in curve.points]
     head = ["task", "accuracy at the last step, %", "over size", "over training", "t: size", "t: tokens", "t: both"]
