@@ -33,13 +33,13 @@ FIGURES_DRAWN = 9  # with those of the page; for the time in a plan
     "distractor ablate --task negation_qa",
     "distractor ablate --task negation_qa --models path/to/model --json",
     "distractor ablate --task negation_qa --format rank,generate,cot",
-    "distractor ablate --task neqa --models pythia --reference pythia,opt",
 )
 def ablate(
     *,
     task: opt.TaskName,
     items: Annotated[int | None, typer.Option(min=1, **opt.ITEMS)] = None,
     data: opt.OfficialFile = None,
+    reference: Annotated[list[str] | None, typer.Option(metavar="NAME", help=opt.REFERENCE)] = None,
     knockout: Annotated[
         bool, opt.option(opt.METHOD, "Knock out heads and MLPs of two models: at the peak, and the largest.")
     ] = True,
@@ -47,7 +47,7 @@ def ablate(
         bool,
         opt.option(
             opt.METHOD,
-            "Knock out every head and MLP. Default: in models with many, the 10 largest by gradients, and some at random.",
+            "Knock out all heads and MLPs. Default: of many, the 10 largest by gradients and some at random.",
             "--exact",
         ),
     ] = False,
@@ -127,7 +127,6 @@ def ablate(
         int | None,
         opt.hidden_option(opt.COMPUTING, "Prompts in a batch. Default: depends on their length.", min=1, metavar="N"),
     ] = None,
-    reference: opt.Reference = None,
     figures: opt.Figures = FigureSet.MAIN,
     out: opt.Out = None,
     as_json: opt.AsJson = False,

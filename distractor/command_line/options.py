@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 MODELS = "Models"
 PROMPT_FORMAT = "Prompt format"
 METHOD = "Method"
-PUBLISHED = "Published results"
 COMPUTING = "Computing"
 OUTPUT = "Output"
 """Titles of the help panels. Options without a panel are shown first, under `Options`."""
 
 CELLS = Path("runs/.cells")  # the store of results that all runs share
 
+REFERENCE = "Draw published curves: pythia, opt, …"
 MODEL_HELP = (
     "A family (`distractor models`), or part of it: ladder (the task's embedded models), ladder/80x2, pythia/70m@1000; "
     "a folder; a .gguf file; a hub id owner/name\\[@revision]; BASE+ADAPTER_FOLDER; a family file (.toml). Repeatable."
@@ -84,14 +84,6 @@ MixedFamilies = Annotated[
 Plan = Annotated[
     bool,
     option(METHOD, "Print time, each part's share, memory and cost, measured in some seconds; run nothing.", "--plan"),
-]
-Reference = Annotated[
-    list[str] | None,
-    option(
-        PUBLISHED,
-        "Draw published accuracies too: pythia, opt, palm, gpt3, …; an unknown name lists them. Repeatable.",
-        metavar="NAME",
-    ),
 ]
 Out = Annotated[Path | None, option(OUTPUT, "Folder for the results. Default: one in runs/.", metavar="DIR")]
 Figures = Annotated[FigureSet, option(OUTPUT, "Figures to draw: main, all or none.", metavar="SET")]

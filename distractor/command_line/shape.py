@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distractor.command_line.options import PUBLISHED, AsJson, Figures, Out, Reference, hidden_option, option
+from distractor.command_line.options import REFERENCE, AsJson, Figures, Out, hidden_option, option
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
 from distractor.command_line.running import print_json
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ROWS = "Rows of the table"
+COMPARISON = "Published results"
 
 
 @command(
@@ -69,9 +70,11 @@ def shape(
     mixed_families: Annotated[
         bool, hidden_option(ROWS, "Allow several families in one curve.", "--mixed-families")
     ] = False,
-    reference: Reference = None,
+    reference: Annotated[
+        list[str] | None, option(COMPARISON, f"{REFERENCE} Repeatable; an unknown name lists all.", metavar="NAME")
+    ] = None,
     task: Annotated[
-        str | None, option(PUBLISHED, "Task of the published results. Default: the table's task.", metavar="TASK")
+        str | None, option(COMPARISON, "Task of the published results. Default: the table's task.", metavar="TASK")
     ] = None,
     figures: Figures = FigureSet.MAIN,
     out: Out = None,

@@ -17,7 +17,6 @@ from distractor.published.curves import find_published
 from distractor.runs.folder import RunFolder
 from distractor.runs.page.render import render_page
 from distractor.text.format import Format
-from distractor.text.task import OFFICIAL
 from page_outline import Outline
 from shown import check_page, check_texts
 from simulated_runs import simulated
@@ -31,7 +30,7 @@ def result(
 ) -> AblationResult:
     """A run with published curves, on rows of our own that count as those of the prize or not."""
     found = simulated([0.5, 0.7, 0.8, 0.3][:sizes], seeds=seeds) if sizes > 2 else one_size()
-    task = replace(found.task, name=name, source=f"neqa.jsonl {OFFICIAL}" if official else "tasks/facts.py")
+    task = replace(found.task, name=name, official="neqa" if official else "")
     task = replace(task, format=form or Format())
     return replace(found, task=task, published=find_published("neqa", NAMES))
 
