@@ -6,9 +6,11 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from test_prize import real
 
 from distractor.errors import TaskError
 from distractor.text.task import Condition, Item, Task
+from tasks import prize
 from tasks.prize import hindsight, neqa
 from tasks.prize.completion import completions
 from tasks.prize.fresh import fresh_items
@@ -136,3 +138,32 @@ def test_rows_without_exchangeable_parts_are_refused() -> None:
     item = Item("1", "1", " A", " B", {Condition.CONFLICT: "Say A:"})
     with pytest.raises(TaskError, match="neither two options nor two branches"):
         completions(Task("mine", "?", (item,), "here"))
+
+
+# Official files, where the user has them.
+
+
+@pytest.fixture(scope="module", params=["negation_qa", "hindsight_neglect"])
+def official(request: pytest.FixtureRequest) -> Task:
+    return prize.read(request.param, real(prize.official_of(request.param).file))
+
+
+def test_every_official_row_has_a_fresh_one_with_its_answers_and_layout(official: Task) -> None:
+    fresh = fresh_items(official)
+    assert fresh is not None
+    assert [item.answers for item in fresh.items] == [item.answers for item in official.items]
+    assert not fresh.left_out
+    assert {conflict(item) for item in fresh.items}.isdisjoint(map(conflict, official.items))
+    for task in (official, fresh):
+        assert len(completions(task).items) == len(official.items)
+        assert all(task.roles(conflict(item)) for item in task.items[::20])
+
+
+def test_the_order_that_is_exchanged_is_random_in_official_rows(official: Task) -> None:
+    """By what it could depend on: which option is the fact, or which branch is the likelier one."""
+    if official.official == "neqa":
+        first = [item.distractor == " A" for item in official.items]
+    else:
+        queries = [hindsight.split_prompt(conflict(item))[1] for item in official.items]
+        first = [query.odds[0] > query.odds[1] for query in queries]
+    assert abs(sum(first) - len(first) / 2) < len(first) ** 0.5  # two standard deviations
