@@ -27,6 +27,10 @@ class EncodeError(DistractorError):
     """A prompt or an answer cannot be tokenized correctly."""
 
 
+class SingleTokenError(EncodeError):
+    """The first tokens of an item's answers cannot stand for the answers."""
+
+
 class StoreError(DistractorError):
     """Results cannot be written or read."""
 

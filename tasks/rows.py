@@ -44,25 +44,34 @@ class Row:
         return self.classes[1 - self.answer if self.distractor_index is None else self.distractor_index]
 
 
-def read_rows(path: Path, *, unique: bool = True) -> list[Row]:
+def read_rows(path: Path, *, unique: bool = True, unfit: list[str] | None = None) -> list[Row]:
     """Read `prompt`, `classes` (a list in a string), `answer_index` and all other columns of each row.
 
-    A row with more than two classes also needs `distractor_index`.
+    A row with more than two classes also needs `distractor_index`. If `unfit` is given, rows with a wrong value are
+    skipped, and their names are added to it.
 
     Raises:
         TableError: the file cannot be read, or is damaged.
-        TaskError: a column is missing or has a wrong value, or (if `unique`) two rows have the same prompt.
+        TaskError: a column is missing or has a wrong value, or (if `unique`) two rows have the same prompt; or no row is
+            left.
     """
     rows: list[Row] = []
     line_of: dict[str, int] = {}
     for index, (cells, line, place) in enumerate(table_rows.read_rows(path, largest=LARGEST)):
-        row = _row(index, line, cells, place)
+        try:
+            row = _row(index, line, cells, place)
+        except TaskError:
+            if unfit is None:
+                raise
+            unfit.append(f"row {index}")
+            continue
         if unique and row.prompt in line_of:
             raise TaskError(f"{place}: the prompt is the same as in line {line_of[row.prompt]}; remove one of them")
         line_of[row.prompt] = line
         rows.append(row)
     if not rows:
-        raise TaskError(f"{path} is empty; expected rows with the columns {', '.join(COLUMNS)}")
+        what = "has no valid row" if unfit else "is empty"
+        raise TaskError(f"{path} {what}; expected rows with the columns {', '.join(COLUMNS)}")
     return rows
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from distractor.ablation.bare import bare_accuracy
-from distractor.errors import ScalingError
+from distractor.errors import ScalingError, SingleTokenError
 from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
 from distractor.probing.readings import KNOCKOUTS, Reading, read_probe
@@ -62,7 +62,8 @@ class AblationResult(TaskScores):
     """Scores of all models (smallest first), the shape of each quantity over size, the verdict and the knock-outs.
 
     `unjudged` gives the reason if there is no verdict. `bare` is the accuracy of the largest models without worked examples
-    (see `bare_accuracy`). `published` are the curves of other models that the user asked for.
+    (see `bare_accuracy`). `published` are the curves of other models that the user asked for. `no_knockout` gives the reason
+    if nothing could be knocked out.
     """
 
     shapes: Mapping[str, Shape]
@@ -71,6 +72,7 @@ class AblationResult(TaskScores):
     knockouts: tuple[Reading, ...] = ()
     bare: Float[ndarray, " item"] | None = None
     published: tuple[Published, ...] = ()
+    no_knockout: str = ""
 
     @cached_property
     def weighting(self) -> tuple[str, ...]:
@@ -170,13 +172,16 @@ def ablate(
         judged = verdict(curves.evidence(task))
     except ScalingError as error:
         unjudged = str(error)
-    knockouts = []
+    knockouts, no_knockout = [], ""
     if knockout is not None:
         for source in peak_and_largest(task, scores, complete):
-            knockouts.append(read_probe(task, source, knockout, store, settings, KNOCKOUTS))
+            try:
+                knockouts.append(read_probe(task, source, knockout, store, settings, KNOCKOUTS))
+            except SingleTokenError as error:  # the scores are whole answers, so they count nevertheless
+                no_knockout = f"{source.name}: {error}"
     bare = bare_accuracy(task, [each.source for each in scores], store, settings)
     return AblationResult(
-        task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts), bare, tuple(published)
+        task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts), bare, tuple(published), no_knockout
     )
 
 

@@ -137,6 +137,7 @@ def summary(result: AblationResult) -> dict[str, Any]:
         "without_examples": bare.as_dict() if (bare := without_examples(result)) else None,
         "verdict": result.verdict.as_dict() if result.verdict else unjudged,
         "knockouts": [knockout(result, reading) for reading in result.knockouts],
+        "no_knockout": result.no_knockout or None,
         "references": references(result).as_dict(),
     }
 

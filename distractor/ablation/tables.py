@@ -56,6 +56,10 @@ COLUMNS_EXPLAINED = (
     "coverage: p(either answer). T, D: pull of the true task and of the distractor on the logit gap."
 )
 
+UNSCORABLE = (
+    "items dropped: under this tokenizer, one answer begins with the other, or merges with the end of the prompt."
+)
+
 VERDICT_EXPLAINED = (
     "yes: the whole interval meets the rule; no: it is outside; unclear: neither. Level 1 shows the weakest of the seeds' "
     "own curves; n of m: yes for n of m seeds. Rise, then fall: the weaker of the two, with simultaneous bounds; no where a "
@@ -128,10 +132,15 @@ def notes(result: AblationResult) -> Iterator[str]:
         yield sentence
     if sentence := bare_sentence(result):
         yield sentence
+    if result.no_knockout:
+        yield f"Nothing is knocked out. {result.no_knockout}."
     for reason, names in task.left_out.items():
-        yield f"Omitted from the task ({reason}): {names_text(names)}."
+        yield f"{len(names):,} omitted from the task ({reason}): {names_text(names)}."
     for condition in task.conditions:
         if count := max(scores.dropped[condition] for scores in result.scores):
+            if condition is Condition.CONFLICT:
+                yield f"{count} {UNSCORABLE}"
+                continue
             what = "items" if condition is Condition.CONGRUENT else f"{condition} prompts"
             yield f"{count} {what} dropped: no wording of {condition} has as many tokens as conflict under this tokenizer."
     yield from (f"Distractor preference in conflict: {text}." for text in result.weighting)

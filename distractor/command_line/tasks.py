@@ -38,9 +38,9 @@ def list_tasks() -> None:
         say(name, bold=True)
         for line in (task.question, *summary_lines(task)):
             say(f"  {line}")
-    official = ", ".join(find_package("tasks.prize").DERIVED)
-    big_bench = ", ".join(find_package("tasks.bigbench").NAMES)
-    console().print(f"\nTasks of official files (--data FILE; `distractor data`): {official}")
+    prize, big_bench = find_package("tasks.prize"), ", ".join(find_package("tasks.bigbench").NAMES)
+    console().print(f"\nTasks of official files (--data FILE; `distractor data`): {', '.join(prize.DERIVED)}")
+    console().print(f"\nOfficial files as published, without conditions: {', '.join(prize.PLAIN)}")
     console().print(f"\nTasks of BIG-bench (`distractor data add bigbench-1.0.0.tar.gz`): {big_bench}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
+from distractor.errors import SingleTokenError
 from distractor.models.source import Source
 from distractor.scoring.keys import cell_key
 from distractor.scoring.lazy_model import LazyModel
@@ -82,6 +83,10 @@ def read_probe(task: Task, source: Source, probe: "Probe", store: Store, setting
     return Reader(task, source, store, settings).read(probe, name)
 
 
+IMPOSSIBLE = "impossible"
+"""The fact of a stored cell that says why there is no reading."""
+
+
 class Reader(LazyModel):
     """Reads one model with several probes. It loads the model once, and only if the store lacks a reading."""
 
@@ -90,20 +95,28 @@ class Reader(LazyModel):
 
         Raises:
             ModelError, EncodeError, StoreError: as in `sweep`; or the probe does not work in this model.
+            SingleTokenError: the answers have no first tokens that differ; this is stored like a reading.
             ProbeError: the reading lacks labels or attributes.
         """
         key = probe_key(self.task, self.source, probe, self.settings)
         cell = self.cell(key, partial(self._measure, probe), name)
+        if IMPOSSIBLE in cell.facts:
+            raise SingleTokenError(cell.facts[IMPOSSIBLE])
         return Reading(replace(self.source, n_params=cell.facts["n_params"]), cell)
 
     def _measure(self, probe: "Probe") -> Cell:
+        import pyarrow as pa
+
         from distractor.probing.measure import measure
         from distractor.probing.probe import Extent
 
         tokens = {c: sum(len(row.prompt) for row in rows if row) for c, rows in self.encoding.rows.items()}
         model = self.model.hooked
         expect_tokens(probe.cost(Extent(tokens, len(self.task.items), len(model.components), model.n_layers)))
-        return stored(measure(self.model, self.task, probe, self.encoding), self.model.n_params)
+        try:
+            return stored(measure(self.model, self.task, probe, self.encoding), self.model.n_params)
+        except SingleTokenError as error:
+            return Cell(pa.table({"value": pa.array([], pa.float64())}), {IMPOSSIBLE: str(error)})
 
 
 def stored(data: "DataArray", n_params: int | None = None) -> Cell:

@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor
 from xarray import DataArray
 
-from distractor.errors import EncodeError, ModelError
+from distractor.errors import EncodeError, ModelError, SingleTokenError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Read, set_to
 from distractor.models.site import Part, Site
@@ -57,15 +57,35 @@ class Batch:
         )
 
 
+def _why_no_single_token(encoding: Encoding, index: int, conditions: Sequence[Condition]) -> str:
+    """The reason if the first tokens of an item's answers cannot stand for the answers; empty if they can."""
+    item, rows = encoding.items[index], [row for c in conditions if (row := encoding.rows[c][index])]
+    first, second = (answer[0] for answer in rows[0].answers)
+    if first == second:
+        return (
+            f"item {item.id}: {item.true!r} and {item.distractor!r} both begin with token {first}, so no single-token "
+            "reading can tell them apart; choose words that differ at once"
+        )
+    if len({tuple(answer[0] for answer in row.answers) for row in rows}) > 1:
+        return (
+            f"item {item.id}: its answers begin with other tokens under {conditions[0]} than under another condition; "
+            "let all its prompts end in the same way"
+        )
+    return ""
+
+
 def batch(
     encoding: Encoding, model: HookedModel, conditions: Sequence[Condition], also: Sequence[Condition] = ()
 ) -> Batch:
     """The aligned prompts of all items that have every one of `conditions`, and of `also`, which the batch leaves out.
 
+    Items of official files that no single-token reading can tell apart are left out, too.
+
     Raises:
         ModelError: see `Model.refuse_moving_positions`.
-        EncodeError: no item has all of them; prompts differ in length; an item's two answers begin with the same token;
-        or an answer begins with another token under another condition.
+        EncodeError: no item has all of them; or prompts differ in length.
+        SingleTokenError: an item's two answers begin with the same token; or an answer begins with another token under
+            another condition.
     """
     kept = encoding.complete((*conditions, *also))
     if not kept:
@@ -73,6 +93,11 @@ def batch(
             f"no item of {encoding.task.name} has a prompt under all of {', '.join((*conditions, *also))}; the task has "
             f"{', '.join(encoding.task.conditions)}"
         )
+    every = (*conditions, *also) if encoding.task.official else conditions
+    why_not = {i: why for i in kept if (why := _why_no_single_token(encoding, i, every))}
+    if why_not and not (encoding.task.official and len(why_not) < len(kept)):
+        raise SingleTokenError(next(iter(why_not.values())))
+    kept = [i for i in kept if i not in why_not]
     rows = [[encoding.rows[c][i] for i in kept] for c in conditions]
     items = tuple(encoding.items[i] for i in kept)
     table: list[list[Encoded]] = [[row for row in line if row is not None] for line in rows]
@@ -81,17 +106,6 @@ def batch(
             counts = ", ".join(f"{c} {len(row.prompt)}" for c, row in zip(conditions, shown, strict=True))
             raise EncodeError(
                 f"item {item.id} has prompts of different length ({counts} tokens); they cannot be aligned"
-            )
-        first, second = (answer[0] for answer in shown[0].answers)
-        if first == second:
-            raise EncodeError(
-                f"item {item.id}: {item.true!r} and {item.distractor!r} both begin with token {first}, so no single-token "
-                "reading can tell them apart; choose words that differ at once"
-            )
-        if len({tuple(answer[0] for answer in row.answers) for row in shown}) > 1:
-            raise EncodeError(
-                f"item {item.id}: its answers begin with other tokens under {conditions[0]} than under another condition; "
-                "let all its prompts end in the same way"
             )
     lengths = [len(row.prompt) for row in table[0]]
     longest = max(lengths)

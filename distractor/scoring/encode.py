@@ -38,7 +38,8 @@ class Encoding:
 
     `rows[condition]` has one entry per item, None if the item is not shown under that condition. `dropped` counts the
     items without a wording of the same length as `conflict`. Such an item is dropped from `distractor_swapped`, or from
-    all conditions if the wording of `congruent` is missing.
+    all conditions if the wording of `congruent` is missing. Under `conflict`, it counts the items whose answers this
+    tokenizer cannot score apart, in a task of an official file.
     """
 
     task: Task
@@ -58,6 +59,10 @@ class Encoding:
 
 class TooLongError(EncodeError):
     """A prompt is longer than the model's context."""
+
+
+class UnscorableError(EncodeError):
+    """The answers of an item cannot be scored apart under this tokenizer."""
 
 
 def encode(task: Task, model: Model) -> Encoding:
@@ -93,20 +98,22 @@ def _encoding(task: Task, model: Model) -> Encoding:
     prompts: list[dict[Condition, Encoded]] = []
     kept: list[Item] = []
     dropped: Counter[Condition] = Counter()
+    unscorable: UnscorableError | None = None
     for item in task.items:
-        conflict = _encode(task, item, item.prompts[Condition.CONFLICT], model)
-        encoded = {Condition.CONFLICT: conflict}
-        for condition in (c for c in item.prompts if c is not Condition.CONFLICT):
-            wordings = (_encode(task, item, text, model) for text in item.wordings(condition))
-            length = len(conflict.prompt)
-            row = next((row for row in wordings if condition not in ALIGNED or len(row.prompt) == length), None)
-            if row is None:
-                dropped[condition] += 1
-            else:
-                encoded[condition] = row
+        try:
+            encoded, missing = _encode_item(task, item, model)
+        except UnscorableError as error:
+            if not task.official:
+                raise
+            unscorable = error
+            dropped[Condition.CONFLICT] += 1
+            continue
+        dropped.update(missing)
         if Condition.CONGRUENT in encoded or Condition.CONGRUENT not in item.prompts:
             kept.append(item)
             prompts.append(encoded)
+    if not kept and unscorable is not None:
+        raise unscorable
     if not kept:
         raise EncodeError(
             f"{model.name}: for none of the {len(task.items)} items of {task.name} is the congruent prompt as long as the "
@@ -116,6 +123,22 @@ def _encoding(task: Task, model: Model) -> Encoding:
     return Encoding(replace(task, items=tuple(kept)), rows, dict(dropped))
 
 
+def _encode_item(task: Task, item: Item, model: Model) -> tuple[dict[Condition, Encoded], list[Condition]]:
+    """One item under its conditions, and the conditions without a wording as long as `conflict`."""
+    conflict = _encode(task, item, item.prompts[Condition.CONFLICT], model)
+    encoded = {Condition.CONFLICT: conflict}
+    missing: list[Condition] = []
+    for condition in (c for c in item.prompts if c is not Condition.CONFLICT):
+        wordings = (_encode(task, item, text, model) for text in item.wordings(condition))
+        length = len(conflict.prompt)
+        row = next((row for row in wordings if condition not in ALIGNED or len(row.prompt) == length), None)
+        if row is None:
+            missing.append(condition)
+        else:
+            encoded[condition] = row
+    return encoded, missing
+
+
 def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
     prompt = text.rstrip(" ")
     encoded, spaces = _tokenize(item, prompt, model), text[len(prompt) :]
@@ -123,7 +146,7 @@ def _encode(task: Task, item: Item, text: str, model: Model) -> Encoded:
         raise EncodeError(f"item {item.id} of {task.name} has an empty prompt: {text!r}; write a prompt")
     first, second = (_answer(item, prompt, ids, spaces + answer, model) for answer in item.answers)
     if first[: len(second)] == second[: len(first)]:
-        raise EncodeError(
+        raise UnscorableError(
             f"{model.name}: item {item.id} of {task.name}: the tokens of the answers {item.true!r} {first} and "
             f"{item.distractor!r} {second} cannot be distinguished, because one begins with the other; choose other answers"
         )
@@ -157,7 +180,7 @@ def _answer(item: Item, prompt: str, ids: Tokens, answer: str, model: Model) -> 
     both: Tokens = tuple(_tokenize(item, prompt + answer, model).input_ids)
     tokens = both[len(ids) :]
     if both[: len(ids)] != ids or not tokens:
-        raise EncodeError(
+        raise UnscorableError(
             f"{model.name}: item {item.id}: the tokenizer merges the end of the prompt with the answer {answer!r}, so the "
             "answer has no probability alone; begin the answer or end the prompt with a space"
         )

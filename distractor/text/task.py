@@ -122,7 +122,8 @@ class Task:
     from `neutral` by the distractor's cue alone. `starts_at_chance` is False where small models copy: they are right in
     `conflict` before they know the distractor task. `left_out` lists source rows that gave no item:
     {reason: names}. `caution` is a sentence that every report of this task repeats. `official` is the published
-    name of the official file that the rows come from (`neqa`, `truthful_qa`); empty for all other tasks.
+    name of the official file that the rows come from (`neqa`, `truthful_qa`); empty for all other tasks. Such rows must not
+    be changed, so those whose answers a tokenizer cannot score apart are dropped and counted, and are no error.
 
     The other fields describe prompt formats. `lead` comes between prompt and answer if the answer is a sentence.
     `closing` ends an answered prompt. `format` is the current format. `with_options` returns the task with or without
@@ -168,18 +169,27 @@ class Task:
         """The conditions of at least one item, in the order of `Condition`."""
         return tuple(c for c in Condition if any(c in item.prompts for item in self.items))
 
+    @property
+    def limits(self) -> str:
+        """What the conditions do not allow; empty if nothing."""
+        if self.conditions == (Condition.CONFLICT,):
+            return f"no conditions: {'scored as published; ' * bool(self.official)}no pulls"
+        return "" if Condition.CONGRUENT in self.conditions else f"no pulls without {Condition.CONGRUENT} prompts"
+
     @cached_property
     def cautions(self) -> tuple[str, ...]:
-        """The task's own caution, and how many of its items have answers that are not scored."""
-        own = (self.caution,) if self.caution else ()
-        if not (count := sum(item.more_answers > 0 for item in self.items)):
-            return own
+        """The task's own caution, how many of its items have answers that are not scored, and `limits`."""
+        count = sum(item.more_answers > 0 for item in self.items)
         most = 2 + max(item.more_answers for item in self.items)
-        return (
-            *own,
+        sentences = (
+            self.caution,
             f"{count:,} of {len(self.items):,} items have more than two answers (up to {most}): the right one and the "
-            "distractor's are scored, and the probability of the others is lost coverage.",
+            "distractor's are scored, and the probability of the others is lost coverage."
+            if count
+            else "",
+            f"{self.limits[0].upper()}{self.limits[1:]}." if self.limits else "",
         )
+        return tuple(filter(None, sentences))
 
     def take(self, count: int) -> "Task":
         """Return the task with its first `count` items, or with all if it has fewer."""

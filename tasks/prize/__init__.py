@@ -13,7 +13,7 @@ from distractor.text.task import Condition, Item, Task
 from ..copies import hash_of
 from ..counts import counts
 from ..rows import Row, read_rows
-from . import hindsight, memo, neqa, patterns, quotes, redefine
+from . import algebra, hindsight, memo, neqa, patterns, quotes, redefine, rounding, tollens, unknown
 from .release import BY_NAME, FILES, ReleaseFile, difference, find, identify
 
 __all__ = ["NAMES", "derived_from", "describe", "locate", "read"]
@@ -27,11 +27,16 @@ DERIVED: dict[str, tuple[str, Derive]] = {
     "hindsight_neglect": ("hindsight-neglect", hindsight.as_published),
     "hindsight_neglect.amounts_swapped": ("hindsight-neglect", hindsight.amounts_swapped),
     "hindsight_neglect.verbs_swapped": ("hindsight-neglect", hindsight.verbs_swapped),
+    "resisting_correction": ("resisting-correction", quotes.corrected),
     "quote_repetition": ("resisting-correction", quotes.repeated),
     "redefine_math": ("redefine", redefine.redefined),
     "memo_trap": ("memo-trap", memo.sayings),
     "memo_trap.word_in_opening": ("memo-trap", memo.word_in_opening),
     "pattern_matching": ("pattern-matching-suppression", patterns.suppressed),
+    "into_the_unknown": ("into-the-unknown", unknown.repeated),
+    "modus_tollens": ("modus-tollens", tollens.inferred),
+    "repetitive_algebra": ("repetitive-algebra", algebra.copied),
+    "sig_figs": ("sig-figs", rounding.rounded),
 }
 """{task: (the release's name of its file, the rule)}. A dot separates the name of a variant."""
 
@@ -42,6 +47,10 @@ PLAIN = tuple(file.name for file in FILES if file.is_classification)
 """The release's own names, under which a file is scored unchanged, with `conflict` only."""
 
 NAMES = (*DERIVED, *PLAIN)  # all names of tasks from official files
+
+
+NO_ROW = "not a prompt with two different classes, one of which is right"
+"""Why a row of an official file is left out under every task."""
 
 
 def read(task: str, path: Path) -> Task:
@@ -58,22 +67,29 @@ def read(task: str, path: Path) -> Task:
             f"{path} is the official {identified.file}, but {task} needs {expected.file}; tasks of {identified.file}: "
             f"{', '.join(derived_from(identified)) or 'none, it has no classes'}"
         )
-    # Official files may repeat a prompt.
-    rows = read_rows(path, unique=identified is None)
+    # Official files may repeat a prompt, and may hold rows that cannot be used.
+    unfit: list[str] = []
+    rows = read_rows(path) if identified is None else read_rows(path, unique=False, unfit=unfit)
     if identified is None:
         raise TaskError(
             f"{path} is not the official {expected.file}: {difference(path, expected)}; use the unchanged file of the "
             "release (or `--task FILE` for a file of your own)"
         )
-    return replace(derive(task, rows, f"{path.name} (official release)"), official=expected.name)
+    return derive(task, rows, f"{path.name} (official release)", unfit)
 
 
-def derive(task: str, rows: Sequence[Row], source: str) -> Task:
-    """Derive a task from the rows of its file.
+def derive(task: str, rows: Sequence[Row], source: str, unfit: Sequence[str] = ()) -> Task:
+    """Derive a task from the rows of its file. `unfit` names the rows that cannot be used under any task.
 
     Raises:
         TaskError: the rule fits no row.
     """
+    made = _by_rule(task, rows, source)
+    left_out = {**made.left_out, NO_ROW: tuple(unfit)} if unfit else made.left_out
+    return replace(made, left_out=left_out, official=official_of(task).name)
+
+
+def _by_rule(task: str, rows: Sequence[Row], source: str) -> Task:
     if task not in DERIVED:
         return unchanged(task, rows, source)
     name, rule = DERIVED[task]
@@ -151,10 +167,11 @@ def describe(path: Path) -> tuple[bool, list[str]]:
     lines = [f"{path}: the official {official.file} ({official.name}), {size:,} bytes, SHA-256 {digest[:12]}…"]
     if not official.is_classification:
         return True, [*lines, "  sequences to predict instead of classes: cannot be scored here"]
-    rows = read_rows(path, unique=False)
+    unfit: list[str] = []
+    rows = read_rows(path, unique=False, unfit=unfit)
     for task in derived_from(official):
         try:
-            lines.append(f"  --task {task}: {counts(derive(task, rows, official.file))}")
+            lines.append(f"  --task {task}: {counts(derive(task, rows, official.file, unfit))}")
         except TaskError as error:
             lines.append(f"  {error}")
     return True, lines

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from distractor.ablation.ablate import AblationResult, ablate
 from distractor.ablation.page import page
 from distractor.ablation.plan import plan, run_steps
 from distractor.ablation.report import summary
-from distractor.ablation.tables import components_table
+from distractor.ablation.tables import components_table, notes
 from distractor.models.families import find_models
 from distractor.models.source import Source
 from distractor.probing.probe import Probe
 from distractor.runs.page.render import render_page
 from distractor.scoring.prompt_tokens import TokenCounter
 from distractor.scoring.settings import Settings
-from distractor.scoring.store import Store
+from distractor.scoring.store import Store, only_stored
+from distractor.text.task import Condition, Item
 from probes import KNOCKOUT
 from shown import printed
 
@@ -110,3 +112,21 @@ def test_the_plan_counts_the_components_that_are_knocked_out(deep: Source, tmp_p
         for probe in (KNOCKOUT, KNOCKOUT.unscreened)
     )
     assert default.knockout_flops < 5 * default.flops < exact.knockout_flops
+
+
+def test_answers_that_begin_alike_are_judged_without_knock_outs(deep: Source, tmp_path: Path) -> None:
+    def begin_alike(item: Item) -> Item:
+        return replace(item, true=f" Answer{item.true}", distractor=f" Answer{item.distractor}")
+
+    task = replace(small_ladder.task(), items=tuple(map(begin_alike, small_ladder.task().items)))
+    results = [
+        ablate(task, [deep], store=Store(tmp_path), settings=CPU, knockout=KNOCKOUT) for _ in range(2)
+    ]  # computed, and read from the store
+    with only_stored():
+        results.append(ablate(task, [deep], store=Store(tmp_path), settings=CPU, knockout=KNOCKOUT))
+    for result in results:
+        assert not result.knockouts
+        assert result.mean([0], "accuracy", Condition.CONFLICT) is not None
+        assert "both begin with token" in result.no_knockout
+        assert summary(result)["no_knockout"] == result.no_knockout
+        assert any(note.startswith(f"Nothing is knocked out. {deep.name}: item ") for note in notes(result))

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 import tiny
 from conftest import Loaded
-from distractor.errors import EncodeError
+from distractor.errors import EncodeError, SingleTokenError
 from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.models.source import Source
@@ -152,6 +152,17 @@ def test_answers_with_the_same_first_token_can_be_scored_but_not_probed(loaded: 
     encoding = encode(one("Say:", " Rome gold", " Rome iron"), model)
     with pytest.raises(EncodeError, match=r"both begin with token"):
         batch(encoding, model.hooked, [Condition.CONFLICT])
+
+
+def test_a_probe_leaves_out_the_items_of_an_official_file_that_it_cannot_tell_apart(loaded: Loaded) -> None:
+    model = loaded("gpt2")
+    (same,), (other,) = one("Say:", " Rome gold", " Rome iron").items, one("Say:", " Rome", " Paris").items
+    task = replace(one("Say:"), items=(same, replace(other, id="y")), official="neqa")
+    encoding = encode(task, model)
+    assert len(encoding.items) == 2
+    assert [item.id for item in batch(encoding, model.hooked, [Condition.CONFLICT]).items] == ["y"]
+    with pytest.raises(SingleTokenError, match=r"both begin with token"):
+        batch(encode(replace(task, items=(same,)), model), model.hooked, [Condition.CONFLICT])
 
 
 def test_an_item_one_token_longer_than_the_context_is_refused_with_both_lengths(loaded: Loaded) -> None:

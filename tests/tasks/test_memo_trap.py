@@ -1,4 +1,4 @@
-"""The rules of Memo Trap and Pattern Matching Suppression, on rows of our own in the documented format."""
+"""The rules of Memo Trap, on rows of our own in the documented format."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import tiny
 from distractor.models.load import load
 from distractor.scoring.encode import encode
 from distractor.text.task import Answer, Condition
-from tasks.prize import DERIVED, memo, patterns
+from tasks.prize import DERIVED, memo
 from tasks.rows import Row
 
 pytestmark = pytest.mark.quick
@@ -102,13 +102,3 @@ def test_every_item_is_aligned_under_a_tokenizer_of_words(tmp_path: Path) -> Non
     encoding = encode(task, load(folder, name="words", device="cpu"))
     assert len(encoding.items) == len(task.items)
     assert not any(encoding.dropped.values())
-
-
-def test_a_sequence_without_its_instruction_is_distractor_only() -> None:
-    instruction = "Generate a sequence of 6 symbols alternating between two symbols (A B) but ending unexpectedly."
-    row = Row(0, 1, f"{instruction}\nA, B, A, B, A,", (" A", " B"), 0)
-    task = patterns.suppressed([row, Row(1, 2, "A, B,", (" A", " B"), 0)], "here")
-    (item,) = task.items
-    assert item.prompts == {Condition.CONFLICT: row.prompt, Condition.DISTRACTOR_ONLY: "A, B, A, B, A,"}
-    assert item.answers == (" A", " B")
-    assert task.left_out == {"there is no sequence below the instruction": ("row 1",)}
