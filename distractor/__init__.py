@@ -182,14 +182,14 @@ def prompts(
     """The prompts of a task as a model gets them, for work with plain TransformerLens.
 
     `tokens` is [condition item pos], padded on the right; `lengths` counts each item's tokens, and `answers` holds the
-    first tokens of the true and the distractor's answer. Several conditions must have prompts of equal length, as
-    `conflict` and `congruent` have.
+    first tokens in which the true and the distractor's answer differ. Several conditions must have prompts of equal
+    length, as `conflict` and `congruent` have.
 
         model = distractor.load("ladder/negation_qa/80x2/seed780")
         batch = distractor.prompts("negation_qa", model)
         logits, cache = model.bridge.run_with_cache(batch.tokens[0])
 
-    Raises as `ablate`, or EncodeError if prompts differ in length or answers begin alike.
+    Raises as `ablate`, or EncodeError if prompts differ in length.
     """
     from distractor.errors import TaskError, nearest
     from distractor.models.model import Model

@@ -28,7 +28,7 @@ class EncodeError(DistractorError):
 
 
 class SingleTokenError(EncodeError):
-    """The first tokens of an item's answers cannot stand for the answers."""
+    """An item's answers begin with other tokens under one condition than under another."""
 
 
 class StoreError(DistractorError):

@@ -95,7 +95,7 @@ class Reader(LazyModel):
 
         Raises:
             ModelError, EncodeError, StoreError: as in `sweep`; or the probe does not work in this model.
-            SingleTokenError: the answers have no first tokens that differ; this is stored like a reading.
+            SingleTokenError: answers begin with other tokens under another condition; this is stored like a reading.
             ProbeError: the reading lacks labels or attributes.
         """
         key = probe_key(self.task, self.source, probe, self.settings)

@@ -16,7 +16,7 @@ from distractor.errors import EncodeError, ModelError, SingleTokenError
 from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Read, set_to
 from distractor.models.site import Part, Site
-from distractor.scoring.encode import Encoded, Encoding, Role
+from distractor.scoring.encode import Encoded, Encoding, Role, Tokens
 from distractor.scoring.score import refuse_nan, rows_per_pass
 from distractor.text.task import Condition, Item
 
@@ -26,7 +26,8 @@ class Batch:
     """Prompts of the same items under aligned conditions, side by side.
 
     `tokens` is padded on the right to the longest item; `lengths` is the same under each condition, since the
-    conditions are aligned. `answers` are the first tokens of the true and the distractor answer.
+    conditions are aligned. `answers` are the first tokens of the true and the distractor answer. Where both answers begin
+    alike, the prompt goes on with their common tokens, and `answers` are the first tokens in which they differ.
     """
 
     conditions: tuple[Condition, ...]
@@ -58,15 +59,9 @@ class Batch:
 
 
 def _why_no_single_token(encoding: Encoding, index: int, conditions: Sequence[Condition]) -> str:
-    """The reason if the first tokens of an item's answers cannot stand for the answers; empty if they can."""
+    """The reason if an item's answers begin with other tokens under some condition; empty if they do not."""
     item, rows = encoding.items[index], [row for c in conditions if (row := encoding.rows[c][index])]
-    first, second = (answer[0] for answer in rows[0].answers)
-    if first == second:
-        return (
-            f"item {item.id}: {item.true!r} and {item.distractor!r} both begin with token {first}, so no single-token "
-            "reading can tell them apart; choose words that differ at once"
-        )
-    if len({tuple(answer[0] for answer in row.answers) for row in rows}) > 1:
+    if len({_first_difference(row) for row in rows}) > 1:
         return (
             f"item {item.id}: its answers begin with other tokens under {conditions[0]} than under another condition; "
             "let all its prompts end in the same way"
@@ -79,13 +74,12 @@ def batch(
 ) -> Batch:
     """The aligned prompts of all items that have every one of `conditions`, and of `also`, which the batch leaves out.
 
-    Items of official files that no single-token reading can tell apart are left out, too.
+    Items of official files whose answers begin with other tokens under some condition are left out, too.
 
     Raises:
         ModelError: see `Model.refuse_moving_positions`.
         EncodeError: no item has all of them; or prompts differ in length.
-        SingleTokenError: an item's two answers begin with the same token; or an answer begins with another token under
-            another condition.
+        SingleTokenError: an answer begins with another token under another condition.
     """
     kept = encoding.complete((*conditions, *also))
     if not kept:
@@ -107,6 +101,7 @@ def batch(
             raise EncodeError(
                 f"item {item.id} has prompts of different length ({counts} tokens); they cannot be aligned"
             )
+    table = [list(map(up_to_difference, line)) for line in table]
     lengths = [len(row.prompt) for row in table[0]]
     longest = max(lengths)
     model.refuse_moving_positions(min(lengths), longest)
@@ -122,6 +117,33 @@ def batch(
         answers=torch.tensor([[row.answers[0][0], row.answers[1][0]] for row in table[0]], device=model.device),
         roles=tuple(tuple(row.roles for row in line) for line in table),
     )
+
+
+def up_to_difference(row: Encoded) -> Encoded:
+    """The prompt, continued by the tokens with which both answers begin, so that the next token tells them apart.
+
+    The common tokens are equally probable for both answers, so they cancel in the gap. The last token remains the slot.
+
+    >>> row = Encoded((1, 2), ((7, 8, 3), (7, 8, 4)), (("cue", 0), ("slot", 0)))
+    >>> up_to_difference(row).prompt, up_to_difference(row).answers
+    ((1, 2, 7, 8), ((3,), (4,)))
+    >>> [name for name, _ in up_to_difference(row).roles]
+    ['cue', 'prompt end', 'shared answer', 'slot']
+    """
+    first, second = row.answers
+    count = len(_first_difference(row)[0]) - 1
+    if not count:
+        return row
+    shared = tuple(("shared answer", before_last) for before_last in reversed(range(1, count)))
+    roles = (*row.roles[:-1], ("prompt end", 0), *shared, *row.roles[-1:])
+    return Encoded(row.prompt + first[:count], (first[count:], second[count:]), roles)
+
+
+def _first_difference(row: Encoded) -> tuple[Tokens, Tokens]:
+    """Both answers up to the first token in which they differ."""
+    first, second = row.answers
+    count = 1 + next(k for k, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    return first[:count], second[:count]
 
 
 LIKE = 7 / 8  # the shortest row of a pass has at least this share of the longest, so that little is padding
@@ -149,7 +171,7 @@ def by_length(lengths: Sequence[int], most: Callable[[int], int]) -> Iterator[li
 class Run:
     """A model's answers to a batch, and the activations that were read.
 
-    `log_probs` are those of the answers' first tokens at each prompt's last position; `seen[site]` has the axes
+    `log_probs` are those of the batch's `answers` at each prompt's last position; `seen[site]` has the axes
     [condition item pos], and then the site's own. Values at padded positions have no meaning. `others` are runs of the same
     items under the probe's further conditions. `donors` are the prompts of other conditions whose activations a probe may
     use (`Probe.donors`); those that the task lacks are missing.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -17,8 +18,10 @@ from distractor.errors import EncodeError, SingleTokenError
 from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.models.source import Source
-from distractor.probing.run import batch
+from distractor.probing.run import batch, observe
 from distractor.scoring.encode import Encoded, encode
+from distractor.scoring.quantities import logit_gap
+from distractor.scoring.score import score
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
@@ -147,22 +150,43 @@ def test_an_answer_that_begins_with_the_other_is_refused(loaded: Loaded, distrac
         encode(task, loaded("gpt2"))
 
 
-def test_answers_with_the_same_first_token_can_be_scored_but_not_probed(loaded: Loaded) -> None:
+@pytest.mark.parametrize(("more", "count"), [("", 1), (" Rome", 2)])
+def test_answers_that_begin_alike_are_read_where_they_differ(more: str, count: int, loaded: Loaded) -> None:
     model = loaded("gpt2")
-    encoding = encode(one("Say:", " Rome gold", " Rome iron"), model)
-    with pytest.raises(EncodeError, match=r"both begin with token"):
-        batch(encoding, model.hooked, [Condition.CONFLICT])
+    prompts = {Condition.CONFLICT: "Not Rome. Say:", Condition.CONGRUENT: "Yes Rome. Say:"}
+    items = (
+        Item("x", "g", f" Rome{more} gold", f" Rome{more} iron", prompts),
+        Item("y", "h", " Rome", " Paris", prompts),
+    )
+    encoding = encode(Task("two", "?", items, "tests"), model)
+    alike, plain = (encoding.rows[Condition.CONFLICT][i] for i in range(2))
+    assert alike is not None
+    assert plain is not None
+    prompt = batch(encoding, model.hooked, PAIR)
+    first, second = alike.answers
+    assert prompt.answers.tolist() == [[first[-1], second[-1]], [plain.answers[0][0], plain.answers[1][0]]]
+    assert prompt.lengths.tolist() == [len(alike.prompt) + count, len(plain.prompt)]
+    assert tuple(prompt.tokens[0, 0].tolist()) == alike.prompt + first[:-1]
+    before, slot = alike.roles[:-1], alike.roles[-1]
+    shared = tuple(("shared answer", n) for n in reversed(range(1, count)))
+    assert prompt.roles[0][0] == (*before, ("prompt end", 0), *shared, slot)
+    assert prompt.roles[0][1] == plain.roles
+    # The tokens before are the same for both answers, so they cancel in the gap.
+    run = observe(model.hooked, prompt)
+    gaps = logit_gap(score(model, items, [alike, plain]))
+    np.testing.assert_allclose(run.gap[0].numpy(), gaps, atol=1e-9)
 
 
-def test_a_probe_leaves_out_the_items_of_an_official_file_that_it_cannot_tell_apart(loaded: Loaded) -> None:
-    model = loaded("gpt2")
-    (same,), (other,) = one("Say:", " Rome gold", " Rome iron").items, one("Say:", " Rome", " Paris").items
-    task = replace(one("Say:"), items=(same, replace(other, id="y")), official="neqa")
+def test_a_probe_leaves_out_the_items_of_an_official_file_whose_answers_begin_otherwise(loaded: Loaded) -> None:
+    model = loaded("gpt2", "bytes")
+    (good,) = aligned("Now iron. Say:").items
+    bad = replace(good, id="bad", prompts={**good.prompts, Condition.CONGRUENT: "Now iron. Say: "})
+    task = replace(aligned("Now iron. Say:"), items=(bad, good), official="neqa")
     encoding = encode(task, model)
     assert len(encoding.items) == 2
-    assert [item.id for item in batch(encoding, model.hooked, [Condition.CONFLICT]).items] == ["y"]
-    with pytest.raises(SingleTokenError, match=r"both begin with token"):
-        batch(encode(replace(task, items=(same,)), model), model.hooked, [Condition.CONFLICT])
+    assert [item.id for item in batch(encoding, model.hooked, PAIR).items] == [good.id]
+    with pytest.raises(SingleTokenError, match=r"begin with other tokens"):
+        batch(encode(replace(task, items=(bad,)), model), model.hooked, PAIR)
 
 
 def test_an_item_one_token_longer_than_the_context_is_refused_with_both_lengths(loaded: Loaded) -> None:
