@@ -68,6 +68,28 @@ class PackedSequence:
             sequences.append(_plain([self.tokens[k] for k in reversed(path)], {len(path) - 1: targets}))
         return sequences
 
+    @property
+    def longest_texts(self) -> "list[tuple[PackedSequence, list[int]]]":
+        """The plain texts that no other text continues, with all targets on their way: a long answer is one text.
+
+        Each comes with the places of its targets in `all_targets`; every target is in one text.
+        """
+        found: dict[Tokens, list[tuple[Target, int]]] = {}
+        place = 0
+        for text, targets in zip(self.unpacked, self.targets.values(), strict=True):
+            found.setdefault(tuple(text.tokens), []).extend(
+                zip(targets, range(place, place + len(targets)), strict=True)
+            )
+            place += len(targets)
+        ordered = sorted(found)
+        longest = [text for text, after in zip(ordered, [*ordered[1:], ()], strict=True) if after[: len(text)] != text]
+        texts = []
+        for tokens in longest:
+            on_way = {k - 1: found.pop(tokens[:k]) for k in range(1, len(tokens) + 1) if tokens[:k] in found}
+            text = _plain(tokens, {k: [target for target, _ in of] for k, of in on_way.items()})
+            texts.append((text, [number for of in on_way.values() for _, number in of]))
+        return texts
+
     def after(self, prefix: Sequence[int]) -> "PackedSequence":
         """The same sequence with `prefix` before each of its texts."""
         shift = len(prefix)

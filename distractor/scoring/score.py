@@ -171,13 +171,21 @@ def _lengthened(model: Model, sequence: PackedSequence) -> PackedSequence:
 
 def _why_masks_fail(model: Model, batch: Sequence[PackedSequence]) -> str:
     """Compare sequences in one batch with each of their texts alone; return what differs, or nothing."""
-    expected = np.concatenate([_run(model, [text])[0] for sequence in batch for text in sequence.unpacked])
+    expected = np.concatenate([_alone(model, sequence) for sequence in batch])
     try:
         difference = float(np.abs(np.concatenate(_run(model, batch)) - expected).max())
     except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
     tolerance = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(np.abs(expected).max()))
     return "" if difference <= tolerance else f"log-probabilities were off by {difference:.1e}"
+
+
+def _alone(model: Model, sequence: PackedSequence) -> Float[np.ndarray, " target"]:
+    """The log-probabilities of all targets of a sequence, from a forward pass of each of its texts."""
+    values = np.empty(len(sequence.all_targets))
+    for text, places in sequence.longest_texts:
+        values[places] = _run(model, [text])[0]
+    return values
 
 
 def refuse_nan(

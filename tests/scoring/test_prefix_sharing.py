@@ -237,6 +237,22 @@ def test_a_packed_sequence_holds_every_text_once() -> None:
 
 
 @pytest.mark.quick
+def test_the_texts_of_a_packed_sequence_are_few_and_hold_every_target_once() -> None:
+    long = Encoded(tuple(range(4, 300)), (tuple(range(30, 60)), (*range(30, 45), *range(70, 85))), ())
+    for rows in ([long], texts_of(300)[0]):
+        (packed,) = packed_sequences(rows)
+        texts = packed.longest_texts
+        assert sorted(place for _, places in texts for place in places) == list(range(len(packed.all_targets)))
+        for text, places in texts:
+            assert text.all_targets == [packed.all_targets[place] for place in places]
+        plain = plain_sequences(rows)
+        longest = {tuple(text.tokens) for text, _ in texts}
+        assert longest <= {tuple(text.tokens) for text in plain}
+        assert all(any(text[: len(one.tokens)] == tuple(one.tokens) for text in longest) for one in plain)
+    assert len(packed_sequences([long])[0].longest_texts) == 2
+
+
+@pytest.mark.quick
 def test_each_token_of_a_batch_is_one_position_after_its_parent() -> None:
     sequences = [packed_sequences(texts_of(300)[0])[0], plain_sequences(texts_of(300)[1])[0]]
     tokens, mask = to_tensors(sequences, torch.device("cpu"))
