@@ -1,5 +1,6 @@
 """Runs of `ablate` with chosen values, without a model, and their pages."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -67,9 +68,16 @@ def many(items: int, more: str = "") -> AblationResult:
     return AblationResult(task, Settings(), tuple(scores), {}, None, "made by hand")
 
 
-def hand_made(gaps: list[list[float]], sizes: list[int] | None = None, seeds: int = 1) -> AblationResult:
-    """A run of equal seeds with these logit gaps in `conflict` [size item], and 0 under all other conditions."""
+def hand_made(
+    gaps: list[list[float]],
+    sizes: list[int] | None = None,
+    seeds: int = 1,
+    only: Sequence[Condition] = tuple(Condition),
+) -> AblationResult:
+    """A run of equal seeds with these logit gaps in `conflict` [size item], and 0 under all other conditions of `only`."""
     task = TASKS["negation_qa"]().take(len(gaps[0]))
+    kept = [replace(i, prompts={c: i.prompts[c] for c in only if c in i.prompts}, rewordings={}) for i in task.items]
+    task = task if len(only) == len(Condition) else replace(task, items=tuple(kept))
     conflict = task.conditions.index(Condition.CONFLICT)
     scores = []
     for k, row in enumerate(gaps):

@@ -1,6 +1,6 @@
 """Figures of `distractor ablate`. A condition or pull has the same colour in all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -18,7 +18,7 @@ from distractor.runs.parts_figure import parts
 from distractor.statistics.curve import Curve
 from distractor.statistics.intervals import Mean
 from distractor.statistics.shape_test import Shape
-from distractor.text.task import Condition
+from distractor.text.task import Condition, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,10 +27,10 @@ BESIDE = 0.012  # the step from one condition to the next, as a share of the axi
 
 
 def curves(result: AblationResult) -> Figure:
-    """The headline: preference in `conflict` over size, and beside it T, D and the gap in `distractor_only`."""
+    """The headline: preference in `conflict` over size, and beside it the second of its `panels`."""
     with mpl.rc_context(style.STYLE):
         figure = Figure(figsize=(10, 4.1), layout="constrained")
-        for axes, draw in zip(figure.subplots(1, 2), PANELS, strict=True):
+        for axes, draw in zip(figure.subplots(1, 2), panels(result.task), strict=True):
             draw(axes, result)
         judged = f"{result.verdict.sentence}\n" if result.verdict else ""
         shares = coverage_shares(result)
@@ -93,7 +93,29 @@ def pulls_panel(axes: "Axes", result: AblationResult) -> None:
     style.legend_inside(axes)
 
 
-PANELS = (preference_panel, pulls_panel)
+def accuracy_panel(axes: "Axes", result: AblationResult) -> None:
+    """Accuracy in `conflict` over size; for a single size, as a point."""
+    conflict = Condition.CONFLICT
+    if len(result.sizes) == 1:
+        _points(axes, result, {conflict.value: ("accuracy", conflict, colours.CONDITIONS[conflict])})
+        axes.set(xlim=(-0.03, 1.03), xlabel="accuracy")
+        style.reference_line(axes, 0.5, vertical=True)
+        return
+    _condition_curve(axes, result, "accuracy", conflict)
+    style.log_axis(axes, result.n_params, "parameters")
+    style.share_axis(axes)
+    axes.set(title="Accuracy", ylabel="accuracy")
+    style.legend_inside(axes)
+
+
+def has_forces(task: Task) -> bool:
+    """Whether a task has a condition that shows a pull, or the distractor task alone."""
+    return Condition.CONGRUENT in task.conditions or Condition.DISTRACTOR_ONLY in task.conditions
+
+
+def panels(task: Task) -> tuple[Callable[..., None], ...]:
+    """The panels of the headline: preference, and the pulls with the gap in `distractor_only`, or accuracy without these."""
+    return preference_panel, pulls_panel if has_forces(task) else accuracy_panel
 
 
 def conditions(result: AblationResult) -> Figure | None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from distractor.ablation.ablate import AblationResult
-from distractor.ablation.figures import PANELS
+from distractor.ablation.figures import has_forces, panels
 from distractor.ablation.published_figure import section
 from distractor.ablation.tables import (
     ACCURACIES,
@@ -107,10 +107,11 @@ def _lead(result: AblationResult) -> Iterator[str]:
         f"Preference for the distractor's answer is {found[0]} in the smallest models ({names[first]}), {found[1]} at its "
         f"peak ({names[peak]}) and {found[2]} in the largest models ({names[last]})."
     )
-    yield (
-        f"At the peak, T = {pulls[0][0]} and D = {pulls[0][1]} nats; in the largest models, T = {pulls[1][0]} and "
-        f"D = {pulls[1][1]} nats."
-    )
+    if Condition.CONGRUENT in result.task.conditions:
+        yield (
+            f"At the peak, T = {pulls[0][0]} and D = {pulls[0][1]} nats; in the largest models, T = {pulls[1][0]} and "
+            f"D = {pulls[1][1]} nats."
+        )
 
 
 def _curve(result: AblationResult) -> Iterator[Block]:
@@ -118,19 +119,23 @@ def _curve(result: AblationResult) -> Iterator[Block]:
     label = f" {result.verdict.on_average}" if result.verdict else ""
     kind = "Bands" if len(result.sizes) > 1 else "Whiskers"
     dots = "; dots: single seeds" if len(result.sizes[0]) > 1 else ""
+    forces = has_forces(result.task)
     shown = (
         f"Preference for the distractor's answer {over}. {peak_sentence(result)}",
-        f"True pull, distractor pull and gap in distractor_only {over}.",
+        f"True pull, distractor pull and gap in distractor_only {over}." if forces else f"Accuracy {over}.",
+    )
+    explained = (
+        " T is what the true cue moves, D the pull to the distractor's answer whatever the true cue says. A gap in "
+        "distractor_only below 0 means that the model does the distractor task when it is alone."
     )
     yield Figure(
-        f"Preference for the distractor's answer {over}, and the forces behind it.{label}",
+        f"Preference for the distractor's answer {over}, and {'the forces behind it' if forces else 'accuracy'}.{label}",
         tuple(
             drawing(draw.__name__.replace("_", "-"), words, partial(draw, result=result))
-            for draw, words in zip(PANELS, shown, strict=True)
+            for draw, words in zip(panels(result.task), shown, strict=True)
         ),
-        f"{kind}: {result.interval_name}{dots}. Preference is p(distractor's answer) / p(either answer) in conflict. T is "
-        "what the true cue moves, D the pull to the distractor's answer whatever the true cue says. A gap in "
-        "distractor_only below 0 means that the model does the distractor task when it is alone.",
+        f"{kind}: {result.interval_name}{dots}. Preference is p(distractor's answer) / p(either answer) in conflict."
+        f"{explained * forces}",
     )
     yield _sizes(result)
 

@@ -246,15 +246,16 @@ def mode_sentences(result: AblationResult) -> Iterator[str]:
 
 
 def peak_sentence(result: AblationResult) -> str:
-    """Where preference peaks, with both pulls; for a single size, its preference."""
+    """Where preference peaks, with both pulls if the task has a pair; for a single size, its preference."""
     models = models_at_peak(result.task, result.scores, result.complete)
     preference = result.mean(models, "distractor_preference", Condition.CONFLICT)
     source = result.scores[models[0]].source
     true, distractor = (mean_alone(result.mean(models, pull)) for pull in ("true_pull", "distractor_pull"))
+    pulls = f"; T = {true}, D = {distractor} nats" if Condition.CONGRUENT in result.task.conditions else ""
     what = "Peak of preference" if len(result.sizes) > 1 else "Preference for the distractor's answer"
     return (
         f"{what}: {source.model} ({source.n_params:,} parameters), "
-        f"{mean_and_interval(preference)} (level {result.interval_level}); T = {true}, D = {distractor} nats."
+        f"{mean_and_interval(preference)} (level {result.interval_level}){pulls}."
     )
 
 

@@ -15,9 +15,10 @@ from distractor.ablation.written import figures as written
 from distractor.ablation.written.answers import WrittenResult
 from distractor.runs import style
 from distractor.text.format import Format
+from distractor.text.task import Condition
 from shown import COUNTS, check_texts
 from simulated_replies import many_items, over_sizes
-from simulated_runs import hand_made, simulated
+from simulated_runs import hand_made, html_of, simulated
 
 LARGEST = [(1, 70e6), (2, 100e6), (2, 12e9), (3, 990e6), (3, 70e12), (11, 100e6), (11, 12e9), (11, 70e12), (154, 12e9)]
 FIGURES = [plot.curves, plot.conditions, plot.distractor_alone, plot.by_difficulty]
@@ -41,6 +42,20 @@ def test_a_title_with_the_verdict_fits() -> None:
     figure = plot.curves(simulated([0.5, 0.7, 0.9, 0.9, 0.4, 0.1], {2: [0.5, 0.9, 0.2, 0.9, 0.1, 0.8]}))
     assert "models like these" in " ".join(figure.get_suptitle().split())
     check_texts(figure)
+
+
+@pytest.mark.parametrize("count", [1, 2, 11])
+def test_a_task_without_other_conditions_has_accuracy_in_place_of_pulls(count: int) -> None:
+    result = hand_made([GAPS] * count, only=[Condition.CONFLICT])
+    figure = plot.curves(result)
+    check_texts(figure)
+    _, right = figure.axes
+    assert "accuracy" in (right.get_xlabel() if count == 1 else right.get_ylabel())
+    assert right.lines or right.collections
+    text = html_of(result)
+    assert "Accuracy over model size" in text or count == 1
+    assert "True pull" not in text
+    assert "T = " not in text
 
 
 def test_a_single_size_shows_each_seed() -> None:
