@@ -30,7 +30,7 @@ def published_table(references: References) -> Group:
         theirs = [curve.authors_label or "–"] * has_theirs
         place = "with yours" if curve in references.same else "apart"
         table.add_row(
-            fill(curve.legend, WIDEST), _in_lines(curve, 2 if has_theirs else 4), place, label(curve) or "–", *theirs
+            fill(curve.legend, WIDEST), _in_lines(curve, 2 if has_theirs else 3), place, label(curve) or "–", *theirs
         )
     return Group(Text("Published accuracy", style="bold"), table, *map(Text, sentences(references)))
 
