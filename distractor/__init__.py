@@ -96,16 +96,21 @@ def compare(
     probes: "Sequence[str] | Mapping[str, Probe]" = ("ablation", "head_patching"),
     *,
     items: int | None = None,
+    reference: str | Sequence[str] = (),
     store: str | Path = CELLS,
     **settings: Any,
 ) -> "ComparisonRun":
-    """Compare sizes, steps or seeds, the earlier first: `distractor compare`. Raises as `ablate`."""
+    """Compare sizes, steps or seeds, the earlier first: `distractor compare`. Raises as `ablate`.
+
+    `reference` names published curves to draw beside a model at three steps or more.
+    """
     from distractor.comparison.compare import compare as run
     from distractor.comparison.run import ComparisonRun
 
     chosen = _task(task, items)
+    published = _published(chosen.name, reference, "step")
     sources = _sources(models, chosen.name, mixed=True)
-    return ComparisonRun(run(chosen, sources, _probes(probes), **_common(store, settings)))
+    return ComparisonRun(run(chosen, sources, _probes(probes), published=published, **_common(store, settings)))
 
 
 def shape(
@@ -225,11 +230,11 @@ def _task(task: "str | Task", items: int | None) -> "Task":
     return find_task(task, None, items) if isinstance(task, str) else task
 
 
-def _published(task: str, reference: str | Sequence[str]) -> "tuple[Published, ...]":
+def _published(task: str, reference: str | Sequence[str], axis: str = "parameters") -> "tuple[Published, ...]":
     from distractor.published.curves import find_published, parse_references
 
     names = parse_references([reference] if isinstance(reference, str) else reference)
-    return find_published(task, names) if names else ()
+    return find_published(task, names, axis) if names else ()
 
 
 def _sources(models: "Names", task: str | None, *, mixed: bool = False) -> "tuple[Source, ...]":

@@ -62,6 +62,10 @@ def compare(
     ] = False,
     items: opt.ItemCount = None,
     data: opt.OfficialFile = None,
+    reference: Annotated[
+        list[str] | None,
+        opt.hidden_option(opt.METHOD, f"{opt.REFERENCE} Beside a model at three steps or more.", metavar="NAME"),
+    ] = None,
     offline: opt.Offline = False,
     computing: opt.Computing,
     figures: opt.Figures = FigureSet.MAIN,
@@ -70,12 +74,21 @@ def compare(
 ) -> None:
     """Compare checkpoints (sizes, steps, seeds, before and after tuning): what changed beyond noise, and where."""
     from distractor.comparison import report
-    from distractor.comparison.compare import PROBES, check_models, check_probes, is_halved, over_tasks, run_steps
+    from distractor.comparison.compare import (
+        PROBES,
+        check_models,
+        check_probes,
+        check_references,
+        is_halved,
+        over_tasks,
+        run_steps,
+    )
     from distractor.comparison.compare import compare as run_comparison
     from distractor.comparison.tables import tables
     from distractor.models.families import find_models
     from distractor.models.source import EMBEDDED
     from distractor.probing.read_probes import check_request
+    from distractor.published.curves import find_published, parse_references
     from distractor.scoring.prompt_tokens import TokenCounter
     from distractor.scoring.store import Store
 
@@ -87,6 +100,8 @@ def compare(
     tasks = [find_task(name, data, items) for name in names]
     if repeated := [name for name, count in Counter(each.name for each in tasks).items() if count > 1]:
         raise TaskError(f"two tasks are called {repeated[0]!r}; rename one of the files")
+    references = parse_references(reference or ())
+    published = {each.name: find_published(each.name, references, "step") if references else () for each in tasks}
     probes = find_probes(probe or list(PROBES)) if mechanism else {}
     if exact:
         probes = {name: one.unscreened for name, one in probes.items()}
@@ -98,6 +113,8 @@ def compare(
     sources = find_models(models, task=ladder_task(tasks[0], data), offline=offline, mixed=True, is_planned=plan)
     if not any(source.is_missing for source in sources):
         check_models(sources)
+    if references:
+        check_references(sources)
     settings = computing.settings()
     for chosen in tasks if probes else ():
         check_request(chosen, settings, halved=is_halved(probes))
@@ -108,11 +125,20 @@ def compare(
         print_plan(steps, tasks, sources, settings, FIGURES_DRAWN * len(tasks))
         return
     manifest = report.manifest(tasks, sources, settings, probes, sys.argv)
+    manifest |= {"references": list(references)} if references else {}
     with run_folder(store, out, f"compare-{'+'.join(chosen.name for chosen in tasks)}", manifest) as folder:
         listed = (step for chosen in tasks for step in run_steps(chosen, sources, probes, store, settings))
         with show_progress(lambda: listed, folder) as shown:
             each = [
-                run_comparison(chosen, sources, probes, store=store, settings=settings, forgive=not probe)
+                run_comparison(
+                    chosen,
+                    sources,
+                    probes,
+                    store=store,
+                    settings=settings,
+                    forgive=not probe,
+                    published=published[chosen.name],
+                )
                 for chosen in tasks
             ]
             shown.stage(FINAL_STAGE)

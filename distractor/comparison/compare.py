@@ -31,6 +31,7 @@ from distractor.probing.readings import FOREIGN_SITES
 from distractor.probing.screening import Screening, SharedScreening
 from distractor.probing.steps import knockout_steps, reading_steps
 from distractor.probing.strengths import PAIR, Strength, estimated_strength, first_half, patching_pair
+from distractor.published.curves import Published
 from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
 from distractor.scoring.settings import Settings
 from distractor.scoring.steps import score_steps
@@ -61,6 +62,7 @@ def compare(
     store: Store,
     settings: Settings | None = None,
     forgive: bool = False,
+    published: Sequence[Published] = (),
 ) -> ComparisonResult:
     """Compare models on the items of `task`, in the order of `sources`: behaviour, and with `probes` their sites.
 
@@ -68,7 +70,8 @@ def compare(
     both tasks are chosen in each model (by `head_patching`, if read). They are knocked out in both models. With
     `head_attribution_patching` instead, the strength of sites is a first-order estimate. `ablation` is read with its own
     kind of replacement value alone; the others (`Probe.kinds`) are read only if no changed site has other weights. With
-    `forgive`, a probe that fails in a model is skipped and listed in `refused`. Results are cached in `store`.
+    `forgive`, a probe that fails in a model is skipped and listed in `refused`. Results are cached in `store`. `published`
+    curves over steps are kept beside the curves along training.
 
     Raises:
         DistractorError: fewer than two models; an unusable model, task text or store; a probe that reads no effects; or,
@@ -77,6 +80,8 @@ def compare(
     settings = settings or Settings()
     check_models(sources)
     check_probes(probes)
+    if published:
+        check_references(sources)
     if probes:
         check_request(task, settings, halved=is_halved(probes))
     scores = tuple(sweep(task, sources, store, settings))
@@ -93,7 +98,7 @@ def compare(
     for one in scores:
         skip(one.source.name, FOREIGN_SITES)
     training = [_training(result, name, models) for name, models in followed.items()]
-    return replace(result, pairs=tuple(pairs), training=tuple(training))
+    return replace(result, pairs=tuple(pairs), training=tuple(training), published=tuple(published))
 
 
 def over_tasks(results: Sequence[ComparisonResult]) -> tuple[ComparisonResult, ...]:
@@ -123,6 +128,15 @@ def check_models(sources: Sequence[Source]) -> None:
                 f"{sources[i].name} ({sources[i].place}) and {sources[j].name} ({sources[j].place}) are the same model, "
                 "weight by weight; name each model once"
             )
+
+
+def check_references(sources: Sequence[Source]) -> None:
+    """Checks that some model is followed along training, so that published curves over steps have a curve beside them."""
+    if not sides_of(sources)[1]:
+        raise ScalingError(
+            f"published curves are drawn beside a model at {MIN_STEPS} steps or more, and none was named; name one, such as "
+            "ladder/24x2@all, or draw them over size with `distractor ablate`"
+        )
 
 
 def check_probes(probes: "Mapping[str, Probe]") -> None:
@@ -344,6 +358,7 @@ def _training(result: ComparisonResult, name: str, models: Sequence[int]) -> Tra
         )
     rows: dict[str, QuantityKey] = {
         "distractor_preference": PRIMARY,
+        "accuracy": ("accuracy", Condition.CONFLICT),
         "distractor_only": ("accuracy", Condition.DISTRACTOR_ONLY),
         "true_only": ("accuracy", Condition.TRUE_ONLY),
         "true_pull": ("true_pull", None),

@@ -7,6 +7,7 @@ from typing import Any
 
 from distractor.comparison.figures import changes_panel, levels_panel, panel_size
 from distractor.comparison.measured_sites import measured_sites
+from distractor.comparison.published_figure import own_accuracy
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair
 from distractor.comparison.tables import (
     behaviour_table,
@@ -18,6 +19,9 @@ from distractor.comparison.tables import (
     transferred,
 )
 from distractor.numbers import number
+from distractor.published.own_accuracy import page_blocks
+from distractor.published.placement import QUANTITY
+from distractor.published.tables import bibtex_keys
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.page.blocks import Block, Figure, Page, Quotation, Section, Sentences, Table
 from distractor.runs.page.drawing import drawing
@@ -49,7 +53,7 @@ def page(results: Sequence[ComparisonResult], figures: Sequence[str], manifest: 
         contents: dict[str, tuple[str, Iterable[Block]]] = {
             "behaviour": ("Behaviour", _behaviour(result, str(k))),
             "sites": ("Sites", _sites(result)),
-            "training": ("Along training", _training(result)),
+            "training": ("Along training", _training(result, str(k))),
         }
         sections += [
             Section(f"{name}-{k}" if where else name, f"{title}{where}", tuple(blocks))
@@ -180,9 +184,11 @@ def _of_pair(block: Block, names: str) -> Block:
     return block
 
 
-def _training(result: ComparisonResult) -> Iterator[Block]:
-    for curves in result.training:
+def _training(result: ComparisonResult, number_of: str) -> Iterator[Block]:
+    for k, curves in enumerate(result.training):
         yield from as_blocks(training_table(curves))
+        if result.published and QUANTITY in curves.curves:
+            yield from page_blocks(own_accuracy(result, curves), f"{number_of}-{k}")
 
 
 def _warnings(results: Sequence[ComparisonResult]) -> Iterator[str]:
@@ -243,8 +249,9 @@ def _references(results: Sequence[ComparisonResult]) -> list[str]:
     probes = _probes(results)
     cited = [name for probe in probes for name in CITED.get(probe, ())]
     screened = ["kramar2024"] if any(one.screened for one in results) else []
+    published = [key for one in results for key in bibtex_keys(one.published)]
     sites = [*screened, "benjamini1995", "transformerlens"] if probes else []
-    return list(dict.fromkeys(("wei2022", *cited, *sites, "distractor")))
+    return list(dict.fromkeys(("wei2022", *cited, *sites, *published, "distractor")))
 
 
 def _files(results: Sequence[ComparisonResult], figures: Sequence[str]) -> dict[str, str]:
@@ -259,6 +266,7 @@ def _figure(name: str) -> str:
         "behaviour": "behaviour of each side, and its changes",
         "sites": "effects of sites in both models",
         "paths": "the strength of both tasks' sites, and sites of one model in the other",
+        "published": "accuracy in conflict along training with published accuracies",
         "training": "behaviour, pulls and paths along training",
     }
     return next((shows for kind, shows in shown.items() if f"-{kind}" in name), "figure")

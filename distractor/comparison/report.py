@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from distractor.comparison import figures as draw
 from distractor.comparison.map_changes import MapChange
 from distractor.comparison.page import label, page
+from distractor.comparison.published_figure import published
 from distractor.comparison.result import ComparisonResult, Pair, QuantityKey, SwitchedItem, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.models.source import Source
 from distractor.names import file_name
 from distractor.numbers import finite_or_none
+from distractor.published.placement import QUANTITY
 from distractor.runs.coverage import coverage_record
 from distractor.runs.figure_set import FigureSet, choose
 from distractor.runs.folder import RunFolder
@@ -85,6 +87,8 @@ def _plans(result: ComparisonResult) -> "dict[str, Callable[[], Figure]]":
         drawn[file_name(task, "behaviour")] = partial(draw.behaviour, result)
     for curves in result.training:
         drawn[file_name(task, "training", curves.name)] = partial(draw.training, result, curves)
+        if result.published and QUANTITY in curves.curves:
+            drawn[file_name(task, "published", curves.name)] = partial(published, result, curves)
     if any(pair.paths for pair in result.pairs):
         drawn[file_name(task, "paths")] = partial(draw.paths, result)
     for i, pair in enumerate(result.pairs):
@@ -114,6 +118,7 @@ def _task(result: ComparisonResult) -> dict[str, Any]:
         "sides": [_side(result, side) for side in range(len(result.sides))],
         "pairs": [_pair(result, pair) for pair in result.pairs],
         "training": [_training(curves) for curves in result.training],
+        "references": result.references.as_dict(),
         "refused": [{"probe": p, "model": m, "because": why} for (p, m), why in result.refused.items()],
     }
 

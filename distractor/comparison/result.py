@@ -18,6 +18,8 @@ from distractor.probing.cells import labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.screening import Screening
 from distractor.probing.strengths import Strength, first_half
+from distractor.published.curves import Published
+from distractor.published.placement import References, beside
 from distractor.scoring.behaviour import PER_CONDITION, PULLS, TaskScores, quantity_limits
 from distractor.statistics.changes import Change, halves_differ
 from distractor.statistics.intervals import Mean, mean_interval
@@ -135,6 +137,7 @@ class ComparisonResult(TaskScores):
     """The comparison on one task. `scores`, `probe_results` and `strengths` list the models in the given order.
 
     `probe_results` is None for a model whose sites could not be read; `refused` gives the reasons.
+    `published` are curves of other models over steps.
     """
 
     sides: tuple[Side, ...]
@@ -144,6 +147,7 @@ class ComparisonResult(TaskScores):
     strengths: tuple[Strength | None, ...] = ()
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
     screened: Mapping[tuple[int, str], Screening] = field(default_factory=dict)
+    published: tuple[Published, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[QuantityKey, ...]:
@@ -153,6 +157,12 @@ class ComparisonResult(TaskScores):
         ]
         rows += [(name, None) for name in PULLS]
         return tuple(row for row in rows if self._is_defined(row))
+
+    @property
+    def references(self) -> References:
+        """The published curves beside accuracy in `conflict` along training; none without a model along training."""
+        curves = self.published if self.training else ()
+        return beside(self.task, int(self.complete.sum()), curves, "step")
 
     @property
     def are_seeds(self) -> bool:

@@ -16,7 +16,7 @@ from distractor.statistics.ordering import Order, order
 from distractor.statistics.shape_test import Shape, delta_of, judge
 
 MIN_STEPS = 3  # a model given at this many steps or more is followed along training
-SHARES = ("distractor_preference", "distractor_only", "true_only")
+SHARES = ("distractor_preference", "accuracy", "distractor_only", "true_only")
 PULLS = ("true_pull", "distractor_pull")
 PATHS = ("true_path", "distractor_path")
 CHANCE = 0.5
@@ -35,10 +35,11 @@ StepCurves = Float[ndarray, "seed step group"]
 class TrainingCurves:
     """One model along training: the group values `curves[quantity]` by seed, step and item group.
 
-    `distractor_preference` is in `conflict`; `distractor_only` and `true_only` are accuracy in that condition; pulls are in
-    nats. `true_path` and `distractor_path` are the losses of T and D without the sites chosen for them at that step. Sites
-    are chosen on half of the groups and measured on the other half. Undefined quantities are absent. `left_out` are
-    steps that some seeds lack. `n_effective` is the effective number of groups, if they differ in size.
+    `distractor_preference` and `accuracy` are in `conflict`; `distractor_only` and `true_only` are accuracy in that
+    condition; pulls are in nats. `true_path` and `distractor_path` are the losses of T and D without the sites chosen for
+    them at that step. Sites are chosen on half of the groups and measured on the other half. Undefined quantities are
+    absent. `left_out` are steps that some seeds lack. `n_effective` is the effective number of groups, if they differ in
+    size.
     """
 
     name: str

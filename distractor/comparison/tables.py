@@ -12,6 +12,7 @@ from distractor.comparison.measured_sites import measured_sites
 from distractor.comparison.result import PRIMARY, ComparisonResult, Pair, Transfer
 from distractor.comparison.steps import TrainingCurves
 from distractor.numbers import number, p_value, shortened, with_interval
+from distractor.published.tables import published_table
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
 from distractor.runs.tables import WIDTH, FittedTable, plain_table
@@ -88,6 +89,8 @@ def tables(result: ComparisonResult) -> Iterator[Group | Text]:
             yield Text(" ".join(sentences))
     for curves in result.training:
         yield training_table(curves)
+    if result.references:
+        yield published_table(result.references)
     for (probe, model), why in result.refused.items():
         yield Text(f"{probe} was skipped for {model}: {why}")
 

@@ -66,11 +66,11 @@ def sizes_of(curves: Sequence[Published]) -> list[float]:
     return [point.size for curve in curves for point in curve.points]
 
 
-def panel_drawings(references: References) -> list[Drawing]:
-    """A drawing of each panel of curves that are apart, for a page."""
+def panel_drawings(references: References, place: str = "") -> list[Drawing]:
+    """A drawing of each panel of curves that are apart, for a page; `place` keeps names of drawings unique there."""
     return [
         drawing(
-            f"published-{panel.axis}",
+            f"published{place}-{panel.axis}",
             "; ".join([*(curve.title for curve in panel.curves), panel.why]),
             partial(_page_panel, panel=panel),
             (PANEL[0], PANEL[1] + 0.2 * len(panel.curves)),

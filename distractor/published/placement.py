@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from distractor.published.curves import Published, PublishedAxis
+from distractor.published.curves import Published, PublishedAxis, official_name
 from distractor.published.label import caveats, label
 from distractor.text.format import Format
+from distractor.text.task import Condition, Task
 
 QUANTITY = "accuracy"
-CONFLICT = "conflict"  # the condition of the task as published
+CONFLICT = Condition.CONFLICT.value  # the condition of the task as published
 Items = Literal["official", "changed", "other", "unknown"]
 AGREES = "accuracy on the prize's prompts, nothing added, classes ranked by log-probability"
 
@@ -109,6 +110,19 @@ class References:
 
 
 NO_REFERENCES = References(OwnCurve())
+
+
+def beside(task: Task, n_items: int, curves: Sequence[Published], axis: str = "parameters") -> References:
+    """Published curves beside the accuracy of `task` in `conflict` over `n_items` items."""
+    own = OwnCurve(axis=axis, condition=CONFLICT, form=task.format, items=_items(task, curves), n_items=n_items)
+    return References(own, tuple(curves))
+
+
+def _items(task: Task, curves: Sequence[Published]) -> Items:
+    """Whether the items in `conflict` are the prize's; the name of a variant, whose prompts differ, has a dot."""
+    if {official_name(task.official)} != {curve.task for curve in curves}:
+        return "other"
+    return "changed" if "." in task.name else "official"
 
 
 def _reasons(curve: Published, own: OwnCurve) -> Iterator[str]:

@@ -44,7 +44,7 @@ def sentences(references: References) -> Iterator[str]:
             notes.setdefault(PRIZE_FORMAT, []).append(curve)
         for caveat in caveats(curve):
             notes.setdefault(caveat, []).append(curve)
-    yield from (f"{_series(curves)}: {note}." for note, curves in notes.items())
+    yield from (f"{_series(curves, references.curves)}: {note}." for note, curves in notes.items())
     for source in dict.fromkeys(curve.source for curve in references.curves):
         yield f"Source: {source}."
 
@@ -87,8 +87,9 @@ def _in_lines(curve: Published, each: int) -> str:
     return ",\n".join(", ".join(every[first : first + each]) for first in range(0, len(every), each))
 
 
-def _series(curves: Sequence[Published]) -> str:
-    """The names of the curves; of many of one reference, the first and the last."""
+def _series(curves: Sequence[Published], every: Sequence[Published]) -> str:
+    """The names of the curves; the first and the last where they are all of one reference."""
     names = list(dict.fromkeys(curve.series for curve in curves))
-    is_range = len(names) > 2 and len({curve.reference for curve in curves}) == 1
+    of_reference = [curve for curve in every if curve.reference == curves[0].reference]
+    is_range = len(names) > 2 and list(curves) == of_reference
     return f"{names[0]} to {names[-1]}" if is_range else "; ".join(names)
