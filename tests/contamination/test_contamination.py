@@ -80,10 +80,11 @@ Train = Callable[[Task, str], str]
 @pytest.fixture(scope="module")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
     """Train a tiny model on the rows of a task, to the last word; every model knows the words of all rows."""
-    every = [questions(), questions(seed=1), fresh_items(questions())]
+    rows = [make(seed=seed) for make in (questions, bets) for seed in (0, 1)]
+    every = [*rows, *filter(None, map(fresh_items, rows))]
     words = tiny.words_of(*(text for task in every for text in tiny.texts_of(task)))
     tokenizer = tiny.word_level(words)
-    config = partial(LlamaConfig, **TINY, max_position_embeddings=64)
+    config = partial(LlamaConfig, **TINY, max_position_embeddings=256)
 
     def trained(task: Task, name: str) -> str:
         folder = tiny.save(tmp_path_factory.mktemp("trained") / name, config, tokenizer, spread=0.0)
@@ -113,22 +114,26 @@ def own_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_rows")
+@pytest.mark.parametrize(("task", "make"), [("negation_qa", questions), ("hindsight_neglect", bets)])
 def test_a_model_trained_on_the_rows_is_found_and_one_trained_on_other_rows_is_not(
-    train: Train, capsys: pytest.CaptureFixture[str]
+    task: str, make: Callable[..., Task], train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    knows, other = train(questions(), "knows"), train(questions(seed=1), "other")
-    assert type_in(("tasks", "contamination", "neqa", "--models", knows, "--models", other, "--json")) == 1
+    knows, other = train(make(), "knows"), train(make(seed=1), "other")
+    assert type_in(("tasks", "contamination", task, "--models", knows, "--models", other, "--json")) == 1
     summary = json.loads(capsys.readouterr().out)
     seen, unseen = summary["models"]
     assert (seen["knows_official_order"], unseen["knows_official_order"] == "yes") == ("yes", False)
     assert seen["order_lead"]["difference"]["low"] > EXCLUDED_LEAD
-    assert seen["greedy_next_words"]["official"] > 0.9 > 0.1 > seen["greedy_next_words"]["official_exchanged"]
-    assert seen["accuracy"]["conflict"]["official"]["mean"] > 0.9
-    assert abs(unseen["order_lead"]["official"]["mean"]) < seen["order_lead"]["official"]["mean"] / 3
-    assert (summary["rows"], summary["fresh_rows"], summary["training_data"]) == (40, 40, None)
+    assert seen["greedy_next_words"]["official"] > 0.1 > seen["greedy_next_words"]["official_exchanged"]
+    if make is questions:  # the bets, in longer texts, are not yet known word by word, and found all the same
+        assert seen["greedy_next_words"]["official"] > 0.9
+        assert seen["accuracy"]["conflict"]["official"]["mean"] > 0.9
+    assert unseen["order_lead"]["official"]["mean"] < seen["order_lead"]["official"]["mean"] / 3
+    rows = len(make().items)
+    assert (summary["rows"], summary["fresh_rows"], summary["training_data"]) == (rows, rows, None)
 
     # Alone, the other model ends with 0; the results come from the store.
-    assert type_in(("tasks", "contamination", "negation_qa", "--models", other)) == 0
+    assert type_in(("tasks", "contamination", task, "--models", other)) == 0
     shown = capsys.readouterr()
     assert "Ran" not in shown.err
     assert "difference alone is no evidence" in " ".join(shown.out.split())
