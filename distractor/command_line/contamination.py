@@ -69,7 +69,10 @@ def contamination(
     else:
         complete = find_package("tasks.prize.completion").completions
         completions = [complete(each) for each in (official, fresh)]
-        both = [Rows(each.items, after.items) for each, after in zip((official, fresh), completions, strict=True)]
+        both = [
+            Rows(origin, each.items, after.items)
+            for origin, each, after in zip(("official", "fresh"), (official, fresh), completions, strict=True)
+        ]
         store, settings = Store(computing.store), computing.settings()
         with show_progress(lambda: steps_of(official, both, sources, store, settings)):
             measured, values = measure(official, both, sources, store, settings)

@@ -34,6 +34,7 @@ NEXT_WORDS = "next words"  # the name of the step
 class Rows:
     """Rows of one origin: as items, and as beginnings whose "true" answer is the row's own continuation."""
 
+    origin: str
     items: tuple[Item, ...]
     completions: tuple[Item, ...]
 
@@ -67,11 +68,11 @@ def joined(task: Task, every: Sequence[Rows]) -> Task:
     Conditions other than `POSED` are left out, so that no tokenizer drops a row for them.
     """
     items = []
-    for origin, rows in enumerate(every):
+    for rows in every:
         for item in rows.items:
             prompts = {c: item.prompts[c] for c in POSED if c in item.prompts}
-            items.append(replace(item, id=f"{origin}/{item.id}", prompts=prompts, rewordings={}, reasons={}))
-        items += [replace(item, id=f"{origin}/{item.id}/{NEXT_WORDS}") for item in rows.completions]
+            items.append(replace(item, id=f"{rows.origin} {item.id}", prompts=prompts, rewordings={}, reasons={}))
+        items += [replace(item, id=f"{rows.origin} {item.id} {NEXT_WORDS}") for item in rows.completions]
     return replace(task, name=f"{task.name}.contamination", items=tuple(items), layout=None)
 
 
