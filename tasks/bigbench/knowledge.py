@@ -1,6 +1,6 @@
 """Contextual against parametric knowledge: a context in which another name has taken the place of the answer.
 
-    What is the answer to the question, assuming the context is true.
+    Believe the context.
 
     Question: who wrote the opera fidelio?
     Context: Fidelio is the only opera of Joe Smith.
