@@ -14,7 +14,7 @@ from distractor.ablation.ablate import (
     seed_modes,
 )
 from distractor.ablation.bare import bare_sentence
-from distractor.numbers import interval_against, number, number_against, p_value, with_interval
+from distractor.numbers import counted, interval_against, number, number_against, p_value, with_interval
 from distractor.runs.coverage import coverage_caution
 from distractor.runs.precision import precision_caution
 from distractor.runs.tables import FittedTable, plain_table
@@ -56,9 +56,7 @@ COLUMNS_EXPLAINED = (
     "coverage: p(either answer). T, D: pull of the true task and of the distractor on the logit gap."
 )
 
-UNSCORABLE = (
-    "items dropped: under this tokenizer, one answer begins with the other, or merges with the end of the prompt."
-)
+UNSCORABLE = "dropped: under this tokenizer, one answer begins with the other, or merges with the end of the prompt."
 
 VERDICT_EXPLAINED = (
     "yes: the whole interval meets the rule; no: it is outside; unclear: neither. Level 1 shows the weakest of the seeds' "
@@ -139,7 +137,7 @@ def notes(result: AblationResult) -> Iterator[str]:
     for condition in task.conditions:
         if count := max(scores.dropped[condition] for scores in result.scores):
             if condition is Condition.CONFLICT:
-                yield f"{count} {UNSCORABLE}"
+                yield f"{counted(count, 'item')} {UNSCORABLE}"
                 continue
             what = "items" if condition is Condition.CONGRUENT else f"{condition} prompts"
             yield f"{count} {what} dropped: no wording of {condition} has as many tokens as conflict under this tokenizer."

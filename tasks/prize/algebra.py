@@ -42,6 +42,7 @@ def copied(rows: Sequence[Row], source: str) -> Task:
         items=tuple(items),
         source=source,
         layout=LAYOUT,
+        caution="The other examples may have the true answer, so D is the net pull of all examples.",
         left_out={reason: tuple(left_out)} if left_out else {},
     )
 

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import GPTNeoXConfig
 
+import tiny
 from tasks.prize import release
 from tasks.rows import Row
 
@@ -122,3 +125,26 @@ def register(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, more: tup
     monkeypatch.setitem(release.BY_NAME, name, official)  # type: ignore[arg-type]
     monkeypatch.setitem(release.BY_HASH, official.sha256, official)  # type: ignore[arg-type]
     return path
+
+
+def line(prompt: str, classes: Any, answer: Any) -> dict[str, Any]:
+    return {"prompt": prompt, "classes": classes, "answer_index": answer, "round": 2, "part": 1}
+
+
+BROKEN = (
+    line("One?", "[' a']", 0),
+    line("Two?", "[' a', ' a']", 0),
+    line("Three?", "[' a', ' b', ' c']", 0),
+    line("Four?", "[71, 64]", 0),
+    line("Five?", "[' a', ' b']", 2),
+    line("", "[' a', ' b']", 0),
+)
+
+
+def save_model(folder: Path, text: str) -> Path:
+    """A random model whose tokenizer is trained on this text."""
+    config = partial(
+        GPTNeoXConfig, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=512,
+    )  # fmt: skip
+    return tiny.save(folder, config, tiny.byte_level(text))

@@ -2,15 +2,12 @@
 
 import re
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prize_rows import ROWS, made, register, rows_of
-from transformers import GPTNeoXConfig
+from prize_rows import BROKEN, ROWS, line, made, register, rows_of, save_model
 
-import tiny
 from distractor.errors import EncodeError
 from distractor.models.load import load
 from distractor.scoring.encode import encode
@@ -288,21 +285,14 @@ def test_other_roundings_are_left_out(change: tuple[str, str]) -> None:
     assert [*task.left_out.values()] == [("row 5",)]
 
 
+def test_a_tie_that_makes_both_options_right_is_left_out() -> None:
+    row = made("Please round 4.125 to 2 significant figures.\nA. 4.13\nB. 4.12\nAnswer:", [" A", " B"], 0, index=5)
+    assert [*rounding.rounded([*rows_of("sig-figs"), row], "here").left_out.values()] == [("row 5",)]
+
+
 # Rows and answers of every official file
 
 
-def line(prompt: str, classes: Any, answer: Any) -> dict[str, Any]:
-    return {"prompt": prompt, "classes": classes, "answer_index": answer, "round": 2, "part": 1}
-
-
-BROKEN = (
-    line("One?", "[' a']", 0),
-    line("Two?", "[' a', ' a']", 0),
-    line("Three?", "[' a', ' b', ' c']", 0),
-    line("Four?", "[71, 64]", 0),
-    line("Five?", "[' a', ' b']", 2),
-    line("", "[' a', ' b']", 0),
-)
 QUOTED = line("A rose by any other", """[" name's", ' "word"']""", 0)
 
 
@@ -327,16 +317,8 @@ def test_rows_that_no_task_can_use_are_counted_and_the_others_are_used(
         assert prize.read(task, path).left_out[prize.NO_ROW] == plain.left_out[prize.NO_ROW]
 
 
-def loaded(tmp_path: Path, text: str) -> Any:
-    config = partial(
-        GPTNeoXConfig, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=256,
-    )  # fmt: skip
-    return load(tiny.save(tmp_path, config, tiny.byte_level(text)), device="cpu")
-
-
 def test_items_whose_answers_a_tokenizer_cannot_tell_apart_are_dropped_and_counted(tmp_path: Path) -> None:
-    model = loaded(tmp_path, "digits")  # a byte is a token, so 7 begins 71
+    model = load(save_model(tmp_path, "digits"), device="cpu")  # a byte is a token, so 7 begins 71
     rows = [made("Again: 7\n", [" 7", " 71"], 0, index=0), made("Again: 8\n", [" 8", " 71"], 0, index=1)]
     encoding = encode(prize.derive("sig-figs", rows, "here"), model)
     assert [item.id for item in encoding.items] == ["sig-figs/1"]
