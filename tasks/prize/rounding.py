@@ -6,7 +6,7 @@
     Answer:
 
 A is right, and B is rounded to as many decimal places. The row is `conflict`. In `congruent` the question asks for decimal
-places, so that B is right; arithmetic checks this in each row.
+places, so that B is right; arithmetic checks this in each row. Worked examples before the question stay.
 """
 
 import re
@@ -37,7 +37,7 @@ PLACES = (
 
 
 def rounded(rows: Sequence[Row], source: str) -> Task:
-    """Use rows with one number to round whose other option has the decimal places; others are left out and listed."""
+    """Use rows whose last question has one number, and as other option its decimal places; others are left out, listed."""
     items, left_out = [], []
     for row in rows:
         item = _item(row)
@@ -58,11 +58,11 @@ def rounded(rows: Sequence[Row], source: str) -> Task:
 def _item(row: Row) -> Item | None:
     """The item of a row; None if the rule does not fit."""
     options = options_of(row)
-    units = list(FIGURES.finditer(row.prompt))
-    if options is None or len(units) != 1 or units[0].end() > len(options.head):
+    units = list(FIGURES.finditer(options.question)) if options else []
+    if options is None or len(units) != 1:
         return None
-    (unit,) = units
-    numbers = NUMBER.findall(options.head[: unit.start()] + options.head[unit.end() :])
+    (unit,), question = units, options.question
+    numbers = NUMBER.findall(question[: unit.start()] + question[unit.end() :])
     count = unit["count"].lower()
     places = WORDS.index(count) + 1 if count in WORDS else int(count)
     right = at_places(numbers[0], places) if len(numbers) == 1 else ()
@@ -72,7 +72,8 @@ def _item(row: Row) -> Item | None:
     def ask(wording: str) -> str:
         noun, space, rest = wording.partition(" after ")
         plural = "s" if unit["unit"].lower().endswith("s") else ""
-        return f"{row.prompt[: unit.start('unit')]}{noun}{plural}{space}{rest}{row.prompt[unit.end('unit') :]}"
+        asked = f"{question[: unit.start('unit')]}{noun}{plural}{space}{rest}{question[unit.end('unit') :]}"
+        return f"{options.examples}{asked}{options.tail}"
 
     congruent, *others = map(ask, PLACES)
     return Item(

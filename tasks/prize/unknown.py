@@ -55,13 +55,17 @@ def repeated(rows: Sequence[Row], source: str) -> Task:
 def without_question(row: Row) -> tuple[str, str] | None:
     """Return the facts, and the prompt without its question; None unless the facts repeat the distractor's option alone."""
     options = options_of(row)
-    if options is None or "?" in options.tail.replace(options.true, "").replace(options.distractor, ""):
+    if (
+        options is None
+        or options.examples
+        or "?" in options.tail.replace(options.true, "").replace(options.distractor, "")
+    ):
         return None
-    start = QUESTION.search(options.head) or PARAGRAPH.search(options.head)
-    facts = options.head[: start.start()].rstrip() if start else ""
+    start = QUESTION.search(options.question) or PARAGRAPH.search(options.question)
+    facts = options.question[: start.start()].rstrip() if start else ""
     if plain(options.distractor) not in plain(facts) or plain(options.true) in plain(facts):
         return None
-    gap = options.head[len(options.head.rstrip()) :]
+    gap = options.question[len(options.question.rstrip()) :]
     return facts, f"{facts}{gap}{options.tail}"
 
 

@@ -285,6 +285,16 @@ def test_other_roundings_are_left_out(change: tuple[str, str]) -> None:
     assert [*task.left_out.values()] == [("row 5",)]
 
 
+def test_worked_examples_before_the_rounding_stay() -> None:
+    first, second, _ = rows_of("sig-figs")
+    both = made(f"{first.prompt} A\n\n{second.prompt}", list(second.classes), second.answer)
+    (item,) = rounding.rounded([both], "here").items
+    (alone,) = rounding.rounded([second], "here").items
+    assert item.prompts[Condition.CONGRUENT] == f"{first.prompt} A\n\n{alone.prompts[Condition.CONGRUENT]}"
+    unanswered = made(f"{first.prompt}\n\n{second.prompt}", list(second.classes), second.answer, index=5)
+    assert rounding.rounded([second, unanswered], "here").left_out
+
+
 def test_a_tie_that_makes_both_options_right_is_left_out() -> None:
     row = made("Please round 4.125 to 2 significant figures.\nA. 4.13\nB. 4.12\nAnswer:", [" A", " B"], 0, index=5)
     assert [*rounding.rounded([*rows_of("sig-figs"), row], "here").left_out.values()] == [("row 5",)]
