@@ -209,10 +209,17 @@ def find_published(task: str, references: Sequence[str], axis: str = "parameters
     with_steps = {curve.reference for curve in of_task if curve.axis == "step" == axis}
     curves = [curve for curve in of_task if (curve.axis == "step") is (curve.reference in with_steps)]
     if missing := [name for name in references if name not in {curve.reference for curve in curves}]:
+        here = dict.fromkeys(curve.reference for curve in published() if curve.task == name)
+        known_here = f"that task has {', '.join(here)}" if here else f"choose from {known_references()}"
+        there = [f"{one} has {', '.join(_tasks_of(one))}" for one in missing if here]
         raise ScalingError(
-            f"there are no published results of {', '.join(missing)} for the task {task}; choose from {known_references()}"
+            f"there are no published results of {', '.join(missing)} for the task {task}; {'; '.join([known_here, *there])}"
         )
     return tuple(sorted(curves, key=lambda curve: references.index(curve.reference)))
+
+
+def _tasks_of(reference: str) -> list[str]:
+    return list(dict.fromkeys(curve.task for curve in published() if curve.reference == reference))
 
 
 def official_name(task: str) -> str:

@@ -67,6 +67,10 @@ def test_published_curves_come_in_the_order_of_their_references() -> None:
 def test_missing_published_results_name_the_known_ones() -> None:
     with pytest.raises(ScalingError, match=r"palm for the task redefine_math; .*opt"):
         find_published("redefine_math", ["opt", "palm"])
+    with pytest.raises(ScalingError, match=r"that task has opt, pythia; palm has quote_repetition, hindsight_neglect$"):
+        find_published("redefine_math", ["palm"])
+    with pytest.raises(ScalingError, match=r"for the task chess; choose from .*memo_trap: pythia"):
+        find_published("chess", ["palm"])
     with pytest.raises(ScalingError, match=r"'pithia': did you mean pythia"):
         find_published("redefine_math", ["pithia"])
     with pytest.raises(ScalingError, match=r"'pithia': did you mean pythia"):
