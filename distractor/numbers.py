@@ -94,3 +94,12 @@ def flop(count: float) -> str:
         if count >= 10**power:
             return f"{count / 10**power:.1f} {name}"
     return "nothing" if count == 0 else f"{count:.0f} FLOP"
+
+
+def gigabytes(size: float) -> str:
+    """A number of bytes in words.
+
+    >>> gigabytes(5.38e8), gigabytes(1.7e9), gigabytes(2.4e11)
+    ('538 MB', '1.7 GB', '240 GB')
+    """
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB" if size < 1e11 else f"{size / 1e9:,.0f} GB"

@@ -62,15 +62,24 @@ def count_run() -> Iterator[RunCounter]:
 @contextmanager
 def time_computation() -> Iterator[RunCounter]:
     """Time this block and count its forward passes alone, then add both to the counter of the run."""
-    outer, started = _current.get(), time.perf_counter()
+    started = time.perf_counter()
     with count_run() as counter:
         yield counter
     counter.seconds = time.perf_counter() - started
-    if outer is not None:
-        outer.forward_passes += counter.forward_passes
-        outer.tokens += counter.tokens
-        outer.seconds += counter.seconds
-        outer.notes += counter.notes
+    record_counts(counter)
+
+
+def record_counts(other: RunCounter) -> None:
+    """Add the counts of another block or process to those of the run."""
+    if counter := _current.get():
+        counter.cache_hits += other.cache_hits
+        counter.saved_passes += other.saved_passes
+        counter.forward_passes += other.forward_passes
+        counter.tokens += other.tokens
+        counter.seconds += other.seconds
+        counter.damaged += other.damaged
+        counter.notes += other.notes
+        counter.counted |= other.counted
 
 
 def record_forward_pass(tokens: int, share: float = 1.0) -> None:

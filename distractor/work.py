@@ -68,6 +68,7 @@ class Work:
     what: str = ""
     step: Step | None = None  # the present one; None if it was not planned
     share: float = 0.0  # of the present step that is done
+    parallel: int = 1  # the number of processes that compute
     left: list[Step] = field(init=False)
     seconds_of: dict[str, float] = field(default_factory=dict)  # time spent in each model
 
@@ -81,6 +82,7 @@ class Work:
         self._started: float | None = None  # when the present step began to be computed, with loading
         self._running: float | None = None  # likewise, without loading
         self._expected = self._ran = 0.0
+        self._shares: dict[int, float] = {}  # of steps in other processes, by the identity of the step
         self.taken: dict[str, float] = {}  # by the name of the step: tokens that it took, relative to those expected
 
     @property
@@ -97,7 +99,8 @@ class Work:
     def fraction(self) -> float:
         """The share of all work that is done."""
         total = sum(step.work for step in self.steps)
-        left = sum(step.work for step in self.left) - (self.step.work * self.share if self.step in self.left else 0)
+        left = sum(step.work * (1 - self._shares.get(id(step), 0.0)) for step in self.left)
+        left -= self.step.work * self.share if self.step in self.left else 0
         return 1 - left / total if total else 1.0
 
     @property
@@ -126,13 +129,13 @@ class Work:
         )
         for step in self.left:
             of_kind = self._spent.get(step.what)
-            share = 1 - self.share if step is self.step else 1.0
+            share = 1 - (self.share if step is self.step else self._shares.get(id(step), 0.0))
             if step is self.step and self._running is not None and self.share > 0.1:
                 left += (self.clock() - self._running) * share / self.share
             else:
                 spent = of_kind if of_kind and of_kind.work else now
                 left += share * step.work * spent.seconds / spent.work
-        return left
+        return left / self.parallel
 
     @property
     def is_loading(self) -> bool:
@@ -144,7 +147,7 @@ class Work:
         self.model, self.what, self.share = model, what, 0.0
         self._started = self._running = None
         self._expected = self._ran = 0.0
-        self.step = next((step for step in self.left if step.what == what and step.model in (model, "")), None)
+        self.step = self._planned(model, what)
 
     def load(self) -> None:
         """The model is loaded now, because the result has to be computed."""
@@ -186,14 +189,27 @@ class Work:
         if self._started is not None:
             self.seconds_of[self.model] = self.seconds_of.get(self.model, 0.0) + self.clock() - self._started
         if step is not None and is_done and self._running is not None:
-            for name in ("", step.what):
-                spent = self._spent.setdefault(name, _Spent())
-                spent.seconds += self.clock() - self._running
-                spent.work += step.work
+            self._spend(step, self.clock() - self._running)
             if self._expected and self._ran:
                 self.taken[step.what] = self.taken.get(step.what, 1.0) * self._ran / self._expected
         self._started = self._running = None
         if step is not None:
+            self._remove(step)
+
+    def at(self, model: str, what: str, share: float) -> None:
+        """Another process has computed a share of a result."""
+        self.model, self.what, self.step = model, what, None
+        if (step := self._planned(model, what)) is not None:
+            self._shares[id(step)] = share
+        self.show(self, "progress")
+
+    def did(self, model: str, what: str, seconds: float) -> None:
+        """Another process has computed a result in this time."""
+        self.model, self.what = model, what
+        self.seconds_of[model] = self.seconds_of.get(model, 0.0) + seconds
+        if (step := self._planned(model, what)) is not None:
+            self._spend(step, seconds)
+            self._shares.pop(id(step), None)
             self._remove(step)
 
     def add(self, steps: Sequence[Step]) -> None:
@@ -211,6 +227,15 @@ class Work:
         """What follows the steps, such as figures."""
         self.begin("", what)
         self.show(self, "stage")
+
+    def _planned(self, model: str, what: str) -> Step | None:
+        return next((step for step in self.left if step.what == what and step.model in (model, "")), None)
+
+    def _spend(self, step: Step, seconds: float) -> None:
+        for name in ("", step.what):
+            spent = self._spent.setdefault(name, _Spent())
+            spent.seconds += seconds
+            spent.work += step.work
 
     def _remove(self, step: Step) -> None:
         self.left = [other for other in self.left if other is not step]
@@ -247,6 +272,11 @@ def working_on(model: str, what: str) -> Iterator[None]:
         is_done = True
     finally:
         work.end(is_done=is_done)
+
+
+def present_work() -> Work | None:
+    """The work that this block reports to."""
+    return _current.get()
 
 
 def loading() -> None:

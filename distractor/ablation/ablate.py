@@ -14,7 +14,7 @@ from distractor.ablation.bare import bare_accuracy
 from distractor.errors import ScalingError, SingleTokenError
 from distractor.models.mixture import mixture
 from distractor.models.source import Source, group_by_size
-from distractor.probing.readings import KNOCKOUTS, Reading, read_probe
+from distractor.probing.readings import KNOCKOUTS, Reading, ReadingsRequest
 from distractor.published.curves import Published
 from distractor.scoring.behaviour import (
     PER_CONDITION,
@@ -29,6 +29,7 @@ from distractor.scoring.behaviour import (
     values_of,
     why_mixed,
 )
+from distractor.scoring.requests import compute_first
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores, sweep
@@ -172,13 +173,18 @@ def ablate(
         judged = verdict(curves.evidence(task))
     except ScalingError as error:
         unjudged = str(error)
-    knockouts, no_knockout = [], ""
+    knockouts, no_knockout = list[Reading](), ""
     if knockout is not None:
-        for source in peak_and_largest(task, scores, complete):
+        requests = [
+            ReadingsRequest(task, source, settings, ((KNOCKOUTS, knockout),))
+            for source in peak_and_largest(task, scores, complete)
+        ]
+        compute_first(requests, store)
+        for request in requests:
             try:
-                knockouts.append(read_probe(task, source, knockout, store, settings, KNOCKOUTS))
+                knockouts += request.compute(store)
             except SingleTokenError as error:  # the scores are whole answers, so they count nevertheless
-                no_knockout = f"{source.name}: {error}"
+                no_knockout = f"{request.source.name}: {error}"
     bare = bare_accuracy(task, [each.source for each in scores], store, settings)
     return AblationResult(
         task, settings, tuple(scores), shapes, judged, unjudged, tuple(knockouts), bare, tuple(published), no_knockout

@@ -12,9 +12,12 @@ from distractor.numbers import flop
 from distractor.probing.readings import KNOCKOUTS
 from distractor.probing.steps import extent_of
 from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
+from distractor.scoring.requests import Request
 from distractor.scoring.settings import Settings
 from distractor.scoring.steps import score_steps
 from distractor.scoring.store import Store
+from distractor.scoring.sweep import score_requests
+from distractor.scoring.written_answers import TextRequest
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.intervals import MIN_SEEDS
 from distractor.statistics.power import smallest_detectable_dip
@@ -109,6 +112,17 @@ def run_steps(
             cost = knockout.cost(extent_of(task, source, count))
             steps.append(Step("", KNOCKOUTS, cost, n_params, len(task.items), kind="probe"))
     return steps
+
+
+def score_or_text_requests(tasks: Sequence[Task], sources: Sequence[Source], settings: Settings) -> list[Request]:
+    """What a run needs first: the scores, or the texts that models write, in all formats."""
+    requests: list[Request] = []
+    for task in tasks:
+        if task.format.is_written:
+            requests += [TextRequest(task, source, settings) for source in sources]
+        else:
+            requests += score_requests(task, sources, settings)
+    return requests
 
 
 def plan(task: Task, sources: Sequence[Source], steps: Sequence[Step]) -> Plan:

@@ -11,7 +11,7 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_package, find_task, ladder_task
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import folder_line, print_json, print_plan, run_folder
+from distractor.command_line.running import folder_line, print_json, print_plan, print_script, run_folder
 from distractor.command_line.terminal import say
 from distractor.runs.figure_set import FigureSet
 from distractor.runs.tables import console
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from distractor.text.task import Task
 
 app = typer.Typer()
+ROUNDS = 2  # of a job array: results of one depend on those of the one before
 FIGURES_DRAWN = 9  # with those of the page; for the time in a plan
 
 
@@ -134,12 +135,13 @@ def ablate(
     """Run a task under every condition on models of many sizes; judge whether a distractor task explains the curve."""
     from distractor.ablation.ablate import ablate as run_ablation
     from distractor.ablation.plan import plan as plan_run
-    from distractor.ablation.plan import run_steps
+    from distractor.ablation.plan import run_steps, score_or_text_requests
     from distractor.models.families import find_models
     from distractor.published.curves import find_published, parse_references
     from distractor.runs.folder import run_hash
     from distractor.runs.manifest import run_manifest
     from distractor.scoring.prompt_tokens import TokenCounter
+    from distractor.scoring.requests import compute_first
     from distractor.scoring.shot_limits import refuse_too_many_shots
     from distractor.scoring.store import Store
     from distractor.statistics.remember import remembering
@@ -179,6 +181,9 @@ def ablate(
                 say(line)
         print_plan(planned, tasks, sources, settings, FIGURES_DRAWN * len(tasks), is_long=False)
         return
+    if computing.sbatch:
+        print_script(["distractor", *sys.argv[1:]], computing.sbatch, ROUNDS)
+        return
     is_alone = len(tasks) == 1 and bool(ranked)
     if is_alone:
         from distractor.ablation import report
@@ -192,9 +197,10 @@ def ablate(
     manifest |= {"references": list(references)} if references else {}
     remembered = store.folder / "statistics" / f"{run_hash(manifest)[:16]}.pickle"
     with remembering(remembered):
-        with run_folder(store, out, f"ablate-{plain.name}", manifest) as folder:
+        with run_folder(computing, out, f"ablate-{plain.name}", manifest) as folder:
             steps = (step for each in tasks for step in run_steps(each, sources, probe, store, settings))
             with show_progress(lambda: steps, folder) as shown:
+                compute_first(score_or_text_requests(tasks, sources, settings), store)
                 results: list[Any] = [
                     run_ablation(each, sources, store=store, settings=settings, knockout=probe, published=published)
                     if each in ranked

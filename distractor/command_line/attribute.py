@@ -11,10 +11,11 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task, must_work
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, print_plan, print_tables, run_folder
+from distractor.command_line.running import print_json, print_plan, print_script, print_tables, run_folder
 from distractor.runs.figure_set import FigureSet
 
 app = typer.Typer()
+ROUNDS = 2  # of a job array: results of one depend on those of the one before
 CHARTS = 4  # on the page, beside figures; for the time in a plan
 
 
@@ -78,8 +79,14 @@ def attribute(
     if plan:
         print_plan(steps(TokenCounter()), [chosen], sources, settings, report.FIGURES + CHARTS)
         return
+    if computing.sbatch:
+        print_script(["distractor", *sys.argv[1:]], computing.sbatch, ROUNDS)
+        return
     manifest = report.manifest(chosen, sources, settings, probes, sys.argv, item=item, heads=heads)
-    with run_folder(store, out, f"attribute-{chosen.name}", manifest) as folder, show_progress(steps, folder) as shown:
+    with (
+        run_folder(computing, out, f"attribute-{chosen.name}", manifest) as folder,
+        show_progress(steps, folder) as shown,
+    ):
         result = run_probes(chosen, sources, probes, store=store, settings=settings, forgive=not must_work(probe))
         shown.stage(FINAL_STAGE)
         summary = report.write(folder, result, figures, item=item, heads=heads, is_named=bool(probe))

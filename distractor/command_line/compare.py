@@ -12,11 +12,12 @@ from distractor.command_line import options as opt
 from distractor.command_line.lookup import find_probes, find_task, ladder_task
 from distractor.command_line.progress import FINAL_STAGE, show_progress
 from distractor.command_line.registration import command
-from distractor.command_line.running import print_json, print_plan, print_tables, run_folder
+from distractor.command_line.running import print_json, print_plan, print_script, print_tables, run_folder
 from distractor.errors import ModelError, TaskError
 from distractor.runs.figure_set import FigureSet
 
 app = typer.Typer()
+ROUNDS = 4  # of a job array: results of one depend on those of the one before
 FIGURES_DRAWN = 5  # with those of the page; for the time in a plan
 
 
@@ -124,9 +125,12 @@ def compare(
         steps = [step for chosen in tasks for step in run_steps(chosen, sources, probes, store, settings, count)]
         print_plan(steps, tasks, sources, settings, FIGURES_DRAWN * len(tasks))
         return
+    if computing.sbatch:
+        print_script(["distractor", *sys.argv[1:]], computing.sbatch, ROUNDS)
+        return
     manifest = report.manifest(tasks, sources, settings, probes, sys.argv)
     manifest |= {"references": list(references)} if references else {}
-    with run_folder(store, out, f"compare-{'+'.join(chosen.name for chosen in tasks)}", manifest) as folder:
+    with run_folder(computing, out, f"compare-{'+'.join(chosen.name for chosen in tasks)}", manifest) as folder:
         listed = (step for chosen in tasks for step in run_steps(chosen, sources, probes, store, settings))
         with show_progress(lambda: listed, folder) as shown:
             each = [

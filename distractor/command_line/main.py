@@ -16,6 +16,7 @@ from distractor.command_line import (
     report,
     rerun,
     shape,
+    study,
     tasks,
     view,
 )
@@ -23,7 +24,7 @@ from distractor.command_line.terminal import accept_any_text, print_error, say
 from distractor.version import __version__
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for module in (ablate, attribute, compare, shape, report, view, rerun, tasks, models, probes, data, cache):
+for module in (ablate, attribute, compare, shape, study, report, view, rerun, tasks, models, probes, data, cache):
     app.add_typer(module.app)
 
 

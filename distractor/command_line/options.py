@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distractor.errors import TaskError
 from distractor.runs.figure_set import FigureSet
 
 if TYPE_CHECKING:
+    from distractor.scoring.requests import Execute
     from distractor.scoring.settings import Settings
 
 MODELS = "Models"
@@ -90,6 +92,30 @@ Figures = Annotated[FigureSet, option(OUTPUT, "Figures to draw: main, all or non
 AsJson = Annotated[bool, option(OUTPUT, "Print only the summary, as JSON.", "--json")]
 
 
+WorkerCount = Annotated[
+    int | None,
+    option(
+        COMPUTING, "Most models at a time, each in a process. Default: by processors and memory.", min=1, metavar="N"
+    ),
+]
+
+
+Shard = Annotated[
+    str | None,
+    hidden_option(COMPUTING, "Compute only the models of this shard, such as 0/3; write no page.", metavar="I/N"),
+]
+RayAddress = Annotated[
+    str | None,
+    hidden_option(COMPUTING, "Compute on a Ray cluster: host:port of its head, or local.", metavar="ADDRESS"),
+]
+ShardCount = Annotated[
+    int | None,
+    hidden_option(
+        COMPUTING, "Print a script that submits the command to Slurm in N shards; run nothing.", min=1, metavar="N"
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Computing:
     """How models are run. In the signature of a command, it adds one option for each field."""
@@ -110,8 +136,12 @@ class Computing:
         hidden_option(COMPUTING, "Spread each model over all GPUs: auto, balanced or sequential.", metavar="NAME"),
     ] = None
     threads: Annotated[
-        int | None, hidden_option(COMPUTING, "CPU threads. Default: torch's own number.", min=1, metavar="N")
+        int | None, hidden_option(COMPUTING, "CPU threads of each model. Default: by its size.", min=1, metavar="N")
     ] = None
+    workers: WorkerCount = None
+    shard: Shard = None
+    ray: RayAddress = None
+    sbatch: ShardCount = None
     self_check: Annotated[
         bool, hidden_option(COMPUTING, "First compare each model with plain transformers, except the ladder.")
     ] = True
@@ -124,6 +154,10 @@ class Computing:
     store: Annotated[Path, hidden_option(OUTPUT, "Folder of the stored results that runs share.", metavar="DIR")] = (
         CELLS
     )
+
+    def executor(self) -> "Execute | None":
+        """What computes the results of a command; None computes them in this process."""
+        return executor(self.workers, self.shard, self.ray, self.settings())
 
     def settings(self, batch_size: int | None = None) -> "Settings":
         """The settings that these options give."""
@@ -140,3 +174,33 @@ class Computing:
             self.threads,
             self.trust_remote_code,
         )
+
+
+def executor(
+    count: int | None, shard: str | None, ray: str | None, settings: "Settings", *, always: bool = False
+) -> "Execute | None":
+    """What computes the results of a command; None computes them in this process, unless `always`.
+
+    Raises:
+        TaskError: the shard or the address is not valid.
+    """
+    from distractor.execution.here import Here
+    from distractor.execution.ray_cluster import RayCluster
+    from distractor.execution.shards import Shard, ShardExecutor
+    from distractor.execution.workers import workers
+
+    if ray is not None and (shard is not None or count is not None):
+        raise TaskError("--ray computes on its cluster; leave out --workers and --shard")
+    found: Execute | None
+    if ray is not None:
+        found = RayCluster(ray, _warn)
+    else:
+        found = workers(count, settings, _warn, stop_at_first=not always, always=always)
+        found = Here(_warn) if always and found is None else found
+    return found if shard is None else ShardExecutor(Shard.parse(shard), found)
+
+
+def _warn(line: str) -> None:
+    from distractor.command_line.terminal import say
+
+    say(line, err=True)

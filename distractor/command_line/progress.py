@@ -7,9 +7,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from distractor.command_line.registration import is_inner
 from distractor.errors import DistractorError
 from distractor.names import printable
 from distractor.numbers import counted, duration, number, shortened
+from distractor.scoring.requests import end_of_computing
 from distractor.work import Clock, Event, Step, Work, follow, stage
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Shown:
 
     def stage(self, what: str) -> None:
         """All steps are done, and another stage begins."""
+        if what == FINAL_STAGE:
+            end_of_computing()
         stage(what)
 
     def log_to(self, folder: "RunFolder") -> None:
@@ -47,14 +51,16 @@ def show_progress(
     """Show the progress of a command's steps while the block runs, from `QUICK` seconds on.
 
     On a terminal, stderr shows a bar that disappears at the end; otherwise lines without control characters. `progress.log`
-    in the run's folder gets the lines, too. A damaged model has no steps; the run itself says what is wrong with it.
+    in the run's folder gets the lines, too. If another command runs this one, only the log gets them. A damaged model has no
+    steps; the run itself says what is wrong with it.
     """
     steps: list[Step] = []
     with suppress(DistractorError):
         steps = list(list_steps())
     with ExitStack() as stack:
-        shows: list[Show] = [stack.enter_context(_bar())] if _is_terminal() else []
-        lines = ProgressLines([] if shows else [_print], noun=noun)
+        is_quiet = is_inner()
+        shows: list[Show] = [stack.enter_context(_bar())] if _is_terminal() and not is_quiet else []
+        lines = ProgressLines([] if shows or is_quiet else [_print], noun=noun)
         shows.append(lines)
         shown = Shown(lines)
         if folder is not None:

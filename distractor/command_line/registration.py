@@ -14,6 +14,7 @@ from typer.core import TyperGroup, TyperOption
 from distractor.command_line.terminal import print_error, say
 from distractor.errors import DistractorError
 from distractor.progress import count_run
+from distractor.scoring.requests import PartDone
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 P = ParamSpec("P")
@@ -30,6 +31,11 @@ def inner_commands() -> Iterator[None]:
         yield
     finally:
         _is_inner.reset(token)
+
+
+def is_inner() -> bool:
+    """Whether another command runs this one."""
+    return _is_inner.get()
 
 
 def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -51,7 +57,7 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
             del values["help_all"]
             for group, options in groups.items():
                 values[group] = options(**{field.name: values.pop(field.name) for field in fields(options)})
-            if _is_inner.get():
+            if is_inner():
                 return function(**values)  # type: ignore[call-arg]
             try:
                 with count_run() as counter:
@@ -59,6 +65,9 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
                 for sentence in counter.sentences:
                     say(sentence, err=True)
                 return result
+            except PartDone as done:
+                say(str(done), err=True)
+                raise typer.Exit(0) from done
             except (DistractorError, OSError, MemoryError, RecursionError) as error:
                 print_error(error)
                 raise typer.Exit(2) from error

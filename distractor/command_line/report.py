@@ -1,6 +1,7 @@
 """`distractor report`: writes the pages of runs again from stored results, and an index of many runs."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,10 +43,7 @@ def report(
 
     Start it where the commands were started. A page is refused (exit status 2) if a number would change.
     """
-    from distractor.files import write_text
     from distractor.runs.index.found import UNFINISHED, find_runs, is_run
-    from distractor.runs.index.page import index_page
-    from distractor.runs.page.render import render_page
 
     for folder in folders:
         if not folder.is_dir():
@@ -69,10 +67,19 @@ def report(
                 print_error(error)
     if not is_alone:
         home = out or Path(os.path.relpath(os.path.commonpath([folder.resolve() for folder in folders])))
-        write_text(home / INDEX, render_page(index_page(runs, home.resolve(), _rows())))
-        say(str(home / INDEX))
+        say(str(write_index(runs, home)))
     if has_failed:
         raise typer.Exit(2)
+
+
+def write_index(runs: "Sequence[FoundRun]", home: Path) -> Path:
+    """Write index.html over runs in the folder `home`, and give its path."""
+    from distractor.files import write_text
+    from distractor.runs.index.page import index_page
+    from distractor.runs.page.render import render_page
+
+    write_text(home / INDEX, render_page(index_page(runs, home.resolve(), _rows())))
+    return home / INDEX
 
 
 def _write_pages(run: "FoundRun", store: Path | None) -> list[Path]:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from distractor.command_line.terminal import say
@@ -11,22 +12,41 @@ from distractor.command_line.terminal import say
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from distractor.command_line.options import Computing
     from distractor.models.source import Source
     from distractor.runs.folder import RunFolder
     from distractor.scoring.settings import Settings
-    from distractor.scoring.store import Store
     from distractor.text.task import Task
     from distractor.work import Step
 
 
 @contextmanager
-def run_folder(store: "Store", out: Path | None, name: str, manifest: dict[str, Any]) -> "Iterator[RunFolder]":
-    """Open the folder of a run, and delete what killed runs left in `store`."""
-    from distractor.runs.folder import open_run
+def run_folder(computing: "Computing", out: Path | None, name: str, manifest: dict[str, Any]) -> "Iterator[RunFolder]":
+    """Open the folder of a run, delete what killed runs left in the store, and choose where results are computed.
 
-    store.delete_stale_files()
-    with open_run(out, name, manifest) as folder:
-        yield folder
+    A shard writes nothing but results in the store, so its folder is a temporary one.
+    """
+    from distractor.runs.folder import RunFolder, open_run
+    from distractor.scoring.requests import executing
+    from distractor.scoring.store import Store
+
+    Store(computing.store).delete_stale_files()
+    with ExitStack() as stack:
+        stack.enter_context(executing(computing.executor()))
+        if computing.shard:
+            yield RunFolder(Path(stack.enter_context(TemporaryDirectory())))
+        else:
+            yield stack.enter_context(open_run(out, name, manifest))
+
+
+def print_script(words: Sequence[str], count: int, rounds: int) -> None:
+    """Print the script that submits a command to Slurm, without its own option `--sbatch`."""
+    from distractor.execution.slurm import script
+
+    kept = list(words)
+    for place in [k for k, word in enumerate(kept) if word.partition("=")[0] == "--sbatch"][::-1]:
+        del kept[place : place + (1 if "=" in kept[place] else 2)]
+    say(script(kept, count, rounds).rstrip())
 
 
 def print_tables(tables: "Iterable[RenderableType]", folder: Path, figures: Mapping[str, Any]) -> None:

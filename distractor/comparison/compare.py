@@ -26,13 +26,14 @@ from distractor.models.same_weights import same_weights
 from distractor.models.source import Source
 from distractor.probing.cells import EFFECTS, groups_of, kind_of, labels
 from distractor.probing.probe_results import ProbeResults
-from distractor.probing.read_probes import check_request, read_probes
+from distractor.probing.read_probes import check_request, read_probes, read_requests
 from distractor.probing.readings import FOREIGN_SITES
 from distractor.probing.screening import Screening, SharedScreening
 from distractor.probing.steps import knockout_steps, reading_steps
 from distractor.probing.strengths import PAIR, Strength, estimated_strength, first_half, patching_pair
 from distractor.published.curves import Published
 from distractor.scoring.prompt_tokens import CountTokens, estimate_tokens
+from distractor.scoring.requests import compute_first
 from distractor.scoring.settings import Settings
 from distractor.scoring.steps import score_steps
 from distractor.scoring.store import Store
@@ -188,12 +189,18 @@ def _probed(result: ComparisonResult, probes: "Mapping[str, Probe]", store: Stor
     own = own_kinds(probes)
     probe_results: list[ProbeResults | None] = []
     refused: dict[tuple[str, str], str] = {}
+    of_model = [_with_screening(own, model, screened) for model in range(len(sources))]
+    requests = [
+        read_requests(result.task, [source], read, result.settings, forgive=forgive, measure_strengths=True)[0]
+        for source, read in zip(sources, of_model, strict=True)
+    ]
+    compute_first(requests, store)
     for model, scores in enumerate(result.scores):
         try:
             read = read_probes(
                 result.task,
                 [scores],
-                _with_screening(own, model, screened),
+                of_model[model],
                 store=store,
                 settings=result.settings,
                 forgive=forgive,
@@ -296,9 +303,7 @@ def _with_sites(result: ComparisonResult, pair: Pair, probes: "Mapping[str, Prob
         depths = {c.value: depth_correlation(*ablations, {"condition": c.value}) for c in PAIR}
         pair = replace(pair, depths=depths)
     both_ways = [way for a, b in matched for way in ((a, b), (b, a))]
-    moved = [
-        move for a, b in both_ways for move in transfers(result, a, b, match, own_kinds(probes)["ablation"], store)
-    ]
+    moved = transfers(result, both_ways, match, own_kinds(probes)["ablation"], store)
     return replace(pair, transfers=tuple(moved))
 
 

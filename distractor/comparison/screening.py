@@ -18,9 +18,10 @@ from distractor.models.same_weights import owner, same_weights
 from distractor.models.source import Source
 from distractor.probing.cells import labels
 from distractor.probing.read_probes import variants_of
-from distractor.probing.readings import Reader, Reading
+from distractor.probing.readings import Reading, ReadingsRequest
 from distractor.probing.screening import Screening, SharedScreening
 from distractor.probing.steps import count_sites
+from distractor.scoring.requests import compute_first
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.text.task import Task
@@ -101,7 +102,9 @@ def _shared(
 ) -> SharedScreening:
     """The sites of one probe that are measured in some models."""
     estimating = variants_of(task, {ESTIMATES + name: probe.screened(SharedScreening())})
-    readings = [_read(Reader(task, source, store, settings), estimating) for source in sources]
+    requests = [ReadingsRequest(task, source, settings, tuple(estimating.items())) for source in sources]
+    compute_first(requests, store)
+    readings = [request.compute(store) for request in requests]
     sites = labels(readings[0][0].data, "component")
     views = [np.concatenate([_estimates(reading) for reading in of_model]) for of_model in readings]
     differences = [of_model - views[0] for of_model in views[1:]]
@@ -113,10 +116,6 @@ def _shared(
     named = list(dict.fromkeys([*named, *picked.largest]))
     sampled = [k for k in picked.sampled if k not in named]
     return SharedScreening(named=tuple(sites[k] for k in named), sampled=tuple(sites[k] for k in sampled))
-
-
-def _read(reader: Reader, probes: "Mapping[str, Probe]") -> list[Reading]:
-    return [reader.read(probe, name) for name, probe in probes.items()]
 
 
 def _estimates(reading: Reading) -> Float[ndarray, "view site"]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distractor.errors import DistractorError, ModelError, StoreError, TaskError, nearest
@@ -11,6 +12,7 @@ from distractor.probing.cells import groups_of, labels
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.readings import CHOSEN_SITES, Reader, Reading
 from distractor.probing.strengths import Strength, choose, first_half, held_out, patching_pair, strength
+from distractor.scoring.requests import compute_first
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import Scores
@@ -40,33 +42,79 @@ def read_probes(
     The strength of sites is measured together with that of up to `random_sets` random sets.
     """
     scores = sorted(scores, key=lambda one: (one.source.n_params or 0, one.source.seed or 0))
-    knockout = knockout_of(task, [one.source for one in scores], probes, measure_strengths)
-    variants = variants_of(task, probes)
-    readings: dict[str, list[Reading]] = {name: [] for name in variants}
+    sources = [one.source for one in scores]
+    requests = read_requests(
+        task, sources, probes, settings, forgive=forgive, measure_strengths=measure_strengths, random_sets=random_sets
+    )
+    compute_first(requests, store)
+    readings: dict[str, list[Reading]] = {name: [] for name in variants_of(task, probes)}
     refused: dict[tuple[str, str], str] = {}
     strengths: list[Strength] = []
-    for one in scores:
-        reader = Reader(task, one.source, store, settings)
-        for name, probe in variants.items():
-            try:
-                readings[name].append(reader.read(probe, name))
-            except DistractorError as error:
-                if not forgive or isinstance(error, StoreError):
-                    raise
-                refused[name, one.source.name] = str(error)
-        if knockout is not None:
-            of_model = {
-                name: reading
-                for name, of_probe in readings.items()
-                for reading in of_probe
-                if reading.source.name == one.source.name
-            }
-            strengths += _strengths(of_model, knockout, probes[knockout], reader, random_sets)
-            skip(one.source.name, CHOSEN_SITES)
+    for request in requests:
+        of_model = request.compute(store)
+        for name, reading in of_model.readings.items():
+            readings[name].append(reading)
+        refused |= {(name, request.source.name): why for name, why in of_model.refused.items()}
+        strengths += of_model.strengths
     complete = {name: tuple(of_probe) for name, of_probe in readings.items() if of_probe}
     if not complete:
         raise ModelError("no probe could be read: " + "; ".join(dict.fromkeys(refused.values())))
     return ProbeResults(task, settings, tuple(scores), complete, refused, tuple(strengths))
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReadings:
+    """What probes read in one model: readings and refusals by name, and the strength of the chosen sites, if measured."""
+
+    readings: "Mapping[str, Reading]"
+    refused: Mapping[str, str]
+    strengths: "Sequence[Strength]"
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """The readings of one model, as in `read_probes`. `knockout` names the probe that measures strengths, if any."""
+
+    task: Task
+    source: Source
+    settings: Settings
+    probes: "Mapping[str, Probe]"
+    forgive: bool
+    knockout: str | None
+    random_sets: int
+
+    def compute(self, store: Store) -> ModelReadings:
+        """Read the probes, and measure the strength of each task's sites."""
+        reader = Reader(self.task, self.source, store, self.settings)
+        readings: dict[str, Reading] = {}
+        refused: dict[str, str] = {}
+        for name, probe in variants_of(self.task, self.probes).items():
+            try:
+                readings[name] = reader.read(probe, name, keep_refusal=self.forgive)
+            except DistractorError as error:
+                if not self.forgive or isinstance(error, StoreError):
+                    raise
+                refused[name] = str(error)
+        strengths: list[Strength] = []
+        if self.knockout is not None:
+            strengths = _strengths(readings, self.knockout, self.probes[self.knockout], reader, self.random_sets)
+            skip(self.source.name, CHOSEN_SITES)
+        return ModelReadings(readings, refused, strengths)
+
+
+def read_requests(
+    task: Task,
+    sources: Sequence[Source],
+    probes: "Mapping[str, Probe]",
+    settings: Settings,
+    *,
+    forgive: bool = False,
+    measure_strengths: bool | None = None,
+    random_sets: int = 0,
+) -> list[ReadRequest]:
+    """What `read_probes` computes, by model."""
+    knockout = knockout_of(task, sources, probes, measure_strengths)
+    return [ReadRequest(task, source, settings, dict(probes), forgive, knockout, random_sets) for source in sources]
 
 
 def check_request(

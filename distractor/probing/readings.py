@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from distractor.errors import SingleTokenError
+from distractor.errors import EncodeError, ModelError, ProbeError, SingleTokenError
 from distractor.models.source import Source
 from distractor.scoring.keys import cell_key
 from distractor.scoring.lazy_model import LazyModel
@@ -17,7 +17,8 @@ from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
 from distractor.text.user_file import code_hash
-from distractor.work import expect_tokens
+from distractor.version import __version__
+from distractor.work import expect_tokens, skip
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,9 +79,19 @@ def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) ->
     return {**cell_key(probe.posed(task), source, settings), "reading": READING, "probe": probe_identity(probe)}
 
 
-def read_probe(task: Task, source: Source, probe: "Probe", store: Store, settings: Settings, name: str) -> Reading:
-    """A probe's reading in a model, computed only if the store lacks it. Raises as `Reader.read`."""
-    return Reader(task, source, store, settings).read(probe, name)
+@dataclass(frozen=True)
+class ReadingsRequest:
+    """The readings of some probes in one model. Each probe follows its name in progress."""
+
+    task: Task
+    source: Source
+    settings: Settings
+    probes: "tuple[tuple[str, Probe], ...]"
+
+    def compute(self, store: Store) -> list[Reading]:
+        """Read the probes that are not stored. Raises as `Reader.read`."""
+        reader = Reader(self.task, self.source, store, self.settings)
+        return [reader.read(probe, name) for name, probe in self.probes]
 
 
 IMPOSSIBLE = "impossible"
@@ -90,8 +101,11 @@ IMPOSSIBLE = "impossible"
 class Reader(LazyModel):
     """Reads one model with several probes. It loads the model once, and only if the store lacks a reading."""
 
-    def read(self, probe: "Probe", name: str) -> Reading:
+    def read(self, probe: "Probe", name: str, *, keep_refusal: bool = False) -> Reading:
         """A probe's reading, computed only if the store lacks it. `name` is its name in progress.
+
+        With `keep_refusal`, the store also keeps that the probe does not work in this model, so that the model need not be
+        loaded to find it out again.
 
         Raises:
             ModelError, EncodeError, StoreError: as in `sweep`; or the probe does not work in this model.
@@ -99,10 +113,32 @@ class Reader(LazyModel):
             ProbeError: the reading lacks labels or attributes.
         """
         key = probe_key(self.task, self.source, probe, self.settings)
+        if not keep_refusal:
+            return self._read(key, probe, name)
+        refusal = {**key, "refused_by": __version__}
+        if self.store.has(refusal):
+            skip(self.source.name, name)
+            raise ModelError(self.store.get(refusal).facts["reason"])
+        try:
+            return self._read(key, probe, name)
+        except SingleTokenError:
+            raise
+        except (ModelError, EncodeError, ProbeError) as error:
+            self.store.save(refusal, self._refusal(str(error)))
+            raise
+
+    def _read(self, key: Key, probe: "Probe", name: str) -> Reading:
         cell = self.cell(key, partial(self._measure, probe), name)
         if IMPOSSIBLE in cell.facts:
             raise SingleTokenError(cell.facts[IMPOSSIBLE])
         return Reading(replace(self.source, n_params=cell.facts["n_params"]), cell)
+
+    def _refusal(self, reason: str) -> Cell:
+        """The stored form of a probe's refusal to read this model."""
+        import pyarrow as pa
+
+        facts = {"reason": reason, "task": self.task.name, "model": self.source.name}
+        return Cell(pa.table({"reason": [reason]}), facts)
 
     def _measure(self, probe: "Probe") -> Cell:
         import pyarrow as pa

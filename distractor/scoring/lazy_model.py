@@ -1,13 +1,15 @@
 """A task on a model: loads the model and encodes the task only if the store lacks a result."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from distractor.models.source import Source
 from distractor.scoring.half_precision import HALF, half_precision_record
-from distractor.scoring.settings import Settings, load_model
+from distractor.scoring.settings import Settings, cpu_threads, load_model
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
 from distractor.work import computing, loading, working_on
@@ -17,15 +19,30 @@ if TYPE_CHECKING:
     from distractor.scoring.encode import Encoding
 
 
+Encodings = dict[tuple[Any, ...], "Encoding"]
+
+_kept: "ContextVar[Encodings | None]" = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keeping_encodings() -> Iterator[None]:
+    """Keep how tasks are encoded in this block: models with the same tokenizer share it."""
+    outer = _kept.get()
+    token = _kept.set({} if outer is None else outer)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 @dataclass(frozen=True, eq=False)
 class LazyModel:
-    """A task and a model that is loaded at first use. Models with the same tokenizer can share `encodings`."""
+    """A task and a model that is loaded at first use."""
 
     task: Task
     source: Source
     store: Store
     settings: Settings
-    encodings: "dict[tuple[Any, ...], Encoding]" = field(default_factory=dict)
 
     @cached_property
     def model(self) -> "Model":
@@ -39,10 +56,14 @@ class LazyModel:
 
         model = self.model
         template = str(getattr(model.tokenizer, "chat_template", None))
-        key = (model.tokenizer.backend_tokenizer.to_str(), model.bos, model.context, model.vocab, template)
-        if key not in self.encodings:
-            self.encodings[key] = encode(self.task, model)
-        return self.encodings[key]
+        tokenizer = model.tokenizer.backend_tokenizer.to_str()
+        key = self.task.fingerprint(), tokenizer, model.bos, model.context, model.vocab, template
+        kept = _kept.get()
+        if kept is None:
+            return encode(self.task, model)
+        if key not in kept:
+            kept[key] = encode(self.task, model)
+        return kept[key]
 
     @cached_property
     def half_precision(self) -> "dict[str, Any] | None":
@@ -61,7 +82,8 @@ class LazyModel:
 
         def compute_named() -> Cell:
             computing()
-            cell = compute()
+            with cpu_threads(self.source, self.settings):
+                cell = compute()
             return Cell(cell.table, {**cell.facts, "task": self.task.name, "model": self.source.name})
 
         with working_on(self.source.name, what):

@@ -1,11 +1,15 @@
 """Settings for running models (device, dtype, batch size, BOS, threads), and loading a model with them."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from distractor.errors import ModelError
 from distractor.models.device import pick_device
+from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 
 if TYPE_CHECKING:
@@ -21,9 +25,9 @@ class Settings:
     `device` is a torch device or `auto`; `device_map` spreads a model over several. `dtype` is the type of weights and
     activations. `batch_size` None adapts to the length of the prompts. `bos` says whether prompts begin with the BOS
     token; None follows the tokenizer. `self_check` compares each model with plain transformers first, except the embedded
-    models. `threads` None leaves the number of CPU threads to torch. `trust_remote_code` runs Python files of a model folder
-    that its configuration names. `mixed_families` allows one verdict on models of different architectures or tokenizers; it
-    changes no score.
+    models. `threads` None depends on the size of the model (`threads_of`). `trust_remote_code` runs Python files of a
+    model folder that its configuration names. `mixed_families` allows one verdict on models of different architectures or
+    tokenizers; it changes no score.
     """
 
     device: str = "auto"
@@ -39,7 +43,7 @@ class Settings:
     def __post_init__(self) -> None:
         most = max(MOST_THREADS, os.cpu_count() or 1)
         if self.threads is not None and not 1 <= self.threads <= most:
-            raise ModelError(f"asked for {self.threads} threads; use 1 to {most}, or leave the number to torch")
+            raise ModelError(f"asked for {self.threads} threads; use 1 to {most}, or leave out --threads")
         if self.batch_size is not None and self.batch_size < 1:
             raise ModelError(f"asked for batches of {self.batch_size} prompts; use 1 or more")
 
@@ -50,23 +54,77 @@ class Settings:
         return {"device": pick_device(self.device), "dtype": self.dtype, **changed}
 
 
+THREADS = ((20_000_000, 1), (200_000_000, 4), (2_000_000_000, 16))
+"""(parameters, CPU threads): models with at most so many parameters use so many threads. More do not make them faster."""
+
+_kept: "ContextVar[dict[tuple[Source, Settings], Model] | None]" = ContextVar("kept", default=None)
+
+
+def count_processors() -> int:
+    """The number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of(source: Source, settings: Settings) -> int:
+    """The number of CPU threads for a model, at most one for each processor.
+
+    The last bits of sums depend on it. So it depends on the model, and not on what else runs on the machine.
+    """
+    processors = count_processors()
+    if settings.threads is not None:
+        return settings.threads
+    try:
+        n_params = parameters_of(source)
+    except ModelError:  # loading the model says what is wrong
+        return processors
+    return min(processors, next((threads for most, threads in THREADS if n_params <= most), processors))
+
+
+@contextmanager
+def cpu_threads(source: Source, settings: Settings) -> Iterator[None]:
+    """Use the number of CPU threads for a model (`threads_of`) in this block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads_of(source, settings))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def keeping_model() -> Iterator[None]:
+    """Keep the model that was loaded last in this block, for further results of the same model."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def load_model(source: Source, settings: Settings) -> "Model":
-    """Load the model of a source."""
+    """Load the model of a source. See also `keeping_model`."""
     from distractor.models.load import load
 
-    if settings.threads is not None:
-        import torch
-
-        torch.set_num_threads(settings.threads)
-    return load(
-        source.folder,
-        name=source.name,
-        tokenizer=source.tokenizer,
-        adapter=source.adapter,
-        device=settings.device,
-        dtype=settings.dtype,
-        device_map=settings.device_map,
-        bos=settings.bos,
-        self_check=settings.self_check and not source.is_embedded,
-        trust_remote_code=settings.trust_remote_code,
-    )
+    kept = _kept.get()
+    if kept is not None and (source, settings) in kept:
+        return kept[source, settings]
+    if kept is not None:
+        kept.clear()
+    with cpu_threads(source, settings):
+        model = load(
+            source.folder,
+            name=source.name,
+            tokenizer=source.tokenizer,
+            adapter=source.adapter,
+            device=settings.device,
+            dtype=settings.dtype,
+            device_map=settings.device_map,
+            bos=settings.bos,
+            self_check=settings.self_check and not source.is_embedded,
+            trust_remote_code=settings.trust_remote_code,
+        )
+    if kept is not None:
+        kept[source, settings] = model
+    return model

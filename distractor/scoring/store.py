@@ -37,6 +37,11 @@ def only_stored() -> Iterator[None]:
         _only_stored.reset(token)
 
 
+def is_only_stored() -> bool:
+    """Whether nothing may be computed here."""
+    return _only_stored.get()
+
+
 @dataclass(frozen=True)
 class Cell:
     """A table of results with facts about them, such as the number of parameters."""
@@ -113,7 +118,7 @@ class Store:
             else:
                 record_cache_hit(cell.facts.get("passes", 0), self.path(key))
                 return cell
-        if _only_stored.get():
+        if is_only_stored():
             raise StoreError(
                 f"a result is missing or damaged in {self.folder} (--store names another folder), and only a model could "
                 "give it again"

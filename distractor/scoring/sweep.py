@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,14 +11,12 @@ from numpy import ndarray
 
 from distractor.models.source import Source
 from distractor.scoring.keys import cell_name, score_keys
-from distractor.scoring.lazy_model import LazyModel
+from distractor.scoring.lazy_model import LazyModel, keeping_encodings
+from distractor.scoring.requests import compute_first
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Cell, Store
 from distractor.text.format import Format
 from distractor.text.task import Condition, Task
-
-if TYPE_CHECKING:
-    from distractor.scoring.encode import Encoding
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +53,32 @@ def sweep(
         EncodeError: a model's tokenizer cannot encode the task.
         StoreError: results cannot be read or saved.
     """
-    encodings: dict[tuple[Any, ...], Encoding] = {}
-    asked = task.conditions if only is None else only
-    return [score_model(LazyModel(task, source, store, settings, encodings), asked) for source in sources]
+    requests = score_requests(task, sources, settings, only=only)
+    compute_first(requests, store)
+    with keeping_encodings():
+        return [request.compute(store) for request in requests]
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """The scores of a model on a task under some conditions."""
+
+    task: Task
+    source: Source
+    settings: Settings
+    conditions: tuple[Condition, ...]
+
+    def compute(self, store: Store) -> Scores:
+        """Score the model."""
+        return score_model(LazyModel(self.task, self.source, store, self.settings), self.conditions)
+
+
+def score_requests(
+    task: Task, sources: Iterable[Source], settings: Settings, *, only: Sequence[Condition] | None = None
+) -> list[ScoreRequest]:
+    """What `sweep` computes, by model."""
+    conditions = tuple(task.conditions if only is None else only)
+    return [ScoreRequest(task, source, settings, conditions) for source in sources]
 
 
 def score_model(lazy: LazyModel, conditions: Sequence[Condition]) -> Scores:

@@ -14,7 +14,7 @@ from distractor.scoring.keys import cell_name, score_keys
 from distractor.scoring.lazy_model import LazyModel
 from distractor.scoring.reply import read_answer
 from distractor.scoring.settings import Settings
-from distractor.scoring.store import Cell, Key
+from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Answer, Condition, Item, Task
 
 if TYPE_CHECKING:
@@ -90,6 +90,19 @@ def gap_conditions(task: Task) -> list[Condition]:
 def gap_name(task: Task, condition: Condition) -> str:
     """What progress calls the cell of the gaps after the reasoning."""
     return f"{cell_name(task, condition)} after the reasoning"
+
+
+@dataclass(frozen=True)
+class TextRequest:
+    """The texts of a model on a task, and the gaps after its reasoning."""
+
+    task: Task
+    source: Source
+    settings: Settings
+
+    def compute(self, store: Store) -> Replies:
+        """Generate the texts."""
+        return TextGenerator(self.task, self.source, store, self.settings).replies()
 
 
 class TextGenerator(LazyModel):

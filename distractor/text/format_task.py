@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from distractor.errors import TaskError
 from distractor.text.format import Format
@@ -42,13 +42,14 @@ def format_task(task: Task, form: Format, pool: Task | None = None) -> Task:
     has_layout = plain.layout and not (form.inline or form.chat)
     layout = rf"(?P<before>.*\n\n)?{plain.layout}" if has_layout else None
 
-    def with_shots(count: int) -> Task:
-        return format_task(task, replace(form, shots=count), pool)
+    again = partial(_format_again, task, form, pool)
+    bare = partial(again, scoring="rank", shots=0, limit=None)
+    return replace(plain, items=items, layout=layout, format=form, with_shots=again, bare=bare, with_options=None)
 
-    def bare() -> Task:
-        return format_task(task, replace(form, scoring="rank", shots=0, limit=None), pool)
 
-    return replace(plain, items=items, layout=layout, format=form, with_shots=with_shots, bare=bare, with_options=None)
+def _format_again(task: Task, form: Format, pool: Task, shots: int, **changes: Any) -> Task:
+    """The task in another format, with examples from the same pool."""
+    return format_task(task, replace(form, shots=shots, **changes), pool)
 
 
 def chat_turns(prompt: str) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from random import Random
+from typing import Any
 
 from distractor.errors import TaskError
 from distractor.text.format import Format
@@ -113,6 +114,16 @@ class Item:
 
 
 @dataclass(frozen=True)
+class _Known:
+    """A task as a function that returns it."""
+
+    task: "Task"
+
+    def __call__(self) -> "Task":
+        return self.task
+
+
+@dataclass(frozen=True)
 class Task:
     """A named list of items, in which every initial part is balanced over the answers.
 
@@ -163,6 +174,13 @@ class Task:
         (common, count), *_ = Counter(item.id for item in self.items).most_common(1)
         if count > 1:
             raise TaskError(f"task {self.name!r} has two items called {common!r}; give every item its own id")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What other processes get. Their tasks are formatted already, so `with_options` is not needed."""
+        state = {**self.__dict__, "with_options": None}
+        if self.cue_alone is not None:
+            state["cue_alone"] = _Known(self.cue_alone())
+        return state
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:

@@ -5,13 +5,13 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from distractor.errors import DistractorError, nearest
+from distractor.errors import DistractorError, TaskError, nearest
 
 IN_PYTHON = re.compile(r"(?P<path>.+\.py):(?P<name>\w+)")
 _hashes: dict[str, str] = {}  # the SHA-256 of each file that ran, by the name of its module
@@ -20,6 +20,18 @@ _hashes: dict[str, str] = {}  # the SHA-256 of each file that ran, by the name o
 def code_hash(module: str) -> str:
     """The hash of the user's file that ran as `module`; empty for any other module."""
     return _hashes.get(module, "")
+
+
+def files_that_ran() -> list[Path]:
+    """The users' files that ran in this process. Another process runs them again before it gets their objects."""
+    return [Path(file) for name in _hashes if (file := getattr(sys.modules.get(name), "__file__", None))]
+
+
+def run_again(files: Sequence[Path]) -> None:
+    """Run users' files that ran in another process. Raises TaskError, with the line, if one fails."""
+    for path in files:
+        with _importable_neighbours(path), _errors_with_line(path, TaskError):
+            _run(path)
 
 
 @contextmanager

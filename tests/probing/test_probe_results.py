@@ -13,7 +13,7 @@ import wired
 from distractor.models.source import Source
 from distractor.probing.probe_results import ProbeResults
 from distractor.probing.read_probes import measures_strengths, read_probes
-from distractor.probing.readings import Reading, probe_identity, probe_key, read_probe, stored
+from distractor.probing.readings import Reading, ReadingsRequest, probe_identity, probe_key, stored
 from distractor.probing.steps import reading_steps
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
@@ -114,7 +114,7 @@ def test_behaviour_is_the_mean_over_complete_items() -> None:
 
 def test_a_reading_is_stored_under_its_probe_and_holds_a_row_for_each_value(tmp_path: Path) -> None:
     task, source, store = wired.task(2), wired.source(tmp_path, "one"), Store(tmp_path / "cells")
-    reading = read_probe(task, source, Ablation(), store, CPU, "ablation")
+    reading = ReadingsRequest(task, source, CPU, (("ablation", Ablation()),)).compute(store)[0]
     assert store.has(probe_key(task, source, Ablation(), CPU))
     assert probe_identity(Ablation()) == repr(Ablation())
     table = reading.table.to_pandas()

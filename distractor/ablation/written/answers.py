@@ -19,9 +19,10 @@ from distractor.errors import ScalingError
 from distractor.models.source import Source
 from distractor.published.curves import Published
 from distractor.scoring.behaviour import SAME_SIZE_AND_SEED, TaskResult, refuse_several_steps
+from distractor.scoring.requests import compute_first
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
-from distractor.scoring.written_answers import ANOTHER, OTHER_REASONING, Replies, TextGenerator
+from distractor.scoring.written_answers import ANOTHER, OTHER_REASONING, Replies, TextRequest
 from distractor.statistics.curve import MIN_SIZES
 from distractor.statistics.group_values import count_items, group_values
 from distractor.statistics.intervals import MIN_SEEDS, Mean, known_interval_of_models, known_mean_interval
@@ -218,7 +219,9 @@ def ablate_written(
             f"the prompts of {task.name} have the format {task.format.scoring}, in which models write nothing; use ablate"
         )
     refuse_several_steps(sources)
-    replies = [TextGenerator(task, source, store, settings).replies() for source in sources]
+    requests = [TextRequest(task, source, settings) for source in sources]
+    compute_first(requests, store)
+    replies = [request.compute(store) for request in requests]
     replies.sort(key=lambda each: (each.source.n_params or 0, each.source.seed or 0))
     bare = bare_accuracy(task, [each.source for each in replies], store, settings)
     result = WrittenResult(task, settings, tuple(replies), bare, tuple(published))

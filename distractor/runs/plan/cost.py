@@ -7,7 +7,7 @@ from functools import cached_property
 
 from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
-from distractor.numbers import counted, duration, flop
+from distractor.numbers import counted, duration, flop, gigabytes
 from distractor.runs.plan.memory import MemoryNeed, memory_of
 from distractor.runs.plan.speed import Speed, measure_speed
 from distractor.scoring.settings import Settings
@@ -84,10 +84,10 @@ class Cost:
         lines.append(f"most:      {self.costliest}")
         if self.memory is not None:
             weights, activations, free = (
-                _gigabytes(size) for size in (self.memory.weights, self.memory.activations, self.memory.free)
+                gigabytes(size) for size in (self.memory.weights, self.memory.activations, self.memory.free)
             )
             lines.append(
-                f"memory:    about {_gigabytes(self.memory.needed)} ({self.memory.model}: weights {weights}, activations "
+                f"memory:    about {gigabytes(self.memory.needed)} ({self.memory.model}: weights {weights}, activations "
                 f"{activations}); {free} are free"
             )
             if not self.memory.fits:
@@ -159,7 +159,3 @@ def _figure_seconds() -> float:
     started = time.perf_counter()
     draw()
     return time.perf_counter() - started
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB" if size < 1e11 else f"{size / 1e9:,.0f} GB"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 from distractor.progress import count_run
-from distractor.scoring.settings import Settings, load_model
+from distractor.scoring.settings import Settings, cpu_threads, load_model
 from distractor.text.task import Condition, Task
 from distractor.work import SMALL, Kind, Step
 
@@ -98,7 +98,11 @@ def measure_speed(task: Task, sources: Sequence[Source], kinds: Sequence[Kind], 
         return Speed((), _matrix_speed(torch), started[0])
     with count_run():  # these passes belong to no result
         chosen = dict.fromkeys([here[0], here[-1]])
-        return Speed(tuple(_measure(task, source, kinds, settings) for source in chosen), started=started[0])
+        models = []
+        for source in chosen:
+            with cpu_threads(source, settings):
+                models.append(_measure(task, source, kinds, settings))
+        return Speed(tuple(models), started=started[0])
 
 
 def _measure(task: Task, source: Source, kinds: Sequence[Kind], settings: Settings) -> MeasuredModel:

@@ -1,0 +1,211 @@
+"""`distractor study`: many tasks, models, formats and commands from one file."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from distractor.command_line import ablate, attribute, compare
+from distractor.command_line import options as opt
+from distractor.command_line.progress import show_progress
+from distractor.command_line.registration import command, inner_commands
+from distractor.command_line.running import print_script
+from distractor.command_line.terminal import say
+from distractor.errors import StoreError, TaskError, nearest
+
+if TYPE_CHECKING:
+    from distractor.study.rounds import Progress
+    from distractor.study.study_file import Study, StudyRun
+    from distractor.work import Step
+
+app = typer.Typer()
+IDENTITY = "study.json"
+ROUNDS = {"ablate": ablate.ROUNDS, "attribute": attribute.ROUNDS, "compare": compare.ROUNDS}
+
+
+@command(
+    app,
+    "distractor study study.toml",
+    "distractor study study.toml --plan",
+    "distractor study study.toml --sbatch 16 > submit.sh",
+)
+def study(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The study's file (docs/cluster.md).")],
+    plan: opt.Plan = False,
+    workers: opt.WorkerCount = None,
+    shard: opt.Shard = None,
+    ray: opt.RayAddress = None,
+    sbatch: opt.ShardCount = None,
+    store: Annotated[
+        Path, opt.hidden_option(opt.OUTPUT, "Folder of the stored results that runs share.", metavar="DIR")
+    ] = (opt.CELLS),
+    offline: opt.Offline = False,
+    out: Annotated[
+        Path | None, opt.option(opt.OUTPUT, "Folder of all runs. Default: runs/<name of the file>.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Run each command of a study on each task, format and seed; load each model once a round. Ends with an index.
+
+    Run it again after an interruption: what is stored is not computed again.
+    """
+    from distractor.scoring.requests import PartDone
+    from distractor.scoring.store import Store
+    from distractor.study.rounds import carry_out
+    from distractor.study.study_file import read_study
+
+    content = read_study(file)
+    _check_options(file, content)
+    if sbatch:
+        rounds = max(ROUNDS[name] for name in content.commands)
+        print_script(["distractor", *sys.argv[1:]], sbatch, rounds)
+        return
+    home = out or Path("runs") / file.stem
+    execute, here = _executors(content, workers, shard, ray)
+    if plan:
+        _print_plan(content, here, store, offline=offline)
+        return
+    _claim(home, content)
+    runs = _with_folders(content, home, store, offline=offline)
+
+    @contextmanager
+    def following(steps: "Sequence[Step]") -> Iterator[None]:
+        with show_progress(lambda: steps):
+            yield
+
+    progress = carry_out(runs, start, here, execute, Store(store), following)
+    if shard:
+        raise PartDone(f"Shard {shard} is done, and no result is missing. Run the study without --shard for its pages.")
+    _print_results(progress, home)
+    if progress.failed:
+        raise typer.Exit(2)
+
+
+def _executors(content: "Study", workers: int | None, shard: str | None, ray: str | None) -> "tuple[Any, Any]":
+    """What computes results, and what runs commands."""
+    from distractor.scoring.settings import Settings
+
+    options = {**content.options, **content.ablate}
+    settings = Settings(device=str(options.get("device", "auto")), device_map=options.get("device_map"))  # type: ignore[arg-type]
+    here = opt.executor(workers, None, None, Settings(device="cpu"), always=True)
+    return opt.executor(workers, shard, ray, settings, always=True), here
+
+
+def start(words: Sequence[str]) -> None:
+    """Run the words of a command in this process, quietly. Raises DistractorError as the command does."""
+    from typer.main import get_command
+
+    from distractor.command_line.main import app as every
+
+    argv = sys.argv
+    sys.argv = ["distractor", *words]
+    try:
+        with inner_commands(), redirect_stdout(io.StringIO()):
+            get_command(every).main(list(words), prog_name="distractor")
+    except SystemExit as end:
+        if end.code:
+            raise TaskError(f"the command was refused: distractor {' '.join(words)}") from end
+    finally:
+        sys.argv = argv
+
+
+def _with_folders(content: "Study", home: Path, store: Path, *, offline: bool) -> "list[StudyRun]":
+    """The runs, each with the words that name its folder and the store."""
+    from distractor.study.study_file import StudyRun, runs_of
+
+    more = ("--store", str(store), *(["--offline"] if offline else []))
+    return [StudyRun(run.name, (*run.words, "--out", str(home / run.name), *more)) for run in runs_of(content)]
+
+
+def _check_options(file: Path, content: "Study") -> None:
+    """Check that each option of the study is one of its command. Raises TaskError, which names the key."""
+    from typer.main import get_command
+
+    from distractor.command_line.main import app as every
+    from distractor.study.study_file import option_keys
+
+    commands: Any = get_command(every)
+    for key, name, option in option_keys(content):
+        known = {
+            opt.lstrip("-").replace("-", "_")
+            for parameter in commands.commands[name].params
+            for opt in (*parameter.opts, *parameter.secondary_opts)
+            if opt.startswith("--")
+        } - {"help", "help_all", "plan", "json", "out", "store", "task", "models", "items"}
+        if option.replace("-", "_") not in known:
+            raise TaskError(f"{file}: {key}: {name} has no such option: {nearest(option, sorted(known))}")
+
+
+def _claim(home: Path, content: "Study") -> None:
+    """Make the folder of a study. Raises StoreError if it holds another one."""
+    from distractor.files import write_text
+    from distractor.study.study_file import option_values
+
+    path, identity = home / IDENTITY, json.dumps(option_values(content), indent=1, sort_keys=True) + "\n"
+    try:
+        known = path.read_text(encoding="utf-8") if path.exists() else None
+        is_used = known is None and home.exists() and any(home.iterdir())
+    except OSError as error:
+        raise StoreError(f"{home} cannot be read ({error.strerror}); choose another folder with --out") from error
+    if is_used or known not in (None, identity):
+        what = "other files" if is_used else "another study"
+        raise StoreError(f"{home} holds {what}; choose another folder with --out, or remove it")
+    write_text(path, identity)
+
+
+def _print_plan(content: "Study", here: Any, store: Path, *, offline: bool) -> None:
+    """Print the units of a study with their time and memory."""
+    import tempfile
+
+    from distractor.numbers import counted, duration, gigabytes
+    from distractor.runs.tables import console, plain_table
+    from distractor.scoring.store import Store
+    from distractor.study.plan import plan
+    from distractor.study.rounds import Progress, advance
+
+    progress = Progress()
+    with tempfile.TemporaryDirectory() as home:
+        runs = _with_folders(content, Path(home), store, offline=offline)
+        needed = advance(runs, start, here, Store(store), progress, writes=False)
+    for run, error in progress.failed.items():
+        say(f"{run.name} would fail: {error}", err=True)
+    found = plan(needed, len(runs), getattr(here, "count", 1), getattr(here, "fit", lambda units: len(units) < 2))
+    table = plain_table("model", "results", "time", "memory")
+    for each in found.units:
+        table.add_row(each.name, str(each.results), duration(each.seconds), gigabytes(each.unit.memory))
+    if found.units:
+        console().print(table)
+    say(f"runs:      {len(runs)}, of which {len(progress.finished)} need no model")
+    say(f"units:     {counted(len(found.units), 'model')}; results that are stored are not counted")
+    processes = f"{found.workers} processes" if found.workers > 1 else "one process"
+    say(f"time:      about {duration(found.seconds)} with {processes}")
+    say(f"memory:    at most {gigabytes(found.memory)} a process, {gigabytes(found.memory * found.workers)} in all")
+    if progress.failed:
+        raise typer.Exit(2)
+
+
+def _print_results(progress: "Progress", home: Path) -> None:
+    """Print what failed, write the index over all runs, and print its path."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from distractor.command_line.report import write_index
+    from distractor.names import printable
+    from distractor.runs.index.found import find_runs
+    from distractor.runs.tables import console
+
+    if progress.failed:
+        table = Table(box=None, show_header=True, pad_edge=False, header_style="bold")
+        table.add_column("run", no_wrap=True)
+        table.add_column("why it failed", overflow="fold")
+        for run, error in progress.failed.items():
+            table.add_row(escape(run.name), escape(printable(str(error))))
+        console().print(table)
+    if progress.finished:
+        index = write_index(list(find_runs(home)), home)
+        say(f"{len(progress.finished)} of {len(progress.finished) + len(progress.failed)} runs: {index}")

@@ -1,0 +1,242 @@
+"""Computes units in processes on this machine: small models side by side, a large one alone, one on each GPU."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from threading import Thread
+from typing import Any
+
+from distractor.errors import ModelError
+from distractor.execution.attempt import LOST, Trouble, attempt
+from distractor.execution.retries import Attempts
+from distractor.execution.travel import received, to_send
+from distractor.execution.unit import Computable, units_of
+from distractor.models.device import pick_device
+from distractor.progress import record_counts
+from distractor.scoring.lazy_model import keeping_encodings
+from distractor.scoring.requests import Request, missing
+from distractor.scoring.settings import Settings, count_processors
+from distractor.scoring.store import Store
+from distractor.work import Work, present_work
+
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+PRELOADED = "distractor.execution.preload"
+MEMORY_SHARE = 0.8  # of the free memory
+WORTHWHILE = 2e11  # tokens × parameters; less is done before processes have started
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A process that computes units, one after the other.
+
+    `unit` is the present one, `gpu` the device that it uses. The process ends when `alive` is closed.
+    """
+
+    process: Any
+    connection: Connection
+    alive: Connection
+    gpu: int | None
+    unit: Computable | None = None
+
+    def end(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        self.alive.close()
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Computes requests in at most `count` processes, which together use at most `memory` bytes. `say` prints a line.
+
+    With `gpus`, each process uses one of them. `stop_at_first` gives up all units when one fails. With `if_worthwhile`,
+    requests that are faster in this process are left to it.
+    """
+
+    count: int
+    say: Callable[[str], None] = print
+    stop_at_first: bool = False
+    gpus: tuple[int, ...] = ()
+    memory: int | None = None
+    if_worthwhile: bool = False
+
+    def __call__(self, requests: Sequence[Request], store: Store) -> None:
+        """Compute requests. Raises `UnitsError`, after all other units."""
+        units = units_of(missing(requests, store))
+        if not units:
+            return
+        if not self.if_worthwhile or self._is_worthwhile(units):
+            self.run(units, store)
+
+    def run(self, units: Sequence[Computable], store: Store) -> dict[Computable, tuple[Any, ...]]:
+        """Compute units, and give what they return. Raises `UnitsError`, after all of them."""
+        pool = _Pool(self, list(units), store)
+        try:
+            pool.run()
+        finally:
+            pool.end()
+        pool.attempts.raise_failures(pool.values)
+        return pool.values
+
+    def _is_worthwhile(self, units: Sequence[Computable]) -> bool:
+        """Whether two units fit side by side, and take longer than it takes to start processes."""
+        names, left = {unit.name for unit in units}, (present_work() or Work(())).left
+        work = sum(step.work for step in left if step.model in names or not step.model)
+        return self.fit(units[-2:]) and len(units) > 1 and (bool(self.gpus) or work >= WORTHWHILE)
+
+    def fit(self, units: Sequence[Computable]) -> bool:
+        """Whether units can run side by side; a single one always can."""
+        if len(units) < 2:
+            return True
+        if len(units) > self.count:
+            return False
+        if self.gpus:
+            return len(units) <= len(self.gpus)
+        threads, memory = (sum(numbers) for numbers in zip(*((u.threads, u.memory) for u in units), strict=True))
+        return threads <= count_processors() and (self.memory is None or memory <= self.memory)
+
+
+def workers(
+    count: int | None,
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    stop_at_first: bool = True,
+    always: bool = False,
+) -> Workers | None:
+    """The executor of this machine for at most `count` models at a time; None computes one after the other, here.
+
+    None as `count`: as many as processors, memory and GPUs allow, if that is faster, or `always`.
+    """
+    if count == 1 or settings.device_map is not None:
+        return None
+    device = pick_device(settings.device)
+    gpus: tuple[int, ...] = ()
+    if device == "cuda":
+        import torch
+
+        gpus = tuple(range(torch.cuda.device_count()))
+    if count is None and (device.partition(":")[0] != "cpu" and len(gpus) < 2):
+        return None
+    most = count or (len(gpus) if gpus else count_processors())
+    return Workers(most, say, stop_at_first, gpus, _memory(), if_worthwhile=count is None and not always)
+
+
+def _memory() -> int:
+    """The bytes of memory that units may use together."""
+    import psutil
+
+    return round(MEMORY_SHARE * psutil.virtual_memory().available)
+
+
+class _Pool:
+    """The units that wait, and the processes."""
+
+    def __init__(self, workers: Workers, units: list[Computable], store: Store) -> None:
+        self.options, self.store, self.waiting = workers, store, units
+        self.workers: list[_Worker] = []
+        self.attempts = Attempts(workers.say)
+        self.context: Any = get_context(METHOD)
+        if METHOD == "forkserver":
+            self.context.set_forkserver_preload([PRELOADED])
+        self.work = present_work() or Work(())
+        self.steps = list(self.work.left)
+        self.values: dict[Computable, tuple[Any, ...]] = {}
+
+    def run(self) -> None:
+        """Compute all units."""
+        self.work.parallel = max(1, min(self.options.count, len(self.waiting)))
+        while self._start():
+            for connection in wait([each.connection for each in self.workers if each.unit]):
+                self._hear(next(each for each in self.workers if each.connection is connection))
+            if self.attempts.failed and self.options.stop_at_first:
+                return
+
+    def end(self) -> None:
+        """End all processes."""
+        self.work.parallel = 1
+        for each in self.workers:
+            each.end()
+
+    def _start(self) -> bool:
+        """Start each waiting unit that fits beside the running ones. False if no unit is left."""
+        for unit in list(self.waiting):
+            if self._fits(unit):
+                self.waiting.remove(unit)
+                worker = next((each for each in self.workers if each.unit is None), None) or self._new_worker()
+                self._give(worker, unit)
+        return any(each.unit for each in self.workers)
+
+    def _fits(self, unit: Computable) -> bool:
+        return self.options.fit([unit, *(each.unit for each in self.workers if each.unit)])
+
+    def _new_worker(self) -> _Worker:
+        (ours, theirs), (alive, lifeline) = self.context.Pipe(), self.context.Pipe()
+        used = {each.gpu for each in self.workers}
+        gpu = next((gpu for gpu in self.options.gpus if gpu not in used), None)
+        process = self.context.Process(target=compute_units, args=(theirs, lifeline, gpu), daemon=True)
+        process.start()
+        theirs.close()
+        lifeline.close()
+        worker = _Worker(process, ours, alive, gpu)
+        self.workers.append(worker)
+        return worker
+
+    def _give(self, worker: _Worker, unit: Computable) -> None:
+        worker.unit = unit
+        steps = [step for step in self.steps if step.model in (unit.name, "")]
+        with suppress(OSError):  # a process that is gone is noticed when its answer is awaited
+            worker.connection.send(to_send((unit, self.store, steps)))
+
+    def _hear(self, worker: _Worker) -> None:
+        """Take one message of a process, or note that it is gone."""
+        unit = worker.unit
+        assert unit is not None
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            self.workers.remove(worker)
+            worker.end()
+            code = worker.process.exitcode or 0
+            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            lost = f"{unit.name}: its process ended without a result ({how})"
+            self._ended(unit, (Trouble(LOST, ModelError(lost)),))
+            return
+        if isinstance(message[0], str):
+            what, *values = message
+            (self.work.at if what == "at" else self.work.did)(*values)
+            return
+        worker.unit = None
+        outcome = received(*message)
+        record_counts(outcome.counter)
+        self.values[unit] = outcome.values
+        self._ended(unit, outcome.troubles)
+
+    def _ended(self, unit: Computable, troubles: tuple[Trouble, ...]) -> None:
+        if (again := self.attempts.again(unit, troubles)) is not None:
+            self.waiting.append(again)
+
+
+def compute_units(connection: Connection, lifeline: Connection, gpu: int | None) -> None:
+    """Compute the units that arrive, and send progress and outcomes. This is what a process runs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
+    Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    with keeping_encodings():
+        while True:
+            unit, store, steps = received(*connection.recv())
+            connection.send(to_send(attempt(unit, store, steps, connection.send)))
+
+
+def _end_with(lifeline: Connection) -> None:
+    """End this process when the one that started it is gone, even if that was killed."""
+    with suppress(EOFError, OSError):
+        lifeline.recv()
+    os._exit(1)

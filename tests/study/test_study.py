@@ -1,0 +1,122 @@
+"""A study runs all its commands, goes on where one fails, and computes nothing twice."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import small_ladder
+from distractor.models import families
+from distractor.scoring.store import Store
+from small_ladder import type_in
+
+STUDY = """
+tasks = ["negation_qa"]
+commands = ["ablate", "attribute"]
+formats = ["rank", "rank:9"]
+items = 12
+options = {device = "cpu", figures = "none"}
+attribute = {probe = ["logit_lens"]}
+"""
+WORDS = ["study", "study.toml", "--workers", "1"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(families, "LADDER", small_ladder.make(tmp_path / "ladder"))
+    (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+def test_a_study_gives_what_its_commands_give_and_names_what_failed(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert type_in(WORDS) == 2
+    printed = capsys.readouterr()
+    assert "ablate-negation_qa-rank_9" in printed.out
+    assert "its training documents have at most" in " ".join(printed.out.split())
+    assert "2 of 3 runs: runs/study/index.html" in printed.out
+    words = ["--task", "negation_qa", "--models", "ladder", "--items", "12", "--device", "cpu", "--figures", "none"]
+    assert type_in(["ablate", *words, "--store", "other", "--out", "alone"]) == 0
+    assert type_in(["attribute", *words, "--probe", "logit_lens", "--store", "other", "--out", "lens"]) == 0
+    assert files(home / "runs/study/ablate-negation_qa-rank") == files(home / "alone") != {}
+    assert files(home / "runs/study/attribute-negation_qa") == files(home / "lens") != {}
+    assert files(home / "runs/.cells") == files(home / "other")
+    manifest = json.loads((home / "runs/study/ablate-negation_qa-rank/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["command"][:4] == ["distractor", "ablate", "--task", "negation_qa"]
+    monkeypatch.setattr("distractor.models.load.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    assert type_in(WORDS) == 2
+
+
+def test_each_model_is_loaded_once_a_round(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distractor.models import load as load_module
+
+    loaded: list[str] = []
+    load = load_module.load
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        loaded.append(kwargs["name"])
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(load_module, "load", count)
+    text = STUDY.replace('["rank", "rank:9"]', '["rank"]').replace('["negation_qa"]', '["negation_qa", "negation_qa"]')
+    (home / "study.toml").write_text(text, encoding="utf-8")
+    assert type_in(WORDS) == 0
+    assert len(loaded) == 2 * len(small_ladder.SIZES)  # four runs: once to be scored, and once to be probed
+
+
+def test_another_study_in_the_folder_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "runs/study").mkdir(parents=True)
+    (home / "runs/study/study.json").write_text("{}", encoding="utf-8")
+    assert type_in(WORDS) == 2
+    assert "runs/study holds another study; choose another folder with --out" in capsys.readouterr().err
+    (home / "runs/study/study.json").rename(home / "runs/study/notes.txt")
+    assert type_in(WORDS) == 2
+    assert "runs/study holds other files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("[attribute]\nknockout = true", "attribute.knockout: attribute has no such option"),
+        ('[ablate]\ndtyp = "float64"', "ablate.dtyp: ablate has no such option.*dtype"),
+        ('[ablate]\ntask = "x"', "ablate.task: ablate has no such option"),
+    ],
+)
+def test_an_unknown_option_names_the_key(
+    change: str, message: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "study.toml").write_text(f'tasks = ["negation_qa"]\ncommands = ["ablate", "attribute"]\n{change}\n')
+    assert type_in(WORDS) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (home / "runs").exists()
+
+
+def test_the_plan_writes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "study.toml").write_text(STUDY.replace(', "rank:9"', ""), encoding="utf-8")
+    assert type_in([*WORDS, "--plan"]) == 0
+    printed = capsys.readouterr().out
+    assert "units:     3 models" in printed
+    assert "with one process" in printed
+    assert not (home / "runs" / "study").exists()
+    assert not files(home)
+
+
+def test_shards_of_a_study_write_no_page(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "study.toml").write_text(STUDY.replace(', "rank:9"', ""), encoding="utf-8")
+    for _ in range(3):
+        for index in range(2):
+            assert type_in([*WORDS, "--shard", f"{index}/2"]) == 0
+    assert "no result is missing" in capsys.readouterr().err
+    assert not [*(home / "runs/study").rglob("report.html")]
+    before = files(home / "runs/.cells")
+    assert type_in(WORDS) == 0
+    assert files(home / "runs/.cells") == before
+    assert Store(home / "runs/.cells").cell_files()
