@@ -13,7 +13,7 @@ from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 from distractor.scoring import quantities
 from distractor.scoring.keys import cell_key
-from distractor.scoring.lazy_model import LazyModel
+from distractor.scoring.lazy_model import LazyModel, keeping_encodings
 from distractor.scoring.prompt_tokens import estimate_tokens
 from distractor.scoring.settings import Settings
 from distractor.scoring.steps import score_steps
@@ -97,13 +97,13 @@ def measure(
     Raises as `sweep`.
     """
     everything = joined(task, every)
-    encodings: dict[tuple[Any, ...], Any] = {}
     measured, values = [], []
-    for source in sources:
-        lazy = _NextWords(everything, source, store, settings, encodings)
-        scores = score_model(lazy, everything.conditions)
-        measured.append(scores.source)
-        values.append(_values(everything, every, scores, lazy.matches()))
+    with keeping_encodings():
+        for source in sources:
+            lazy = _NextWords(everything, source, store, settings)
+            scores = score_model(lazy, everything.conditions)
+            measured.append(scores.source)
+            values.append(_values(everything, every, scores, lazy.matches()))
     return measured, values
 
 
