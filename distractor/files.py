@@ -2,6 +2,7 @@
 
 import errno
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,17 +33,29 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise StoreError(f"{path} cannot be written ({error.strerror}); choose another folder with --out") from error
 
 
+PASSING = (errno.ESTALE, errno.EBUSY, errno.EIO, errno.ENOENT)
+"""Errors of network file systems that pass: a stale handle or listing, or a folder that another process has just removed."""
+
+ATTEMPTS = 4
+WAIT = 0.05  # seconds before the second attempt; then twice as long each time
+
+
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a temporary file with a unique name, then rename it to `path`."""
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except BaseException:  # also an interruption
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+    """Write a temporary file with a unique name, then rename it to `path`. Errors that pass are tried again."""
+    for attempt in range(ATTEMPTS):
+        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content)
+            part.replace(path)
+        except BaseException as error:  # also an interruption
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            if not isinstance(error, OSError) or error.errno not in PASSING or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(WAIT * 2**attempt)
+        else:
+            return
 
 
 def parquet_bytes(table: "pa.Table") -> bytes:
