@@ -92,13 +92,9 @@ Figures = Annotated[FigureSet, option(OUTPUT, "Figures to draw: main, all or non
 AsJson = Annotated[bool, option(OUTPUT, "Print only the summary, as JSON.", "--json")]
 
 
-WorkerCount = Annotated[
-    int | None,
-    option(
-        COMPUTING, "Most models at a time, each in a process. Default: by processors and memory.", min=1, metavar="N"
-    ),
-]
-
+WORKERS: dict[str, Any] = {"min": 1, "metavar": "N"}
+WORKERS_HELP = "Most models at a time, each in a process. Default: by processors and memory."
+WorkerCount = Annotated[int | None, option(COMPUTING, WORKERS_HELP, **WORKERS)]
 
 Shard = Annotated[
     str | None,
@@ -138,7 +134,7 @@ class Computing:
     threads: Annotated[
         int | None, hidden_option(COMPUTING, "CPU threads of each model. Default: by its size.", min=1, metavar="N")
     ] = None
-    workers: WorkerCount = None
+    workers: Annotated[int | None, hidden_option(COMPUTING, WORKERS_HELP, **WORKERS)] = None
     shard: Shard = None
     ray: RayAddress = None
     sbatch: ShardCount = None

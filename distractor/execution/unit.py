@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from distractor.errors import ModelError
 from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 from distractor.scoring.requests import Request
@@ -77,8 +78,11 @@ class Unit:
 
     @property
     def n_params(self) -> int:
-        """The size of the model."""
-        return parameters_of(self.source)
+        """The size of the model; 0 if its files are damaged, which loading it says."""
+        try:
+            return parameters_of(self.source)
+        except ModelError:
+            return 0
 
     @property
     def memory(self) -> int:

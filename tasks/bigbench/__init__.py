@@ -70,6 +70,8 @@ def is_archive(path: Path) -> bool:
     """Whether a file has the name or the first bytes of a packed archive; it need not be the right one."""
     if path.name == ARCHIVE:
         return True
+    if not path.is_file():  # a pipe could block
+        return False
     try:
         with path.open("rb") as file:
             return file.read(2) == b"\x1f\x8b"
