@@ -3,12 +3,12 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from threading import Thread
 from typing import Any
 
 from distractor.errors import ModelError
@@ -27,7 +27,9 @@ from distractor.work import Work, present_work
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 PRELOADED = "distractor.execution.preload"
 MEMORY_SHARE = 0.8  # of the free memory
-WORTHWHILE = 2e11  # tokens × parameters; less is done before processes have started
+WORTHWHILE = 2e11  # tokens × parameters; less is done before the first processes have started
+
+_has_started = threading.Event()  # from then on, processes start at once
 
 
 @dataclass(eq=False)
@@ -88,7 +90,8 @@ class Workers:
         """Whether two units fit side by side, and take longer than it takes to start processes."""
         names, left = {unit.name for unit in units}, (present_work() or Work(())).left
         work = sum(step.work for step in left if step.model in names or not step.model)
-        return self.fit(units[-2:]) and len(units) > 1 and (bool(self.gpus) or work >= WORTHWHILE)
+        is_quick = _has_started.is_set() or bool(self.gpus)
+        return self.fit(units[-2:]) and len(units) > 1 and (is_quick or work >= WORTHWHILE)
 
     def fit(self, units: Sequence[Computable]) -> bool:
         """Whether units can run side by side; a single one always can."""
@@ -151,6 +154,7 @@ class _Pool:
 
     def run(self) -> None:
         """Compute all units."""
+        threading.Thread(target=_import_meanwhile, daemon=True).start()
         self.work.parallel = max(1, min(self.options.count, len(self.waiting)))
         while self._start():
             for connection in wait([each.connection for each in self.workers if each.unit]):
@@ -181,7 +185,9 @@ class _Pool:
         used = {each.gpu for each in self.workers}
         gpu = next((gpu for gpu in self.options.gpus if gpu not in used), None)
         process = self.context.Process(target=compute_units, args=(theirs, lifeline, gpu), daemon=True)
-        process.start()
+        with _without_main():
+            process.start()
+        _has_started.set()
         theirs.close()
         lifeline.close()
         worker = _Worker(process, ours, alive, gpu)
@@ -223,10 +229,31 @@ class _Pool:
             self.waiting.append(again)
 
 
+def _import_meanwhile() -> None:
+    """Import what this process needs for results, while others compute them."""
+    import matplotlib.figure  # noqa: F401
+    import pandas as pd  # noqa: F401
+    import scipy.stats  # noqa: F401
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that do not run the user's script again: they need nothing of it."""
+    main = sys.modules["__main__"]
+    spec, file = main.__spec__, main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
+
+
 def compute_units(connection: Connection, lifeline: Connection, gpu: int | None) -> None:
     """Compute the units that arrive, and send progress and outcomes. This is what a process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
-    Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     with keeping_encodings():

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from misbehaving import Fine, FullDisk, Hungry, Killed, Wrong
 from distractor.execution.here import Here
 from distractor.execution.retries import UnitsError
 from distractor.execution.unit import units_of
-from distractor.execution.workers import Workers
+from distractor.execution.workers import Workers, workers
 from distractor.models.families import find_models
 from distractor.models.source import Source
 from distractor.progress import count_run
@@ -145,14 +146,48 @@ def test_small_models_run_side_by_side_and_a_large_one_alone(monkeypatch: pytest
     large = units_of([Fine(Source("f", "large", Path("x"), n_params=7_000_000_000), CPU, Path())])
     assert threads_of(small[0].source, CPU) == 1
     assert threads_of(large[0].source, CPU) == 4
-    workers = Workers(4)
-    assert workers.fit(small)
-    assert workers.fit(large)
-    assert not workers.fit([*large, small[0]])
+    several = Workers(4)
+    assert several.fit(small)
+    assert several.fit(large)
+    assert not several.fit([*large, small[0]])
     assert not Workers(2).fit(small)
     assert not Workers(4, memory=small[0].memory).fit(small[:2])
     assert Workers(4, gpus=(0, 1)).fit([*large, small[0]])
     assert not Workers(4, gpus=(0, 1)).fit(small)
+
+
+def test_one_model_at_a_time_or_little_work_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def say(line: str) -> None:
+        """Nothing is said."""
+
+    assert workers(1, CPU, say) is None
+    assert workers(None, Settings(device_map="auto"), say) is None
+    automatic = workers(None, CPU, say)
+    assert automatic is not None
+    task = find_task("negation_qa", None, 4)
+    monkeypatch.setattr("distractor.execution.workers.get_context", lambda _: pytest.fail("a process was started"))
+    monkeypatch.setattr("distractor.execution.workers._has_started", threading.Event())
+    with executing(automatic), follow(Work([Step(source.name, "conflict", 100, 1000) for source in sources()])):
+        sweep(task, sources(), Store(tmp_path), CPU)
+    assert len(cells(Store(tmp_path))) == 3 * len(task.conditions)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_can_use_workers(tmp_path: Path) -> None:
+    """Processes that are started afresh would otherwise run the script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from test_workers import *\n"
+        "print('begun')\n"
+        "task = find_task('negation_qa', None, 4)\n"
+        "with executing(Workers(2)):\n"
+        "    print(len(sweep(task, sources(), Store(Path('cells')), CPU)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["begun", "3"], done.stderr
 
 
 @pytest.mark.slow
