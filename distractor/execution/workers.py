@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -67,6 +67,7 @@ class Workers:
     gpus: tuple[int, ...] = ()
     memory: int | None = None
     if_worthwhile: bool = False
+    idle: list[_Worker] = field(default_factory=list, compare=False, repr=False)  # they end with this process
 
     def __call__(self, requests: Sequence[Request], store: Store) -> None:
         """Compute requests. Raises `UnitsError`, after all other units."""
@@ -143,7 +144,7 @@ class _Pool:
 
     def __init__(self, workers: Workers, units: list[Computable], store: Store) -> None:
         self.options, self.store, self.waiting = workers, store, units
-        self.workers: list[_Worker] = []
+        self.workers: list[_Worker] = [workers.idle.pop() for _ in range(len(workers.idle))]
         self.attempts = Attempts(workers.say)
         self.context: Any = get_context(METHOD)
         if METHOD == "forkserver":
@@ -163,10 +164,13 @@ class _Pool:
                 return
 
     def end(self) -> None:
-        """End all processes."""
+        """Keep the processes that are free for further units, and end the others."""
         self.work.parallel = 1
         for each in self.workers:
-            each.end()
+            if each.unit is None:
+                self.options.idle.append(each)
+            else:
+                each.end()
 
     def _start(self) -> bool:
         """Start each waiting unit that fits beside the running ones. False if no unit is left."""

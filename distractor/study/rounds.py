@@ -37,8 +37,9 @@ class _Collector:
         self.is_partial = is_partial
 
     def __call__(self, requests: Sequence[Request], store: Store) -> None:
-        if missing(requests, store):
-            self.needed = Needed(tuple(requests), tuple((present_work() or Work(())).left))
+        if left := missing(requests, store):
+            asked = requests if self.is_partial else left  # shards are dealt over all requests
+            self.needed = Needed(tuple(asked), tuple((present_work() or Work(())).left))
             raise PartDone("")
 
 

@@ -1,5 +1,6 @@
 """Workers give the bytes that one process gives; what may pass is tried again, and nothing finished is lost."""
 
+import gc
 import hashlib
 import os
 import signal
@@ -80,6 +81,24 @@ def test_a_killed_worker_is_replaced_and_its_unit_computed_again(tmp_path: Path)
     assert sorted(lines(tmp_path)).count(f"computed {sources()[0].name} fine") == 1
     assert len(said) == 2
     assert all("SIGKILL" in line and "Trying again (1 of 2)" in line for line in said)
+
+
+def test_free_workers_compute_further_units_even_if_one_was_killed_meanwhile(tmp_path: Path) -> None:
+    several = Workers(2, lambda _: None)
+    store = Store(tmp_path / "cells")
+    several([Fine(source, CPU, tmp_path) for source in sources()], store)
+    assert len(several.idle) == 2
+    kept = [worker.process.pid for worker in several.idle]
+    os.kill(kept[0], signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(pid) for pid in kept[:1] if psutil.pid_exists(pid)], timeout=5)
+    again = [Fine(source, CPU, tmp_path, name="again") for source in sources()]
+    several(again, store)
+    assert not missing(again, store)
+    left = [worker.process.pid for worker in several.idle]
+    assert kept[1] in left
+    del several  # nobody holds their lifelines any more
+    gc.collect()
+    assert not psutil.wait_procs([psutil.Process(pid) for pid in left if psutil.pid_exists(pid)], timeout=10)[1]
 
 
 def test_a_worker_that_is_killed_three_times_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
