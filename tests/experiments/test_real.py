@@ -156,7 +156,7 @@ def test_scores_are_those_of_plain_transformers(
                 differences.append(abs(expected - scores[c, k, answer]))
                 values.append(expected)
     record_property("log-probabilities", len(differences))
-    record_property("greatest difference in nats", max(differences))
+    record_property("greatest difference in nats", float(max(differences)))
     assert max(differences) < 1e-4
     assert np.ptp(values) > 0.1, "all answers are equally probable"
 
@@ -173,8 +173,8 @@ def test_scores_are_those_of_the_harness_task(
     task, scores = first_items(rows, source, store, CHECKED)
     by_harness = harness_log_probs(HARNESS[file], task, network, tokenizer, tmp_path)
     difference = float(np.abs(by_harness - scores[0]).max())
-    record_property("log-probabilities", by_harness.size)
-    record_property("greatest difference in nats", difference)
+    record_property("log-probabilities", int(by_harness.size))
+    record_property("greatest difference in nats", float(difference))
     assert difference < 1e-4
 
 
