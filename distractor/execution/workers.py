@@ -29,8 +29,6 @@ PRELOADED = "distractor.execution.preload"
 MEMORY_SHARE = 0.8  # of the free memory
 WORTHWHILE = 2e11  # tokens × parameters; less is done before the first processes have started
 
-_has_started = threading.Event()  # from then on, processes start at once
-
 
 @dataclass(eq=False)
 class _Worker:
@@ -91,7 +89,7 @@ class Workers:
         """Whether two units fit side by side, and take longer than it takes to start processes."""
         names, left = {unit.name for unit in units}, (present_work() or Work(())).left
         work = sum(step.work for step in left if step.model in names or not step.model)
-        is_quick = _has_started.is_set() or bool(self.gpus)
+        is_quick = bool(self.idle or self.gpus)
         return self.fit(units[-2:]) and len(units) > 1 and (is_quick or work >= WORTHWHILE)
 
     def fit(self, units: Sequence[Computable]) -> bool:
@@ -191,7 +189,6 @@ class _Pool:
         process = self.context.Process(target=compute_units, args=(theirs, lifeline, gpu), daemon=True)
         with _without_main():
             process.start()
-        _has_started.set()
         theirs.close()
         lifeline.close()
         worker = _Worker(process, ours, alive, gpu)
@@ -260,7 +257,7 @@ def compute_units(connection: Connection, lifeline: Connection, gpu: int | None)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    with keeping_encodings():
+    with keeping_encodings(), suppress(EOFError, OSError):  # nobody sends units any more
         while True:
             unit, store, steps = received(*connection.recv())
             connection.send(to_send(attempt(unit, store, steps, connection.send)))

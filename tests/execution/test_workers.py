@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -185,7 +184,6 @@ def test_one_model_at_a_time_or_little_work_needs_no_process(tmp_path: Path, mon
     assert automatic is not None
     task = find_task("negation_qa", None, 4)
     monkeypatch.setattr("distractor.execution.workers.get_context", lambda _: pytest.fail("a process was started"))
-    monkeypatch.setattr("distractor.execution.workers._has_started", threading.Event())
     with executing(automatic), follow(Work([Step(source.name, "conflict", 100, 1000) for source in sources()])):
         sweep(task, sources(), Store(tmp_path), CPU)
     assert len(cells(Store(tmp_path))) == 3 * len(task.conditions)
