@@ -92,8 +92,10 @@ def _executors(content: "Study", workers: int | None, shard: str | None, ray: st
 
     options = {**content.options, **content.ablate}
     settings = Settings(device=str(options.get("device", "auto")), device_map=options.get("device_map"))  # type: ignore[arg-type]
-    here = opt.executor(workers, None, None, Settings(device="cpu"), always=True)
-    return opt.executor(workers, shard, ray, settings, always=True), here
+    execute = opt.executor(workers, shard, ray, settings, always=True)
+    if shard is None and ray is None:  # the same processes do both
+        return execute, execute
+    return execute, opt.executor(workers if shard else None, None, None, Settings(device="cpu"), always=True)
 
 
 def start(words: Sequence[str]) -> None:
