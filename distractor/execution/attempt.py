@@ -63,7 +63,7 @@ def attempt(unit: Computable, store: Store, steps: Sequence[Step], report: Repor
                 values += [value] * unit.returns
             except (DistractorError, MemoryError, RuntimeError, OSError) as error:
                 if isinstance(error, DistractorError) and not unit.returns and not missing([request], store):
-                    continue  # that this result cannot exist is stored; whoever reads it gets the error
+                    continue  # the store says why this result cannot exist, and reading it raises the error
                 troubles.append(_trouble(unit.name, error, index))
                 if troubles[-1].kind:
                     break

@@ -257,7 +257,7 @@ def compute_units(connection: Connection, lifeline: Connection, gpu: int | None)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
-    with keeping_encodings(), suppress(EOFError, OSError):  # nobody sends units any more
+    with keeping_encodings(), suppress(EOFError, OSError):  # the command has ended
         while True:
             unit, store, steps = received(*connection.recv())
             connection.send(to_send(attempt(unit, store, steps, connection.send)))

@@ -95,7 +95,7 @@ def test_free_workers_compute_further_units_even_if_one_was_killed_meanwhile(tmp
     assert not missing(again, store)
     left = [worker.process.pid for worker in several.idle]
     assert kept[1] in left
-    del several  # nobody holds their lifelines any more
+    del several  # closes the connections that keep them alive
     gc.collect()
     assert not psutil.wait_procs([psutil.Process(pid) for pid in left if psutil.pid_exists(pid)], timeout=10)[1]
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distractor.execution.unit import BYTES
 from distractor.models.heads import HEADS, LAYERS, read_config, usual_layers_and_heads
 from distractor.models.parameters import parameters_of
 from distractor.models.source import Source
 from distractor.scoring.settings import Settings
 
 BASE = 700_000_000  # bytes of Python with torch and transformers
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 COPIES = 3  # of logits and of attention scores, at the same time
 VECTORS = 10  # of width d_model that a layer holds at each position
 BACKWARD = 4  # passes with gradients take this many times fewer prompts
