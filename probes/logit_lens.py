@@ -48,7 +48,7 @@ class LogitLens(Probe):
         from distractor.errors import ModelError
         from distractor.probing.stream import TOLERANCE, Stream
         from distractor.scoring import quantities
-        from distractor.scoring.score import rows_per_pass
+        from distractor.scoring.pass_size import rows_per_pass
 
         shape = run.gap.shape
         size = rows_per_pass(1, 1, run.model.vocab)

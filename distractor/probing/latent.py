@@ -26,7 +26,7 @@ from distractor.probing.run import Batch, Run
 from distractor.probing.screening import Screening
 from distractor.probing.strengths import Half
 from distractor.probing.transplants import holds, set_at, set_where
-from distractor.scoring.score import TOKENS_PER_PASS
+from distractor.scoring.pass_size import tokens_per_pass
 from distractor.text.task import Condition
 
 MOST = 5  # the largest number of suppressors
@@ -116,7 +116,7 @@ class Silenced:
         found = torch.zeros(len(sites), len(neutral.items), dtype=torch.float64, device=place.device)
         longest = max(conflict.tokens.shape[2], neutral.tokens.shape[2])
         for some in torch.arange(len(neutral.items), device=place.device).split(
-            max(1, TOKENS_PER_PASS // longest // SLOPES)
+            max(1, tokens_per_pass() // longest // SLOPES)
         ):
             with torch.no_grad():
                 given = self._values(neutral.tokens[0, some], parts)
@@ -158,7 +158,7 @@ class Silenced:
         place = same_roles(conflict, neutral)
         parts = list(dict.fromkeys(Site(site.layer, site.part) for sites in sets for site in sites))
         found = torch.zeros(len(sets), len(items), dtype=torch.float64, device=clean.device)
-        rows_of_pass = max(1, TOKENS_PER_PASS // max(conflict.tokens.shape[2], neutral.tokens.shape[2]))
+        rows_of_pass = max(1, tokens_per_pass() // max(conflict.tokens.shape[2], neutral.tokens.shape[2]))
         starts: dict[int, list[int]] = {}
         for number, sites in enumerate(sets):
             starts.setdefault(self._start(sites), []).append(number)

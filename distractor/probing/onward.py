@@ -18,7 +18,8 @@ from distractor.models.site import Part, Site
 from distractor.probing.lines import Lines
 from distractor.probing.run import Batch, Run
 from distractor.probing.stream import is_close
-from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan
+from distractor.scoring.pass_size import tokens_per_pass
+from distractor.scoring.score import refuse_nan
 
 
 class Onward:
@@ -80,7 +81,7 @@ class Onward:
 
     @property
     def _lines_per_pass(self) -> int:
-        return max(1, TOKENS_PER_PASS // self.lines.tokens.shape[1])
+        return max(1, tokens_per_pass() // self.lines.tokens.shape[1])
 
     def _laid_out(self, value: Float[Tensor, "condition item pos *rest"]) -> Float[Tensor, "line place *rest"]:
         """The values of an edit at each place."""

@@ -29,7 +29,8 @@ from distractor.probing.cached_patching import (
     mixed,
 )
 from distractor.probing.run import Batch, Run, by_length
-from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan, rows_per_pass
+from distractor.scoring.pass_size import rows_per_pass, tokens_per_pass
+from distractor.scoring.score import refuse_nan
 
 
 @torch.inference_mode()
@@ -188,7 +189,7 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
         )
         alike.setdefault((kind, tuple(changes)), []).append(site)
     matters = {"": affected & is_token, "first": differs, "slot": affected & is_last}
-    size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
+    size = max(1, min(CLEAN_TOKENS, tokens_per_pass() // 2) // (2 * batch.tokens.shape[2]))
     for items in by_length((2 * batch.lengths).tolist(), lambda _: size) if changes_at else ():
         some = torch.tensor(items, device=model.device)
         length = int(batch.lengths[some].max())
@@ -209,7 +210,7 @@ def _cached_gaps(run: Run, nodes: Sequence[Node]) -> Float[Tensor, "node conditi
                 at[key, item].repeat(2, 1),
                 None if heads[0] is None else torch.tensor(heads, device=model.device)[key].repeat(2),
             )
-            gaps = cached.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), TOKENS_PER_PASS).double()
+            gaps = cached.gaps(sites, cells, partners, batch.answers[some].repeat(2, 1), tokens_per_pass()).double()
             for site, of_site in zip(sites, gaps, strict=True):
                 here = found.new_full((len(keys), 2, len(some)), torch.nan)
                 here[key, 0, item], here[key, 1, item] = of_site.chunk(2)

@@ -24,7 +24,8 @@ from distractor.probing.cached_patching import CachedPatching, Packed, pack
 from distractor.probing.patching import CLEAN_TOKENS
 from distractor.probing.paths import LOGITS, Receiver
 from distractor.probing.run import Batch, Run
-from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan
+from distractor.scoring.pass_size import tokens_per_pass
+from distractor.scoring.score import refuse_nan
 
 
 @torch.inference_mode()
@@ -47,7 +48,7 @@ def path_gaps(
     found = torch.full((len(senders), 2, len(batch.items)), torch.nan, dtype=torch.float64, device=model.device)
     is_parallel = "resid_mid" not in model.parts
     before = [k for k, s in enumerate(senders) if any(r.is_after(s, is_parallel=is_parallel) for r in receivers)]
-    size = max(1, CLEAN_TOKENS // (2 * batch.tokens.shape[2]))
+    size = max(1, min(CLEAN_TOKENS, tokens_per_pass() // 2) // (2 * batch.tokens.shape[2]))
     for some in torch.arange(len(batch.items), device=model.device).split(size) if before else ():
         paths = _Paths.of(model, batch, some, [senders[k] for k in before], receivers, whole_prompts=whole_prompts)
         found[before, :, some[:, None]] = paths.gaps().double()
@@ -106,7 +107,7 @@ class _Paths:
         clean, rows = self.clean, len(self.tokens)
         row = torch.arange(rows, device=self.tokens.device).repeat(len(self.senders))
         found = torch.zeros(len(row), dtype=clean.model.dtype, device=row.device)
-        for packed in self._pack(row, TOKENS_PER_PASS // 2):  # each token has two copies
+        for packed in self._pack(row, tokens_per_pass() // 2):  # each token has two copies
             is_last = (packed.cells >= 0) & (packed.positions == clean.lengths[packed.rows][:, None] - 1)
             which = packed.cells[is_last]
             change = self._change(packed)

@@ -17,7 +17,8 @@ from distractor.models.hooked_model import HookedModel
 from distractor.models.hooks import Read, set_to
 from distractor.models.site import Part, Site
 from distractor.scoring.encode import Encoded, Encoding, Role, Tokens
-from distractor.scoring.score import refuse_nan, rows_per_pass
+from distractor.scoring.pass_size import rows_per_pass
+from distractor.scoring.score import refuse_nan
 from distractor.text.task import Condition, Item
 
 

@@ -15,7 +15,8 @@ from distractor.models.hooks import Tap
 from distractor.models.site import Site
 from distractor.probing.patching import SLOPES
 from distractor.probing.run import Batch, Run, by_length
-from distractor.scoring.score import refuse_nan, rows_per_pass
+from distractor.scoring.pass_size import rows_per_pass
+from distractor.scoring.score import refuse_nan
 from distractor.text.task import Condition
 
 Visit = Callable[[Site, Int[Tensor, " row"], Tensor, Tensor], None]

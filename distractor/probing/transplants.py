@@ -21,7 +21,8 @@ from distractor.models.self_check import ROUNDING
 from distractor.models.site import Part, Site
 from distractor.probing.cached_patching import LINE_TOKENS, longest_line_of, pack
 from distractor.probing.run import Batch, Run
-from distractor.scoring.score import TOKENS_PER_PASS, refuse_nan
+from distractor.scoring.pass_size import tokens_per_pass
+from distractor.scoring.score import refuse_nan
 from distractor.text.task import Condition
 
 PROMPT_TOKENS = 2048  # the number of tokens whose keys and values are in memory at once
@@ -282,7 +283,7 @@ class _Cells:
     def _cached(self, item: Int[Tensor, " cell"]) -> Iterator[tuple[Tensor, Float[Tensor, "cell d_model"]]]:
         """Some cells, and their last residual stream; only the last token runs."""
         into, model, start = self.into, self.model, self.transplants[0].first_layer
-        for packed in pack(item, into.lengths[item] - 1, into.lengths, TOKENS_PER_PASS):
+        for packed in pack(item, into.lengths[item] - 1, into.lengths, tokens_per_pass()):
             rows, known = packed.rows, packed.known
             # For layers that are left out, only the length of the cache is needed.
             chosen = [rows if layer >= start else rows[:1] for layer in range(model.n_layers)]
@@ -304,7 +305,7 @@ class _Cells:
         """The same with all tokens of the prompts."""
         into, model = self.into, self.model
         every = torch.arange(len(item), device=item.device)
-        for cells in every.split(max(1, TOKENS_PER_PASS // into.tokens.shape[1])):
+        for cells in every.split(max(1, tokens_per_pass() // into.tokens.shape[1])):
             tokens, last = into.tokens[item[cells]], into.lengths[item[cells]] - 1
             ends: list[Tensor] = []
             model.log_probs(

@@ -15,7 +15,7 @@ import torch
 from distractor.errors import ModelError
 from distractor.models.model import Model
 from distractor.scoring.encode import Tokens
-from distractor.scoring.score import rows_per_pass
+from distractor.scoring.pass_size import in_parts, rows_per_pass
 from distractor.text.task import Item
 from distractor.work import record_share
 
@@ -55,14 +55,18 @@ def generate(
         by_length[len(prompt)].append(index)
     texts: dict[int, Generated] = {}
     for length, indices in sorted(by_length.items()):
-        size = rows_per_pass(length + max_tokens, 1, model.vocab, batch_size)
-        for start in range(0, len(indices), size):
-            batch = indices[start : start + size]
-            share = len(texts) / len(prompts), len(batch) / len(prompts)
-            generated = _generate(
-                model, [items[i] for i in batch], [prompts[i] for i in batch], max_tokens, tuple(stops), share
-            )
-            texts.update(zip(batch, generated, strict=True))
+        left = indices
+        while left:
+            size = rows_per_pass(length + max_tokens, 1, model.vocab, batch_size)
+            batch, left = left[:size], left[size:]
+
+            def write(some: Sequence[int]) -> list[Generated]:
+                share = len(texts) / len(prompts), len(some) / len(prompts)
+                return _generate(
+                    model, [items[i] for i in some], [prompts[i] for i in some], max_tokens, tuple(stops), share
+                )
+
+            texts.update(zip(batch, in_parts(write, batch), strict=True))
     return [texts[index] for index in range(len(prompts))]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distractor.models.source import Source
 from distractor.scoring.half_precision import HALF, half_precision_record
+from distractor.scoring.pass_size import limiting_passes, with_smaller_passes
 from distractor.scoring.settings import Settings, cpu_threads, load_model
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
@@ -82,8 +83,8 @@ class LazyModel:
 
         def compute_named() -> Cell:
             computing()
-            with cpu_threads(self.source, self.settings):
-                cell = compute()
+            with cpu_threads(self.source, self.settings), limiting_passes(self.model):
+                cell = with_smaller_passes(compute)
             return Cell(cell.table, {**cell.facts, "task": self.task.name, "model": self.source.name})
 
         with working_on(self.source.name, what):

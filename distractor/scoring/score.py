@@ -1,6 +1,6 @@
 """Log-probabilities of both answers of every prompt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,6 +15,7 @@ from distractor.models.model import Model
 from distractor.models.self_check import ROUNDING
 from distractor.progress import record_note
 from distractor.scoring.encode import Encoded
+from distractor.scoring.pass_size import PassLimits, in_parts, pass_limits, rows_per_pass
 from distractor.scoring.prefix_sharing import (
     PackedSequence,
     batches,
@@ -26,18 +27,7 @@ from distractor.scoring.prefix_sharing import (
 from distractor.text.task import Item
 from distractor.work import record_share
 
-TOKENS_PER_PASS = 4_096
-LOGITS_PER_PASS = 2**25
-"""The maximum of tokens and of logits in one forward pass. Both are fixed, so results do not depend on the machine.
-Larger passes are slower, because their activations do not fit into a CPU cache.
-"""
-
 ITEMS_AT_ONCE = 1_000  # items packed into batches at a time: enough to fill the batches, few enough to save memory
-
-
-def rows_per_pass(length: int, unembedded: int, vocab: int, batch_size: int | None = None) -> int:
-    """How many prompts of `length` tokens one forward pass takes, if it unembeds this many positions of each."""
-    return batch_size or max(1, min(TOKENS_PER_PASS // length, LOGITS_PER_PASS // (unembedded * vocab)))
 
 
 def score(
@@ -79,17 +69,28 @@ def _add_log_probs(
     """Add the log-probability of every answer token to `log_probs`, in place; `part` is the start and end of these rows in
     the result.
     """
-    (sequences, batched), packed = _layouts(tuple(map(tuple, rows)), model.vocab, batch_size, model.shared_length)
+    layouts = _layouts(tuple(map(tuple, rows)), model.vocab, batch_size, pass_limits(), model.shared_length)
+    (sequences, batched), packed = layouts
     if packed and not why_no_prefix_sharing(model, [sequence for _, sequence in packed[0]]):
         sequences, batched = packed
     done, total = 0, sum(len(sequence.tokens) for _, sequence in sequences)
     for indices in batched:
         batch = [sequences[index] for index in indices]
-        for (item, sequence), values in zip(batch, _run(model, [sequence for _, sequence in batch]), strict=True):
+        for (item, sequence), values in zip(batch, _values(model, batch, batch_size), strict=True):
             for (condition, answer, _), value in zip(sequence.all_targets, values, strict=True):
                 log_probs[condition, item, answer] += value
         done += sum(len(sequence.tokens) for _, sequence in batch)
         record_share(part[0] + (part[1] - part[0]) * done / total)
+
+
+def _values(model: Model, batch: Sequence[tuple[int, PackedSequence]], batch_size: int | None) -> Iterator[list[float]]:
+    """The log-probabilities of a batch in one pass, or in several since memory was full."""
+    sequences = [sequence for _, sequence in batch]
+    longest, unembedded = max(len(each.tokens) for each in sequences), max(each.n_unembedded for each in sequences)
+    while sequences:
+        size = rows_per_pass(longest, unembedded, model.vocab, batch_size)
+        yield from in_parts(partial(_run, model), sequences[:size])
+        sequences = sequences[size:]
 
 
 Layout = tuple[Sequence[tuple[int, PackedSequence]], Sequence[Sequence[int]]]
@@ -98,13 +99,17 @@ Layout = tuple[Sequence[tuple[int, PackedSequence]], Sequence[Sequence[int]]]
 
 @lru_cache(maxsize=8)
 def _layouts(
-    rows: tuple[tuple[Encoded | None, ...], ...], vocab: int, batch_size: int | None, limit: int | None
+    rows: tuple[tuple[Encoded | None, ...], ...],
+    vocab: int,
+    batch_size: int | None,
+    limits: PassLimits,
+    limit: int | None,
 ) -> tuple[Layout, Layout | None]:
     """The plain layout, and the packed layout if it is cheaper. Cached for models that share an encoding.
 
     Lines of more than `limit` tokens are plain and have a batch for each length.
     """
-    max_rows = partial(rows_per_pass, vocab=vocab, batch_size=batch_size)
+    max_rows = partial(limits.rows, vocab=vocab, batch_size=batch_size)
 
     def layout(build: Callable[[Sequence[Encoded | None]], list[PackedSequence]], *, mixed: bool) -> Layout:
         sequences = [(item, sequence) for item, of_item in enumerate(rows) for sequence in build(of_item)]
@@ -171,10 +176,10 @@ def _lengthened(model: Model, sequence: PackedSequence) -> PackedSequence:
 
 def _why_masks_fail(model: Model, batch: Sequence[PackedSequence]) -> str:
     """Compare sequences in one batch with each of their texts alone; return what differs, or nothing."""
-    expected = np.concatenate([_alone(model, sequence) for sequence in batch])
     try:
+        expected = np.concatenate([_alone(model, sequence) for sequence in batch])
         difference = float(np.abs(np.concatenate(_run(model, batch)) - expected).max())
-    except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError) as error:
+    except (TypeError, AttributeError, IndexError, KeyError, ValueError, RuntimeError, MemoryError) as error:
         return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
     tolerance = ROUNDING.get(model.dtype, 1e-3) * max(1.0, float(np.abs(expected).max()))
     return "" if difference <= tolerance else f"log-probabilities were off by {difference:.1e}"

@@ -16,7 +16,8 @@ from distractor.probing.path_patching import path_gaps
 from distractor.probing.paths import Receiver
 from distractor.probing.run import Batch, observe
 from distractor.scoring.encode import Encoded, encode
-from distractor.scoring.score import TOKENS_PER_PASS, score
+from distractor.scoring.pass_size import TOKENS_PER_PASS
+from distractor.scoring.score import score
 from distractor.text.task import Condition, Item
 from experiments.speed import inputs
 from probes.direct_attribution import DirectAttribution

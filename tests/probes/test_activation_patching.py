@@ -24,7 +24,7 @@ from distractor.probing.patching import patched_gap
 from distractor.probing.probe import Probe
 from distractor.probing.role_patching import patched_by_role
 from distractor.probing.run import Run, batch, observe
-from distractor.scoring import score as score_module
+from distractor.scoring import pass_size
 from distractor.scoring.encode import encode
 from distractor.statistics.effects import judge, why_no_recovery
 from distractor.text.task import Condition
@@ -78,7 +78,7 @@ def test_exchange_within_a_pass_equals_writing_stored_activations(
         Site(0, "pattern"),
     ]
     run = run_of(model, PAIR, sites, items=4)
-    monkeypatch.setattr(score_module, "TOKENS_PER_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
+    monkeypatch.setattr(pass_size, "TOKENS_PER_PASS", 6 * run.batch.tokens.shape[2])  # three items at a time
     for site in sites:
         expected = run.again({site: run.seen[site].flip(0)}).gap
         assert_close(

@@ -75,7 +75,7 @@ def test_estimates_do_not_depend_on_the_split_into_passes(hooked: Hooked, monkey
     together = pair(model)
     assert len(together.lengths.unique()) > 1
     whole = first_order_effects(model, together, sites_of(model), drop_layers=True)
-    monkeypatch.setattr("distractor.scoring.score.TOKENS_PER_PASS", 6 * together.tokens.shape[2])
+    monkeypatch.setattr("distractor.scoring.pass_size.TOKENS_PER_PASS", 6 * together.tokens.shape[2])
     for site, value in first_order_effects(model, together, sites_of(model), drop_layers=True).items():
         torch.testing.assert_close(value, whole[site], atol=1e-9, rtol=0)
         if site.part in STREAM_PARTS:

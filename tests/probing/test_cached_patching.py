@@ -21,6 +21,7 @@ from distractor.probing.cached_patching import PATCHABLE_PARTS, pack
 from distractor.probing.measure import measure
 from distractor.probing.patching import Node, patched_gap, patched_gaps
 from distractor.probing.run import Run, batch, observe
+from distractor.scoring import pass_size
 from distractor.scoring.encode import encode
 from distractor.text.task import Condition
 from probes.activation_patching import ActivationPatching
@@ -121,7 +122,7 @@ def test_the_layout_of_cells_changes_no_result(
     nodes = nodes_of(run, ("resid_pre", "mlp_out", "z"))
     expected, _ = patched_gaps(run, nodes)
     monkeypatch.setattr(cached_patching, "LINE_TOKENS", line_tokens)
-    monkeypatch.setattr(patching, "TOKENS_PER_PASS", tokens)
+    monkeypatch.setattr(pass_size, "TOKENS_PER_PASS", tokens)
     monkeypatch.setattr(patching, "CLEAN_TOKENS", clean)
     found, why = patched_gaps(run, nodes)
     assert why == ""

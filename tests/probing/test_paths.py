@@ -22,6 +22,7 @@ from distractor.probing.path_check import check_paths, every_receiver
 from distractor.probing.path_patching import path_gaps
 from distractor.probing.paths import LOGITS, Receiver, receiver_of, sender_of
 from distractor.probing.run import Run, batch, observe
+from distractor.scoring import pass_size
 from distractor.scoring.encode import encode
 from distractor.text.task import Condition
 
@@ -258,7 +259,7 @@ def test_the_layout_of_paths_changes_no_result(
         alone = [path_gaps(run, [sender], [receiver_of(name)], whole_prompts=True)[0] for sender in senders]
         with monkeypatch.context() as patch:
             patch.setattr(cached_patching, "LINE_TOKENS", line_tokens)
-            patch.setattr(path_patching, "TOKENS_PER_PASS", tokens)
+            patch.setattr(pass_size, "TOKENS_PER_PASS", tokens)
             patch.setattr(path_patching, "CLEAN_TOKENS", clean)
             assert_close(path_gaps(run, senders, [receiver_of(name)]), torch.stack(alone), atol=1e-9, rtol=0)
 

@@ -23,9 +23,10 @@ from distractor.models.site import Part, Site
 from distractor.probing.measure import measure
 from distractor.probing.patching import first_order_effects, patched_gap
 from distractor.probing.run import Batch, batch, observe
-from distractor.scoring import score as score_module
+from distractor.scoring import pass_size
 from distractor.scoring.encode import Encoded, encode
-from distractor.scoring.score import rows_per_pass, score
+from distractor.scoring.pass_size import rows_per_pass
+from distractor.scoring.score import score
 from distractor.text.task import Condition
 from probes.ablation import Ablation
 
@@ -126,7 +127,7 @@ def test_gaps_do_not_depend_on_padding_or_passes(hooked: Hooked, monkeypatch: py
     changed = run.again({site: edit})
     more = replace(together, tokens=torch.cat([together.tokens, together.tokens[..., :5]], -1))
     assert_close(observe(model, more).log_probs, run.log_probs, atol=1e-9, rtol=0)
-    monkeypatch.setattr(score_module, "TOKENS_PER_PASS", 5 * together.tokens.shape[-1])
+    monkeypatch.setattr(pass_size, "TOKENS_PER_PASS", 5 * together.tokens.shape[-1])
     again = observe(model, together, [site])
     assert_close(again.log_probs, run.log_probs, atol=1e-9, rtol=0)
     assert_close(again.seen[site], run.seen[site], atol=1e-9, rtol=0)
@@ -137,7 +138,7 @@ def test_a_pass_keeps_to_the_limit_of_logits(hooked: Hooked, monkeypatch: pytest
     model = hooked("gpt2", "bytes")
     together = batched(model)
     assert len(together.lengths.unique()) > 1
-    monkeypatch.setattr(score_module, "LOGITS_PER_PASS", 10 * model.vocab)
+    monkeypatch.setattr(pass_size, "LOGITS_PER_PASS", 10 * model.vocab)
     shapes: list[torch.Size] = []
     unembed = model.network.get_output_embeddings()
     handle = unembed.register_forward_hook(lambda module, given, made: shapes.append(made.shape))

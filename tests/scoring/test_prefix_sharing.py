@@ -19,8 +19,9 @@ from distractor.models.load import load
 from distractor.models.model import Model
 from distractor.scoring import score as score_module
 from distractor.scoring.encode import Encoded, Tokens
+from distractor.scoring.pass_size import rows_per_pass
 from distractor.scoring.prefix_sharing import batches, packed_sequences, plain_sequences, to_tensors
-from distractor.scoring.score import rows_per_pass, score, score_all
+from distractor.scoring.score import score, score_all
 from distractor.text.task import Item
 
 EVERY = [*tiny.ARCHITECTURES, *tiny.FURTHER]
