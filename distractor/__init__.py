@@ -157,7 +157,7 @@ def load(model: "str | Path | Source", *, task: str | None = None, **settings: A
     sources = _sources(model, task)
     if len(sources) != 1:
         raise ModelError(f"{model} means {len(sources)} models; name one, such as {sources[0].name}")
-    return load_model(sources[0], Settings(**settings))
+    return load_model(sources[0], Settings(**settings).for_hooks)
 
 
 def probe(

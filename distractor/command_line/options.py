@@ -11,6 +11,8 @@ from distractor.errors import TaskError
 from distractor.runs.figure_set import FigureSet
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from distractor.scoring.requests import Execute
     from distractor.scoring.settings import Settings
 
@@ -47,6 +49,13 @@ class Dtype(StrEnum):
     FLOAT64 = "float64"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+class Attention(StrEnum):
+    """Implementations of attention in transformers."""
+
+    EAGER = "eager"
+    SDPA = "sdpa"
 
 
 class ShotKind(StrEnum):
@@ -131,6 +140,14 @@ class Computing:
         str | None,
         hidden_option(COMPUTING, "Spread each model over all GPUs: auto, balanced or sequential.", metavar="NAME"),
     ] = None
+    attention: Annotated[
+        Attention | None,
+        hidden_option(
+            COMPUTING,
+            "How scores compute attention: eager or sdpa. Default: sdpa on a GPU. Probes: eager.",
+            metavar="NAME",
+        ),
+    ] = None
     threads: Annotated[
         int | None, hidden_option(COMPUTING, "CPU threads of each model. Default: by its size.", min=1, metavar="N")
     ] = None
@@ -147,9 +164,23 @@ class Computing:
         hidden_option(COMPUTING, "Run Python code that comes with a model. Read it first.", "--trust-remote-code"),
     ] = False
 
+    delete_downloads: Annotated[
+        bool,
+        hidden_option(
+            MODELS,
+            "Download a model's weights when they are needed, and delete them when its results are stored.",
+            "--delete-downloads",
+        ),
+    ] = False
     store: Annotated[Path, hidden_option(OUTPUT, "Folder of the stored results that runs share.", metavar="DIR")] = (
         CELLS
     )
+
+    def around(self) -> "AbstractContextManager[None]":
+        """The block in which the command runs: it deletes downloads if asked."""
+        from distractor.models.downloads import deleting_downloads
+
+        return deleting_downloads(self.store / "downloads", is_asked=self.delete_downloads)
 
     def executor(self) -> "Execute | None":
         """What computes the results of a command; None computes them in this process."""
@@ -169,6 +200,7 @@ class Computing:
             self.device_map,
             self.threads,
             self.trust_remote_code,
+            attention=None if self.attention is None else self.attention.value,
         )
 
 

@@ -2,8 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import Field, fields, is_dataclass
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -41,7 +41,8 @@ def is_inner() -> bool:
 def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Register a function as a command of `app`; its name is the function's, unless `name` is given.
 
-    A parameter whose type is a dataclass of options becomes one option for each field. A DistractorError ends the command
+    A parameter whose type is a dataclass of options becomes one option for each field; the command runs in the block of
+    its method `around`, if it has one. A DistractorError ends the command
     with one message on stderr, exit status 2 and no traceback. After a successful command, stderr says how much was
     computed and how much came from disk.
     """
@@ -57,10 +58,12 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
             del values["help_all"]
             for group, options in groups.items():
                 values[group] = options(**{field.name: values.pop(field.name) for field in fields(options)})
+            around = [values[group].around for group in groups if hasattr(values[group], "around")]
             if is_inner():
-                return function(**values)  # type: ignore[call-arg]
+                with _nested(around):
+                    return function(**values)  # type: ignore[call-arg]
             try:
-                with count_run() as counter:
+                with count_run() as counter, _nested(around):
                     result: R = function(**values)  # type: ignore[call-arg]
                 for sentence in counter.sentences:
                     say(sentence, err=True)
@@ -86,6 +89,14 @@ def command(app: typer.Typer, *examples: str, name: str | None = None) -> Callab
         return function
 
     return register
+
+
+@contextmanager
+def _nested(around: "Sequence[Callable[[], AbstractContextManager[None]]]") -> Iterator[None]:
+    with ExitStack() as stack:
+        for each in around:
+            stack.enter_context(each())
+        yield
 
 
 def _option(field: "Field[Any]") -> inspect.Parameter:

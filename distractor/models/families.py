@@ -12,6 +12,7 @@ from pathlib import Path
 
 from distractor.errors import ModelError, nearest
 from distractor.models.adapter import check_adapter
+from distractor.models.downloads import weights_of
 from distractor.models.family import Family, Member
 from distractor.models.gguf_file import is_gguf
 from distractor.models.snapshot import Network, cached_folder, check_model_folder, find_snapshot, missing_folder
@@ -213,6 +214,7 @@ def _find_adapted(name: str, task: str | None, network: Network) -> Source:
         tokenizer=source.tokenizer,
         n_params=source.n_params,
         adapter=adapter,
+        weights=source.weights,
     )
 
 
@@ -248,5 +250,6 @@ def _similar_folders(path: Path) -> str:
 
 
 def _folder_source(path: Path, model: str) -> Source:
-    check_model_folder(path)
-    return Source(family=NO_FAMILY, model=printable(model), folder=path)
+    if not (weights := weights_of(path)):
+        check_model_folder(path)
+    return Source(family=NO_FAMILY, model=printable(model), folder=path, weights=weights)

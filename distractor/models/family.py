@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import ModelError, nearest
+from distractor.models.downloads import weights_of
 from distractor.models.snapshot import Network, cached_folder, check_model_folder, find_snapshot, missing_folder
 from distractor.models.source import EMBEDDED, ShotCounts, Source
 
@@ -165,6 +166,7 @@ class Family:
             is_final=step is None,
             tokenizer=tokenizer,
             shots=self.shots,
+            weights=weights_of(folder),
         )
 
 

@@ -15,8 +15,8 @@ from distractor.models.loading_report import refuse_adapter, refuse_incomplete, 
 from distractor.models.memory import free_memory, loaded_networks, quiet_transformers
 from distractor.models.model import WEIGHT_TREATMENT, Model
 from distractor.models.remote_code import refuse_foreign_code
+from distractor.models.self_check import choose_attention, set_attention
 from distractor.models.self_check import self_check as check
-from distractor.models.self_check import set_attention
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
@@ -34,6 +34,7 @@ def load(
     bos: bool | None = None,
     self_check: bool = False,
     trust_remote_code: bool = False,
+    attention: str = "eager",
 ) -> Model:
     """Load a folder written by `save_pretrained`, or a GGUF file, without using the network.
 
@@ -41,7 +42,8 @@ def load(
     which is merged into the weights. `device_map` spreads a large model over all
     devices. For `bos`, see `as_model`. `self_check` compares scores with plain transformers first (see `self_check`).
     `trust_remote_code` runs Python files of the folder if its configuration names them.
-    Attention is eager unless the self-check finds that this differs from the default of transformers.
+    `attention` is eager, which hooks need, or sdpa. Where the architecture does not support sdpa, it is eager; where eager
+    attention differs from the default of transformers by more than rounding, it is that default.
 
     Raises ModelError if the folder holds no readable model or tokenizer, its weights do not fill the model, the device is
     not available, the folder needs its own code and is not trusted, or the self-check fails.
@@ -60,16 +62,19 @@ def load(
             refuse_foreign_code(path)
     trust = {"trust_remote_code": trust_remote_code}  # None would ask on the terminal
     place = pick_device(device) if device_map is None else device_map
+    straight = (
+        {"": place} if device_map is None and place != "cpu" else device_map
+    )  # never through the machine's memory
     refuse_adapter(name, folder)
     free_memory()
     with quiet_transformers():
         try:
             if is_gguf(folder):
                 expected = "expected a GGUF file of an architecture that transformers reads"
-                words, network = _load_gguf(folder, name, DTYPES[dtype], device_map)
+                words, network = _load_gguf(folder, name, DTYPES[dtype], straight)
             else:
                 words = _load_tokenizer(tokenizer or folder, **trust)
-                network = load_network(folder, name=name, dtype=DTYPES[dtype], device_map=device_map, **trust)
+                network = load_network(folder, name=name, dtype=DTYPES[dtype], device_map=straight, **trust)
             network = network if device_map else network.to(place)
             if adapter is not None:
                 network = merge_adapter(network, adapter, name=name)
@@ -86,8 +91,11 @@ def load(
     model = replace(as_model(network, words, name=name, bos=bos), weights=_treatment(folder, adapter))
     try:
         if self_check:
-            return replace(model, check=check(model))
-        set_attention(model, "eager")
+            return replace(model, check=check(model, attention))
+        if attention == "eager":
+            set_attention(model, "eager")
+        else:
+            choose_attention(model, attention)
         return model
     except RuntimeError as error:
         raise ModelError(
@@ -110,9 +118,17 @@ def import_transformers() -> None:
 
 
 def load_network(
-    folder: Path, *, name: str, dtype: torch.dtype, device_map: str | None = None, trust_remote_code: bool = False
+    folder: Path,
+    *,
+    name: str,
+    dtype: torch.dtype,
+    device_map: str | dict[str, str] | None = None,
+    trust_remote_code: bool = False,
 ) -> Any:
-    """Load the network of a folder with transformers. Raises ModelError if the weights do not fill it."""
+    """Load the network of a folder with transformers. A `device_map` loads its weights straight to their devices.
+
+    Raises ModelError if the weights do not fill it.
+    """
     from transformers import AutoModelForCausalLM
 
     try:
@@ -129,19 +145,24 @@ def load_network(
         refuse_keys(name, {"not converted": unconverted_keys(error)})
         raise
     network, report = loaded
+    return _complete(name, network, report)
+
+
+def _complete(name: str, network: Any, report: Any) -> Any:
+    """A network whose weights are all there, ready for passes."""
     refuse_incomplete(name, report)
     loaded_networks.add(network)
+    if len(set((getattr(network, "hf_device_map", None) or {}).values())) == 1:
+        del network.hf_device_map  # it is on one device, and may be moved
     return network.eval().requires_grad_(False)
 
 
-def _load_gguf(path: Path, name: str, dtype: torch.dtype, device_map: str | None) -> tuple[Any, Any]:
+def _load_gguf(path: Path, name: str, dtype: torch.dtype, device_map: str | dict[str, str] | None) -> tuple[Any, Any]:
     """Load the tokenizer and the network of a GGUF file."""
     tokenizer, network, report = load_gguf(
         path, name=name, dtype=dtype, device_map=device_map, ignore_mismatched_sizes=True
     )
-    refuse_incomplete(name, report)
-    loaded_networks.add(network)
-    return tokenizer, network.eval().requires_grad_(False)
+    return tokenizer, _complete(name, network, report)
 
 
 def _load_tokenizer(folder: Path, *, trust_remote_code: bool) -> Any:

@@ -39,6 +39,8 @@ def parameters_of(source: Source) -> int:
     """The known or counted number of parameters. Weights of other formats are taken as numbers of four bytes."""
     if source.n_params:
         return source.n_params
+    if source.weights and not source.weights.are_here:
+        return source.weights.n_params
     if counted := count_parameters(source.folder):
         return counted
     return sum(path.stat().st_size for path in weight_files(source.folder) if path.is_file()) // 4

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
+from distractor.models.downloads import fetch
 from distractor.models.source import Source
 from distractor.models.weight_files import weight_files
 
@@ -33,6 +34,8 @@ def from_same_run(first: Source, second: Source) -> bool:
     runs = [(s.family, s.model.partition("@")[0], s.seed) for s in (first, second)]  # shared by all steps of a run
     if is_named and runs[0] == runs[1]:
         return True
+    for source in (first, second):
+        fetch(source.weights, alone=False)
     return _correlation(first.folder, second.folder) >= MIN_CORRELATION
 
 
@@ -54,7 +57,7 @@ def _correlation(first: Path, second: Path) -> float:
 def tensors(folder: Path) -> Iterator[tuple[str, WeightTensor]]:
     """Yield the tensors named in the headers of safetensors weights. Reading headers needs no torch."""
     for path in weight_files(folder):
-        if path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" and path.is_file():
             yield from stored_tensors(path)
 
 

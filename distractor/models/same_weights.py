@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from distractor.models.adapter import adapter_files
+from distractor.models.downloads import fetch
 from distractor.models.same_run import WeightTensor, stored_tensors, tensors
 from distractor.models.source import Source
 
@@ -18,6 +19,8 @@ def same_weights(first: Source, second: Source) -> frozenset[str]:
 
     What an adapter changes is different. Empty if weights are not stored as safetensors.
     """
+    for source in (first, second):
+        fetch(source.weights, alone=False)
     ours, theirs = dict(tensors(first.folder)), dict(tensors(second.folder))
     found: set[str] = set()
     changed: set[str] = set()

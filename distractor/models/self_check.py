@@ -33,17 +33,24 @@ LogProbs = Sequence[Float[Tensor, "_ vocab"]]  # of every token of each prompt
 
 
 @torch.inference_mode()
-def choose_attention(model: Model) -> float:
+def choose_attention(model: Model, wanted: str = "eager") -> float:
     """Switch a model to eager attention, which hooks need, if it gives the log-probabilities of transformers' default.
 
     Returns the largest difference in nats. If it exceeds rounding, the default is kept: Falcon with ALiBi differs by 0.4.
+    If sdpa is `wanted`, and is the default, it is kept, too.
     """
     default, prompts = model.attention, _prompts(model)
     expected = _plain(model, prompts)
     set_attention(model, "eager")
     difference = _largest_difference(_plain(model, prompts), expected)
-    if not difference <= _close(model, expected):
+    is_close = difference <= _close(model, expected)
+    if not is_close or default == wanted:
         set_attention(model, default)
+    if not is_close:
+        record_note(
+            f"{model.name}: scored with the default attention of transformers ({default}); eager attention differs "
+            f"by up to {difference:.2g} nats."
+        )
     return difference
 
 
@@ -82,15 +89,12 @@ def check_scores(model: Model) -> float:
     return by_padding
 
 
-def self_check(model: Model) -> SelfCheck:
+def self_check(model: Model, attention: str = "eager") -> SelfCheck:
     """Choose the attention implementation and check scores. Raises ModelError as `check_scores`."""
-    with count_run():  # these passes are no part of a result's cost
-        check = SelfCheck(attention=choose_attention(model), padding=check_scores(model))
-    if model.attention != "eager":
-        record_note(
-            f"{model.name}: scored with the default attention of transformers ({model.attention}); eager attention differs "
-            f"by up to {check.attention:.2g} nats."
-        )
+    with count_run() as counter:  # these passes are no part of a result's cost
+        check = SelfCheck(attention=choose_attention(model, attention), padding=check_scores(model))
+    for note in counter.notes:
+        record_note(note)
     return check
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from distractor.errors import ModelError, first_line
-from distractor.models import hub
+from distractor.models import downloads, hub
 from distractor.models.adapter import base_of, is_adapter
 from distractor.models.gguf_file import SUFFIX, is_gguf, read_header
 from distractor.models.source import TEXT_FILES
@@ -73,20 +73,38 @@ def find_snapshot(hub_id: str, revision: str | None, missing: str, network: Netw
 
     Raises ModelError, which begins with `missing`, if a download is needed and is forbidden or fails.
     """
-    if folder := cached_folder(hub_id, revision):
+    if (folder := cached_folder(hub_id, revision)) and not downloads.is_temporary(folder):
         return folder
+    texts = _cached_texts(hub_id, revision) if downloads.is_deleting() else None
+    if texts and downloads.known(texts, may_download=network == "use"):
+        return texts
     if network != "use" or hub.is_forbidden():
         raise ModelError(f"{missing}; downloads are forbidden (--offline, --plan or HF_HUB_OFFLINE)")
     if not hub.is_reachable():
         raise ModelError(f"{missing}; the Hugging Face hub cannot be reached: connect, or give a local folder")
     try:
+        if downloads.is_deleting():
+            folder = _download(hub_id, revision)
+            downloads.prepare(hub_id, folder)
+            return folder
         folder = _download(hub_id, revision, "*.safetensors")
         return _download(hub_id, revision, "pytorch_model*.bin") if _missing_file(folder) else folder
     except Exception as error:  # the hub's client also raises errors of its HTTP library and of the system
         raise ModelError(f"{missing}; the download failed: {first_line(error)}") from error
 
 
-def _download(hub_id: str, revision: str | None, weights: str, *, local: bool = False) -> Path:
+def _cached_texts(hub_id: str, revision: str | None) -> Path | None:
+    """The cache's folder of a model whose weights may be missing, without network."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return _download(hub_id, revision, local=True)
+    except LocalEntryNotFoundError as error:
+        path = getattr(error, "snapshot_path", "")
+        return Path(path) if path else None
+
+
+def _download(hub_id: str, revision: str | None, *weights: str, local: bool = False) -> Path:
     """Return a snapshot with the text files and one kind of weights; `local` restricts the search to the cache."""
     from huggingface_hub import snapshot_download
 
@@ -94,7 +112,7 @@ def _download(hub_id: str, revision: str | None, weights: str, *, local: bool = 
         snapshot_download(
             hub_id,
             revision=revision,
-            allow_patterns=[*TEXT_FILES, "*.py", weights],
+            allow_patterns=[*TEXT_FILES, "*.py", *weights],
             ignore_patterns=["*/*"],
             local_files_only=local,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distractor.errors import ModelError
 from distractor.models.adapter import adapter_files
+from distractor.models.downloads import Weights
 from distractor.models.remote_code import code_files
 from distractor.models.weight_files import weight_files
 
@@ -26,7 +27,7 @@ class Source:
     `tokens` counts the training tokens up to `step`. A checkpoint (`is_final` False) may have its tokenizer in another
     folder. `held_out` names, for each task, the item groups whose conflict was kept out of training. `shots` gives the
     longest run of worked examples in the training data of each task. `adapter` is the folder of an adapter that is merged
-    into the model. None means unknown.
+    into the model. `weights` are those that are downloaded when the model is loaded. None means unknown.
     """
 
     family: str
@@ -41,6 +42,7 @@ class Source:
     tokenizer: Path | None = None
     shots: ShotCounts | None = field(default=None, compare=False)
     adapter: Path | None = None
+    weights: Weights | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -73,20 +75,22 @@ class Source:
     def fingerprint(self) -> str:
         """Return a hash of the files that decide what the model computes. Raises ModelError if one cannot be read."""
         try:
-            weights = [path for path in weight_files(self.folder) if path.is_file()]
+            hashes = self.weights.hashes if self.weights else {}
+            weights = list(hashes) or [path for path in weight_files(self.folder) if path.is_file()]
             if not weights:
                 raise ModelError(f"{self.name}: the folder {self.folder} no longer holds a model")
             folders = {self.folder, self.tokenizer_folder}
             texts = {path for folder in folders for pattern in TEXT_FILES for path in folder.glob(pattern)}
             code = {path for folder in folders for path in code_files(folder)}
             hashed = sorted(
-                {path for path in {*weights, *texts, *code} if path.is_file() and path.name != "training.json"}
+                {path for path in {*texts, *code} if path.is_file() and path.name != "training.json"} | {*weights}
             )
             hashed += adapter_files(self.adapter) if self.adapter else []
-            stats = [(path, path.stat()) for path in hashed]
-            return _hash_files(
-                tuple((path, self._label(path), stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-            )
+            digest = hashlib.sha256()
+            for path in hashed:
+                known = hashes.get(path)
+                digest.update(self._label(path).encode() + (bytes.fromhex(known) if known else _hash_file(path)))
+            return digest.hexdigest()
         except OSError as error:
             raise ModelError(f"{self.name}: {error.filename} cannot be read ({error.strerror})") from error
 
@@ -116,11 +120,13 @@ def group_by_size(sources: Iterable[Source]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(groups[key]) for key in sorted(groups))
 
 
+def _hash_file(path: Path) -> bytes:
+    stat = path.stat()
+    return _hash_content(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
 @cache
-def _hash_files(files: tuple[tuple[Path, str, int, int, int], ...]) -> str:
-    """Hash files. The stamps (inode, size, time of change) make the cache read a file again only after a change."""
-    digest = hashlib.sha256()
-    for path, label, *_ in files:
-        with path.open("rb") as file:
-            digest.update(label.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+def _hash_content(path: Path, *stamp: int) -> bytes:
+    """The stamp (inode, size, time of change) makes the cache read a file again only after a change."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

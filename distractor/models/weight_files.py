@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ PRECEDENCE = (
 """transformers loads the first of these that exists, unless config.json names another file (`transformers_weights`)."""
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, present: Container[str] = ()) -> list[Path]:
     """The files with the weights that transformers loads; they may be missing, as may all of them. A GGUF file is one.
+
+    `present` holds names of files that count as being there.
 
     Raises ModelError if an index cannot be read or names a file outside the folder. A link inside the folder may lead
     outside: the hub's cache consists of such links.
@@ -27,7 +30,8 @@ def weight_files(folder: Path) -> list[Path]:
     if is_gguf(folder):
         return [folder]
     explicit = _read(folder / "config.json").get("transformers_weights")
-    names = [explicit] if isinstance(explicit, str) else [name for name in PRECEDENCE if (folder / name).is_file()]
+    there = [name for name in PRECEDENCE if name in present or (folder / name).is_file()]
+    names = [explicit] if isinstance(explicit, str) else there
     if not names:
         return []
     if not names[0].endswith(".index.json"):

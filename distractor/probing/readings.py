@@ -13,7 +13,7 @@ from distractor.errors import EncodeError, ModelError, ProbeError, SingleTokenEr
 from distractor.models.source import Source
 from distractor.scoring.keys import cell_key
 from distractor.scoring.lazy_model import LazyModel
-from distractor.scoring.settings import Settings
+from distractor.scoring.settings import Settings, load_model
 from distractor.scoring.store import Cell, Key, Store
 from distractor.text.task import Task
 from distractor.text.user_file import code_hash
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from xarray import DataArray
 
+    from distractor.models.model import Model
     from distractor.probing.probe import Probe
 
 READING = 8
@@ -76,7 +77,11 @@ def probe_identity(probe: "Probe") -> str:
 
 def probe_key(task: Task, source: Source, probe: "Probe", settings: Settings) -> Key:
     """Everything that decides a probe's reading in a model."""
-    return {**cell_key(probe.posed(task), source, settings), "reading": READING, "probe": probe_identity(probe)}
+    return {
+        **cell_key(probe.posed(task), source, settings.for_hooks),
+        "reading": READING,
+        "probe": probe_identity(probe),
+    }
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,11 @@ IMPOSSIBLE = "impossible"
 
 class Reader(LazyModel):
     """Reads one model with several probes. It loads the model once, and only if the store lacks a reading."""
+
+    @cached_property
+    def model(self) -> "Model":
+        """The loaded model, which can have hooks."""
+        return load_model(self.source, self.settings.for_hooks)
 
     def read(self, probe: "Probe", name: str, *, keep_refusal: bool = False) -> Reading:
         """A probe's reading, computed only if the store lacks it. `name` is its name in progress.

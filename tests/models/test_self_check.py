@@ -19,17 +19,21 @@ import small_ladder
 import tiny
 from distractor.errors import ModelError
 from distractor.models import arithmetic, self_check
+from distractor.models import load as load_module
 from distractor.models.load import as_model, load
 from distractor.models.model import WEIGHT_TREATMENT, Model, SelfCheck
 from distractor.models.self_check import CLOSE, check_scores, same_scores
 from distractor.models.source import Source
+from distractor.probing.readings import ReadingsRequest, probe_key
 from distractor.progress import count_run
 from distractor.scoring.encode import encode
+from distractor.scoring.keys import score_keys
 from distractor.scoring.score import score
 from distractor.scoring.settings import Settings
 from distractor.scoring.store import Store
 from distractor.scoring.sweep import sweep
 from distractor.text.task import Condition, Item, Task
+from probes import PROBES
 
 ARCHITECTURES = {
     **{
@@ -142,6 +146,63 @@ def test_a_device_map_gives_the_same_numbers(folder: Callable[[str, str], Path])
         assert_allclose(scored(spread, tiny.task()), scored(plain, tiny.task()), atol=0, rtol=0)
     with pytest.raises(ModelError, match=r"device map 'gpu'.* auto, balanced"):
         load(path, device_map="gpu")
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_sdpa_scores_as_eager_attention_does(folder: Callable[[str, str], Path], architecture: str) -> None:
+    path = folder(architecture, "pieces" if architecture.startswith("gemma") else "bytes")
+    fast, plain = (load(path, device="cpu", attention=each, self_check=True) for each in ("sdpa", "eager"))
+    has_sdpa = AutoModelForCausalLM.from_pretrained(path).config._attn_implementation == "sdpa"
+    assert (fast.attention, plain.attention) == ("sdpa" if has_sdpa else "eager", "eager")
+    assert_allclose(scored(fast, tiny.task()), scored(plain, tiny.task()), atol=CLOSE, rtol=0)
+    unchecked = load(path, device="cpu", attention="sdpa")
+    assert unchecked.attention == fast.attention
+
+
+def test_sdpa_has_its_own_scores_but_not_its_own_readings(
+    folder: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(family="models", model="llama", folder=folder("llama_grouped_tied", "bytes"))
+    fast, plain = Settings("cpu", attention="sdpa"), Settings("cpu")
+    assert fast.identity() == plain.identity() | {"attention": "sdpa"}
+    assert Settings("cpu", attention="eager").identity() == plain.identity()
+    task, probe = tiny.task(), PROBES["ablation"]
+    assert probe_key(task, source, probe, fast) == probe_key(task, source, probe, plain)
+    assert not set(map(repr, score_keys(task, source, fast).values())) & set(
+        map(repr, score_keys(task, source, plain).values())
+    )
+    (reading,) = ReadingsRequest(task, source, fast, (("ablation", probe),)).compute(Store(tmp_path))
+    assert np.isfinite(reading.values).any()
+    with pytest.raises(ModelError, match="unknown attention 'flash'"):
+        Settings(attention="flash")
+
+
+def test_a_gpu_uses_sdpa_and_a_cpu_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings("cpu").chosen_attention == "eager"
+    monkeypatch.setattr("distractor.scoring.settings.pick_device", lambda device: "cuda")
+    assert Settings("auto").chosen_attention == "sdpa"
+    assert Settings("auto", "float64").chosen_attention == "eager"
+    assert Settings("auto").for_hooks.chosen_attention == "eager"
+
+
+def test_weights_go_straight_to_their_device(
+    folder: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    right = load_module.load_network
+
+    def watched(*args: Any, **more: Any) -> Any:
+        asked.append(more["device_map"])
+        return right(*args, **more | {"device_map": {"": "cpu"}})
+
+    monkeypatch.setattr(load_module, "load_network", watched)
+    monkeypatch.setattr(load_module, "pick_device", lambda device: "cuda" if device == "auto" else "cpu")
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_: self)
+    model = load(folder("gpt2", "bytes"))
+    assert asked == [{"": "cuda"}]
+    assert not hasattr(model.network, "hf_device_map"), "it could not be moved"
+    load(folder("gpt2", "bytes"), device="cpu")
+    assert asked[1:] == [None]
 
 
 def _scale_a_parameter(model: Any) -> None:

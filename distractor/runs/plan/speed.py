@@ -119,6 +119,7 @@ def _measure(task: Task, source: Source, kinds: Sequence[Kind], settings: Settin
         token["write"] = _write_seconds(model, encoding, task.format.max_tokens, token["score"])
     hooks = [0.0]
     if "probe" in kinds:
+        model = model if model.attention == "eager" else load_model(source, settings.for_hooks)
         with _clock() as hooks:
             _ = model.hooked
         token["probe"] = _probe_seconds(model, encoding)
