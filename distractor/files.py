@@ -40,6 +40,18 @@ ATTEMPTS = 4
 WAIT = 0.05  # seconds before the second attempt; then twice as long each time
 
 
+DAY = 86_400.0
+UNFINISHED = f"*.{'[0-9a-f]' * 8}.part"
+
+
+def delete_unfinished(folder: Path) -> None:
+    """Delete temporary files of `replace_file`, also in inner folders, whose writers were killed more than a day ago."""
+    for path in folder.rglob(UNFINISHED):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > DAY:
+                path.unlink()
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a temporary file with a unique name, then rename it to `path`. Errors that pass are tried again."""
     for attempt in range(ATTEMPTS):

@@ -11,7 +11,7 @@ from distractor.work import record_tokens
 
 @dataclass
 class RunCounter:
-    """Forward passes, their tokens and seconds; cache hits and the passes that these saved; damaged results.
+    """Forward passes, their tokens and seconds; cache hits; damaged results.
 
     `notes` are sentences for the user; `counted` holds the names of results that were computed or counted as a cache
     hit.
@@ -21,7 +21,6 @@ class RunCounter:
     tokens: int = 0
     seconds: float = 0.0
     cache_hits: int = 0
-    saved_passes: int = 0
     damaged: int = 0
     notes: list[str] = field(default_factory=list)
     counted: set[Hashable] = field(default_factory=set)
@@ -37,8 +36,7 @@ class RunCounter:
                 f"({rate:,.0f} tokens per second)."
             )
         if self.cache_hits:
-            saved = f", which saved {self.saved_passes:,} forward passes" if self.saved_passes else ""
-            lines.append(f"Read {self.cache_hits:,} result{'s' * (self.cache_hits > 1)} from the cache{saved}.")
+            lines.append(f"Read {self.cache_hits:,} result{'s' * (self.cache_hits > 1)} from the cache.")
         if self.damaged:
             were = "results in the cache were" if self.damaged > 1 else "result in the cache was"
             lines.append(f"{self.damaged:,} {were} damaged and computed again.")
@@ -73,7 +71,6 @@ def record_counts(other: RunCounter) -> None:
     """Add the counts of another block or process to those of the run."""
     if counter := _current.get():
         counter.cache_hits += other.cache_hits
-        counter.saved_passes += other.saved_passes
         counter.forward_passes += other.forward_passes
         counter.tokens += other.tokens
         counter.seconds += other.seconds
@@ -96,12 +93,11 @@ def record_computed(result: Hashable) -> None:
         counter.counted.add(result)
 
 
-def record_cache_hit(passes: int, result: Hashable = None) -> None:
-    """Record a cache hit and the forward passes it saved; a named result counts once, and only if it is not new."""
-    if (counter := _current.get()) and (result is None or result not in counter.counted):
+def record_cache_hit(result: Hashable) -> None:
+    """Record a cache hit; a result counts once, and only if it is not new."""
+    if (counter := _current.get()) and result not in counter.counted:
         counter.counted.add(result)
         counter.cache_hits += 1
-        counter.saved_passes += passes
 
 
 def record_damaged() -> None:

@@ -182,8 +182,8 @@ class Computing:
 
         return deleting_downloads(self.store / "downloads", is_asked=self.delete_downloads)
 
-    def executor(self) -> "Execute | None":
-        """What computes the results of a command; None computes them in this process."""
+    def executor(self) -> "Execute":
+        """What computes the results of a command."""
         return executor(self.workers, self.shard, self.ray, self.settings())
 
     def settings(self, batch_size: int | None = None) -> "Settings":
@@ -206,25 +206,24 @@ class Computing:
 
 def executor(
     count: int | None, shard: str | None, ray: str | None, settings: "Settings", *, always: bool = False
-) -> "Execute | None":
-    """What computes the results of a command; None computes them in this process, unless `always`.
+) -> "Execute":
+    """What computes the results of a command. With `always`, workers also compute what is faster in this process, and go on
+    when a unit fails.
 
     Raises:
         TaskError: the shard or the address is not valid.
     """
-    from distractor.execution.here import Here
     from distractor.execution.ray_cluster import RayCluster
     from distractor.execution.shards import Shard, ShardExecutor
     from distractor.execution.workers import workers
 
     if ray is not None and (shard is not None or count is not None):
         raise TaskError("--ray computes on its cluster; leave out --workers and --shard")
-    found: Execute | None
+    found: Execute
     if ray is not None:
         found = RayCluster(ray, _warn)
     else:
         found = workers(count, settings, _warn, stop_at_first=not always, always=always)
-        found = Here(_warn) if always and found is None else found
     return found if shard is None else ShardExecutor(Shard.parse(shard), found)
 
 

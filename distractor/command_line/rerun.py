@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from distractor.command_line import options as opt
 from distractor.command_line.earlier_command import command_words
 from distractor.command_line.registration import command
 from distractor.command_line.terminal import say
+from distractor.scratch import scratch_folder
 
 app = typer.Typer()
 DROPPED = {"--out": 1, "--store": 1, "--json": 0}
@@ -38,8 +38,8 @@ def rerun(
     after = out or before.with_name(f"{before.name}-rerun")
     if after.resolve() == before.resolve():
         raise StoreError(f"{after} is the folder of the run itself; choose another folder with --out")
-    with tempfile.TemporaryDirectory() as store:
-        computes = ["--store", store] if words[:1] != ["shape"] else []
+    with scratch_folder() as store:
+        computes = ["--store", str(store)] if words[:1] != ["shape"] else []
         again = [sys.executable, "-m", "distractor", *words, "--out", str(after), *computes]
         status = subprocess.run(again, stdout=subprocess.DEVNULL, check=False).returncode
     if status:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from distractor.command_line.terminal import say
+from distractor.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,7 +34,7 @@ def run_folder(computing: "Computing", out: Path | None, name: str, manifest: di
     with ExitStack() as stack:
         stack.enter_context(executing(computing.executor()))
         if computing.shard:
-            yield RunFolder(Path(stack.enter_context(TemporaryDirectory())))
+            yield RunFolder(stack.enter_context(scratch_folder()))
         else:
             yield stack.enter_context(open_run(out, name, manifest))
 

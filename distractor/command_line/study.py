@@ -4,7 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from distractor.command_line.registration import command, inner_commands
 from distractor.command_line.running import print_script
 from distractor.command_line.terminal import say
 from distractor.errors import StoreError, TaskError, nearest
+from distractor.scratch import owning, scratch_folder
 
 if TYPE_CHECKING:
     from distractor.study.rounds import Progress
@@ -70,7 +71,6 @@ def study(
     if plan:
         _print_plan(content, here, store, offline=offline)
         return
-    _claim(home, content)
     runs = _with_folders(content, home, store, offline=offline)
 
     @contextmanager
@@ -78,10 +78,13 @@ def study(
         with show_progress(lambda: steps):
             yield
 
-    progress = carry_out(runs, start, here, execute, Store(store), following)
-    if shard:
-        raise PartDone(f"Shard {shard} is done, and no result is missing. Run the study without --shard for its pages.")
-    _print_results(progress, home)
+    with _claimed(home, content, is_shared=shard is not None):
+        progress = carry_out(runs, start, here, execute, Store(store), following)
+        if shard:
+            raise PartDone(
+                f"Shard {shard} is done, and no result is missing. Run the study without --shard for its pages."
+            )
+        _print_results(progress, home)
     if progress.failed:
         raise typer.Exit(2)
 
@@ -143,27 +146,36 @@ def _check_options(file: Path, content: "Study") -> None:
             raise TaskError(f"{file}: {key}: {name} has no such option: {nearest(option, sorted(known))}")
 
 
-def _claim(home: Path, content: "Study") -> None:
-    """Make the folder of a study. Raises StoreError if it holds another one."""
-    from distractor.files import write_text
+@contextmanager
+def _claimed(home: Path, content: "Study", *, is_shared: bool) -> Iterator[None]:
+    """Make the folder of a study, and own it in this block unless it `is_shared`.
+
+    Raises StoreError if it holds another study, or if this study runs in it already.
+    """
+    from distractor.files import delete_unfinished, write_text
     from distractor.study.study_file import option_values
 
     path, identity = home / IDENTITY, json.dumps(option_values(content), indent=1, sort_keys=True) + "\n"
     try:
         known = path.read_text(encoding="utf-8") if path.exists() else None
-        is_used = known is None and home.exists() and any(home.iterdir())
+        is_used = known is None and home.exists() and any(file for file in home.iterdir() if file.suffix != ".part")
     except OSError as error:
         raise StoreError(f"{home} cannot be read ({error.strerror}); choose another folder with --out") from error
     if is_used or known not in (None, identity):
         what = "other files" if is_used else "another study"
         raise StoreError(f"{home} holds {what}; choose another folder with --out, or remove it")
     write_text(path, identity)
+    delete_unfinished(home)
+    with nullcontext(True) if is_shared else owning(home) as is_own:
+        if not is_own:
+            raise StoreError(
+                f"this study runs in {home} already; wait until that command ends, or choose another folder with --out"
+            )
+        yield
 
 
 def _print_plan(content: "Study", here: Any, store: Path, *, offline: bool) -> None:
     """Print the units of a study with their time and memory."""
-    import tempfile
-
     from distractor.numbers import counted, duration, gigabytes
     from distractor.runs.tables import console, plain_table
     from distractor.scoring.store import Store
@@ -171,8 +183,8 @@ def _print_plan(content: "Study", here: Any, store: Path, *, offline: bool) -> N
     from distractor.study.rounds import Progress, advance
 
     progress = Progress()
-    with tempfile.TemporaryDirectory() as home:
-        runs = _with_folders(content, Path(home), store, offline=offline)
+    with scratch_folder() as home:
+        runs = _with_folders(content, home, store, offline=offline)
         needed = advance(runs, start, here, Store(store), progress, writes=False)
     for run, error in progress.failed.items():
         say(f"{run.name} would fail: {error}", err=True)

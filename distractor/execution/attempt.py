@@ -3,6 +3,7 @@
 import errno
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,13 +51,14 @@ class Outcome:
     values: tuple[Any, ...] = ()
 
 
-def attempt(unit: Computable, store: Store, steps: Sequence[Step], report: Report) -> Outcome:
-    """Compute what a unit's requests lack in the store. `steps` are those of its model, for progress.
+def attempt(unit: Computable, store: Store, steps: Sequence[Step] = (), report: Report | None = None) -> Outcome:
+    """Compute what a unit's requests lack in the store. A request that fails for good does not end the others.
 
-    A request that fails for good does not end the others.
+    With `report`, this process works for another one: `steps` are those of the model, for progress.
     """
     troubles, values = list[Trouble](), list[Any]()
-    with count_run() as counter, follow(_Reporter(steps, report)), keeping_model():
+    following = nullcontext() if report is None else follow(_Reporter(steps, report))
+    with count_run() as counter, following, keeping_model():
         for index, request in enumerate(unit.requests):
             try:
                 value = request.compute(store)
@@ -80,9 +82,16 @@ def _trouble(name: str, error: Exception, index: int) -> Trouble:
     if isinstance(error, MemoryError) or any(words in text.lower() for words in FULL_MEMORY):
         advice = "use a smaller --batch-size, another --dtype, or a larger machine"
         return Trouble(MEMORY, ModelError(f"{name}: {text}; {advice}"), index)
-    if isinstance(error, OSError):
-        return Trouble(DISK, StoreError(f"{name}: {text}"), index)
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        return disk_trouble(name, error, index)
     raise error
+
+
+def disk_trouble(name: str, error: OSError, index: int = 0) -> Trouble:
+    """What an error of a disk means for the unit of this name."""
+    where = f"{error.filename}: " if error.filename else ""
+    text = f"{name}: {where}{error.strerror or error}; check the disks of results, of temporary files and of models"
+    return Trouble(DISK if error.errno in DISK_ERRORS else "", StoreError(text), index)
 
 
 class _Reporter(Work):

@@ -1,13 +1,15 @@
 """Computes units on a Ray cluster. Results travel back as bytes, so machines need no shared disk."""
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from distractor.errors import ModelError, TaskError
-from distractor.execution.attempt import LOST, MEMORY, Outcome, Trouble, attempt
+from distractor.errors import DistractorError, ModelError, TaskError
+from distractor.execution.attempt import LOST, MEMORY, Outcome, Trouble, attempt, disk_trouble
 from distractor.execution.retries import Attempts
 from distractor.execution.travel import received, to_send
 from distractor.execution.unit import Unit, units_of
@@ -15,18 +17,17 @@ from distractor.files import replace_file
 from distractor.models.device import pick_device
 from distractor.models.families import find_models
 from distractor.models.source import NO_FAMILY, Source
-from distractor.progress import record_counts
+from distractor.progress import RunCounter, record_computed, record_counts
 from distractor.scoring.requests import Request, missing, stored_files
 from distractor.scoring.settings import count_processors
 from distractor.scoring.store import Store
+from distractor.scratch import scratch_folder
 from distractor.version import __version__
-from distractor.work import Work, present_work
+from distractor.work import Step, Work, present_work
 
 LOCAL = "local"
 SECONDS = 20  # to reach the head of a cluster
-
-Cells = Mapping[str, bytes]
-"""The content of results by their paths in the store's folder."""
+CHECK = 10  # seconds after which nodes are looked at again
 
 
 @dataclass(frozen=True)
@@ -46,43 +47,55 @@ class RayCluster:
 
     def _compute(self, units: Sequence[Unit], store: Store) -> None:
         ray = connect(self.address)
-        remote, attempts = ray.remote(max_retries=0)(compute_remotely), Attempts(self.say)
-        work = present_work() or Work(())
-        largest = {
-            name: max(node["Resources"].get(name, 0) for node in ray.nodes()) for name in ("CPU", "memory", "GPU")
-        }
-        running: dict[Any, Unit] = {}
-
-        def begin(unit: Unit) -> None:
-            needed = {"CPU": unit.threads, "memory": unit.memory, "GPU": int(_is_on_gpu(unit))}
-            for name, count in needed.items():
-                if count > largest[name]:
-                    raise ModelError(
-                        f"{unit.name} needs {count:,} of {name}, but no node of the Ray cluster has more than "
-                        f"{largest[name]:,.0f}; add a larger node, or use fewer --threads"
-                    )
-            steps = [step for step in work.left if step.model in (unit.name, "")]
-            options = {"num_cpus": needed["CPU"], "memory": needed["memory"], "num_gpus": needed["GPU"]}
-            sent = to_send((with_fixed_device(unit), unit.source.fingerprint(), steps, known_cells(unit, store)))
-            running[remote.options(**options).remote(__version__, *sent)] = unit
-
-        for unit in units:
-            begin(unit)
-        work.parallel = max(1, len(ray.nodes()))
-        while running:
-            (done,), _ = ray.wait(list(running), num_returns=1)
-            unit = running.pop(done)
-            outcome, cells, messages = _result(ray, done, unit)
-            for path, content in cells.items():
-                replace_file(store.folder / path, content)
-            for what, *values in messages:
-                (work.at if what == "at" else work.did)(*values)
-            outcome.counter.counted = {store.folder / path for path in cells}
-            record_counts(outcome.counter)
-            if (again := attempts.again(unit, outcome.troubles)) is not None:
-                begin(again)  # type: ignore[arg-type]
+        remote, attempts = ray.remote(max_retries=0, num_returns="streaming")(compute_remotely), Attempts(self.say)
+        work, waiting = present_work() or Work(()), deque[Any](units)
+        running: dict[Any, Unit] = {}  # by the stream of what a unit sends
+        while waiting or running:
+            while waiting:
+                unit = waiting.popleft()
+                if (error := _too_large(unit, ray)) is not None:
+                    attempts.again(unit, _for_all(unit, error))
+                    continue
+                steps = [step for step in work.left if step.model in (unit.name, "")]
+                sent = to_send((with_fixed_device(unit), unit.source.fingerprint(), steps, known_cells(unit, store)))
+                needed = {"num_cpus": unit.threads, "memory": unit.memory, "num_gpus": int(_is_on_gpu(unit))}
+                running[remote.options(**needed).remote(__version__, *sent)] = unit
+            work.parallel = max(1, len(_nodes(ray)))
+            ready, others = ray.wait(list(running), num_returns=1, timeout=CHECK) if running else ([], [])
+            for stream in ready:
+                unit = running[stream]
+                end = _hear(ray, stream, unit, store, work)
+                if end is not None:
+                    del running[stream]
+                    record_counts(end.counter)
+                    if (again := attempts.again(unit, end.troubles)) is not None:
+                        waiting.append(again)
+            for stream in [each for each in others if not ready and _too_large(running[each], ray)]:  # its node is gone
+                ray.cancel(stream, force=True)
+                waiting.append(running.pop(stream))
         work.parallel = 1
         attempts.raise_failures({})
+
+
+def _nodes(ray: Any) -> list[Any]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _too_large(unit: Unit, ray: Any) -> ModelError | None:
+    """What to do about a unit that no node can compute; None if one can."""
+    for name, count in {"CPU": unit.threads, "memory": unit.memory, "GPU": int(_is_on_gpu(unit))}.items():
+        largest = max((node["Resources"].get(name, 0) for node in _nodes(ray)), default=0)
+        if count > largest:
+            return ModelError(
+                f"{unit.name} needs {count:,} of {name}, but no node of the Ray cluster has more than {largest:,.0f}; add a "
+                "larger node, or use fewer --threads"
+            )
+    return None
+
+
+def _for_all(unit: Unit, error: DistractorError, kind: str = "") -> tuple[Trouble, ...]:
+    """The trouble of all requests of a unit."""
+    return tuple(Trouble(kind, error, index) for index in range(1 if kind else len(unit.requests)))
 
 
 def connect(address: str) -> Any:
@@ -140,37 +153,77 @@ def known_cells(unit: Unit, store: Store) -> dict[str, bytes]:
     return cells
 
 
-def _result(ray: Any, done: Any, unit: Unit) -> "tuple[Outcome, Cells, list[tuple[Any, ...]]]":
-    """Outcome, new results and progress of a unit; a lost worker is an outcome, too."""
+def _hear(ray: Any, stream: Any, unit: Unit, store: Store, work: Work) -> Outcome | None:
+    """Take what a unit sent next, and keep its new results; the outcome if it has ended, also if its worker is lost."""
     try:
-        result: tuple[Outcome, Cells, list[tuple[Any, ...]]] = received(*ray.get(done))
-        return result
-    except ray.exceptions.OutOfMemoryError as error:
-        kind, reason = MEMORY, error
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.RaySystemError) as error:
-        kind, reason = LOST, error
-    except ray.exceptions.RayTaskError as error:
-        kind, reason = "", error.cause if isinstance(getattr(error, "cause", None), Exception) else error
-    text = str(reason).strip().partition("\n")[0]
-    from distractor.progress import RunCounter
+        (what, *values), cells = received(*ray.get(next(stream)))
+    except (ray.exceptions.RayError, StopIteration) as error:
+        return Outcome(RunCounter(), _troubles(ray, unit, error))
+    try:
+        for path, content in cells.items():
+            replace_file(store.folder / path, content)
+            record_computed(store.folder / path)
+    except OSError as error:
+        ray.cancel(stream, force=True)
+        return Outcome(RunCounter(), (disk_trouble(unit.name, error),))
+    if what in ("at", "did"):
+        (work.at if what == "at" else work.did)(*values)
+        return None
+    (outcome,) = values
+    outcome.counter.counted = set()  # by their names on that node
+    ended: Outcome = outcome
+    return ended
 
-    return Outcome(RunCounter(), (Trouble(kind, ModelError(f"{unit.name}: its Ray worker failed ({text})")),)), {}, []
+
+def _troubles(ray: Any, unit: Unit, error: Exception) -> tuple[Trouble, ...]:
+    """What an error of Ray means for a unit."""
+    cause = getattr(error, "cause", None)
+    reason = cause if isinstance(cause, Exception) else error
+    if isinstance(reason, OSError):
+        return (disk_trouble(unit.name, reason),)
+    text = str(reason).strip().partition("\n")[0] or "it ended without a result"
+    failed = (
+        reason if isinstance(reason, DistractorError) else ModelError(f"{unit.name}: its Ray worker failed ({text})")
+    )
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return _for_all(unit, failed, MEMORY)
+    return _for_all(unit, failed, "" if isinstance(error, ray.exceptions.RayTaskError) else LOST)
 
 
-def compute_remotely(version: str, files: Sequence[Path], content: bytes) -> tuple[list[Path], bytes]:
-    """Compute a unit in a folder of its own on a node, and send outcome, new results and progress."""
+def compute_remotely(version: str, files: Sequence[Path], content: bytes) -> Iterator[tuple[list[Path], bytes]]:
+    """Compute a unit in a folder of its own on a node. Sends progress and the outcome, with the results that are new."""
     if version != __version__:
-        raise RuntimeError(f"this node has distractor {__version__}, but {version} started the study")
+        raise ModelError(
+            f"a node has distractor {__version__}, but {version} started the command; install the same version"
+        )
     unit, fingerprint, steps, cells = received(files, content)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
+    unit = unit.with_source(at_hand(unit.source, fingerprint))
+    with scratch_folder() as folder:
+        store, sent = Store(folder), set(cells)
         for path, cell in cells.items():
-            replace_file(store.folder / path, cell)
-        messages: list[tuple[Any, ...]] = []
-        outcome = attempt(unit.with_source(at_hand(unit.source, fingerprint)), store, steps, messages.append)
-        kept = [path for path in store.folder.rglob("*.parquet") if str(path.relative_to(folder)) not in cells]
-        new = {str(path.relative_to(folder)): path.read_bytes() for path in kept}
-    return to_send((outcome, new, [message for message in messages if message[0] == "did"]))
+            replace_file(folder / path, cell)
+        messages: SimpleQueue[Any] = SimpleQueue()
+        threading.Thread(target=_attempt, args=(unit, store, steps, messages.put), daemon=True).start()
+        while True:
+            message = messages.get()
+            if isinstance(message, BaseException):
+                raise message
+            new = {}
+            if message[0] != "at":
+                names = {str(path.relative_to(folder)) for path in folder.rglob("*.parquet")} - sent
+                new = {name: (folder / name).read_bytes() for name in sorted(names)}
+                sent |= names
+            yield to_send((message, new))
+            if message[0] == "ended":
+                return
+
+
+def _attempt(unit: Unit, store: Store, steps: Sequence[Step], tell: Callable[[Any], None]) -> None:
+    """Compute a unit; `tell` gets its progress, and then the outcome or what was raised."""
+    try:
+        tell(("ended", attempt(unit, store, steps, tell)))
+    except BaseException as error:
+        tell(error)
 
 
 def at_hand(source: Source, fingerprint: str) -> Source:

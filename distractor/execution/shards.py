@@ -45,20 +45,17 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardExecutor:
-    """Computes the share of `shard` with `execute` (None: here), and ends the command if other shards are not done."""
+    """Computes the share of `shard` with `execute`, and ends the command if other shards are not done."""
 
     shard: Shard
-    execute: Execute | None
+    execute: Execute
     is_partial: ClassVar[bool] = True
 
     def __call__(self, requests: Sequence[Request], store: Store) -> None:
         """Compute the share. Raises PartDone if results of other shards are missing."""
         units = self.shard.share(units_of(requests))
         own = [request for unit in units for request in unit.requests]
-        if self.execute is not None:
-            self.execute(own, store)
-        for request in own:
-            request.compute(store)
+        self.execute(own, store)
         left = units_of(missing(requests, store))
         done = f"Shard {self.shard} is done: {counted(len(units), 'model')}."
         if left:

@@ -112,10 +112,14 @@ class Unit:
         return Unit(source, self.settings, requests)
 
 
+def grouped(requests: Iterable[Request]) -> list[Unit]:
+    """Group requests by model, in their order."""
+    by_model: dict[tuple[Source, Settings], list[Request]] = {}
+    for request in requests:
+        by_model.setdefault((request.source, request.settings), []).append(request)
+    return [Unit(source, settings, tuple(of_model)) for (source, settings), of_model in by_model.items()]
+
+
 def units_of(requests: Iterable[Request]) -> list[Unit]:
     """Group requests by model, the largest model first: then no long unit begins late."""
-    grouped: dict[tuple[Source, Settings], list[Request]] = {}
-    for request in requests:
-        grouped.setdefault((request.source, request.settings), []).append(request)
-    units = [Unit(source, settings, tuple(of_model)) for (source, settings), of_model in grouped.items()]
-    return sorted(units, key=lambda unit: -unit.n_params * len(unit.requests))
+    return sorted(grouped(requests), key=lambda unit: -unit.n_params * len(unit.requests))

@@ -13,6 +13,7 @@ from typing import Any
 
 from distractor.errors import ModelError
 from distractor.execution.attempt import LOST, Trouble, attempt
+from distractor.execution.here import Here
 from distractor.execution.retries import Attempts
 from distractor.execution.travel import received, to_send
 from distractor.execution.unit import Computable, units_of
@@ -56,7 +57,7 @@ class Workers:
     """Computes requests in at most `count` processes, which together use at most `memory` bytes. `say` prints a line.
 
     With `gpus`, each process uses one of them. `stop_at_first` gives up all units when one fails. With `if_worthwhile`,
-    requests that are faster in this process are left to it.
+    requests that are faster in this process are computed here.
     """
 
     count: int
@@ -74,6 +75,8 @@ class Workers:
             return
         if not self.if_worthwhile or self._is_worthwhile(units):
             self.run(units, store)
+        else:
+            Here(self.say, self.stop_at_first)(requests, store)
 
     def run(self, units: Sequence[Computable], store: Store) -> dict[Computable, tuple[Any, ...]]:
         """Compute units, and give what they return. Raises `UnitsError`, after all of them."""
@@ -111,13 +114,14 @@ def workers(
     *,
     stop_at_first: bool = True,
     always: bool = False,
-) -> Workers | None:
-    """The executor of this machine for at most `count` models at a time; None computes one after the other, here.
+) -> Workers | Here:
+    """The executor of this machine for at most `count` models at a time.
 
     None as `count`: as many as processors, memory and GPUs allow, if that is faster, or `always`.
     """
+    here = Here(say, stop_at_first)
     if count == 1 or settings.device_map is not None:
-        return None
+        return here
     device = pick_device(settings.device)
     gpus: tuple[int, ...] = ()
     if device == "cuda":
@@ -125,7 +129,7 @@ def workers(
 
         gpus = tuple(range(torch.cuda.device_count()))
     if count is None and (device.partition(":")[0] != "cpu" and len(gpus) < 2):
-        return None
+        return here
     most = count or (len(gpus) if gpus else count_processors())
     return Workers(most, say, stop_at_first, gpus, _memory(), if_worthwhile=count is None and not always)
 

@@ -5,9 +5,7 @@ import hashlib
 import io
 import math
 import mmap
-import shutil
 import struct
-import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.errors import ModelError, first_line
+from distractor.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType
@@ -230,7 +229,8 @@ def load_gguf(path: Path, *, name: str, **settings: Any) -> tuple[Any, Any, Mapp
     import transformers
 
     header = read_header(path)
-    folder = Path(tempfile.mkdtemp(prefix="distractor-gguf-"))
+    open_folder = contextlib.ExitStack()
+    folder = open_folder.enter_context(scratch_folder())
     try:
         # Alone, so that no other file of its folder is read.
         (folder / "model.gguf").symlink_to(path.resolve())
@@ -244,10 +244,10 @@ def load_gguf(path: Path, *, name: str, **settings: Any) -> tuple[Any, Any, Mapp
                 folder, gguf_file="model.gguf", local_files_only=True, output_loading_info=True, **settings
             )
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        open_folder.close()
         raise
     # TransformerLens reads the tokenizer's folder again.
-    weakref.finalize(tokenizer, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(tokenizer, open_folder.close)
     _refuse_partly_read(name, header, network)
     # An ordinary network in float, which can be moved, cast and saved.
     network.hf_quantizer = None

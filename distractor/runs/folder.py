@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distractor.errors import DistractorError, StoreError
-from distractor.files import parquet_bytes, write_bytes, write_text
+from distractor.files import delete_unfinished, parquet_bytes, write_bytes, write_text
 from distractor.names import printable, readable
 from distractor.runs.figure_set import FigureChoice
 
@@ -251,6 +251,7 @@ def open_run(out: Path | None, name: str, manifest: Mapping[str, Any]) -> Iterat
     path = out or Path("runs") / f"{readable(name)}-{run_hash(manifest)[:8]}"
     _refuse_other_content(path, manifest)
     _check_writable(path)
+    delete_unfinished(path)
     write_text(path / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     try:
         yield RunFolder(path)

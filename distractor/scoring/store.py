@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distractor.errors import StoreError
-from distractor.files import parquet_bytes, read_parquet, replace_file
+from distractor.files import DAY, delete_unfinished, parquet_bytes, read_parquet, replace_file
 from distractor.progress import record_cache_hit, record_computed, record_damaged, time_computation
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Key = Mapping[str, Any]  # everything that decides a cell's numbers; its values can be written as JSON
-DAY = 86_400.0
 
 _only_stored: ContextVar[bool] = ContextVar("only_stored", default=False)
 
@@ -107,8 +106,8 @@ class Store:
             replace_file(self.path(key), parquet_bytes(cell.table.replace_schema_metadata(header)))
 
     def get_or_compute(self, key: Key, load: Callable[[], object], compute: Callable[[], Cell]) -> Cell:
-        """Read a cell, after computing and saving it if it is missing or damaged. `load` prepares the model, outside the
-        cell's cost (`passes`). Only a computed cell needs a folder that can be written. See also `only_stored`.
+        """Read a cell, after computing and saving it if it is missing or damaged. `load` prepares the model, and
+        is not timed. Only a computed cell needs a folder that can be written. See also `only_stored`.
         """
         if self.has(key):
             try:
@@ -116,7 +115,7 @@ class Store:
             except StoreError:
                 record_damaged()
             else:
-                record_cache_hit(cell.facts.get("passes", 0), self.path(key))
+                record_cache_hit(self.path(key))
                 return cell
         if is_only_stored():
             raise StoreError(
@@ -125,9 +124,9 @@ class Store:
             )
         self.check_writable()
         load()
-        with time_computation() as counter:
+        with time_computation():
             cell = compute()
-        self.save(key, Cell(cell.table, {**cell.facts, "passes": counter.forward_passes}))
+        self.save(key, cell)
         record_computed(self.path(key))
         return self.get(key)
 
@@ -163,10 +162,7 @@ class Store:
 
     def delete_stale_files(self) -> None:
         """Delete the unfinished files of runs that were killed more than a day ago."""
-        for path in self.folder.rglob("*.part"):
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime > DAY:
-                    path.unlink()
+        delete_unfinished(self.folder)
 
     @contextmanager
     def _explain_errors(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,14 @@ class Fine:
 
     def goes_wrong(self) -> None:
         """Nothing does."""
+
+
+@dataclass(frozen=True)
+class Slow(Fine):
+    """Takes a while."""
+
+    def goes_wrong(self) -> None:
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,16 @@
 """A Ray cluster gives the bytes of one process, and brings results back without a shared disk."""
 
+import json
 import os
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
-from misbehaving import Hungry, Killed, Wrong
+from killing import Command
+from misbehaving import FullDisk, Hungry, Killed, Wrong
+from ray_nodes import WITHOUT_TOKEN, Cluster, running_cluster
 from test_workers import CPU, cells, sources
 
 from distractor.errors import ModelError, TaskError
@@ -29,7 +25,13 @@ from tasks.find import find_task
 
 ray = pytest.importorskip("ray")
 TASK = find_task("negation_qa", None, 8)
-WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # a token would have to be set up on each node
+STUDY = 'tasks = ["negation_qa", "quote_repetition"]\nitems = 120\n[options]\nfigures = "none"\n'
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with running_cluster() as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -59,11 +61,12 @@ def test_what_may_pass_is_tried_again_on_a_cluster(tmp_path: Path, local: None) 
     store = Store(tmp_path / "cells")
     hungry = Hungry(sources()[0], CPU, tmp_path)
     killed = Killed(sources()[1], CPU, tmp_path, times=2)
+    full = FullDisk(sources()[1], CPU, tmp_path, times=1, name="full")
     wrong = Wrong(sources()[2], CPU, tmp_path)
     with pytest.raises(UnitsError, match="the weights hold NaN") as caught:
-        RayCluster("local", lambda _: None)([hungry, killed, wrong], store)
+        RayCluster("local", lambda _: None)([hungry, killed, full, wrong], store)
     assert [type(request) for request, _ in caught.value.failed] == [Wrong]
-    assert missing([hungry, killed, wrong], store) == [wrong]
+    assert missing([hungry, killed, full, wrong], store) == [wrong]
     assert "batches of 8" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
@@ -92,91 +95,19 @@ def test_a_model_that_is_not_on_the_node_or_differs_there_is_refused(tmp_path: P
         at_hand(Source("models", str(tmp_path / "own"), tmp_path / "own"), "")
 
 
-def start(*words: str) -> None:
-    """Start a Ray node in the background, on loopback."""
-    environment = {**os.environ, **WITHOUT_TOKEN, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", *words, "--disable-usage-stats", "--num-gpus", "0"]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
-
-
-def free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
-
-
-class Cluster:
-    """A head with one CPU, and further nodes, on loopback; `end` kills all their processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        head = ("--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={folder}")
-        start(*head, "--node-ip-address=127.0.0.1", "--num-cpus=1")
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def add_node(self) -> list[psutil.Process]:
-        """Add a node with one CPU, and give its processes."""
-        known = {process.pid for process in psutil.process_iter()}
-        start(f"--address={self.address}", "--node-ip-address=127.0.0.1", "--num-cpus=1")
-        return [process for process in psutil.process_iter() if process.pid not in known and "raylet" in process.name()]
-
-    def end(self) -> None:
-        """Kill the processes whose command names the folder; those that they started end with them."""
-        for process in psutil.process_iter(["cmdline"]):
-            if any(str(self.folder) in word for word in process.info["cmdline"] or []):
-                with suppress(psutil.Error):
-                    process.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head on loopback. Its folder has a short path, because sockets in it must have one."""
-    for name, value in WITHOUT_TOKEN.items():
-        monkeypatch.setenv(name, value)
-    made = Cluster(Path(tempfile.mkdtemp(prefix="ray")))
-    yield made
-    made.end()
-
-
-def study(folder: Path, *words: str) -> subprocess.Popen[str]:
-    """Start the study of two tasks in a folder."""
-    folder.mkdir(exist_ok=True)
-    (folder / "study.toml").write_text(
-        'tasks = ["negation_qa", "quote_repetition"]\nitems = 120\n[options]\nfigures = "none"\n'
-    )
-    environment = {**os.environ, **WITHOUT_TOKEN, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "distractor", "study", "study.toml", *words]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
 @pytest.mark.slow
-def test_a_study_runs_on_two_nodes_and_survives_the_death_of_one(cluster: Cluster, tmp_path: Path) -> None:
-    whole = study(tmp_path / "whole", "--workers", "1")
-    assert whole.wait(900) == 0, whole.stderr
-    expected = cells(Store(tmp_path / "whole" / "runs" / ".cells"))
-    begun = time.monotonic()
-    one = study(tmp_path / "one", "--ray", cluster.address)
-    assert one.wait(900) == 0
-    with_one = time.monotonic() - begun
-    cluster.add_node()
-    begun = time.monotonic()
-    two = study(tmp_path / "two", "--ray", cluster.address)
-    assert two.wait(900) == 0
-    with_two = time.monotonic() - begun
-    raylets = cluster.add_node()
-    killed = study(tmp_path / "killed", "--ray", cluster.address)
-    folder = tmp_path / "killed" / "runs" / ".cells"
-    while len(cells(Store(folder))) < len(expected) // 5:
-        time.sleep(0.2)
-    for process in raylets:
-        os.kill(process.pid, signal.SIGKILL)
-    assert killed.wait(900) == 0
-    for name in ("one", "two", "killed"):
-        assert cells(Store(tmp_path / name / "runs" / ".cells")) == expected
-    assert with_one / with_two > 1.5
+def test_a_study_is_faster_on_two_nodes_than_on_one_and_gives_the_same_bytes(cluster: Cluster, tmp_path: Path) -> None:
+    seconds, studies = {}, {}
+    on_ray = ["--ray", cluster.address]
+    for name, words in {"here": ["--workers", "1"], "one": on_ray, "two": on_ray}.items():
+        if name == "two":
+            cluster.add_node()
+        studies[name] = Command(tmp_path / name, "study", "study.toml", *words, **WITHOUT_TOKEN)
+        studies[name].folder.mkdir()
+        (studies[name].folder / "study.toml").write_text(STUDY)
+        begun = time.monotonic()
+        studies[name].run()
+        seconds[name] = round(time.monotonic() - begun, 1)
+    (tmp_path / "seconds.json").write_text(json.dumps(seconds))
+    assert studies["here"].cells() == studies["one"].cells() == studies["two"].cells() != {}
+    assert seconds["one"] / seconds["two"] >= 1.5, seconds

@@ -8,6 +8,7 @@ from test_workers import CPU, cells, sources
 
 import small_ladder
 from distractor.errors import TaskError
+from distractor.execution.here import Here
 from distractor.execution.shards import Shard, ShardExecutor
 from distractor.execution.unit import units_of
 from distractor.models import families
@@ -39,7 +40,7 @@ def test_a_shard_computes_its_own_models_only_and_the_last_one_goes_on(order: tu
     whole, shared = Store(tmp_path / "whole"), Store(tmp_path / "shared")
     sweep(TASK, sources(), whole, CPU)
     for count, index in enumerate(order, 1):
-        with executing(ShardExecutor(Shard(index, 3), None)):
+        with executing(ShardExecutor(Shard(index, 3), Here())):
             if count < 3:
                 with pytest.raises(PartDone, match=f"Shard {index}/3 is done: 1 model. Results of {3 - count} model"):
                     sweep(TASK, sources(), shared, CPU)

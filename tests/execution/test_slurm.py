@@ -1,8 +1,10 @@
 """The script for Slurm runs under bash: a fake sbatch starts each shard, two of them are killed and requeued."""
 
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from distractor.execution.slurm import script
 from distractor.scoring.store import Store
 
 SBATCH = """#!/usr/bin/env bash
-# Runs the shards of an array one after the other, as Slurm would side by side. The first two are killed and requeued once.
+# Runs the shards of an array one after the other, as Slurm would side by side. Each is killed and requeued several times.
 set -euo pipefail
 echo "$@" >> "$LOG"
 for word in "$@"; do
@@ -24,10 +26,9 @@ done
 if [ -n "${range-}" ]; then
   for id in $(seq "${range%-*}" "${range#*-}"); do
     export SLURM_ARRAY_TASK_ID=$id
-    if [ "$id" -lt 2 ] && [ ! -e "killed.$id" ]; then
-      touch "killed.$id"
-      timeout --signal=KILL "$SECONDS_TO_LIVE" bash -c "$wrapped" >&2 || echo "requeued $id" >> "$LOG"
-    fi
+    for seconds in $SECONDS_TO_LIVE; do
+      timeout --signal=KILL "$seconds" bash -c "$wrapped" >&2 || echo "requeued $id" >> "$LOG"
+    done
     bash -c "$wrapped" >&2
   done
 else
@@ -60,7 +61,7 @@ def test_the_script_quotes_the_command_and_is_valid_bash(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_the_script_of_a_study_runs_with_two_shards_killed_and_requeued(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(
-        'tasks = ["negation_qa"]\nmodels = ["ladder/2x1", "ladder/16x2"]\nitems = 40\n'
+        'tasks = ["negation_qa"]\nmodels = ["ladder/2x1", "ladder/16x2"]\nitems = 24\noptions = {figures = "none"}\n'
     )
     for name, content in (
         ("sbatch", SBATCH),
@@ -74,18 +75,24 @@ def test_the_script_of_a_study_runs_with_two_shards_killed_and_requeued(tmp_path
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(sys.path),
         "LOG": str(tmp_path / "log"),
-        "SECONDS_TO_LIVE": "12",
     }
 
     def run(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words, input=text, text=True, check=True, cwd=tmp_path, env=environment, capture_output=True, timeout=600
+            words, input=text, text=True, check=True, cwd=tmp_path, env=environment, capture_output=True, timeout=900
         )
 
+    begun = time.monotonic()
     run("distractor", "study", "study.toml", "--store", "whole", "--out", "whole-out", "--workers", "1")
-    printed = run("distractor", "study", "study.toml", "--sbatch", "3", "--workers", "1").stdout
+    chance, whole = random.Random(0), time.monotonic() - begun
+    # Two shards and two rounds: each number is the life of four jobs.
+    environment["SECONDS_TO_LIVE"] = " ".join(f"{chance.uniform(0.1, 0.6) * whole:.2f}" for _ in range(5))
+    printed = run("distractor", "study", "study.toml", "--sbatch", "2", "--workers", "1").stdout
+    assert printed.count("job=$(shards") == 2
     done = run("bash", "-s", text=printed)
-    assert (tmp_path / "log").read_text(encoding="utf-8").count("requeued") == 2
+    assert (tmp_path / "log").read_text(encoding="utf-8").count("requeued") >= 10
     assert cells(Store(tmp_path / "runs" / ".cells")) == cells(Store(tmp_path / "whole"))
-    assert (tmp_path / "runs" / "study" / "index.html").exists()
+    for name in ("results.parquet", "summary.json"):
+        (first,), (second,) = ([*(tmp_path / place).rglob(name)] for place in ("whole-out", "runs/study"))
+        assert first.read_bytes() == second.read_bytes()
     assert "Ran " not in done.stderr.rpartition("1 of 1 runs")[2]

@@ -64,6 +64,14 @@ def test_workers_give_the_bytes_of_one_process_and_count_what_they_computed(tmp_
     assert set(work.seconds_of) == {source.name for source in sources()}
 
 
+def test_the_bytes_of_a_result_do_not_depend_on_what_is_stored_already(tmp_path: Path) -> None:
+    task, together, singly = find_task("negation_qa", None, 12), Store(tmp_path / "a"), Store(tmp_path / "b")
+    sweep(task, sources()[:1], together, CPU)
+    for condition in reversed(task.conditions):
+        sweep(task, sources()[:1], singly, CPU, only=[condition])
+    assert cells(singly) == cells(together)
+
+
 def test_a_command_that_finds_everything_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task, store = find_task("negation_qa", None, 12), Store(tmp_path)
     sweep(task, sources(), store, CPU)
@@ -141,7 +149,7 @@ def test_a_full_disk_may_pass_and_an_error_of_the_model_does_not(
         make(lambda _: None)(requests, Store(tmp_path / "cells"))
     assert {type(request).__name__: str(error) for request, error in caught.value.failed} == {
         "Wrong": f"{second.name}: the weights hold NaN",
-        "FullDisk": f"{third.name}: [Errno 28] No space left on device",
+        "FullDisk": f"{third.name}: No space left on device; check the disks of results, of temporary files and of models",
     }
     assert {type(request).__name__ for request in missing(requests, Store(tmp_path / "cells"))} == {"Wrong", "FullDisk"}
 
@@ -178,10 +186,10 @@ def test_one_model_at_a_time_or_little_work_needs_no_process(tmp_path: Path, mon
     def say(line: str) -> None:
         """Nothing is said."""
 
-    assert workers(1, CPU, say) is None
-    assert workers(None, Settings(device_map="auto"), say) is None
+    assert isinstance(workers(1, CPU, say), Here)
+    assert isinstance(workers(None, Settings(device_map="auto"), say), Here)
     automatic = workers(None, CPU, say)
-    assert automatic is not None
+    assert isinstance(automatic, Workers)
     task = find_task("negation_qa", None, 4)
     monkeypatch.setattr("distractor.execution.workers.get_context", lambda _: pytest.fail("a process was started"))
     with executing(automatic), follow(Work([Step(source.name, "conflict", 100, 1000) for source in sources()])):

@@ -1,6 +1,7 @@
 """A study runs all its commands, goes on where one fails, and computes nothing twice."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import small_ladder
 from distractor.models import families
 from distractor.scoring.store import Store
+from distractor.scratch import owning
 from small_ladder import type_in
 
 STUDY = """
@@ -80,6 +82,29 @@ def test_another_study_in_the_folder_is_refused(home: Path, capsys: pytest.Captu
     (home / "runs/study/study.json").rename(home / "runs/study/notes.txt")
     assert type_in(WORDS) == 2
     assert "runs/study holds other files" in capsys.readouterr().err
+
+
+def test_the_same_study_twice_at_once_is_refused_and_a_shard_is_not(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "study.toml").write_text(STUDY.replace(', "rank:9"', ""), encoding="utf-8")
+    assert type_in(WORDS) == 0
+    capsys.readouterr()
+    with owning(home / "runs/study"):
+        assert type_in(WORDS) == 2
+        assert capsys.readouterr().err.startswith("Error: this study runs in runs/study already; wait until that")
+        assert type_in([*WORDS, "--shard", "0/2"]) == 0
+    assert type_in(WORDS) == 0
+
+
+def test_a_study_killed_while_it_made_its_folder_runs_again(home: Path) -> None:
+    (home / "study.toml").write_text(STUDY.replace(', "rank:9"', ""), encoding="utf-8")
+    left = home / "runs/study/study.json.0123abcd.part"
+    left.parent.mkdir(parents=True)
+    left.write_text("{")
+    os.utime(left, (0, 0))
+    assert type_in(WORDS) == 0
+    assert not left.exists()
 
 
 @pytest.mark.parametrize(
