@@ -56,7 +56,9 @@ def load(
     if dtype not in DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
     if device_map is not None and device_map not in DEVICE_MAPS:
-        raise ModelError(f"unknown device map {device_map!r}; expected one of {', '.join(DEVICE_MAPS)}")
+        raise ModelError(
+            f"unknown device map {device_map!r}; expected one of {', '.join(DEVICE_MAPS)}; for one device, use --device"
+        )
     if trust_remote_code:
         for path in {folder, tokenizer or folder}:
             refuse_foreign_code(path)

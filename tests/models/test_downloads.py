@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 import tiny
+from distractor.errors import ModelError
+from distractor.models import downloads
+from distractor.models.downloads import Weights, fetch
 from fake_hub import Hub, serving
 
 CHILD = """
@@ -184,3 +187,30 @@ def test_a_repository_without_weights_is_refused(place: Place) -> None:
     output, _ = place.start(place.ablate("--delete-downloads", steps=["step1"])).communicate()
     assert "has no weights that transformers loads" in output
     assert output.splitlines()[-1] == "2"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("may_download", [False, True])
+def test_deleted_weights_are_not_downloaded_again_offline(tmp_path: Path, may_download: bool) -> None:
+    files = (("model.safetensors", "0" * 64, 1),)
+    weights = Weights("owner/tiny", "0" * 40, tmp_path, files, tmp_path / "ledger", may_download)
+    with pytest.raises(ModelError, match=r"owner/tiny@0+: its weights were deleted, and downloads are forbidden"):
+        fetch(weights)
+
+
+@pytest.mark.quick
+def test_the_last_process_that_uses_a_download_deletes_it(tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / "models--owner--tiny" / "snapshots" / ("0" * 40)
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"0")
+    weights = Weights("owner/tiny", "0" * 40, folder, (("model.safetensors", "0" * 64, 1),), tmp_path / "ledger")
+    downloads._note(weights)
+    content = json.loads(next((tmp_path / "ledger").glob("*.note")).read_text())
+    other = tmp_path / "ledger" / "other.note"
+    other.write_text(json.dumps(content | {"pid": os.getppid()}))
+    downloads.delete_used()
+    assert weights.are_here, "another process uses it"
+    other.write_text(json.dumps(content | {"pid": 2**22 + 1}))
+    downloads.delete_left(tmp_path / "ledger")
+    assert not weights.are_here
+    assert not list((tmp_path / "ledger").iterdir())
