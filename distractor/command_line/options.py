@@ -212,8 +212,9 @@ def executor(
 
     Raises:
         TaskError: the shard or the address is not valid.
+        ModelError: no Ray head answers at the address.
     """
-    from distractor.execution.ray_cluster import RayCluster
+    from distractor.execution.ray_cluster import RayCluster, check_reachable
     from distractor.execution.shards import Shard, ShardExecutor
     from distractor.execution.workers import workers
 
@@ -221,6 +222,7 @@ def executor(
         raise TaskError("--ray computes on its cluster; leave out --workers and --shard")
     found: Execute
     if ray is not None:
+        check_reachable(ray)  # before a folder is made
         found = RayCluster(ray, _warn)
     else:
         found = workers(count, settings, _warn, stop_at_first=not always, always=always)

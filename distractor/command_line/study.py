@@ -158,11 +158,11 @@ def _claimed(home: Path, content: "Study", *, is_shared: bool) -> Iterator[None]
     path, identity = home / IDENTITY, json.dumps(option_values(content), indent=1, sort_keys=True) + "\n"
     try:
         known = path.read_text(encoding="utf-8") if path.exists() else None
-        is_used = known is None and home.exists() and any(file for file in home.iterdir() if file.suffix != ".part")
+        is_used = home.exists() and any(file for file in home.iterdir() if file != path and file.suffix != ".part")
     except OSError as error:
         raise StoreError(f"{home} cannot be read ({error.strerror}); choose another folder with --out") from error
-    if is_used or known not in (None, identity):
-        what = "other files" if is_used else "another study"
+    if is_used and known != identity:
+        what = "other files" if known is None else "another study"
         raise StoreError(f"{home} holds {what}; choose another folder with --out, or remove it")
     write_text(path, identity)
     delete_unfinished(home)

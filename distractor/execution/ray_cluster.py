@@ -110,7 +110,7 @@ def connect(address: str) -> Any:
     if address == LOCAL:
         ray.init(address=LOCAL, num_cpus=count_processors(), include_dashboard=False, **quiet)
         return ray
-    _check_reachable(address)
+    check_reachable(address)
     try:
         ray.init(address=address, **quiet)
     except Exception as error:  # ray raises errors of several libraries
@@ -121,10 +121,12 @@ def connect(address: str) -> Any:
     return ray
 
 
-def _check_reachable(address: str) -> None:
-    """Raise ModelError at once if nothing listens at `host:port`."""
+def check_reachable(address: str) -> None:
+    """Check that something listens at `host:port`. Raises TaskError for another address, and ModelError if nothing does."""
     import socket
 
+    if address == LOCAL:
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         raise TaskError(f"--ray is {address!r}; write {LOCAL}, or the host:port of a head, such as 10.0.0.1:6379")

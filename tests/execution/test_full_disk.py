@@ -22,7 +22,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk with space for a few results."""
     folder = tmp_path / "small"
     (folder / "cells").mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder / "cells")]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(folder / "cells")]
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("a disk cannot be mounted here")
     yield folder

@@ -86,11 +86,11 @@ def test_the_script_of_a_study_runs_with_two_shards_killed_and_requeued(tmp_path
     run("distractor", "study", "study.toml", "--store", "whole", "--out", "whole-out", "--workers", "1")
     chance, whole = random.Random(0), time.monotonic() - begun
     # Two shards and two rounds: each number is the life of four jobs.
-    environment["SECONDS_TO_LIVE"] = " ".join(f"{chance.uniform(0.1, 0.6) * whole:.2f}" for _ in range(5))
+    environment["SECONDS_TO_LIVE"] = " ".join(f"{chance.uniform(0.05, 0.4) * whole:.2f}" for _ in range(10))
     printed = run("distractor", "study", "study.toml", "--sbatch", "2", "--workers", "1").stdout
     assert printed.count("job=$(shards") == 2
     done = run("bash", "-s", text=printed)
-    assert (tmp_path / "log").read_text(encoding="utf-8").count("requeued") >= 10
+    assert (tmp_path / "log").read_text(encoding="utf-8").count("requeued") >= 20
     assert cells(Store(tmp_path / "runs" / ".cells")) == cells(Store(tmp_path / "whole"))
     for name in ("results.parquet", "summary.json"):
         (first,), (second,) = ([*(tmp_path / place).rglob(name)] for place in ("whole-out", "runs/study"))

@@ -75,7 +75,7 @@ def test_each_model_is_loaded_once_a_round(home: Path, monkeypatch: pytest.Monke
 
 
 def test_another_study_in_the_folder_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / "runs/study").mkdir(parents=True)
+    (home / "runs/study/ablate-negation_qa").mkdir(parents=True)
     (home / "runs/study/study.json").write_text("{}", encoding="utf-8")
     assert type_in(WORDS) == 2
     assert "runs/study holds another study; choose another folder with --out" in capsys.readouterr().err
@@ -95,6 +95,19 @@ def test_the_same_study_twice_at_once_is_refused_and_a_shard_is_not(
         assert capsys.readouterr().err.startswith("Error: this study runs in runs/study already; wait until that")
         assert type_in([*WORDS, "--shard", "0/2"]) == 0
     assert type_in(WORDS) == 0
+
+
+def test_a_study_that_did_nothing_may_be_corrected(home: Path) -> None:
+    (home / "study.toml").write_text('tasks = ["negation_q"]', encoding="utf-8")
+    assert type_in(WORDS) == 2
+    (home / "study.toml").write_text(STUDY.replace(', "rank:9"', ""), encoding="utf-8")
+    assert type_in(WORDS) == 0
+
+
+def test_a_study_without_its_ray_head_writes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert type_in(["study", "study.toml", "--ray", "127.0.0.1:9"]) == 2
+    assert capsys.readouterr().err.startswith("Error: no Ray head answers at 127.0.0.1:9")
+    assert not (home / "runs").exists()
 
 
 def test_a_study_killed_while_it_made_its_folder_runs_again(home: Path) -> None:
