@@ -9,6 +9,7 @@ from typing import Any
 
 from distractor.errors import DistractorError, ModelError, StoreError
 from distractor.execution.unit import Computable
+from distractor.models.machine_memory import is_memory_full
 from distractor.progress import RunCounter, count_run
 from distractor.scoring.requests import missing
 from distractor.scoring.settings import keeping_model
@@ -24,7 +25,6 @@ LOST, MEMORY, DISK = "lost", "memory", "disk"
 """Troubles that may not come again: the process is gone, memory or the disk was full."""
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE)
-FULL_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _trouble(name: str, error: Exception, index: int) -> Trouble:
         is_disk = isinstance(error, StoreError) and isinstance(cause, OSError) and cause.errno in DISK_ERRORS
         error.__cause__ = None  # it may not travel to another process
         return Trouble(DISK if is_disk else "", error, index)
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in FULL_MEMORY):
+    if is_memory_full(error):
         advice = "use a smaller --batch-size, another --dtype, or a larger machine"
         return Trouble(MEMORY, ModelError(f"{name}: {text}; {advice}"), index)
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):

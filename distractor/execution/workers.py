@@ -18,6 +18,7 @@ from distractor.execution.retries import Attempts
 from distractor.execution.travel import received, to_send
 from distractor.execution.unit import Computable, units_of
 from distractor.models.device import pick_device
+from distractor.models.machine_memory import free_machine_bytes
 from distractor.progress import record_counts
 from distractor.scoring.lazy_model import keeping_encodings
 from distractor.scoring.requests import Request, missing
@@ -136,9 +137,7 @@ def workers(
 
 def _memory() -> int:
     """The bytes of memory that units may use together."""
-    import psutil
-
-    return round(MEMORY_SHARE * psutil.virtual_memory().available)
+    return round(MEMORY_SHARE * free_machine_bytes())
 
 
 class _Pool:

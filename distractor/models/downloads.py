@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from distractor.errors import ModelError, first_line
-from distractor.files import write_text
+from distractor.files import DAY, write_text
 from distractor.models import hub
 from distractor.models.weight_files import weight_files
 
@@ -175,14 +176,16 @@ def delete_used(*, but: Path | None = None) -> None:
 
 
 def delete_left(ledger: Path) -> None:
-    """Delete the downloads of processes of this machine that have ended."""
+    """Delete the downloads of processes of this machine that have ended, and those of other machines after a day."""
     for note in _all_notes(ledger):
         content = _read(note)
-        if content.get("host") != socket.gethostname():
-            continue
-        import psutil
+        if content.get("host") == socket.gethostname():
+            import psutil
 
-        if content.get("pid") != os.getpid() and not psutil.pid_exists(int(content.get("pid", 0))):
+            has_ended = content.get("pid") != os.getpid() and not psutil.pid_exists(int(content.get("pid", 0)))
+        else:  # perhaps with the same cache on a shared disk
+            has_ended = _age(note) > DAY and Path(str(content.get("folder"))).is_dir()
+        if has_ended:
             _delete(note)
 
 
@@ -215,6 +218,13 @@ def _note(weights: Weights) -> None:
 
 def _all_notes(ledger: Path) -> list[Path]:
     return sorted(ledger.glob("*.note"))
+
+
+def _age(note: Path) -> float:
+    """Seconds since a note was written; 0 if it is gone."""
+    with suppress(OSError):
+        return time.time() - note.stat().st_mtime
+    return 0.0
 
 
 def _read(note: Path) -> dict[str, Any]:

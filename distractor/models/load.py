@@ -154,8 +154,6 @@ def _complete(name: str, network: Any, report: Any) -> Any:
     """A network whose weights are all there, ready for passes."""
     refuse_incomplete(name, report)
     loaded_networks.add(network)
-    if len(set((getattr(network, "hf_device_map", None) or {}).values())) == 1:
-        del network.hf_device_map  # it is on one device, and may be moved
     return network.eval().requires_grad_(False)
 
 

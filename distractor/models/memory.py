@@ -4,15 +4,12 @@ import contextlib
 import gc
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 
-FULL = ("out of memory", "can't allocate memory", "cannot allocate memory")
-"""What errors say, in lower case, if memory is full."""
+from distractor.models.machine_memory import free_machine_bytes
 
-GROUPS, HIERARCHY = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # of Linux
 MIN_BYTES = 2**25  # collecting garbage takes tenths of a second: not for less weight memory
 
 loaded_networks: "weakref.WeakSet[Any]" = weakref.WeakSet()  # the networks that are still in memory
@@ -31,47 +28,12 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def is_memory_full(error: BaseException) -> bool:
-    """Whether an error says that the memory of a GPU, or of this machine, is full."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in FULL)
-
-
 def free_bytes(device: torch.device) -> int:
-    """The free memory of a GPU, with what this process has reserved there and does not use; or of this machine.
-
-    A container, or a job of a cluster, may have less memory than its machine.
-    """
+    """The free memory of a GPU, with what this process has reserved there and does not use; or of this machine."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    import psutil
-
-    return min([int(psutil.virtual_memory().available), *_group_bytes()])
-
-
-def _group_bytes() -> Iterator[int]:
-    """The bytes that each control group of this process may still use (Linux)."""
-    try:
-        named = dict(line.split(":", 2)[1:] for line in GROUPS.read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError):
-        return
-    for controllers, group in named.items():
-        if not controllers:  # version 2
-            top, names = HIERARCHY, ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            top, names = HIERARCHY / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        within = top / group.lstrip("/")
-        for folder in (within, *within.parents):
-            if not folder.is_relative_to(top):
-                break
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                limit, used = (int((folder / name).read_text(encoding="utf-8")) for name in names[:2])
-                facts = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines())
-                yield max(0, limit - used + int(facts[names[2]]))  # cached files give way
+    return free_machine_bytes()
 
 
 @contextlib.contextmanager

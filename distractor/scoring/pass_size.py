@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from distractor.models.machine_memory import is_memory_full
 from distractor.progress import record_note
 
 if TYPE_CHECKING:
@@ -135,8 +136,6 @@ def in_parts(run: Callable[[Sequence[T]], list[R]], rows: Sequence[T]) -> list[R
     Raises:
         MemoryFull: a single row does not fit.
     """
-    from distractor.models.memory import is_memory_full
-
     waiting, results = [rows], list[R]()
     while waiting:
         part = waiting.pop()
@@ -158,8 +157,6 @@ def in_parts(run: Callable[[Sequence[T]], list[R]], rows: Sequence[T]) -> list[R
 
 def with_smaller_passes(compute: Callable[[], T]) -> T:
     """`compute`, again with smaller passes whenever memory was full."""
-    from distractor.models.memory import is_memory_full
-
     while True:
         try:
             return compute()

@@ -129,6 +129,7 @@ def test_only_what_the_command_downloaded_is_deleted(place: Place) -> None:
     _weights(place.hub.revisions["owner/tiny", "step2"]).write_bytes(
         _weights(place.hub.revisions["owner/tiny", "step1"]).read_bytes()
     )
+    (place.hub.revisions["owner/tiny", "step2"] / "note.json").write_text("{}")  # another model, with the same weights
     place.run(
         place.ablate("--store", "first", steps=["step1"], out="first"),
         place.ablate("--delete-downloads", "--store", "cells"),
@@ -210,7 +211,10 @@ def test_the_last_process_that_uses_a_download_deletes_it(tmp_path: Path) -> Non
     other.write_text(json.dumps(content | {"pid": os.getppid()}))
     downloads.delete_used()
     assert weights.are_here, "another process uses it"
-    other.write_text(json.dumps(content | {"pid": 2**22 + 1}))
+    other.write_text(json.dumps(content | {"pid": 2**22 + 1, "host": "another machine"}))
+    downloads.delete_left(tmp_path / "ledger")
+    assert weights.are_here, "a process of another machine may use it"
+    os.utime(other, (0, 0))
     downloads.delete_left(tmp_path / "ledger")
     assert not weights.are_here
     assert not list((tmp_path / "ledger").iterdir())

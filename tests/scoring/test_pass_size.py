@@ -10,7 +10,7 @@ import torch
 
 import tiny
 from conftest import Loaded
-from distractor.models import memory
+from distractor.models import machine_memory, memory
 from distractor.models.activations import activation_bytes
 from distractor.models.families import find_models
 from distractor.models.model import Model
@@ -203,7 +203,7 @@ def test_a_container_or_job_may_have_less_memory(
         (tmp_path / "sys" / folder).mkdir(parents=True)
         for name, content in contents.items():
             (tmp_path / "sys" / folder / name).write_text(content)
-    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "HIERARCHY", tmp_path / "sys")
+    monkeypatch.setattr(machine_memory, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(machine_memory, "HIERARCHY", tmp_path / "sys")
     found = memory.free_bytes(torch.device("cpu"))
     assert (found > 10**6) if free is None else (found == free)
