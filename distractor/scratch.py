@@ -42,8 +42,12 @@ def owning(folder: Path) -> Iterator[bool]:
 def scratch_folder() -> Iterator[Path]:
     """A temporary folder for this block. Those of processes that were killed are deleted first."""
     _delete_left()
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name, owning(Path(name)):
-        yield Path(name)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        with owning(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _delete_left() -> None:

@@ -3,12 +3,15 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.util import Finalize, get_temp_dir
 from typing import Any
 
 from distractor.errors import ModelError
@@ -24,11 +27,13 @@ from distractor.scoring.lazy_model import keeping_encodings
 from distractor.scoring.requests import Request, missing
 from distractor.scoring.settings import Settings, count_processors
 from distractor.scoring.store import Store
+from distractor.scratch import scratch_folder
 from distractor.work import Work, present_work
 
 METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 PRELOADED = "distractor.execution.preload"
 MEMORY_SHARE = 0.8  # of the free memory
+LONGEST = 65  # characters of a folder that holds sockets: the path of one has at most 107
 WORTHWHILE = 2e11  # tokens × parameters; less is done before the first processes have started
 
 
@@ -189,6 +194,7 @@ class _Pool:
         (ours, theirs), (alive, lifeline) = self.context.Pipe(), self.context.Pipe()
         used = {each.gpu for each in self.workers}
         gpu = next((gpu for gpu in self.options.gpus if gpu not in used), None)
+        _own_sockets()
         process = self.context.Process(target=compute_units, args=(theirs, lifeline, gpu), daemon=True)
         with _without_main():
             process.start()
@@ -231,6 +237,21 @@ class _Pool:
     def _ended(self, unit: Computable, troubles: tuple[Trouble, ...]) -> None:
         if (again := self.attempts.again(unit, troubles)) is not None:
             self.waiting.append(again)
+
+
+@cache
+def _own_sockets() -> ExitStack:
+    """Let multiprocessing keep its sockets in a folder that later commands delete if this process is killed."""
+    opened = ExitStack()
+    Finalize(None, opened.close, exitpriority=-200)  # after multiprocessing has deleted its own folder there
+    folder, before = opened.enter_context(scratch_folder()), tempfile.tempdir
+    if len(str(folder)) <= LONGEST:
+        tempfile.tempdir = str(folder)
+        try:
+            get_temp_dir()
+        finally:
+            tempfile.tempdir = before
+    return opened
 
 
 def _import_meanwhile() -> None:

@@ -2,11 +2,14 @@
 
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from test_workers import CPU, cells, sources
 from distractor.execution.workers import Workers
 from distractor.scoring.requests import missing
 from distractor.scoring.store import Store
+from distractor.scratch import PREFIX
 
 WORDS = ["ablate", "--task", "negation_qa", "--items", "24", "--device", "cpu", "--figures", "none"]
 MODELS = [f"--models=ladder/{size}/seed{seed}" for size in ("2x1", "8x1") for seed in (780, 781)]
@@ -30,6 +34,7 @@ from pathlib import Path
 from test_kills import asked
 from distractor.execution.workers import Workers
 from distractor.scoring.store import Store
+from distractor.scratch import PREFIX
 Workers(2)(asked(Path()), Store(Path("cells")))
 """
 
@@ -64,8 +69,20 @@ def test_killed_workers_are_replaced_and_what_they_finished_is_not_computed_agai
     assert sum(computed(tmp_path).values()) <= 24 + len(said)  # a result may be lost while it is written
 
 
-def test_workers_end_with_a_killed_process_and_the_next_one_goes_on_where_it_was(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files, with a short path, because sockets in it must have one."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_process_and_the_next_one_goes_on_where_it_was(
+    tmp_path: Path, temporary: Path
+) -> None:
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "TMPDIR": str(temporary)}
     store, chance = Store(tmp_path / "cells"), random.Random(1)
     for wanted in (chance.randrange(1, 20), 25):
         process = subprocess.Popen([sys.executable, "-c", RUN], cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
@@ -73,7 +90,11 @@ def test_workers_end_with_a_killed_process_and_the_next_one_goes_on_where_it_was
             time.sleep(0.01)
         if process.poll() is None:
             kill(process)
+        for left in temporary.glob(f"{PREFIX}*"):
+            os.utime(left, (0, 0))
     _, said = process.communicate()
+    assert not said
+    assert not [*temporary.glob("pymp*"), *temporary.glob(f"{PREFIX}*")], "the second process deletes what is left"
     assert (process.returncode, len(cells(store))) == (0, 24), said
     assert sum(computed(tmp_path).values()) <= 24 + 2  # one of each worker may be lost while it is written
 
