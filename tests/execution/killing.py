@@ -31,10 +31,10 @@ class Command:
         quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
         return subprocess.Popen(self.words, cwd=self.folder, env=self.environment, text=True, stdout=quiet, stderr=pipe)
 
-    def run(self) -> str:
-        """Run it to its end, and give what it says."""
+    def run(self, most: float = 300) -> str:
+        """Run it to its end, and give what it says. It takes at most this number of seconds."""
         process = self.start()
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=most)
         assert process.returncode == 0, said
         return said
 

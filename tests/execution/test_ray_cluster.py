@@ -25,7 +25,11 @@ from tasks.find import find_task
 
 ray = pytest.importorskip("ray")
 TASK = find_task("negation_qa", None, 8)
-STUDY = 'tasks = ["negation_qa", "quote_repetition"]\nitems = 120\n[options]\nfigures = "none"\n'
+STUDY = """
+tasks = ["negation_qa", "quote_repetition", "hindsight_neglect", "redefine_math"]
+items = 300
+options = {figures = "none"}
+"""
 
 
 @pytest.fixture
@@ -106,7 +110,7 @@ def test_a_study_is_faster_on_two_nodes_than_on_one_and_gives_the_same_bytes(clu
         studies[name].folder.mkdir()
         (studies[name].folder / "study.toml").write_text(STUDY)
         begun = time.monotonic()
-        studies[name].run()
+        studies[name].run(900)
         seconds[name] = round(time.monotonic() - begun, 1)
     (tmp_path / "seconds.json").write_text(json.dumps(seconds))
     assert studies["here"].cells() == studies["one"].cells() == studies["two"].cells() != {}
