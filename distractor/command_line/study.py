@@ -55,6 +55,7 @@ def study(
 
     Run it again after an interruption: what is stored is not computed again.
     """
+    from distractor.execution.workers import Workers
     from distractor.scoring.requests import PartDone
     from distractor.scoring.store import Store
     from distractor.study.rounds import carry_out
@@ -79,6 +80,8 @@ def study(
             yield
 
     with _claimed(home, content, is_shared=shard is not None):
+        if isinstance(here, Workers):
+            here.prepare()
         progress = carry_out(runs, start, here, execute, Store(store), following)
         if shard:
             raise PartDone(
@@ -176,6 +179,7 @@ def _claimed(home: Path, content: "Study", *, is_shared: bool) -> Iterator[None]
 
 def _print_plan(content: "Study", here: Any, store: Path, *, offline: bool) -> None:
     """Print the units of a study with their time and memory."""
+    from distractor.execution.here import Here
     from distractor.numbers import counted, duration, gigabytes
     from distractor.runs.tables import console, plain_table
     from distractor.scoring.store import Store
@@ -185,7 +189,7 @@ def _print_plan(content: "Study", here: Any, store: Path, *, offline: bool) -> N
     progress = Progress()
     with scratch_folder() as home:
         runs = _with_folders(content, home, store, offline=offline)
-        needed = advance(runs, start, here, Store(store), progress, writes=False)
+        needed = advance(runs, start, Here(), Store(store), progress, writes=False)
     for run, error in progress.failed.items():
         say(f"{run.name} would fail: {error}", err=True)
     found = plan(needed, len(runs), getattr(here, "count", 1), getattr(here, "fit", lambda units: len(units) < 2))

@@ -1,5 +1,7 @@
 """Imports what a unit needs. The server that starts processes imports it once, and they share its memory."""
 
+import gc
+
 from distractor.models.load import import_transformers
 
 import_transformers()
@@ -14,3 +16,5 @@ import xarray  # noqa: E402, F401
 import distractor.probing.measure  # noqa: E402, F401
 import distractor.scoring.encode  # noqa: E402, F401
 import distractor.scoring.score  # noqa: E402, F401
+
+gc.freeze()  # processes need not search what was imported for garbage, which would also copy it into each of them

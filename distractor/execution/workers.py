@@ -63,7 +63,7 @@ class Workers:
     """Computes requests in at most `count` processes, which together use at most `memory` bytes. `say` prints a line.
 
     With `gpus`, each process uses one of them. `stop_at_first` gives up all units when one fails. With `if_worthwhile`,
-    requests that are faster in this process are computed here.
+    requests that are faster in this process are computed here. `draws_here` says that this process draws figures afterwards.
     """
 
     count: int
@@ -72,6 +72,7 @@ class Workers:
     gpus: tuple[int, ...] = ()
     memory: int | None = None
     if_worthwhile: bool = False
+    draws_here: bool = True
     idle: list[_Worker] = field(default_factory=list, compare=False, repr=False)  # they end with this process
 
     def __call__(self, requests: Sequence[Request], store: Store) -> None:
@@ -84,8 +85,17 @@ class Workers:
         else:
             Here(self.say, self.stop_at_first)(requests, store)
 
+    def prepare(self) -> None:
+        """Begin to start processes, which takes some seconds. This process can go on meanwhile."""
+        if METHOD == "forkserver":
+            from multiprocessing.forkserver import ensure_running  # not on Windows
+
+            get_context(METHOD).set_forkserver_preload([PRELOADED])
+            ensure_running()
+
     def run(self, units: Sequence[Computable], store: Store) -> dict[Computable, tuple[Any, ...]]:
         """Compute units, and give what they return. Raises `UnitsError`, after all of them."""
+        self.prepare()
         pool = _Pool(self, list(units), store)
         try:
             pool.run()
@@ -137,7 +147,8 @@ def workers(
     if count is None and (device.partition(":")[0] != "cpu" and len(gpus) < 2):
         return here
     most = count or (len(gpus) if gpus else count_processors())
-    return Workers(most, say, stop_at_first, gpus, _memory(), if_worthwhile=count is None and not always)
+    is_choice = count is None and not always
+    return Workers(most, say, stop_at_first, gpus, _memory(), if_worthwhile=is_choice, draws_here=not always)
 
 
 def _memory() -> int:
@@ -149,25 +160,29 @@ class _Pool:
     """The units that wait, and the processes."""
 
     def __init__(self, workers: Workers, units: list[Computable], store: Store) -> None:
-        self.options, self.store, self.waiting = workers, store, units
+        self.options, self.store = workers, store
         self.workers: list[_Worker] = [workers.idle.pop() for _ in range(len(workers.idle))]
         self.attempts = Attempts(workers.say)
         self.context: Any = get_context(METHOD)
-        if METHOD == "forkserver":
-            self.context.set_forkserver_preload([PRELOADED])
         self.work = present_work() or Work(())
         self.steps = list(self.work.left)
+        self.waiting = sorted(units, key=self._work, reverse=True)  # then no long unit begins late
         self.values: dict[Computable, tuple[Any, ...]] = {}
 
     def run(self) -> None:
         """Compute all units."""
-        threading.Thread(target=_import_meanwhile, daemon=True).start()
+        if self.options.draws_here:
+            threading.Thread(target=_import_meanwhile, daemon=True).start()
         self.work.parallel = max(1, min(self.options.count, len(self.waiting)))
         while self._start():
             for connection in wait([each.connection for each in self.workers if each.unit]):
                 self._hear(next(each for each in self.workers if each.connection is connection))
             if self.attempts.failed and self.options.stop_at_first:
                 return
+
+    def _work(self, unit: Computable) -> float:
+        """The tokens × parameters of a unit, as far as they are planned."""
+        return sum(step.work for step in self.steps if step.model == unit.name)
 
     def end(self) -> None:
         """Keep the processes that are free for further units, and end the others."""

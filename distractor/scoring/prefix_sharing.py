@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -49,12 +50,14 @@ class PackedSequence:
     @property
     def mask_and_positions(self) -> tuple[Bool[ndarray, "query key"], Int[ndarray, " query"]]:
         """Which tokens each token attends to (itself and its ancestors), and its position in its text."""
-        parents, visible = np.array(self.parents), np.eye(len(self.tokens), dtype=bool)
-        positions, ancestor = np.zeros(len(self.tokens), dtype=np.int64), parents
-        while (exists := ancestor >= 0).any():
-            visible[exists, ancestor[exists]] = True
-            positions += exists
-            ancestor = np.where(exists, parents[ancestor], -1)
+        n, parents = len(self.tokens), np.array(self.parents)
+        visible, positions = np.zeros((n, n), dtype=bool), np.zeros(n, dtype=np.int64)
+        branches = np.flatnonzero(parents != np.arange(-1, n - 1))  # where a token does not follow the one to its left
+        for start, end in pairwise([0, *branches.tolist(), n]):
+            if (parent := parents[start]) >= 0:
+                visible[start:end], positions[start:end] = visible[parent], positions[parent] + 1
+            visible[start:end, start:end] = np.tri(end - start, dtype=bool)
+            positions[start:end] += np.arange(end - start)
         return visible, positions
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from distractor.errors import DistractorError, StoreError
+from distractor.execution.here import Here
 from distractor.execution.retries import UnitsError
 from distractor.scoring.requests import Execute, PartDone, Request, executing, missing
 from distractor.scoring.store import Store
@@ -141,7 +142,10 @@ def carry_out(
     """
     progress, last = Progress(), dict[StudyRun, Needed]()
     writes = not getattr(execute, "is_partial", False)
-    needed = advance(runs, start, here, store, progress, writes=writes)
+    needed = advance(runs, start, Here(), store, progress, writes=False)  # quick, while processes start
+    if writes and progress.finished:
+        complete, progress.finished = progress.finished, []
+        needed |= advance(complete, start, here, store, progress)
     while needed:
         for run in [run for run, wants in needed.items() if run in last and _same(wants, last[run])]:
             progress.failed[run] = StoreError(

@@ -177,10 +177,11 @@ class Task:
 
     def __getstate__(self) -> dict[str, Any]:
         """What other processes get. Their tasks are formatted already, so `with_options` is not needed."""
-        state = {**self.__dict__, "with_options": None}
-        if self.cue_alone is not None:
-            state["cue_alone"] = _Known(self.cue_alone())
-        return state
+        return {**self.__dict__, "with_options": None, "cue_alone": self._known_cue_alone}
+
+    @cached_property
+    def _known_cue_alone(self) -> "Callable[[], Task] | None":
+        return None if self.cue_alone is None else _Known(self.cue_alone())
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -237,6 +238,10 @@ class Task:
 
     def fingerprint(self) -> str:
         """A hash of everything that a model sees and is scored by."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         items = [
             [i.id, i.group, i.true, i.distractor, {c: i.wordings(c) for c in Condition if c in i.prompts}]
             for i in self.items
