@@ -8,10 +8,12 @@ from itertools import count
 from distractor.execution.unit import Unit, units_of
 from distractor.models.source import Source
 from distractor.runs.plan.cost import STATISTICS, Cost, cost_of
-from distractor.study.rounds import Needed
+from distractor.study.rounds import MEMORY, Needed
 from distractor.study.study_file import StudyRun
 
 FIGURES = 9  # of a run, with those of its page
+SIDE_BY_SIDE = 1.15  # times as long as alone: measured with two processes, which share caches and memory
+STARTS = 2  # processes import more than is measured when they start
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class StudyPlan:
 
     @property
     def memory(self) -> int:
-        """The most memory of a unit, in bytes."""
-        return max((planned.unit.memory for planned in self.units), default=0)
+        """The most memory of a process that computes units and draws figures, in bytes."""
+        return max([MEMORY, *(planned.unit.memory for planned in self.units)])
 
 
 def plan(
@@ -66,8 +68,10 @@ def plan(
         planned += [_planned(unit, cost) for unit in units_of(requests)]
         others += sum(cost.speed.seconds(step) for step in cost.steps if not step.model)
         figure, started = cost.of_figure, max(started, cost.speed.started)
-    side_by_side = (others + runs * (FIGURES + STATISTICS) * figure) / workers
-    return StudyPlan(tuple(planned), runs, workers, makespan(planned, fit) + side_by_side + started)
+    seconds = makespan(planned, fit) + (others + runs * (FIGURES + STATISTICS) * figure) / workers
+    if workers > 1:
+        return StudyPlan(tuple(planned), runs, workers, SIDE_BY_SIDE * seconds + STARTS * started)
+    return StudyPlan(tuple(planned), runs, workers, seconds + started)
 
 
 def _planned(unit: Unit, cost: Cost) -> PlannedUnit:
