@@ -18,6 +18,7 @@ from distractor.models.device import pick_device
 from distractor.models.families import find_models
 from distractor.models.source import NO_FAMILY, Source
 from distractor.progress import RunCounter, record_computed, record_counts
+from distractor.scoring.lazy_model import Encodings, keeping_encodings
 from distractor.scoring.requests import Request, missing, stored_files
 from distractor.scoring.settings import count_processors
 from distractor.scoring.store import Store
@@ -220,10 +221,14 @@ def compute_remotely(version: str, files: Sequence[Path], content: bytes) -> Ite
                 return
 
 
+_encodings: Encodings = {}  # of all units of this process
+
+
 def _attempt(unit: Unit, store: Store, steps: Sequence[Step], tell: Callable[[Any], None]) -> None:
     """Compute a unit; `tell` gets its progress, and then the outcome or what was raised."""
     try:
-        tell(("ended", attempt(unit, store, steps, tell)))
+        with keeping_encodings(_encodings):
+            tell(("ended", attempt(unit, store, steps, tell)))
     except BaseException as error:
         tell(error)
 

@@ -26,10 +26,10 @@ _kept: "ContextVar[Encodings | None]" = ContextVar("kept", default=None)
 
 
 @contextmanager
-def keeping_encodings() -> Iterator[None]:
-    """Keep how tasks are encoded in this block: models with the same tokenizer share it."""
+def keeping_encodings(known: Encodings | None = None) -> Iterator[None]:
+    """Keep how tasks are encoded in this block: models with the same tokenizer share it. `known` is used and added to."""
     outer = _kept.get()
-    token = _kept.set({} if outer is None else outer)
+    token = _kept.set((known if known is not None else {}) if outer is None else outer)
     try:
         yield
     finally:
