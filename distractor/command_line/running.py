@@ -75,8 +75,10 @@ def print_plan(
     is_long: bool = True,
 ) -> None:
     """Measure this machine and print what a run costs: time, the most costly part, memory; if long, also each part's time."""
-    from distractor.runs.plan.cost import cost_of
+    from distractor.runs.plan.cost import RunWork, cost_of, is_collected
 
+    if is_collected(RunWork(tuple(steps), tuple(tasks), tuple(sources), settings, figures)):
+        return
     for line in cost_of(steps, tasks, sources, settings, figures).lines(is_long=is_long):
         say(line)
 

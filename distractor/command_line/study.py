@@ -16,7 +16,7 @@ from distractor.command_line.progress import show_progress
 from distractor.command_line.registration import command, inner_commands
 from distractor.command_line.running import print_script
 from distractor.command_line.terminal import say
-from distractor.errors import StoreError, TaskError, nearest
+from distractor.errors import DistractorError, StoreError, TaskError, nearest
 from distractor.scratch import owning, scratch_folder
 
 if TYPE_CHECKING:
@@ -181,28 +181,41 @@ def _print_plan(content: "Study", here: Any, store: Path, *, offline: bool) -> N
     """Print the units of a study with their time and memory."""
     from distractor.execution.here import Here
     from distractor.numbers import counted, duration, gigabytes
+    from distractor.runs.plan.cost import RunWork, collecting_work
     from distractor.runs.tables import console, plain_table
     from distractor.scoring.store import Store
     from distractor.study.plan import plan
     from distractor.study.rounds import Progress, advance
 
-    progress = Progress()
+    progress, works = Progress(), list[RunWork]()
     with scratch_folder() as home:
         runs = _with_folders(content, home, store, offline=offline)
-        needed = advance(runs, start, Here(), Store(store), progress, writes=False)
-    for run, error in progress.failed.items():
-        say(f"{run.name} would fail: {error}", err=True)
-    found = plan(needed, len(runs), getattr(here, "count", 1), getattr(here, "fit", lambda units: len(units) < 2))
+        for run in runs:
+            try:
+                with collecting_work() as found:
+                    start((*run.words, "--plan"))
+            except DistractorError as error:
+                progress.failed[run] = error
+                continue
+            is_here = not any(source.is_missing for work in found for source in work.sources)
+            if is_here and not advance([run], start, Here(), Store(store), progress, writes=False):
+                continue  # it needs no model, or fails
+            works += found
+    for run, reason in progress.failed.items():
+        say(f"{run.name} would fail: {reason}", err=True)
+    planned = plan(works, getattr(here, "count", 1), getattr(here, "fit", lambda units: len(units) < 2))
     table = plain_table("model", "results", "time", "memory")
-    for each in found.units:
+    for each in planned.units:
         table.add_row(each.name, str(each.results), duration(each.seconds), gigabytes(each.unit.memory))
-    if found.units:
+    if planned.units:
         console().print(table)
     say(f"runs:      {len(runs)}, of which {len(progress.finished)} need no model")
-    say(f"units:     {counted(len(found.units), 'model')}; results that are stored are not counted")
-    processes = f"{found.workers} processes" if found.workers > 1 else "one process"
-    say(f"time:      about {duration(found.seconds)} with {processes}")
-    say(f"memory:    at most {gigabytes(found.memory)} a process, {gigabytes(found.memory * found.workers)} in all")
+    say(f"units:     {counted(len(planned.units), 'model')}; results that are stored are not counted")
+    processes = f"{planned.workers} processes" if planned.workers > 1 else "one process"
+    say(f"time:      about {duration(planned.seconds)} with {processes}")
+    say(
+        f"memory:    at most {gigabytes(planned.memory)} a process, {gigabytes(planned.memory * planned.workers)} in all"
+    )
     if progress.failed:
         raise typer.Exit(2)
 

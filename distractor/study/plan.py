@@ -1,17 +1,16 @@
 """The plan of a study: its units, the time that they take side by side, and their memory."""
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from distractor.execution.unit import Unit, units_of
+from distractor.execution.unit import Unit
 from distractor.models.source import Source
-from distractor.runs.plan.cost import STATISTICS, Cost, cost_of
-from distractor.study.rounds import MEMORY, Needed
-from distractor.study.study_file import StudyRun
+from distractor.runs.plan.cost import STATISTICS, Cost, RunWork, cost_of
+from distractor.scoring.settings import Settings
+from distractor.study.rounds import MEMORY
 
-FIGURES = 9  # of a run, with those of its page
 SIDE_BY_SIDE = 1.15  # times as long as alone: measured with two processes, which share caches and memory
 STARTS = 2  # processes import more than is measured when they start
 
@@ -45,41 +44,44 @@ class StudyPlan:
         return max([MEMORY, *(planned.unit.memory for planned in self.units)])
 
 
-def plan(
-    needed: Mapping[StudyRun, Needed], runs: int, workers: int, fit: Callable[[Sequence[Unit]], bool]
-) -> StudyPlan:
-    """Measure this machine for some seconds, and plan what the runs of a study need.
+def plan(works: Sequence[RunWork], workers: int, fit: Callable[[Sequence[Unit]], bool]) -> StudyPlan:
+    """Measure this machine for some seconds, and plan the runs of a study from what each has to do.
 
     `fit` says whether units can run side by side.
 
     Raises:
         ModelError, EncodeError: a model cannot be loaded, or cannot read a task.
     """
-    alike: dict[frozenset[Source], list[Needed]] = {}  # runs of the same models are measured together
-    for wants in needed.values():
-        alike.setdefault(frozenset(request.source for request in wants.requests), []).append(wants)
-    planned, others, figure, started = list[PlannedUnit](), 0.0, 0.0, 0.0
+    alike: dict[tuple[frozenset[Source], Settings], list[RunWork]] = {}  # runs of the same models are measured together
+    for work in works:
+        alike.setdefault((frozenset(work.sources), work.settings), []).append(work)
+    planned, commands, started = list[PlannedUnit](), 0.0, 0.0
     for group in alike.values():
-        requests = [request for wants in group for request in wants.requests]
-        tasks = list({id(task): task for request in requests if (task := getattr(request, "task", None))}.values())
-        steps = [step for wants in group for step in wants.steps]
-        sources = list(dict.fromkeys(request.source for request in requests))
-        cost = cost_of(steps, tasks, sources, requests[0].settings, FIGURES)
-        planned += [_planned(unit, cost) for unit in units_of(requests)]
-        others += sum(cost.speed.seconds(step) for step in cost.steps if not step.model)
-        figure, started = cost.of_figure, max(started, cost.speed.started)
-    seconds = makespan(planned, fit) + (others + runs * (FIGURES + STATISTICS) * figure) / workers
+        first = group[0]
+        tasks = [task for work in group for task in work.tasks]
+        steps = [step for work in group for step in work.steps]
+        figures = sum(work.figures for work in group)
+        cost = cost_of(steps, tasks, first.sources, first.settings, figures)
+        planned += _units(first, cost)
+        commands += sum(cost.speed.seconds(step) for step in cost.steps if not step.model)
+        commands += (figures + len(group) * STATISTICS) * cost.of_figure
+        started = max(started, cost.speed.started)
+    planned.sort(key=lambda each: -each.seconds)
+    seconds = makespan(planned, fit) + commands / workers
     if workers > 1:
-        return StudyPlan(tuple(planned), runs, workers, SIDE_BY_SIDE * seconds + STARTS * started)
-    return StudyPlan(tuple(planned), runs, workers, seconds + started)
+        return StudyPlan(tuple(planned), len(works), workers, SIDE_BY_SIDE * seconds + STARTS * started)
+    return StudyPlan(tuple(planned), len(works), workers, seconds + started)
 
 
-def _planned(unit: Unit, cost: Cost) -> PlannedUnit:
-    own = [step for step in cost.steps if step.model == unit.name]
-    seconds = sum(cost.speed.seconds(step) for step in own)
-    for is_probed in {step.kind == "probe" for step in own}:  # a model is loaded to be scored, and again to be probed
-        seconds += cost.speed.loading(unit.n_params, hooks=is_probed)
-    return PlannedUnit(unit, len(own), seconds)
+def _units(work: RunWork, cost: Cost) -> Iterator[PlannedUnit]:
+    """The models that have something to compute."""
+    for source in work.sources:
+        if own := [step for step in cost.steps if step.model == source.name]:
+            unit = Unit(source, work.settings, ())
+            seconds = sum(cost.speed.seconds(step) for step in own)
+            for is_probed in {step.kind == "probe" for step in own}:  # a model is loaded to be scored, and to be probed
+                seconds += cost.speed.loading(unit.n_params, hooks=is_probed)
+            yield PlannedUnit(unit, len(own), seconds)
 
 
 def makespan(units: Sequence[PlannedUnit], fit: Callable[[Sequence[Unit]], bool]) -> float:

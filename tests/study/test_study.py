@@ -147,6 +147,25 @@ def test_the_plan_writes_nothing(home: Path, capsys: pytest.CaptureFixture[str])
     assert not files(home)
 
 
+def test_the_plan_counts_what_is_not_stored(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "study.toml").write_text(STUDY.replace(', "rank:9"', ""), encoding="utf-8")
+    assert type_in(WORDS) == 0
+    assert type_in([*WORDS, "--plan"]) == 0
+    assert "runs:      2, of which 2 need no model" in capsys.readouterr().out
+
+
+def test_the_plan_downloads_nothing(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distractor.models.hub.is_reachable", lambda *_, **__: pytest.fail("the network"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "cache"))
+    (home / "study.toml").write_text(STUDY.replace(', "rank:9"', "") + 'models = ["pythia"]\n', encoding="utf-8")
+    assert type_in([*WORDS, "--plan"]) == 0
+    printed = capsys.readouterr().out
+    assert "runs:      2, of which 0 need no model" in printed
+    assert re.search(r"pythia/12b +\d+ .* [\d.]+ GB", printed)
+
+
 def test_shards_of_a_study_write_no_page(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "study.toml").write_text(STUDY.replace(', "rank:9"', ""), encoding="utf-8")
     for _ in range(3):

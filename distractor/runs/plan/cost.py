@@ -1,7 +1,9 @@
 """The cost of a run on this machine: minutes, memory, and the most costly part."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,6 +19,39 @@ from distractor.work import Kind, Step
 SCORES, TEXTS, LOADING, FIGURES = "scores", "texts", "loading models", "start, statistics and figures"
 STATISTICS = 12.0
 """Statistics take about as long as this many figures."""
+
+
+@dataclass(frozen=True)
+class RunWork:
+    """What the cost of a run is measured and counted for; `figures` are those that it draws at most."""
+
+    steps: tuple[Step, ...]
+    tasks: tuple[Task, ...]
+    sources: tuple[Source, ...]
+    settings: Settings
+    figures: int
+
+
+_collected: "ContextVar[list[RunWork] | None]" = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collecting_work() -> Iterator[list[RunWork]]:
+    """Collect what the plans of this block are about, instead of measuring and printing each."""
+    works: list[RunWork] = []
+    token = _collected.set(works)
+    try:
+        yield works
+    finally:
+        _collected.reset(token)
+
+
+def is_collected(work: RunWork) -> bool:
+    """Whether a plan is collected, so that nothing is to be measured or printed."""
+    works = _collected.get()
+    if works is not None:
+        works.append(work)
+    return works is not None
 
 
 @dataclass(frozen=True)
