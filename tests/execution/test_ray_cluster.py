@@ -27,6 +27,7 @@ ray = pytest.importorskip("ray")
 TASK = find_task("negation_qa", None, 8)
 STUDY = """
 tasks = ["negation_qa", "quote_repetition", "hindsight_neglect", "redefine_math"]
+formats = ["rank", {format = "rank", shots = 1}]
 items = 300
 options = {figures = "none"}
 """
