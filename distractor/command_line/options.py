@@ -51,7 +51,7 @@ class Dtype(StrEnum):
     FLOAT16 = "float16"
 
 
-class Attention(StrEnum):
+class AttentionKernel(StrEnum):
     """Implementations of attention in transformers."""
 
     EAGER = "eager"
@@ -141,7 +141,7 @@ class Computing:
         hidden_option(COMPUTING, "Spread each model over all GPUs: auto, balanced or sequential.", metavar="NAME"),
     ] = None
     attention: Annotated[
-        Attention | None,
+        AttentionKernel | None,
         hidden_option(
             COMPUTING,
             "How scores compute attention: eager or sdpa. Default: sdpa on a GPU. Probes: eager.",
