@@ -47,11 +47,15 @@ class Cluster:
         return [process for process in psutil.process_iter() if process.pid not in known and "raylet" in process.name()]
 
     def end(self) -> None:
-        """Kill the processes whose command names the folder; those that they started end with them."""
+        """Kill the processes whose command names the folder, and all that they started."""
+        found: set[psutil.Process] = set()
         for process in psutil.process_iter(["cmdline"]):
             if any(str(self.folder) in word for word in process.info["cmdline"] or []):
                 with suppress(psutil.Error):
-                    process.kill()
+                    found |= {process, *process.children(recursive=True)}
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
