@@ -5,6 +5,7 @@ import signal
 import sys
 import tempfile
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -166,7 +167,10 @@ class _Pool:
         self.context: Any = get_context(METHOD)
         self.work = present_work() or Work(())
         self.steps = list(self.work.left)
-        self.waiting = sorted(units, key=self._work, reverse=True)  # then no long unit begins late
+        work = defaultdict[str, float](float)  # tokens × parameters, by model
+        for step in self.steps:
+            work[step.model] += step.work
+        self.waiting = sorted(units, key=lambda unit: -work[unit.name])  # then no long unit begins late
         self.values: dict[Computable, tuple[Any, ...]] = {}
 
     def run(self) -> None:
@@ -179,10 +183,6 @@ class _Pool:
                 self._hear(next(each for each in self.workers if each.connection is connection))
             if self.attempts.failed and self.options.stop_at_first:
                 return
-
-    def _work(self, unit: Computable) -> float:
-        """The tokens × parameters of a unit, as far as they are planned."""
-        return sum(step.work for step in self.steps if step.model == unit.name)
 
     def end(self) -> None:
         """Keep the processes that are free for further units, and end the others."""

@@ -36,7 +36,7 @@ def activation_bytes(
 ) -> tuple[ActivationBytes, int]:
     """The memory of activations of `size` bytes a number, and the size of the vocabulary.
 
-    What the configuration does not state is as usual for this number of parameters. Only eager attention stores the scores
+    What the configuration does not state is estimated from the number of parameters. Only eager attention stores the scores
     of all pairs of tokens, for each head.
     """
     usual_layers, usual_heads = usual_layers_and_heads(n_params)
